@@ -17,7 +17,7 @@
     ├── ChatError                       one attempt at the chat model failed
     │   ├── TransientChatError          the network, a deadline, 408, 409, 425, 5xx: may well pass
     │   ├── RateLimitedError            429: too fast, not forbidden
-    │   ├── UselessAnswerError          an answer came, was perhaps billed, and cannot be used
+    │   ├── UnusableAnswerError          an answer came, was perhaps billed, and cannot be used
     │   └── FatalChatError              trying again cannot help
     │       ├── KeyRejectedError        401, 403
     │       ├── ModelNotFoundError      404
@@ -76,7 +76,7 @@ from ..evaluator.errors import (
 from ..evaluator.errors import (
     UsageError as UsageError,
 )
-from .token_usage import TokenUsage as TokenUsage
+from .rates import TokenUsage as TokenUsage
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -124,7 +124,7 @@ class RateLimitedError(ChatError):
     """The endpoint asks for fewer requests."""
 
 
-class UselessAnswerError(ChatError):
+class UnusableAnswerError(ChatError):
     """An answer came, was perhaps billed, and holds nothing to use.
 
     Attributes:
@@ -182,7 +182,7 @@ class RequestFailedError(PromptclimbError):
 
     Attributes:
         attempts: How many were made.
-        answered: Whether the model did answer, each time in vain: it would do so again, and be paid again.
+        answered: Whether the model did answer, but never usably: it would do so again, and be paid again.
         refused: Whether it was refused in words that leave open whether the request or the endpoint is at
             fault.
     """
@@ -209,7 +209,7 @@ class BudgetSpentError(PromptclimbError):
 
 
 class GaveUpError(PromptclimbError):
-    """Nothing has succeeded for as long as the user allows, or answer after answer was of no use."""
+    """Nothing has succeeded for as long as the user allows, or no answer was usable."""
 
 
 class InterruptedRunError(PromptclimbError):
@@ -272,7 +272,7 @@ class StoreMismatchError(StoreError, UsageError):
 
 
 class StoreVersionError(StoreError, UsageError):
-    """Another version of the program made the run, and this one cannot go on with it."""
+    """Another version of the program made the run, and this one cannot resume it."""
 
 
 class StoreCorruptError(StoreError, UsageError):

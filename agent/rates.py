@@ -1,59 +1,93 @@
-"""What tokens cost, in whole picodollars: money is added up exactly, and never rounded down."""
+"""Token counts of one answer and prices per token, in whole picodollars so that sums are exact."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
-from .token_usage import TokenUsage
-
 PICODOLLARS = 10**12
-"""In a dollar."""
+"""Picodollars in a US dollar."""
 _A_TOKEN = 10**6
-"""Picodollars a token for each dollar a million tokens: what has at most six decimals is exact."""
+"""Picodollars a token for each dollar a million tokens."""
 _NOISE = Decimal("1e-9")
-"""Beyond it, decimals of a price are what binary numbers made of it."""
+"""Finer decimals of a price are artefacts of binary floating point."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens that one answer was billed for.
+
+    Attributes:
+        prompt_tokens: All tokens of the messages, cached ones included.
+        completion_tokens: All tokens of the answer, reasoning included.
+        cached_tokens: Prompt tokens read from the vendor's cache.
+        cache_written_tokens: Prompt tokens written to the cache.
+        cache_1h_tokens: Those of the written ones that the vendor caches for an hour.
+        reasoning_tokens: Completion tokens spent on reasoning.
+        vendor_picodollars: The cost that the endpoint reports, in 1e-12 US dollars; None if it reports none.
+        service_tier: The service tier that the endpoint reports, such as ``flex``.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_written_tokens: int = 0
+    cache_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    vendor_picodollars: int | None = None
+    service_tier: str | None = None
+
+    @property
+    def total(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def plus(self, other: TokenUsage) -> TokenUsage:
+        """Return the sum of two replies' usage; the later one decides the service tier."""
+        costs = [one.vendor_picodollars for one in (self, other) if one.vendor_picodollars is not None]
+        return TokenUsage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_written_tokens=self.cache_written_tokens + other.cache_written_tokens,
+            cache_1h_tokens=self.cache_1h_tokens + other.cache_1h_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            vendor_picodollars=sum(costs) if costs else None,
+            service_tier=other.service_tier or self.service_tier,
+        )
+
+    @property
+    def possible(self) -> bool:
+        """Whether every count is within the one that it is a part of, and no count is negative."""
+        return (
+            0 <= self.cache_1h_tokens <= self.cache_written_tokens <= self.prompt_tokens - self.cached_tokens
+            and self.cached_tokens >= 0
+            and 0 <= self.reasoning_tokens <= self.completion_tokens
+            and (self.vendor_picodollars or 0) >= 0
+        )
 
 
 def per_token(dollars: float | Decimal) -> int:
-    """Return the picodollars a token for US dollars a million tokens; what is finer is rounded up."""
+    """Convert US dollars per million tokens to picodollars per token, rounded up."""
     exact = Decimal(str(dollars)).quantize(_NOISE, ROUND_HALF_EVEN) * _A_TOKEN
     return int(exact.to_integral_value(ROUND_CEILING))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """Picodollars a token, by what the token is.
-
-    Attributes:
-        prompt: Of the messages.
-        cached: Of the messages, read from the cache.
-        written: Of the messages, written to the cache.
-        kept: Of the messages, written to the cache for an hour.
-        completion: Of the answer, thinking included.
-        call: Picodollars a call, on top.
-    """
+    """Picodollars per prompt token, per prompt token read from the cache, and per completion token."""
 
     prompt: int
     cached: int
-    written: int
-    kept: int
     completion: int
-    call: int = 0
 
     def charge(self, usage: TokenUsage) -> int:
-        """Return what these tokens cost."""
-        plain = usage.prompt_tokens - usage.cached_tokens - usage.cache_written_tokens
-        return (
-            plain * self.prompt
-            + usage.cached_tokens * self.cached
-            + (usage.cache_written_tokens - usage.kept_tokens) * self.written
-            + usage.kept_tokens * self.kept
-            + usage.completion_tokens * self.completion
-            + self.call
-        )
+        """Return the cost of these tokens in picodollars."""
+        uncached = usage.prompt_tokens - usage.cached_tokens
+        prompt = uncached * self.prompt + usage.cached_tokens * self.cached
+        return prompt + usage.completion_tokens * self.completion
 
     def most(self, usage: TokenUsage) -> int:
-        """Return what so many tokens cost at most, whichever of them are cached or written."""
-        dearest = max(self.prompt, self.cached, self.written, self.kept)
-        return usage.prompt_tokens * dearest + usage.completion_tokens * self.completion + self.call
+        """Return the highest cost of these tokens in picodollars, whichever of them are cached."""
+        highest = max(self.prompt, self.cached)
+        return usage.prompt_tokens * highest + usage.completion_tokens * self.completion

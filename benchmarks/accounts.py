@@ -3,19 +3,19 @@
 A real HTTP endpoint on loopback, asked by the proposer through the SDK on aiohttp; time is virtual (deadlines
 and pauses pass by jumping), sockets are real. The endpoint draws a kind for each request:
 
-- told by usage: plain, cached, written to the cache for minutes or an hour, thinking inside and outside the
-  answer, in the dialects of OpenAI, xAI, DeepSeek, Anthropic (cached tokens beside the others) and LiteLLM
-  (inside); prompts beyond a step at which all tokens cost more; answers served as ``flex``, or as standard
-  though ``flex`` was asked for
-- told as money: OpenRouter, with and without a key of the user's own, and xAI
-- useless, and billed: no text, nothing but thinking, an error beside its usage
-- billed, and never told: no usage, JSON cut short, a connection broken after the answer, a deadline, 504
+- reported as tokens: plain, cached, written to the cache for minutes or an hour, thinking inside and outside
+  the answer, in the dialects of OpenAI, xAI, DeepSeek, Anthropic (cached tokens beside the others) and
+  LiteLLM (inside); prompts beyond a length at which all tokens cost more; answers served as ``flex``, or
+  as standard though ``flex`` was asked for
+- reported as money: OpenRouter, with and without a key of the user's own, and xAI
+- unusable, and billed: no text, nothing but thinking, an error beside its usage
+- billed, and never reported: no usage, JSON cut short, a connection broken after the answer, a deadline, 504
 - not billed: 429, 500, 503
 
-It adds up what it bills with decimals and prices of its own, and apart from that what it could tell. Then:
+It adds up what it bills with decimals and prices of its own, and apart from that what it reports. Then:
 
-- ``difference_usd``: what we know to have been billed less what it could tell; 0 to the picodollar
-- ``bounded``: whether what it never told is at most what we hold in doubt
+- ``difference_usd``: what we know to have been billed less what it reports; 0 to the picodollar
+- ``bounded``: whether what it never reports is at most our estimate
 - ``budgets``, ``overruns``: searches under ``--max-cost``, several calls at once, and how many of them the
   endpoint billed for more than that; ``used`` is the least share of a budget that one of them was billed
 """
@@ -37,18 +37,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+from genai_prices.types import ModelPrice, Tier, TieredPrices
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.errors import BudgetSpentError, RequestFailedError
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.proposer import Proposer
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.cost import TablePrice
+from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
-from promptclimb.agent.llm.tariff import Tariff
-from promptclimb.agent.llm.types import ChatRequest
-from promptclimb.agent.rates import PICODOLLARS, Rates
+from promptclimb.agent.rates import PICODOLLARS
 from tests.fakes.clock import run_virtual
 
 CALLS, BUDGETS, AT_ONCE = 10_000, 40, 12
@@ -63,14 +64,14 @@ DOLLARS = {
 """US dollars for a million tokens."""
 HANG_S = 1e6
 
-TOLD = (
+REPORTED = (
     *("plain", "cached", "written", "kept", "thinking", "outside", "deepseek", "anthropic", "litellm"),
     *("flex", "standard", "openrouter", "own_key", "ticks"),
 )
-USELESS = ("no_text", "all_thinking", "error_with_usage")
-UNTOLD = ("no_usage", "cut_json", "broken", "deadline", "504")
+UNUSABLE = ("no_text", "all_thinking", "error_with_usage")
+UNREPORTED = ("no_usage", "cut_json", "broken", "deadline", "504")
 UNBILLED = ("429", "500", "503")
-KINDS = (*TOLD * 3, *USELESS, *UNTOLD, *UNBILLED)
+KINDS = (*REPORTED * 3, *UNUSABLE, *UNREPORTED, *UNBILLED)
 
 
 @dataclass
@@ -102,8 +103,8 @@ class Vendor:
     """The endpoint, and its bill."""
 
     seed: int = 0
-    told: Decimal = Decimal()
-    untold: Decimal = Decimal()
+    reported: Decimal = Decimal()
+    unreported: Decimal = Decimal()
     kinds: Counter[str] = field(default_factory=Counter)
     base_url: str = ""
 
@@ -124,7 +125,7 @@ class Vendor:
     @property
     def billed(self) -> Decimal:
         """All of it, in dollars."""
-        return self.told + self.untold
+        return self.reported + self.unreported
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -137,10 +138,10 @@ class Vendor:
             return web.json_response({"error": {"message": "not now"}}, status=int(kind))
         size = sum(len(str(message["content"]).encode()) for message in body["messages"])
         tokens = self._tokens(kind, size, rng)
-        if kind in UNTOLD:
-            self.untold += tokens.dollars
+        if kind in UNREPORTED:
+            self.unreported += tokens.dollars
             return await self._unsaid(kind, request, tokens)
-        self.told += tokens.dollars
+        self.reported += tokens.dollars
         return web.json_response(_reply(kind, tokens))
 
     def _tokens(self, kind: str, size: int, rng: random.Random) -> Tokens:
@@ -272,21 +273,18 @@ _DIALECTS: dict[str, Callable[[Tokens], dict[str, Any]]] = {
 }
 
 
-def tariff() -> Tariff:
-    """Return the endpoint's prices as a table of prices has them."""
+def tariff() -> TablePrice:
+    """Return the endpoint's prices as the price table has them."""
+    names = {"in": "input", "cached": "cache_read", "written": "cache_write", "kept": "cache_write_1h"}
+    names["out"] = "output"
 
-    def rates(name: str) -> Rates:
-        price = {kind: int(Decimal(each) * 10**6) for kind, each in DOLLARS[name].items()}
-        return Rates(
-            prompt=price["in"],
-            cached=price["cached"],
-            written=price["written"],
-            kept=price["kept"],
-            completion=price["out"],
-        )
+    def price(kind: str) -> TieredPrices:
+        long = Tier(start=STEP, price=Decimal(DOLLARS["long"][kind]))
+        return TieredPrices(base=Decimal(DOLLARS["standard"][kind]), tiers=[long])
 
-    standard = ((0, rates("standard")), (STEP, rates("long")))
-    return Tariff(standard=standard, services={"flex": ((0, rates("flex")),)}, asked="flex")
+    standard = ModelPrice(**{f"{name}_mtok": price(kind) for kind, name in names.items()})
+    flex = ModelPrice(**{f"{name}_mtok": Decimal(DOLLARS["flex"][kind]) for kind, name in names.items()})
+    return TablePrice(standard=[standard], services={"flex": [flex]}, asked="flex")
 
 
 def request(number: int) -> ChatRequest:
@@ -333,17 +331,17 @@ def account(calls: int) -> dict[str, Any]:
     vendor, budget = run_virtual(spend(0, calls=calls))
     spent = budget.spent
     known = Decimal(spent.picodollars) / PICODOLLARS
-    doubtful = Decimal(spent.doubtful_picodollars) / PICODOLLARS
+    estimated = Decimal(spent.estimated_picodollars) / PICODOLLARS
     kinds = dict(sorted(vendor.kinds.items()))
     return {
         "requests": vendor.kinds.total(),
         "kinds": kinds,
         "billed_usd": float(vendor.billed),
         "known_usd": float(known),
-        "difference_usd": float(known - vendor.told),
-        "untold_usd": float(vendor.untold),
-        "doubtful_usd": float(doubtful),
-        "bounded": vendor.untold <= doubtful,
+        "difference_usd": float(known - vendor.reported),
+        "unreported_usd": float(vendor.unreported),
+        "estimated_usd": float(estimated),
+        "bounded": vendor.unreported <= estimated,
         "calls_equal": spent.calls == sum(count for kind, count in kinds.items() if kind not in UNBILLED),
     }
 

@@ -20,7 +20,7 @@ What is counted:
 - ``asked_twice``, by strike: good answers that did not come to disk and were given a second time. After a
   kill or on a full disk at most what was in flight, after the others none
 - ``opened_again``: how often a strike came between the opening of the test split and the result, so that the
-  split was opened once more, which the result tells
+  split was opened once more, which the result says
 - ``lost``: answers that were in the journal after a strike and are not in it, or not the same, at the end
 - ``underbilled``: tokens that the endpoint billed beyond what the run takes for spent at most
 - ``wrong_ends``: children that ended with another exit code than their strike has, or with a traceback
@@ -61,7 +61,7 @@ FORK = multiprocessing.get_context("fork")
 Child: TypeAlias = ForkProcess
 CONCURRENCY = 4
 MAX_CALLS = 30
-UNBILLED = {"500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "reset": 0.04}
+UNBILLED = {"500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "cut_off": 0.04}
 FAULTS = UNBILLED | {
     "hang": 0.005, "drip": 0.02, "html": 0.02, "truncated": 0.02, "no_choices": 0.02, "null": 0.02,
     "garbage": 0.02, "length": 0.01, "refusal": 0.01,
@@ -80,11 +80,11 @@ SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": sign
            "cancel": signal.SIGUSR1}  # fmt: skip
 # SIGTERM that comes before the search has taken it over ends the process by its own number.
 ENDS = {"kill": (-9,), "interrupt": (130,), "terminate": (143, -15), "cancel": (CANCELLED,), "full": (1, 2)}
-IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.session", "openai", "aiohttp", "httpx2")
+IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.run", "openai", "aiohttp", "httpx2")
 REAL_IMPORTED = ("torch", "torchvision", "open_clip", "promptclimb.evaluator.clip.open_clip_evaluator")
 DISK_BYTES = 24 * 2**20
 OF_THE_SESSION = ("usage", "budget", "wall_s", "started", "llm", "test_opened")
-"""Members of a result that tell how it came about; the endpoint's address is another one each time."""
+"""Members of a result that say how it came about; the endpoint's address is another one each time."""
 
 
 @dataclass
@@ -181,7 +181,7 @@ class Run:
     log: Path
 
     def child(self, *, library: bool = False) -> Child:
-        """Start the run, or go on with it."""
+        """Start or resume the run."""
         settings = {**self.settings, "run_dir": str(self.run_dir)}
         options = (("--" + name.replace("_", "-"), str(value)) for name, value in settings.items())
         arguments = ["search", *(part for option in options for part in option)]
@@ -239,7 +239,7 @@ def as_command(log: Path, arguments: list[str]) -> None:
 
 
 def as_library(log: Path, settings: dict[str, Any]) -> None:
-    """Start a run or go on with it from Python; SIGUSR1 cancels the task that awaits it."""
+    """Start or resume a run from Python; SIGUSR1 cancels the task that awaits it."""
     begin(log)
     from promptclimb import SearchConfig, resume, search
 

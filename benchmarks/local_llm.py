@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import aiohttp
 
-from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
-from promptclimb.agent.llm.local.cores import free_threads
+from promptclimb.agent.llm.local_models import model_name
+from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings, free_threads, make_ready
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.replies import parse_reply

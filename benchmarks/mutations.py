@@ -36,7 +36,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 RESTART, SEARCH, LLM = "tests/agent/search", "tests/agent/search", "tests/agent/llm"
 STORE = ("tests/agent/store/test_writer.py", "tests/agent/store/test_store.py")
-PACING = tuple(f"{LLM}/pacing/test_{name}.py" for name in ("window", "limiter", "pacing"))
+PACING = tuple(f"{LLM}/test_{name}.py" for name in ("window", "limiter", "pacing"))
 TARGETS: dict[str, tuple[str, ...]] = {
     "agent/search/restart.py": (f"{RESTART}/test_one_restart.py", RESTART),
     "agent/methods/memory.py": ("tests/agent/methods/test_memory.py",),
@@ -47,12 +47,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "agent/store/writer.py": STORE,
     "agent/llm/budget.py": (f"{LLM}/test_limits.py", f"{LLM}/test_budget.py"),
     "agent/llm/retry.py": (f"{LLM}/test_retry.py",),
-    "agent/llm/pacing/breaker.py": (f"{LLM}/pacing/test_breaker.py",),
-    "agent/llm/pacing/choice.py": (f"{LLM}/pacing/test_choice.py", f"{LLM}/test_pool.py"),
-    "agent/llm/pacing/limiter.py": PACING,
-    "agent/llm/pacing/minute.py": PACING,
-    "agent/llm/pacing/pacer.py": (*PACING, f"{LLM}/pacing/test_choice.py", f"{LLM}/test_pool.py"),
-    "agent/llm/pacing/window.py": PACING,
+    "agent/llm/limiter.py": PACING,
+    "agent/llm/pool.py": tuple(f"{LLM}/test_{name}.py" for name in ("breaker", "choice", "pacing", "pool")),
 }
 """What is changed, and the tests that are to notice."""
 OTHER = {

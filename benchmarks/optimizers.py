@@ -46,7 +46,8 @@ from benchmarks.peers.job import INITIAL, PROPOSALS, Job
 from benchmarks.peers.kept import ROWS_KEPT, add_line, kept, whole
 from benchmarks.peers.playing import outcome
 from promptclimb.agent.errors import EndpointError, StoreError
-from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
+from promptclimb.agent.llm.local_models import model_name
+from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings, make_ready
 from promptclimb.agent.store.lock import lock_folder
 from promptclimb.evaluator.counts import counted
 

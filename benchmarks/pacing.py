@@ -4,7 +4,7 @@ Limits (the proposer beside two usual ways): three minutes against a real HTTP e
 allows 600 requests in any 60 seconds, asked by 32 restarts, each of which asks again as soon as it has its
 answer. Answers take 0.3 to 1.2 s. Compared in one run:
 
-- ours: the proposer, told the limit; ``learned``: told nothing, it reads the endpoint's headers
+- ours: the proposer, configured with the limit; ``learned``: without it, it reads the endpoint's headers
 - serial: one request at a time
 - semaphore: 32 at a time, exponential back-off with jitter after a refusal, ``Retry-After`` obeyed
 - tpm: the proposer with a limit on tokens that binds
@@ -37,12 +37,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.errors import ChatError
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Proposer
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual
 from tests.fakes.sick_chat import SICK, SickChat, Sickness, restart_pool

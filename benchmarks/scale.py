@@ -37,12 +37,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb import SearchConfig, search
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Proposer
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import Bill, Spent
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
@@ -159,7 +159,7 @@ def memory_adds() -> dict[str, dict[int, float]]:
 async def put(store: Store, number: int) -> None:
     """Write one answer of the size that answers have."""
     answer = ChatAnswer(text=reply_text(str(number), 5), model="m", prompt_tokens=900, completion_tokens=60)
-    await store.put_answer(Position(number // 100, 0, number % 100), "0" * 64, answer, Bill(Usage(calls=1)))
+    await store.put_answer(Position(number // 100, 0, number % 100), "0" * 64, answer, Bill(Spent(calls=1)))
 
 
 async def store_size(answers: int) -> dict[str, float]:

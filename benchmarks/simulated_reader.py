@@ -31,7 +31,7 @@ import torch
 from descriptions import compared
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec

@@ -44,8 +44,8 @@ from benchmarks.descriptions import EIGHT, SETS
 from benchmarks.recorded_names import todays
 from benchmarks.with_llm_table import document_of, markdown, played_by_all
 from promptclimb import SearchConfig, search
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec

@@ -25,9 +25,9 @@ from ..events import (
     BatchScored,
     ChatFailed,
     DefaultTemplateScored,
-    EndpointBack,
     EndpointRemoved,
-    EndpointSetAside,
+    EndpointResumed,
+    EndpointSuspended,
     Event,
     GaveUp,
     ImagesEncoded,
@@ -36,7 +36,6 @@ from ..events import (
     Noted,
     Paused,
     RestartFinished,
-    Rested,
     RetryScheduled,
     RoundFinished,
     RoundSkipped,
@@ -46,7 +45,8 @@ from ..events import (
     StartingTemplatesScored,
     TemplateScored,
     UsageChanged,
-    UsageUntold,
+    UsageMissing,
+    WaitCapped,
 )
 from ..results.figures import (
     about_test,
@@ -188,7 +188,7 @@ class SearchProgress:
             case Paused():
                 self.pauses += 1
                 self.waiting = f"{event.endpoint} asks for a pause of {event.wait_s:,.0f} s"
-            case Rested():
+            case WaitCapped():
                 asked = f"{event.endpoint} asks for {event.asked_s:,.0f} s"
                 self.waiting = f"{asked}; tried again in {event.wait_s:,.0f} s"
 
@@ -278,7 +278,7 @@ class SearchProgress:
             parts.append(counted(used.failed_calls, "failed attempt"))
         parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
         more = [f"{used.cached_tokens:,} cached"] if used.cached_tokens else []
-        more += [f"at most {used.doubtful_tokens:,} more"] if used.doubtful_tokens else []
+        more += [f"at most {used.estimated_tokens:,} more"] if used.estimated_tokens else []
         if more:
             parts[-1] += f" ({', '.join(more)})"
         if used.cost_usd:
@@ -447,7 +447,7 @@ def sentence(event: Event) -> str | None:
             return _opening(event)
         case SearchStopped():
             return f"stopping: {event.reason}"
-        case UsageUntold():
+        case UsageMissing():
             return (
                 f"{event.endpoint} does not report how many tokens its answers cost: "
                 "each counts against limits with the most that it can have cost"
@@ -455,16 +455,16 @@ def sentence(event: Event) -> str | None:
         case EndpointRemoved():
             left = f"{counted(event.left, 'endpoint')} left" if event.left else "no endpoint is left"
             return f"{event.endpoint} is not used any more ({event.message}); {left}"
-        case EndpointSetAside():
+        case EndpointSuspended():
             return f"{event.endpoint} fails ({event.message}); the other endpoints are asked in its place"
-        case EndpointBack():
+        case EndpointResumed():
             return f"{event.endpoint} answers again"
         case AnswerTokensRaised():
             return (
                 f"{event.endpoint} used up {event.before:,} tokens before an answer began: "
                 f"{event.now:,} are allowed there from now on (--answer-tokens)"
             )
-        case Rested():
+        case WaitCapped():
             return (
                 f"{event.endpoint} asks for a wait of {event.asked_s:,.0f} s; "
                 f"it is tried again in {event.wait_s:,.0f} s"

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Literal
 from ...evaluator.counts import counted, how_to_install
 from ...evaluator.errors import PromptclimbError
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
-from ..llm.dialects.keys import clean_key
-from ..llm.endpoints import DEFAULT_KEY
-from ..llm.preflight import Seen, look
-from ..llm.probe import REQUESTS, probe
+from ..llm.endpoints import DEFAULT_KEY, PROBE_REQUESTS, Preflight, look, probe
+from ..llm.headers import clean_key
 from ..secrets import Secret, split_query
 from .endpoint_lines import lines_of
 from .options import add_json, given_settings
@@ -103,7 +101,7 @@ def _bundled() -> Found:
 
 
 def _local() -> Found:
-    from ..llm.local import is_available
+    from ..llm.local_server import is_available
 
     reason = is_available()
     if reason is None:
@@ -128,14 +126,14 @@ _CHECKS: dict[str, Callable[[], Found]] = {
 }
 
 
-async def _listing(address: str, key: Secret | None, model: str) -> Seen:
+async def _listing(address: str, key: Secret | None, model: str) -> Preflight:
     """Return what the list of models of an endpoint shows, in time."""
     try:
         async with asyncio.timeout(LIST_S):
             return await look(address, key, key_env=DEFAULT_KEY, model=model)
     except TimeoutError:
         shown = split_query(without_credentials(address))[0]
-        return Seen(note=f"{shown}/models did not answer within {LIST_S:.0f} s")
+        return Preflight(note=f"{shown}/models did not answer within {LIST_S:.0f} s")
 
 
 def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, str]]:
@@ -161,7 +159,7 @@ def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, st
         yield "endpoint", "ok", f"{shown} answers{models}"
     model = model or (seen.models[0] if len(seen.models) == 1 else None)
     if model is None:
-        yield "chat", "note", f"give --llm MODEL to see what it can do, in {REQUESTS} requests at most"
+        yield "chat", "note", f"give --llm MODEL to see what it can do, in {PROBE_REQUESTS} requests at most"
         return
     try:
         for what, text in asyncio.run(_asked(address, secret, model, seen.context)):
@@ -190,7 +188,7 @@ def add_parser(commands: Commands, line: str) -> None:
         "--llm",
         default=argparse.SUPPRESS,
         metavar="MODEL",
-        help=f"its model, to see what it can do: {REQUESTS} requests at most, which may cost a little",
+        help=f"its model, to see what it can do: {PROBE_REQUESTS} requests at most, which may cost a little",
     )
     add_json(parser)
     parser.set_defaults(run=doctor)

@@ -17,7 +17,7 @@ from ..config.sources import flag_of
 from ..events import Bus, Noted
 from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
-from ..llm.member import MORE_TOKENS
+from ..llm.pool import MORE_TOKENS
 from ..search.inputs import ready_evaluator
 from ..stop import Stop
 from ..study.estimate import Estimate, estimate, estimate_of_all

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...evaluator.counts import counted
-from ..llm.pacing.headers import allowance
-from ..llm.probe import PARAMETERS, Probed
+from ..llm.endpoints import PARAMETERS, Probed
+from ..llm.headers import stated_limit
 
 
 def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
@@ -32,7 +32,7 @@ def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
         yield "system messages", "none; they go with the first message of the user"
     if dialect.streams:
         yield "answers", "in pieces alone"
-    yield "usage", "reported" if answer.usage_told else "not reported: limits count what was reserved"
+    yield "usage", "reported" if answer.usage_known else "not reported: limits count what was reserved"
     yield "rate limits", ", ".join(_limits(probed)) or "not reported"
     yield "seed", _seed(probed)
     yield "JSON schema", _schema(probed)
@@ -42,7 +42,7 @@ def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
 
 def _limits(probed: Probed) -> Iterator[str]:
     for kind in ("requests", "tokens"):
-        known = allowance(probed.answer.headers, kind)
+        known = stated_limit(probed.answer.headers, kind)
         if known.limit is not None:
             yield f"{known.limit:,.0f} {kind}"
         elif known.remaining is not None:

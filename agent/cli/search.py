@@ -15,9 +15,9 @@ from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
 from ..events import Bus, Event, Listener, RunOpened, SearchStopped
-from ..llm.dialects.keys import is_azure
+from ..llm.headers import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
-from ..search.session import Session
+from ..search.run import SearchRun
 from ..stop import Stop
 from ..study.runs import LIMITS
 from . import exit_codes
@@ -153,7 +153,7 @@ def _not_kept(config: SearchConfig) -> str | None:
 
 def run_session(
     config: SearchConfig,
-    work: Callable[[Session], Awaitable[SearchResult]],
+    work: Callable[[SearchRun], Awaitable[SearchResult]],
     *,
     as_json: bool,
     live: int | None = None,
@@ -171,7 +171,7 @@ def run_session(
                 say(f"live: {page.address}")
                 listeners.append(page)
             display = stack.enter_context(Display(screen))
-            return await work(Session(config=config, emit=Bus(display, *listeners), stop=stop))
+            return await work(SearchRun(config=config, emit=Bus(display, *listeners), stop=stop))
 
     try:
         with json_alone(as_json):

@@ -24,7 +24,7 @@ from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events import Bus
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
 from ..results.result import NOTHING_USABLE, SearchResult
-from ..search.session import Session
+from ..search.run import SearchRun
 from ..stop import Stop
 from ..store.lock import lock_folder, refuse_beside_another, was_locked
 from ..study.document import FILES, MARKDOWN, findings, parts, write_findings
@@ -143,9 +143,9 @@ class _RunningStudy:
             return await fit(cell, stop)
         with Display(console()) as display:
 
-            def opened(config: SearchConfig) -> Session:
+            def opened(config: SearchConfig) -> SearchRun:
                 curve = self.study.curve
-                return Session(config=config, emit=Bus(display), stop=stop.part(), curve=curve)
+                return SearchRun(config=config, emit=Bus(display), stop=stop.part(), curve=curve)
 
             return outcome_of(cell, await run_search(cell, self._shared, self._refusals, opened))
 

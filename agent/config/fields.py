@@ -17,9 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...evaluator.settings import shown
 from ...evaluator.user_paths import checked_path
-from ..rates import Rates, per_token
+from ..rates import Rates, TokenUsage, per_token
 from ..secrets import Scrubber
-from ..token_usage import TokenUsage
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CONCURRENCY = 4
@@ -92,8 +91,6 @@ class Price(_Part):
         return Rates(
             prompt=prompt,
             cached=prompt if self.cached is None else per_token(self.cached),
-            written=prompt,
-            kept=prompt,
             completion=per_token(self.completion),
         )
 

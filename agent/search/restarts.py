@@ -1,105 +1,123 @@
-"""The restarts of a session, with all that they share: evaluator, LLM, budget, and what ends them."""
+"""Run all restarts of a session, with all that they share: scorer, LLM, budget, and what ends them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ...evaluator.batching import Batch, Consumer
-from ...evaluator.scoring import Evaluator, EvaluatorInfo
+from ...evaluator.errors import PromptclimbError
+from ...evaluator.scoring import Evaluator, EvaluatorInfo, TemplateScorer
 from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
+from ..errors import (
+    BudgetSpentError,
+    EndpointError,
+    FatalChatError,
+    GaveUpError,
+    InterruptedRunError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    RestartCancelledError,
+)
 from ..events import BatchScored, Listener, SearchStopped
+from ..llm.ask import Proposer
 from ..llm.budget import Budget, Limits
-from ..llm.endpoint import Endpoint
-from ..llm.proposer import Proposer
+from ..llm.chat import Asker
+from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
 from ..position import rng_for
 from ..stop import Stop
 from ..store import Store
-from .empty_answers import EmptyAnswers
-from .journal import Journal
-from .plain_first import score_plain
-from .record import RestartRecord
+from ..store.shared import SharedAsker, SharedCache, SharedScorer
+from .event_loop import FairScheduler
+from .journal import EmptyAnswers, Journal
+from .record import Searched
 from .restart import Restart
 from .scorebook import Scorebook
-from .sharing import shared
-from .turns import Turns
-from .workers import Workers
 
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restarted:
-    """What the restarts have done.
-
-    Attributes:
-        records: What each did.
-        stopped: What stopped them; None where they went to their ends.
-        left: What is left of each limit that was set.
-    """
-
-    records: Sequence[RestartRecord]
-    stopped: SearchStopped | None
-    left: Mapping[str, float]
+CANCELLED = 0
+"""The signal of an interruption that came from the program around the search and not from a signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunningRestarts:
-    """All restarts of one session.
+class Restarts:
+    """An open run: everything that its restarts work with.
 
     Attributes:
-        config: What is searched.
-        pool: What initial templates are drawn from.
-        wordings: How the LLM is addressed.
-        given: What came from Python in place of what the config names.
-        scrub: Takes secrets out of what the user's own objects say.
-        stop: Ends the work early.
-        emit: Hears of everything.
+        endpoints: Answer requests; none if every answer is on disk.
+        pool: What starting templates are drawn from.
+        user_objects: Names of the objects that the caller handed in.
+        scrub: Takes secrets out of what those objects say.
     """
 
     config: SearchConfig
+    store: Store
+    evaluator: Evaluator
+    endpoints: Sequence[Endpoint]
     pool: Sequence[Candidate]
     wordings: Wordings
-    given: Mapping[str, str]
+    user_objects: Mapping[str, str]
     scrub: Callable[[str], str]
     stop: Stop
     emit: Listener
 
-    async def run(self, store: Store, endpoints: Sequence[Endpoint], evaluator: Evaluator) -> Restarted:
+    async def run(self) -> Searched:
         """Run all restarts to their ends, or to what ends them early.
-
-        Args:
-            store: The run on disk.
-            endpoints: Who proposes; none where no answer is wanted.
-            evaluator: What scores.
 
         Raises:
             PromptclimbError: A signal, or an error of one restart.
         """
-        config = self.config
+        config, store, info = self.config, self.store, self.evaluator.info
         budget = Budget(Limits.of(config), spent=store.usage)
-        proposer = self._proposer(endpoints, budget, store)
+        proposer = Proposer(
+            self.endpoints,
+            budget=budget,
+            retry=RetryPolicy.of(config),
+            give_up_after_s=60 * config.give_up_after,
+            has_answers=next(store.answers(), None) is not None,
+            ledger=store,
+            emit=self.emit,
+            rng=rng_for(config.seed, "jitter"),
+        )
         self.emit(budget.usage_changed())
 
         def check() -> None:
             self.stop.check()
             budget.check_time()
 
-        async with Consumer(evaluator, on_batch=self._batch) as consumer:
-            with shared(config, evaluator.info, consumer, proposer, self.given, endpoints) as (scorer, asker):
-                turns, empty_answers = Turns(), EmptyAnswers()
-                scorebook = Scorebook(store, scorer, scrub=self.scrub, turns=turns)
+        async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
+            with shared_cache(config, info, consumer, proposer, self.user_objects, self.endpoints) as shared:
+                scorer, asker = shared
+                scheduler, empty = FairScheduler(), EmptyAnswers()
+                scorebook = Scorebook(store, scorer, scrub=self.scrub, scheduler=scheduler)
                 journals = [
-                    Journal(store, asker, self.stop, empty_answers, turns) for _ in range(config.restarts)
+                    Journal(store, asker, self.stop, empty, scheduler) for _ in range(config.restarts)
                 ]
                 with self.stop.watching():
-                    await score_plain(scorebook, evaluator.info, self.emit)
-                restarts = self._restarts(journals, scorebook, evaluator.info, check)
-                workers = Workers(restarts, stop=self.stop, emit=self.emit, turns=turns)
+                    await scorebook.score_default(info, self.emit)
+                restarts = (
+                    Restart(
+                        number,
+                        config,
+                        pool=self.pool,
+                        info=info,
+                        wordings=self.wordings,
+                        answers=journal,
+                        scores=scorebook,
+                        check=check,
+                        emit=self.emit,
+                    )
+                    for number, journal in enumerate(journals, start=1)
+                )
+                workers = Workers(restarts, scheduler, stop=self.stop, emit=self.emit)
                 stopped = await workers.run(config.concurrency)
                 if all(record.done for record in workers.records):
                     for journal in journals:
@@ -107,43 +125,172 @@ class RunningRestarts:
         proposer.close()
         if stopped is None:
             await store.put_note(ALL_RESTARTS_DONE, config.all_rounds)
-        return Restarted(workers.records, stopped, budget.usage_changed().left)
+        return Searched(records=workers.records, stopped=stopped, budget=budget.usage_changed().left)
 
-    def _restarts(
-        self,
-        journals: Sequence[Journal],
-        scorebook: Scorebook,
-        info: EvaluatorInfo,
-        check: Callable[[], None],
-    ) -> Iterator[Restart]:
-        return (
-            Restart(
-                number,
-                self.config,
-                pool=self.pool,
-                info=info,
-                wordings=self.wordings,
-                answers=journal,
-                scores=scorebook,
-                check=check,
-                emit=self.emit,
-            )
-            for number, journal in enumerate(journals, start=1)
-        )
-
-    def _batch(self, batch: Batch) -> None:
+    def _batch_scored(self, batch: Batch) -> None:
         seconds = round(batch.seconds, 3)
         self.emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
 
-    def _proposer(self, endpoints: Sequence[Endpoint], budget: Budget, store: Store) -> Proposer:
-        config = self.config
-        return Proposer(
-            endpoints,
-            budget=budget,
-            retry=RetryPolicy.of(config),
-            give_up_after_s=60 * config.give_up_after,
-            has_answers=next(store.answers(), None) is not None,
-            ledger=store,
-            tell=self.emit,
-            rng=rng_for(config.seed, "jitter"),
-        )
+
+class Workers:
+    """Work on restarts, several at a time; a worker never fails, it asks the stop to end the others.
+
+    A limit lets the restarts that were begun come to it as well. An error or a signal ends the others without
+    losing what is paid for.
+
+    Args:
+        restarts: Taken in this order. Of one that has ended only the record is kept.
+
+    Attributes:
+        records: What each restart has done so far.
+    """
+
+    def __init__(
+        self, restarts: Iterable[Restart], scheduler: FairScheduler, *, stop: Stop, emit: Listener
+    ) -> None:
+        self._waiting = deque(restarts)
+        self.records = tuple(restart.record for restart in self._waiting)
+        self._scheduler = scheduler
+        self._stop = stop
+        self._emit = emit
+        self._limits: list[BudgetSpentError | GaveUpError] = []
+
+    async def run(self, at_once: int) -> SearchStopped | None:
+        """Run the restarts to their ends, ``at_once`` at a time.
+
+        Returns:
+            What stopped the search, as it was emitted; None if every restart went through.
+
+        Raises:
+            PromptclimbError: A signal, or an error of one restart.
+            asyncio.CancelledError: The program around the search cancelled it; what was paid for is on disk.
+        """
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._work()) for _ in range(min(at_once, len(self._waiting)))]
+            try:
+                await asyncio.wait(tasks)
+            except asyncio.CancelledError:
+                self._stop.ask(InterruptedRunError(CANCELLED))
+                await asyncio.wait(tasks)
+                raise
+        if self._stop.cause is not None:
+            raise self._explained(self._stop.cause)
+        # An unfinished search must not pass for a finished one: its test split would be opened.
+        if not self._limits and not all(record.done for record in self.records):
+            raise RestartCancelledError()
+        if (stopped := self._stopped()) is not None:
+            self._emit(stopped)
+        return stopped
+
+    async def _work(self) -> None:
+        while self._waiting:
+            restart = self._waiting.popleft()
+            try:
+                with self._stop.watching():
+                    await self._scheduler.turn()
+                    if self._limits and not restart.begun:
+                        continue
+                    await restart.run()
+            except (BudgetSpentError, GaveUpError) as limit:
+                # Restarts that an earlier session began are replayed all the same: what is on disk costs
+                # nothing, and without it the result would be poorer than the earlier one.
+                self._limits.append(limit)
+            except InterruptedRunError:
+                return
+            except asyncio.CancelledError:
+                # Neither the stop's nor, by way of it, the caller's: those have come as an interruption.
+                self._stop.ask(RestartCancelledError())
+                return
+            except Exception as error:  # noqa: BLE001 - handed on by the stop, once the others are safe
+                self._stop.ask(single(error))
+                return
+
+    def _stopped(self) -> SearchStopped | None:
+        """Return what stopped the search: the first restart's reason, and every limit that any reached."""
+        if self._limits:
+            first = self._limits[0]
+            if isinstance(first, GaveUpError):
+                return SearchStopped(reason=str(first))
+            reached = [
+                name for each in self._limits if isinstance(each, BudgetSpentError) for name in each.limits
+            ]
+            return SearchStopped(reason=str(first), limit=first.limit, limits=tuple(dict.fromkeys(reached)))
+        # An outage at the very end does not finish the search: a resume asks for the last rounds again.
+        records = [record for record in self.records if record.unanswered]
+        if not records:
+            return None
+        count = sum(record.unanswered for record in records)
+        last = "the last round" if count == 1 else f"the last {count:,} rounds"
+        return SearchStopped(reason=f"no answer in {last} ({records[-1].last_skip}); resume asks again")
+
+    def _explained(self, cause: Exception) -> Exception:
+        """Return the cause, as the user's to fix if an endpoint refused before any answer was paid for."""
+        answered = any(record.answers or record.unusable for record in self.records)
+        if not isinstance(cause, FatalChatError) or answered:
+            return cause
+        remedy = ""
+        if isinstance(cause, KeyRejectedError):
+            remedy = (
+                "; check the key in OPENAI_API_KEY, or in the variable that `key_env` names "
+                "in the --config file"
+            )
+        elif isinstance(cause, ModelNotFoundError):
+            remedy = (
+                "; check the model's name in --llm, and --base-url: is the address right? "
+                "It usually ends in /v1"
+            )
+        error = EndpointError(f"{cause}{remedy}")
+        error.__cause__ = cause
+        return error
+
+
+def single(error: BaseException) -> Exception:
+    """Return the error that a group is about: ours before foreign ones; a lone error is itself."""
+    flat = list(_flat(error))
+    ours = [one for one in flat if isinstance(one, PromptclimbError)]
+    found = (ours or flat)[0]
+    return found if isinstance(found, Exception) else RuntimeError(repr(found))
+
+
+def _flat(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _flat(part)
+    else:
+        yield error
+
+
+@contextmanager
+def shared_cache(
+    config: SearchConfig,
+    info: EvaluatorInfo,
+    scorer: TemplateScorer,
+    asker: Asker,
+    user_objects: Mapping[str, str],
+    endpoints: Sequence[Endpoint],
+) -> Iterator[tuple[TemplateScorer, Asker]]:
+    """Yield a scorer and an asker that look into the folder of ``--cache`` first, if there is one.
+
+    A run still writes all that it uses into its own store: it can be resumed without the shared folder.
+    Scores are shared by the evaluator's fingerprint, answers by who gives them: a chat of the caller's, an
+    address, or the content of a model's file.
+
+    Raises:
+        StoreError: The folder cannot be used.
+    """
+    if config.shared_cache is None:
+        yield scorer, asker
+        return
+    with SharedCache(config.shared_cache) as cache:
+        space = f"{info.fingerprint}:{info.precision}:{config.objective}"
+        if config.cache_answers:
+            asker = SharedAsker(cache, asker, user_objects.get("chat") or _answering(config, endpoints))
+        yield SharedScorer(cache, scorer, space), asker
+
+
+def _answering(config: SearchConfig, endpoints: Sequence[Endpoint]) -> str:
+    """Return who answers: the address, or a model's file by its content; with what replaces its settings."""
+    file = next((f"local:{one.content}" for one in endpoints if one.content), None)
+    place = config.shown_url or file or str(config.llm)
+    overrides = config.overrides if config.shown_url else []
+    return f"{place} {json.dumps(overrides, sort_keys=True)}" if any(overrides) else place

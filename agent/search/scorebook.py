@@ -1,61 +1,48 @@
-"""Scores on the way from the evaluator to the restarts: looked up first, on disk before anybody sees them."""
+"""Scores by template: one on disk is used, any other is on disk before it is used."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 from weakref import WeakValueDictionary
 
 from ...evaluator.errors import ConsumerError, CrashingTemplateError, ScoringFailedError
-from ...evaluator.scoring import Rejection, TemplateScorer, Verdict
+from ...evaluator.scoring import EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
 from ..errors import EvaluationFailedError
-from ..store import StoredScore
-from .turns import Turns
+from ..events import DefaultTemplateScored, Listener
+from ..results.gain import DEFAULT_TEMPLATE
+from ..store import Store
+from .event_loop import FairScheduler
 
 AT_ONCE = 64
-"""New templates of one restart in the queue together: enough for full batches, and not a task for each of a "
-"large pool."""
+"""New templates of one restart in the queue together: enough for full batches."""
 MOST_AT_ONCE = 1024
 """Templates of all restarts in the queue together, each with a task; restarts wait in line to add to them."""
 SCORER_FAILED = "scorer_failed"
 """Reason of a rejection: the scorer fails on this template again and again, and on no other."""
 
 
-class ScoreStore(Protocol):
-    """Where scores are kept, by exact text: two spellings of a template may score differently."""
-
-    def score(self, key: str) -> StoredScore | None:
-        """Return what is known of a template."""
-        ...
-
-    async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
-        """Keep what the evaluator said; on disk when this returns."""
-        ...
-
-
 class Scorebook:
-    """Scores templates once for a whole run, resumes included.
+    """Score each template once for a whole run, resumes included.
 
     Args:
-        store: What keeps the scores.
-        scorer: What computes them.
+        store: Keeps the scores, by exact text: two spellings of a template may score differently.
         scrub: Takes secrets out of what the scorer says.
-        turns: Keeps restarts that have their scores from going on all at once.
+        scheduler: Keeps restarts that have their scores from going on all at once.
     """
 
     def __init__(
         self,
-        store: ScoreStore,
+        store: Store,
         scorer: TemplateScorer,
         *,
         scrub: Callable[[str], str] = str,
-        turns: Turns | None = None,
+        scheduler: FairScheduler | None = None,
     ) -> None:
         self._store = store
         self._scorer = scorer
         self._scrub = scrub
-        self._turns = turns or Turns()
+        self._scheduler = scheduler or FairScheduler()
         self._door = asyncio.Lock()
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._read: dict[str, Verdict] = {}
@@ -73,7 +60,7 @@ class Scorebook:
         """
         if (known := self._known(template)) is not None:
             return known
-        # One at a time: a black box need not say the same twice, and two restarts must hear the same.
+        # One at a time: a custom scorer need not say the same twice, and two restarts must get the same.
         asking = self._asking.setdefault(template, asyncio.Lock())
         async with asking:
             if (known := self._known(template)) is not None:
@@ -84,7 +71,7 @@ class Scorebook:
             return verdict
 
     async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
-        """Scores of several templates, in their order; asked for together, so that they share batches.
+        """Score several templates, in their order; asked for together, so that they share batches.
 
         Raises:
             EvaluationFailedError: See ``score``.
@@ -93,8 +80,23 @@ class Scorebook:
         new = [text for text in dict.fromkeys(templates) if text not in found]
         for start in range(0, len(new), AT_ONCE):
             found |= await self._score_together(new[start : start + AT_ONCE])
-        await self._turns.mine()
+        await self._scheduler.turn()
         return [found[text] for text in templates]
+
+    async def score_default(self, info: EvaluatorInfo, emit: Listener) -> None:
+        """Score the default template before the restarts, if there is one, to show gains while they run.
+
+        It takes part in no restart: no ranking and no request has it.
+        """
+        templates = info.baselines.get(DEFAULT_TEMPLATE, ())
+        if len(templates) != 1:
+            return  # several together are measured at the end
+        try:
+            verdict = await self.score(templates[0])
+        except EvaluationFailedError:
+            return  # what is broken fails on the starting templates too, and there it ends the search
+        if isinstance(verdict, Score):
+            emit(DefaultTemplateScored(template=templates[0], train=verdict.train, val=verdict.val))
 
     async def _score_together(self, texts: Sequence[str]) -> dict[str, Verdict]:
         tasks: dict[str, asyncio.Task[Verdict]] = {}
@@ -107,7 +109,7 @@ class Scorebook:
         return {text: task.result() for text, task in tasks.items()}
 
     def _known(self, template: str) -> Verdict | None:
-        """Return what is on disk; it is read once, as restarts come upon the same templates all the time."""
+        """Return what is on disk; it is read once, as restarts find the same templates all the time."""
         if (verdict := self._read.get(template)) is not None:
             return verdict
         if (stored := self._store.score(template)) is None:
@@ -118,8 +120,8 @@ class Scorebook:
         try:
             verdict = await self._scorer.score(template)
         except CrashingTemplateError as error:
-            # Written down as a rejection of this run, so that it neither ends the run nor, when the run is
-            # resumed, changes what the LLM was told; other runs do not hear of it.
+            # Kept as a rejection of this run, so that it neither ends the run nor, when the run is resumed,
+            # changes what the LLM was told; other runs do not get it.
             return Rejection(SCORER_FAILED, self._scrub(error.message))
         except (ScoringFailedError, ConsumerError) as error:
             raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error

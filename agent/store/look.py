@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ..errors import StoreCorruptError, StoreMissingError
-from ..llm.types import ChatAnswer
+from ..llm.chat import ChatAnswer
 from ..position import Position
 from .disk import FILE_NAME, parse, translated
 from .manifest import MANIFEST, check_manifest

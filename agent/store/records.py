@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ...evaluator.scoring import Rejection, Score, Verdict
 from ..errors import StoreCorruptError
-from ..llm.types import ChatAnswer
+from ..llm.chat import ChatAnswer
 from ..position import Position
 
 T = TypeVar("T")

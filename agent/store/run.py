@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ...evaluator.scoring import Verdict
 from ..errors import StoreExistsError, StoreMissingError
-from ..llm.types import ChatAnswer
-from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
+from ..llm.chat import ChatAnswer
+from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from ..position import Position
 from .disk import FILE_NAME, TextCache, canonical, inspect, translated
 from .lock import is_running, lock
@@ -52,8 +52,8 @@ def _as_it_is(row: Any) -> Any:
     return row
 
 
-def _usage(row: Any) -> Usage:
-    return Usage(**row)
+def _usage(row: Any) -> Spent:
+    return Spent(**row)
 
 
 class Store:
@@ -165,7 +165,7 @@ class Store:
         check_identity(self._manifest.get("identity", {}), identity)
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> Spent:
         """All that the run has used, this session's time up to now included."""
         return self._writer.usage
 
@@ -223,7 +223,7 @@ class Store:
         """Write what an attempt cost that gave no answer."""
         await self._writer.write({}, bill)
 
-    async def put_reserved(self, reserved: Usage) -> None:
+    async def put_reserved(self, reserved: Spent) -> None:
         """Write down what an attempt may cost at most, before it is made."""
         await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)))
 

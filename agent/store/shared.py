@@ -19,9 +19,8 @@ from typing import Any, Self, TypeVar
 from ...evaluator.errors import ConfigError
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
 from ..errors import StoreCorruptError, StoreVersionError
-from ..llm.endpoint import Asker, Reply
-from ..llm.types import ChatAnswer, ChatRequest
-from ..llm.usage import NO_BILL
+from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
+from ..llm.cost import NO_BILL
 from ..versions import PROGRAM, program_version
 from .disk import FILE_NAME, TextCache, inspect, translated
 from .records import StoredScore, read_row
@@ -182,11 +181,11 @@ class SharedAsker:
         self._asker = asker
         self._space = space
 
-    async def ask(self, request: ChatRequest) -> Reply:
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
         """Get one answer, from the cache or from the asker; raises what the asker raises."""
         key = f"answer:{self._space}:{request.hash_with(request.max_tokens)}"
         if (known := await self._cache.read(key, ChatAnswer.from_json)) is not None:
-            return Reply(known, NO_BILL, CACHE_ENDPOINT)
+            return BilledAnswer(known, NO_BILL, CACHE_ENDPOINT)
         reply = await self._asker.ask(request)
         await self._cache.write(key, reply.answer.to_json())
         return reply

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
+from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from .disk import TextCache, canonical, translated
 from .records import LOOKED_UP, StoredAnswer, StoredScore
 
@@ -65,7 +65,7 @@ class Writer:
     """
 
     def __init__(
-        self, cache: TextCache, folder: Path, spent: Usage, clock: Callable[[], float], keys: set[str]
+        self, cache: TextCache, folder: Path, spent: Spent, clock: Callable[[], float], keys: set[str]
     ) -> None:
         self._cache = cache
         self._folder = folder
@@ -81,7 +81,7 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> Spent:
         """All that was used, the time up to now included."""
         return replace(self._usage, active_s=self._usage.active_s + self._clock() - self._opened)
 

@@ -17,16 +17,15 @@ from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.llm_name import Style, style_of
 from ..config.schema import SearchConfig
-from ..llm.member import MORE_TOKENS
-from ..llm.price_table import priced
-from ..llm.types import ChatRequest
+from ..llm.chat import ChatRequest
+from ..llm.cost import find_price
+from ..llm.pool import MORE_TOKENS
 from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import Position
-from ..rates import PICODOLLARS
+from ..rates import PICODOLLARS, TokenUsage
 from ..search.inputs import read_pool, read_wordings
-from ..token_usage import TokenUsage
 
 Number = TypeVar("Number", int, float)
 Estimate: TypeAlias = dict[str, Any]
@@ -180,7 +179,7 @@ def cost_of(config: SearchConfig, tokens: TokenUsage) -> float | None:
     worst = 0
     for one in config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),):
         tier = one.service_tier or config.service_tier
-        price, _ = priced(one.price or config.price, one.base_url, one.model or config.llm or "", tier)
+        price = find_price(one.price or config.price, one.base_url, one.model or config.llm or "", tier)
         if price is None:
             return None
         worst = max(worst, price.most(tokens))

@@ -16,7 +16,7 @@ from ..results.details import BEST, ENSEMBLE, Decisions, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import SearchResult
 from ..results.run_dir import write_atomically
-from ..search.same_content import CONTENT, Contents, Made, check_content
+from ..search.content_check import CONTENT, Contents, Made, check_content
 from ..stop import Stop
 from .grid import Cell
 from .runs import (

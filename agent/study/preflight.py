@@ -14,9 +14,9 @@ from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..methods.registry import METHODS
+from ..rates import TokenUsage
+from ..search.content_check import Contents
 from ..search.inputs import read_pool, read_wordings
-from ..search.same_content import Contents
-from ..token_usage import TokenUsage
 from .estimate import cost_of
 from .grid import Cell
 from .outcomes import is_fitted

@@ -16,12 +16,12 @@ from ...evaluator.errors import PromptclimbError, UsageError
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
 from ..llm.budget import Budget, Limits
-from ..llm.usage import NOTHING, Usage
+from ..llm.cost import NOTHING, Spent
 from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
+from ..search.content_check import Contents, check_content, made_by
 from ..search.inputs import fallen_back, known_identity, pinned_evaluator
-from ..search.same_content import Contents, check_content, made_by
-from ..search.session import Session
+from ..search.run import SearchRun
 from ..secrets import Scrubber, secrets_named_in
 from ..store import Store
 from .grid import Cell
@@ -50,7 +50,7 @@ class Stopped:
     """A run that an error or a signal ended before it had a result, with what it has used."""
 
     reason: str
-    usage: Usage = NOTHING
+    usage: Spent = NOTHING
     status: ClassVar[str] = "stopped"
 
 
@@ -58,7 +58,7 @@ Found: TypeAlias = SearchResult | NotRun | Stopped
 """The outcome of a search."""
 
 
-def stopped_by(error: Exception, usage: Usage = NOTHING) -> Stopped:
+def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:
     """Return the outcome of a run that an error ended: the message on one line, without secrets."""
     said = " ".join(str(error).split()) or type(error).__name__
     return Stopped(Scrubber(secrets_named_in(os.environ)).scrub_quoted(said), usage)
@@ -102,7 +102,7 @@ class SharedLimits:
         self._reached: set[str] = set()
 
     @cached_property
-    def _used(self) -> dict[Path, Usage]:
+    def _used(self) -> dict[Path, Spent]:
         return {
             store.parent: _stored_usage(store.parent) for store in sorted(self._folder.glob(f"*/{STORE}"))
         }
@@ -149,7 +149,7 @@ def _is_limited(config: SearchConfig) -> bool:
     return Limits.of(config) != Limits()
 
 
-def _stored_usage(run_dir: Path) -> Usage:
+def _stored_usage(run_dir: Path) -> Spent:
     with Store.open(run_dir) as store:
         return store.usage
 
@@ -216,7 +216,7 @@ def _same_settings(cell: Cell) -> Iterator[None]:
 
 
 async def run_search(
-    cell: Cell, shared: SharedLimits, refusals: Refusals, opened: Callable[[SearchConfig], Session]
+    cell: Cell, shared: SharedLimits, refusals: Refusals, opened: Callable[[SearchConfig], SearchRun]
 ) -> Found:
     """Start a search, resume it, or read its result.
 
@@ -265,7 +265,7 @@ def as_it_is(cell: Cell) -> Found:
     return Stopped(INTERRUPTED, _usage(cell)) if (cell.run_dir / STORE).exists() else NotRun(INTERRUPTED)
 
 
-def _usage(cell: Cell) -> Usage:
+def _usage(cell: Cell) -> Spent:
     try:
         return _stored_usage(cell.run_dir)
     except StoreError:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 from benchmarks.peers.job import ROWS, Job, Row
 from benchmarks.peers.playing import ROOT
-from promptclimb.agent.llm.local import model_name
+from promptclimb.agent.llm.local_models import model_name
 
 SUITE = ROOT / "suites" / "bundled.toml"
 LEFT_OUT = ("photos", "artworks", "digits")

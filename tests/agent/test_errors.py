@@ -19,7 +19,7 @@ from tests.paths import ROOT
 CAUGHT_INSIDE = {
     "agent.llm.openai_chat._RefusedError": "teaches how to ask otherwise, or becomes a ChatError",
     "agent.llm.preflight._NotJsonError": "becomes an EndpointError",
-    "agent.search.restart.Skipped": "ends an round, not the restart",
+    "agent.search.journal.Skipped": "ends a round, not the restart",
     "prompts.wording.WordingsError": "becomes a ConfigError",
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",
     "evaluator.clip.images.features.BrokenFeaturesError": "has the features made again",

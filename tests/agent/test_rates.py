@@ -1,4 +1,4 @@
-"""Money by the token: exact, and never rounded down."""
+"""Prices per token are exact and never rounded down."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.rates import Rates, per_token
-from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.agent.rates import Rates, TokenUsage, per_token
 
 prices = st.integers(0, 10**8)
 
@@ -34,16 +33,15 @@ def test_six_decimals_are_exact_and_finer_ones_are_rounded_up() -> None:
 
 
 def test_each_kind_of_token_has_its_price() -> None:
-    """What is cached or written is taken off the rest; a call may cost something by itself."""
-    rates = Rates(prompt=10, cached=1, written=12, kept=20, completion=60, call=1000)
-    usage = TokenUsage(100, 7, cached_tokens=50, cache_written_tokens=30, kept_tokens=5)
-    assert rates.charge(usage) == 20 * 10 + 50 * 1 + 25 * 12 + 5 * 20 + 7 * 60 + 1000
+    """Cached tokens are part of the prompt; tokens written to the cache cost as much as others."""
+    usage = TokenUsage(100, 7, cached_tokens=50, cache_written_tokens=30, cache_1h_tokens=5)
+    assert Rates(prompt=10, cached=1, completion=60).charge(usage) == 50 * 10 + 50 * 1 + 7 * 60
 
 
-@given(usages(), prices, prices, prices, prices, prices)
+@given(usages(), prices, prices, prices)
 def test_no_division_of_the_tokens_costs_more_than_the_most(
-    usage: TokenUsage, prompt: int, cached: int, written: int, kept: int, completion: int
+    usage: TokenUsage, prompt: int, cached: int, completion: int
 ) -> None:
     """So a reservation holds, whatever a cache does."""
-    rates = Rates(prompt=prompt, cached=cached, written=written, kept=kept, completion=completion)
+    rates = Rates(prompt=prompt, cached=cached, completion=completion)
     assert rates.charge(usage) <= rates.most(TokenUsage(usage.prompt_tokens, usage.completion_tokens))

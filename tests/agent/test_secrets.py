@@ -152,6 +152,6 @@ def test_what_is_named_like_a_secret_is_one(name: str) -> None:
 
 
 def test_credentials_of_addresses_in_the_environment_are_secrets() -> None:
-    """Of a proxy, for instance; the word alone in a longer name is none."""
+    """Of a proxy, for instance; the word alone in a longer name is not enough."""
     found = secrets_named_in({"PROXY_URL": "http://me:pass@h", "KEYBOARD": "x", "MONKEY": "y"})
     assert [one.reveal() for one in found] == ["me:pass"]

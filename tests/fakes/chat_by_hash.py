@@ -7,7 +7,7 @@ import hashlib
 import random
 from collections.abc import Callable
 
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 
 WORDS = (
     *("bright", "dark", "small", "large", "old", "new", "painted", "drawn", "quiet", "wet"),

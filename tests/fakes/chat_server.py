@@ -1,7 +1,7 @@
 """A chat endpoint on loopback: OpenAI's `/v1/chat/completions`, with limits, headers and faults.
 
 The same request gets the same answer. `python -m tests.fakes.chat_server --options JSON` runs it as a process
-of its own: it prints its address, and `GET /stats` tells what it has seen.
+of its own: it prints its address, and `GET /stats` shows what it has seen.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ServerOptions:
         fault_seed: Another seed, other faults.
         key: The key that is asked for, None for none.
         model: The only model known, None for any.
-        tells_usage: Whether its replies say what they cost.
+        reports_usage: Whether its replies say what they cost.
         script: Faults (or "ok") of the first requests, in the order of arrival, before probability decides.
     """
 
@@ -53,7 +53,7 @@ class ServerOptions:
     fault_seed: int = 0
     key: str | None = None
     model: str | None = None
-    tells_usage: bool = True
+    reports_usage: bool = True
     script: tuple[str, ...] = ()
 
 
@@ -65,7 +65,7 @@ class Statistics:
         requests: All of them.
         refused: Those over a limit.
         answered: Good answers by request hash.
-        billed: Answers, good or useless, that carried usage.
+        billed: Answers, usable or not, that carried usage.
         tokens: What they were billed for.
         in_flight: Requests under way now.
         most_in_flight: The most at once.
@@ -161,7 +161,7 @@ class ChatServer:
             stats.faults[kind] += 1
             return await faults.answer(kind, request, completion, options.retry_after)
         stats.answered[name] += 1
-        if not options.tells_usage:
+        if not options.reports_usage:
             completion = {name: value for name, value in completion.items() if name != "usage"}
         return web.json_response(completion, headers=self._limit_headers())
 

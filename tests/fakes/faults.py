@@ -14,7 +14,7 @@ from aiohttp import web
 from tests.fakes.vendors import RetryAfter, retry_after_headers
 
 KINDS = (
-    "500", "503", "429", "429_bare", "reset", "hang", "drip", "html", "truncated", "no_choices", "null",
+    "500", "503", "429", "429_bare", "cut_off", "hang", "drip", "html", "truncated", "no_choices", "null",
     "garbage", "length", "filter", "refusal", "quota", "wrong_key", "no_model", "bad_request", "echo_key",
 )  # fmt: skip
 BILLED = frozenset({"no_choices", "null", "garbage", "length", "filter", "refusal", "truncated", "drip"})
@@ -45,7 +45,7 @@ async def answer(
             message += request.headers.get("Authorization", "")
         headers = retry_after_headers(form, 0.2) if kind in ("429", "503") else {}
         return web.json_response({"error": {**error, "message": message}}, status=status, headers=headers)
-    if kind == "reset":
+    if kind == "cut_off":
         _hang_up(request)
         return web.Response()
     if kind == "hang":
@@ -56,10 +56,10 @@ async def answer(
         return web.Response(text="<html><body>Bad gateway</body></html>", content_type="text/html")
     if kind == "garbage":
         return web.Response(text="}{ not json", content_type="application/json")
-    return web.json_response(_useless(kind, completion))
+    return web.json_response(_unusable(kind, completion))
 
 
-def _useless(kind: str, completion: dict[str, Any]) -> dict[str, Any]:
+def _unusable(kind: str, completion: dict[str, Any]) -> dict[str, Any]:
     choice = dict(completion["choices"][0])
     message = dict(choice["message"])
     if kind == "no_choices":

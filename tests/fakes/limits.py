@@ -12,11 +12,11 @@ Style = Literal["sliding", "fixed", "bucket"]
 
 @dataclass(frozen=True)
 class State:
-    """What an endpoint tells of a limit: how much is left, and in how many seconds it is full again."""
+    """One state of a limit: how much is left, and in how many seconds it is full again."""
 
     limit: float
     remaining: float
-    reset_s: float
+    full_in_s: float
 
 
 class Counter(Protocol):
@@ -59,8 +59,8 @@ class Sliding:
     def state(self, now: float) -> State:
         self._forget(now)
         used = sum(amount for _, amount in self._log)
-        reset = self._log[-1][0] + MINUTE - now if self._log else 0.0
-        return State(self._limit, max(self._limit - used, 0.0), reset)
+        full_in_s = self._log[-1][0] + MINUTE - now if self._log else 0.0
+        return State(self._limit, max(self._limit - used, 0.0), full_in_s)
 
     def _forget(self, now: float) -> None:
         while self._log and self._log[0][0] <= now - MINUTE:

@@ -18,7 +18,7 @@ import asyncio, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background ignores it
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from promptclimb.agent.llm.local import LlamaServer, LlamaSettings
+from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings
 
 async def main():
     server = LlamaServer(LlamaSettings(model=Path({model!r}), name="m"))

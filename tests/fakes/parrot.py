@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 
 
 class Parrot:

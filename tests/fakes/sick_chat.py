@@ -13,15 +13,15 @@ from promptclimb.agent.errors import (
     RateLimitedError,
     RequestFailedError,
     TransientChatError,
-    UselessAnswerError,
+    UnusableAnswerError,
 )
 from promptclimb.agent.events.event import Listener, unheard
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing.limits import RateLimits
-from promptclimb.agent.llm.proposer import Proposer
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.rates import TokenUsage
 
 HEALTHY_S = (1.0, 3.0)
 """Shortest and longest time of a healthy endpoint's answer."""
@@ -51,8 +51,8 @@ SICK: Mapping[str, Sickness] = {
     "429, Retry-After 3600": Sickness(0.2, lambda: RateLimitedError("429", status=429, retry_after=3600.0)),
     "429": Sickness(0.2, lambda: RateLimitedError("429", status=429)),
     "401 now and then": Sickness(0.2, lambda: KeyRejectedError("401", status=401), every=10),
-    "garbage with 200": Sickness(1.0, lambda: UselessAnswerError("no JSON", reason="bad_json")),
-    "empty answers": Sickness(2.0, lambda: UselessAnswerError("empty", reason="no_content", usage=USAGE)),
+    "garbage with 200": Sickness(1.0, lambda: UnusableAnswerError("no JSON", reason="bad_json")),
+    "empty answers": Sickness(2.0, lambda: UnusableAnswerError("empty", reason="no_content", usage=USAGE)),
     "good and bad in turn": Sickness(2.0, lambda: TransientChatError("502", status=502), every=2),
     "answers after 60 s": Sickness(60.0, None),
 }
@@ -106,7 +106,7 @@ async def restart_pool(
         restarts: How many at once.
         turns: Requests of each.
         limits: Of each endpoint; as many in flight as there are restarts unless given.
-        emit: Hears what happens.
+        emit: Receives events.
     """
     limits = limits or [RateLimits(concurrency=restarts)] * len(chats)
     endpoints = [

@@ -20,16 +20,16 @@ from promptclimb.agent.errors import (
     RateLimitedError,
     RequestFailedError,
     TransientChatError,
-    UselessAnswerError,
+    UnusableAnswerError,
 )
 from promptclimb.agent.events.event import Event
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing.limits import RateLimits
-from promptclimb.agent.llm.proposer import Proposer
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import NOTHING, Bill, Usage
-from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.rates import TokenUsage
 from tests.fakes.clock import run_virtual
 
 FAULTS: Mapping[str, Callable[[], ChatError]] = {
@@ -40,9 +40,9 @@ FAULTS: Mapping[str, Callable[[], ChatError]] = {
     "429": lambda: RateLimitedError("429", status=429),
     "429 short": lambda: RateLimitedError("429", status=429, retry_after=1.0),
     "429 long": lambda: RateLimitedError("429", status=429, retry_after=3600.0),
-    "garbage": lambda: UselessAnswerError("no JSON", reason="bad_json"),
-    "empty": lambda: UselessAnswerError("empty", reason="no_content", usage=TokenUsage(20, 0)),
-    "refusal": lambda: UselessAnswerError("no", reason="refusal", usage=TokenUsage(20, 10)),
+    "garbage": lambda: UnusableAnswerError("no JSON", reason="bad_json"),
+    "empty": lambda: UnusableAnswerError("empty", reason="no_content", usage=TokenUsage(20, 0)),
+    "refusal": lambda: UnusableAnswerError("no", reason="refusal", usage=TokenUsage(20, 10)),
     "filter": lambda: BadRequestError("flagged", status=403),
 }
 HANGS, SLOW, STRAY = "hangs", "slow", "stray 401"
@@ -116,16 +116,16 @@ class MoodyChat:
         if request.max_tokens < 200 and self.rng.random() < 0.05:
             self._bill(20 + request.max_tokens)
             usage = TokenUsage(20, request.max_tokens)
-            raise UselessAnswerError("all thinking", reason="length", usage=usage)
+            raise UnusableAnswerError("all thinking", reason="length", usage=usage)
         self._strays = 0
-        told = self.rng.random() < 0.95
+        known = self.rng.random() < 0.95
         completion = self.rng.randint(5, request.max_tokens)
         self._bill(20 + completion)
         return ChatAnswer(
             text="- a {}",
-            prompt_tokens=20 if told else 0,
-            completion_tokens=completion if told else 0,
-            usage_told=told,
+            prompt_tokens=20 if known else 0,
+            completion_tokens=completion if known else 0,
+            usage_known=known,
             headers={"x-ratelimit-limit-requests": str(self.rpm), "retry-after": "soon"},
         )
 
@@ -145,7 +145,7 @@ class SumLedger:
         self.usage = self.usage.plus(bill.usage)
         self.reserved = self.reserved.minus(bill.reserved)
 
-    async def put_reserved(self, reserved: Usage) -> None:
+    async def put_reserved(self, reserved: Spent) -> None:
         """Add a reservation."""
         self.reserved = self.reserved.plus(reserved)
 
@@ -161,7 +161,7 @@ class Soaked:
         calls: Calls and tokens billed by the endpoints, which the budget was never below.
         tokens: Likewise.
         faults: How often each fault was made.
-        events: How often each event was told.
+        events: How often each event was emitted.
         grew_kib: How much more memory was held at the end than after a fifth of the turns.
     """
 

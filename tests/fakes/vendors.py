@@ -20,15 +20,15 @@ def limit_headers(vendor: Vendor, states: Mapping[str, State]) -> dict[str, str]
     for kind, state in states.items():
         limit, remaining = f"{state.limit:.0f}", f"{state.remaining:.0f}"
         if vendor == "openai":
-            members = {"limit": limit, "remaining": remaining, "reset": duration(state.reset_s)}
-            headers |= {f"x-ratelimit-{name}-{kind}": value for name, value in members.items()}
+            members = {"-limit": limit, "-remaining": remaining, "-reset": duration(state.full_in_s)}
+            headers |= {f"x-ratelimit{name}-{kind}": value for name, value in members.items()}
         elif vendor == "anthropic":
-            moment = datetime.fromtimestamp(time.time() + state.reset_s, UTC).isoformat()
-            members = {"limit": limit, "remaining": remaining, "reset": moment}
-            headers |= {f"anthropic-ratelimit-{kind}-{name}": value for name, value in members.items()}
+            moment = datetime.fromtimestamp(time.time() + state.full_in_s, UTC).isoformat()
+            members = {"-limit": limit, "-remaining": remaining, "-reset": moment}
+            headers |= {f"anthropic-ratelimit-{kind}{name}": value for name, value in members.items()}
         elif vendor == "plain" and kind == "requests":
-            members = {"limit": limit, "remaining": remaining, "reset": f"{state.reset_s:.3f}"}
-            headers |= {f"x-ratelimit-{name}": value for name, value in members.items()}
+            members = {"-limit": limit, "-remaining": remaining, "-reset": f"{state.full_in_s:.3f}"}
+            headers |= {f"x-ratelimit{name}": value for name, value in members.items()}
     return headers
 
 

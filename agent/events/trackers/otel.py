@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
 from ...versions import PROGRAM, program_version
-from ..asking import ChatFailed, GaveUp, Paused, Rested, RetryScheduled
+from ..asking import ChatFailed, GaveUp, Paused, RetryScheduled, WaitCapped
 from ..event import Event
 from ..searching import (
     AnswerReceived,
@@ -30,7 +30,7 @@ from ..searching import (
 from .figures import Tracked
 
 FILE = "spans.jsonl"
-_TROUBLE = (ChatFailed, GaveUp, Paused, Rested, RetryScheduled)
+_TROUBLE = (ChatFailed, GaveUp, Paused, WaitCapped, RetryScheduled)
 """Noted in the span of the search: they do not say of which request they are."""
 
 

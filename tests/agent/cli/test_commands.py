@@ -216,7 +216,7 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
         (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
         (["evaluate", "--baselines", ","], "no white-box reference is named"),
-        (["evaluate", "--baselines", "coop"], "a black box of your own is none"),
+        (["evaluate", "--baselines", "coop"], "a custom scorer is not one"),
         (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
     ],
 )
@@ -335,7 +335,7 @@ def test_a_price_that_no_table_has_is_wrong_usage(capsys: pytest.CaptureFixture[
             given = ("--base-url", server.base_url, "--price", "auto", "--max-cost", "1")
             assert call("search", *SMALL, *given, *more) == 2
             said = capsys.readouterr().err
-            assert f"knows no vendor at {server.base_url}; give its price by --price IN/OUT" in only_line(
+            assert f"knows no vendor at {server.base_url}; set its price with --price IN/OUT" in only_line(
                 said
             )
     assert server.statistics.requests == 0
@@ -530,7 +530,7 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], method: str
 ) -> None:
     """Alone it is an error; with a fallback the result says what was used."""
-    monkeypatch.setattr("promptclimb.agent.llm.local.readiness.PACKAGE", "not_there")
+    monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
     assert call("search", "--llm", "local", "--run-dir", "r") == 2
     assert "'.[local]'" in only_line(capsys.readouterr().err)
     fallback = ("--llm-fallback", method, "--restarts", "1", "--run-dir", "r", "--json")
@@ -726,7 +726,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     def exploding(*_given: object) -> None:
         raise ZeroDivisionError(f"never seen {KEY}")
 
-    monkeypatch.setattr("promptclimb.agent.search.session.ready_evaluator", exploding)
+    monkeypatch.setattr("promptclimb.agent.search.run.ready_evaluator", exploding)
     assert call("search", "--method", "random", "--run-dir", "r") == 1
     assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
     (crash,) = tmp_path.glob("promptclimb-crash-*.txt")
@@ -778,7 +778,7 @@ def test_a_pool_goes_on_without_an_endpoint_that_is_down(
             f'[[endpoints]]\nbase_url = "{down}"\n[[endpoints]]\nbase_url = "{server.base_url}"\n'
         )
         assert call("search", *SMALL, "--config", "c.toml", "--run-dir", "r") == 0
-    assert "going on without an endpoint: nothing answers at" in capsys.readouterr().err
+    assert "continuing without an endpoint: nothing answers at" in capsys.readouterr().err
     assert call("search", *SMALL, "--config", "c.toml", "--run-dir", "s") == 2
     assert "nothing answers at" in capsys.readouterr().err
 

@@ -17,9 +17,9 @@ from promptclimb.agent.events import (
     BatchScored,
     ChatFailed,
     DefaultTemplateScored,
-    EndpointBack,
     EndpointRemoved,
-    EndpointSetAside,
+    EndpointResumed,
+    EndpointSuspended,
     Event,
     GaveUp,
     ImagesEncoded,
@@ -27,7 +27,6 @@ from promptclimb.agent.events import (
     Noted,
     Paused,
     RestartFinished,
-    Rested,
     RetryScheduled,
     RoundFinished,
     RoundSkipped,
@@ -37,6 +36,7 @@ from promptclimb.agent.events import (
     StartingTemplatesScored,
     TemplateScored,
     UsageChanged,
+    WaitCapped,
 )
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import Ensemble, Llm, SearchResult, Usage
@@ -59,7 +59,7 @@ POOL = StartingTemplatesScored(position=Position(1), templates=5, best=EVIL, tra
 
 USED = UsageChanged(
     calls=7, failed_calls=0, retries=0, prompt_tokens=900, completion_tokens=100, cost_usd=0.05,
-    doubtful_tokens=0,
+    estimated_tokens=0,
     left={"calls": 3.0, "minutes": 2.5, "cost_usd": 0.45},
 )  # fmt: skip
 
@@ -145,7 +145,7 @@ def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
     display = Display(console, clock=itertools.count().__next__)
     used = UsageChanged(
         calls=1234, failed_calls=3, retries=2, prompt_tokens=123456, completion_tokens=234567, cost_usd=1.25,
-        doubtful_tokens=42839, cached_tokens=100000,
+        estimated_tokens=42839, cached_tokens=100000,
         left={"calls": 3766.0, "tokens": 642000.0, "minutes": 92.5, "cost_usd": 3.45},
     )  # fmt: skip
     with display:
@@ -194,17 +194,17 @@ def test_the_clock_runs_from_the_start_of_the_search() -> None:
             "http://h/v1 is not used any more (no quota); no endpoint is left",
         ),
         (
-            EndpointSetAside(endpoint="http://h/v1", message="the endpoint answers 500: no", wait_s=1.0),
+            EndpointSuspended(endpoint="http://h/v1", message="the endpoint answers 500: no", wait_s=1.0),
             "http://h/v1 fails (the endpoint answers 500: no); the other endpoints are asked in its place",
         ),
-        (EndpointBack(endpoint="http://h/v1"), "http://h/v1 answers again"),
+        (EndpointResumed(endpoint="http://h/v1"), "http://h/v1 answers again"),
         (
             AnswerTokensRaised(endpoint="http://h/v1", before=512, now=2048),
             "http://h/v1 used up 512 tokens before an answer began: 2,048 are allowed there from now on "
             "(--answer-tokens)",
         ),
         (
-            Rested(endpoint="http://h/v1", asked_s=3600.0, wait_s=120.0),
+            WaitCapped(endpoint="http://h/v1", asked_s=3600.0, wait_s=120.0),
             "http://h/v1 asks for a wait of 3,600 s; it is tried again in 120 s",
         ),
         (
@@ -260,7 +260,7 @@ FAILED = ChatFailed(endpoint="l", error="RateLimitError", message="too many requ
 RETRY = RetryScheduled(endpoint="l", attempt=1, wait_s=12.4, reason="rate_limited")
 SPENT = UsageChanged(
     calls=7, failed_calls=1, retries=1, prompt_tokens=900, completion_tokens=100, cost_usd=0.05,
-    doubtful_tokens=0, left={"calls": 3.0},
+    estimated_tokens=0, left={"calls": 3.0},
 )  # fmt: skip
 
 

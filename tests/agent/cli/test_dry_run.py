@@ -111,7 +111,7 @@ def test_a_local_llm_that_is_not_installed_is_reported_unless_a_method_stands_in
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What brings it is named; nothing is fetched."""
-    monkeypatch.setattr("promptclimb.agent.llm.local.readiness.PACKAGE", "not_there")
+    monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
     assert main(["search", "--llm", "local", *more, "--dry-run", "--json"]) == 0
     found = capsys.readouterr()
     assert ("would be refused: --llm local cannot be used: not_there" in found.err) == refused

@@ -12,7 +12,7 @@ import pytest
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import BadRequestError
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.search.api import search
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator

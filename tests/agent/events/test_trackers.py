@@ -84,7 +84,7 @@ def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: 
     figures = Figures(board, run)
     used = UsageChanged(
         calls=2, failed_calls=0, retries=0, prompt_tokens=5, completion_tokens=6, cost_usd=0.5,
-        doubtful_tokens=0, left={},
+        estimated_tokens=0, left={},
     )  # fmt: skip
     done = SearchFinished(status="finished", best="b {}", train=0.5, test=0.25, evaluated=3)
     for event in (STARTED, scored("a {}", 0.5), used, scored("b {}", 0.25), scored("c {}", 0.75), done):

@@ -6,7 +6,7 @@ from benchmarks.accounts import KINDS, account, limits
 
 
 def test_our_account_equals_the_vendors_and_no_budget_is_overrun() -> None:
-    """To the picodollar where it tells, bounded where it does not, over calls of every kind."""
+    """To the picodollar if it is reported, bounded if it is not, over calls of every kind."""
     found = account(300)
     assert set(found["kinds"]) == set(KINDS)
     assert found["difference_usd"] == 0

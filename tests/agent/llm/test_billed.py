@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.llm.billed import billed
-from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.agent.llm.replies import billed
+from promptclimb.agent.rates import TokenUsage
 
 SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
@@ -52,7 +52,7 @@ SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
                 "cache_creation_input_tokens": 26,
                 "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 6},
             },
-            TokenUsage(100, 20, cached_tokens=70, cache_written_tokens=26, kept_tokens=6),
+            TokenUsage(100, 20, cached_tokens=70, cache_written_tokens=26, cache_1h_tokens=6),
         ),
         (
             SUMS | {"cache_read_input_tokens": 70, "cache_creation_input_tokens": 26},
@@ -70,17 +70,17 @@ SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
             {"prompt_tokens": 40, "completion_tokens": 20, "cache_read_input_tokens": 30},
             TokenUsage(70, 20, cached_tokens=30),
         ),
-        (SUMS | {"cost": 0.00014}, TokenUsage(100, 20, told_picodollars=140_000_000)),
-        (SUMS | {"cost": 0}, TokenUsage(100, 20, told_picodollars=0)),
+        (SUMS | {"cost": 0.00014}, TokenUsage(100, 20, vendor_picodollars=140_000_000)),
+        (SUMS | {"cost": 0}, TokenUsage(100, 20, vendor_picodollars=0)),
         (
             SUMS | {"cost": 0.95, "cost_details": {"upstream_inference_cost": 19}},
-            TokenUsage(100, 20, told_picodollars=19_950_000_000_000),
+            TokenUsage(100, 20, vendor_picodollars=19_950_000_000_000),
         ),
         (
             SUMS | {"cost": 0.02, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.02}},
-            TokenUsage(100, 20, told_picodollars=20_000_000_000),
+            TokenUsage(100, 20, vendor_picodollars=20_000_000_000),
         ),
-        (SUMS | {"cost_in_usd_ticks": 37_756_000}, TokenUsage(100, 20, told_picodollars=3_775_600_000)),
+        (SUMS | {"cost_in_usd_ticks": 37_756_000}, TokenUsage(100, 20, vendor_picodollars=3_775_600_000)),
     ],
     ids=[
         *("OpenAI", "OpenAI, all kinds", "xAI", "Gemini", "no total", "DeepSeek", "Moonshot", "Anthropic"),

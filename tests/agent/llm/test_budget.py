@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.usage import NOTHING, Usage, cost
-from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.agent.llm.cost import NOTHING, Spent, cost
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.clock import run_virtual, virtual_time
 
@@ -42,7 +42,7 @@ async def test_a_limit_on_calls_is_exact() -> None:
     """As many as allowed, then an error that names the limit."""
     budget = Budget(Limits(calls=3))
     for _ in range(3):
-        budget.settle(await budget.reserve(TokenUsage(1, 1)), Usage(calls=1))
+        budget.settle(await budget.reserve(TokenUsage(1, 1)), Spent(calls=1))
     with pytest.raises(BudgetSpentError, match="3 calls") as caught:
         await budget.reserve(TokenUsage(1, 1))
     assert caught.value.limit == "calls"
@@ -57,11 +57,11 @@ async def test_what_is_in_flight_is_waited_for_not_counted_as_spent() -> None:
     waiting = asyncio.create_task(budget.reserve(TokenUsage(30, 50)))
     await asyncio.sleep(1)
     assert not waiting.done()
-    budget.settle(first, Usage(calls=1, prompt_tokens=10, completion_tokens=5))
+    budget.settle(first, Spent(calls=1, prompt_tokens=10, completion_tokens=5))
     second = await waiting
     hopeless = asyncio.create_task(budget.reserve(TokenUsage(30, 50)))
     await asyncio.sleep(1)
-    budget.settle(second, Usage(calls=1, prompt_tokens=30, completion_tokens=50))
+    budget.settle(second, Spent(calls=1, prompt_tokens=30, completion_tokens=50))
     with pytest.raises(BudgetSpentError, match="100 tokens"):
         await hopeless
     assert budget.left().tokens == 5
@@ -69,8 +69,8 @@ async def test_what_is_in_flight_is_waited_for_not_counted_as_spent() -> None:
 
 @virtual_time
 async def test_a_limit_holds_over_earlier_stretches() -> None:
-    """What was used before a resume counts, doubtful attempts with the most they can have cost."""
-    before = Usage(calls=4, prompt_tokens=10, doubtful_tokens=70, active_s=50.0)
+    """What was used before a resume counts, attempts without a bill with the most they can have cost."""
+    before = Spent(calls=4, prompt_tokens=10, estimated_tokens=70, active_s=50.0)
     budget = Budget(Limits(calls=5, tokens=100, minutes=1), before)
     assert (budget.left().calls, budget.left().tokens, budget.left_s()) == (1, 20, 10.0)
     await asyncio.sleep(10)
@@ -85,7 +85,7 @@ async def test_a_limit_on_money_is_never_exceeded() -> None:
     budget = Budget(Limits(cost_usd=0.001))
     for _ in range(3):
         reserved = await budget.reserve(TokenUsage(1000, 500), PRICE)
-        budget.settle(reserved, Usage(calls=1, picodollars=cost(TokenUsage(900, 200), PRICE)))
+        budget.settle(reserved, Spent(calls=1, picodollars=cost(TokenUsage(900, 200), PRICE)))
     assert budget.spent.cost_usd == 0.000765
     with pytest.raises(BudgetSpentError, match=r"0\.001 US dollars") as caught:
         await budget.reserve(TokenUsage(1000, 500), PRICE)
@@ -93,19 +93,19 @@ async def test_a_limit_on_money_is_never_exceeded() -> None:
 
 
 @virtual_time
-async def test_a_limit_is_told_as_one_says_it() -> None:
+async def test_a_limit_is_named_in_plain_words() -> None:
     """One call, one token, one minute; several limits at once are all named, and can be asked for."""
-    one = Budget(Limits(calls=1, tokens=1, minutes=1), Usage(calls=1, prompt_tokens=1))
+    one = Budget(Limits(calls=1, tokens=1, minutes=1), Spent(calls=1, prompt_tokens=1))
     with pytest.raises(BudgetSpentError) as caught:
         await one.reserve(TokenUsage(1, 1))
     assert str(caught.value) == (
         "the limits of 1 call and 1 token (the next request may need more than is left) are reached"
     )
     assert (caught.value.limit, caught.value.limits) == ("calls", ("calls", "tokens"))
-    assert str(one.spent_minutes()) == "the limit of 1 minute is reached"
-    assert one.spent_minutes().limits == ("minutes",)
+    assert str(one.minutes_spent()) == "the limit of 1 minute is reached"
+    assert one.minutes_spent().limits == ("minutes",)
     with pytest.raises(BudgetSpentError, match=r"^the limit of 1 call is reached$"):
-        await Budget(Limits(calls=1), Usage(calls=1)).reserve(TokenUsage(1, 1))
+        await Budget(Limits(calls=1), Spent(calls=1)).reserve(TokenUsage(1, 1))
 
 
 @virtual_time
@@ -114,13 +114,13 @@ async def test_a_reservation_bounds_what_cached_tokens_may_cost() -> None:
     price = Price(prompt=1, cached=5, completion=2)
     assert cost(TokenUsage(100, 10, cached_tokens=40), price) == (60 + 200 + 20) * 10**6
     reserved = await Budget(Limits(cost_usd=1.0)).reserve(TokenUsage(100, 10), price)
-    assert reserved.doubtful_picodollars == (500 + 20) * 10**6
+    assert reserved.estimated_picodollars == (500 + 20) * 10**6
 
 
-def test_a_cost_that_is_told_is_the_cost() -> None:
+def test_a_reported_cost_is_the_cost() -> None:
     """Whatever the price says, and without one."""
-    told = TokenUsage(100, 10, told_picodollars=7)
-    assert cost(told, PRICE) == cost(told, None) == 7
+    reported = TokenUsage(100, 10, vendor_picodollars=7)
+    assert cost(reported, PRICE) == cost(reported, None) == 7
 
 
 steps = st.lists(
@@ -157,7 +157,7 @@ def test_no_interleaving_overruns_a_limit_or_leaks(
                 check()
                 await asyncio.sleep(length)
                 if end == "answered":
-                    used = Usage(calls=1, prompt_tokens=prompt, completion_tokens=int(answer * share))
+                    used = Spent(calls=1, prompt_tokens=prompt, completion_tokens=int(answer * share))
                 elif end == "cut_off":
                     used = reserved
             finally:
@@ -190,7 +190,7 @@ async def test_a_storm_of_cancellations_leaks_nothing() -> None:
         done = NOTHING
         try:
             await asyncio.sleep(rng.uniform(0, 1))
-            done = Usage(calls=1)
+            done = Spent(calls=1)
             used += 1
         finally:
             budget.settle(reserved, done)

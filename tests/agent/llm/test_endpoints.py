@@ -15,19 +15,17 @@ from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
 import promptclimb.agent.llm.endpoints
-import promptclimb.agent.llm.preflight
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
 from promptclimb.agent.errors import EndpointError, InterruptedRunError
 from promptclimb.agent.events import Event, Noted
-from promptclimb.agent.llm import price_table
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.endpoints import open_endpoints, price_notes
-from promptclimb.agent.llm.preflight import Seen
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm import cost
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.endpoints import Preflight, open_endpoints, price_notes
+from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
-from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
@@ -39,7 +37,7 @@ REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr(promptclimb.agent.llm.preflight, "PAUSE_S", 0)
+    monkeypatch.setattr(promptclimb.agent.llm.endpoints, "PAUSE_S", 0)
 
 
 class Fixed:
@@ -51,7 +49,7 @@ class Fixed:
 
 @asynccontextmanager
 async def opened(
-    environment: Mapping[str, str], heard: list[Event] | None = None, chat: Any = None, **settings: Any
+    environment: Mapping[str, str], events: list[Event] | None = None, chat: Any = None, **settings: Any
 ) -> AsyncIterator[tuple[list[Endpoint], Scrubber, Stop]]:
     """The endpoints of a config."""
     scrubber, stop = Scrubber(), Stop()
@@ -61,7 +59,7 @@ async def opened(
         chat=chat,
         stop=stop,
         scrubber=scrubber,
-        tell=(heard if heard is not None else []).append,
+        emit=(events if events is not None else []).append,
     ) as endpoints:
         yield endpoints, scrubber, stop
 
@@ -86,18 +84,18 @@ async def test_a_vendor_that_needs_a_key_is_not_asked_without() -> None:
             pytest.fail("it must not open")
 
 
-async def test_of_a_pool_what_is_down_is_left_out_and_told_of() -> None:
-    """The others serve; where none is left, the first one's fault is the error."""
-    heard: list[Event] = []
+async def test_of_a_pool_what_is_down_is_left_out_with_a_note() -> None:
+    """The others serve; if all are down, the first one's fault is the error."""
+    events: list[Event] = []
     async with ChatServer() as server:
         pool = ({"base_url": NOBODY}, {"base_url": server.base_url, "rpm": 30, "model": "other"})
-        async with opened({}, heard, endpoints=pool, rpm=600, tpm=900, concurrency=3) as (endpoints, *_):
+        async with opened({}, events, endpoints=pool, rpm=600, tpm=900, concurrency=3) as (endpoints, *_):
             (endpoint,) = endpoints
             assert (endpoint.name, endpoint.model) == (server.base_url, "other")
             limits = endpoint.limits
             assert (limits.rpm, limits.tpm, limits.concurrency) == (30, 900, 3)
-    notes = [event.text for event in heard if isinstance(event, Noted)]
-    assert any("going on without an endpoint" in note and "127.0.0.1:9" in note for note in notes)
+    notes = [event.text for event in events if isinstance(event, Noted)]
+    assert any("continuing without an endpoint" in note and "127.0.0.1:9" in note for note in notes)
     with pytest.raises(EndpointError, match="nothing answers"):
         async with opened({}, endpoints=({"base_url": NOBODY},)):
             pytest.fail("it must not open")
@@ -124,24 +122,24 @@ async def test_an_endpoint_of_a_pool_has_options_of_its_own() -> None:
         ("http://127.0.0.1:9/v1", False), ("http://[::1]:9/v1", False), ("https://h/v1", False),
     ],
 )  # fmt: skip
-async def test_a_key_that_anybody_on_the_way_can_read_is_told_of(
+async def test_a_key_that_anybody_on_the_way_can_read_is_reported(
     url: str, clear: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An endpoint of a pool that names no key gets OpenAI's; without one there is nothing to tell."""
+    """An endpoint of a pool that names no key gets OpenAI's; without one there is no note."""
 
-    async def seen(*_: Any, **__: Any) -> Seen:
-        return Seen()
+    async def seen(*_: Any, **__: Any) -> Preflight:
+        return Preflight()
 
     monkeypatch.setattr(promptclimb.agent.llm.endpoints, "look", seen)
     for environment in ({"OPENAI_API_KEY": KEY}, {}):
-        heard: list[Event] = []
-        async with opened(environment, heard, endpoints=({"base_url": url},)):
-            notes = [event.text for event in heard if isinstance(event, Noted)]
-        told = [note for note in notes if "OPENAI_API_KEY goes unencrypted" in note]
-        assert bool(told) is (clear and bool(environment))
+        events: list[Event] = []
+        async with opened(environment, events, endpoints=({"base_url": url},)):
+            notes = [event.text for event in events if isinstance(event, Noted)]
+        unencrypted = [note for note in notes if "OPENAI_API_KEY goes unencrypted" in note]
+        assert bool(unencrypted) is (clear and bool(environment))
 
 
-async def test_two_keys_at_one_address_are_told_apart_by_their_variables() -> None:
+async def test_two_keys_at_one_address_are_named_by_their_variables() -> None:
     """Events name an endpoint so that a person knows which one is meant."""
     async with ChatServer() as server:
         pool = tuple({"base_url": server.base_url, "key_env": name} for name in ("KEY_ONE", "KEY_TWO"))
@@ -190,9 +188,9 @@ async def test_an_address_that_a_local_llm_does_not_ask_is_noted(
     settings: Mapping[str, str], noted: bool, model: Callable[..., Path]
 ) -> None:
     """Nobody is to believe that their server is asked; the password in its address is not shown."""
-    heard: list[Event] = []
-    async with opened({}, heard, llm=f"local:{model()}", **settings):
-        texts = [event.text for event in heard if isinstance(event, Noted)]
+    events: list[Event] = []
+    async with opened({}, events, llm=f"local:{model()}", **settings):
+        texts = [event.text for event in events if isinstance(event, Noted)]
     assert any("nothing is asked of http://elsewhere/v1" in text for text in texts) == noted
     assert not any("pw-0123456789" in text for text in texts)
 
@@ -204,23 +202,23 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelInfo(id="m", match=ClauseEquals(equals="m"), prices=priced)
     vendor = Provider(id="home", name="Home", api_pattern=r"http://127\.0\.0\.1", models=[model])
     snapshot = DataSnapshot(providers=[vendor], from_auto_update=False)
-    monkeypatch.setattr(price_table, "_table", lambda: snapshot)
-    monkeypatch.setattr(price_table, "_newest", lambda _today: date(2026, 5, 1))
+    monkeypatch.setattr(cost, "_table", lambda: snapshot)
+    monkeypatch.setattr(cost, "_newest", lambda _today: date(2026, 5, 1))
 
 
 @pytest.mark.usefixtures("table")
-async def test_a_price_from_the_table_is_told_once_and_noted() -> None:
+async def test_a_price_from_the_table_is_shown_once_and_noted() -> None:
     """The row stands in the result by its endpoint; one with a price by hand has none."""
-    heard: list[Event] = []
+    events: list[Event] = []
     async with ChatServer() as one, ChatServer() as two:
         pool = ({"base_url": one.base_url}, {"base_url": two.base_url, "price": "3/4"})
-        async with opened({}, heard, endpoints=pool, price="auto", max_cost=1) as (endpoints, *_):
+        async with opened({}, events, endpoints=pool, price="auto", max_cost=1) as (endpoints, *_):
             charges = [each.price and each.price.charge(TokenUsage(1, 1)) for each in endpoints]
             assert charges == [3 * 10**6, 7 * 10**6]
             noted = price_notes(endpoints)["prices"]
     assert list(noted) == [one.base_url]
     assert (noted[one.base_url]["provider"], noted[one.base_url]["table_date"]) == ("home", "2026-05-01")
-    notes = [event.text for event in heard if isinstance(event, Noted)]
+    notes = [event.text for event in events if isinstance(event, Noted)]
     said = [note for note in notes if note.startswith("price of")]
     assert len(said) == 1
     assert said[0].startswith(f"price of {one.base_url}: home m: $1 in, $1 cached, $1 written, $2 out")
@@ -234,7 +232,7 @@ async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent(
             async with opened({}, base_url=server.base_url, llm="n", price="auto"):
                 pytest.fail("it must not open")
         assert server.statistics.requests == 0
-    with pytest.raises(ConfigError, match="--price auto goes by the address of an endpoint"):
+    with pytest.raises(ConfigError, match="--price auto needs an endpoint with an address"):
         async with opened({}, chat=Fixed(), price="auto"):
             pytest.fail("it must not open")
 
@@ -242,9 +240,9 @@ async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent(
 @pytest.mark.usefixtures("llama")
 async def test_the_local_model_is_asked_as_often_as_it_has_slots(model: Callable[..., Path]) -> None:
     """It is reached by a key of its own, costs nothing, and what it cannot work on waits here."""
-    heard: list[Event] = []
-    async with opened({}, heard, llm=f"local:{model()}", llm_slots=2, concurrency=8) as (endpoints, _, _):
-        assert [event.text.split()[0] for event in heard if isinstance(event, Noted)] == ["loading", "the"]
+    events: list[Event] = []
+    async with opened({}, events, llm=f"local:{model()}", llm_slots=2, concurrency=8) as (endpoints, _, _):
+        assert [event.text.split()[0] for event in events if isinstance(event, Noted)] == ["loading", "the"]
         (one,) = endpoints
         assert (one.name, one.model, one.limits.concurrency) == ("local", "a-model", 2)
         assert one.price is not None
@@ -254,7 +252,7 @@ async def test_the_local_model_is_asked_as_often_as_it_has_slots(model: Callable
 
 async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not installed is named, with what brings it and what does without."""
-    monkeypatch.setattr("promptclimb.agent.llm.local.readiness.PACKAGE", "not_there")
+    monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
     with pytest.raises(ConfigError, match=r"not_there is not .*\[local\].* --llm-fallback combine"):
         async with opened({}, llm="local"):
             pytest.fail("it must not open")

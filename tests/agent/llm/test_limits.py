@@ -11,15 +11,15 @@ from promptclimb.agent.config.fields import Price
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.usage import NOTHING, Usage
-from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.agent.llm.cost import NOTHING, Spent
+from promptclimb.agent.rates import TokenUsage
 from tests.fakes.clock import virtual_time
 
 LITTLE = TokenUsage(1, 1)
 PRICE = Price(prompt=0.15, completion=0.6)
 USED: dict[str, Any] = {
     "calls": 7, "failed_calls": 2, "retries": 1, "prompt_tokens": 100, "completion_tokens": 30,
-    "picodollars": 5_000_000, "doubtful_tokens": 11, "doubtful_picodollars": 3_000_000, "active_s": 30.0,
+    "picodollars": 5_000_000, "estimated_tokens": 11, "estimated_picodollars": 3_000_000, "active_s": 30.0,
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ async def refusal(budget: Budget, tokens: TokenUsage = LITTLE, price: Price | No
 
 def test_sums_and_differences_are_those_of_every_figure() -> None:
     """No figure is left out."""
-    used = Usage(**USED)
+    used = Spent(**USED)
     twice = used.plus(used)
     assert {name: getattr(twice, name) for name in USED} == {name: 2 * value for name, value in USED.items()}
     assert twice.minus(used) == used
@@ -41,7 +41,7 @@ def test_sums_and_differences_are_those_of_every_figure() -> None:
 
 
 def test_the_limits_are_those_of_the_config() -> None:
-    """All four of them; none is none."""
+    """All four of them; unset ones stay unset."""
     config = SearchConfig(data="fake", method="random")
     assert Limits.of(config) == Limits()
     limited = config.model_copy(
@@ -52,27 +52,27 @@ def test_the_limits_are_those_of_the_config() -> None:
 
 @virtual_time
 async def test_what_is_left_is_what_the_limits_leave() -> None:
-    """Of each limit that is set, doubtful figures taken for spent, and never less than nothing."""
+    """Of each limit that is set, estimates taken for spent, and never less than nothing."""
     limits = Limits(calls=9, tokens=200, cost_usd=0.00001, minutes=2)
-    budget = Budget(limits, Usage(**USED))
+    budget = Budget(limits, Spent(**USED))
     await asyncio.sleep(15)
     assert budget.left() == Limits(calls=2, tokens=59, cost_usd=2e-6, minutes=1.25)
     assert budget.left_s() == 75.0
-    assert budget.spent == Usage(**{**USED, "active_s": 45.0})
-    over = Budget(Limits(calls=1, tokens=1, cost_usd=1e-9, minutes=0.1), Usage(**USED))
+    assert budget.spent == Spent(**{**USED, "active_s": 45.0})
+    over = Budget(Limits(calls=1, tokens=1, cost_usd=1e-9, minutes=0.1), Spent(**USED))
     assert over.left() == Limits(calls=0, tokens=0, cost_usd=0.0, minutes=0.0)
-    free = Budget(Limits(), Usage(**USED))
+    free = Budget(Limits(), Spent(**USED))
     assert (free.left(), free.left_s()) == (Limits(), None)
 
 
 @virtual_time
 async def test_the_event_has_every_figure_and_the_limits_that_were_set() -> None:
     """What is displayed and logged."""
-    event = Budget(Limits(calls=9, minutes=2), Usage(**USED)).usage_changed()
+    event = Budget(Limits(calls=9, minutes=2), Spent(**USED)).usage_changed()
     shown = {name: value for name, value in USED.items() if hasattr(event, name)}
     assert {name: getattr(event, name) for name in shown} == shown
     assert shown.keys() >= {"calls", "failed_calls", "retries", "prompt_tokens", "completion_tokens"}
-    assert (event.cost_usd, event.doubtful_tokens) == (5e-6, 11)
+    assert (event.cost_usd, event.estimated_tokens) == (5e-6, 11)
     assert event.left == {"calls": 2, "minutes": 1.5}
 
 
@@ -88,12 +88,12 @@ async def test_a_reservation_is_a_call_and_the_most_that_it_can_cost() -> None:
     """It is taken back by what was really used."""
     budget = Budget(Limits(tokens=100, cost_usd=1.0))
     reserved = await budget.reserve(TokenUsage(30, 20), PRICE)
-    assert reserved == Usage(calls=1, doubtful_tokens=50, doubtful_picodollars=16_500_000)
+    assert reserved == Spent(calls=1, estimated_tokens=50, estimated_picodollars=16_500_000)
     assert (budget.reserved, budget.spent) == (reserved, NOTHING)
-    budget.settle(reserved, Usage(calls=1, prompt_tokens=30))
-    assert (budget.reserved, budget.spent) == (NOTHING, Usage(calls=1, prompt_tokens=30))
+    budget.settle(reserved, Spent(calls=1, prompt_tokens=30))
+    assert (budget.reserved, budget.spent) == (NOTHING, Spent(calls=1, prompt_tokens=30))
     free = await budget.reserve(TokenUsage(1, 1))
-    assert free.doubtful_picodollars == 0
+    assert free.estimated_picodollars == 0
     budget.settle(free)
     assert budget.spent.calls == 1
 
@@ -101,11 +101,11 @@ async def test_a_reservation_is_a_call_and_the_most_that_it_can_cost() -> None:
 @virtual_time
 async def test_a_limit_may_be_used_up_to_the_last() -> None:
     """A call, a token, a picodollar; what is reached is named."""
-    calls = Budget(Limits(calls=2), Usage(calls=1))
-    calls.settle(await calls.reserve(TokenUsage(1, 1)), Usage(calls=1))
+    calls = Budget(Limits(calls=2), Spent(calls=1))
+    calls.settle(await calls.reserve(TokenUsage(1, 1)), Spent(calls=1))
     error = await refusal(calls)
     assert (error.limit, str(error)) == ("calls", "the limit of 2 calls is reached")
-    tokens = Budget(Limits(tokens=100), Usage(prompt_tokens=50, doubtful_tokens=10))
+    tokens = Budget(Limits(tokens=100), Spent(prompt_tokens=50, estimated_tokens=10))
     tokens.settle(await tokens.reserve(TokenUsage(20, 20)))
     error = await refusal(tokens, TokenUsage(21, 20))
     assert (error.limit, "limit of 100 tokens (the next request may" in str(error)) == ("tokens", True)
@@ -138,7 +138,7 @@ async def test_reservations_are_served_in_order_and_none_overtakes() -> None:
     """A small one behind a large one waits for it, and one that has gone is not waited for."""
     budget, order = Budget(Limits(tokens=100)), list[str]()
 
-    async def take(name: str, tokens: int) -> Usage:
+    async def take(name: str, tokens: int) -> Spent:
         reserved = await budget.reserve(TokenUsage(tokens, 0))
         order.append(name)
         return reserved
@@ -155,7 +155,7 @@ async def test_reservations_are_served_in_order_and_none_overtakes() -> None:
     budget.settle(first)
     await asyncio.sleep(1)
     assert order == ["first", "large", "small", "last"]
-    assert budget.reserved.doubtful_tokens == 100
+    assert budget.reserved.estimated_tokens == 100
     for task in (large, small, last):
         budget.settle(task.result())
     assert budget.reserved == NOTHING
@@ -170,14 +170,14 @@ async def test_whoever_waits_behind_one_that_is_cancelled_goes_on() -> None:
     small = asyncio.ensure_future(budget.reserve(TokenUsage(40, 0)))
     await asyncio.sleep(1)
     large.cancel()
-    assert (await small).doubtful_tokens == 40
+    assert (await small).estimated_tokens == 40
     waiting = asyncio.ensure_future(budget.reserve(TokenUsage(60, 0)))
     await asyncio.sleep(1)
     budget.settle(first)
     waiting.cancel()
     await asyncio.wait({waiting})
     assert waiting.cancelled()
-    assert budget.reserved.doubtful_tokens == 40
+    assert budget.reserved.estimated_tokens == 40
 
 
 @virtual_time
@@ -188,8 +188,8 @@ async def test_one_that_can_never_be_served_does_not_hold_up_the_others() -> Non
     large = asyncio.ensure_future(budget.reserve(TokenUsage(70, 0)))
     small = asyncio.ensure_future(budget.reserve(TokenUsage(30, 0)))
     await asyncio.sleep(1)
-    budget.settle(first, Usage(calls=1, prompt_tokens=60))
-    assert (await small).doubtful_tokens == 30
+    budget.settle(first, Spent(calls=1, prompt_tokens=60))
+    assert (await small).estimated_tokens == 30
     with pytest.raises(BudgetSpentError, match="100 tokens"):
         await large
 
@@ -197,7 +197,7 @@ async def test_one_that_can_never_be_served_does_not_hold_up_the_others() -> Non
 async def test_time_is_counted_from_the_moment_when_the_budget_was_made() -> None:
     """Whatever the clock shows then."""
     now = [5000.0]
-    budget = Budget(Limits(minutes=1), Usage(active_s=10.0), clock=lambda: now[0])
+    budget = Budget(Limits(minutes=1), Spent(active_s=10.0), clock=lambda: now[0])
     assert (budget.spent.active_s, budget.left_s()) == (10.0, 50.0)
     now[0] += 20
     assert (budget.spent.active_s, budget.left_s()) == (30.0, 30.0)

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from promptclimb.agent.llm.loopback import is_loopback
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.preflight import look
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.endpoints import look
+from promptclimb.agent.llm.headers import is_loopback
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="m")
 COMPLETION = {"choices": [{"message": {"content": "- a {}"}, "finish_reason": "stop"}]}

@@ -21,14 +21,14 @@ from promptclimb.agent.errors import (
     RequestFailedError,
     TransientChatError,
 )
-from promptclimb.agent.events import EndpointBack, EndpointSetAside, Event, RetryScheduled
+from promptclimb.agent.events import EndpointResumed, EndpointSuspended, Event, RetryScheduled
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Proposer
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import NOTHING
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import NOTHING
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.sick_chat import SICK, Restarted, SickChat, restart_pool
 
@@ -40,7 +40,7 @@ def request(number: int = 0) -> ChatRequest:
 
 
 class Chat:
-    """A client that does as it is told at the moment."""
+    """A client whose behaviour can be set."""
 
     def __init__(self, error: Callable[[], Exception] | None = None, took_s: float = 1.0) -> None:
         self.error = error
@@ -55,12 +55,12 @@ class Chat:
         return ChatAnswer(text="- a {}", prompt_tokens=10, completion_tokens=5)
 
 
-def pool(*chats: Any, heard: list[Event] | None = None, concurrency: int = 4, **options: Any) -> Proposer:
+def pool(*chats: Any, events: list[Event] | None = None, concurrency: int = 4, **options: Any) -> Proposer:
     """A proposer with an endpoint for each client, named by number."""
     limits = RateLimits(concurrency=concurrency)
     endpoints = [Endpoint(name=str(number), client=chat, limits=limits) for number, chat in enumerate(chats)]
-    told = {} if heard is None else {"tell": heard.append}
-    return Proposer(endpoints, budget=Budget(Limits()), rng=random.Random(0), **told, **options)
+    listening = {} if events is None else {"emit": events.append}
+    return Proposer(endpoints, budget=Budget(Limits()), rng=random.Random(0), **listening, **options)
 
 
 @pytest.fixture(scope="module")
@@ -84,29 +84,29 @@ def test_a_sick_endpoint_beside_a_healthy_one_costs_nothing(
 @virtual_time
 async def test_what_fails_at_one_endpoint_is_asked_of_another_at_once() -> None:
     """Without a wait, and without an attempt used up: with one attempt allowed nothing is lost."""
-    heard: list[Event] = []
+    events: list[Event] = []
     dead, well = Chat(lambda: TransientChatError("down"), took_s=0.0), Chat()
-    asker = pool(dead, well, heard=heard, retry=RetryPolicy(attempts=1))
+    asker = pool(dead, well, events=events, retry=RetryPolicy(attempts=1))
     for number in range(20):
         assert (await asker.ask(request(number))).endpoint == "1"
     assert asyncio.get_running_loop().time() == 20
-    assert {notice.wait_s for notice in heard if isinstance(notice, RetryScheduled)} == {0.0}
-    assert [notice.endpoint for notice in heard if isinstance(notice, EndpointSetAside)] == ["0"]
+    assert {notice.wait_s for notice in events if isinstance(notice, RetryScheduled)} == {0.0}
+    assert [notice.endpoint for notice in events if isinstance(notice, EndpointSuspended)] == ["0"]
     assert dead.attempts <= 6
 
 
 @virtual_time
 async def test_an_endpoint_that_comes_back_is_used_again() -> None:
-    """A probe finds it, and that is told."""
-    heard: list[Event] = []
+    """A probe finds it, and an event says so."""
+    events: list[Event] = []
     first, second = Chat(lambda: TransientChatError("down")), Chat()
-    asker = pool(first, second, heard=heard)
+    asker = pool(first, second, events=events)
     await asyncio.gather(*(asker.ask(request(number)) for number in range(8)))
     first.error = None
     second.error = lambda: TransientChatError("down too")
     replies = [await asker.ask(request(number)) for number in range(10)]
     assert replies[-1].endpoint == "0"
-    assert "0" in [notice.endpoint for notice in heard if isinstance(notice, EndpointBack)]
+    assert "0" in [notice.endpoint for notice in events if isinstance(notice, EndpointResumed)]
 
 
 @virtual_time
@@ -285,7 +285,7 @@ def test_no_faults_leak_a_permit_or_leave_a_request_waiting(
         async with asyncio.timeout(7200):
             await asyncio.gather(*tasks, return_exceptions=True)
         assert asker.budget.reserved == NOTHING
-        assert asker._pacer.waiting == 0
-        assert {member.limiter.statistics().in_flight for member in asker._members.values()} == {0}
+        assert asker._pool.waiting == 0
+        assert {member.limiter.statistics().in_flight for member in asker._members} == {0}
 
     run_virtual(play())

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-import promptclimb.agent.llm.preflight
+import promptclimb.agent.llm.endpoints
 from promptclimb.agent.errors import EndpointError
-from promptclimb.agent.llm.preflight import Seen, look
+from promptclimb.agent.llm.endpoints import Preflight, look
 from promptclimb.agent.secrets import Secret
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -21,7 +21,7 @@ KEY = Secret("sk-0123456789abcdef")
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr(promptclimb.agent.llm.preflight, "PAUSE_S", 0)
+    monkeypatch.setattr(promptclimb.agent.llm.endpoints, "PAUSE_S", 0)
 
 
 @asynccontextmanager
@@ -57,7 +57,7 @@ async def test_a_listed_model_needs_no_note() -> None:
     assert (seen.models, seen.note) == (("a", "b"), None)
 
 
-async def test_a_model_that_is_not_listed_is_told_with_its_neighbours() -> None:
+async def test_a_model_that_is_not_listed_is_named_with_similar_ones() -> None:
     """Lists are often incomplete, so it is no error yet."""
     async with serving(answering(lambda: models("gpt-4o-mini", "other"))) as url:
         seen = await look(url, KEY, key_env="K", model="gpt-4o-mimi")
@@ -76,8 +76,8 @@ async def test_a_refused_list_is_left_to_the_first_request(status: int) -> None:
     assert KEY.reveal() not in str(with_key.note)
 
 
-async def test_a_key_that_is_none_is_called_by_the_name_of_its_variable() -> None:
-    """OpenAI's own code leaves no doubt; the key itself is not told."""
+async def test_an_invalid_key_is_called_by_the_name_of_its_variable() -> None:
+    """OpenAI's own code leaves no doubt; the key itself is not shown."""
     error = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
     async with serving(answering(lambda: web.json_response(error, status=401))) as url:
         with pytest.raises(EndpointError, match="refuses the key in MY_KEY") as caught:
@@ -93,7 +93,7 @@ async def test_a_key_that_is_none_is_called_by_the_name_of_its_variable() -> Non
         ({"context_window": "8k"}, None), ({}, None), ({"meta": 3}, None),
     ],
 )  # fmt: skip
-async def test_the_context_is_read_where_a_list_tells_it(
+async def test_the_context_is_read_where_a_list_states_it(
     item: dict[str, object], context: int | None
 ) -> None:
     """By any of the names that vendors have for it."""
@@ -148,7 +148,7 @@ async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
 async def test_an_endpoint_without_a_list_is_left_to_the_first_request(status: int) -> None:
     """Not every server has /models, and a busy one is not a wrong one."""
     async with serving(answering(lambda: web.Response(status=status))) as url:
-        assert await look(url, KEY, key_env="K", model="m") == Seen(status=status)
+        assert await look(url, KEY, key_env="K", model="m") == Preflight(status=status)
 
 
 async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> None:
@@ -177,7 +177,7 @@ async def test_where_nothing_listens_it_is_said() -> None:
 
 
 async def test_a_connection_that_breaks_is_left_to_the_first_request() -> None:
-    """Resets happen; the retries of real requests deal with them."""
+    """Connections break; the retries of real requests deal with them."""
 
     async def cut(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None

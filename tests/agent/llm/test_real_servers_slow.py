@@ -19,10 +19,9 @@ import pytest
 from promptclimb import SearchConfig, search
 from promptclimb.agent.config.fields import FREE
 from promptclimb.agent.errors import ContextTooLongError, KeyRejectedError, RateLimitedError
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.preflight import Seen, look
-from promptclimb.agent.llm.probe import REQUESTS, probe
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.endpoints import PROBE_REQUESTS, Preflight, look, probe
 from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.fakes import FakeEvaluator
 from prompts.requests import Message
@@ -88,7 +87,7 @@ def running(folder: Path, command: Sequence[str], more: Mapping[str, str] = {}) 
             process.wait(30)
 
 
-async def ready(url: str, key: str | None = None) -> Seen:
+async def ready(url: str, key: str | None = None) -> Preflight:
     """What the look at a server shows, once it listens."""
     secret = Secret(key) if key else None
     for _ in range(60):
@@ -143,7 +142,7 @@ async def test_litellm_refuses_a_seed_once_and_a_search_goes_on(
             with pytest.raises(KeyRejectedError):
                 await chat.chat(request)
         config = SearchConfig(
-            data="words", llm="mocked", base_url=url, restarts=2, resets=1, rounds=2, initial=4,
+            data="words", llm="mocked", base_url=url, restarts=2, conversations=1, rounds=2, initial=4,
             price=FREE, run_dir=tmp_path / "run",
         )  # fmt: skip
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -171,11 +170,11 @@ async def test_a_conversation_is_fitted_into_the_context_of_llama_cpp(tmp_path: 
             with pytest.raises(ContextTooLongError):
                 await chat.chat(replace(REQUEST, messages=(hopeless,)))
         probed = await probe(url, None, "m")
-        assert probed.requests <= REQUESTS
-        assert probed.answer.usage_told
+        assert probed.requests <= PROBE_REQUESTS
+        assert probed.answer.usage_known
 
 
-async def test_llmock_tells_limits_and_a_context_in_openais_words(tmp_path: Path) -> None:
+async def test_llmock_states_limits_and_a_context_in_openais_words(tmp_path: Path) -> None:
     """Its headers are read, its waits too, and its context is kept to."""
     need("llmock")
     port = free_port()

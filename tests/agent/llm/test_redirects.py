@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from promptclimb.agent.errors import ChatError
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.preflight import look
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.endpoints import look
 from promptclimb.agent.secrets import Secret
 
 KEY = "k-0123456789abcdef"
@@ -71,7 +71,7 @@ async def test_no_key_goes_to_another_host_for_a_list_of_models() -> None:
 
 
 async def test_where_a_request_was_sent_on_to_is_said() -> None:
-    """A 301 makes a GET of it (http in place of https, mostly), and a bare 405 tells nobody what is wrong."""
+    """A 301 makes a GET of it (http in place of https, mostly), and a bare 405 does not say what is wrong."""
     async with two_hosts(301, []) as url, OpenAIChat(f"{url}/v1", KEY) as chat:
         with pytest.raises(ChatError, match=r"http://localhost:\d+/v1: give that with --base-url"):
             await chat.chat(REQUEST)

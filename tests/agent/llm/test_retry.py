@@ -20,51 +20,46 @@ from promptclimb.agent.errors import (
     RequestFailedError,
     RequestTooLargeError,
     TransientChatError,
-    UselessAnswerError,
+    UnusableAnswerError,
 )
-from promptclimb.agent.llm.retry import Decision, RetryPolicy, classify, retrying
+from promptclimb.agent.llm.retry import FailureKind, RetryPolicy, classify, retrying
 from tests.fakes.clock import virtual_time
 
 POLICY = RetryPolicy()
 
 
 @pytest.mark.parametrize(
-    ("error", "decision"),
+    ("error", "kind"),
     [
-        (TransientChatError("x"), Decision("transient")),
-        (TransientChatError("x", retry_after=2.0), Decision("transient", 2.0)),
-        (RateLimitedError("x"), Decision("rate_limited")),
-        (RateLimitedError("x", retry_after=3.0), Decision("rate_limited", 3.0)),
+        (TransientChatError("x"), "transient"),
+        (RateLimitedError("x"), "rate_limited"),
+        *[(UnusableAnswerError("x", reason=why), "unusable") for why in ("length", "refusal", "no_content")],
         *[
-            (UselessAnswerError("x", reason=why), Decision("useless"))
-            for why in ("length", "refusal", "no_content")
-        ],
-        *[
-            (UselessAnswerError("x", reason=why), Decision("transient"))
+            (UnusableAnswerError("x", reason=why), "transient")
             for why in ("bad_json", "not_json", "no_choices")
         ],
-        *[(kind("x"), Decision("no")) for kind in (KeyRejectedError, ModelNotFoundError, BadRequestError)],
-        *[(kind("x"), Decision("no")) for kind in (QuotaSpentError, RequestTooLargeError, ValueError)],
-        (BudgetSpentError("x", limit="calls"), Decision("no")),
-        (asyncio.CancelledError(), Decision("no")),
+        *[(each("x"), "no") for each in (KeyRejectedError, ModelNotFoundError, BadRequestError)],
+        *[(each("x"), "no") for each in (QuotaSpentError, RequestTooLargeError, ValueError)],
+        (BudgetSpentError("x", limit="calls"), "no"),
+        (asyncio.CancelledError(), "no"),
     ],
 )
-def test_each_failure_is_classified(error: BaseException, decision: Decision) -> None:
+def test_each_failure_is_classified(error: BaseException, kind: FailureKind) -> None:
     """A pure function of the error; fatal ones and those of others are never tried again."""
-    assert classify(error) == decision
+    assert classify(error) == kind
 
 
 @given(st.integers(1, 50), st.integers(0, 2**32))
 def test_waits_have_full_jitter_within_the_bound(attempt: int, seed: int) -> None:
     """Between nothing and the exponential bound, never above the longest wait."""
-    wait = POLICY.wait_s(attempt, Decision("transient"), random.Random(seed))
+    wait = POLICY.wait_s(attempt, None, random.Random(seed))
     assert 0 <= wait <= min(POLICY.longest_wait_s, 2.0 ** (attempt - 1))
 
 
 @given(st.floats(0, 1e6), st.integers(0, 2**32))
 def test_the_endpoints_wait_is_obeyed_up_to_a_cap(asked: float, seed: int) -> None:
     """No less than asked, unless too much is asked; a little more, so that not all come back at once."""
-    wait = POLICY.wait_s(1, Decision("rate_limited", asked), random.Random(seed))
+    wait = POLICY.wait_s(1, asked, random.Random(seed))
     least = min(asked, POLICY.longest_asked_s)
     assert least <= wait <= least + 1
 
@@ -72,8 +67,8 @@ def test_the_endpoints_wait_is_obeyed_up_to_a_cap(asked: float, seed: int) -> No
 async def run(
     errors: list[Exception], policy: RetryPolicy = POLICY
 ) -> tuple[str, list[tuple[int, float, str]]]:
-    """Attempts that fail with these errors, then succeed: the result and the retries that were told."""
-    told: list[tuple[int, float, str]] = []
+    """Attempts that fail with these errors, then succeed: the result and the reported retries."""
+    retries: list[tuple[int, float, str]] = []
 
     async def attempt(number: int) -> str:
         await asyncio.sleep(0)
@@ -85,19 +80,19 @@ async def run(
         attempt,
         policy,
         rng=random.Random(0),
-        on_retry=lambda number, wait, decision: told.append((number, wait, decision.kind)),
+        on_retry=lambda *retry: retries.append(retry),
     )
-    return result, told
+    return result, retries
 
 
 @virtual_time
 async def test_it_goes_on_until_an_attempt_succeeds() -> None:
-    """Failed attempts are told with the wait that follows, and time passes by those waits alone."""
-    result, told = await run([TransientChatError("x"), RateLimitedError("y", retry_after=5.0)])
+    """Failed attempts are reported with the wait that follows, and time passes by those waits alone."""
+    result, retries = await run([TransientChatError("x"), RateLimitedError("y", retry_after=5.0)])
     assert result == "attempt 3"
-    assert [(number, kind) for number, _, kind in told] == [(1, "transient"), (2, "rate_limited")]
-    assert asyncio.get_running_loop().time() == pytest.approx(sum(wait for _, wait, _ in told))
-    assert told[1][1] >= 5
+    assert [(number, kind) for number, _, kind in retries] == [(1, "transient"), (2, "rate_limited")]
+    assert asyncio.get_running_loop().time() == pytest.approx(sum(wait for _, wait, _ in retries))
+    assert retries[1][1] >= 5
 
 
 @virtual_time
@@ -111,11 +106,11 @@ async def test_the_attempts_are_capped() -> None:
 
 
 @virtual_time
-async def test_paid_and_useless_answers_have_a_smaller_cap() -> None:
+async def test_paid_and_unusable_answers_have_a_smaller_cap() -> None:
     """A model that refuses is not paid ten times."""
     with pytest.raises(RequestFailedError) as caught:
-        await run([UselessAnswerError("no", reason="refusal")] * 10)
-    assert caught.value.attempts == POLICY.useless_attempts
+        await run([UnusableAnswerError("no", reason="refusal")] * 10)
+    assert caught.value.attempts == POLICY.unusable_attempts
     assert caught.value.answered
 
 
@@ -165,12 +160,12 @@ class Shortest(random.Random):
 
 def test_the_bound_of_a_wait_doubles_with_each_failure() -> None:
     """From a second to a minute, where it stays however often it fails."""
-    waits = [POLICY.wait_s(attempt, Decision("transient"), Longest()) for attempt in (*range(1, 9), 5000)]
+    waits = [POLICY.wait_s(attempt, None, Longest()) for attempt in (*range(1, 9), 5000)]
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert [POLICY.wait_s(attempt, Decision("transient"), Shortest()) for attempt in (1, 8)] == [0, 0]
-    assert POLICY.wait_s(1, Decision("rate_limited", 5.0), Shortest()) == 5.0
-    assert [POLICY.wait_s(attempt, Decision("rate_limited", 5.0), Longest()) for attempt in (1, 2)] == [6, 6]
-    assert POLICY.wait_s(1, Decision("rate_limited", 500.0), Longest()) == 121.0
+    assert [POLICY.wait_s(attempt, None, Shortest()) for attempt in (1, 8)] == [0, 0]
+    assert POLICY.wait_s(1, 5.0, Shortest()) == 5.0
+    assert [POLICY.wait_s(attempt, 5.0, Longest()) for attempt in (1, 2)] == [6, 6]
+    assert POLICY.wait_s(1, 500.0, Longest()) == 121.0
 
 
 def test_the_patience_is_that_of_the_config() -> None:
@@ -227,7 +222,7 @@ async def test_how_to_wait_can_be_said() -> None:
 async def test_only_answers_that_were_given_count_as_answered() -> None:
     """All that were allowed have to have been the model's own, be it because no more were allowed at all."""
     once, twice = RetryPolicy(attempts=1), RetryPolicy(attempts=2)
-    refused, down = UselessAnswerError("no", reason="refusal"), TransientChatError("down")
+    refused, down = UnusableAnswerError("no", reason="refusal"), TransientChatError("down")
     assert (await failing(twice, refused)).answered
     assert not (await failing(twice, refused, down)).answered
     assert not (await failing(twice, down)).answered

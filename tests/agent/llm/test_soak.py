@@ -10,6 +10,6 @@ def test_hundreds_of_turns_through_every_fault_hold_every_limit() -> None:
     soaked = soak(400, seed=2)
     assert soaked.faults.keys() <= {*FAULTS, HANGS, SLOW, STRAY}
     assert len(soaked.faults) > 8
-    assert {"EndpointSetAside", "EndpointBack", "AnswerTokensRaised"} <= soaked.events.keys()
+    assert {"EndpointSuspended", "EndpointResumed", "AnswerTokensRaised"} <= soaked.events.keys()
     assert "EndpointRemoved" not in soaked.events
     assert soaked.lost < 60

@@ -12,13 +12,12 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import RateLimitedError, UselessAnswerError
-from promptclimb.agent.llm.answers import Reply, read_answer
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.streamed import whole
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.errors import RateLimitedError, UnusableAnswerError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.replies import RawReply, joined_stream, read_answer
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.secrets import Scrubber
-from promptclimb.agent.token_usage import TokenUsage
 
 ANSWER = "- a photo of a {}\n- the {}, seen\u2028twice"
 USAGE = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}
@@ -38,7 +37,7 @@ def stream(*events: str) -> bytes:
 
 def read(body: bytes, headers: dict[str, str] | None = None) -> ChatAnswer:
     """The answer in a reply of these bytes."""
-    return read_answer(Reply(200, headers or EVENT_STREAM, body), Scrubber())
+    return read_answer(RawReply(200, headers or EVENT_STREAM, body), Scrubber())
 
 
 @given(st.lists(st.integers(1, len(ANSWER) - 1), max_size=6))
@@ -67,11 +66,11 @@ def test_thoughts_in_pieces_are_no_part_of_the_answer(thoughts: list[dict[str, A
     assert (answer.text, answer.thought) == ("- the {}", True)
 
 
-def test_an_answer_that_was_cut_in_its_stream_is_none() -> None:
+def test_an_answer_that_was_cut_in_its_stream_is_unusable() -> None:
     """The connection may be closed as if all had come."""
     cut = event({"content": "- a {}\n- the"}).encode()
-    assert whole(cut) is None
-    with pytest.raises(UselessAnswerError, match="cut short"):
+    assert joined_stream(cut) is None
+    with pytest.raises(UnusableAnswerError, match="cut short"):
         read(cut)
 
 
@@ -85,8 +84,8 @@ def test_an_error_in_a_stream_is_that_error(before: tuple[str, ...]) -> None:
 
 @given(st.binary(max_size=60), st.sampled_from([b"data:", b"data: {}\n", b'data: {"choices": [{"delta":']))
 def test_whatever_a_stream_holds_it_is_read(body: bytes, opening: bytes) -> None:
-    """There is an answer, or a reason why there is none."""
-    with suppress(UselessAnswerError):
+    """There is an answer, or a reason for its absence."""
+    with suppress(UnusableAnswerError):
         assert read(opening + body).text
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import TransientChatError
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, Step, View
 from promptclimb.agent.methods.guided import AFTER_AN_ANSWER, GUIDED
 from promptclimb.agent.methods.memory import Entry, Memory

@@ -194,7 +194,10 @@ def test_a_run_that_is_there_is_gone_on_with_by_a_call(tmp_path: Path) -> None:
     ("call", "said"),
     [
         (lambda: evaluate(["a {}"], SearchConfig), "evaluate: spec must be an EvaluatorSpec, not "),
-        (lambda: evaluate(["a {}"], EvaluatorSpec(), split="tset"), "split='tset' is none; there are train"),
+        (
+            lambda: evaluate(["a {}"], EvaluatorSpec(), split="tset"),
+            "'tset' is not a split; there are train",
+        ),
         (lambda: load_data("digits"), "load_data: spec must be an EvaluatorSpec, not str"),
         (lambda: report(None), "report: run_dir must be the path"),
     ],

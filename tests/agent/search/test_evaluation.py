@@ -84,7 +84,7 @@ def test_what_cannot_be_scored_is_a_usage_error(templates: list[str], split: str
 @pytest.mark.parametrize("templates", [None, 3, "a {}", [3], [None]])
 def test_what_is_no_list_of_texts_is_a_usage_error(templates: Any) -> None:
     """It says what was given."""
-    with pytest.raises(UsageError, match=r"give a list of texts|it is no text"):
+    with pytest.raises(UsageError, match=r"give a list of texts|it is not a text"):
         evaluate(templates, SPEC, evaluator=FakeEvaluator())
 
 
@@ -127,6 +127,6 @@ def test_references_that_see_inside_need_a_clip() -> None:
     evaluator = FakeEvaluator()
     with pytest.raises(UsageError, match="did you mean coop"):
         evaluate(TEMPLATES, SPEC, white_box=["coopp"], evaluator=evaluator)
-    with pytest.raises(UsageError, match="of your own is none"):
+    with pytest.raises(UsageError, match="custom scorer is not one"):
         evaluate(TEMPLATES, SPEC, white_box=["coop"], evaluator=evaluator)
     assert evaluator.opened == 0

@@ -17,7 +17,7 @@ from promptclimb import SearchResult
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.session import Session
+from promptclimb.agent.search.run import SearchRun
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import ClassAccuracy, Inspection, Rejection, Score, SplitScores, Verdict
@@ -180,7 +180,7 @@ def test_a_key_that_an_evaluator_says_is_written_nowhere(tmp_path: Path, method:
         data="fake", llm="fake", method=method, restarts=1, conversations=1, rounds=1, initial=300,
         run_dir=tmp_path / "run",
     )  # fmt: skip
-    session = Session(
+    session = SearchRun(
         config=config,
         evaluator=Leaky(),
         chat=ChatByHash() if method == "pn" else None,

@@ -15,16 +15,13 @@ from promptclimb.agent.errors import (
     RequestFailedError,
     StoreCorruptError,
     StoreMismatchError,
-    UselessAnswerError,
+    UnusableAnswerError,
 )
-from promptclimb.agent.llm.endpoint import Reply
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
-from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW, EmptyAnswers
-from promptclimb.agent.search.journal import Journal
-from promptclimb.agent.search.last_look import OPENINGS, openings
-from promptclimb.agent.search.restart import Skipped
+from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW, EmptyAnswers, Journal, Skipped
+from promptclimb.agent.search.test_evaluation import OPENINGS, openings
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
 
@@ -44,12 +41,12 @@ class Asker:
         self._store = store
         self._errors = list(errors)
 
-    async def ask(self, request: ChatRequest) -> Reply:
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
         self.asked += 1
         if self._errors and (error := self._errors.pop(0)) is not None:
             raise error
-        bill = Bill(Usage(calls=1, prompt_tokens=7))
-        return Reply(ChatAnswer(text=f"answer {self.asked}"), bill, "here")
+        bill = Bill(Spent(calls=1, prompt_tokens=7))
+        return BilledAnswer(ChatAnswer(text=f"answer {self.asked}"), bill, "here")
 
 
 @pytest.fixture
@@ -165,21 +162,21 @@ async def test_a_refusal_of_unknown_reason_waits_for_an_answer_or_for_another_se
 async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Store) -> None:
     """An answer that was cut before it began counts like one without a template; what is on disk is given."""
     cut = RequestFailedError("no usable answer", attempts=2, answered=True)
-    cut.__cause__ = UselessAnswerError("nothing but thought", reason="length")
+    cut.__cause__ = UnusableAnswerError("nothing but thought", reason="length")
     counted = EmptyAnswers()
     journals = [Journal(store, asker := Asker(store, cut, None), Stop(), counted) for _ in range(2)]
     with pytest.raises(Skipped):
         await journals[1].answer(FIRST, request("one"))
     await journals[1].answer(SECOND, request("two"))
     for _ in range(MOST_EMPTY_IN_A_ROW - 1):
-        journals[0].heard(empty=True, cut=False)
+        journals[0].count(empty=True, cut=False)
     with pytest.raises(
         GaveUpError, match=rf"last {MOST_EMPTY_IN_A_ROW} answers, 1 of them cut .* raise --answer-t"
     ):
         await journals[1].answer(THIRD, request("three"))
     assert (await journals[1].answer(SECOND, request("two")))[1]
     assert asker.asked == 2
-    journals[0].heard(empty=False, cut=False)
+    journals[0].count(empty=False, cut=False)
     await journals[1].answer(THIRD, request("three"))
 
 
@@ -208,7 +205,7 @@ async def test_a_stop_after_an_answer_ends_the_restart_there(store: Store) -> No
     stop = Stop()
 
     class Late(Asker):
-        async def ask(self, request: ChatRequest) -> Reply:
+        async def ask(self, request: ChatRequest) -> BilledAnswer:
             stop.ask(InterruptedRunError(15))
             return await super().ask(request)
 

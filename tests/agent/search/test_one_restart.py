@@ -17,13 +17,15 @@ from promptclimb.agent.events import (
     RoundSkipped,
     StartingTemplatesDrawn,
     StartingTemplatesScored,
+    TemplateRefused,
     TemplateScored,
 )
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, SearchMethod, Steps, View
 from promptclimb.agent.position import INITIAL, LLM, Position, derived
 from promptclimb.agent.search import restart as module
-from promptclimb.agent.search.restart import Restart, Skipped
+from promptclimb.agent.search.journal import Skipped
+from promptclimb.agent.search.restart import Restart
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
@@ -33,7 +35,7 @@ from promptclimb.prompts.wording import built_in
 
 POOL = [Template.parse(f"{word} {{}}") for word in ("bad", "dull", "fair", "good", "plain")]
 TRAIN = {"bad {}": 0.1, "dull {}": 0.2, "fair {}": 0.3, "good {}": 0.4, "plain {}": 0.25, "better {}": 0.6,
-         "best {}": 0.8}  # fmt: skip
+         "best {}": 0.8, "finest {}": 0.8}  # fmt: skip
 SAID: list[Message] = [{"role": "user", "content": "go on"}]
 
 
@@ -56,7 +58,7 @@ class Answers:
         answer = ChatAnswer(text=text, prompt_tokens=7, completion_tokens=3, finish_reason=self.finish_reason)
         return answer, len(self.asked) <= self._on_disk
 
-    def heard(self, *, empty: bool, cut: bool) -> None:
+    def count(self, *, empty: bool, cut: bool) -> None:
         self.noted.append((empty, cut))
 
 
@@ -292,11 +294,37 @@ async def test_an_answer_without_a_template_is_counted(stage: Stage) -> None:
     assert answers.noted == [(True, False)]
 
 
+async def test_an_improvement_is_what_beats_all_up_to_then(stage: Stage, events: list[Event]) -> None:
+    """Also within one round; starting templates, before which there was nothing, are not."""
+    steps = [
+        Propose([Template.parse(text) for text in proposed])
+        for proposed in (["better {}", "best {}"], ["finest {}"])
+    ]
+    await stage.restart(steps, Answers()).run()
+    improved = [event.template for event in of(events, TemplateScored) if event.improved]
+    assert improved == ["better {}", "best {}"]
+
+
+async def test_no_more_proposals_are_tried_than_were_asked_for(stage: Stage, events: list[Event]) -> None:
+    """The others, and what was tried before, are refused with their reason; none is scored."""
+    answers = Answers("- good {}\n- better {}\n- best {}\n- finest {}\n- odd {}\n")
+    await stage.restart([Ask(SAID)], answers, initial=5).run()
+    scored = [event.template for event in of(events, TemplateScored) if event.source == LLM]
+    assert scored == ["better {}", "best {}"]
+    assert [(event.line, event.reason) for event in of(events, TemplateRefused)] == [
+        ("good {}", "known"),
+        ("finest {}", "too_many_proposals"),
+        ("odd {}", "too_many_proposals"),
+    ]
+    (feedback,) = stage.method.feedback
+    assert len(feedback.outcomes) == 5
+
+
 async def test_a_pool_of_which_nothing_can_be_scored_is_the_users_to_mend(stage: Stage) -> None:
     """How many were tried, why, and what to give instead; no request is made."""
     answers = Answers("- better {}")
     pool = [Template.parse("odd {}"), Template.parse("strange {}")]
-    with pytest.raises(UsageError, match=r"none of the 2 initial templates .*\(odd\).*--initial"):
+    with pytest.raises(UsageError, match=r"none of the 2 starting templates .*\(odd\).*--initial"):
         await stage.restart([Ask(SAID)], answers, pool=pool).run()
     assert answers.asked == []
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.evaluator.errors import ConfigError

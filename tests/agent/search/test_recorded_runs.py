@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from tests.agent.search.record_runs import RECORDINGS, RUNS
 from tests.fakes.clock import run_virtual

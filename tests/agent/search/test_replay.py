@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.errors import BadRequestError, ChatError, FlaggedRequestError, UselessAnswerError
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.errors import BadRequestError, ChatError, FlaggedRequestError, UnusableAnswerError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
@@ -107,7 +107,7 @@ class RefusesTheSecond(NeverTheSame):
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         if len(request.messages) > 2:
             self.asked.append(request.hash)
-            raise UselessAnswerError("the model refuses to answer", reason="refusal")
+            raise UnusableAnswerError("the model refuses to answer", reason="refusal")
         return await super().chat(request)
 
 

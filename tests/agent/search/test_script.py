@@ -10,7 +10,7 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import TransientChatError
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, Script, SearchMethod, Steps, View
 from promptclimb.agent.search import restart
 from promptclimb.agent.store import Store

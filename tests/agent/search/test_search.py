@@ -24,17 +24,17 @@ from promptclimb.agent.errors import (
     StoreExistsError,
     StoreMismatchError,
     TransientChatError,
-    UselessAnswerError,
+    UnusableAnswerError,
 )
 from promptclimb.agent.events import Event, TemplateScored
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW
-from promptclimb.agent.search.session import Session
+from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW
+from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
-from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
@@ -322,7 +322,7 @@ async def test_a_signal_waits_for_what_is_paid_and_for_nothing_else(tmp_path: Pa
     loop.call_later(30, stop.ask, InterruptedRunError(2))
     wanted = config(tmp_path / "r", concurrency=3)
     with pytest.raises(InterruptedRunError) as caught:
-        await Session(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
+        await SearchRun(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
     assert caught.value.signal == 2
     assert loop.time() < 51
     with Store.open(tmp_path / "r") as store:
@@ -340,7 +340,7 @@ async def test_the_grace_has_an_end(tmp_path: Path) -> None:
     loop.call_later(1, stop.ask, InterruptedRunError(15))
     wanted = config(tmp_path / "r", request_timeout=1e6, retry_seconds=1e6)
     with pytest.raises(InterruptedRunError):
-        await Session(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
+        await SearchRun(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
     assert loop.time() < 7
 
 
@@ -524,7 +524,7 @@ class Nothing:
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         if not self._text:
-            raise UselessAnswerError("it is empty", reason="no_content", usage=TokenUsage(10, 1))
+            raise UnusableAnswerError("it is empty", reason="no_content", usage=TokenUsage(10, 1))
         return ChatAnswer(text=self._text)
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.errors import StoreCorruptError, StoreVersionError
-from promptclimb.agent.llm.endpoint import Reply
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import NO_BILL, Bill, Usage
+from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import NO_BILL, Bill, Spent
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from promptclimb.agent.versions import program_version
@@ -35,9 +34,9 @@ class Counting:
             raise ScoringFailedError("worker died")
         return Score(train=len(template) / 100)
 
-    async def ask(self, request: ChatRequest) -> Reply:
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
         self.asked.append(request.hash)
-        return Reply(ChatAnswer(text=f"- {len(self.asked)}"), Bill(Usage(calls=1)), "one")
+        return BilledAnswer(ChatAnswer(text=f"- {len(self.asked)}"), Bill(Spent(calls=1)), "one")
 
 
 async def test_a_score_is_computed_once_for_all_runs(tmp_path: Path) -> None:

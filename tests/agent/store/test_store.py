@@ -30,8 +30,8 @@ from promptclimb.agent.errors import (
     StoreMissingError,
     StoreVersionError,
 )
-from promptclimb.agent.llm.types import ChatAnswer
-from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.llm.chat import ChatAnswer
+from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
@@ -43,7 +43,7 @@ from tests.paths import ROOT
 
 MANIFEST: dict[str, Any] = {"identity": {"method": "pn", "seed": 1, "data": {"name": "digits", "shots": 16}}}
 ANSWER = ChatAnswer(text="- a {}\n- ünï \ud800", model="m", prompt_tokens=12, completion_tokens=3)
-COST = Usage(calls=1, prompt_tokens=12, completion_tokens=3, picodollars=5)
+COST = Spent(calls=1, prompt_tokens=12, completion_tokens=3, picodollars=5)
 
 
 def dead_process() -> int:
@@ -76,7 +76,7 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
             await store.put_answer(place, "hash", ANSWER, Bill(COST))
         await store.put_score("k1", "a {}", Score(train=1 / 3, val=0.1, correct=(1, None)))
         await store.put_score("k0", "the {}", Rejection("too_many_tokens", "78 tokens"))
-        await store.put_usage(Bill(Usage(calls=1, failed_calls=1, prompt_tokens=7)))
+        await store.put_usage(Bill(Spent(calls=1, failed_calls=1, prompt_tokens=7)))
         await store.put_note("status", {"finished": True})
     with Store.open(run_dir) as store:
         assert [place for place, _ in store.answers()] == sorted(places)
@@ -121,7 +121,7 @@ async def test_a_run_without_counts_by_kind_of_token_is_resumed(run_dir: Path) -
     row = json.dumps({"calls": 2, "prompt_tokens": 10, "picodollars": 7})
     planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'usage'", (row,)))
     with Store.open(run_dir) as store:
-        await store.put_usage(Bill(Usage(calls=1, prompt_tokens=5, cached_tokens=4)))
+        await store.put_usage(Bill(Spent(calls=1, prompt_tokens=5, cached_tokens=4)))
         usage = store.usage
     assert (usage.calls, usage.prompt_tokens, usage.cached_tokens, usage.picodollars) == (3, 15, 4, 7)
 
@@ -162,7 +162,7 @@ async def test_cancelling_does_not_undo_a_write(run_dir: Path) -> None:
 
 async def test_a_reservation_of_a_killed_process_counts_as_used(run_dir: Path) -> None:
     """Nobody knows whether it was billed, so the budget takes it as spent; a settled one is gone."""
-    reserved = Usage(calls=1, doubtful_tokens=500)
+    reserved = Spent(calls=1, estimated_tokens=500)
     with Store.open(run_dir) as store:
         await store.put_reserved(reserved)
         await store.put_answer(Position(0, 0, 0), "h", ANSWER, Bill(COST, reserved))
@@ -570,14 +570,14 @@ async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation
     run_dir: Path,
 ) -> None:
     """As a failed attempt: what was reserved for it is settled, and counts no more."""
-    reserved = Usage(calls=1, doubtful_tokens=500)
+    reserved = Spent(calls=1, estimated_tokens=500)
     with Store.open(run_dir) as store:
         await store.put_reserved(reserved)
         await store.put_reserved(reserved)
         assert store.usage.calls == 0
-        await store.put_usage(Bill(Usage(calls=1, failed_calls=1), reserved))
+        await store.put_usage(Bill(Spent(calls=1, failed_calls=1), reserved))
     with Store.open(run_dir) as store:
-        assert (store.usage.calls, store.usage.failed_calls, store.usage.doubtful_tokens) == (2, 1, 500)
+        assert (store.usage.calls, store.usage.failed_calls, store.usage.estimated_tokens) == (2, 1, 500)
 
 
 def test_a_row_of_the_journal_that_names_no_place_is_reported(run_dir: Path) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.errors import StoreError
-from promptclimb.agent.llm.types import ChatAnswer
-from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.llm.chat import ChatAnswer
+from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.scoring import Score
 
 ANSWER = ChatAnswer(text="- a {}")
-ONE = Bill(Usage(calls=1, prompt_tokens=12))
+ONE = Bill(Spent(calls=1, prompt_tokens=12))
 COMMIT_S = 0.2
 """Seconds in which another thread would have begun its commit, if there were one."""
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.errors import UselessAnswerError
-from promptclimb.agent.llm.member import MORE_TOKENS
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.errors import UnusableAnswerError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.pool import MORE_TOKENS
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_requests
-from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
 from promptclimb.prompts.requests import MOST_NAMES
@@ -75,7 +75,7 @@ class Winning:
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Bill the most that a request can cost."""
         if self._thinks and request.max_tokens < 512 * MORE_TOKENS:
-            raise UselessAnswerError("all was thinking", reason="length", usage=TokenUsage())
+            raise UnusableAnswerError("all was thinking", reason="length", usage=TokenUsage())
         lines = [long_template(next(self._numbers), self._letter) for _ in range(5)]
         lines += [f"{next(self._numbers)} " + "without a slot " * 12 for _ in range(10)]
         text = "".join(f"- {line}\n" for line in lines)

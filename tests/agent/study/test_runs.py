@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.results.run_dir import STORE, stored_config
-from promptclimb.agent.search.session import Session
+from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.store import Store
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.runs import (
@@ -61,9 +61,9 @@ def cells(folder: Path, count: int = 3, **limits: Any) -> list[Cell]:
     ]
 
 
-def session(config: SearchConfig, chat: Chat) -> Session:
+def session(config: SearchConfig, chat: Chat) -> SearchRun:
     """What a suite opens, without a model or an endpoint."""
-    return Session(config=config, evaluator=FakeEvaluator(), chat=chat)
+    return SearchRun(config=config, evaluator=FakeEvaluator(), chat=chat)
 
 
 def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[Found]:
@@ -84,7 +84,7 @@ def states(results: Sequence[Found]) -> list[str]:
     return [one.status for one in results]
 
 
-def used(folder: Path, *bills: Bill, reserved: Usage | None = None) -> None:
+def used(folder: Path, *bills: Bill, reserved: Spent | None = None) -> None:
     """A run that was killed: it has a store, and no result."""
 
     async def write(store: Store) -> None:
@@ -164,9 +164,9 @@ def test_interrupted_runs_and_estimated_costs_count(tmp_path: Path) -> None:
     """What a killed run had in flight may have been billed; each run gets what the others leave."""
     used(
         tmp_path / "s1",
-        Bill(Usage(calls=2, prompt_tokens=100, completion_tokens=20, picodollars=3 * 10**11, active_s=30.0)),
-        Bill(Usage(calls=1, doubtful_tokens=50, doubtful_picodollars=10**11)),
-        reserved=Usage(calls=1, doubtful_tokens=30, doubtful_picodollars=10**11),
+        Bill(Spent(calls=2, prompt_tokens=100, completion_tokens=20, picodollars=3 * 10**11, active_s=30.0)),
+        Bill(Spent(calls=1, estimated_tokens=50, estimated_picodollars=10**11)),
+        reserved=Spent(calls=1, estimated_tokens=30, estimated_picodollars=10**11),
     )
     limits = {"max_calls": 10, "max_tokens": 1000, "max_cost": 2.0, "max_minutes": 9.0, "price": "1/2"}
     one, two, _ = cells(tmp_path, **limits)
@@ -207,7 +207,7 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
                 cell,
                 shared,
                 Refusals(),
-                lambda config: Session(config=config, evaluator=Fails(), chat=chat),
+                lambda config: SearchRun(config=config, evaluator=Fails(), chat=chat),
             )
             for cell in cells(tmp_path, max_calls=1)
         ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.search.same_content import Contents
+from promptclimb.agent.search.content_check import Contents
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study import outcomes as outcomes_module
 from promptclimb.agent.study.differences import differences

@@ -1,0 +1,562 @@
+"""One object that owns an ask: budget, endpoint, deadline, retries, outage, bill."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ..errors import (
+    ChatError,
+    FatalChatError,
+    GaveUpError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    QuotaSpentError,
+    RateLimitedError,
+    RequestFailedError,
+    RequestTooLargeError,
+    TransientChatError,
+    UnusableAnswerError,
+)
+from ..events import (
+    AnswerTokensRaised,
+    ChatFailed,
+    EndpointPaced,
+    EndpointRemoved,
+    EndpointResumed,
+    EndpointSuspended,
+    GaveUp,
+    Listener,
+    Noted,
+    RetryScheduled,
+    UsageMissing,
+    unheard,
+)
+from ..rates import PICODOLLARS, TokenUsage
+from .budget import Budget, TokenBound
+from .chat import BilledAnswer, ChatAnswer, ChatRequest, asked_tokens
+from .cost import NO_BILL, NOTHING, Bill, Spent, Tariff, cost_at_most
+from .limiter import Permit, RateLimiter
+from .pool import Endpoint, EndpointPool, Member
+from .retry import FailureKind, Outage, RetryPolicy, classify, retrying
+
+GIVE_UP_AFTER_S = 1800.0
+UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
+"""Errors for which an endpoint is taken out, though others may still serve."""
+OF_THE_REQUEST = frozenset({"content_filter", "refusal"})
+"""Unusable answers that say more of the request than of the endpoint."""
+LOOK_AGAIN_S = 1.0
+"""Seconds after which the patience with an attempt is looked at again."""
+SOONEST_S = 0.01
+
+
+class Ledger(Protocol):
+    """Stores costs that belong to no answer."""
+
+    async def put_usage(self, bill: Bill) -> None:
+        """Write the cost of an attempt without an answer; on disk when it returns."""
+        ...
+
+    async def put_reserved(self, reserved: Spent) -> None:
+        """Write what an attempt may cost, before it is made; on disk when it returns."""
+        ...
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One request.
+
+    Attributes:
+        request: The search's request.
+        endpoint: The name of the endpoint that was asked last.
+        number: The number of the attempt.
+        tried: Endpoints at which the attempt has failed.
+        most_tokens: The most answer tokens that were reserved for it.
+        max_tokens: The answer tokens that were asked for last.
+    """
+
+    request: ChatRequest
+    endpoint: str = ""
+    number: int = 1
+    tried: list[Member] = field(default_factory=list)
+    most_tokens: int = 0
+    max_tokens: int = 0
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt at one endpoint, and its cost from the reservation to the bill.
+
+    Attributes:
+        member: The endpoint.
+        permit: Permission to send it.
+        request: The request as it is sent.
+        longer: It asks for more answer tokens than the search does.
+        moved: It has failed at another endpoint.
+        reserved: The budget's reservation.
+        retries: 1 if it is made again after a failed one.
+        failed: 1 if it gave no usable answer.
+        written: The reservation as far as it is on disk, so that it counts if the process is killed.
+        sent: The request may have left.
+        billed: The bill.
+    """
+
+    member: Member
+    permit: Permit
+    request: ChatRequest
+    longer: bool
+    moved: bool
+    reserved: Spent
+    retries: int
+    failed: int = 0
+    written: Spent = NOTHING
+    sent: bool = False
+    billed: Spent = NOTHING
+
+    @property
+    def used(self) -> Spent:
+        """The usage to add to the totals."""
+        return replace(self.billed, retries=self.retries, failed_calls=self.failed)
+
+    @property
+    def bill(self) -> Bill:
+        """The bill to write down."""
+        return Bill(self.used, self.written)
+
+    def bill_unknown(self) -> None:
+        """Count all that was reserved, if it was sent: nobody says what was billed."""
+        if self.sent:
+            self.billed = self.reserved
+
+
+class Proposer:
+    """Asks one endpoint or several, within the limits.
+
+    For each attempt the most that it can cost is reserved (``budget``), the endpoint is chosen and waited for
+    (``pool``), and the reservation is settled with the endpoint's bill; an attempt that was cut off, or an
+    answer without usage, counts with all that was reserved. A failed attempt is made again by the
+    ``RetryPolicy``. An endpoint that rejects its key, has no such model or no quota left is taken out.
+
+    Several endpoints: a request that fails at one goes to another at once, as long as one answers that has
+    not failed it; only when all have is one attempt used up. A failing endpoint is suspended for a growing
+    while.
+
+    An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
+    are left alone for a growing while. When attempts have failed for ``give_up_after_s`` seconds and none has
+    succeeded since, every request fails with GaveUpError.
+
+    Args:
+        endpoints: At least one.
+        budget: The limits.
+        retry: The patience of a request.
+        give_up_after_s: Seconds of failures alone before it stops.
+        has_answers: The run has answers of earlier sessions, so its settings are right: what a refusal means
+            does not depend on where a run was interrupted.
+        ledger: Stores costs that belong to no answer; None stores nothing.
+        emit: Receives events, see ``agent.events.asking``.
+        rng: Source of jitter; it decides no result.
+
+    Attributes:
+        budget: The limits, and what is spent.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        budget: Budget,
+        retry: RetryPolicy | None = None,
+        give_up_after_s: float = GIVE_UP_AFTER_S,
+        has_answers: bool = False,
+        ledger: Ledger | None = None,
+        emit: Listener = unheard,
+        rng: random.Random | None = None,
+    ) -> None:
+        for endpoint in endpoints:
+            budget.limits.need_price(endpoint.price)
+        self.budget = budget
+        self._policy = retry or RetryPolicy()
+        self._ledger = ledger
+        self._emit = emit
+        self._rng = rng or random.Random()
+        self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        self._members = [self._member(endpoint, has_answers) for endpoint in endpoints]
+        self._pool = EndpointPool(self._members)
+        self._bound = TokenBound()
+        self._outage = Outage(give_up_after_s, self._clock)
+        self._gave_up = False
+
+    def _member(self, endpoint: Endpoint, has_answers: bool) -> Member:
+        limiter = RateLimiter(
+            endpoint.name,
+            endpoint.limits,
+            clock=self._clock,
+            rng=self._rng,
+            longest_pause_s=self._policy.longest_asked_s,
+            emit=self._emit,
+        )
+        # Until its first answer nobody knows what it bills: neither a bound nor a price need hold.
+        limiter.one_by_one = self.budget.weighs
+        return Member(endpoint, limiter, clock=self._clock, has_answered=has_answers)
+
+    def close(self) -> None:
+        """Report the limits of each endpoint that is still in use."""
+        for member in self._pool.members:
+            now = member.limiter.statistics()
+            self._emit(EndpointPaced(endpoint=member.name, in_flight=now.ceiling, rpm=now.rpm, tpm=now.tpm))
+
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
+        """Get one answer.
+
+        The clients are called in the caller's task. Errors of a client other than ChatError pass through.
+
+        Raises:
+            RequestFailedError: The attempts for this request are used up.
+            BudgetSpentError: A limit is reached.
+            GaveUpError: Nothing has succeeded for too long.
+            FatalChatError: No endpoint can answer, or none can answer this.
+        """
+        asked = _Asked(request)
+
+        def report(attempt: int, wait_s: float, kind: FailureKind) -> None:
+            self._emit(RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=kind))
+
+        async def once(number: int) -> BilledAnswer:
+            asked.number = number
+            return await self._everywhere(asked)
+
+        try:
+            return await retrying(once, self._policy, rng=self._rng, sleep=self._sleep, on_retry=report)
+        except RequestFailedError as error:
+            if wait := self._outage.rest_s():
+                for member in self._pool.members:
+                    member.limiter.rest(wait)
+            # An object from Python has no address, and needs none to be found.
+            if "://" not in asked.endpoint:
+                raise
+            named = RequestFailedError(
+                f"{asked.endpoint}: {error}",
+                attempts=error.attempts,
+                answered=error.answered,
+                refused=error.refused,
+            )
+            raise named from error.__cause__
+
+    async def _everywhere(self, asked: _Asked) -> BilledAnswer:
+        """Make one attempt, at as many endpoints as there is hope for."""
+        asked.tried.clear()
+        failures: list[ChatError | RequestFailedError] = []
+        while True:
+            try:
+                if (reply := await self._reserve_and_send(asked)) is not None:
+                    return reply
+            except UNFIT:
+                if not self._pool.members:
+                    raise
+            except RequestTooLargeError:
+                # An endpoint that takes longer answers may have gone while this waited for it.
+                if self._longest(asked.request).max_tokens >= asked.most_tokens:
+                    raise
+            except (ChatError, RequestFailedError) as error:
+                failures.append(error)
+                if not self._moves_on(asked, classify(error)):
+                    raise self._verdict(asked, failures)  # noqa: B904 - it has a cause of its own
+
+    def _verdict(
+        self, asked: _Asked, failures: Sequence[ChatError | RequestFailedError]
+    ) -> ChatError | RequestFailedError:
+        """Return the error of an attempt that has failed at each endpoint.
+
+        Another attempt, if one of them is worth it; the end of the request, if one that answers others
+        refuses it; the end of all only if every endpoint refuses.
+        """
+        last = failures[-1]
+        if len(self._members) < 2:
+            return last
+        for error in failures:
+            if isinstance(error, ChatError) and classify(error) != "no":
+                # Each endpoint's pause holds it back by itself: another one may be ready sooner.
+                error.retry_after = None
+                return error
+        refusals = (error for error in failures if isinstance(error, RequestFailedError))
+        refused = min(refusals, key=lambda error: error.refused, default=None)
+        if refused is not None or set(self._pool.members) <= {*asked.tried}:
+            return refused or last
+        return TransientChatError(f"refused, and the other endpoints do not answer: {last}")
+
+    def _moves_on(self, asked: _Asked, kind: FailureKind) -> bool:
+        """Return whether a failed request is sent again at once: longer, or to another endpoint."""
+        member = asked.tried[-1]
+        if member.lengthened(asked.request).max_tokens != asked.max_tokens:
+            asked.tried.pop()
+        elif len(asked.tried) > len(self._members) or not self._pool.has_hope(asked.tried):
+            return False
+        self._emit(RetryScheduled(endpoint=member.name, attempt=asked.number, wait_s=0.0, reason=kind))
+        return True
+
+    async def _reserve_and_send(self, asked: _Asked) -> BilledAnswer | None:
+        """Make the attempt at one endpoint; None if more has to be reserved for it first."""
+        request, tried = asked.request, asked.tried
+        longest = self._longest(request)
+        asked.most_tokens = longest.max_tokens
+        most = self._bound.of(longest)
+        reserved = await self.budget.reserve(most, self._highest_price(most))
+        attempt: _Attempt | None = None
+        try:
+            member, permit = await self._permit(longest.tokens_at_most, tried)
+            with permit:
+                if self._outgrown(request, asked.most_tokens, reserved):
+                    permit.unused()
+                    return None
+                sent, moved = member.addressed(request), bool(tried)
+                attempt = _Attempt(
+                    member,
+                    permit,
+                    sent,
+                    longer=sent.max_tokens > request.max_tokens,
+                    moved=moved,
+                    reserved=reserved,
+                    retries=int(asked.number > 1 or moved),
+                )
+                asked.endpoint, asked.max_tokens = member.name, sent.max_tokens
+                tried.append(member)
+                answer = await self._deliver(attempt)
+                return BilledAnswer(answer, attempt.bill, member.name)
+        finally:
+            used = NOTHING if attempt is None else attempt.used
+            self.budget.settle(reserved, used)
+            if used != NOTHING:
+                self._emit(self.budget.usage_changed())
+
+    def _longest(self, request: ChatRequest) -> ChatRequest:
+        """Return a request with as many answer tokens as any endpoint in use is asked for now."""
+        return max(
+            (member.lengthened(request) for member in self._pool.members),
+            key=lambda each: each.max_tokens,
+            default=request,
+        )
+
+    def _highest_price(self, tokens: TokenUsage) -> Tariff | None:
+        prices = [member.price for member in self._pool.members if member.price is not None]
+        return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
+
+    def _outgrown(self, request: ChatRequest, most_tokens: int, reserved: Spent) -> bool:
+        """Return whether a request that has waited may by now cost more than is reserved for it."""
+        longest = self._longest(request)
+        if longest.max_tokens > most_tokens:
+            return True
+        most = self._bound.of(longest)
+        return self.budget.weighs and (
+            most.total > reserved.estimated_tokens
+            or cost_at_most(most, self._highest_price(most)) > reserved.estimated_picodollars
+        )
+
+    async def _permit(self, tokens: int, tried: Sequence[Member]) -> tuple[Member, Permit]:
+        """Wait for an endpoint, but not beyond the active time that is left."""
+        try:
+            async with asyncio.timeout(self.budget.left_s()):
+                return await self._pool.acquire(tokens, avoid=tried, moved=bool(tried))
+        except TimeoutError:
+            raise self.budget.minutes_spent() from None
+
+    async def _sleep(self, seconds: float) -> None:
+        left = self.budget.left_s()
+        await asyncio.sleep(seconds if left is None else min(seconds, left))
+        if left is not None and left <= seconds:
+            raise self.budget.minutes_spent()
+
+    async def _deliver(self, attempt: _Attempt) -> ChatAnswer:
+        """Send one attempt, and record its outcome in the ledger, limits, breaker, bound and outage.
+
+        Raises:
+            ChatError: The failure, as the endpoint's past explains it.
+            RequestFailedError: The request is refused, which concerns it alone.
+            GaveUpError: Nothing has succeeded for too long.
+        """
+        try:
+            if self._ledger is not None and self.budget.counts:
+                attempt.written = attempt.reserved
+                await self._ledger.put_reserved(attempt.reserved)
+            attempt.sent = True
+            answer = await self._call(attempt)
+        except ChatError as said:
+            error = attempt.member.judged(said)
+            failure = said if isinstance(error, RequestFailedError) else error
+            spared = _concerns_the_request(error) and not attempt.permit.probe
+            self._failed(attempt, failure, spared=spared)
+            await self._write(attempt)
+            self._check_outage(attempt, failure)
+            raise error from said.__cause__
+        except asyncio.CancelledError:
+            attempt.bill_unknown()
+            await self._write(attempt)
+            raise
+        except Exception:
+            await self._write(attempt)
+            raise
+        self._succeeded(attempt, answer)
+        return answer
+
+    async def _call(self, attempt: _Attempt) -> ChatAnswer:
+        """Call the client with a deadline, and with the patience that other endpoints leave it.
+
+        Raises:
+            ChatError: The client's own, with the time that it took; a TransientChatError at the deadline,
+                when the patience is over, and if the client lets out a cancellation that is not this task's.
+        """
+        started, deadline_s = self._clock(), self._policy.attempt_s
+        try:
+            try:
+                async with asyncio.timeout(deadline_s) as deadline:
+                    with self._watched(attempt, deadline):
+                        return await attempt.member.endpoint.client.chat(attempt.request)
+            except TimeoutError as error:
+                took = self._clock() - started
+                late = f"no answer within {min(took, deadline_s):.3g} s"
+                if took < deadline_s:
+                    late += ", and other endpoints are quicker"
+                raise TransientChatError(late, perhaps_billed=True) from error
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling() > 0:
+                    raise
+                raise TransientChatError("the call was cancelled from within", perhaps_billed=True) from error
+        except ChatError as error:
+            error.took_s = self._clock() - started
+            raise
+
+    @contextmanager
+    def _watched(self, attempt: _Attempt, deadline: asyncio.Timeout) -> Iterator[None]:
+        """Move the deadline to now once the patience is over.
+
+        A request that has failed elsewhere has all its time at an endpoint that is known to answer.
+        """
+        probe = attempt.permit.probe
+        if len(self._pool.members) < 2 or (attempt.moved and not probe):
+            yield
+            return
+        loop, started = asyncio.get_running_loop(), self._clock()
+        timer = loop.call_later(LOOK_AGAIN_S, lambda: look())
+
+        def look() -> None:
+            nonlocal timer
+            left = self._pool.patience_s(attempt.member, probe=probe) - (self._clock() - started)
+            if left <= 0:
+                deadline.reschedule(loop.time())
+            else:
+                timer = loop.call_later(min(max(left, SOONEST_S), LOOK_AGAIN_S), look)
+
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _succeeded(self, attempt: _Attempt, answer: ChatAnswer) -> None:
+        member, permit = attempt.member, attempt.permit
+        self._learn_bill(attempt, answer.usage if answer.usage_known else None)
+        if answer.usage_known:
+            attempt.billed = Spent.of(answer.usage, member.price)
+        else:
+            attempt.bill_unknown()
+            if not member.usage_missing:
+                member.usage_missing = True
+                self._emit(UsageMissing(endpoint=member.name))
+        member.answered(longer=attempt.longer)
+        member.limiter.answered(self._clock() - permit.admitted)
+        if member.breaker.answered(probe=permit.probe) and member.suspended:
+            member.suspended = False
+            self._emit(EndpointResumed(endpoint=member.name))
+        member.limiter.read_headers(permit, answer.headers)
+        member.limiter.succeeded(permit, answer.usage.total if answer.usage_known else permit.tokens)
+        self._outage.succeeded()
+
+    def _failed(self, attempt: _Attempt, error: ChatError, *, spared: bool) -> None:
+        """Record a failure; ``spared``: it does not count against the endpoint."""
+        member, permit, limiter = attempt.member, attempt.permit, attempt.member.limiter
+        attempt.failed = 1
+        if error.usage is not None:
+            attempt.billed = Spent.of(error.usage, member.price)
+            self._learn_bill(attempt, error.usage)
+        elif error.perhaps_billed:
+            attempt.bill_unknown()
+        limiter.read_headers(permit, error.headers)
+        if isinstance(error, RateLimitedError):
+            limiter.refused(permit, error.retry_after, tokens="token" in str(error).lower())
+        else:
+            limiter.failed(error.retry_after)
+        if isinstance(error, UNFIT) and limiter.closed is None:
+            # Before the permit is given back, or it would let the next one run into the same refusal.
+            left = self._pool.remove(member, error)
+            self._emit(EndpointRemoved(endpoint=member.name, message=str(error), left=left))
+        elif not (
+            member.asked_too_much(error, longer=attempt.longer) or self._lengthens(attempt, error) or spared
+        ):
+            wait = self._pool.suspend(member, error, probe=permit.probe)
+            if wait is not None and not member.suspended:
+                member.suspended = True
+                self._emit(EndpointSuspended(endpoint=member.name, message=str(error), wait_s=wait))
+        name, billed = type(error).__name__, bool(attempt.used.calls)
+        self._emit(ChatFailed(endpoint=member.name, error=name, message=str(error), billed=billed))
+
+    def _learn_bill(self, attempt: _Attempt, usage: TokenUsage | None) -> None:
+        """Learn from a bill: until the first one nobody knows how far several attempts at once would go."""
+        member, request = attempt.member, attempt.request
+        if usage is not None:
+            self._bound.learn(request, usage)
+        if member.billed(request, usage or TokenUsage()) and self.budget.weighs:
+            self._emit(
+                Noted(text=f"{member.name}: answers have no bound; within limits it is asked one by one")
+            )
+        member.limiter.one_by_one = self.budget.weighs and not member.bounded
+
+    def _lengthens(self, attempt: _Attempt, error: ChatError) -> bool:
+        """Ask for longer answers if they are cut before they begin, and limits allow it."""
+        if attempt.longer or not isinstance(error, UnusableAnswerError) or error.reason != "length":
+            return False
+        member, sent = attempt.member, attempt.request
+        if member.answers != "short":
+            return member.asks_more  # since this one was sent
+        client, longer = member.endpoint.client, member.longest(sent)
+        now = asked_tokens(client, longer)
+        if now <= asked_tokens(client, sent):
+            return False
+        most, left = self._bound.of(longer), self.budget.left()
+        tokens = most.total + attempt.used.tokens_at_most
+        money = cost_at_most(most, member.price) + attempt.used.picodollars_at_most
+        if (
+            not member.limiter.fits(longer.tokens_at_most)
+            or (left.tokens is not None and tokens > left.tokens)
+            or (left.cost_usd is not None and money > left.cost_usd * PICODOLLARS)
+        ):
+            return False
+        member.answers = "trying"
+        self._emit(AnswerTokensRaised(endpoint=member.name, before=sent.max_tokens, now=now))
+        return True
+
+    def _check_outage(self, attempt: _Attempt, error: ChatError) -> None:
+        if isinstance(error, FatalChatError):
+            return
+        self._outage.failed(error.took_s)
+        if not self._outage.over_the_limit or self._gave_up:
+            return
+        self._gave_up = True
+        failing_s = self._outage.lasted_s
+        gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
+        self._emit(GaveUp(endpoint=attempt.member.name, failing_s=failing_s, message=str(error)))
+        self._pool.fail(gave_up)
+        raise gave_up from error
+
+    async def _write(self, attempt: _Attempt) -> None:
+        if self._ledger is not None and attempt.bill != NO_BILL:
+            await self._ledger.put_usage(attempt.bill)
+
+
+def _concerns_the_request(error: ChatError | RequestFailedError) -> bool:
+    """Return whether a failure speaks against a request or its pace, and not against the endpoint."""
+    if isinstance(error, UnusableAnswerError):
+        return error.reason in OF_THE_REQUEST
+    return isinstance(error, RateLimitedError | RequestFailedError)

@@ -1,0 +1,174 @@
+"""A chat request, its answer, and the two seams: one attempt (``ChatClient``), one answer (``Asker``)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import NO_HEADERS
+from ..rates import TokenUsage
+from .cost import Bill
+
+if TYPE_CHECKING:
+    from ...prompts.requests import Message
+
+CHARACTERS_PER_TOKEN = 3.0
+TOKENS_PER_MESSAGE = 8
+BYTES_A_MESSAGE = 16
+"""Role and marks of a message, beside its text."""
+HASHED_MAX_TOKENS = 512
+"""Stands for ``max_tokens`` in a hash, so that runs of the time when it was part of it keep their hashes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """One request for one answer.
+
+    Attributes:
+        messages: The conversation so far, oldest first.
+        model: The endpoint's name of the model.
+        temperature: Sampling temperature.
+        max_tokens: Most tokens that the answer may have.
+        seed: Sampling seed; None sends none.
+        reasoning_effort: The endpoint's word for how much a model may reason; None sends none.
+        extra_body: More members of the request, as canonical JSON.
+    """
+
+    messages: tuple[Message, ...]
+    model: str
+    temperature: float = 1.0
+    max_tokens: int = 1024
+    seed: int | None = None
+    reasoning_effort: str | None = None
+    extra_body: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the request as canonical JSON, without ``max_tokens``: the same on every machine."""
+        return self.hash_with(HASHED_MAX_TOKENS)
+
+    def hash_with(self, max_tokens: int) -> str:
+        """Return the hash that also depends on the length of the answer."""
+        body = [list(self.messages), self.model, self.temperature, max_tokens, self.seed]
+        if self.reasoning_effort is not None or self.extra_body is not None:
+            body += [self.reasoning_effort, self.extra_body]
+        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def prompt_tokens_at_most(self) -> int:
+        """Upper bound of the messages' tokens in ordinary text: one per 3 ASCII characters or other byte."""
+        total = 0
+        for message in self.messages:
+            content = str(message["content"])
+            letters = len(content.encode("ascii", "ignore"))
+            wide = len(content.encode("utf-8", "surrogatepass")) - letters
+            total += math.ceil(letters / CHARACTERS_PER_TOKEN) + wide + TOKENS_PER_MESSAGE
+        return total
+
+    @property
+    def tokens_at_most(self) -> int:
+        """Upper bound of the tokens of one attempt: the messages and the longest answer."""
+        return self.prompt_tokens_at_most + self.max_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatAnswer:
+    """One answer of the model. The fields from ``thought`` on are not part of its value.
+
+    Attributes:
+        text: The message, without secrets and without reasoning. An answer that was cut at ``max_tokens``
+            has lost its unfinished last line.
+        finish_reason: The endpoint's own word, typically "stop", or "length" for a cut answer.
+        model: The model that the endpoint says it used.
+        prompt_tokens: Tokens billed for the messages.
+        completion_tokens: Tokens billed for the answer.
+        thought: Whether the reply shows reasoning.
+        usage_known: Whether the endpoint reports what it billed.
+        billed: The full report; None if the two counts are all of it.
+        headers: The reply's rate-limit headers, names in lower case.
+    """
+
+    text: str
+    finish_reason: str = "stop"
+    model: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    thought: bool = field(default=False, repr=False, compare=False)
+    usage_known: bool = field(default=True, repr=False, compare=False)
+    billed: TokenUsage | None = field(default=None, repr=False, compare=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False, compare=False)
+
+    @property
+    def usage(self) -> TokenUsage:
+        """What the answer was billed for."""
+        return self.billed or TokenUsage(self.prompt_tokens, self.completion_tokens)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer's value as JSON."""
+        return {
+            "text": self.text,
+            "finish_reason": self.finish_reason,
+            "model": self.model,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> ChatAnswer:
+        """Return the inverse of ``to_json``."""
+        return cls(**found)
+
+
+class ChatClient(Protocol):
+    """An endpoint that answers chat requests."""
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Make one attempt; never retries, never waits for a limit.
+
+        Raises:
+            ChatError: One of its kinds, see ``agent.errors``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BilledAnswer:
+    """An answer, its bill (to be stored with it), and the name of the endpoint that gave it."""
+
+    answer: ChatAnswer
+    bill: Bill
+    endpoint: str
+
+
+class Asker(Protocol):
+    """Gets an answer with retries and within limits, as ``Proposer`` does."""
+
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
+        """Return an answer to a request.
+
+        Raises:
+            RequestFailedError: All attempts failed.
+            BudgetSpentError: A limit is reached.
+        """
+        ...
+
+
+def asked_tokens(client: ChatClient, request: ChatRequest) -> int:
+    """Return the length of answer that a client asks for: its own ``asked_tokens`` if it has one.
+
+    Returns:
+        Tokens; 0 if it asks for no bound.
+    """
+    own: Callable[[ChatRequest], int] | None = getattr(client, "asked_tokens", None)
+    return request.max_tokens if own is None else own(request)
+
+
+def size(messages: Sequence[Message]) -> int:
+    """Return the bytes of a conversation, by which its tokens are estimated."""
+    texts = (str(message["content"]) for message in messages)
+    return sum(len(text.encode("utf-8", "surrogatepass")) + BYTES_A_MESSAGE for text in texts)

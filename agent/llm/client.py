@@ -1,0 +1,315 @@
+"""The client of any endpoint that speaks OpenAI's chat completions: the OpenAI SDK on aiohttp."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx2
+import openai
+from openai import AsyncOpenAI, DefaultAioHttpClient
+
+from ...evaluator.errors import ConfigError
+from ...prompts.requests import one_line
+from ..config.fields import CONCURRENCY
+from ..errors import BadRequestError, ChatError, TransientChatError, UnusableAnswerError
+from ..events import Listener, Noted, unheard
+from ..rates import TokenUsage
+from ..secrets import Scrubber, Secret, split_query, split_userinfo
+from .chat import ChatAnswer, ChatRequest
+from .dialects import Dialect, Sent, silently_cut
+from .headers import clean_key, is_loopback, key_headers, why_unconnected
+from .refusals import MAX_MESSAGE, failure_of, flagged
+from .replies import MAX_BODY, RawReply, error_object, read_answer
+
+NO_KEY = "none"
+KEEP_ALIVE_S = 3.0
+"""Shorter than the five seconds of many servers, so that a request seldom meets a connection being closed."""
+MOST_REFUSALS = 8
+"""Refusals of one request that are learned from; each is of something else."""
+MAX_FAILURE = 2**18
+"""Bytes of a failure's body, as they are sent, that are read."""
+FOREIGN_ERRORS = (
+    openai.OpenAIError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.StreamError,
+    aiohttp.ClientError,
+    OSError,
+    ValueError,
+)
+"""Everything that an attempt may raise; ValueError for bodies that do not match their headers."""
+E = TypeVar("E", bound=BaseException)
+
+
+class OpenAIChat:
+    """A ``ChatClient`` for one endpoint and one key; use it as an async context manager.
+
+    The SDK's retries are off. A deadline is the caller's: cancel ``chat`` and the connection is closed. A
+    request that is refused for a parameter, a system message or its length is changed and sent again, once
+    for each; later requests are sent that way at once. Usage that a refusal reports is added to the bill.
+
+    Args:
+        base_url: Address up to ``/v1``; its query is sent with every request; ``user:password@`` in it is
+            sent as basic authentication if there is no key, and never shown.
+        api_key: Sent as a bearer token, and as Azure wants it; None or empty sends none, for local servers.
+        scrubber: Learns the secrets, and cleans all that the endpoint says.
+        max_connections: Most connections at once.
+        options: Optional parameters of every request, such as ``service_tier``; they override its own.
+        most_refusals: Refusals of one request that are learned from.
+        emit: Receives notes on what the endpoint does not take, and on conversations that it cuts.
+
+    Attributes:
+        dialect: What the endpoint was found to take.
+        requests: Requests sent, refused ones included.
+
+    Raises:
+        ConfigError: The address or the key cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: Secret | str | None = None,
+        *,
+        scrubber: Scrubber | None = None,
+        max_connections: int = CONCURRENCY,
+        options: Mapping[str, Any] | None = None,
+        most_refusals: int = MOST_REFUSALS,
+        emit: Listener = unheard,
+    ) -> None:
+        url, userinfo = split_userinfo(base_url)
+        key = api_key.reveal() if isinstance(api_key, Secret) else api_key or ""
+        url, query = split_query(url)
+        self.base_url = url
+        self.dialect = Dialect()
+        self.requests = 0
+        self._scrubber = scrubber or Scrubber()
+        self._scrubber.add(key)
+        self._scrubber.add(userinfo)
+        self._options = dict(options or {})
+        self._most_refusals = most_refusals
+        self._emit = emit
+        self._has_answered = self._cut = False
+        headers = key_headers(url, key, userinfo.reveal())
+        self._headers: dict[str, Any] = headers or {"Authorization": openai.Omit()}
+        self._client = _sdk_client(url, query, clean_key(key), max_connections)
+
+    def __repr__(self) -> str:
+        return f"OpenAIChat({self.base_url!r})"
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Make one attempt.
+
+        Raises:
+            ChatError: One of its kinds.
+        """
+        dialect, spent = self.dialect, TokenUsage()
+        for number in range(self._most_refusals + 1):
+            sent = dialect.put(request, self._options)
+            try:
+                answer = await self._once(sent)
+            except _RefusedError as refused:
+                error = refused.error
+                if isinstance(error, UnusableAnswerError):
+                    self._learn(dialect)  # still an answer: the endpoint takes the request as it was sent
+                learned = self._learned(dialect, refused, sent)
+                spent = spent.plus(error.usage or TokenUsage())
+                if learned is None or number == self._most_refusals:
+                    if spent.total and not (error.usage is None and error.perhaps_billed):
+                        error.usage = spent
+                    raise error from refused.cause
+                dialect = learned
+            else:
+                self._learn(dialect)
+                self._warn_of_a_cut(sent, answer)
+                return replace(answer, billed=spent.plus(answer.usage)) if spent.total else answer
+        raise AssertionError("unreachable")
+
+    def asked_tokens(self, request: ChatRequest) -> int:
+        """Return how long an answer would be requested; see ``chat.asked_tokens``."""
+        return self.dialect.put(request, self._options).max_tokens
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def _once(self, sent: Sent) -> ChatAnswer:
+        try:
+            reply = await self._send(sent)
+        except FOREIGN_ERRORS as error:
+            self._scrubber.scrub_error(error)
+            raise _RefusedError(
+                translate(error, self._scrubber.scrub_quoted), getattr(error, "body", None), error
+            ) from None
+        try:
+            return read_answer(reply, self._scrubber)
+        except ChatError as error:
+            raise _RefusedError(error, error_object(reply), error.__cause__) from None
+
+    async def _send(self, sent: Sent) -> RawReply:
+        self.requests += 1
+        # Read here rather than by the SDK, so that the size is bounded and any body can be judged.
+        async with self._client.chat.completions.with_streaming_response.create(
+            model=sent.model,
+            messages=list(sent.messages),  # type: ignore[arg-type]  # role is one of the SDK's words
+            extra_headers=self._headers,
+            extra_body=dict(sent.options),
+        ) as response:
+            parts: list[bytes] = []
+            size = 0
+            async for part in response.iter_bytes():
+                parts.append(part)
+                if (size := size + len(part)) > MAX_BODY:
+                    break
+            return RawReply(response.status_code, response.headers, b"".join(parts))
+
+    def _learned(self, dialect: Dialect, refused: _RefusedError, sent: Sent) -> Dialect | None:
+        """Return how to change the request, None if the refusal is not about its form."""
+        error, body = refused.error, refused.body
+        if isinstance(error, BadRequestError):
+            bare = not self._has_answered and error.status in (400, 422)
+            return dialect.after(body, sent, bare=bare and not flagged(body))
+        if isinstance(error, TransientChatError) and error.status and body:
+            return dialect.after(body, sent, bare=False, sure=True)
+        return None
+
+    def _learn(self, dialect: Dialect) -> None:
+        before, self.dialect = self.dialect, self.dialect.joined(dialect)
+        self._has_answered = True
+        if news := self.dialect.news(before):
+            self._emit(Noted(text=f"{self.base_url}: {news}"))
+
+    def _warn_of_a_cut(self, sent: Sent, answer: ChatAnswer) -> None:
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
+        if not self._cut and silently_cut(
+            sent.messages,
+            sent.max_tokens,
+            prompt=prompt,
+            completion=completion,
+            reason=answer.finish_reason,
+        ):
+            self._cut = True
+            self._emit(
+                Noted(
+                    text=f"{self.base_url} seems to cut conversations to its context ({prompt} tokens in and "
+                    f"{completion} out); raise it there: num_ctx or OLLAMA_CONTEXT_LENGTH of Ollama, "
+                    "--ctx-size of llama.cpp"
+                )
+            )
+
+
+class _RefusedError(Exception):
+    """One request without an answer: the error, the body that states it, and the error's cause."""
+
+    def __init__(self, error: ChatError, body: object, cause: BaseException | None) -> None:
+        super().__init__(str(error))
+        self.error, self.body, self.cause = error, body, cause
+
+
+def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int) -> AsyncOpenAI:
+    limits = httpx2.Limits(
+        max_connections=max_connections,
+        max_keepalive_connections=max_connections,
+        keepalive_expiry=KEEP_ALIVE_S,
+    )
+    host = urlsplit(url).hostname or ""
+    pattern = f"all://[{host}]" if ":" in host else f"all://{host}"
+    try:
+        return AsyncOpenAI(
+            base_url=url,
+            api_key=key or NO_KEY,
+            max_retries=0,
+            default_query=query,
+            timeout=None,
+            http_client=DefaultAioHttpClient(
+                limits=limits,
+                timeout=None,
+                event_hooks={"request": [_keep_key], "response": [_cut_failures]},
+                # A proxy's loopback is another machine's, and what is sent to a local model stays here.
+                mounts={pattern: None} if is_loopback(url) else None,
+            ),
+        )
+    except FOREIGN_ERRORS as error:
+        raise ConfigError(f"{url!r} is not the address of a chat endpoint") from error
+
+
+async def _keep_key(request: httpx2.Request) -> None:
+    """On a redirect, drop Azure's key where the HTTP client drops a bearer token."""
+    if "Authorization" not in request.headers:
+        request.headers.pop("api-key", None)
+
+
+async def _cut_failures(response: httpx2.Response) -> None:
+    """Let the SDK, which reads failures whole, see only the beginning of one."""
+    if response.status_code >= 300 and isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _Beginning(response.stream)
+
+
+class _Beginning(httpx2.AsyncByteStream):
+    """The first ``MAX_FAILURE`` bytes of a stream."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = MAX_FAILURE
+        async for part in self._stream:
+            yield part[:left]
+            if (left := left - len(part)) <= 0:
+                return
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
+    """Return the ChatError for an error of the SDK, httpx or aiohttp.
+
+    Args:
+        error: One of ``FOREIGN_ERRORS``; an unforeseen one becomes transient, with its class in the message.
+        scrub: Removes secrets from a message.
+    """
+    if isinstance(error, openai.APIStatusError):
+        body = error.body or error.message
+        return failure_of(
+            error.status_code, body, error.response.headers, scrub, advice=_redirected(error.response)
+        )
+    if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
+        return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
+    if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
+        # The SDK calls it a timeout, whatever kept the connection from being made.
+        host = f"[{refused.host}]" if ":" in refused.host else refused.host
+        said = f"no connection to {host}:{refused.port} ({why_unconnected(refused)})"
+        return TransientChatError(one_line(scrub(said), MAX_MESSAGE), perhaps_billed=False)
+    cause = error.__cause__
+    said = f"{error} ({type(cause).__name__}: {cause})" if cause else f"{type(error).__name__}: {error}"
+    never_sent = any(_in_chain(error, kind) for kind in (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
+    return TransientChatError(one_line(scrub(said), MAX_MESSAGE), perhaps_billed=not never_sent)
+
+
+def _redirected(response: httpx2.Response) -> str:
+    """Say where a request was redirected to; empty if it was not."""
+    if not response.history:
+        return ""
+    there = str(response.url.copy_with(query=None)).removesuffix("/chat/completions")
+    return f"; the address sends requests on to {there}: give that with --base-url"
+
+
+def _in_chain(error: BaseException, kind: type[E]) -> E | None:
+    """Return the first error of a kind among an error and its causes."""
+    one: BaseException | None = error
+    for _ in range(8):
+        if one is None or isinstance(one, kind):
+            return one
+        one = one.__cause__ or one.__context__
+    return None

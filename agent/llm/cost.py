@@ -1,0 +1,420 @@
+"""The cost of requests: prices, the price table of ``--price auto``, and the usage of a run.
+
+The table is the one that the installed package genai-prices carries; nothing is fetched. It says which
+provider an address belongs to and which row a model's name means, and calculates the price of an answer. If
+that depends on the hour or changes within a week, the highest price counts. It knows no discounts of an
+account, no tools that a vendor bills by use (a search asks for none), and no service tier that is set in a
+vendor's console rather than in the request.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ...evaluator.errors import ConfigError
+from ..config.fields import AUTO, Price, without_credentials
+from ..rates import PICODOLLARS, TokenUsage
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ModelInfo, ModelPrice, Provider
+
+PACKAGE = "genai-prices"
+AHEAD = timedelta(days=7)
+"""How far ahead a higher price counts already: a run may take days."""
+_TIER = "service_tier"
+_BY_HAND = "set its price with --price IN/OUT, dollars per million tokens"
+_SHOWN = {
+    "in": ("input_mtok",),
+    "cached": ("cache_read_mtok", "input_mtok"),
+    "written": ("cache_write_mtok", "input_mtok"),
+    "out": ("output_mtok",),
+}
+"""The table's names of each shown price; a kind of token without a price of its own has the next one's."""
+
+
+class Tariff(Protocol):
+    """The price of an endpoint."""
+
+    def charge(self, usage: TokenUsage) -> int:
+        """Return the cost of these tokens in picodollars."""
+        ...
+
+    def most(self, usage: TokenUsage) -> int:
+        """Return the highest cost of so many tokens in picodollars, whichever of them are cached."""
+        ...
+
+
+def cost(usage: TokenUsage, price: Tariff | None) -> int:
+    """Return the cost of an answer in picodollars: as the endpoint reports it, else by the price, else 0."""
+    if usage.vendor_picodollars is not None:
+        return usage.vendor_picodollars
+    return 0 if price is None else price.charge(usage)
+
+
+def cost_at_most(tokens: TokenUsage, price: Tariff | None) -> int:
+    """Return the highest cost of so many tokens in picodollars; 0 without a price."""
+    return 0 if price is None else price.most(tokens)
+
+
+class CorrectedPrice:
+    """A price that no reported cost exceeds twice.
+
+    If an endpoint reports a higher cost than the price gives, the price was too low: from then on the highest
+    cost of a request is as many times more. A price of 0 is corrected by the most expensive reported token.
+
+    Args:
+        price: The configured price.
+    """
+
+    def __init__(self, price: Tariff) -> None:
+        self._price = price
+        self._times = Fraction(1)
+        self._token = Fraction(0)
+
+    def charge(self, usage: TokenUsage) -> int:
+        """Return the cost of these tokens by the configured price, in picodollars."""
+        return self._price.charge(usage)
+
+    def most(self, usage: TokenUsage) -> int:
+        """Return the highest cost of so many tokens in picodollars."""
+        return max(math.ceil(self._price.most(usage) * self._times), math.ceil(usage.total * self._token))
+
+    def learn(self, usage: TokenUsage) -> None:
+        """Compare a reported cost with the price."""
+        reported, priced = usage.vendor_picodollars, self._price.charge(usage)
+        if reported is None or reported <= priced:
+            return
+        if priced:
+            self._times = max(self._times, Fraction(reported, priced))
+        elif usage.total:
+            self._token = max(self._token, Fraction(reported, usage.total))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablePrice:
+    """The price of a row of the table, calculated by genai-prices.
+
+    An answer is charged by the service tier that its endpoint reports, since a vendor may serve another one
+    than asked for; without a report the higher price of the two counts.
+
+    Attributes:
+        standard: Every standard price that may hold during a run.
+        services: Likewise for other service tiers, by the vendor's name of each.
+        asked: The service tier that is asked for; None for none.
+        about: The row for the result: the table, its date, provider, model and prices.
+    """
+
+    standard: Sequence[ModelPrice]
+    services: Mapping[str, Sequence[ModelPrice]] = field(default_factory=dict)
+    asked: str | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def charge(self, usage: TokenUsage) -> int:
+        """Return the cost of these tokens in picodollars."""
+        served = usage.service_tier
+        prices = self._possible if served is None else self.services.get(served, self.standard)
+        return max(_picodollars(price, usage) for price in prices)
+
+    def most(self, usage: TokenUsage) -> int:
+        """Return the highest cost of so many tokens in picodollars.
+
+        Whichever of them are cached or reasoning, and whichever tier and service tier they are charged by.
+        """
+        return max(
+            _picodollars(price, one)
+            for price in self._possible
+            for prompt in {usage.prompt_tokens, *_below(usage.prompt_tokens, _tier_starts(price))}
+            for one in _extremes(prompt, usage.completion_tokens)
+        )
+
+    @property
+    def _possible(self) -> list[ModelPrice]:
+        return [*self.standard, *(self.services.get(self.asked, ()) if self.asked is not None else ())]
+
+    def __str__(self) -> str:
+        about = self.about
+        tiers = about.get("service_tiers", {})
+        said = _in_words(about["dollars_per_million"])
+        said += "".join(f"; {tier}: {_in_words(prices)}" for tier, prices in tiers.items())
+        above = f"; more above {about['more_above']:,} prompt tokens" if about["more_above"] else ""
+        return (
+            f"{about['provider']} {about['model']}: {said} per million tokens{above} "
+            f"({about['table']}, newest price of {about['table_date']})"
+        )
+
+
+def _picodollars(price: ModelPrice, usage: TokenUsage) -> int:
+    from genai_prices import Usage as GenaiUsage
+
+    counts = GenaiUsage(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_written_tokens,
+        cache_write_1h_tokens=usage.cache_1h_tokens,
+        output_reasoning_tokens=usage.reasoning_tokens,
+    )
+    dollars = price.calc_price(counts)["total_price"]
+    return int((dollars * PICODOLLARS).to_integral_value(ROUND_CEILING))
+
+
+def _extremes(prompt: int, completion: int) -> list[TokenUsage]:
+    """Return the usages among which the most expensive one of so many tokens is: the cost is linear."""
+    caches = ((0, 0, 0), (prompt, 0, 0), (0, prompt, 0), (0, prompt, prompt))
+    return [TokenUsage(prompt, completion, *cache, part) for cache in caches for part in (0, completion)]
+
+
+def _below(prompt: int, starts: Iterable[int]) -> list[int]:
+    return [start for start in starts if start < prompt]
+
+
+def _tier_starts(price: ModelPrice) -> list[int]:
+    """Return above how many prompt tokens a price changes."""
+    return sorted({tier.start for value in vars(price).values() for tier in getattr(value, "tiers", ())})
+
+
+def _in_words(prices: Mapping[str, float]) -> str:
+    return ", ".join(f"${dollars:g} {kind}" for kind, dollars in prices.items())
+
+
+def find_price(
+    configured: Price | Literal["auto"] | None,
+    base_url: str | None,
+    model: str,
+    service_tier: str | None = None,
+) -> Tariff | None:
+    """Return the price that a setting means; a TablePrice for ``auto``.
+
+    Args:
+        configured: The setting.
+        base_url: The endpoint's address; None for one without, such as an object from Python.
+        model: Its name of the model.
+        service_tier: The service tier that is asked for; None for none.
+
+    Raises:
+        ConfigError: The table does not have the price.
+    """
+    if configured != AUTO:
+        return configured
+    if base_url is None:
+        raise ConfigError(f"--price auto needs an endpoint with an address; {_BY_HAND}")
+    return table_price(base_url, model, service_tier=service_tier)
+
+
+def table_price(
+    base_url: str, model: str, *, service_tier: str | None = None, now: datetime | None = None
+) -> TablePrice:
+    """Return the price of a model at an endpoint by the table.
+
+    Args:
+        base_url: The endpoint's address; it decides the provider.
+        model: The endpoint's name of the model.
+        service_tier: The vendor's name of the service tier that is asked for; None for none.
+        now: The time; the current time by default.
+
+    Raises:
+        ConfigError: The table has no such provider, model or tier, or no price for its tokens.
+    """
+    now = now or datetime.now(UTC)
+    provider, found = _find(_table(), without_credentials(base_url), model)
+    standard = _in_force(found, now, None)
+    if standard is None:
+        raise ConfigError(
+            f"--price auto: {_source()} has no text price for {provider.name}'s {found.id}; {_BY_HAND}"
+        )
+    names = [variant.when[_TIER] for variant in found.price_variants or () if variant.when.keys() == {_TIER}]
+    priced = {name: _in_force(found, now, name) for name in names}
+    services = {name: prices for name, prices in priced.items() if prices is not None}
+    # Flex is cheaper than the standard price wherever it is offered; a higher price must be known.
+    if service_tier not in (None, "default", "standard", "flex", *services):
+        raise ConfigError(
+            f"--price auto: {_source()} has no price for the service tier {service_tier!r} of "
+            f"{provider.name}'s {found.id}; {_BY_HAND}"
+        )
+    starts = sorted({start for price in standard for start in _tier_starts(price)})
+    about: dict[str, Any] = {
+        "table": _source(),
+        "table_date": _newest(now.date()).isoformat(),
+        "provider": provider.id,
+        "model": found.id,
+        "dollars_per_million": _dollars(standard),
+        "more_above": starts[0] if starts else None,
+    }
+    if service_tier in services:
+        about["service_tiers"] = {service_tier: _dollars(services[service_tier])}
+    return TablePrice(standard=standard, services=services, asked=service_tier, about=about)
+
+
+def _source() -> str:
+    return f"{PACKAGE} {version(PACKAGE)}"
+
+
+@functools.cache
+def _table() -> DataSnapshot:
+    from genai_prices.data import providers
+    from genai_prices.data_snapshot import DataSnapshot
+
+    # Not the package's current one, which a program around the search may have fetched.
+    return DataSnapshot(providers=providers, from_auto_update=False)
+
+
+def _find(table: DataSnapshot, url: str, model: str) -> tuple[Provider, ModelInfo]:
+    try:
+        provider = table.find_provider(None, None, url)
+    except LookupError:
+        raise ConfigError(f"--price auto: {_source()} knows no vendor at {url}; {_BY_HAND}") from None
+    try:
+        return table.find_provider_model(model, provider, None, None)
+    except LookupError:
+        hint = similar(model, [one.id for one in provider.models])
+        raise ConfigError(
+            f"--price auto: {_source()} has no model {model!r} of {provider.name}{hint}; {_BY_HAND}"
+        ) from None
+
+
+def similar(name: str, names: Sequence[str]) -> str:
+    """Return `` (similar: a, b, c)`` for a name that is not among others; empty without any."""
+    found = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f" (similar: {', '.join(found)})" if found else ""
+
+
+def _in_force(model: ModelInfo, now: datetime, tier: str | None) -> list[ModelPrice] | None:
+    """Return the prices of each hour of the day, today and in a week; None without a price of text."""
+    context = None if tier is None else {_TIER: tier}
+    hours = [now + timedelta(hours=hour) for hour in range(24)]
+    found = [model.get_prices(moment + later, context) for later in (timedelta(0), AHEAD) for moment in hours]
+    prices = [price for place, price in enumerate(found) if price not in found[:place]]
+    return prices if all(None not in (price.input_mtok, price.output_mtok) for price in prices) else None
+
+
+def _dollars(prices: Sequence[ModelPrice]) -> dict[str, float]:
+    """Return the prices of short prompts in dollars per million tokens, the highest of each kind."""
+    return {
+        kind: max(_base([getattr(price, name) for name in names]) for price in prices)
+        for kind, names in _SHOWN.items()
+    }
+
+
+def _base(values: Sequence[Any]) -> float:
+    value = next(one for one in values if one is not None)
+    return round(float(value if isinstance(value, Decimal) else value.base), 9)
+
+
+@functools.cache
+def _newest(today: date) -> date:
+    """Return when the newest price of the table began, which is its only date; the first one at least."""
+    from genai_prices.types import ModelPrice, StartDateConstraint
+
+    days = [
+        one.constraint.start_date
+        for provider in _table().providers
+        for model in provider.models
+        if not isinstance(model.prices, ModelPrice)
+        for one in model.prices
+        if isinstance(one.constraint, StartDateConstraint)
+    ]
+    return max((day for day in days if day <= today), default=min(days))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a run has used, earlier sessions included.
+
+    An attempt of which nobody says what it was billed counts against limits with the most that it can have
+    cost, in the estimated fields.
+
+    Attributes:
+        calls: Attempts that were, or may have been, billed.
+        failed_calls: Attempts without a usable answer, billed or not.
+        retries: Attempts made again after a failed one.
+        prompt_tokens: Tokens billed for messages.
+        completion_tokens: Tokens billed for answers.
+        cached_tokens: Prompt tokens read from vendors' caches.
+        cache_written_tokens: Prompt tokens written to them.
+        reasoning_tokens: Completion tokens spent on reasoning.
+        picodollars: Cost of those tokens, in 1e-12 US dollars.
+        vendor_calls: Calls whose cost the endpoint reported.
+        vendor_picodollars: The part of the cost that was reported.
+        estimated_tokens: The most tokens of attempts without a bill.
+        estimated_picodollars: The highest cost of them.
+        active_s: Seconds of work.
+    """
+
+    calls: int = 0
+    failed_calls: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_written_tokens: int = 0
+    reasoning_tokens: int = 0
+    picodollars: int = 0
+    vendor_calls: int = 0
+    vendor_picodollars: int = 0
+    estimated_tokens: int = 0
+    estimated_picodollars: int = 0
+    active_s: float = 0.0
+
+    @classmethod
+    def of(cls, usage: TokenUsage, price: Tariff | None) -> Spent:
+        """Return the usage of one billed attempt."""
+        return cls(
+            calls=1,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_written_tokens=usage.cache_written_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            picodollars=cost(usage, price),
+            vendor_calls=int(usage.vendor_picodollars is not None),
+            vendor_picodollars=usage.vendor_picodollars or 0,
+        )
+
+    @property
+    def tokens_at_most(self) -> int:
+        """All tokens, estimated ones included, as limits count them."""
+        return self.prompt_tokens + self.completion_tokens + self.estimated_tokens
+
+    @property
+    def picodollars_at_most(self) -> int:
+        """The whole cost, estimates included, as limits count it."""
+        return self.picodollars + self.estimated_picodollars
+
+    @property
+    def cost_usd(self) -> float:
+        """The known cost in US dollars."""
+        return self.picodollars / PICODOLLARS
+
+    def plus(self, other: Spent) -> Spent:
+        """Return the sum of both."""
+        names = self.__dataclass_fields__
+        return Spent(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    def minus(self, other: Spent) -> Spent:
+        """Return the difference of both."""
+        names = self.__dataclass_fields__
+        return Spent(**{name: getattr(self, name) - getattr(other, name) for name in names})
+
+
+NOTHING = Spent()
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """The usage of one attempt, and the stored reservation that it settles."""
+
+    usage: Spent = NOTHING
+    reserved: Spent = NOTHING
+
+
+NO_BILL = Bill()

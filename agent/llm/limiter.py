@@ -1,0 +1,567 @@
+"""One endpoint's limits, configured and learned: requests and tokens a minute, requests in flight, pauses."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from ..config.fields import CONCURRENCY
+from ..errors import FatalChatError
+from ..events import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, unheard
+from .headers import Kind, StatedLimit, stated_limit
+from .headers import retry_after as read_retry_after
+
+PERIOD_S = 60.0
+BURST_S = 0.6
+"""A burst of what one percent of a minute allows is allowed at once, and at least one request."""
+FIRST_MARGIN_S = 0.5
+LONGEST_MARGIN_S = 8.0
+
+SAMPLES = 32
+"""Recent answers that count, for their tokens and for their time."""
+HEADROOM = 1.05
+SLACKENING = 0.999
+
+FIRST_IN_FLIGHT = 4
+NO_GROWTH_S = 10.0
+LONGEST_OWN_PAUSE_S = 30.0
+MOMENT_S = 1.0
+BELIEVED = 2
+"""Pauses in a row that are as short as the endpoint asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """Configured limits: requests and tokens a minute (None: learned from replies), requests in flight."""
+
+    rpm: float | None = None
+    tpm: float | None = None
+    concurrency: int = CONCURRENCY
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterStatistics:
+    """The state of a limiter.
+
+    Attributes:
+        in_flight: Requests under way.
+        ceiling: How many may be.
+        rpm: The limit of requests a minute, None for none.
+        tpm: The limit of tokens a minute, None for none.
+        paused_s: Seconds until it is asked again; 0 without a pause.
+    """
+
+    in_flight: int
+    ceiling: int
+    rpm: float | None
+    tpm: float | None
+    paused_s: float
+
+
+class Taken:
+    """One use of a window: when, and how much."""
+
+    __slots__ = ("at", "counted", "weight")
+
+    def __init__(self, at: float, weight: float) -> None:
+        self.at = at
+        self.weight = weight
+        self.counted = True
+
+
+class Window:
+    """At most ``limit`` a minute, spread out.
+
+    Two rules hold at once. A log of the last 60 s (and a margin) never holds more than the limit, so a server
+    that counts a sliding or a fixed minute never refuses. Uses are spread over the minute by the generic cell
+    rate algorithm (ITU-T I.371) with a burst of ``BURST_S``, so a server with a small bucket does not refuse
+    either. The margin is for requests that reach the server closer together than they were sent; it doubles
+    with each refusal, up to 8 s.
+
+    Args:
+        limit: Requests or tokens that a period allows.
+        period_s: Seconds of the period.
+    """
+
+    def __init__(self, limit: float, period_s: float = PERIOD_S) -> None:
+        self.limit = limit
+        self.period_s = period_s
+        self.margin = FIRST_MARGIN_S
+        self._log: deque[Taken] = deque()
+        self._used = 0.0
+        self._due = 0.0
+        self._others = 0.0
+        self._others_until = 0.0
+
+    @property
+    def a_minute(self) -> float:
+        """The limit per 60 s."""
+        return self.limit * PERIOD_S / self.period_s
+
+    def delay(self, now: float, weight: float) -> float:
+        """Return the seconds until so much may be used."""
+        self._forget(now)
+        # What takes longer than the burst to earn gets none: a bucket that holds just one would refuse it.
+        burst = BURST_S * self.period_s / PERIOD_S if weight * PERIOD_S <= BURST_S * self.limit else 0.0
+        spread = self._due - burst - now
+        over = self._used + self._others + weight - self.limit
+        if over <= 0:
+            return max(spread, 0.0)
+        return max(spread, self._freed(over) - now, 0.0)
+
+    def take(self, now: float, weight: float) -> Taken:
+        """Use so much now."""
+        taken = Taken(now, weight)
+        self._log.append(taken)
+        self._used += weight
+        self._due = max(self._due, now) + self._interval_s(weight)
+        return taken
+
+    def settle(self, taken: Taken, weight: float) -> None:
+        """Correct how much one use was."""
+        change = weight - taken.weight
+        taken.weight = weight
+        if taken.counted:
+            self._used += change
+        self._due += self._interval_s(change)
+
+    def correct(self, now: float, remaining: float, full_in_s: float | None) -> None:
+        """Take in how much the server says is left: if that is less than we know, others have used it."""
+        self._forget(now)
+        missing = self.limit - self._used - remaining
+        if missing > self._others:
+            self._others = missing
+            self._others_until = now + min(self.period_s if full_in_s is None else full_in_s, self.period_s)
+
+    def close(self) -> None:
+        """Stop counting: the limit no longer holds."""
+        for taken in self._log:
+            taken.counted = False
+
+    def refused(self) -> None:
+        """Widen the margin: the server refused although the limit was kept."""
+        self.margin = min(self.margin * 2, LONGEST_MARGIN_S)
+
+    def _interval_s(self, weight: float) -> float:
+        return weight * self.period_s / self.limit
+
+    def _forget(self, now: float) -> None:
+        horizon = now - self.period_s - self.margin
+        while self._log and self._log[0].at <= horizon:
+            gone = self._log.popleft()
+            gone.counted = False
+            self._used -= gone.weight
+        if not self._log:
+            self._used = 0.0
+        if now >= self._others_until:
+            self._others = 0.0
+
+    def _freed(self, over: float) -> float:
+        """Return when so much will have left the log."""
+        at = self._others_until if self._others else 0.0
+        over -= self._others
+        for taken in self._log:
+            if over <= 0:
+                break
+            over -= taken.weight
+            at = max(at, taken.at + self.period_s + self.margin)
+        return at
+
+
+class MinuteLimits:
+    """An endpoint's windows for requests and tokens.
+
+    Tokens: the most that a request can be billed for must fit into the limit. While it runs, that times the
+    largest share that recent answers used is taken, and 5 % more. An endpoint that refuses because of tokens
+    may count what was asked for: then all of it is taken, and a thousandth less with each success. A limit
+    that a header states only paces; one answer that was billed for more disproves it.
+
+    Args:
+        name: The endpoint's name.
+        limits: The configured limits.
+        clock: The loop's time.
+        emit: Receives what is learned.
+    """
+
+    def __init__(self, name: str, limits: RateLimits, *, clock: Callable[[], float], emit: Listener) -> None:
+        self._name = name
+        self._limits = limits
+        self._clock = clock
+        self._emit = emit
+        self._configured: dict[Kind, float | None] = {"requests": limits.rpm, "tokens": limits.tpm}
+        self._windows: dict[Kind, Window] = {
+            kind: Window(limit) for kind, limit in self._configured.items() if limit is not None
+        }
+        self._shares: deque[float] = deque(maxlen=SAMPLES)
+        self._least_share = 0.0
+        self._most_billed = 0
+        self._warned: set[str] = set()
+        self._period_s = 0.0
+
+    def limit(self, kind: Kind) -> float | None:
+        """Return the limit a minute, None for none."""
+        window = self._windows.get(kind)
+        return None if window is None else window.a_minute
+
+    def delay(self, tokens: int) -> float:
+        """Return the seconds until a request of so many tokens may be sent."""
+        now, weights = self._clock(), self._weights(tokens)
+        return max((self._windows[kind].delay(now, weight) for kind, weight in weights.items()), default=0.0)
+
+    def take(self, tokens: int) -> dict[Kind, Taken]:
+        """Let a request use what it is expected to."""
+        now = self._clock()
+        return {kind: self._windows[kind].take(now, weight) for kind, weight in self._weights(tokens).items()}
+
+    def unused(self, taken: Mapping[Kind, Taken]) -> None:
+        """Give back what a request took that was not sent."""
+        for kind, use in taken.items():
+            if (window := self._windows.get(kind)) is not None:
+                window.settle(use, 0.0)
+
+    def read(self, headers: Mapping[str, str], *, in_flight: int, tokens: int) -> None:
+        """Learn from a reply's headers.
+
+        Args:
+            headers: Names in lower case.
+            in_flight: Requests under way, each of about so many ``tokens``.
+            tokens: The most that the answered one can be billed for.
+        """
+        read_retry_after(headers, ignored=self._ignore)
+        for kind, configured in self._configured.items():
+            said = stated_limit(headers, kind, ignored=self._ignore)
+            if said.limit is not None:
+                self._learn(kind, said, said.limit, configured, in_flight, tokens)
+            if said.remaining is not None and (window := self._windows.get(kind)) is not None:
+                window.correct(self._clock(), said.remaining, said.full_in_s)
+
+    def answered(self, taken: Mapping[Kind, Taken], tokens: int, billed: int) -> None:
+        """Note the billed tokens of a request of so many tokens at most."""
+        self._settle(taken, max(billed, math.ceil(tokens * self._least_share)))
+        self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
+        if tokens > 0:
+            self._shares.append(billed / tokens)
+        self._disprove(billed)
+
+    def refused(self, taken: Mapping[Kind, Taken], *, tokens: bool) -> None:
+        """Note that a request was refused; ``tokens``: the endpoint names them as the reason."""
+        self._settle(taken, 0)
+        if tokens:
+            self._least_share = 1.0
+
+    def keep_away(self) -> None:
+        """Widen all margins: the endpoint refused although the limits were kept."""
+        # A window that was stated to be shorter than a minute may be longer than was seen of it.
+        self._period_s = min(self._period_s * 2, PERIOD_S)
+        for window in self._windows.values():
+            window.refused()
+
+    def _weights(self, tokens: int) -> dict[Kind, float]:
+        weights: dict[Kind, float] = {"requests": 1.0, "tokens": float(self._expected(tokens))}
+        return {kind: min(weights[kind], window.limit) for kind, window in self._windows.items()}
+
+    def _expected(self, tokens: int) -> int:
+        share = max(max(self._shares) * HEADROOM, self._least_share) if self._shares else 1.0
+        return max(math.ceil(tokens * min(share, 1.0)), 1)
+
+    def _settle(self, taken: Mapping[Kind, Taken], tokens: int) -> None:
+        use, window = taken.get("tokens"), self._windows.get("tokens")
+        if use is not None and window is not None:
+            window.settle(use, float(tokens))
+
+    def _learn(
+        self,
+        kind: Kind,
+        said: StatedLimit,
+        limit: float,
+        configured: float | None,
+        in_flight: int,
+        tokens: int,
+    ) -> None:
+        if kind == "tokens" and limit < self._most_billed:
+            return
+        window = self._windows.get(kind)
+        period = PERIOD_S
+        if kind == "requests":
+            if said.period_s is not None:
+                self._period_s = max(self._period_s, min(max(math.ceil(said.period_s), 1), PERIOD_S))
+            period = self._period_s or PERIOD_S
+        if configured is not None and configured <= limit * PERIOD_S / period:
+            limit, period = configured, PERIOD_S
+        if window is not None and (window.limit, window.period_s) == (limit, period):
+            return
+        if window is None:
+            window = self._windows[kind] = Window(limit, period)
+            # Requests under way already count there too, though they were not paced.
+            for _ in range(in_flight):
+                window.take(self._clock(), 1.0 if kind == "requests" else float(self._expected(tokens)))
+        window.limit, window.period_s = limit, period
+        self._emit(LimitLearned(endpoint=self._name, limit=kind, value=window.a_minute))
+
+    def _disprove(self, billed: int) -> None:
+        self._most_billed = max(self._most_billed, billed)
+        window = self._windows.get("tokens")
+        if window is None or billed <= window.limit or window.limit == self._limits.tpm:
+            return
+        self._ignore("x-ratelimit-limit-tokens", f"{window.limit:g}, and {billed} were answered")
+        if self._limits.tpm is None:
+            self._windows.pop("tokens").close()
+        else:
+            window.limit = self._limits.tpm
+
+    def _ignore(self, header: str, value: str) -> None:
+        if header not in self._warned:
+            self._warned.add(header)
+            self._emit(HeaderIgnored(endpoint=self._name, header=header, value=value))
+
+
+class RateLimiter:
+    """One endpoint: windows for requests and tokens, requests in flight, pauses.
+
+    In flight: starts at up to four, so that an endpoint with unknown limits is not stormed, and goes to the
+    setting with the first outcome. Only a rate-limit reply shrinks it (by half, once for all requests that
+    were under way then); each success grows it by one over itself, up to the setting; a failure of another
+    kind pauses growth for ten seconds.
+
+    Pauses: as long as the endpoint asks for, twice in a row; after that no shorter than our own, which
+    double for as long as nothing succeeds.
+
+    Args:
+        name: The endpoint's name.
+        limits: The configured limits.
+        clock: The loop's time.
+        rng: Source of jitter.
+        longest_pause_s: Longest wait that the endpoint may ask for.
+        emit: Receives what is learned.
+
+    Attributes:
+        name: The endpoint's name.
+        closed: Why it is no longer used; None while it is.
+        one_by_one: Allow one request at a time, whatever is configured.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        limits: RateLimits,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+        longest_pause_s: float = 120.0,
+        emit: Listener = unheard,
+    ) -> None:
+        self.name = name
+        self.closed: FatalChatError | None = None
+        self.one_by_one = False
+        self._limits = limits
+        self._clock = clock
+        self._rng = rng
+        self._longest_pause_s = longest_pause_s
+        self._emit = emit
+        self._minute = MinuteLimits(name, limits, clock=clock, emit=emit)
+        self._took_s: deque[float] = deque(maxlen=SAMPLES)
+        self._in_flight = 0
+        self._asked_at = clock()
+        self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
+        self._had_outcome = False
+        self._growth_from = self._ready_at = self._paused_until = -math.inf
+        self._ramp = 0
+        self._refusals = self._pauses = 0
+        self._shrunk_at = -math.inf
+
+    def statistics(self) -> LimiterStatistics:
+        """Return its state."""
+        paused = max(self._ready_at - self._clock(), 0.0)
+        rpm, tpm = self._minute.limit("requests"), self._minute.limit("tokens")
+        return LimiterStatistics(self._in_flight, self._places, rpm, tpm, paused)
+
+    @property
+    def token_limit(self) -> float | None:
+        """The configured tokens a minute, None for no limit."""
+        return self._limits.tpm
+
+    def fits(self, tokens: int) -> bool:
+        """Return whether the setting allows a request of so many tokens at all."""
+        return self._limits.tpm is None or tokens <= self._limits.tpm
+
+    def delay(self, tokens: int) -> float:
+        """Return the seconds until a request may be sent; infinite until another one ends."""
+        if self.closed or self._in_flight >= self._places or not self.fits(tokens):
+            return math.inf
+        return max(self._ready_at - self._clock(), self._minute.delay(tokens), 0.0)
+
+    @property
+    def _places(self) -> int:
+        return 1 if self.one_by_one else int(self._ceiling)
+
+    @property
+    def pauses(self) -> bool:
+        """Whether it waits for longer than a moment, because the endpoint asked for that."""
+        return self._ready_at - self._clock() > MOMENT_S
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last request was sent."""
+        return self._clock() - self._asked_at
+
+    @property
+    def answers(self) -> int:
+        """How many recent answers are known."""
+        return len(self._took_s)
+
+    @property
+    def mean_s(self) -> float:
+        """Mean seconds of recent answers; 0 without any."""
+        return sum(self._took_s) / len(self._took_s) if self._took_s else 0.0
+
+    @property
+    def slowest_s(self) -> float:
+        """Seconds of the slowest recent answer; 0 without any."""
+        return max(self._took_s, default=0.0)
+
+    def load(self) -> float:
+        """Return the seconds that one more request adds to each place: by speed and requests in flight."""
+        return (self._in_flight + 1) * self.mean_s / self._places
+
+    def admit(self, tokens: int) -> Permit:
+        """Permit a request now."""
+        now = self._asked_at = self._clock()
+        self._in_flight += 1
+        if self._ramp > 0:
+            # After a pause all are ready at once; let them go one by one.
+            self._ramp -= 1
+            self._ready_at = now + self._rng.uniform(0.02, 0.2)
+        return Permit(self, tokens, now, self._minute.take(tokens))
+
+    def unused(self, permit: Permit) -> None:
+        """Note that a permitted request was not sent."""
+        self._minute.unused(permit.taken)
+
+    def leave(self, permit: Permit) -> None:
+        """Note that a request has ended."""
+        self._in_flight -= 1
+        if not self._had_outcome:
+            self._had_outcome = True
+            if not self._refusals:
+                self._ceiling = float(self._limits.concurrency)
+
+    def read_headers(self, permit: Permit, headers: Mapping[str, str]) -> None:
+        """Learn from a reply's headers."""
+        self._minute.read(headers, in_flight=self._in_flight, tokens=permit.tokens)
+
+    def answered(self, took_s: float) -> None:
+        """Note the time that an answer took."""
+        self._took_s.append(took_s)
+
+    def succeeded(self, permit: Permit, tokens: int) -> None:
+        """Note that a request was answered and billed for so many tokens."""
+        self._minute.answered(permit.taken, permit.tokens, tokens)
+        self._refusals = self._pauses = 0
+        if self._clock() >= self._growth_from:
+            self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self._limits.concurrency))
+
+    def failed(self, retry_after: float | None = None) -> None:
+        """Note a failure for another reason than a limit; it may ask for a pause as well."""
+        self._growth_from = self._clock() + NO_GROWTH_S
+        if retry_after:
+            self._pause(retry_after)
+
+    def rest(self, seconds: float) -> None:
+        """Send nothing for so long; after that one by one."""
+        until = self._clock() + seconds
+        if until > self._ready_at:
+            self._ready_at, self._ramp = until, int(self._ceiling)
+            self._emit(Paused(endpoint=self.name, wait_s=seconds))
+
+    def refused(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
+        """Slow down after a rate-limit reply; ``tokens``: it names them as the reason."""
+        self._minute.refused(permit.taken, tokens=tokens)
+        now = self._clock()
+        if permit.admitted > self._shrunk_at:
+            self._refusals += 1
+            self._shrunk_at = now
+            self._ceiling = max(self._ceiling / 2, 1.0)
+            self._growth_from = now
+            self._minute.keep_away()
+        self._pause(retry_after)
+
+    def _pause(self, asked: float | None) -> None:
+        now = self._clock()
+        # Requests that were under way when a pause began say nothing new.
+        self._pauses += now >= self._paused_until
+        bound = min(LONGEST_OWN_PAUSE_S, 2.0 ** min(max(self._refusals, self._pauses), 10) / 2)
+        wait = self._rng.uniform(bound / 2, bound)
+        if asked is not None:
+            obeyed = min(asked, self._longest_pause_s)
+            obeyed += self._rng.uniform(0.0, min(1.0, obeyed / 10))
+            wait = max(obeyed, wait if self._pauses > BELIEVED else 0.0)
+        until = now + wait
+        self._paused_until = max(until, self._paused_until)
+        if until <= self._ready_at:
+            return
+        self._ready_at = until
+        self._ramp = int(self._ceiling)
+        if asked is not None and asked > self._longest_pause_s:
+            self._emit(WaitCapped(endpoint=self.name, asked_s=asked, wait_s=wait))
+        else:
+            self._emit(Paused(endpoint=self.name, wait_s=wait))
+
+
+class Permit:
+    """Permission for one request; a context manager that gives it back, whatever happens.
+
+    Args:
+        limiter: The endpoint.
+        tokens: The most that the request can be billed for.
+        admitted: When it was given.
+        taken: Its use of each window.
+
+    Attributes:
+        probe: Whether the request finds out if the endpoint answers; set by the pool.
+    """
+
+    __slots__ = ("_left", "_on_leave", "admitted", "limiter", "probe", "taken", "tokens")
+
+    def __init__(
+        self,
+        limiter: RateLimiter,
+        tokens: int,
+        admitted: float,
+        taken: Mapping[Kind, Taken],
+    ) -> None:
+        self.limiter = limiter
+        self.tokens = tokens
+        self.admitted = admitted
+        self.taken = taken
+        self.probe = False
+        self._left = False
+        self._on_leave: Callable[[], None] | None = None
+
+    def on_leave(self, call: Callable[[], None]) -> None:
+        """Call a function once it is given back."""
+        self._on_leave = call
+
+    def unused(self) -> None:
+        """Take back its use of each window: no request was sent."""
+        self.limiter.unused(self)
+
+    def leave(self) -> None:
+        """Give it back; a second time does nothing."""
+        if not self._left:
+            self._left = True
+            self.limiter.leave(self)
+            if self._on_leave is not None:
+                self._on_leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()

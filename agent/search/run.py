@@ -1,0 +1,360 @@
+"""One run of a search, new or resumed: settings -> open -> restarts -> choice -> test evaluation -> files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...evaluator.open import check_openable
+from ...evaluator.scoring import Evaluator, EvaluatorInfo
+from ...evaluator.threads import in_thread
+from ...prompts.kinds import Candidate
+from ...prompts.wording import Wordings
+from ..config.schema import SearchConfig
+from ..config.sources import absolute, to_toml
+from ..events import Bus, Listener, Noted, RunOpened, SearchFinished, SearchStarted
+from ..events.sinks import SINKS, Sink
+from ..events.trackers.figures import Tracked, scored_before, trackers_of
+from ..events.trackers.known import check_trackers
+from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
+from ..llm.pool import Endpoint
+from ..results.details import Details
+from ..results.result import SearchResult
+from ..results.run_dir import (
+    CONFIG,
+    FILES,
+    check_files,
+    check_run_dir,
+    complete_result,
+    new_run_dir,
+    put_away,
+    write_atomically,
+)
+from ..secrets import Scrubber, secrets_named_in
+from ..stop import Stop
+from ..store import Store
+from ..store.shared import check_cache
+from .choice import choose
+from .content_check import CONTENT
+from .event_loop import entered, short_collections, to_the_end
+from .inputs import (
+    LLM_CONTENT,
+    check_places,
+    growth,
+    identity_of,
+    known_identity,
+    may_fall_back,
+    pinned_evaluator,
+    read_pool,
+    read_wordings,
+    ready_evaluator,
+    with_fallback,
+)
+from .record import Searched
+from .report_data import details_of
+from .restarts import ALL_RESTARTS_DONE, Restarts, single
+from .result_writer import build_result, reopen, write_files
+from .test_evaluation import evaluate_choice
+from .user_objects import UserChat, check_user_objects, names_of
+
+PRICES = "prices"
+"""The note of the prices that were paid, for a session that needs no endpoint any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRun:
+    """A run as the caller asks for it; ``start`` begins it, ``resume`` continues it.
+
+    Attributes:
+        config: What to search.
+        evaluator: Scores templates; None to open the one that the config names.
+        chat: Answers requests; None to open the endpoints that the config names.
+        environment: Where keys are.
+        emit: Gets every event.
+        stop: Asks for a stop.
+        notes: Facts that belong beside the figures.
+        curve: Numbers of templates after which the choice at that point is evaluated on test too, in the same
+            opening of the test split, and kept with the details.
+    """
+
+    config: SearchConfig
+    evaluator: object | None = None
+    chat: object | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    emit: Bus = field(default_factory=Bus)
+    stop: Stop = field(default_factory=Stop)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    curve: tuple[int, ...] = ()
+
+    async def start(self) -> SearchResult:
+        """Start a new run.
+
+        Raises:
+            UsageError: Something that was given cannot be used; nothing was paid, nothing is left behind.
+            PromptclimbError: The run failed on its way; what it has is kept.
+        """
+        config, notes = await self._resolve(None)
+        pool, wordings = await in_thread(lambda: (read_pool(config), read_wordings(config)))
+        check_cache(config.shared_cache)
+        run_dir = new_run_dir(config)
+        check_run_dir(run_dir)
+        try:
+            return await self._run(run_dir, config, notes, pool, wordings, None)
+        finally:
+            with suppress(OSError):
+                run_dir.rmdir()  # only if nothing was started: a run's folder is not empty
+
+    async def resume(self, run_dir: Path) -> SearchResult:
+        """Continue a run; its config may be changed in what does not decide the result, and ask for more.
+
+        Raises:
+            UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
+            PromptclimbError: The run failed on its way; what it has is kept.
+        """
+        async with entered(lambda: Store.open(run_dir)) as store:
+            config, notes = await self._resolve(store.manifest.get("notes", {}))
+            grown = growth(config, store.manifest["identity"])
+            done = None if grown else complete_result(run_dir)
+            if done is None:
+                check_user_objects(run_dir, store.manifest.get("given", {}), self._user_objects)
+            store.grow(grown)
+            store.check_identity(known_identity(config, store.manifest["identity"]))
+            if done is not None:
+                return done
+            check_places(config, labels=self.evaluator is not None)
+            check_files(run_dir)
+            pool, wordings = await in_thread(lambda: (read_pool(config), read_wordings(config)))
+            return await self._run(run_dir, config, notes, pool, wordings, store)
+
+    @cached_property
+    def _private(self) -> Scrubber:
+        """Knows every secret around, for what the user's own objects say.
+
+        Not for templates: from those only the keys in use are taken out, or a short password would change
+        them.
+        """
+        return Scrubber(secrets_named_in(self.environment))
+
+    @property
+    def _user_objects(self) -> dict[str, str]:
+        return names_of(evaluator=self.evaluator, chat=self.chat)
+
+    async def _resolve(self, earlier: Mapping[str, Any] | None) -> tuple[SearchConfig, Mapping[str, Any]]:
+        """Return the settings with absolute paths, and with a method for a missing local LLM; and the notes.
+
+        Args:
+            earlier: Notes of the run that is resumed; None for a new one.
+        """
+        config, notes = self.config, self.notes
+        if self.chat is None:
+            with self.stop.watching():
+                if earlier is None and self.evaluator is None and may_fall_back(config):
+                    await in_thread(lambda: check_openable([self.config]))  # loading on trial takes longer
+                config, found = await with_fallback(config, self.emit, earlier)
+                notes = {**notes, **found}
+        return pinned_evaluator(absolute(config, labels=self.evaluator is not None)), notes
+
+    async def _run(
+        self,
+        run_dir: Path,
+        config: SearchConfig,
+        notes: Mapping[str, Any],
+        pool: list[Candidate],
+        wordings: Wordings,
+        opened: Store | None,
+    ) -> SearchResult:
+        """Open everything, run the restarts, choose, evaluate on test, write the files."""
+        check_trackers(config.track)
+        used = Scrubber()
+        try:
+            async with AsyncExitStack() as stack:
+                sinks = await stack.enter_async_context(self._sinks(config, run_dir, used))
+                with self.stop.watching():
+                    endpoints, evaluator = await self._open(config, stack, used, opened)
+                config = config.as_opened(evaluator.info)
+                content = next((one.content for one in endpoints if one.content), None)
+                if content is None and opened is not None:  # no file is asked any more
+                    content = opened.manifest["identity"].get(LLM_CONTENT)
+                identity = identity_of(config, evaluator.info, pool, wordings, content)
+                if opened is None:
+                    about = {
+                        "identity": identity,
+                        "config": config.to_public(),
+                        "given": self._user_objects,
+                        "notes": dict(notes),
+                        CONTENT: dict(evaluator.info.content),
+                    }
+                    store = await stack.enter_async_context(entered(lambda: Store.create(run_dir, about)))
+                else:
+                    opened.check_identity(identity)
+                    store = opened
+                write_atomically(run_dir / CONFIG, to_toml(config))
+                done = complete_result(run_dir)
+                if opened is not None and done is not None:
+                    reopen(run_dir, done, opened.grown)
+                await store.put_config(config.to_public())
+                for sink in sinks:
+                    sink.start()
+                announce(config, evaluator.info, run_dir, self.emit, resumed=opened is not None)
+                if done is None:  # from here on the run is described by its log, until it has a new result
+                    put_away(run_dir)
+                stack.enter_context(short_collections())
+                if paid := price_notes(endpoints):
+                    await store.put_note(PRICES, paid)
+                searched = await Restarts(
+                    config=config,
+                    store=store,
+                    evaluator=evaluator,
+                    endpoints=endpoints,
+                    pool=pool,
+                    wordings=wordings,
+                    user_objects=self._user_objects,
+                    scrub=self._private.scrub,
+                    stop=self.stop,
+                    emit=self.emit,
+                ).run()
+                with self.stop.watching():
+                    found, details = await conclude(
+                        config,
+                        evaluator,
+                        store,
+                        searched,
+                        notes={
+                            **store.manifest.get("notes", {}),
+                            **notes,
+                            **(paid or store.note(PRICES) or {}),
+                        },
+                        user_objects={**store.manifest.get("given", {}), **self._user_objects},
+                        curve=self.curve,
+                    )
+                # From here on a stop comes too late: the search has its result.
+                result = await to_the_end(
+                    lambda: write_files(run_dir, found, details, used=used, private=self._private)
+                )
+                best = result.best
+                self.emit(
+                    SearchFinished(
+                        status=result.status,
+                        best=best.template,
+                        train=best.train,
+                        test=best.test,
+                        evaluated=result.evaluated,
+                    )
+                )
+                return result
+        except BaseExceptionGroup as several:
+            raise single(several) from None
+
+    @asynccontextmanager
+    async def _sinks(
+        self, config: SearchConfig, run_dir: Path, used: Scrubber
+    ) -> AsyncIterator[Sequence[Sink]]:
+        """Open the log and the trackers; all get events from now on, and write once they are started."""
+        async with AsyncExitStack() as stack:
+            sinks: list[Sink] = [stack.enter_context(opened(run_dir, used.scrub_value)) for opened in SINKS]
+            if config.track:
+                tracked = Tracked(
+                    run_dir=run_dir,
+                    settings=config.to_public(),
+                    files=FILES,
+                    earlier=await asyncio.to_thread(scored_before, run_dir),
+                    scrub=used.scrub_value,
+                )
+                for tracker in trackers_of(config.track, tracked, emit=self.emit, scrub=self._private.scrub):
+                    await stack.enter_async_context(tracker)
+                    sinks.append(tracker)
+            for sink in sinks:
+                stack.enter_context(self.emit.joined(sink))
+            yield sinks
+
+    async def _open(
+        self, config: SearchConfig, stack: AsyncExitStack, used: Scrubber, opened: Store | None
+    ) -> tuple[list[Endpoint], Evaluator]:
+        """Open the endpoints and the evaluator, first what shows a mistake sooner."""
+        if self.chat is None and config.is_local:  # loading it takes longer than finding no images
+            if opened is None:  # one that has all its answers needs no LLM any more
+                check_endpoints(config, self.environment)
+            evaluator = await ready_evaluator(config, self.evaluator, self.emit)
+            return await self._endpoints(config, stack, used, opened), evaluator
+        endpoints = await self._endpoints(config, stack, used, opened)
+        return endpoints, await ready_evaluator(config, self.evaluator, self.emit)
+
+    async def _endpoints(
+        self, config: SearchConfig, stack: AsyncExitStack, used: Scrubber, opened: Store | None
+    ) -> list[Endpoint]:
+        """Open the endpoints, which close with the stack; none if every answer is on disk."""
+        if opened is not None and opened.note(ALL_RESTARTS_DONE) == config.all_rounds:
+            return []
+        return await stack.enter_async_context(
+            open_endpoints(
+                config,
+                self.environment,
+                chat=None if self.chat is None else UserChat(self.chat, scrub=self._private.scrub),
+                stop=self.stop,
+                scrubber=used,
+                emit=self.emit,
+            )
+        )
+
+
+def announce(
+    config: SearchConfig, info: EvaluatorInfo, run_dir: Path, emit: Listener, *, resumed: bool
+) -> None:
+    """Emit that a run is opened and its search begins."""
+    if (hint := config.description_tip) is not None:
+        emit(Noted(text=hint))
+    emit(RunOpened(run_dir=str(run_dir)))
+    emit(
+        SearchStarted(
+            run_dir=str(run_dir),
+            dataset=info.dataset,
+            classes=info.classes,
+            model=f"{info.model} ({info.pretrained})" if info.pretrained else info.model,
+            llm=config.llm if config.needs_llm else None,
+            method=config.method,
+            restarts=config.restarts,
+            rounds=config.all_rounds,
+            resumed=resumed,
+        )
+    )
+
+
+async def conclude(
+    config: SearchConfig,
+    evaluator: Evaluator,
+    store: Store,
+    searched: Searched,
+    *,
+    notes: Mapping[str, Any] | None = None,
+    user_objects: Mapping[str, str] | None = None,
+    curve: Sequence[int] = (),
+) -> tuple[SearchResult, Details]:
+    """Choose, evaluate the choice on test if the search went to its end, and return the result.
+
+    A stopped search may be resumed, so its test split stays closed. That of a finished one is opened once; if
+    that fails, the result has no test accuracies and a note that says why.
+
+    Raises:
+        PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
+        StoreError: The opening of the test split cannot be written down; it stays closed.
+    """
+    choice = await choose(config, evaluator, searched.scored, curve)
+    found = await evaluate_choice(evaluator, store, choice, test=searched.stopped is None)
+    details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)
+    result = build_result(
+        config,
+        evaluator.info,
+        store,
+        searched,
+        choice,
+        found,
+        notes=notes or {},
+        user_objects=user_objects or {},
+    )
+    return result, details

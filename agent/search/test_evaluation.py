@@ -1,0 +1,217 @@
+"""Evaluate what a search has chosen: on every split, and on the held-out test split once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...evaluator.counts import counted
+from ...evaluator.errors import TemplateRejectedError
+from ...evaluator.scoring import Evaluator, Inspector, Predictions, Predictor, SplitScores
+from ..errors import EvaluationFailedError
+from ..results.details import BEST, ENSEMBLE, Pick
+from ..results.gain import Examined, gain_of
+from ..results.result import (
+    MOST_CONFUSIONS,
+    UNEXAMINED,
+    UNINSPECTED,
+    UNOPENED,
+    UNPAIRED,
+    Ensemble,
+    Gain,
+    Inspected,
+)
+from ..store import Store
+from .choice import Choice, ChosenGroup, reason
+from .measuring import examine, measured, predict
+
+IMAGES_ROUNDED = 0.5
+OPENINGS = "test_opened"
+"""The store's note of how often the test split was opened."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Evaluated:
+    """The accuracies of a choice; those on test are None if the test split stayed closed.
+
+    Attributes:
+        best: The best template.
+        ensemble: The ensemble.
+        baselines: What they are compared with, by name.
+        notes: Notes for the result on what could not be measured.
+        images: The same on the test images, by name; empty if the test split stayed closed.
+        inspection: Accuracy by class of the best template.
+        gain: How much the search gained.
+        picks: Points of a learning curve.
+    """
+
+    best: Ensemble
+    ensemble: Ensemble
+    baselines: Mapping[str, Ensemble]
+    notes: dict[str, str]
+    images: Mapping[str, Examined] = field(default_factory=dict)
+    inspection: Inspected | None = None
+    gain: Gain | None = None
+    picks: tuple[Pick, ...] = ()
+
+
+async def evaluate_choice(evaluator: Evaluator, store: Store, choice: Choice, *, test: bool) -> Evaluated:
+    """Measure the choice on every split; nothing of it goes back into the choice.
+
+    A failure here must not cost what the search has found: without the test split there are train and val,
+    without those there is the score by which a single template was chosen, and the rest is None.
+
+    Raises:
+        StoreError: The opening cannot be written down; the test split stays closed.
+    """
+    test = test and evaluator.info.sizes.get("test", 0) > 0
+    groups = [ChosenGroup.of(choice.best), choice.ensemble, *choice.baselines.values()]
+    early = [ChosenGroup.of(one) for one in choice.early.values()]
+    accuracies, notes = await _accuracies(evaluator, store, [*groups, *early], test=test)
+    best, ensemble, *others = accuracies[: len(groups)]
+    found = Evaluated(
+        best=best, ensemble=ensemble, baselines=dict(zip(choice.baselines, others, strict=True)), notes=notes
+    )
+    if not test or UNOPENED in notes:
+        return found
+    await _inspect(evaluator, choice.best.scored_as, found)
+    examined = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
+    found.images = dict(zip((BEST, ENSEMBLE, *choice.baselines), examined, strict=True))
+    baselines = {name: found.images[name] for name in choice.baselines}
+    found.gain = gain_of(
+        found.images[BEST], found.images[ENSEMBLE], baselines, images=evaluator.info.sizes["test"]
+    )
+    found.picks = tuple(
+        Pick(after=after, template=one.text, test=on_test.test)
+        for (after, one), on_test in zip(choice.early.items(), accuracies[len(groups) :], strict=True)
+    )
+    return found
+
+
+def openings(store: Store) -> int:
+    """Return how often the test split of a run was opened."""
+    return store.note(OPENINGS, _count) or 0
+
+
+def _count(row: Any) -> int:
+    if not isinstance(row, int) or row < 0:
+        raise ValueError(f"{row!r:.80} is not a count")
+    return row
+
+
+async def _accuracies(
+    evaluator: Evaluator, store: Store, groups: Sequence[ChosenGroup], *, test: bool
+) -> tuple[list[Ensemble], dict[str, str]]:
+    notes: dict[str, str] = {}
+    found: Sequence[SplitScores | None] | None = None
+    if test:
+        # On disk before it happens: a run that dies in the middle has opened it all the same.
+        await store.put_note(OPENINGS, openings(store) + 1)
+        try:
+            found = await _scores(evaluator, groups, test=True)
+        except Exception as error:  # noqa: BLE001 - noted in the result
+            notes[UNOPENED] = f"the test split could not be examined: {reason(error)}"
+    if found is None:
+        try:
+            found = await _scores(evaluator, groups, test=False)
+        except Exception as error:  # noqa: BLE001 - noted in the result
+            notes[UNEXAMINED] = f"ensembles could not be examined: {reason(error)}"
+            found = [None] * len(groups)
+    accuracies = []
+    for group, scores in zip(groups, found, strict=True):
+        train, val, on_test = (
+            (None, None, None) if scores is None else (scores.train, scores.val, scores.test)
+        )
+        if train is None and group.known is not None:
+            train, val = group.known.train, group.known.val
+        accuracies.append(
+            Ensemble(templates=group.shown or group.templates, train=train, val=val, test=on_test)
+        )
+    return accuracies, notes
+
+
+async def _scores(
+    evaluator: Evaluator, groups: Sequence[ChosenGroup], *, test: bool
+) -> Sequence[SplitScores | None]:
+    """Return scores of groups; None for one that this model cannot read or cannot average.
+
+    Raises:
+        TemplateRejectedError: Not a single one can be read.
+    """
+    try:
+        return await measured(lambda: examine(evaluator, [group.templates for group in groups], test=test))
+    except TemplateRejectedError as error:
+        # Only a hand-made template can be new to the evaluator here, and one too long must not cost the
+        # others theirs.
+        readable = [group for group in groups if error.template not in group.templates]
+        if not readable or len(readable) == len(groups):
+            raise
+    found = iter(await _scores(evaluator, readable, test=test))
+    return [next(found) if group in readable else None for group in groups]
+
+
+async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
+    """Add the accuracy by class, if the evaluator tells it."""
+    if not isinstance(evaluator, Inspector):
+        return
+    try:
+        seen = await measured(lambda: evaluator.inspect([best], split="test"))
+    except Exception as error:  # noqa: BLE001 - noted in the result
+        found.notes[UNINSPECTED] = f"the classes could not be told apart: {reason(error)}"
+        return
+    found.inspection = Inspected(
+        split="test", classes=seen.classes, confusions=seen.confusions[:MOST_CONFUSIONS]
+    )
+
+
+async def _image_by_image(
+    evaluator: Evaluator, groups: Sequence[ChosenGroup], accuracies: Sequence[Ensemble], notes: dict[str, str]
+) -> list[Examined]:
+    """Return groups on test with the label of each image, if the evaluator tells it; else a note is added."""
+    predicted: list[tuple[int, ...] | None] = [None] * len(groups)
+    labels: tuple[int, ...] = ()
+    if isinstance(evaluator, Predictor):
+        places = [place for place, one in enumerate(accuracies) if one.test is not None]
+        try:
+            asked = [groups[place].templates for place in places]
+            predictions = await measured(lambda: predict(evaluator, asked, "test"))
+            _check_predictions(predictions, [accuracies[place] for place in places], evaluator)
+            labels = predictions.labels
+            for place, answer in zip(places, predictions.predicted, strict=True):
+                predicted[place] = answer
+        except Exception as error:  # noqa: BLE001 - noted in the result
+            notes[UNPAIRED] = f"intervals are not paired, as no predictions could be had: {reason(error)}"
+    return [
+        Examined(
+            templates=group.templates,
+            test=one.test,
+            hits=None if answer is None else _hits(answer, labels),
+            predicted=answer,
+            labels=None if answer is None else labels,
+        )
+        for group, one, answer in zip(groups, accuracies, predicted, strict=True)
+    ]
+
+
+def _check_predictions(predictions: Predictions, found: Sequence[Ensemble], evaluator: Evaluator) -> None:
+    """Raise EvaluationFailedError if predictions contradict the evaluator's own accuracies."""
+    images = evaluator.info.sizes.get("test", 0)
+    for answer, one in zip(predictions.predicted, found, strict=True):
+        if answer is None or one.test is None:
+            continue
+        hits = _hits(answer, predictions.labels)
+        if len(hits) != images:
+            raise EvaluationFailedError(
+                f"predict tells {counted(len(hits), 'label')} of the {counted(images, 'image')} on test"
+            )
+        # An accuracy may be rounded, but not by as much as an image.
+        if abs(sum(hits) - images * one.test) > IMAGES_ROUNDED:
+            raise EvaluationFailedError(
+                f"predict gives {one.templates[0]!r:.80} an accuracy of {sum(hits) / images:.4f} on test, "
+                f"and examine {one.test:.4f}"
+            )
+
+
+def _hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:
+    return [one == true for one, true in zip(predicted, labels, strict=True)]

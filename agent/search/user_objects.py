@@ -1,0 +1,168 @@
+"""Objects that a caller hands in from Python: an LLM made to fit, and their names in the run's folder."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...evaluator.counts import enumerated
+from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
+from ...evaluator.settings import shown
+from ...evaluator.threads import in_thread
+from ..errors import FatalChatError, TransientChatError, UnusableAnswerError
+from ..llm.chat import ChatAnswer, ChatRequest
+from ..rates import TokenUsage
+from ..text import whole_characters
+
+MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
+            SystemExit, GeneratorExit)  # fmt: skip
+"""Errors of a program, not of a network: the next attempt would fail in the same way."""
+
+
+def name_of(one: object) -> str:
+    """Return the name of an object's class, for people: ``module.Class``."""
+    return f"{type(one).__module__}.{type(one).__qualname__}"
+
+
+def names_of(*, evaluator: object | None, chat: object | None) -> dict[str, str]:
+    """Return the names of the objects that are there, by what they stand for."""
+    objects = {"evaluator": evaluator, "chat": chat}
+    return {what: name_of(one) for what, one in objects.items() if one is not None}
+
+
+def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Make sure that a run which needs objects from Python has them again.
+
+    Args:
+        run_dir: The run's folder.
+        before: The objects that the run was started with; see ``names_of``.
+        now: Those that it is resumed with.
+
+    Raises:
+        UsageError: One is missing; the config cannot name it.
+    """
+    if missing := {what: name for what, name in before.items() if what not in now}:
+        named = enumerated(f"its own {what} ({name})" for what, name in missing.items())
+        arguments = ", ".join(f"{what}=..." for what in missing)
+        raise UsageError(
+            f"{run_dir} was made in Python with {named}, which only Python has: resume it there "
+            f"by promptclimb.resume({str(run_dir)!r}, {arguments})"
+        )
+
+
+class UserChat:
+    """Make an object with a method ``chat`` a ``ChatClient``.
+
+    ``chat(request)`` takes a ``ChatRequest`` and answers with a ``ChatAnswer``; ``chat(messages)`` takes
+    ``[{"role", "content"}]`` and may answer with a text, which is counted as free. The parameter's name tells
+    them apart. Either may be plain or async. A plain one blocks, so it is called in a thread: one call at a
+    time, or as many as an attribute ``in_flight`` says. A call that is left at a deadline holds its place
+    until it returns.
+
+    Args:
+        chat: The object.
+        scrub: Takes secrets out of what it raises.
+
+    Attributes:
+        in_flight: How many calls it takes at once; None for any number.
+
+    Raises:
+        ConfigError: It has no method ``chat`` that takes one argument, or its ``in_flight`` is not a number.
+    """
+
+    def __init__(self, chat: object, *, scrub: Callable[[str], str] = str) -> None:
+        self._name = type(chat).__name__
+        self._scrub = scrub
+        self._call: Callable[[Any], Any] = getattr(chat, "chat", None)  # type: ignore[assignment]  # checked
+        if not callable(self._call) or isinstance(chat, type):
+            what = f"the class {chat.__name__}" if isinstance(chat, type) else self._name
+            raise ConfigError(f"an LLM is an object with a method chat(messages); {what} is not one")
+        self._takes_request = _first_parameter(self._call) == "request"
+        self._blocks = not inspect.iscoroutinefunction(self._call)
+        said = getattr(chat, "in_flight", 1 if self._blocks else None)
+        if said is not None and (not isinstance(said, int) or said < 1):
+            raise ConfigError(
+                f"in_flight of {self._name} is {shown(said)}; expected how many calls it takes at once"
+            )
+        self.in_flight: int | None = said
+        self._places = asyncio.Semaphore(said or 1)
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Ask the object; see ``ChatClient``.
+
+        Raises:
+            TransientChatError: It raised something that may pass: anything but our own errors and
+                mistakes in a program.
+            UnusableAnswerError: It answers None.
+            FatalChatError: There is a mistake in it, it asks to leave the program, or what it answers is
+                neither a text nor a ``ChatAnswer``.
+        """
+        given = request if self._takes_request else [dict(message) for message in request.messages]
+        try:
+            answer = await self._in_thread(lambda: self._call(given)) if self._blocks else self._call(given)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        except PromptclimbError:
+            raise
+        except GeneratorExit as error:
+            if not _runs():  # the interpreter closes what was never finished
+                raise
+            raise self._explained(error) from error
+        except (Exception, SystemExit) as error:
+            raise self._explained(error) from error
+        return self._checked(answer, request)
+
+    async def _in_thread(self, call: Callable[[], Any]) -> Any:
+        await self._places.acquire()
+        running = asyncio.ensure_future(in_thread(call))
+        running.add_done_callback(self._ended)
+        return await asyncio.shield(running)
+
+    def _ended(self, call: asyncio.Future[Any]) -> None:
+        self._places.release()
+        if not call.cancelled():
+            call.exception()  # nobody waits for that of a call which was left
+
+    def _explained(self, error: BaseException) -> FatalChatError | TransientChatError:
+        said = self._scrub(f"{self._name}.chat failed: {type(error).__name__}: {error}")
+        if not isinstance(error, MISTAKES):
+            return TransientChatError(said)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return FatalChatError(f"{said} ({place.filename}, line {place.lineno})")
+
+    def _checked(self, answer: Any, request: ChatRequest) -> ChatAnswer:
+        if answer is None:
+            raise UnusableAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
+        if isinstance(answer, str) and not self._takes_request:
+            return ChatAnswer(text=whole_characters(answer), model=request.model)
+        if not isinstance(answer, ChatAnswer):
+            wanted = "a ChatAnswer" if self._takes_request else "a text"
+            raise FatalChatError(f"{self._name}.chat must answer with {wanted}; it answered {shown(answer)}")
+        counts = (answer.prompt_tokens, answer.completion_tokens)
+        if not isinstance(answer.text, str) or not all(isinstance(one, int) and one >= 0 for one in counts):
+            raise FatalChatError(
+                f"{self._name}.chat answered {shown(answer)}, whose text or tokens are invalid"
+            )
+        if (billed := answer.billed) is not None and not (isinstance(billed, TokenUsage) and billed.possible):
+            raise FatalChatError(f"{self._name}.chat answered {shown(billed)} as billed, which is impossible")
+        return replace(answer, text=whole_characters(answer.text))
+
+
+def _runs() -> bool:
+    """Return whether an event loop runs this very code."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
+
+def _first_parameter(call: Callable[..., Any]) -> str:
+    try:
+        return next(iter(inspect.signature(call).parameters), "")
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return ""

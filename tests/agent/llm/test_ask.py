@@ -1,0 +1,811 @@
+"""The whole way of a request: budget, pacing, attempts; against a real server in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promptclimb.agent.config.fields import Price
+from promptclimb.agent.errors import (
+    BadRequestError,
+    BudgetSpentError,
+    ChatError,
+    GaveUpError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    QuotaSpentError,
+    RateLimitedError,
+    RequestFailedError,
+    RequestTooLargeError,
+    TransientChatError,
+    UnusableAnswerError,
+)
+from promptclimb.agent.events import (
+    AnswerTokensRaised,
+    EndpointRemoved,
+    Event,
+    GaveUp,
+    Noted,
+    RetryScheduled,
+    UsageChanged,
+    UsageMissing,
+    unheard,
+)
+from promptclimb.agent.llm.ask import Proposer
+from promptclimb.agent.llm.budget import Budget, Limits
+from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.llm.retry import RetryPolicy
+from promptclimb.agent.position import Position
+from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.store import Store
+from promptclimb.evaluator.errors import ConfigError
+from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.clock import run_virtual, virtual_time
+
+PRICE = Price(prompt=1.0, completion=2.0)
+
+
+def request(number: int = 0, max_tokens: int = 100) -> ChatRequest:
+    """One of many different requests."""
+    messages = ({"role": "user", "content": f"request {number}"},)
+    return ChatRequest(messages=messages, model="fake", seed=number, max_tokens=max_tokens)
+
+
+@dataclass
+class Ledger:
+    """A ledger in memory."""
+
+    usage: Spent = NOTHING
+    reserved: Spent = NOTHING
+    most_reserved: int = 0
+
+    async def put_usage(self, bill: Bill) -> None:
+        self.usage = self.usage.plus(bill.usage)
+        self.reserved = self.reserved.minus(bill.reserved)
+
+    async def put_reserved(self, reserved: Spent) -> None:
+        self.reserved = self.reserved.plus(reserved)
+        self.most_reserved = max(self.most_reserved, self.reserved.calls)
+
+
+@dataclass
+class Scripted:
+    """A client that fails with scripted errors, then answers."""
+
+    errors: list[Exception] = field(default_factory=list)
+    latency_s: float = 1.0
+    always: Callable[[], Exception] | None = None
+    calls: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.calls += 1
+        self.asked.set()
+        await asyncio.sleep(self.latency_s)
+        if self.always is not None:
+            raise self.always()
+        if self.errors:
+            raise self.errors.pop(0)
+        return ChatAnswer(text=f"- a {{}} for {request.model}", prompt_tokens=10, completion_tokens=5)
+
+
+def proposer(client: Any, events: list[Event] | None = None, **options: Any) -> Proposer:
+    """A proposer with one endpoint, or with those given."""
+    budget = options.pop("budget", None) or Budget(options.pop("limits", Limits()))
+    endpoints = client if isinstance(client, list) else [Endpoint(name="one", client=client, price=PRICE)]
+    emit = events.append if events is not None else unheard
+    return Proposer(endpoints, budget=budget, rng=random.Random(0), emit=emit, **options)
+
+
+@contextlib.asynccontextmanager
+async def served(**options: Any) -> AsyncIterator[tuple[ChatServer, OpenAIChat]]:
+    """A server and a client of it."""
+    async with ChatServer(ServerOptions(**options)) as server, OpenAIChat(server.base_url) as chat:
+        yield server, chat
+
+
+@virtual_time
+async def test_a_reply_carries_its_bill() -> None:
+    """What the endpoint billed, at its price, ready to be stored with the answer."""
+    asker = proposer(Scripted())
+    reply = await asker.ask(request())
+    assert reply == BilledAnswer(
+        ChatAnswer(text="- a {} for fake", prompt_tokens=10, completion_tokens=5),
+        Bill(Spent(calls=1, prompt_tokens=10, completion_tokens=5, picodollars=20_000_000)),
+        "one",
+    )
+    assert asker.budget.spent.cost_usd == 20e-6
+
+
+@virtual_time
+async def test_failed_attempts_are_made_again_and_counted() -> None:
+    """Billed ones with what they cost, cut ones with the most that they can have cost."""
+    ledger, events = Ledger(), list[Event]()
+
+    errors: list[Exception] = [
+        TransientChatError("503", status=503),
+        UnusableAnswerError("none", reason="no_content", usage=TokenUsage(10, 7)),
+        TransientChatError("cut", perhaps_billed=True),
+    ]
+    asker = proposer(Scripted(errors), events, ledger=ledger)
+    reply = await asker.ask(request())
+    usage = asker.budget.spent
+    assert (usage.calls, usage.failed_calls, usage.retries) == (3, 3, 3)
+    assert (usage.prompt_tokens, usage.completion_tokens) == (20, 12)
+    assert usage.estimated_tokens > 100
+    assert [notice.attempt for notice in events if isinstance(notice, RetryScheduled)] == [1, 2, 3]
+    assert ledger.usage.plus(reply.bill.usage).plus(Spent(active_s=usage.active_s)) == usage
+
+
+@virtual_time
+async def test_an_attempt_has_a_deadline() -> None:
+    """An endpoint that hangs is left after the attempt's time, and the next attempt gets an answer."""
+    async with served(script=("hang",)) as (server, chat):
+        asker = proposer(chat, retry=RetryPolicy(attempt_s=30))
+        await asker.ask(request())
+        assert 30 <= asyncio.get_running_loop().time() <= 32
+        assert (asker.budget.spent.calls, asker.budget.spent.failed_calls, server.statistics.requests) == (
+            2,
+            1,
+            2,
+        )
+
+
+@virtual_time
+async def test_after_the_caps_the_step_fails_and_the_next_request_goes_on() -> None:
+    """One request's bad luck is not the run's."""
+    client = Scripted([TransientChatError("no")] * 8)
+    asker = proposer(client)
+    with pytest.raises(RequestFailedError, match="8 attempts"):
+        await asker.ask(request(1))
+    assert (await asker.ask(request(2))).answer.text
+
+
+@virtual_time
+async def test_an_outage_does_not_eat_every_turn() -> None:
+    """Ten minutes without the endpoint cost each restart a few turns, not all of them; then it goes on."""
+    client = Scripted(latency_s=0.1)
+    loop = asyncio.get_running_loop()
+    asker, failed = proposer(client, retry=RetryPolicy(attempts=3)), 0
+
+    async def restart(number: int) -> None:
+        nonlocal failed
+        for turn in range(40):
+            client.always = (lambda: TransientChatError("down")) if 5 < loop.time() < 605 else None
+            try:
+                await asker.ask(request(number * 100 + turn))
+            except RequestFailedError:
+                failed += 1
+            await asyncio.sleep(1)
+
+    await asyncio.gather(*(restart(number) for number in range(4)))
+    assert 4 <= failed <= 4 * 8
+    assert 600 < loop.time() < 1100
+
+
+@virtual_time
+async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
+    """All restarts stop with one error, those that wait included, and it is reported once."""
+    events: list[Event] = []
+    client = Scripted(always=lambda: TransientChatError("down"))
+    asker = proposer(client, events, give_up_after_s=600)
+
+    async def restart(number: int) -> None:
+        while True:
+            with contextlib.suppress(RequestFailedError):
+                await asker.ask(request(number))
+
+    results = await asyncio.gather(*(restart(number) for number in range(20)), return_exceptions=True)
+    assert {type(result) for result in results} == {GaveUpError}
+    assert 600 <= asyncio.get_running_loop().time() <= 800
+    assert len([notice for notice in events if isinstance(notice, GaveUp)]) == 1
+
+
+@virtual_time
+async def test_one_success_ends_an_outage() -> None:
+    """Failures before it do not count any more."""
+    client = Scripted([TransientChatError("no")] * 7, latency_s=50)
+    asker = proposer(client, give_up_after_s=500)
+    await asker.ask(request())
+    client.errors = [TransientChatError("no")] * 7
+    await asker.ask(request())
+    assert asyncio.get_running_loop().time() > 800
+
+
+@virtual_time
+async def test_a_key_that_is_refused_ends_it_within_one_attempt() -> None:
+    """Fatal errors reach every restart at once and are not tried again."""
+    async with served(key="sk-right-key-0123456789") as (server, chat):
+        asker = proposer(chat)
+        results = await asyncio.gather(*(asker.ask(request(n)) for n in range(10)), return_exceptions=True)
+        assert {type(result) for result in results} == {KeyRejectedError}
+        assert server.statistics.requests <= 4
+        assert asker.budget.spent.calls == 0
+
+
+@virtual_time
+async def test_an_endpoint_of_a_pool_that_is_rejected_is_taken_out() -> None:
+    """The others go on, and its removal is reported once; with none left the run ends."""
+    events: list[Event] = []
+    bad = Scripted(always=lambda: KeyRejectedError("no"))
+    good = Scripted()
+    asker = proposer(
+        [
+            Endpoint(name="bad", client=bad),
+            Endpoint(name="good", client=good, model="other", limits=RateLimits(concurrency=2)),
+        ],
+        events,
+    )
+    replies = await asyncio.gather(*(asker.ask(request(number)) for number in range(12)))
+    assert {reply.endpoint for reply in replies} == {"good"}
+    assert replies[0].answer.text == "- a {} for other"
+    assert [(notice.endpoint, notice.left) for notice in events if isinstance(notice, EndpointRemoved)] == [
+        ("bad", 1)
+    ]
+    good.always = lambda: ModelNotFoundError("gone")
+    with pytest.raises(ModelNotFoundError):
+        await asker.ask(request())
+
+
+class Thinker:
+    """A client that thinks for so many tokens before it answers."""
+
+    def __init__(self, thinks: int, most: int = 10**6) -> None:
+        self.asked: list[int] = []
+        self._thinks = thinks
+        self._most = most
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.asked.append(request.max_tokens)
+        await asyncio.sleep(1)
+        if request.max_tokens > self._most:
+            raise BadRequestError("max_tokens is too large", status=400)
+        if request.max_tokens <= self._thinks:
+            usage = TokenUsage(10, request.max_tokens)
+            raise UnusableAnswerError("all of it was thinking", reason="length", usage=usage)
+        return ChatAnswer(text="- a {}", prompt_tokens=10, completion_tokens=self._thinks + 5)
+
+
+@virtual_time
+async def test_an_answer_that_is_all_thinking_is_asked_for_again_with_more_tokens() -> None:
+    """Once, at once, for later requests too, and an event says so; the larger figure is reserved."""
+    events: list[Event] = []
+    client = Thinker(300)
+    asker = proposer(client, events, limits=Limits(tokens=10_000))
+    await asker.ask(request(1))
+    waiting = asyncio.create_task(asker.ask(request(2)))
+    await asyncio.sleep(0.5)
+    assert asker.budget.reserved.tokens_at_most > 400
+    await waiting
+    assert client.asked == [100, 400, 400]
+    assert asyncio.get_running_loop().time() == 3
+    assert [event.fields() for event in events if isinstance(event, AnswerTokensRaised)] == [
+        {"endpoint": "one", "before": 100, "now": 400}
+    ]
+
+
+@virtual_time
+async def test_answers_are_not_made_longer_than_limits_allow() -> None:
+    """A budget, a limit of tokens a minute, an endpoint that refuses such a request: it stays as it was."""
+    client = Thinker(300)
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await proposer(client, limits=Limits(tokens=520)).ask(request())
+    assert set(client.asked) == {100}
+    limited = Thinker(300)
+    endpoint = Endpoint(name="one", client=limited, limits=RateLimits(tpm=350))
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await proposer([endpoint]).ask(request())
+    assert set(limited.asked) == {100}
+    capped = Thinker(300, most=200)
+    asker = proposer(capped)
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await asker.ask(request())
+    assert capped.asked.count(400) == 1
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await asker.ask(request(2))
+    assert capped.asked.count(400) == 1
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(tokens=30_000), Limits(tokens=60_000), Limits(cost_usd=0.06)],
+    ids=["30k", "60k", "money"],
+)
+async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Limits) -> None:
+    """Requests that waited while another one showed that more is needed are reserved again."""
+    client = Thinker(1500)
+    endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=32))
+    asker, answers = proposer([endpoint], limits=limits), 0
+
+    async def restart(number: int) -> None:
+        nonlocal answers
+        with contextlib.suppress(BudgetSpentError):
+            for turn in range(3):
+                await asker.ask(request(number * 10 + turn, max_tokens=1000))
+                answers += 1
+
+    await asyncio.gather(*(restart(number) for number in range(32)))
+    spent = asker.budget.spent
+    assert spent.tokens_at_most <= (limits.tokens or 10**9)
+    assert spent.cost_usd <= (limits.cost_usd or 1)
+    assert answers > 5
+    assert client.asked.count(1000) == 1
+
+
+@virtual_time
+async def test_a_request_that_was_sent_short_says_nothing_of_longer_ones() -> None:
+    """Neither its answer nor a refusal of it, however many tokens others ask for by then."""
+
+    class Capped(Thinker):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            if len(self.asked) == 1 and request.max_tokens == 100:
+                self.asked.append(100)
+                await asyncio.sleep(1.5)
+                return ChatAnswer(text="- a {}", prompt_tokens=10, completion_tokens=5)
+            return await super().chat(request)
+
+    client = Capped(300, most=200)
+    asker = proposer(client, retry=RetryPolicy(attempts=3))
+    first = asyncio.create_task(asker.ask(request(1)))
+    await asyncio.sleep(0.1)
+    assert (await asker.ask(request(2))).answer.text
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await first
+    assert client.asked.count(400) == 1
+
+
+@virtual_time
+async def test_a_pool_forgets_the_longer_answers_of_one_that_has_gone() -> None:
+    """What only that one could take in a minute goes to the others as the search asks for it."""
+    thinker, other = Thinker(300), Scripted()
+    long = Endpoint(name="long", client=thinker, limits=RateLimits(concurrency=1))
+    small = Endpoint(name="small", client=other, limits=RateLimits(tpm=350))
+    asker = proposer([long, small])
+    member = next(member for member in asker._members if member.endpoint is long)
+    member.answers = "long"
+    waiting = [asyncio.create_task(asker.ask(request(number))) for number in range(3)]
+    await asyncio.sleep(0.5)
+    asker._pool.remove(member, QuotaSpentError("none left"))
+    assert {(await each).endpoint for each in waiting} == {"long", "small"}
+
+
+@virtual_time
+async def test_a_request_too_long_for_longer_answers_is_made_as_it_was_set() -> None:
+    """A conversation that has grown does not end the run where a minute allows it with the tokens set."""
+    client = Thinker(300)
+    endpoint = Endpoint(name="one", client=client, limits=RateLimits(tpm=500))
+    asker = proposer([endpoint])
+    await asker.ask(request(1))
+    grown = replace(request(2), messages=({"role": "user", "content": "x" * 600},))
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await asker.ask(grown)
+    await asker.ask(request(3))
+    assert client.asked == [100, 400, *[100] * 4, 400]
+
+
+@dataclass
+class Dear:
+    """A client that reports a cost, or ignores the bound of an answer."""
+
+    picodollars: int | None = None
+    length: int = 50
+    bound: bool = True
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    def asked_tokens(self, request: ChatRequest) -> int:
+        """How long an answer is asked for."""
+        return request.max_tokens if self.bound else 0
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await asyncio.sleep(1)
+        self.in_flight -= 1
+        billed = TokenUsage(20, self.length, vendor_picodollars=self.picodollars)
+        return ChatAnswer(text="- a {}", prompt_tokens=20, completion_tokens=self.length, billed=billed)
+
+
+@virtual_time
+@pytest.mark.parametrize("price", [Price(prompt=0, completion=0), Price(prompt=0.0001, completion=0.0001)])
+async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_the_first_call(
+    price: Price,
+) -> None:
+    """Only one is made until it is known what one costs, and those that waited are reserved again."""
+    client = Dear(5 * 10**9)
+    endpoint = Endpoint(name="one", client=client, price=price, limits=RateLimits(concurrency=16))
+    asker = proposer([endpoint], limits=Limits(cost_usd=0.1))
+    await until_spent(asker, 16)
+    assert asker.budget.spent.calls > 2
+    assert asker.budget.spent.cost_usd <= 0.1
+    assert client.most_in_flight > 1
+
+
+@virtual_time
+@pytest.mark.parametrize("client", [Dear(length=2000), Dear(bound=False)], ids=["ignores it", "takes none"])
+async def test_an_endpoint_without_a_bound_is_asked_one_by_one_where_tokens_are_limited(client: Dear) -> None:
+    """So a limit is overrun by one answer at the most; without a limit it is asked as ever."""
+    events = list[Event]()
+    endpoint = Endpoint(name="one", client=client, limits=RateLimits(concurrency=16))
+    asker = proposer([endpoint], events, limits=Limits(tokens=9_000))
+    await until_spent(asker, 16)
+    assert asker.budget.spent.calls > 2
+    assert asker.budget.spent.tokens_at_most <= 9_000
+    assert client.most_in_flight == 1
+    assert len([event for event in events if isinstance(event, Noted)]) == 1
+    free = proposer([endpoint])
+    await asyncio.gather(*(free.ask(request(number)) for number in range(30)))
+    assert client.most_in_flight == 16
+
+
+@virtual_time
+@pytest.mark.parametrize("kind", ["503", "429"])
+async def test_a_short_wait_that_never_ends_is_survived(kind: str) -> None:
+    """An outage of a minute behind "Retry-After: 1" costs no turn, and not sixty attempts either."""
+    loop = asyncio.get_running_loop()
+
+    class Overloaded:
+        attempts = 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.attempts += 1
+            if loop.time() >= 60:
+                return ChatAnswer(text="- a {}", prompt_tokens=1, completion_tokens=1)
+            if kind == "429":
+                raise RateLimitedError("429", status=429, retry_after=1.0)
+            raise TransientChatError("503 overloaded", status=503, retry_after=1.0)
+
+    for seed in range(5):
+        started, client = loop.time(), Overloaded()
+        asker = Proposer(
+            [Endpoint(name="one", client=client)], budget=Budget(Limits()), rng=random.Random(seed)
+        )
+        await asyncio.gather(*(asker.ask(request(number)) for number in range(4)))
+        assert client.attempts < 40
+        assert loop.time() - started < 130
+
+
+@virtual_time
+async def test_a_wait_that_never_ends_is_ended_by_time() -> None:
+    """Attempts are not counted then; the seconds that a request may take are."""
+    client = Scripted(always=lambda: RateLimitedError("429", status=429, retry_after=1.0), latency_s=0.0)
+    with pytest.raises(RequestFailedError) as caught:
+        await proposer(client, retry=RetryPolicy(attempts=2, total_s=100)).ask(request())
+    assert 4 < caught.value.attempts < 40
+    assert 90 < asyncio.get_running_loop().time() < 250
+
+
+@virtual_time
+async def test_a_wrong_limit_in_a_header_is_not_fatal() -> None:
+    """Answers beyond it disprove it."""
+
+    class Limited(Scripted):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            answer = await super().chat(request)
+            return replace(
+                answer,
+                prompt_tokens=90,
+                completion_tokens=50,
+                headers={"x-ratelimit-limit-tokens": "30"},
+            )
+
+    asker = proposer(Limited())
+    for number in range(20):
+        await asker.ask(request(number))
+    assert asyncio.get_running_loop().time() == 20
+
+
+@virtual_time
+async def test_a_request_that_no_minute_allows_fails_clearly() -> None:
+    """With the options that would help."""
+    asker = proposer([Endpoint(name="one", client=Scripted(), limits=RateLimits(tpm=50))])
+    with pytest.raises(RequestTooLargeError, match="--tpm"):
+        await asker.ask(request())
+    assert asker.budget.spent.calls == 0
+
+
+@virtual_time
+async def test_a_limit_on_calls_is_exact_on_the_server_too() -> None:
+    """Thirty restarts, a faulty server: as many billed answers as allowed, not one more."""
+    faults = {"500": 0.1, "no_choices": 0.1, "429": 0.05}
+    async with served(faults=faults, latency_s=(0.1, 2.0)) as (server, chat):
+        endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=30))
+        asker = proposer([endpoint], limits=Limits(calls=100))
+        await until_spent(asker, 30)
+        assert server.statistics.billed == asker.budget.spent.calls == 100
+
+
+@virtual_time
+async def test_limits_on_tokens_and_money_are_never_exceeded_and_nearly_used() -> None:
+    """What the server billed stays below the limit, though many were in flight when it came near."""
+    for limits in (Limits(tokens=3000), Limits(cost_usd=0.005)):
+        async with served(latency_s=(0.1, 2.0)) as (server, chat):
+            endpoint = Endpoint(name="one", client=chat, price=PRICE, limits=RateLimits(concurrency=30))
+            asker = proposer([endpoint], limits=limits)
+            await until_spent(asker, 30)
+            usage = asker.budget.spent
+            assert usage.prompt_tokens + usage.completion_tokens == server.statistics.tokens
+            if limits.tokens is not None:
+                assert 0.9 * 3000 <= server.statistics.tokens <= 3000
+            else:
+                assert 0.9 * 0.005 <= usage.cost_usd <= 0.005
+
+
+@virtual_time
+@pytest.mark.parametrize("limits", [Limits(tokens=3_000), Limits(cost_usd=0.004)], ids=["tokens", "money"])
+async def test_an_endpoint_that_never_says_what_it_billed_is_held_to_the_limits(limits: Limits) -> None:
+    """Each answer counts with all that was reserved for it, and an event says so once."""
+    events = list[Event]()
+    async with served(reports_usage=False) as (server, chat):
+        asker = proposer(chat, events, limits=limits)
+        await until_spent(asker, 3)
+    assert 10 < server.statistics.billed == asker.budget.spent.calls
+    assert server.statistics.tokens <= asker.budget.spent.tokens_at_most <= (limits.tokens or 3_000)
+    assert asker.budget.spent.picodollars_at_most <= (limits.cost_usd or 1) * 10**12
+    assert [event.fields() for event in events if isinstance(event, UsageMissing)] == [{"endpoint": "one"}]
+
+
+@virtual_time
+async def test_tokens_a_minute_hold_without_reported_usage() -> None:
+    """The window keeps what was reserved."""
+    async with served(reports_usage=False) as (server, chat):
+        limited = Endpoint(name="one", client=chat, limits=RateLimits(tpm=2_000))
+        asker = proposer([limited])
+        for number in range(60):
+            await asker.ask(request(number))
+    assert asyncio.get_running_loop().time() > 120
+    assert server.statistics.tokens < 60 * 100
+
+
+async def until_spent(asker: Proposer, restarts: int) -> None:
+    """Ask until the budget ends it for every restart."""
+
+    async def restart(number: int) -> None:
+        for turn in range(10_000):
+            with contextlib.suppress(RequestFailedError):
+                await asker.ask(request(number * 10_000 + turn))
+
+    results = await asyncio.gather(*(restart(number) for number in range(restarts)), return_exceptions=True)
+    assert {type(result) for result in results} == {BudgetSpentError}
+
+
+@virtual_time
+async def test_a_limit_on_minutes_ends_every_waiting() -> None:
+    """Neither a rate limit nor a back-off is waited for beyond the time that is left."""
+    asker = proposer(
+        [Endpoint(name="one", client=Scripted(latency_s=0.1), limits=RateLimits(rpm=1))],
+        limits=Limits(minutes=2.5),
+    )
+    await until_spent(asker, 3)
+    assert asyncio.get_running_loop().time() == pytest.approx(150, abs=1)
+    down = proposer(Scripted(always=lambda: TransientChatError("x")), limits=Limits(minutes=0.1))
+    await until_spent(down, 3)
+    assert asyncio.get_running_loop().time() == pytest.approx(156, abs=3)
+
+
+def test_a_limit_on_money_without_a_price_is_refused() -> None:
+    """Before anything is asked."""
+
+    async def build() -> None:
+        Proposer([Endpoint(name="x", client=Scripted())], budget=Budget(Limits(cost_usd=1)))
+
+    with pytest.raises(ConfigError, match="price"):
+        run_virtual(build())
+
+
+@virtual_time
+async def test_errors_of_others_pass_through_and_leave_nothing_reserved() -> None:
+    """An error that is no ChatError is neither retried nor billed."""
+
+    class HaltedError(Exception):
+        pass
+
+    ledger = Ledger()
+    asker = proposer(Scripted([HaltedError()]), limits=Limits(calls=5), ledger=ledger)
+    with pytest.raises(HaltedError):
+        await asker.ask(request())
+    assert (asker.budget.spent.calls, ledger.reserved, ledger.usage.calls) == (0, NOTHING, 0)
+
+
+async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path) -> None:
+    """With a limit set, a process that is killed has its requests in flight counted when it is resumed."""
+    with Store.create(tmp_path / "run", {"identity": {}}) as store:
+        client = Scripted(latency_s=60)
+        asker = proposer(client, limits=Limits(calls=5), ledger=store)
+        task = asyncio.create_task(asker.ask(request()))
+        await client.asked.wait()
+        assert store._row("reserved")["calls"] == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert store._row("reserved")["calls"] == 0
+        assert store.usage.calls == 1
+
+
+async def test_an_answer_settles_its_reservation_in_its_own_transaction(tmp_path: Path) -> None:
+    """Until the answer is on disk the reservation stands, so that a kill in between counts it."""
+    with Store.create(tmp_path / "run", {"identity": {}}) as store:
+        asker = proposer(Scripted(latency_s=0), limits=Limits(calls=5), ledger=store)
+        reply = await asker.ask(request())
+        assert store._row("reserved")["calls"] == 1
+        await store.put_answer(Position(0, 0, 0), request().hash, reply.answer, reply.bill)
+        assert (store._row("reserved")["calls"], store.usage.calls) == (0, 1)
+
+
+outcomes = st.sampled_from(["ok", "500", "429", "unusable", "cut", "hang"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(outcomes, st.floats(0, 20)), min_size=1, max_size=60),
+    st.integers(1, 12),
+    st.integers(0, 30),
+    st.sets(st.integers(0, 7)),
+)
+def test_no_faults_timing_or_cancellation_overrun_a_budget(
+    plan: list[tuple[str, float]], concurrency: int, calls: int, cancelled: set[int]
+) -> None:
+    """Whatever happens in flight, billed calls stay within the limit and all room is given back."""
+    errors: Mapping[str, Callable[[], ChatError]] = {
+        "500": lambda: TransientChatError("x"),
+        "429": lambda: RateLimitedError("x", retry_after=1.0),
+        "unusable": lambda: UnusableAnswerError("x", reason="null", usage=TokenUsage(3, 4)),
+        "cut": lambda: TransientChatError("x", perhaps_billed=True),
+    }
+    billed = 0
+
+    class Client:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            nonlocal billed
+            kind, seconds = plan.pop() if plan else ("ok", 0.1)
+            if kind == "hang":
+                billed += 1
+                await asyncio.sleep(1000)
+            await asyncio.sleep(seconds)
+            billed += kind in ("ok", "unusable", "cut")
+            if kind in errors:
+                raise errors[kind]()
+            return ChatAnswer(text="x", prompt_tokens=3, completion_tokens=4)
+
+    async def play() -> None:
+        budget = Budget(Limits(calls=calls))
+        endpoint = Endpoint(name="one", client=Client(), limits=RateLimits(concurrency=concurrency))
+        asker = proposer([endpoint], budget=budget)
+        tasks = [asyncio.create_task(until_over(asker, number)) for number in range(8)]
+        for number in cancelled:
+            asyncio.get_running_loop().call_later(number * 7.0, tasks[number].cancel)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert billed <= calls
+        assert budget.reserved == NOTHING
+        assert [member.limiter.statistics().in_flight for member in asker._pool.members] == [0]
+
+    run_virtual(play())
+
+
+async def until_over(asker: Proposer, number: int) -> None:
+    """Ask until something ends it."""
+    for turn in range(100):
+        with contextlib.suppress(RequestFailedError):
+            await asker.ask(request(number * 100 + turn))
+
+
+async def for_two_minutes(options: dict[str, Any]) -> tuple[int, int]:
+    """Twelve restarts against a server that allows 90 a minute: what it answered, and what it refused."""
+    async with served(rpm=90, latency_s=(0.2, 1.0), **options) as (server, chat):
+        endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12))
+        await until_spent(proposer([endpoint], limits=Limits(minutes=2)), 12)
+        return server.statistics.billed, server.statistics.refused
+
+
+@pytest.mark.parametrize(("vendor", "form"), [("openai", "ms"), ("anthropic", "date"), ("plain", "seconds")])
+def test_a_limit_that_only_the_endpoint_knows_is_learned(vendor: str, form: str) -> None:
+    """Headers of any vendor's style: two minutes at a limit that nobody set, hardly a refusal, well used."""
+    billed, refused = run_virtual(for_two_minutes({"vendor": vendor, "retry_after": form}))
+    assert refused <= 1
+    assert billed >= 0.95 * 180
+
+
+def test_an_endpoint_without_headers_is_still_used_well() -> None:
+    """Without any header and any limit set there are refusals, but no turn is lost to them."""
+
+    async def two_minutes() -> tuple[int, int]:
+        options = {
+            "rpm": 90,
+            "vendor": "none",
+            "retry_after": "none",
+            "style": "bucket",
+            "latency_s": (0.2, 1.0),
+        }
+        async with served(**options) as (server, chat):
+            asker = proposer(
+                [Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12))],
+                limits=Limits(minutes=2),
+            )
+            await until_spent(asker, 12)
+            return server.statistics.billed, server.statistics.refused
+
+    billed, refused = run_virtual(two_minutes())
+    assert refused < billed
+    assert billed >= 0.9 * 180
+
+
+@virtual_time
+async def test_every_kind_of_token_and_a_reported_cost_are_stored() -> None:
+    """Of usable and unusable answers."""
+    usage = TokenUsage(
+        100, 30, cached_tokens=60, cache_written_tokens=20, reasoning_tokens=25, vendor_picodollars=9
+    )
+
+    class Reporting:
+        calls = 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.calls += 1
+            if self.calls == 1:
+                raise UnusableAnswerError("none", reason="no_content", usage=usage)
+            return ChatAnswer(text="- a {}", prompt_tokens=100, completion_tokens=30, billed=usage)
+
+    ledger, events = Ledger(), list[Event]()
+    reply = await proposer(Reporting(), events, ledger=ledger).ask(request())
+    billed = Spent(
+        calls=1,
+        prompt_tokens=100,
+        completion_tokens=30,
+        cached_tokens=60,
+        cache_written_tokens=20,
+        reasoning_tokens=25,
+        picodollars=9,
+        vendor_calls=1,
+        vendor_picodollars=9,
+    )
+    assert reply.bill.usage == billed.plus(Spent(retries=1))
+    assert ledger.usage == billed.plus(Spent(failed_calls=1))
+    changed = [event for event in events if isinstance(event, UsageChanged)][-1]
+    assert (changed.cached_tokens, changed.cache_written_tokens, changed.reasoning_tokens) == (120, 40, 50)
+
+
+@virtual_time
+async def test_a_limit_of_each_second_is_not_taken_for_one_of_the_minute() -> None:
+    """The header says how long the window is; a refusal shows that it may be longer, up to a minute."""
+    loop = asyncio.get_running_loop()
+
+    class Windowed(Scripted):
+        def __init__(self, period_s: float, offset_s: float = 0.0) -> None:
+            super().__init__(latency_s=0.01)
+            self.period_s, self.offset_s, self.window, self.refused = period_s, offset_s, -1, 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            window, used_s = divmod(loop.time() + self.offset_s, self.period_s)
+            headers = {"ratelimit-limit": "1", "ratelimit-remaining": "0"}
+            headers["ratelimit-reset"] = f"{self.period_s - used_s:.3f}"
+            if window == self.window:
+                self.refused += 1
+                raise RateLimitedError("429", status=429, headers=headers)
+            self.window = int(window)
+            return replace(await super().chat(request), headers=headers)
+
+    for client, took_s in (
+        (Windowed(1), (10, 20)),
+        (Windowed(60), (590, 720)),
+        (Windowed(60, 58.5), (540, 720)),
+    ):
+        started, asker = loop.time(), proposer(client)
+        client.offset_s -= started
+        for number in range(11):
+            await asker.ask(request(number))
+        assert took_s[0] <= loop.time() - started <= took_s[1]
+        assert client.refused <= 2

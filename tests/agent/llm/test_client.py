@@ -1,0 +1,717 @@
+"""The OpenAI-compatible client, against a real server on loopback and the SDK's real exceptions."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx2
+import openai
+import pytest
+from aiohttp import web
+
+from promptclimb.agent.errors import (
+    BadRequestError,
+    ChatError,
+    ContextTooLongError,
+    FatalChatError,
+    FlaggedRequestError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    QuotaSpentError,
+    RateLimitedError,
+    TransientChatError,
+    UnusableAnswerError,
+)
+from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest, asked_tokens
+from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
+from promptclimb.agent.llm.endpoints import StoppableChat, look
+from promptclimb.agent.llm.refusals import failure_of
+from promptclimb.agent.llm.replies import MAX_BODY
+from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.secrets import Scrubber
+from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.errors import ConfigError
+from tests.fakes.chat_server import ChatServer, ServerOptions
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+KEY = "sk-proj-0123456789abcdefABCDEF"
+REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="fake", seed=7)
+
+
+async def fails(server: ChatServer, key: str | None = None) -> ChatError:
+    """The error of one attempt."""
+    async with OpenAIChat(server.base_url, key) as chat:
+        with pytest.raises(ChatError) as caught:
+            await chat.chat(REQUEST)
+    return caught.value
+
+
+async def test_an_answer_carries_text_usage_and_rate_limit_headers() -> None:
+    """A completion becomes a value with what it cost and what the endpoint says of its limits."""
+    async with ChatServer(ServerOptions(rpm=100)) as server, OpenAIChat(server.base_url) as chat:
+        answer = await chat.chat(REQUEST)
+    assert answer.text.startswith("- a ")
+    assert answer.usage.total == server.statistics.tokens > 0
+    assert answer.headers["x-ratelimit-remaining-requests"] == "99"
+    assert server.seen[0]["body"] == {
+        "messages": [{"role": "user", "content": "templates, please"}],
+        "model": "fake",
+        "max_tokens": 1024,
+        "temperature": 1.0,
+        "seed": 7,
+    }
+
+
+async def test_a_local_server_needs_no_key() -> None:
+    """Without a key no Authorization header is sent."""
+    async with ChatServer() as server, OpenAIChat(server.base_url, "") as chat:
+        await chat.chat(REQUEST)
+    assert "Authorization" not in server.seen[0]["headers"]
+
+
+async def test_credentials_in_the_address_are_sent_and_never_shown() -> None:
+    """`user:password@` becomes basic authentication and leaves the address."""
+    async with ChatServer() as server:
+        url = server.base_url.replace("http://", "http://someone:hunter2hunter2@")
+        async with OpenAIChat(url) as chat:
+            await chat.chat(REQUEST)
+            assert "hunter2" not in repr(chat) + chat.base_url
+    assert server.seen[0]["headers"]["Authorization"] == "Basic c29tZW9uZTpodW50ZXIyaHVudGVyMg=="
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "usage"),
+    [
+        ("500", TransientChatError, False),
+        ("503", TransientChatError, False),
+        ("cut_off", TransientChatError, False),
+        ("drip", TransientChatError, False),
+        ("truncated", TransientChatError, False),
+        ("429", RateLimitedError, False),
+        ("429_bare", RateLimitedError, False),
+        ("quota", QuotaSpentError, False),
+        ("wrong_key", KeyRejectedError, False),
+        ("no_model", ModelNotFoundError, False),
+        ("bad_request", BadRequestError, False),
+        ("html", UnusableAnswerError, False),
+        ("garbage", UnusableAnswerError, False),
+        ("no_choices", UnusableAnswerError, True),
+        ("null", UnusableAnswerError, True),
+        ("length", UnusableAnswerError, True),
+        ("filter", UnusableAnswerError, True),
+        ("refusal", UnusableAnswerError, True),
+    ],
+)
+async def test_each_fault_becomes_its_error(fault: str, kind: type[ChatError], usage: bool) -> None:
+    """Each fault of an endpoint has its error, with the usage that an unusable answer was billed."""
+    async with ChatServer(ServerOptions(script=(fault,) * 3)) as server:
+        error = await fails(server)
+    assert type(error) is kind
+    assert error.__cause__ is not None or isinstance(error, UnusableAnswerError)
+    assert (error.usage is not None) == usage
+    if usage:
+        assert error.usage == TokenUsage(7, server.statistics.tokens - 7)
+
+
+async def test_a_wait_that_is_asked_for_is_on_the_error() -> None:
+    """`Retry-After` reaches whoever decides about the next attempt, of a 503 too."""
+    async with ChatServer(ServerOptions(script=("429", "503", "429_bare"))) as server:
+        waits = [(await fails(server)).retry_after for _ in range(3)]
+    assert waits == [0.2, 0.2, None]
+
+
+async def test_an_endpoint_that_is_down_was_not_paid() -> None:
+    """A refused connection cannot have been billed; a cut one can."""
+    async with ChatServer(ServerOptions(script=("cut_off",))) as server:
+        cut = await fails(server)
+    down = await fails(server)
+    assert isinstance(down, TransientChatError)
+    assert (cut.perhaps_billed, down.perhaps_billed) == (True, False)
+    # The SDK would call it a timeout.
+    assert str(down) == f"no connection to 127.0.0.1:{urlsplit(server.base_url).port} (Connection refused)"
+
+
+async def test_the_key_is_in_no_error_even_when_the_endpoint_echoes_it() -> None:
+    """Neither the error, nor what it was raised from, nor the traceback shows the key."""
+    async with ChatServer(ServerOptions(script=("echo_key",))) as server:
+        error = await fails(server, KEY)
+    shown = "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
+    shown += repr(error.__cause__) + repr(getattr(error.__cause__, "body", ""))
+    assert isinstance(error, KeyRejectedError)
+    assert not any(KEY[start : start + 12] in shown for start in range(len(KEY) - 11))
+
+
+def all_subclasses(root: type[BaseException]) -> list[type[BaseException]]:
+    """Every class below one."""
+    return [each for child in root.__subclasses__() for each in (child, *all_subclasses(child))]
+
+
+def build(kind: type[BaseException]) -> BaseException:
+    """A real exception of a class, with whatever its constructor asks for."""
+    request = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
+    status = 503 if kind is openai.InternalServerError else getattr(kind, "status_code", 418)
+    response = httpx2.Response(status if isinstance(status, int) else 418, request=request, json={})
+    place = aiohttp.client_reqrep.ConnectionKey("127.0.0.1", 1, False, True, None, None, None)
+    known: dict[str, Any] = {
+        "message": "no", "request": request, "response": response, "body": None, "unsent_messages": [],
+        "completion": SimpleNamespace(usage=None), "history": (), "connection_key": place,
+        "os_error": OSError(1, "no"), "status": 418, "expected": b"", "got": b"", "host": "127.0.0.1",
+        "port": 1, "path": "x", "url": response.url, "certificate_error": ValueError("no"),
+        "request_info": aiohttp.RequestInfo(response.url, "POST", {}, response.url),
+    }  # fmt: skip
+    try:
+        wanted = inspect.signature(kind).parameters.values()
+        needed = {
+            each.name: known[each.name]
+            for each in wanted
+            if each.default is each.empty and each.name in known
+        }
+        return kind(**needed)
+    except (TypeError, ValueError):
+        error = kind.__new__(kind)
+        error.args = ("no",)
+        return error
+
+
+FOREIGN = [
+    each
+    for root in (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError)
+    for each in [root, *all_subclasses(root)]
+]
+
+
+@pytest.mark.parametrize("kind", FOREIGN, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_every_exception_of_the_sdk_and_its_transports_has_a_meaning(kind: type[Exception]) -> None:
+    """The map is complete: each class becomes one of ours, and an unknown one is never fatal by accident."""
+    error = translate(build(kind), lambda text: text)
+    assert isinstance(error, ChatError)
+    assert str(error)
+    refused = issubclass(kind, openai.APIStatusError) and not issubclass(kind, openai.InternalServerError)
+    assert isinstance(error, FatalChatError) <= refused
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, BadRequestError), (401, KeyRejectedError), (402, QuotaSpentError), (403, KeyRejectedError),
+        (404, ModelNotFoundError), (408, TransientChatError), (409, TransientChatError),
+        (413, BadRequestError), (422, BadRequestError), (425, TransientChatError), (429, RateLimitedError),
+        (500, TransientChatError), (502, TransientChatError), (529, TransientChatError),
+    ],
+)  # fmt: skip
+def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError]) -> None:
+    """Real SDK exceptions with real headers become errors by their status."""
+    request = httpx2.Request("POST", "http://127.0.0.1/v1")
+    response = httpx2.Response(status, request=request, headers={"Retry-After": "7"}, json={"error": {}})
+    client = openai.AsyncOpenAI(api_key="none", base_url="http://127.0.0.1/v1")
+    error = translate(client._make_status_error_from_response(response), lambda text: text)
+    assert type(error) is kind
+    assert (error.status, error.retry_after) == (status, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing."),
+        (403, "Your team has either used all available credits or reached its monthly spending limit."),
+        (429, "Insufficient balance or no resource package. Please recharge."),
+        (412, "Account x is suspended, possibly due to reaching the monthly spending limit"),
+        (429, {"message": "please check your plan", "type": "exceeded_current_quota_error"}),
+        (500, {"message": "insufficient balance (1008)", "type": "api_error"}),
+    ],
+)
+def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, said: object) -> None:
+    """Whatever the status; a limit of the minute that speaks of a quota and a plan is another error."""
+    body = said if isinstance(said, dict) else {"message": said, "type": "invalid_request_error"}
+    assert type(failure_of(status, body, {}, str)) is QuotaSpentError
+    google = "You exceeded your current quota, please check your plan and billing details."
+    assert type(failure_of(429, {"message": google}, {}, str)) is RateLimitedError
+    behind = {"message": "Provider returned error: insufficient balance"}
+    assert type(failure_of(502, behind, {}, str)) is TransientChatError
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The response was filtered due to the prompt triggering Azure's content management policy.",
+        "Content Exists Risk",
+        "Input data may contain inappropriate content.",
+    ],
+)
+def test_a_content_filter_is_not_taken_for_another_refusal(said: str) -> None:
+    """By what vendors call it."""
+    assert type(failure_of(400, {"message": said}, {}, str)) is FlaggedRequestError
+
+
+async def says(body: object) -> Any:
+    """One attempt at a server that answers everything with a JSON value, or with bytes."""
+
+    async def handler(_: web.Request) -> web.Response:
+        if isinstance(body, bytes):
+            return web.Response(body=body, content_type="application/json")
+        return web.json_response(body)
+
+    return await against(handler)
+
+
+async def against(handler: Handler) -> Any:
+    """One attempt at a server of one handler: an answer, or the error."""
+    try:
+        async with served(handler) as url, OpenAIChat(url, KEY, scrubber=Scrubber()) as chat:
+            return await chat.chat(REQUEST)
+    except ChatError as error:
+        return error
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[str]:
+    """The address of a server of one handler."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+def completion(content: object, reason: str = "stop", **more: Any) -> dict[str, Any]:
+    """A completion with one choice."""
+    return {"choices": [{"message": {"content": content}, "finish_reason": reason}], **more}
+
+
+async def test_a_cut_answer_loses_its_last_line() -> None:
+    """Whole lines of an answer cut at max_tokens are kept; the line that was cut may be half a template."""
+    answer = await says(completion("- a {}\n- the {}\n- a phot", "length"))
+    assert (answer.text, answer.finish_reason) == ("- a {}\n- the {}", "length")
+
+
+async def test_secrets_in_an_answer_are_hidden() -> None:
+    """A key that the model repeats does not get into the journal."""
+    answer = await says(completion(f"- a {KEY} of a {{}}", model=KEY))
+    assert KEY not in answer.text + answer.model
+
+
+async def test_content_in_parts_is_joined() -> None:
+    """Some vendors send a list of parts where text belongs."""
+    parts = [{"type": "text", "text": "- a {}"}, {"type": "text", "text": "\n- the {}"}]
+    assert (await says(completion(parts))).text == "- a {}\n- the {}"
+
+
+@pytest.mark.parametrize(
+    "usage", [None, [], {}, {"prompt_tokens": -3, "completion_tokens": "x"}, {"prompt_tokens": True}]
+)
+async def test_usage_that_makes_no_sense_is_ignored(usage: object) -> None:
+    """Neither an error nor an answer for nothing."""
+    answer = await says(completion("- a {}", usage=usage))
+    assert (answer.usage, answer.usage_known) == (TokenUsage(0, 0), False)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ({"prompt_tokens": 21, "completion_tokens": 0, "total_tokens": 81}, TokenUsage(21, 60)),
+        ({"prompt_tokens": 21, "completion_tokens": 9, "total_tokens": 81}, TokenUsage(21, 60)),
+        ({"prompt_tokens": 21, "completion_tokens": 9, "total_tokens": 30}, TokenUsage(21, 9)),
+        ({"prompt_tokens": 21, "completion_tokens": 9, "total_tokens": 3}, TokenUsage(21, 9)),
+        ({"total_tokens": 81}, TokenUsage(0, 81)),
+    ],
+)  # fmt: skip
+async def test_thinking_that_only_the_total_counts_is_counted(usage: object, counted: TokenUsage) -> None:
+    """Some vendors leave it out of the answer's tokens, though it is billed as such."""
+    answer = await says(completion("- a {}", usage=usage))
+    assert (answer.usage, answer.usage_known) == (counted, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"[]", "bad_json"), (b"null", "bad_json"), (b"", "bad_json"), (b"[" * 100_000, "bad_json"),
+        (b"\xff\xfe", "bad_json"), (b" <!doctype html>", "not_json"), (b"{}", "no_choices"),
+        (b'{"choices": [1]}', "no_choices"), (b'{"choices": [{}]}', "no_content"),
+        (b'{"choices": [{"message": {"content": "  "}}]}', "no_content"), (b" " * (MAX_BODY + 1), "too_big"),
+    ],
+)  # fmt: skip
+async def test_a_body_without_an_answer_says_why(body: bytes, reason: str) -> None:
+    """Whatever comes with a 200 is an answer or a UnusableAnswerError with a reason."""
+    error = await says(body)
+    assert isinstance(error, UnusableAnswerError)
+    assert error.reason == reason
+
+
+async def test_an_error_object_in_a_200_is_that_error() -> None:
+    """Gateways that send errors with a 200 are understood."""
+    body = {"error": {"message": "try later", "code": 429}}
+    assert isinstance(await says(body), RateLimitedError)
+    assert isinstance(await says({"error": "odd"}), TransientChatError)
+
+
+@pytest.mark.parametrize(
+    ("error", "wait"),
+    [
+        ({"message": "Rate limit reached. Please try again in 1.5s. Visit ..."}, 1.5),
+        ({"message": "x", "details": [{"@type": "RetryInfo", "retryDelay": "34s"}]}, 34.0),
+        ({"message": "try again in a moment"}, None),
+        ({"message": "try again in 9999h"}, None),
+    ],
+)
+async def test_a_wait_in_the_body_is_read_where_no_header_says_it(error: dict[str, Any], wait: float) -> None:
+    """OpenAI's and Google's ways of saying it; nonsense is nothing."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"error": error}, status=429)
+
+    found = await against(refuse)
+    assert isinstance(found, RateLimitedError)
+    assert found.retry_after == wait
+
+
+async def test_parameters_that_a_model_refuses_are_left_out() -> None:
+    """A model that wants `max_completion_tokens` and no temperature is asked again, and remembered."""
+    seen: list[dict[str, Any]] = []
+
+    async def picky(request: web.Request) -> web.Response:
+        body = await request.json()
+        seen.append(body)
+        for name in ("max_tokens", "temperature"):
+            if name in body:
+                return web.json_response({"error": {"message": f"no {name}", "param": name}}, status=400)
+        return web.json_response(completion("- a {}"))
+
+    assert (await against(picky)).text == "- a {}"
+    assert len(seen) == 3
+    assert seen[-1]["max_completion_tokens"] == 1024
+
+
+@pytest.mark.parametrize("key", ["sk-with space", "sk-ключ", "sk-line\nbreak"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
+    """A key that was copied wrongly is an error of the user's, and not printed."""
+    with pytest.raises(ConfigError) as caught:
+        OpenAIChat("http://127.0.0.1/v1", key)
+    assert key not in str(caught.value)
+
+
+def test_equal_requests_have_equal_hashes() -> None:
+    """The hash is of the value, not of the object, and any change of it shows; but for the longest answer."""
+    same = ChatRequest(messages=({"content": "templates, please", "role": "user"},), model="fake", seed=7)
+    assert same.hash == REQUEST.hash
+    assert ChatRequest(messages=REQUEST.messages, model="fake", seed=8).hash != REQUEST.hash
+    assert ChatRequest(messages=REQUEST.messages, model="fake", seed=7, max_tokens=99).hash == REQUEST.hash
+    assert json.dumps(REQUEST.hash)
+
+
+async def test_a_query_in_the_address_comes_after_the_path() -> None:
+    """Some vendors want a version there; it is sent with every request, the look included."""
+    async with ChatServer() as server, OpenAIChat(f"{server.base_url}/?api-version=2026-01") as chat:
+        assert (await chat.chat(REQUEST)).text
+        assert chat.base_url == server.base_url
+        assert [seen["query"] for seen in server.seen] == ["api-version=2026-01"]
+        seen = await look(f"{server.base_url}?api-version=2026-01", None, key_env="K", model="fake")
+    assert seen.models == ("fake",)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Your chosen model requires moderation and your input was flagged", FlaggedRequestError),
+        ("blocked by content policy", FlaggedRequestError),
+        ("you are not allowed to use this model", KeyRejectedError),
+    ],
+)
+def test_a_403_is_of_the_request_or_of_the_key(message: str, kind: type[ChatError]) -> None:
+    """A filter judges what was asked, not who asks."""
+    assert type(failure_of(403, {"message": message}, {}, str)) is kind
+
+
+def test_options_that_are_not_given_leave_a_request_as_it_was() -> None:
+    """Journals of runs that knew of none are found again; what changes an answer changes the hash."""
+    plain = ChatRequest(messages=REQUEST.messages, model="fake", seed=7)
+    body = [[{"content": "templates, please", "role": "user"}], "fake", 1.0, HASHED_MAX_TOKENS, 7]
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert plain.hash == hashlib.sha256(text.encode()).hexdigest()
+    others = [replace(plain, reasoning_effort="low"), replace(plain, extra_body='{"top_k":5}')]
+    assert len({plain.hash, *(each.hash for each in others)}) == 3
+
+
+async def test_a_deployment_at_azure_is_asked_as_azure_wants_it() -> None:
+    """The path with the deployment, the version after it, the key in either header."""
+    asked: list[web.Request] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.json_response(completion("- a {}"))
+
+    app = web.Application()
+    app.router.add_post("/openai/deployments/mini/chat/completions", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/openai/deployments/mini?api-version=2024-10-21"
+    async with OpenAIChat(url, KEY) as chat:
+        assert (await chat.chat(REQUEST)).text == "- a {}"
+    await runner.cleanup()
+    (request,) = asked
+    assert request.query_string == "api-version=2024-10-21"
+    assert (request.headers["api-key"], request.headers["Authorization"]) == (KEY, f"Bearer {KEY}")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "<think>hm - a {}</think>\n- the {}"}, {"content": "<thinking>hm</thinking>- the {}"},
+        {"content": "<reasoning>\n- a {}\n</reasoning>\n\n- the {}"},
+        {"content": "- the {}", "reasoning": "hm"},
+        {"content": "- the {}", "reasoning_content": "hm"},
+        {"content": [{"type": "reasoning", "text": "- a {}"}, {"type": "text", "text": "- the {}"}]},
+        {"content": ["- the {}", {"type": "redacted_thinking", "text": "- a {}"}]},
+    ],
+)  # fmt: skip
+async def test_what_a_model_thought_is_no_part_of_its_answer(message: dict[str, Any]) -> None:
+    """However it is shown; that it is shown is known."""
+    answer = await says({"choices": [{"message": message, "finish_reason": "stop"}]})
+    assert (answer.text, answer.thought) == ("- the {}", True)
+
+
+async def test_an_answer_without_thoughts_has_none() -> None:
+    """A template may hold an angle bracket."""
+    answer = await says(completion("- a {} < b"))
+    assert (answer.text, answer.thought) == ("- a {} < b", False)
+
+
+@pytest.mark.parametrize(
+    ("message", "end", "reason"),
+    [
+        ({"content": "<think>first, the classes\n- a"}, "length", "length"),
+        ({"content": "", "reasoning_content": "first"}, "length", "length"),
+        ({"content": [{"type": "thinking", "thinking": "first"}]}, "length", "length"),
+        ({"content": None, "reasoning": "first"}, "stop", "no_content"),
+    ],
+)
+async def test_an_answer_that_is_all_thinking_is_unusable_and_billed(
+    message: dict[str, Any], end: str, reason: str
+) -> None:
+    """Cut while it thought, more room would help; the tokens are counted."""
+    usage = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}
+    error = await says({"choices": [{"message": message, "finish_reason": end}], "usage": usage})
+    assert isinstance(error, UnusableAnswerError)
+    assert (error.reason, error.usage) == (reason, TokenUsage(5, 9))
+    assert "the model reasoned" in str(error) or "all reasoning" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": {"code": 429}, "choices": [{"message": {"content": None}}]}, RateLimitedError),
+        ({"choices": [{"error": {"code": 502}, "message": {"content": ""}}]}, TransientChatError),
+        ({"choices": [{"finish_reason": "error", "message": {"content": "- a"}}]}, TransientChatError),
+        ({"error": {"message": "Rate limit reached", "type": "rate_limit_exceeded"}}, RateLimitedError),
+        ({"error": {"code": "429", "message": "no"}}, RateLimitedError),
+        ({"error": {"message": "prompt is too long", "type": "invalid_request_error"}}, ContextTooLongError),
+        ({"error": {"message": "Insufficient balance"}}, QuotaSpentError),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, QuotaSpentError),
+        ({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, RateLimitedError),
+        ({"base_resp": {"status_code": 1004, "status_msg": "login fail: no key"}}, KeyRejectedError),
+        ({"choices": [], "detail": "Internal error"}, TransientChatError),
+        ({"msg": "You exceeded your current rate limit", "body": None}, RateLimitedError),
+    ],
+)  # fmt: skip
+async def test_an_error_may_stand_anywhere_in_a_200(body: dict[str, Any], kind: type[ChatError]) -> None:
+    """On top, in the choice, as the reason of its end; its kind by code or by words."""
+    assert type(await says(body)) is kind
+
+
+async def test_what_is_said_in_place_of_choices_is_in_the_error() -> None:
+    """Its words are in the error; a harmless state beside an answer is not."""
+    assert "try me later" in str(await says({"choices": [], "message": "try me later"}))
+    fine = {"base_resp": {"status_code": 0, "status_msg": ""}, "message": "ok"}
+    assert (await says({**completion("- a {}"), **fine})).text == "- a {}"
+
+
+async def test_an_error_beside_an_answer_does_not_hide_it() -> None:
+    """A warning of a gateway is not worth the answer."""
+    assert (await says({**completion("- a {}"), "error": {"message": "slow"}})).text == "- a {}"
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Incorrect API key provided: x", KeyRejectedError), ("API key not valid.", KeyRejectedError),
+        ("nope is not a valid model ID", ModelNotFoundError),
+        ("blocked by the content filter", FlaggedRequestError),
+    ],
+)  # fmt: skip
+async def test_a_400_that_nothing_can_mend_is_not_asked_again(message: str, kind: type[ChatError]) -> None:
+    """Key, model, and what a filter says of the text."""
+    asked = 0
+
+    async def refuse(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.json_response({"error": {"message": message}}, status=400)
+
+    assert type(await against(refuse)) is kind
+    assert asked == 1
+
+
+async def test_a_refusal_that_names_nothing_sends_the_request_out_bare() -> None:
+    """Once, and with the bound of the answer; an endpoint that has answered means the request itself."""
+    seen: list[dict[str, Any]] = []
+
+    async def picky(request: web.Request) -> web.Response:
+        body = await request.json()
+        seen.append(body)
+        if "seed" in body or len(seen) > 2:
+            return web.json_response({"error": {"message": "Bad request"}}, status=400)
+        return web.json_response(completion("- a {}"))
+
+    async with served(picky) as url, OpenAIChat(url) as chat:
+        assert (await chat.chat(REQUEST)).text == "- a {}"
+        assert set(seen[-1]) == {"messages", "model", "max_tokens"}
+        with pytest.raises(BadRequestError):
+            await chat.chat(REQUEST)
+    assert len(seen) == 3
+
+
+async def test_what_was_learned_on_the_way_to_an_unusable_answer_is_kept() -> None:
+    """It was put as the endpoint takes it, and is not paid for again."""
+    seen: list[dict[str, Any]] = []
+
+    async def picky(request: web.Request) -> web.Response:
+        body = await request.json()
+        seen.append(body)
+        if "seed" in body:
+            return web.json_response({"error": {"message": "no", "param": "seed"}}, status=400)
+        return web.json_response(completion(None))
+
+    async with served(picky) as url, OpenAIChat(url) as chat:
+        for _ in range(2):
+            with pytest.raises(UnusableAnswerError):
+                await chat.chat(REQUEST)
+    assert len(seen) == 3
+
+
+async def test_an_endpoint_that_refuses_whatever_is_sent_is_left_in_the_end() -> None:
+    """Each refusal teaches something new, so that there are not many."""
+    asked = 0
+
+    async def refuse(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        names = [name for name in await request.json() if name not in ("messages", "model")]
+        return web.json_response({"error": {"message": "no", "param": (names or ["x"])[0]}}, status=400)
+
+    assert type(await against(refuse)) is BadRequestError
+    assert asked <= 9
+
+
+async def test_a_failure_whose_body_never_ends_is_read_to_a_bound() -> None:
+    """Its beginning is read, and the connection is closed."""
+    sent = 0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        reply = web.StreamResponse(status=400, headers={"Content-Type": "text/plain"})
+        await reply.prepare(request)
+        try:
+            await reply.write(b"moderation: flagged ")
+            while sent < 64 * MAX_FAILURE:
+                await reply.write(b"x" * 2**16)
+                sent += 2**16
+        except ConnectionError:
+            pass
+        return reply
+
+    error = await against(handler)
+    assert isinstance(error, BadRequestError)
+    assert "flagged" in str(error)
+    assert sent < 64 * MAX_FAILURE
+
+
+async def test_a_client_says_how_long_an_answer_it_would_ask_for() -> None:
+    """Not longer than its endpoint was found to take, also seen through who knows of the stop."""
+
+    async def handler(request: web.Request) -> web.Response:
+        if (await request.json())["max_tokens"] > 600:
+            refusal = {"message": "max_tokens is too large: at most 600", "param": "max_tokens"}
+            return web.json_response({"error": refusal}, status=400)
+        return web.json_response(completion("- a {}"))
+
+    longer = replace(REQUEST, max_tokens=2048)
+    async with served(handler) as url, OpenAIChat(url) as chat:
+        stoppable = StoppableChat(chat, Stop())
+        assert asked_tokens(stoppable, longer) == 2048
+        await chat.chat(longer)
+        assert asked_tokens(stoppable, longer) == 600
+        assert asked_tokens(stoppable, replace(REQUEST, max_tokens=100)) == 100
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["model_length", "max_tokens", "MAX_TOKENS", "insufficient_system_resource", "LENGTH", "incomplete"],
+)
+async def test_an_answer_cut_under_any_name_loses_its_last_line(reason: str) -> None:
+    """Vendors call it differently; without a whole line there is nothing to use."""
+    answer = await says(completion("- a photo of a {}\n- a drawing of a {} in the dar", reason))
+    assert (answer.text, answer.finish_reason) == ("- a photo of a {}", reason)
+    assert (await says(completion("- a drawing of a {} in the dar", reason))).reason == "length"
+
+
+@pytest.mark.parametrize(("reason", "more"), [("MAX_TOKENS", "length"), ("model_length", "no_content")])
+async def test_more_answer_tokens_are_the_remedy_only_where_they_ended_it(reason: str, more: str) -> None:
+    """A context that is full is no reason to ask for a longer answer."""
+    assert (await says(completion("", reason))).reason == more
+
+
+@pytest.mark.parametrize(
+    ("usage", "known"),
+    [
+        ({"prompt_tokens": 500}, False), ({"prompt_tokens": 500, "completion_tokens": 0}, False),
+        ({"completion_tokens": 50}, False), ({"prompt_tokens": 500, "total_tokens": 550}, True),
+        ({"prompt_tokens": 500, "cost": 0.1}, True),
+    ],
+)  # fmt: skip
+async def test_an_answer_of_which_half_is_reported_is_not_trusted(usage: dict[str, Any], known: bool) -> None:
+    """No text is made of no tokens, so the reservation is billed in its place."""
+    assert (await says(completion("- a {}", usage=usage))).usage_known is known
+
+
+async def test_an_unusable_answer_may_have_no_tokens() -> None:
+    """Where the endpoint says so; where it says nothing of the answer, its bill is not known."""
+    none = await says(completion("", usage={"prompt_tokens": 5, "completion_tokens": 0}))
+    assert none.usage == TokenUsage(5, 0)
+    assert (await says(completion("", usage={"prompt_tokens": 5}))).usage is None
+
+
+@pytest.mark.parametrize("mends", [True, False])
+async def test_a_refusal_that_was_billed_is_paid_with_what_follows(mends: bool) -> None:
+    """Whether an answer follows or another refusal."""
+    bill = {"prompt_tokens": 100, "completion_tokens": 1000, "cost": 0.5}
+
+    async def handler(request: web.Request) -> web.Response:
+        asked = await request.json()
+        if "seed" in asked:
+            return web.json_response(
+                {"error": {"code": 400, "message": "seed is not supported"}, "usage": bill}
+            )
+        if not mends:
+            return web.json_response({"error": {"message": "flagged by moderation"}}, status=400)
+        return web.json_response(completion("- a {}", usage=bill))
+
+    picodollars = 500_000_000_000
+    both, one = (
+        TokenUsage(200, 2000, vendor_picodollars=2 * picodollars),
+        TokenUsage(100, 1000, vendor_picodollars=picodollars),
+    )
+    assert (await against(handler)).usage == (both if mends else one)

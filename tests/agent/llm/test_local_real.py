@@ -1,0 +1,156 @@
+"""The real server with the real 0.5B model: slow; skipped where they cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+
+import platformdirs
+import pytest
+
+from promptclimb.agent.errors import BadRequestError, EndpointError, UnusableAnswerError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings, LocalChat, make_ready
+from promptclimb.agent.secrets import Scrubber
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Score
+from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.requests import Message, Outcome, feedback, request_pn
+from promptclimb.prompts.starting import draw
+from promptclimb.prompts.template_kind import BUILT_IN
+from tests.fakes.orphans import LONG_S, ends, parent_of_server
+
+FLAT_S = float(os.environ.get("LOCAL_LLM_FLAT_S", "45"))
+"""How long requests are made one after the other while the memory is watched."""
+REAL_CACHE = os.environ.get("PROMPTCLIMB_CACHE") or str(platformdirs.user_cache_path("promptclimb"))
+"""The user's own, where the model is kept from one run of the tests to the next."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("xllamacpp") is None, reason="extra `local` is not installed"
+    ),
+]
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The model's file, fetched once for this machine."""
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", REAL_CACHE)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    try:
+        return asyncio.run(make_ready("local:0.5b", lambda _: None))
+    except EndpointError as error:
+        pytest.skip(str(error))
+
+
+@asynccontextmanager
+async def chatting(model: Path, **settings: int) -> AsyncIterator[tuple[LlamaServer, LocalChat]]:
+    server = LlamaServer(LlamaSettings(model=model, name="m", threads=1, **settings))
+    async with LocalChat(server, scrubber=Scrubber(), emit=lambda _: None) as chat:
+        yield server, chat
+
+
+async def ask(chat: LocalChat, messages: list[Message], seed: int, max_tokens: int = 120) -> ChatAnswer:
+    return await chat.chat(ChatRequest(messages=tuple(messages), model="m", max_tokens=max_tokens, seed=seed))
+
+
+def opening(seed: int) -> list[Message]:
+    shown = [Outcome(template.text) for template in draw(BUILT_IN, 30, Random(seed))]
+    return request_pn(shown[:15], shown[15:], proposals=5, max_words=15)
+
+
+def memory(pid: int) -> int:
+    """Resident memory that no file backs, in bytes: what the model's file takes is the system's."""
+    fields = dict(line.split(":") for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines())
+    return int(fields["RssAnon"].split()[0]) * 1024
+
+
+async def test_a_conversation_of_several_turns(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It writes templates, gets their scores, and writes more; nothing reaches the terminal."""
+    scorer, templates = FakeEvaluator(seed=1), 0
+    async with chatting(model) as (_, chat):
+        messages = opening(1)
+        for turn in range(4):
+            answer = await ask(chat, messages, seed=turn)
+            assert answer.usage_known
+            found = parse_reply(answer.text).templates[:5]
+            templates += len(found)
+            scored = zip(found, scorer.score([one.text for one in found]), strict=True)
+            outcomes = [Outcome(one.text, score.train) for one, score in scored if isinstance(score, Score)]
+            said = feedback(outcomes, best_before=0.5, proposals=5, max_words=15)
+            messages = [*messages, {"role": "assistant", "content": answer.text}, said]
+    assert templates >= 4
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_a_conversation_that_outgrows_the_context_is_refused(model: Path) -> None:
+    """The reply names the context and does not end the server."""
+    async with chatting(model, context=1024) as (server, chat):
+        long: list[Message] = [{"role": "user", "content": "a photo of a {}\n" * 1_000}]
+        with pytest.raises(BadRequestError, match="exceeds the available context size"):
+            await ask(chat, long, seed=1)
+        assert (await ask(chat, opening(1), seed=1)).text
+        assert server.is_alive
+
+
+async def test_two_searches_at_once_have_servers_of_their_own(model: Path) -> None:
+    """Both get their answers."""
+    async with chatting(model) as (one, first), chatting(model) as (other, second):
+        assert one.pid != other.pid
+        found = await asyncio.gather(*(ask(chat, opening(1), seed=1) for chat in (first, second)))
+    assert all(answer.text for answer in found)
+
+
+async def test_a_request_that_is_given_up_does_not_hold_up_the_next(model: Path) -> None:
+    """A deadline closes the connection, and the server leaves the work on it."""
+    async with chatting(model) as (_, chat):
+        endless = asyncio.create_task(ask(chat, opening(1), seed=1, max_tokens=4_000))
+        await asyncio.wait([endless], timeout=1.0)
+        endless.cancel()
+        await asyncio.gather(endless, return_exceptions=True)
+        assert (await ask(chat, opening(1), seed=2)).usage.completion_tokens <= 120
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for a process by its id")
+def test_a_killed_search_leaves_no_server(model: Path) -> None:
+    """Kill -9 of the parent ends the real server too, with its model."""
+    with parent_of_server(model) as (parent, pid):
+        os.kill(pid, 0)
+        parent.send_signal(signal.SIGKILL)
+        parent.wait(LONG_S)
+        assert ends(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+async def test_its_memory_is_flat(model: Path) -> None:
+    """After the prompts that it keeps have found their room, requests of all lengths add next to nothing."""
+    async with chatting(model) as (server, chat):
+        assert server.pid is not None
+        seen: list[int] = []
+        began, number = time.monotonic(), 0
+        while time.monotonic() < began + FLAT_S or number < 40:
+            number += 1
+            messages = opening(number % 10)
+            if number % 3 == 0:
+                messages += [
+                    {"role": "assistant", "content": "- a {}"},
+                    {"role": "user", "content": "More."},
+                ]
+            with suppress(UnusableAnswerError):  # a line that is cut
+                await ask(chat, messages, seed=number, max_tokens=8)
+            seen.append(memory(server.pid))
+    half = len(seen) // 2
+    grown = max(seen[half:]) - max(seen[:half])
+    said = [f"{one / 1e6:.0f} MB" for one in (seen[0], max(seen[:half]), max(seen[half:]))]
+    sys.stdout.write(f"{number} requests: {', '.join(said)} at first, at most in either half\n")
+    assert grown < 64e6
+    assert max(seen) < 2e9

@@ -1,0 +1,412 @@
+"""Limits of requests, tokens and requests in flight: used up, never overrun, learned, and fair."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
+from promptclimb.agent.events import Event, HeaderIgnored, LimitLearned, Paused, WaitCapped
+from promptclimb.agent.llm.limiter import BURST_S, RateLimiter, RateLimits, Window
+from promptclimb.agent.llm.pool import EndpointPool
+from tests.fakes.clock import run_virtual, virtual_time
+from tests.fakes.limits import Style, counter
+from tests.fakes.pools import acquire, pool_of
+
+
+def limiter(limits: RateLimits, events: list[Event] | None = None, name: str = "one") -> RateLimiter:
+    """A limiter on the running loop's clock."""
+    emit: Callable[[Event], None] = (lambda _: None) if events is None else events.append
+    return RateLimiter(name, limits, clock=asyncio.get_running_loop().time, rng=random.Random(0), emit=emit)
+
+
+async def drive(
+    pacer: EndpointPool, server: object, seconds: float, tokens: int = 100, used: int = 100
+) -> tuple[float, int]:
+    """Thirty restarts that ask for so long; the amount that the server answered, and its refusals."""
+    loop = asyncio.get_running_loop()
+    rng = random.Random(1)
+    through, refused = 0.0, 0
+
+    async def restart() -> None:
+        nonlocal through, refused
+        while True:
+            with await acquire(pacer, tokens) as permit:
+                now = loop.time()
+                if server.wait(now, used) > 0:  # type: ignore[attr-defined]
+                    refused += 1
+                    permit.limiter.refused(permit, server.wait(now, used))  # type: ignore[attr-defined]
+                    continue
+                server.use(now, used)  # type: ignore[attr-defined]
+                through += used
+                await asyncio.sleep(rng.uniform(0.1, 1.0))
+                permit.limiter.succeeded(permit, used)
+
+    tasks = [loop.create_task(restart()) for _ in range(30)]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return through, refused
+
+
+@pytest.mark.parametrize("style", ["sliding", "fixed", "bucket"])
+@pytest.mark.parametrize("rpm", [3, 60, 600])
+def test_a_limit_on_requests_is_used_up_and_never_overrun(style: Style, rpm: int) -> None:
+    """However the server counts, it refuses nothing and nearly all that it allows is used."""
+
+    async def three_minutes() -> tuple[float, int]:
+        return await drive(
+            pool_of(limiter(RateLimits(rpm=rpm, concurrency=30))), counter(style, rpm), 180, used=1
+        )
+
+    through, refused = run_virtual(three_minutes())
+    assert refused == 0
+    assert through >= 0.97 * 3 * rpm
+
+
+@pytest.mark.parametrize("style", ["sliding", "fixed", "bucket"])
+def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(style: Style) -> None:
+    """A reservation follows what requests really use."""
+
+    async def three_minutes() -> tuple[float, int]:
+        pacer = pool_of(limiter(RateLimits(tpm=60_000, concurrency=30)))
+        return await drive(pacer, counter(style, 60_000), 180, tokens=600, used=150)
+
+    through, refused = run_virtual(three_minutes())
+    assert refused == 0
+    assert through >= 0.95 * 3 * 60_000
+
+
+@virtual_time
+async def test_an_endpoint_that_counts_what_was_asked_for_is_understood() -> None:
+    """Tokens asked for and not used count there: after a refusal about tokens they do here too."""
+    one = limiter(RateLimits(tpm=6000, concurrency=4))
+    pacer, server, refused = pool_of(one), counter("sliding", 6000), 0
+    loop = asyncio.get_running_loop()
+    while loop.time() < 1800:
+        with await acquire(pacer, 300) as permit:
+            if (wait := server.wait(loop.time(), 300)) > 0:
+                refused += 1
+                one.refused(permit, wait, tokens=True)
+                continue
+            server.use(loop.time(), 300)
+            await asyncio.sleep(0.2)
+            one.succeeded(permit, 100)
+    assert refused <= 12
+
+
+@given(st.integers(1, 100), st.lists(st.tuples(st.floats(0, 30), st.floats(0.1, 40)), max_size=60))
+def test_no_minute_ever_holds_more_than_the_limit(limit: int, uses: list[tuple[float, float]]) -> None:
+    """Whatever is asked when: what is used in any 60 seconds stays within the limit."""
+    window, now, log = Window(limit), 0.0, []
+    for pause, weight in uses:
+        amount = min(weight, limit)
+        now += pause
+        for _ in range(100):
+            if (wait := window.delay(now, amount)) <= 0:
+                break
+            now += wait + 1e-9
+        assert window.delay(now, amount) <= 0
+        window.take(now, amount)
+        log.append((now, amount))
+        assert sum(used for at, used in log if at > now - 60) <= limit * (1 + 1e-9)
+
+
+@given(st.integers(10, 6000))
+def test_the_burst_is_the_stated_one(limit: int) -> None:
+    """At once goes what the burst allows, and one."""
+    window, count = Window(limit), 0
+    while window.delay(0.0, 1) <= 0:
+        window.take(0.0, 1)
+        count += 1
+    assert count <= limit * BURST_S / 60 + 2
+
+
+@virtual_time
+async def test_waiters_are_served_in_order() -> None:
+    """First come, first served, though all are ready at once."""
+    pacer, order = pool_of(limiter(RateLimits(rpm=60, concurrency=2))), []
+
+    async def restart(number: int) -> None:
+        with await acquire(pacer, 1):
+            order.append(number)
+            await asyncio.sleep(0.5)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(restart(number))
+    assert order == list(range(20))
+
+
+@virtual_time
+async def test_no_more_are_in_flight_than_set_and_cancelling_gives_back() -> None:
+    """Cancelled waiters and holders leave nothing behind."""
+    one = limiter(RateLimits(concurrency=2))
+    pacer = pool_of(one)
+    tasks = [asyncio.create_task(hold(pacer)) for _ in range(6)]
+    await asyncio.sleep(1)
+    assert (one.statistics().in_flight, pacer.waiting) == (2, 4)
+    for task in (tasks[0], tasks[3], tasks[5]):
+        task.cancel()
+    await asyncio.sleep(1)
+    assert (one.statistics().in_flight, pacer.waiting) == (2, 1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert (one.statistics().in_flight, pacer.waiting) == (0, 0)
+    with await acquire(pacer, 1):
+        assert one.statistics().in_flight == 1
+
+
+async def hold(pacer: EndpointPool) -> None:
+    """Take a permit and keep it."""
+    with await acquire(pacer, 1):
+        await asyncio.sleep(1000)
+
+
+@virtual_time
+async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
+    """It would wait for ever; but only a limit that was set says so, a header may be wrong."""
+    pacer = pool_of(limiter(RateLimits(tpm=1000)))
+    with pytest.raises(RequestTooLargeError, match=r"1001 tokens.*1000"):
+        await acquire(pacer, 1001)
+    learning = limiter(RateLimits(concurrency=1))
+    pacer = pool_of(learning)
+    permit = await acquire(pacer, 1)
+    waiting = asyncio.create_task(acquire(pacer, 5000))
+    await asyncio.sleep(0)
+    learning.read_headers(permit, {"x-ratelimit-limit-tokens": "1000"})
+    permit.leave()
+    (await waiting).leave()
+    assert asyncio.get_running_loop().time() <= 61
+
+
+@virtual_time
+async def test_an_answer_shows_that_a_stated_limit_is_wrong() -> None:
+    """What was billed for one request alone cannot be more than a minute allows; a limit set stays."""
+    stated = {"x-ratelimit-limit-tokens": "300"}
+    for tpm, then in ((None, None), (5000, 5000)):
+        events: list[Event] = []
+        one = limiter(RateLimits(tpm=tpm), events)
+        permit = await acquire(pool_of(one), 1000)
+        one.read_headers(permit, stated)
+        assert one.statistics().tpm == 300
+        one.succeeded(permit, 950)
+        one.read_headers(permit, stated)
+        assert one.statistics().tpm == then
+        assert [notice.header for notice in events if isinstance(notice, HeaderIgnored)] == [*stated]
+        one.read_headers(permit, {"x-ratelimit-limit-tokens": "2000"})
+        assert one.statistics().tpm == 2000
+
+
+@virtual_time
+async def test_an_endpoint_that_asks_for_a_second_for_ever_is_not_believed() -> None:
+    """Two such pauses in a row are obeyed; those after them grow, until something succeeds."""
+    one, starts = limiter(RateLimits(concurrency=1)), list[float]()
+    pacer = pool_of(one)
+    for _ in range(9):
+        with await acquire(pacer, 1) as permit:
+            starts.append(asyncio.get_running_loop().time())
+            one.failed(1.0)
+    gaps = [after - before for before, after in itertools.pairwise(starts)]
+    assert max(gaps[:2]) < 1.5
+    assert 15 < gaps[-1] <= 31
+    with await acquire(pacer, 1) as permit:
+        one.succeeded(permit, 1)
+        one.failed(1.0)
+    assert one.statistics().paused_s < 1.5
+
+
+@virtual_time
+async def test_limits_are_learned_and_the_stricter_one_wins() -> None:
+    """A header sets a limit that was not set, and lowers one that was; it never raises it."""
+    events: list[Event] = []
+    one = limiter(RateLimits(rpm=100), events)
+    permit = await acquire(pool_of(one), 10)
+    one.read_headers(permit, {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "9000"})
+    assert (one.statistics().rpm, one.statistics().tpm) == (100, 9000)
+    one.read_headers(permit, {"x-ratelimit-limit-requests": "50"})
+    assert one.statistics().rpm == 50
+    assert [(notice.limit, notice.value) for notice in events if isinstance(notice, LimitLearned)] == [
+        ("tokens", 9000), ("requests", 50),
+    ]  # fmt: skip
+
+
+@virtual_time
+async def test_nonsense_in_headers_is_reported_once_and_changes_nothing() -> None:
+    """Negative, NaN, a year and garbage."""
+    events: list[Event] = []
+    one = limiter(RateLimits(rpm=100), events)
+    permit = await acquire(pool_of(one), 10)
+    for _ in range(3):
+        one.read_headers(
+            permit, {"x-ratelimit-limit-requests": "-1", "x-ratelimit-remaining-requests": "NaN"}
+        )
+        one.read_headers(permit, {"x-ratelimit-reset-requests": "8760h", "retry-after": "a while"})
+    assert one.statistics().rpm == 100
+    assert len([notice for notice in events if isinstance(notice, HeaderIgnored)]) == len(events) == 4
+
+
+@virtual_time
+async def test_what_others_use_of_a_limit_is_left_to_them() -> None:
+    """A reply that says that nothing is left holds requests back until it is full again."""
+    one = limiter(RateLimits(rpm=600, concurrency=4))
+    pacer = pool_of(one)
+    with await acquire(pacer, 1) as permit:
+        stated = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "0"}
+        one.read_headers(permit, {**stated, "x-ratelimit-reset-requests": "20s"})
+    (await acquire(pacer, 1)).leave()
+    assert asyncio.get_running_loop().time() == pytest.approx(20, abs=0.1)
+
+
+@virtual_time
+async def test_only_refusals_shrink_what_may_be_in_flight() -> None:
+    """By half, once for all that were under way; success grows it again, up to the setting."""
+    one = limiter(RateLimits(concurrency=16))
+    pacer = pool_of(one)
+    (await acquire(pacer, 1)).leave()
+    assert one.statistics().ceiling == 16
+    permits = [await acquire(pacer, 1) for _ in range(16)]
+    await asyncio.sleep(1)
+    one.failed()
+    assert one.statistics().ceiling == 16
+    for permit in permits:
+        one.refused(permit, 0.5)
+        permit.leave()
+    assert one.statistics().ceiling == 8
+    for _ in range(400):
+        with await acquire(pacer, 1) as permit:
+            one.succeeded(permit, 1)
+            await asyncio.sleep(0.1)
+    assert one.statistics().ceiling == 16
+
+
+@virtual_time
+async def test_nobody_goes_while_the_endpoint_asks_for_a_pause_and_no_herd_after_it() -> None:
+    """After `Retry-After` the waiters start one by one, in order, not all at once."""
+    events: list[Event] = []
+    one = limiter(RateLimits(concurrency=20), events)
+    pacer = pool_of(one)
+    (await acquire(pacer, 1)).leave()
+    loop, starts = asyncio.get_running_loop(), []
+    with await acquire(pacer, 1) as permit:
+        one.refused(permit, 30.0)
+
+    async def restart() -> None:
+        with await acquire(pacer, 1):
+            starts.append(loop.time())
+            await asyncio.sleep(100)
+
+    tasks = [asyncio.create_task(restart()) for _ in range(10)]
+    await asyncio.sleep(60)
+    assert len(starts) == 10
+    assert min(starts) >= 30
+    assert len(set(starts)) == 10
+    assert starts == sorted(starts)
+    assert [type(notice) for notice in events] == [Paused]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@virtual_time
+async def test_a_wait_of_an_hour_is_not_obeyed_but_reported() -> None:
+    """Beyond the cap the endpoint rests for the cap, and that is said."""
+    events: list[Event] = []
+    one = limiter(RateLimits(), events)
+    pacer = pool_of(one)
+    with await acquire(pacer, 1) as permit:
+        one.refused(permit, 3600.0)
+    (await acquire(pacer, 1)).leave()
+    assert 120 <= asyncio.get_running_loop().time() <= 122
+    assert [(type(notice), notice.asked_s) for notice in events if isinstance(notice, WaitCapped)] == [
+        (WaitCapped, 3600.0)
+    ]
+
+
+@virtual_time
+async def test_work_goes_to_the_endpoint_with_room() -> None:
+    """Two endpoints together do what each allows; a paused one is left alone."""
+    slow, fast = (
+        limiter(RateLimits(rpm=60, concurrency=20)),
+        limiter(RateLimits(rpm=240, concurrency=20), name="two"),
+    )
+    pacer, took = pool_of(slow, fast), {"one": 0, "two": 0}
+
+    async def restart() -> None:
+        while True:
+            with await acquire(pacer, 1) as permit:
+                took[permit.limiter.name] += 1
+                await asyncio.sleep(0.1)
+
+    tasks = [asyncio.create_task(restart()) for _ in range(20)]
+    await asyncio.sleep(120)
+    assert took["one"] == pytest.approx(120, abs=4)
+    assert took["two"] == pytest.approx(480, abs=12)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@virtual_time
+async def test_an_endpoint_can_be_taken_out_and_the_last_one_fails_everybody() -> None:
+    """Waiters go to those that are left; with none left each gets the reason."""
+    first, second = limiter(RateLimits(concurrency=1)), limiter(RateLimits(concurrency=1), name="two")
+    pacer = pool_of(first, second)
+    held = [await acquire(pacer, 1), await acquire(pacer, 1)]
+    waiting = [asyncio.create_task(acquire(pacer, 1)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert pacer.remove(pacer.members[0], KeyRejectedError("no")) == 1
+    next(permit for permit in held if permit.limiter is second).leave()
+    assert (await waiting[0]).limiter is second
+    assert pacer.remove(pacer.members[0], KeyRejectedError("nor this")) == 0
+    for task in waiting[1:]:
+        with pytest.raises(KeyRejectedError, match="nor this"):
+            await task
+    with pytest.raises(KeyRejectedError):
+        await acquire(pacer, 1)
+
+
+@virtual_time
+async def test_failing_reaches_every_waiter() -> None:
+    """What stops the run is raised by whoever waits, now and later."""
+    pacer = pool_of(limiter(RateLimits(rpm=1)))
+    (await acquire(pacer, 1)).leave()
+    waiting = [asyncio.create_task(acquire(pacer, 1)) for _ in range(3)]
+    await asyncio.sleep(0)
+    pacer.fail(GaveUpError("enough"))
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(result) for result in results] == ["enough"] * 3
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3), st.booleans()), max_size=25), st.integers(1, 4))
+def test_cancelling_at_any_moment_leaks_nothing(plan: list[tuple[float, float, bool]], size: int) -> None:
+    """However waiting, holding and cancelling interleave, in the end all room is free."""
+
+    async def play() -> None:
+        one = limiter(RateLimits(rpm=600, concurrency=size))
+        pacer = pool_of(one)
+
+        async def restart(start: float, length: float) -> None:
+            await asyncio.sleep(start)
+            with await acquire(pacer, 1):
+                assert one.statistics().in_flight <= size
+                await asyncio.sleep(length)
+
+        tasks = [asyncio.create_task(restart(start, length)) for start, length, _ in plan]
+        for (start, length, cancelled), task in zip(plan, tasks, strict=True):
+            if cancelled:
+                asyncio.get_running_loop().call_later((start + length) / 2, task.cancel)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (one.statistics().in_flight, pacer.waiting) == (0, 0)
+        await acquire(pacer, 1)
+
+    run_virtual(play())

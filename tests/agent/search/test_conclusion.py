@@ -1,0 +1,447 @@
+"""The end of a search: selection, the last look at what was chosen, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import EvaluationFailedError
+from promptclimb.agent.events import SearchStopped
+from promptclimb.agent.llm.cost import Bill
+from promptclimb.agent.methods.memory import Entry
+from promptclimb.agent.position import Position
+from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
+from promptclimb.agent.results.result import Usage as LedgerUsage
+from promptclimb.agent.search.record import RestartRecord, Searched
+from promptclimb.agent.search.run import conclude
+from promptclimb.agent.store import Store
+from promptclimb.agent.versions import program_version
+from promptclimb.evaluator.errors import DataError, PromptclimbError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import (
+    ClassAccuracy,
+    Confusion,
+    Inspection,
+    Predictions,
+    Score,
+    SplitScores,
+)
+from promptclimb.prompts.template import Template
+
+CONFIG = SearchConfig(data="fake", method="random", ensemble_size=2)
+ASKING = SearchConfig(data="fake", method="pn", llm="m", ensemble_size=2)
+STOPPED = SearchStopped(reason="7 calls are spent")
+INITIAL = ("a photo of a {}", "the {}")
+FOUND = ("a clean drawing of a {}", "a bright {}", "one {} in the sun")
+
+
+class Words(FakeEvaluator):
+    """A FakeEvaluator that may fail, or know nothing, where it is examined."""
+
+    def __init__(
+        self,
+        *,
+        examine: Callable[[Sequence[Sequence[str]], bool], None] | None = None,
+        unknown: Callable[[Sequence[str]], bool] = lambda _templates: False,
+        **more: Any,
+    ) -> None:
+        super().__init__(**{name: more.pop(name) for name in ("val", "max_words") if name in more})
+        self._before = examine
+        self._unknown = unknown
+        self._info = replace(self._info, **more)
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[Any]:
+        """As the base says, with holes."""
+        if self._before is not None:
+            self._before(ensembles, test)
+        found = super().examine(ensembles, test=test)
+        pairs = zip(ensembles, found, strict=True)
+        return [None if self._unknown(ensemble) else scores for ensemble, scores in pairs]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A run that has begun."""
+    with Store.create(tmp_path / "run", {"identity": {}}) as found:
+        yield found
+
+
+def ended(evaluator: FakeEvaluator, **more: Any) -> Searched:
+    """One restart that scored five templates."""
+    record = RestartRecord(1, replayed=2, skipped=1)
+    record.rejected.update({"no_slot": 3})
+    for number, template in enumerate((*INITIAL, *FOUND)):
+        (score,) = evaluator.score([template])
+        assert isinstance(score, Score)
+        conversation = int(number >= len(INITIAL))
+        record.scored.append(
+            Entry(
+                candidate=Template.parse(template),
+                score=score,
+                value=score.train,
+                position=Position(1, conversation, conversation),
+            )
+        )
+    return Searched(records=[record], **more)
+
+
+async def finish(
+    config: SearchConfig, evaluator: FakeEvaluator, store: Store, found: Searched, **more: Any
+) -> SearchResult:
+    """The result alone."""
+    return (await conclude(config, evaluator, store, found, **more))[0]
+
+
+def fail(*, on_test: bool = True, always: bool = False) -> Callable[[Sequence[Sequence[str]], bool], None]:
+    """Something that breaks when ensembles are examined."""
+
+    def check(_ensembles: Sequence[Sequence[str]], test: bool) -> None:
+        if always or (on_test and test):
+            raise DataError("test/7.png: the image is torn")
+
+    return check
+
+
+async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -> None:
+    """Best, ensemble and baselines in one call, whose number is kept on disk."""
+    evaluator = Words()
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    board = [row.template for row in result.leaderboard]
+    assert (result.status, result.stop_reason, result.complete) == ("finished", None, True)
+    assert sorted(board) == sorted((*INITIAL, *FOUND))
+    assert (result.best.template, result.ensemble.templates[:2]) == (board[0], tuple(board[:2]))
+    best, ensemble, two = FakeEvaluator().examine([board[:1], result.ensemble.templates, board[:2]])
+    assert ensemble.train is not None
+    assert two.train is not None
+    assert ensemble.train > two.train
+    assert (result.best.train, result.best.val, result.best.test) == (best.train, best.val, best.test)
+    assert (result.ensemble.train, result.ensemble.test) == (ensemble.train, ensemble.test)
+    assert set(result.baselines) == {"default template", "hand-made", "best starting template"}
+    assert result.baselines["best starting template"].templates[0] in INITIAL
+    assert all(one.test is not None for one in result.baselines.values())
+    assert (evaluator.opened, result.test_opened, store.note("test_opened")) == (1, 1, 1)
+
+
+async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
+    """Counts of all restarts, the start from the manifest, versions, notes of evaluator and run."""
+    evaluator = Words(notes={"device": "cuda:0", "data": ["split by rule"]})
+    found = ended(evaluator, budget={"calls": 3.0})
+    result = await finish(CONFIG, evaluator, store, found, notes={"llm_fallback": "y"})
+    assert (result.evaluated, result.skipped, result.usage.replayed) == (5, 1, 2)
+    assert (dict(result.rejected), dict(result.budget)) == ({"no_slot": 3}, {"calls": 3.0})
+    assert result.started == store.manifest["started"]
+    assert result.device == "cuda:0"
+    assert result.versions is not None
+    assert result.versions.program == program_version()
+    assert (result.notes["data"], result.notes["llm_fallback"]) == (["split by rule"], "y")
+
+
+@pytest.mark.parametrize(
+    ("vendor_calls", "price", "cost", "told"),
+    [(3, None, 0.5, 0.2), (2, None, None, 0.2), (2, "1/2", 0.5, 0.2), (0, "auto", 0.5, None)],
+)
+async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
+    store: Store, vendor_calls: int, price: str | None, cost: float | None, told: float | None
+) -> None:
+    """Of every call; what endpoints told is in the result as they told it."""
+    spent = LedgerUsage(
+        calls=3,
+        picodollars=5 * 10**11,
+        vendor_calls=vendor_calls,
+        vendor_picodollars=2 * 10**11 if vendor_calls else 0,
+        cached_tokens=7,
+        reasoning_tokens=8,
+    )
+    await store.put_usage(Bill(spent))
+    evaluator = Words()
+    config = SearchConfig(data="words", llm="m", price=price, ensemble_size=2)
+    usage = (await finish(config, evaluator, store, ended(evaluator))).usage
+    assert (usage.cost_usd, usage.reported_usd) == (cost, told)
+    assert (usage.cached_tokens, usage.cache_written_tokens, usage.reasoning_tokens) == (7, 0, 8)
+
+
+async def test_a_stopped_search_leaves_the_test_split_sealed(store: Store) -> None:
+    """It goes on some day, so it has train and val only; the finished one opens it, for the first time."""
+    evaluator = Words()
+    stopped = await finish(CONFIG, evaluator, store, ended(evaluator, stopped=STOPPED))
+    assert (stopped.status, stopped.complete, stopped.test_opened, evaluator.opened) == (
+        "stopped",
+        False,
+        0,
+        0,
+    )
+    everything = [stopped.best, stopped.ensemble, *stopped.baselines.values()]
+    assert all(one.test is None and one.train is not None and one.val is not None for one in everything)
+    done = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (done.test_opened, evaluator.opened, done.best.test is None) == (1, 1, False)
+
+
+async def test_a_test_split_that_cannot_be_opened_does_not_cost_the_result(store: Store) -> None:
+    """Train and val are there, a note says why test is not, and the attempt counts as an opening."""
+    evaluator = Words(examine=fail())
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (result.status, result.complete, result.test_opened) == ("finished", False, 1)
+    assert "test/7.png: the image is torn" in result.notes[UNOPENED]
+    assert result.best.test is None
+    assert result.ensemble.train is not None
+    assert result.baselines["default template"].train is not None
+    mended = await finish(CONFIG, Words(), store, ended(evaluator))
+    assert (mended.complete, mended.test_opened) == (True, 2)
+
+
+async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: Store) -> None:
+    """Single templates keep the scores that they were chosen by; what was never measured is absent."""
+    evaluator = Words(examine=fail(always=True))
+    found = ended(evaluator)
+    result = await finish(CONFIG, evaluator, store, found)
+    assert {UNOPENED, UNEXAMINED} <= set(result.notes)
+    assert result.best.train == result.leaderboard[0].train
+    assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
+    assert set(result.baselines) == {"best starting template"}
+
+
+async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(store: Store) -> None:
+    """It is not met by a traceback of somebody else's."""
+
+    def broken(_templates: object) -> None:
+        raise RuntimeError("device lost")
+
+    evaluator = Words(baselines={"hand-made": FOUND})
+    found = ended(evaluator)
+    evaluator._before_batch = broken
+    with pytest.raises(EvaluationFailedError, match="device lost"):
+        await finish(CONFIG, evaluator, store, found)
+
+
+async def test_an_ensemble_that_was_never_measured_has_no_figure(store: Store) -> None:
+    """A black box that knows single templates only: null for several, whatever its single ones have."""
+    evaluator = Words(unknown=lambda templates: len(templates) > 1)
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
+    assert len(result.ensemble.templates) == 2
+    assert result.best.test is not None
+    alone = await finish(CONFIG.model_copy(update={"ensemble_size": 1}), evaluator, store, ended(evaluator))
+    assert (alone.ensemble.train, alone.ensemble.test) == (alone.best.train, alone.best.test)
+
+
+async def test_scores_without_train_leave_what_was_known_of_the_best(store: Store) -> None:
+    """An answer may have holes; the best template's training accuracy is known all the same."""
+
+    class Holes(Words):
+        def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[Any]:
+            return [SplitScores(None, None, 0.5) for _ in ensembles]  # type: ignore[arg-type]
+
+    evaluator = Holes()
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    first = result.leaderboard[0]
+    assert (result.best.train, result.best.val, result.best.test) == (first.train, first.val, 0.5)
+    assert (result.ensemble.train, result.ensemble.test) == (None, 0.5)
+
+
+async def test_a_hand_made_template_that_cannot_be_read_costs_its_own_figure_alone(store: Store) -> None:
+    """It is left out, as is a list that has it; a rejection is not an accuracy of 0."""
+    long = "a " * 20 + "{}"
+    lists = {"default template": (INITIAL[0],), "long": (long,), "hand-made": (FOUND[0], long), "none": ()}
+    evaluator = Words(max_words=10, baselines=lists)
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert set(result.baselines) == {"default template", "best hand-made", "best starting template"}
+    assert result.baselines["best hand-made"].templates == (FOUND[0],)
+    assert result.complete
+    assert result.best.test is not None
+
+
+async def test_without_test_images_nothing_is_opened(store: Store) -> None:
+    """The search is finished, and its test accuracies are None."""
+    sizes = {"train": 160, "val": 40, "test": 0}
+
+    class Untested(Words):
+        def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[Any]:
+            assert not test
+            return [SplitScores(0.5, None, None) for _ in ensembles]
+
+    evaluator = Untested(sizes=sizes)
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (result.complete, result.best.test, result.test_opened) == (True, None, 0)
+
+
+async def test_a_chat_from_python_is_not_written_down_under_an_address(store: Store) -> None:
+    """The config's address is that of the endpoint which would have been asked; this one answers here."""
+    evaluator = Words()
+    asked = await finish(ASKING, evaluator, store, ended(evaluator))
+    assert (asked.llm.model, asked.llm.base_url) == ("m", "https://api.openai.com/v1")
+    found = await finish(ASKING, evaluator, store, ended(evaluator), user_objects={"chat": "mine.Chat"})
+    assert (found.llm.model, found.llm.base_url) == ("m", None)
+    without = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (without.llm.model, without.llm.base_url) == (None, None)
+
+
+async def test_nothing_scored_is_no_result(store: Store) -> None:
+    """There is nothing to choose from, and the test split stays sealed."""
+    evaluator = Words()
+    with pytest.raises(PromptclimbError, match="before the first template was scored"):
+        await finish(CONFIG, evaluator, store, Searched(records=[RestartRecord(1)]))
+    assert store.note("test_opened") is None
+
+
+async def test_classes_are_inspected_once_the_test_split_is_open(store: Store) -> None:
+    """A finished result tells how each class fares under the best template; a stopped one does not look."""
+
+    class Inspecting(Words):
+        def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+            assert split == "test"
+            return Inspection((ClassAccuracy("cat", 4, 3),), (Confusion("cat", "dog", 1),) * 30)
+
+    stopped = await finish(CONFIG, Inspecting(), store, ended(Inspecting(), stopped=STOPPED))
+    plain = await finish(CONFIG, Words(), store, ended(Words()))
+    assert (stopped.inspection, plain.inspection) == (None, None)
+    done = await finish(CONFIG, Inspecting(), store, ended(Inspecting()))
+    assert done.inspection is not None
+    assert (done.inspection.split, len(done.inspection.confusions)) == ("test", 20)
+    assert SearchResult.from_json(done.to_json()) == done
+
+
+async def test_an_inspection_that_fails_costs_itself_alone(store: Store) -> None:
+    """A note says why; the accuracies are there."""
+
+    class Broken(Words):
+        def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+            raise RuntimeError("device lost")
+
+    found = await finish(CONFIG, Broken(), store, ended(Broken()))
+    assert (found.inspection, found.best.test is not None) == (None, True)
+    assert "device lost" in found.notes[UNINSPECTED]
+
+
+class Predicting(Words):
+    """A FakeEvaluator that tells what it takes each of ten test images for."""
+
+    def __init__(self) -> None:
+        super().__init__(sizes={"train": 160, "val": 40, "test": 10})
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Tell that the first images are sorted correctly, as many as ``examine`` says."""
+        assert split == "test"
+        assert self.opened
+        right = [self._correct(ensemble, split) for ensemble in ensembles]
+        return Predictions((1,) * 10, tuple((1,) * count + (0,) * (10 - count) for count in right))
+
+
+async def test_a_finished_search_tells_its_gain_with_paired_intervals(store: Store) -> None:
+    """From predictions on test, once it is open; no prediction is in the result, their counts are."""
+    stopped = await finish(CONFIG, Predicting(), store, ended(Predicting(), stopped=STOPPED))
+    assert stopped.gain is None
+    done = await finish(CONFIG, Predicting(), store, ended(Predicting()))
+    assert done.gain is not None
+    one = done.gain.over["default template"]
+    assert done.best.test is not None
+    more = round(10 * done.best.test - 10 * (done.baselines["default template"].test or 0.0))
+    assert (one.better, one.worse) == (max(more, 0), max(-more, 0))
+    assert one.paired
+    assert done.test_opened == 1
+    assert SearchResult.from_json(done.to_json()) == done
+
+
+async def test_without_predictions_the_gain_says_that_it_is_not_paired(store: Store) -> None:
+    """Of a black box that tells accuracies alone, and of one that fails to tell more; the run stands."""
+
+    class Broken(Words):
+        def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+            raise RuntimeError("device lost")
+
+    plain = await finish(CONFIG, Words(), store, ended(Words()))
+    broken = await finish(CONFIG, Broken(), store, ended(Broken()))
+    assert plain.gain is not None
+    assert plain.gain == broken.gain
+    assert not plain.gain.over["default template"].paired
+    assert "device lost" in broken.notes[UNPAIRED]
+    assert UNPAIRED not in plain.notes
+
+
+class FewLabels(Predicting):
+    """Leaves out the last image."""
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        told = super().predict(ensembles, split=split)
+        return Predictions(told.labels[:-1], tuple(one[:-1] for one in told.predicted if one is not None))
+
+
+class Shuffled(Predicting):
+    """Tells other classes than those that its accuracies come from."""
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        told = super().predict(ensembles, split=split)
+        return Predictions((0,) * 10, told.predicted)
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "said"),
+    [(FewLabels(), "predict tells 9 labels of the 10 images on test"), (Shuffled(), "and examine 0.")],
+)
+async def test_predictions_that_contradict_the_accuracies_are_not_used(
+    store: Store, evaluator: Predicting, said: str
+) -> None:
+    """The gain is that of a black box without any, and a note says in what they differ."""
+    found = await finish(CONFIG, evaluator, store, ended(evaluator))
+    unpaired = await finish(CONFIG, (plain := Words(sizes=evaluator.info.sizes)), store, ended(plain))
+    assert found.gain is not None
+    assert found.gain == unpaired.gain
+    assert not found.gain.over["default template"].paired
+    assert said in found.notes[UNPAIRED]
+
+
+class Voting(Words):
+    """A black box that cannot average, and takes all images for one class, which depends on the template."""
+
+    def __init__(self) -> None:
+        sizes = {"train": 160, "val": 40, "test": 4}
+        super().__init__(unknown=lambda templates: len(templates) > 1, sizes=sizes)
+
+    def _correct(self, ensemble: Sequence[str], split: str) -> int:
+        if split != "test":
+            return super()._correct(ensemble, split)
+        return 1 if "the" in ensemble[0].split() else 3
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Tell for single templates that images of class 1 are of class 1, unless it has a "the"."""
+        found = [None if len(one) > 1 else (int("the" not in one[0].split()),) * 4 for one in ensembles]
+        return Predictions((1, 1, 1, 0), tuple(found))
+
+
+async def test_templates_that_cannot_be_averaged_vote_where_labels_are_told(store: Store) -> None:
+    """On every split, and image by image for the gain; the majority decides, and the earliest a draw."""
+    evaluator = Voting()
+    config = CONFIG.model_copy(update={"ensemble_size": 5})
+    done = await finish(config, evaluator, store, ended(evaluator))
+    board = [row.template for row in done.leaderboard]
+    assert done.ensemble.templates == tuple(board)
+    assert (done.ensemble.train, done.ensemble.val, done.ensemble.test) == (0.75, 0.75, 0.75)
+    assert done.gain is not None
+    assert done.gain.ensemble is not None
+    assert done.gain.ensemble.paired
+
+
+class Counting(Predicting):
+    """Keeps which ensembles of several templates it has measured while test is sealed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.measured: list[tuple[str, ...]] = []
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
+        """Measure them."""
+        if not test:
+            self.measured += [tuple(one) for one in ensembles if len(one) > 1]
+        return super().examine(ensembles, test=test)
+
+
+async def test_what_an_ensemble_begins_with_is_measured_once(store: Store) -> None:
+    """Whether it can be averaged shows in the same answer as how good it is."""
+    evaluator = Counting()
+    done = await finish(CONFIG, evaluator, store, ended(evaluator))
+    first = tuple(row.template for row in done.leaderboard[: CONFIG.ensemble_size])
+    assert evaluator.measured.count(first) == 1

@@ -1,0 +1,156 @@
+"""What is kept of a search for its page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.methods.memory import Entry
+from promptclimb.agent.position import Position
+from promptclimb.agent.results.details import Details
+from promptclimb.agent.results.gain import Examined
+from promptclimb.agent.search.record import RestartRecord
+from promptclimb.agent.search.report_data import MOST_PICTURES, details_of
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Score, Thumbnail
+from promptclimb.prompts.template import Template
+
+LABELS = (0, 0, 0, 1, 1, 1)
+
+
+def scored(template: str, train: float, position: Position, source: str) -> Entry:
+    """A template that a restart scored."""
+    return Entry(
+        candidate=Template.parse(template),
+        score=Score(train=train),
+        value=train,
+        position=position,
+        source=source,
+    )
+
+
+FIRST = scored("a photo of a {}", 0.4, Position(1), "initial")
+BEST = scored("a drawing of a {}", 0.6, Position(1, 1, 2), "llm")
+MESSAGES: tuple[Any, ...] = (
+    {"role": "system", "content": "You write captions, such as a photo of a {}."},
+    {"role": "user", "content": "Better than: a photo of a {}"},
+)
+
+
+class Pictures(FakeEvaluator):
+    """A FakeEvaluator of images, some of which are gone."""
+
+    def __init__(self, gone: Sequence[int] = (), error: Exception | None = None) -> None:
+        super().__init__()
+        self.gone, self.error = gone, error
+
+    def image_set(self, split: str) -> str:
+        """Name the set, or fail."""
+        if self.error is not None:
+            raise self.error
+        return f"the {split} images"
+
+    def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
+        """The place as a picture."""
+        assert split == "test"
+        if self.error is not None:
+            raise self.error
+        return [None if one in self.gone else Thumbnail(f"{one}.png", bytes([one])) for one in places]
+
+
+def examined(**predicted: tuple[int, ...]) -> dict[str, Examined]:
+    """What was examined, by name."""
+    return {
+        ("default template" if name == "plain" else name): Examined(
+            templates=("a {}",), test=0.5, predicted=one, labels=LABELS
+        )
+        for name, one in predicted.items()
+    }
+
+
+def record() -> RestartRecord:
+    """A restart that asked twice in the round of the best template, and once before."""
+    found = RestartRecord(1, scored=[FIRST, BEST])
+    found.exchanges[Position(1, 1, 1)] = ((), "earlier")
+    found.exchanges[Position(1, 1, 2)] = (MESSAGES[:1], "a critique")
+    found.exchanges[Position(1, 1, 2, 1)] = (MESSAGES, "1. a drawing of a {}")
+    return found
+
+
+async def kept(evaluator: object, decided: dict[str, Examined], **more: Any) -> Details:
+    """What is kept of a run of two templates."""
+    values: dict[str, Any] = {"best": BEST, "records": [record()]}
+    return await details_of(evaluator, decided, **values | more)  # type: ignore[arg-type]
+
+
+async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
+    """By the best template against the plain one; where both err, or both are right, there is none."""
+    decided = examined(best=(0, 0, 1, 1, 0, 1), plain=(1, 0, 0, 1, 0, 0))
+    details = await kept(Pictures(), decided)
+    assert details.baseline == "default template"
+    assert [(one.name, one.put_right) for one in details.pictures] == [
+        ("0.png", True),
+        ("5.png", True),
+        ("2.png", False),
+    ]
+    assert base64.b64decode(details.pictures[1].jpeg) == b"\x05"
+    assert details.decisions is not None
+    assert details.decisions.image_set == "the test images"
+    assert details.decisions.hits("best") == [True, True, False, True, False, True]
+
+
+async def test_an_image_that_is_gone_is_left_out() -> None:
+    """The others are kept."""
+    decided = examined(best=LABELS, plain=tuple(1 - label for label in LABELS))
+    assert [one.name for one in (await kept(Pictures(gone=[1, 3]), decided)).pictures] == [
+        *("0.png", "4.png", "2.png", "5.png"),
+    ]
+
+
+async def test_there_are_a_bounded_number_of_all_kinds() -> None:
+    """Of each confusion in turn, the most frequent first."""
+    labels = (0,) * 50 + (1,)
+    decided = {
+        name: Examined(templates=("a {}",), test=0.5, predicted=one, labels=labels)
+        for name, one in {"best": labels, "default template": (1,) * 50 + (0,)}.items()
+    }
+    pictures = (await kept(Pictures(), decided)).pictures
+    assert len(pictures) == MOST_PICTURES
+    assert [one.name for one in pictures[:3]] == ["0.png", "50.png", "1.png"]
+
+
+@pytest.mark.parametrize("error", [OSError("unplugged"), KeyError("x")])
+async def test_what_fails_costs_the_pictures_and_nothing_else(error: Exception) -> None:
+    """The decisions are kept all the same."""
+    details = await kept(Pictures(error=error), examined(best=LABELS, plain=(1,) * 6))
+    assert details.pictures == ()
+    assert details.decisions is not None
+    assert details.decisions.image_set is None
+
+
+async def test_a_black_box_without_images_has_no_pictures() -> None:
+    """And one that tells no predictions has no decisions."""
+    assert (await kept(FakeEvaluator(), examined(best=LABELS, plain=(1,) * 6))).pictures == ()
+    assert (await kept(FakeEvaluator(), {})).decisions is None
+    untold = {"best": Examined(templates=("a {}",), test=0.5)}
+    assert (await kept(Pictures(), untold)).decisions is None
+
+
+async def test_the_line_has_the_request_that_the_best_template_answers() -> None:
+    """The last of its round, and which known templates stood in it; the system's text shows none."""
+    best, first = (await kept(FakeEvaluator(), {})).lineage
+    assert (best.template, first.template) == (BEST.text, FIRST.text)
+    assert best.messages == tuple((one["role"], one["content"]) for one in MESSAGES)
+    assert best.answer == "1. a drawing of a {}"
+    assert (best.shown, best.all_shown) == ((FIRST.text,), 1)
+    assert first.messages == ()
+
+
+async def test_a_template_that_took_no_call_has_no_request() -> None:
+    """Whatever was asked in the same round."""
+    (best, _first) = (await kept(FakeEvaluator(), {}, best=replace(BEST, source="combine"))).lineage
+    assert best.messages == ()

@@ -1,0 +1,220 @@
+"""Resumed and extended runs: nothing is paid twice, and the result is that of a longer run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import InterruptedRunError, StoreMismatchError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
+from promptclimb.agent.results.run_state import state_of
+from promptclimb.agent.search.api import resume, search
+from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import run_virtual
+
+
+def config(run_dir: Path, **more: Any) -> SearchConfig:
+    """A small search into a folder."""
+    given = {
+        "restarts": 2,
+        "conversations": 1,
+        "rounds": 3,
+        "initial": 8,
+        "top_k": 3,
+        "concurrency": 1,
+        **more,
+    }
+    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given)
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """A run that two calls have stopped."""
+    run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert state_of(tmp_path / "r").state == "stopped"
+    return tmp_path / "r"
+
+
+class Interrupting(ChatByHash):
+    """Interrupts after some answers; before that it copies the run as a kill would leave it."""
+
+    def __init__(self, stop: Stop, run_dir: Path, copy: Path) -> None:
+        super().__init__()
+        self._stop, self._run_dir, self._copy = stop, run_dir, copy
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        answer = await super().chat(request)
+        if len(self.asked) == 2:
+            shutil.copytree(self._run_dir, self._copy)
+            self._stop.ask(InterruptedRunError(2))
+        return answer
+
+
+def test_what_stopped_an_earlier_session_is_not_told_of_a_later_one(
+    stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed or interrupted: it is unfinished, and what was found so far comes from the log."""
+    before = (stopped / RESULT).read_text("utf-8")
+    assert main(["report", str(stopped)]) == 0
+    stop, killed = Stop(), stopped.with_name("killed")
+    session = SearchRun(
+        config=config(stopped, max_calls=100),
+        evaluator=FakeEvaluator(),
+        chat=Interrupting(stop, stopped, killed),
+        stop=stop,
+    )
+    with pytest.raises(InterruptedRunError):
+        run_virtual(session.resume(stopped))
+    for run_dir in (stopped, killed):
+        state = state_of(run_dir)
+        assert (state.state, state.stop_reason, state.limits) == ("unfinished", None, ())
+        assert state.rounds >= 3
+        assert (run_dir / STOPPED[RESULT]).read_text("utf-8") == before
+        assert "the limit of 2 calls" in (run_dir / STOPPED[REPORT]).read_text("utf-8")
+        assert not (run_dir / REPORT).exists()
+        capsys.readouterr()
+        assert main(["status", str(run_dir)]) == main(["report", str(run_dir)]) == 0
+        assert "stopped: " not in capsys.readouterr().out
+        page = (run_dir / REPORT).read_text("utf-8")
+        assert "the limit of 2 calls" not in page
+        assert main(["export", str(run_dir), "--format", "csv"]) == 2
+        assert main(["compare", str(run_dir), str(run_dir)]) == 2
+        found = run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=ChatByHash()))
+        assert found.status == json.loads((run_dir / RESULT).read_text("utf-8"))["status"] == "finished"
+
+
+@pytest.mark.parametrize("changes", [{"seed": 9}, {"restarts": 1}, {"track": "tensorboard:/dev/null/x"}])
+def test_a_resume_that_is_refused_leaves_the_result(stopped: Path, changes: dict[str, Any]) -> None:
+    """It is told as before."""
+    before = (stopped / RESULT).read_bytes()
+    with pytest.raises(UsageError):
+        run_virtual(resume(stopped, changes=changes, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert (stopped / RESULT).read_bytes() == before
+    assert not (stopped / STOPPED[RESULT]).exists()
+
+
+def test_a_model_that_cannot_be_opened_leaves_the_result(stopped: Path) -> None:
+    """The session has not begun."""
+
+    class Broken(FakeEvaluator):
+        @property
+        def info(self) -> Any:
+            raise UsageError("it cannot be opened")
+
+    with pytest.raises(UsageError):
+        run_virtual(resume(stopped, changes={"max_calls": 9}, evaluator=Broken(), chat=ChatByHash()))
+    assert state_of(stopped).limits == ("calls",)
+
+
+def extensible(run_dir: Path, **more: Any) -> SearchConfig:
+    """A small search into a folder."""
+    given = {"restarts": 2, "conversations": 2, "rounds": 2, "proposals": 3, "initial": 8, "top_k": 3, **more}
+    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given)
+
+
+class Asked(ChatByHash):
+    """Counts what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hashes: list[str] = []
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.hashes.append(request.hash)
+        return await super().chat(request)
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        ({}, {"restarts": 4}),
+        ({}, {"conversations": 3}),
+        ({"conversations": 1}, {"rounds": 5}),
+        ({"conversations": 1}, {"rounds": 3, "conversations": 2, "restarts": 3}),
+        ({"max_calls": 3}, {"restarts": 3, "max_calls": 100}),
+    ],
+)
+def test_an_extended_run_ends_as_one_that_was_begun_so(
+    tmp_path: Path, begun: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """And asks for nothing that it has; its test split is opened again, and that is counted."""
+    whole, first, second = Asked(), Asked(), Asked()
+    expected = run_virtual(
+        search(extensible(tmp_path / "whole", **{**begun, **more}), evaluator=FakeEvaluator(), chat=whole)
+    )
+    before = run_virtual(search(extensible(tmp_path / "run", **begun), evaluator=FakeEvaluator(), chat=first))
+    found = run_virtual(resume(tmp_path / "run", changes=more, evaluator=FakeEvaluator(), chat=second))
+    assert found.leaderboard == expected.leaderboard
+    assert found.best == expected.best
+    assert sorted(first.hashes + second.hashes) == sorted(whole.hashes)
+    assert found.test_opened == (before.test_opened or 0) + 1
+    again = run_virtual(resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=Asked()))
+    assert again == found
+
+
+def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> None:
+    """The result of before is kept beside, without being taken for the run's; a plain resume goes on."""
+    run_dir = tmp_path / "run"
+    before = run_virtual(search(extensible(run_dir), evaluator=FakeEvaluator(), chat=Asked()))
+    stop = Stop()
+
+    class Interrupting(Asked):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            stop.ask(InterruptedRunError(2))
+            return await super().chat(request)
+
+    extended = extensible(run_dir, restarts=3)
+    session = SearchRun(config=extended, evaluator=FakeEvaluator(), chat=Interrupting(), stop=stop)
+    with pytest.raises(InterruptedRunError):
+        run_virtual(session.resume(run_dir))
+    state = state_of(run_dir)
+    assert state.state == "stopped"
+    assert state.stop_reason == "it was extended to 3 restarts, which are not done yet"
+    assert json.loads((run_dir / "result.json").read_text("utf-8"))["best"]["test"] is None
+    kept = json.loads((run_dir / "result.before.json").read_text("utf-8"))
+    assert kept["best"]["test"] == before.best.test
+    assert (run_dir / "details.before.json").exists()
+    assert not (run_dir / "details.json").exists()
+    found = run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=Asked()))
+    assert (found.status, found.test_opened) == ("finished", 2)
+    assert {row.restart for row in found.leaderboard} == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"restarts": 1}, "restarts 1: the run was started with 2; a run can be given more, but not less"),
+        ({"rounds": 1, "restarts": 3}, "rounds 1: the run was started with 2"),
+        ({"rounds": 3}, "would be paid for again; give conversations"),
+    ],
+)
+def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    """One line; the finished run is as it was."""
+    run_dir = tmp_path / "run"
+    before = run_virtual(search(extensible(run_dir), evaluator=FakeEvaluator(), chat=Asked()))
+    with pytest.raises(StoreMismatchError) as caught:
+        run_virtual(resume(run_dir, changes=change, evaluator=FakeEvaluator(), chat=Asked()))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=Asked())) == before
+    assert not (run_dir / "result.before.json").exists()
+
+
+def test_a_method_that_pays_nothing_may_have_more_rounds(tmp_path: Path) -> None:
+    """Whatever it would do again costs no answer."""
+    begun = {"method": "random", "llm": None}
+    given = extensible(tmp_path / "run").model_dump() | begun
+    run_virtual(search(SearchConfig(**given), evaluator=FakeEvaluator()))
+    found = run_virtual(resume(tmp_path / "run", changes={"rounds": 4}, evaluator=FakeEvaluator()))
+    assert max(row.round for row in found.leaderboard) > 2
