@@ -32,7 +32,7 @@ from ..study.grid import STAND_IN, Cell, cells_of, configs_of_file, decides, ref
 from ..study.outcomes import RunOutcome, blocks_of, fit, outcome_of, outcomes_as_they_are
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
 from ..study.runs import LIMITS, Found, Refusals, SharedLimits, Stopped, how_to_resume, run_search
-from ..study.study import Compare, Study, StudyLlm, StudyMethod, StudyModel, read_study
+from ..study.study import Study, read_study, study_of
 from ..study.transfer import Transferred
 from ..text import printable
 from . import exit_codes
@@ -251,16 +251,18 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
     # A custom scorer stands in for the model that the settings name.
     scorer = Path(one.evaluator).name[-60:] if one.evaluator else ""
     baselines = (DEFAULT_TEMPLATE, BEST_STARTING)
-    study = Study(
-        data=tuple(data),
-        shots=(one.shots,),
-        seeds=tuple(seeds),
-        models=(StudyModel(model=one.model, pretrained=str(one.pretrained), name=scorer),),
-        methods=tuple(StudyMethod(method=name) for name in methods),
-        llms=(StudyLlm(llm=one.llm),) if one.llm and any(each.needs_llm for each in configs) else (),
-        ensembles=True,
-        compare=tuple(Compare(first=name, second=other) for name in methods for other in baselines),
-        curve=(),
+    study = study_of(
+        {
+            "data": data,
+            "shots": [one.shots],
+            "seeds": seeds,
+            "models": [{"model": one.model, "pretrained": str(one.pretrained), "name": scorer}],
+            "methods": methods,
+            "llms": [one.llm] if one.llm and any(each.needs_llm for each in configs) else [],
+            "ensembles": True,
+            "compare": [{"first": name, "second": other} for name in methods for other in baselines],
+            "curve": [],
+        }
     )
     check_size(study)
     return _RunningStudy(study, cells_of(study, folder, config_of), folder, None)
@@ -333,7 +335,9 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="A,B,...",
         help="data sets or folders; may be repeated; put a name with a comma in double quotes: '\"a,b\",c'",
     )
-    parser.add_argument("--methods", metavar="A,B,...", help="methods (default: guided)")
+    parser.add_argument(
+        "--methods", metavar="A,B,...", help="methods, also white-box references (default: guided)"
+    )
     parser.add_argument("--seeds", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
     parser.add_argument(
         "--suite-dir",

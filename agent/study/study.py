@@ -396,16 +396,24 @@ def read_study(file: Path) -> Study:
     Raises:
         ConfigError: It cannot be read, or something in it is wrong; the message names file and place.
     """
-    document = read_toml(file, "the suite file", "suite FILE")
+    return study_of(read_toml(file, "the suite file", "suite FILE"), f"{file}: ")
+
+
+def study_of(tables: Mapping[str, Any], place: str = "") -> Study:
+    """Return the study that tables describe; ``place`` begins each message.
+
+    Raises:
+        ConfigError: Something in them is wrong.
+    """
     try:
-        return Study.model_validate(document)
+        return Study.model_validate(tables)
     except ValidationError as error:
         found = error.errors()
         # pydantic calls a list with a wrong item too short besides.
         inside = {part["loc"][:steps] for part in found for steps in range(len(part["loc"]))}
         parts = [part for part in found if part["type"] != "too_short" or part["loc"] not in inside]
         said = "; ".join(map(_explained, parts[:MOST_PROBLEMS]))
-        raise ConfigError(f"{file}: {said}") from None
+        raise ConfigError(f"{place}{said}") from None
 
 
 def _explained(part: Mapping[str, Any]) -> str:
