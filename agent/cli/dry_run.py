@@ -16,6 +16,7 @@ from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..events import Bus, Noted
 from ..events.trackers.known import check_trackers
+from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
 from ..search.inputs import ready_evaluator
@@ -23,7 +24,7 @@ from ..stop import Stop
 from ..study.estimate import Estimate, estimate, estimate_of_all
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
-from ..study.runs import LIMITS, SharedLimits
+from ..study.runs import SharedLimits
 from ..study.study import white_box_label
 from ..text import printable
 from .display import Display

@@ -22,6 +22,7 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events import Bus
+from ..llm.budget import LIMITS
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.run import SearchRun
@@ -31,7 +32,7 @@ from ..study.document import FILES, MARKDOWN, findings, parts, write_findings
 from ..study.grid import STAND_IN, Cell, cells_of, configs_of_file, decides, refuse_deciding
 from ..study.outcomes import RunOutcome, blocks_of, fit, outcome_of, outcomes_as_they_are
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
-from ..study.runs import LIMITS, Found, Refusals, SharedLimits, Stopped, how_to_resume, run_search
+from ..study.runs import Found, Refusals, SharedLimits, Stopped, how_to_resume, run_search
 from ..study.study import Study, read_study, study_of
 from ..study.transfer import Transferred
 from ..text import printable
@@ -310,10 +311,10 @@ def _listed(text: str, flag: str) -> Sequence[str]:
     return _unique([part.strip() for part in text.split(",") if part.strip()], flag)
 
 
-def _unique(parts_: Sequence[str], flag: str) -> Sequence[str]:
-    if not parts_:
+def _unique(names: Sequence[str], flag: str) -> Sequence[str]:
+    if not names:
         raise ConfigError(f"{flag} is empty")
-    return list(dict.fromkeys(parts_))
+    return list(dict.fromkeys(names))
 
 
 def add_parser(commands: Commands, line: str) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import ClassVar, TypeAlias
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import PromptclimbError, UsageError
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
-from ..llm.budget import Budget, Limits
+from ..llm.budget import LIMITS, Budget, Limits
 from ..llm.cost import NOTHING, Spent
 from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
@@ -29,11 +28,7 @@ from .grid import Cell
 INTERRUPTED = "interrupted"
 """Reason of a run that a signal ended, or that was to come after it."""
 NO_TEST = "finished, but its scorer reported no test accuracy"
-_UNITS: Mapping[str, str] = MappingProxyType(
-    {"max_calls": "request", "max_tokens": "token", "max_cost": "US dollar", "max_minutes": "minute"}
-)
-LIMITS = tuple(_UNITS)
-"""Every setting that is a limit."""
+_UNITS = dict(zip(LIMITS, ("request", "token", "US dollar", "minute"), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
