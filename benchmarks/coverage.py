@@ -5,8 +5,8 @@ two templates decide differently (0.5 to 30 % on each side): the lowest, the mea
 95 %, and the mean width in points. Newcombe's also needs how many other images are right: half of them.
 
 ``searches``: repeated searches of a fixed pool. Each draws its few-shot images, its 80 templates of the
-built-in 308 (the first 40 are its initial pool) and its test images; chooses by the program's rule; and makes
-the program's gain. The truth is the accuracy on all fresh test pictures, from which the test images are
+built-in 308 (the first 40 are its starting ones) and its test images; chooses by the program's rule; and
+makes the program's gain. The truth is the accuracy on all fresh test pictures, from which the test images are
 drawn: by chance, or as many of each class. ``holds`` is the share of intervals that hold it, ``better`` and
 ``worse`` the shares of verdicts that claim so.
 
@@ -35,15 +35,14 @@ from numpy.typing import NDArray
 from benchmarks.pico_features import Clip, classifier, features_of, fresh
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.gain import Examined, gain_of
-from promptclimb.agent.results.intervals import Z, paired
+from promptclimb.agent.results.gain import Examined, Z, gain_of, paired
 from promptclimb.agent.results.result import Gain
 from promptclimb.agent.search.choice import select
 from promptclimb.evaluator.datasets.hand_made import for_dataset
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.template_kind import BUILT_IN, DEFAULT_TEMPLATE
+from promptclimb.prompts.template_kind import BUILT_IN, KIND
 
 Bits = NDArray[np.bool_]
 Interval = tuple[float, float]
@@ -155,7 +154,7 @@ class Drawn(World):
     def __init__(self, name: str, model: str, images: int) -> None:
         classes = sets.spec(name).classes
         hand_made = for_dataset(name)["hand-made"]
-        templates = list(dict.fromkeys((*BUILT_IN, DEFAULT_TEMPLATE, *hand_made)))
+        templates = list(dict.fromkeys((*BUILT_IN, KIND.example, *hand_made)))
         super().__init__(f"{name}, {model}", templates, hand_made, len(classes))
         clip = Clip(model)
         self._texts = clip.texts(templates, classes)
@@ -177,7 +176,7 @@ class Chance(World):
     """No template is better than another: what is right is drawn at random."""
 
     def __init__(self, name: str, images: int, shared: float, seed: int = 1) -> None:
-        super().__init__(name, list(dict.fromkeys((*BUILT_IN, DEFAULT_TEMPLATE))), BUILT_IN[:3], 10)
+        super().__init__(name, list(dict.fromkeys((*BUILT_IN, KIND.example))), BUILT_IN[:3], 10)
         rng = np.random.default_rng(seed)
         for split, count in (("train", 400), ("val", 100), ("test", images)):
             self.labels[split] = np.arange(count) % self.classes
@@ -206,7 +205,7 @@ def one_search(
     found = ranked(pool)
     of = {
         "best": [found[0].text],
-        "default template": [DEFAULT_TEMPLATE],
+        "default template": [KIND.example],
         "best hand-made": [ranked(world.hand_made)[0].text],
         "best starting template": [initial[0].text],
     }

@@ -38,7 +38,7 @@ PROCESSES = {
     "search": (*SEARCH, *SMALL),
 }
 WARMED = 2
-"""Dry runs beforehand: one encodes the images, where they are not yet, one remembers the opening."""
+"""Preparing dry runs: one encodes the images, where they are not yet, one remembers the opening."""
 
 
 def seconds(statement: str) -> float:

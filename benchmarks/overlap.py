@@ -32,7 +32,7 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.events import Event, StartingTemplatesScored
+from promptclimb.agent.events.types import Event, StartingTemplatesScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
@@ -102,7 +102,7 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
     """Return one search of a shape, watched."""
     timed, stalls, work, pools = Timed(evaluator), [0.0], [0.0], [0.0]
 
-    def hear(event: Event) -> None:
+    def watch(event: Event) -> None:
         if isinstance(event, StartingTemplatesScored):
             pools.append(timed.seconds)
 
@@ -114,7 +114,7 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
         chat = SlowChat(latency_s, shape["proposals"])
         beat = asyncio.create_task(watch(stalls, work))
         began, cpu = time.perf_counter(), time.thread_time()
-        result = await search(config, evaluator=timed, chat=chat, on_event=hear)
+        result = await search(config, evaluator=timed, chat=chat, on_event=watch)
         wall, cpu = time.perf_counter() - began, time.thread_time() - cpu
         beat.cancel()  # removing the folder is no part of the search
         await asyncio.gather(beat, return_exceptions=True)
@@ -143,7 +143,7 @@ def peak_mb() -> float:
 
 
 def warm(spec: EvaluatorSpec) -> Evaluator:
-    """Return the evaluator, its image features encoded beforehand: they are no part of what is measured."""
+    """Return the evaluator, its image features encoded in advance: they are no part of what is measured."""
     evaluator = open_evaluator(spec)
     evaluator.examine([["a photo of a {}"]])
     return evaluator

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from promptclimb.evaluator.datasets.hand_made import imagenet_templates
-from promptclimb.evaluator.pico import models, sets
+from promptclimb.evaluator.pico import sets
+from promptclimb.evaluator.pico.sets import bundled_models
 from promptclimb.prompts.template_kind import BUILT_IN
 from training.model import encode_text, fast
 
@@ -44,7 +45,7 @@ class Clip:
 
     def __init__(self, name: str) -> None:
         torch.set_num_threads(1)
-        entry = next(entry for entry in models() if entry["name"] == name)
+        entry = next(entry for entry in bundled_models() if entry["name"] == name)
         open_clip.add_model_config(Path(entry["config"]))
         model, _, self._transform = open_clip.create_model_and_transforms(name, pretrained=entry["file"])
         self._model, self._tokenize = model.eval(), open_clip.get_tokenizer(name)

@@ -32,7 +32,7 @@ PART = re.compile(
     r"(?P<head><!-- (?P<kind>[a-z]+): (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL
 )
 FOUND_BY = "guided, with description"
-FOUND = 5
+FOUND = 4
 BASELINES: Mapping[str, str] = {
     "default template": "default template",
     "OpenAI's 80 templates": "openai-imagenet",
@@ -125,13 +125,17 @@ def found(folder: Path, name: str) -> Lines:
 def optimizers(folder: Path, _name: str) -> Lines:
     """Yield what each optimizer found with the strong and with the local LLM."""
     strong, local = (peers.document(_lines(folder / f"{name}.jsonl"))["rows"] for name in COMPARED)
-    yield ("", "strong LLM", "guided over it", "templates", "requests", "local LLM", "guided over it")
+    yield (
+        *("", "strong LLM", "guided over it", "best or near", "templates", "requests"),
+        *("local LLM", "guided over it"),
+    )
     for name, row in strong.items():
         other = local.get(name)
         yield (
             name,
             f"{row['test']:.1f}",
             _peer_over(row),
+            f"{row['first']['first_or_within']} of {row['first']['of']}",
             f"{row['scored']:.0f}",
             f"{row['answered']:.1f}",
             f"{other['test']:.1f}" if other else "",
@@ -174,8 +178,8 @@ def renewed(page: str, folder: Path) -> str:
         if part["kind"] not in KINDS:
             raise ValueError(f"unknown kind of table: {part['kind']}; known: {', '.join(KINDS)}")
         head, *rows = KINDS[part["kind"]](folder, part["name"])
-        lines = [head, ["---"] * len(head), *rows]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        lines = [head, ["-"] * len(head), *rows]
+        table = "\n".join(f"|{'|'.join(line)}|" for line in lines)
         return f"{part['head']}\n{table}\n\n{part['tail']}"
 
     return PART.sub(made, page)

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from promptclimb.evaluator.clip.zero_shot import correct, decide
-from promptclimb.evaluator.datasets.hand_made import PLAIN
+from promptclimb.evaluator.datasets.hand_made import DEFAULT_TEMPLATE
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.white_box.problem import Problem, open_problem, solve
 from promptclimb.evaluator.white_box.references import REFERENCES, check_reference, names_in
@@ -31,7 +31,7 @@ from promptclimb.evaluator.white_box.references import REFERENCES, check_referen
 def measured(problem: Problem, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield a row for each list of templates, and for each reference."""
     test = problem.split("test")
-    for name, templates in (("plain", (PLAIN,)), ("hand-made", problem.templates("hand-made"))):
+    for name, templates in (("plain", (DEFAULT_TEMPLATE,)), ("hand-made", problem.templates("hand-made"))):
         right = correct(decide(test, problem.zero_shot(templates)), test)
         yield {"reference": name, "test": 100 * right / len(test)}
     for name in names:

@@ -1,1 +1,1 @@
-"""The black box: a vision-language model that answers how accurate a template is. Never imports agent."""
+"""Score templates with a vision-language model as a black box. Never imports agent."""

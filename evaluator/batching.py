@@ -32,23 +32,15 @@ _SHOWN = 300
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """One template in flight.
-
-    Attributes:
-        arrived: When it came, in the loop's time.
-        waiters: How many tasks wait for it.
-        failures: Calls with this template alone that failed.
-        witnessed: Whether the scorer has scored another template since it failed.
-        asked_again: Whether its first answer was not a number.
-    """
+    """One template in flight."""
 
     template: str
     future: asyncio.Future[Verdict]
-    arrived: float
-    waiters: int = 0
-    failures: int = 0
-    witnessed: bool = False
-    asked_again: bool = False
+    arrived: float  # when it came, in the loop's time
+    waiters: int = 0  # how many tasks wait for it
+    failures: int = 0  # calls with this template alone that failed
+    witnessed: bool = False  # whether the scorer has scored another template since it failed
+    asked_again: bool = False  # whether its first answer was not a number
 
     def settle(self, verdict: Verdict) -> None:
         """Hand out the verdict, if anybody may still want it."""
@@ -65,14 +57,10 @@ class Job:
 
 @dataclass(slots=True)
 class _Docket:
-    """What is left of a batch: parts to be tried, the last one first, and templates held back.
+    """What is left of a batch: parts to be tried, the last one first, and templates held back."""
 
-    Attributes:
-        parts: Not tried yet, or to be tried again.
-        suspects: Failed alone while no other template had ever been scored.
-    """
-
-    parts: list[list[Job]]
+    parts: list[list[Job]]  # not tried yet, or to be tried again
+    # failed alone while no other template had ever been scored
     suspects: list[Job] = field(default_factory=list)
     error: ScoringFailedError | None = None
 
@@ -364,18 +352,15 @@ class Consumer:
         """Return the next batch, as soon as it is full or its oldest job is of age; None when closing."""
         while not self._closing:
             self._changed.clear()
-            if len(self._queue) >= self._caller.max_batch or self._of_age():
-                return [self._take() for _ in range(min(len(self._queue), self._caller.max_batch))]
             due = self._queue[0].arrived + self._max_age_s if self._queue else None
+            if len(self._queue) >= self._caller.max_batch or (due is not None and self._now() >= due):
+                return [self._take() for _ in range(min(len(self._queue), self._caller.max_batch))]
             try:
                 async with asyncio.timeout_at(due):
                     await self._changed.wait()
             except TimeoutError:
                 continue
         return None
-
-    def _of_age(self) -> bool:
-        return bool(self._queue) and self._now() >= self._queue[0].arrived + self._max_age_s
 
     def _take(self) -> Job:
         self._room.release()

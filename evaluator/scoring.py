@@ -42,31 +42,25 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How well one template does on the images that a search may look at.
+    """How well one template does on the images that a search may look at."""
 
-    Attributes:
-        train: Share of the training images that are correctly classified, in [0, 1].
-        val: The same on the validation images; None where there are none.
-        correct: Numbers of correctly classified images on train and on val.
-        class_mean: Mean over classes of the training accuracy of each.
-        logprob: Mean log-probability of the true class on train (nats); only when that is the objective.
-        margin: Mean of logit of the true class minus the best other one; only when that is the objective.
-        confused: The pairs of classes most confused on train, at most ``MOST_CONFUSED``; None if not known.
-        val_class_mean, val_logprob, val_margin: The same on the validation images; None where there are none.
-        views: The objective on augmented copies of the training and validation images, pooled; None where
-            there are no copies.
-    """
-
-    train: float
-    val: float | None = None
+    train: float  # share of the training images that are correctly classified, in [0, 1]
+    val: float | None = None  # the same on the validation images; None where there are none
+    # numbers of correctly classified images on train and on val
     correct: tuple[int, int | None] | None = None
-    class_mean: float | None = None
+    class_mean: float | None = None  # mean over classes of the training accuracy of each
+    # mean log-probability of the true class on train (nats); only when that is the objective
     logprob: float | None = None
+    # mean of logit of the true class minus the best other one; only when that is the objective
     margin: float | None = None
+    # the pairs of classes most confused on train, at most ``MOST_CONFUSED``; None if not known
     confused: tuple[Confusion, ...] | None = None
+    # val_class_mean, val_logprob, val_margin: the same on the validation images; None where there are none
     val_class_mean: float | None = None
     val_logprob: float | None = None
     val_margin: float | None = None
+    # the objective on augmented copies of the training and validation images, pooled; None where there are no
+    # copies
     views: float | None = None
 
     def value(self, objective: Objective = "accuracy") -> float:
@@ -106,15 +100,10 @@ def _confusion(true: str, taken_for: str, images: int) -> Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A template that this evaluator will never score, and why.
+    """A template that this evaluator will never score, and why."""
 
-    Attributes:
-        reason: A short slug, such as ``too_many_tokens``.
-        message: One sentence for people.
-    """
-
-    reason: str
-    message: str
+    reason: str  # a short slug, such as ``too_many_tokens``
+    message: str  # one sentence for people
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values."""
@@ -151,43 +140,33 @@ class SplitScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorInfo:
-    """What an evaluator scores on, and with what.
-
-    Attributes:
-        sizes: Images in ``train``, ``val`` and ``test``.
-        model: open_clip's name of the model.
-        pretrained: Tag or file of its weights.
-        fingerprint: Content hash of split, class names, checkpoint and preprocessing: equal fingerprints,
-            equal scores.
-        baselines: Hand-made templates to compare with, by name.
-        precision: ``fp32``, or the type that ``best`` picked.
-        notes: Facts that belong into a result, as JSON values; each is there only where there is something
-            to say: ``device`` in fact used, ``texts`` (the text path taken), ``data`` (sentences on how the
-            data was read: splits made by rule, copies, allowed leaks), ``model`` (corrections),
-            ``skipped_images`` by split, ``precision`` (decisions that a lower one changes).
-        class_names: Names of the classes by label; empty where they are not known.
-        shareable: Whether equal fingerprints are known to mean equal scores, so that runs may share them.
-        cheap: Whether to score a template costs a text for each class and nothing else, so that many may be.
-        views: Augmented copies of each training and validation image that scores include.
-        content: Hashes of parts of what the fingerprint is of, by name: ``shots`` (images, labels and class
-            names) and ``weights``; empty where they are not known.
-    """
+    """What an evaluator scores on, and with what."""
 
     dataset: str
     classes: int
     shots: int
     seed: int
-    sizes: Mapping[str, int]
-    model: str
-    pretrained: str
+    sizes: Mapping[str, int]  # images in ``train``, ``val`` and ``test``
+    model: str  # open_clip's name of the model
+    pretrained: str  # tag or file of its weights
+    # content hash of split, class names, checkpoint and preprocessing: equal fingerprints, equal scores
     fingerprint: str
+    # hand-made templates to compare with, by name
     baselines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    precision: str = "fp32"
+    precision: str = "fp32"  # ``fp32``, or the type that ``best`` picked
+    # facts that belong into a result, as JSON values; each is there only where there is something to say:
+    # ``device`` in fact used, ``texts`` (the text path taken), ``data`` (sentences on how the data was read:
+    # splits made by rule, copies, allowed leaks), ``model`` (corrections), ``skipped_images`` by split,
+    # ``precision`` (decisions that a lower one changes)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    # whether equal fingerprints are known to mean equal scores, so that runs may share them
     shareable: bool = True
-    class_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()  # names of the classes by label; empty where they are not known
+    # whether to score a template costs a text for each class and nothing else, so that many may be
     cheap: bool = False
-    views: int = 0
+    views: int = 0  # augmented copies of each training and validation image that scores include
+    # hashes of parts of what the fingerprint is of, by name: ``shots`` (images, labels and class names) and
+    # ``weights``; empty where they are not known
     content: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -298,15 +277,11 @@ class Inspector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What ensembles take the images of one split for.
+    """What ensembles take the images of one split for."""
 
-    Attributes:
-        labels: The true class of each image, in the order of the split.
-        predicted: For each ensemble the class that it takes each image for, in the same order; None for an
-            ensemble that this scorer cannot ask, such as several templates where nothing can be averaged.
-    """
-
-    labels: tuple[int, ...]
+    labels: tuple[int, ...]  # the true class of each image, in the order of the split
+    # for each ensemble the class that it takes each image for, in the same order; None for an ensemble that
+    # this scorer cannot ask, such as several templates where nothing can be averaged
     predicted: tuple[tuple[int, ...] | None, ...]
 
 

@@ -53,7 +53,7 @@ def leave(code: int) -> int:
     """Return the exit code; at once where a thread that was left behind is still at work.
 
     Such a thread may be in the middle of a computation, and an interpreter that takes itself apart under it
-    dies by SIGABRT instead of ending with the code that tells what happened. What counts is on disk by now.
+    dies by SIGABRT instead of ending with the code that says what happened. What counts is on disk by now.
     """
     if any(thread.name == AT_WORK for thread in threading.enumerate()):
         sys.stdout.flush()

@@ -1,8 +1,7 @@
 """Prompt kinds: the forms of what is searched for. The search knows a candidate by this interface alone.
 
-A kind says how a candidate is written for the LLM, read from an answer, checked, told from another one,
-filled
-for the scorer, shown and exported. To add one, write a module with a ``KIND`` and name it in ``KINDS``::
+A kind says how a candidate is written for the LLM, read from an answer, checked, compared, filled for the
+scorer, shown and exported. To add one, write a module with a ``KIND`` and name it in ``KINDS``::
 
     class Phrase(NamedTuple):          # a candidate: "in fog" stands for "a photo of a {} in fog"
         text: str
@@ -139,7 +138,7 @@ class PromptKind(ABC):
         name: Its name in ``KINDS``.
         words: How requests speak of its candidates.
         example: A candidate, for messages.
-        slot: The place within a candidate's text that methods must not change; empty where there is none.
+        slot: The place within a candidate's text that methods must not change; may be empty.
         frames: Candidates with a gap ``<w>`` for words of a description.
         double_frames: The same with a second gap ``<v>``.
         fillers: Words for the gaps that fit where nothing is described.

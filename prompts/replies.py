@@ -37,6 +37,7 @@ from .template import (
     single_spaced,
     with_slots,
 )
+from .thinking import without_thinking
 
 MAX_ANSWER_CHARACTERS = 65_536
 MAX_LINES = 2_000
@@ -69,7 +70,7 @@ def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Prop
 
 
 def _last_step(text: str) -> str:
-    """Return what stands under the last heading such as "Step 2" or "Final"; nothing where there is none."""
+    """Return what stands under the last heading such as "Step 2" or "Final"; nothing without one."""
     start = 0
     for heading in _STEP.finditer(text):
         if SLOT not in with_slots(heading.group()):
@@ -184,31 +185,6 @@ def _candidates(line: str) -> Iterator[str]:
 
 def _one_line(line: str) -> str:
     return one_line(line[:MAX_LINE_CHARACTERS], _SHOWN_CHARACTERS)
-
-
-_NAME = "(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis)"
-_CHANNEL = r"<\|channel\|>\s{0,9}%s\s{0,9}<\|message\|>"
-_OPENS = re.compile(
-    rf"<{_NAME}>|\[THINK\]|<\|begin_of_thought\|>|◁think▷|{_CHANNEL % 'analysis'}", re.IGNORECASE
-)
-_CLOSES = re.compile(
-    rf"</{_NAME}>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷|{_CHANNEL % 'final'}", re.IGNORECASE
-)
-
-
-def without_thinking(text: str) -> str:
-    """Return an answer without what a reasoning model writes before it.
-
-    Everything up to the last closing mark goes, and everything after an opening mark that is never closed: it
-    was cut. A text without thinking comes back as it is, to the character.
-    """
-    start = 0
-    for closing in _CLOSES.finditer(text):
-        start = closing.end()
-    opening = _OPENS.search(text, start)
-    if opening is None and not start:
-        return text
-    return text[start : opening.start() if opening else len(text)].strip()
 
 
 _MEMBERS = frozenset(
@@ -517,6 +493,6 @@ def _opens(body: str, start: int) -> bool:
 
 
 def alone(text: str) -> str:
-    """Return the first quoted proposal of a line, or the line without its marks where there is none."""
+    """Return the first quoted proposal of a line, else the line without its marks."""
     body = without_marks(with_slots(text))
     return next(quoted_proposals(body), body)

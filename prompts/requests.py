@@ -95,7 +95,7 @@ class Outcome:
 
     Attributes:
         text: The candidate, or the line that was refused.
-        score: The objective's value; None where it is not shown or there is none.
+        score: The objective's value; None where it is unknown or not shown.
         reason: Why it was not scored, in words; None where it was.
     """
 
@@ -178,7 +178,7 @@ def request_p(best: Sequence[Outcome], wanted: Wanted) -> list[Message]:
 
 
 def request_ape(current: Outcome, wanted: Wanted) -> list[Message]:
-    """Ask for other wordings of the best candidate so far: iterated APE (arXiv 2211.01910)."""
+    """Ask for other wordings of the best candidate so far: APE (arXiv 2211.01910)."""
     task = f"Say the same in other words: write {wanted.count('variation')} of it that keep its meaning."
     shown = listed(wanted.words.current_heading, [current])
     return [user_message(wanted.task, shown, _with_rules(task, wanted))]
@@ -256,7 +256,7 @@ class Information:
     """What the requests of ``guided`` say about the pictures.
 
     Attributes:
-        description: The user's words, one line; empty where there are none.
+        description: The user's words, one line; may be empty.
         class_names: All of them; empty where the LLM may not see them.
         angle: Where to look first where there is no description.
     """

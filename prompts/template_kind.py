@@ -56,7 +56,6 @@ NEUTRAL: tuple[str, ...] = tuple(
 )
 """Words of form to fill gaps with where nothing is described."""
 
-DEFAULT_TEMPLATE = "a photo of a {}"
 _LONGEST_OWN = 10_000
 
 
@@ -100,7 +99,7 @@ class TemplateKind(PromptKind):
 
     name = TEMPLATE
     words = TEMPLATE_WORDS
-    example = DEFAULT_TEMPLATE
+    example = "a photo of a {}"
     slot = SLOT
     frames = FRAMES
     double_frames = DOUBLE_FRAMES

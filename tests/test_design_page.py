@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.paths import ROOT
+from tests.test_house import ORDER
 
 PAGE = ROOT / "docs" / "design.md"
 ROOMS = ("agent", "evaluator", "prompts", "promptclimb")
@@ -93,7 +94,7 @@ def listed(files: Sequence[str]) -> str:
         folder, _, name = file.rpartition("/")
         folders.setdefault(folder, []).append(f"`{name}`")
     rows = [f"| `{folder}/` | {', '.join(names)} |" for folder, names in folders.items()]
-    return "\n".join(["", "| folder | files |", "|---|---|", *rows, ""]) + "\n"
+    return "\n".join(["", f"{len(files)} files:", "", "| folder | files |", "|---|---|", *rows, ""]) + "\n"
 
 
 def put_in(copy: Path, kind: str, name: str, text: str) -> None:
@@ -140,6 +141,12 @@ def made(copy: Path) -> Path:
     """A run of the copy."""
     run(copy, "search", *FAKE, *SMALL, "--method", "mutate", "--run-dir", "made")
     return copy / "made"
+
+
+def test_the_packages_stand_in_their_order() -> None:
+    """The table is the order in which packages may import each other."""
+    table = PAGE.read_text("utf-8").partition("| package | purpose |")[2].partition("\n\n")[0]
+    assert tuple(re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)) == ORDER["agent"]
 
 
 def test_a_proposal_passes_the_files_that_the_page_lists(tmp_path: Path) -> None:

@@ -54,3 +54,11 @@ def test_the_bundled_clip_is_searched(tmp_path: Path) -> None:
     """The example runs on what ships with the program."""
     out = run([str(ROOT / "examples" / "bundled_clip.py")], tmp_path)
     assert re.search(r"on test: default template [\d.]+%, best [\d.]+%", out)
+
+
+@pytest.mark.slow
+def test_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
+    """Its Python block finds a template."""
+    (block,) = BLOCK.findall((ROOT / "README.md").read_text("utf-8"))
+    (tmp_path / "page.py").write_text(block, "utf-8")
+    assert re.search(r"\{\}.* 0\.\d+", run(["page.py"], tmp_path))

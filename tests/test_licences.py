@@ -22,7 +22,7 @@ BETWEEN = re.compile(r"\s*(?:;|\bAND\b|\bOR\b|[()])\s*")
 
 
 def needed(root: str) -> set[str]:
-    """The names of a distribution and of all that it needs here, extras left aside."""
+    """The names of a distribution and of all that it needs here, without extras."""
     found: set[str] = set()
     waiting = [root]
     while waiting:
@@ -49,7 +49,7 @@ def parts(licence: str) -> list[str]:
 
 
 def test_every_licence_is_one_that_is_known_to_allow_it() -> None:
-    """Of what is installed with the program, extras left aside; a new kind is for a person to read first."""
+    """Of what is installed with the program, without extras; a new kind is for a person to read first."""
     names = needed("promptclimb")
     assert {"torch", "diskcache", "openai"} <= names
     command = [sys.executable, "-m", "piplicenses", "--format=json", "--from=mixed", "--packages", *names]

@@ -120,7 +120,7 @@ def lines() -> str:
     return "\n".join(["| the LLM writes | read as |", "|---|---|", *rows]) + "\n"
 
 
-TOLD = Information(description="tally marks", class_names=("one", "two", "three", "four"), angle="")
+GIVEN = Information(description="tally marks", class_names=("one", "two", "three", "four"), angle="")
 WANTED = Wanted(proposals=5, max_words=15, words=TEMPLATE_WORDS)
 RANKED = [Outcome("a {} shown by strokes", 0.6771), Outcome("a beautiful {}", 0.6615)]
 
@@ -128,7 +128,7 @@ RANKED = [Outcome("a {} shown by strokes", 0.6771), Outcome("a beautiful {}", 0.
 def guided() -> str:
     """The first request of a conversation with description."""
     worst = [Outcome("a {} lying on its side", 0.2917)]
-    return conversation(opening(built_in(), TOLD, WANTED, best=RANKED, worst=worst, anew=False))
+    return conversation(opening(built_in(), GIVEN, WANTED, best=RANKED, worst=worst, anew=False))
 
 
 def following() -> str:
@@ -151,8 +151,8 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     ),
     "guided": guided,
     "next": following,
-    "plain": lambda: conversation(plain_request(built_in(), TOLD.description)),
-    "short": lambda: conversation(short_request(built_in(), TOLD, proposals=5)),
+    "plain": lambda: conversation(plain_request(built_in(), GIVEN.description)),
+    "short": lambda: conversation(short_request(built_in(), GIVEN, proposals=5)),
     "keys": keys,
     "refused": refused,
     "lines": lines,

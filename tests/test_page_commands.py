@@ -29,7 +29,7 @@ NOT_RUN: Mapping[str, str] = {
     "python benchmarks/with_llm.py --llm local": "test_results_page makes its table",
     "python benchmarks/optimizers.py --llm local": "two hours; test_results_page checks its rows",
     "python benchmarks/optimizers.py --llm by-hand": "most of an hour; test_recorded_answers plays a part",
-    "clip_benchmark eval": "fetches a model and a data set; tests/agent/results/exports runs clip_benchmark",
+    "clip_benchmark eval": "fetches a model and a data set; tests/agent/results runs clip_benchmark",
 }
 """Commands that are not run, by how they begin, and why."""
 STANDS_FOR: Mapping[str, str] = {

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from promptclimb.agent.cli.parser import COMMANDS, whole_parser
-from promptclimb.agent.events import Event
+from promptclimb.agent.cli.parser import COMMANDS, make_parser
+from promptclimb.agent.events.types import Event
 from tests.paths import ROOT
 
 MAIN = "search"
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
-    """Each command with its parser."""
-    return dict(whole_parser()[1].choices)
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    parser = make_parser([command]).called
+    assert parser is not None
+    return parser
 
 
 def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, str]]:
@@ -48,8 +50,7 @@ def cell(text: str) -> str:
 
 def options() -> str:
     """All options of a search by group, then those that only other commands have."""
-    every = commands()
-    own = list(options_of(every[MAIN]))
+    own = list(options_of(parser_of(MAIN)))
     lines = []
     for title in dict.fromkeys(group for group, _, _ in own):
         heading = "General" if title == "options" else title[0].upper() + title[1:]
@@ -59,7 +60,7 @@ def options() -> str:
     lines += ["", "| command | option | meaning |", "|---|---|---|"]
     shared = {option for _, option, _ in own}
     for name in COMMANDS:
-        for _, option, text in options_of(every[name]):
+        for _, option, text in options_of(parser_of(name)):
             if option not in shared:
                 lines.append(f"| `{name}` | {option} | {text} |")
     return "\n".join([*lines, ""]) + "\n"
@@ -73,9 +74,9 @@ def kinds(event: type[Event]) -> Iterator[type[Event]]:
 
 
 def events() -> str:
-    """Every event with the first paragraph of its docstring."""
+    """Every event with the first sentence of its docstring."""
     ours = {
-        kind.name: " ".join(str(kind.__doc__).split("\n\n")[0].split())
+        kind.name: " ".join(str(kind.__doc__).split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
         for kind in kinds(Event)
         if kind.__module__.startswith("promptclimb.") and "name" in vars(kind) and kind is not Event
     }
@@ -108,7 +109,7 @@ def test_the_page_is_what_the_program_says(part: str) -> None:
 
 def test_options_are_grouped_and_stand_once() -> None:
     """Six groups at least, and no option twice."""
-    own = list(options_of(commands()[MAIN]))
+    own = list(options_of(parser_of(MAIN)))
     assert len({group for group, _, _ in own}) >= 6
     assert len(own) == len({option for _, option, _ in own}) > 50
 

@@ -53,6 +53,8 @@ EXCEPTIONS = {
     "tests/data/": None,  # recorded
     "docs/results/": None,  # recorded
     "benchmarks/recorded/": None,  # recorded
+    "prompts/wordings.toml": {r"(?:un|fore)?told|tell(?:s|ing)?"},  # texts that recorded answers belong to
+    "agent/methods/base.py": {r"iterations?|iterated"},  # Python's StopIteration
     "benchmarks/recorded_names.py": None,  # the names in recorded data
     "tests/test_results_page.py": None,  # names of recorded files
     "benchmarks/results_page.py": {r"miniatures?|pico world", r"leagues?"},  # names of recorded files
@@ -60,6 +62,20 @@ EXCEPTIONS = {
     "tests/test_recorded_answers.py": {r"leagues?"},  # names of recorded files
     "benchmarks/peers/job.py": {r"(?:un|fore)?told|tell(?:s|ing)?", r"altered views?"},  # recorded names
     "benchmarks/peers/black_box.py": {r"leagues?"},  # seeds of a recorded draw
+    **{
+        name: {r"initial pool|pool's pick"}  # the setting's name
+        for name in (
+            *("benchmarks/descriptions.py", "benchmarks/with_llm.py", "benchmarks/simulated_reader.py"),
+            "suites/paper.toml",
+        )
+    },
+    **{
+        f"{name}.py": {r"resets?"}  # names of libraries and of a fault
+        for name in (
+            *("benchmarks/peers/promptolution_player", "benchmarks/scale", "benchmarks/chaos"),
+            "training/loop",
+        )
+    },
     "CHANGELOG.md": {
         r"climb(?:s|ed|er|ing)?",
         r"iterations?|iterated",

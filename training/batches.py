@@ -166,7 +166,7 @@ class Pictures:
         """Return indices of one training batch.
 
         Half of it is drawn from all pictures, the rest from two groups of scenes, whose members differ in
-        just what their captions must tell apart. (Whole batches of one group would make batch normalisation
+        just what their captions must distinguish. (Whole batches of one group would make batch normalisation
         lean on what the group has in common.)
         """
         mixed = round(size * MIXED)
@@ -182,7 +182,7 @@ class Pictures:
 
 
 def shifted(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return the pictures moved by up to ``SHIFT`` pixels each way, edges repeated: no caption tells."""
+    """Return the pictures moved by up to ``SHIFT`` pixels each way, edges repeated: no caption says so."""
     padded = np.pad(pixels, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
     moves = rng.integers(0, 2 * SHIFT + 1, (len(pixels), 2))
     side = pixels.shape[1]

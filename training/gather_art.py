@@ -27,9 +27,9 @@ from PIL import Image
 
 from promptclimb.evaluator.counts import how_to_install
 from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.files import cache_dir
 from promptclimb.evaluator.pico.world.art import ASSETS, CUTOUT, Art
 from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
-from promptclimb.evaluator.user_paths import cache_dir
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ def main() -> int:
     """Gather the art, or ship it; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m training.gather_art",
-        description="Gather the pico world's art.",
+        description="Gather the art of the bundled sets.",
     )
     parser.add_argument(
         "--ship", action="store_true", help="write the art of the bundled sets into evaluator/pico/assets"

@@ -1,6 +1,6 @@
 """How much the words of a template matter to the bundled models: ``python -m training.measure``.
 
-For each bundled set, and for real scanned digits: the plain template, the best, median and worst of a fixed
+For each bundled set, and for real scanned digits: the default template, the best, median and worst of a fixed
 list, words that match the pictures against words that contradict them, how well few training pictures rank
 the templates, and what the template that they pick gains on the test pictures.
 """
@@ -29,7 +29,7 @@ from promptclimb.evaluator.datasets.sampling import draw
 from promptclimb.evaluator.datasets.values import Item
 from promptclimb.evaluator.errors import ModelError, UsageError
 from promptclimb.evaluator.pico import sets
-from promptclimb.evaluator.pico.models import NAMES, bundled_models
+from promptclimb.evaluator.pico.sets import NAMES, bundled_models
 
 from .findings import Row, summary, table, transfer
 from .model import encode_text, fast

@@ -53,7 +53,7 @@ def digest_of(tower: Mapping[str, Tensor]) -> str:
 class TextTrainer(Trainer):
     """Trains the text tower alone, for the recipe's image tower; see ``Trainer`` for what is given and kept.
 
-    Teacher and patch dropout are of no use to it. The features of all pictures are kept in its folder too.
+    It uses neither teacher nor patch dropout. The features of all pictures are kept in its folder too.
 
     Raises:
         ValueError: The image tower is another model's, or the state in ``folder`` is of another one.

@@ -27,8 +27,8 @@ import structlog
 import torch
 
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.pico.models import NAMES
-from promptclimb.evaluator.user_paths import cache_dir
+from promptclimb.evaluator.files import cache_dir
+from promptclimb.evaluator.pico.sets import NAMES
 
 from .batches import Pictures, render
 from .gather_art import ArtError, training_art
@@ -103,12 +103,12 @@ def _prepare(out: Path, images: int, seed: int, workers: int) -> tuple[list[Path
             training_art()
     began, done = time.monotonic(), 0
 
-    def tell(count: int) -> None:
+    def count_rendered(count: int) -> None:
         nonlocal done
         done += count
         log.info("pictures.rendered", new=done, of=images, seconds=round(time.monotonic() - began))
 
-    shards = render(out / "train", images, seed=seed, workers=workers, progress=tell)
+    shards = render(out / "train", images, seed=seed, workers=workers, progress=count_rendered)
     held_out = render(out / "held-out", min(HELD_OUT, images), seed=seed + 1_000_000, workers=1)
     if not words.exists():
         with _timed("captions.counted"):

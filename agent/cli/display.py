@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..events import (
+from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
     AnswerTokensRaised,
@@ -69,7 +69,7 @@ BAR_WIDTH = 24
 BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30
 MOST_REASONS = 5
 """Most reasons for a skipped round that get a line of their own."""
-RETRIES = {"rate_limited": "rate limit", "transient": "temporary failure", "useless": "unusable answer"}
+RETRIES = {"rate_limited": "rate limit", "transient": "temporary failure", "unusable": "unusable answer"}
 """Reasons of a retry in words."""
 _MOST_TEMPLATES = 2
 _LONGEST_REASON = 100

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Literal
 from ...evaluator.counts import counted, how_to_install
 from ...evaluator.errors import PromptclimbError
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
-from ..llm.endpoints import DEFAULT_KEY, PROBE_REQUESTS, Preflight, look, probe
-from ..llm.headers import clean_key
+from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, look, probe
+from ..llm.headers import clean_key, stated_limit
 from ..secrets import Secret, split_query
-from .endpoint_lines import lines_of
 from .options import add_json, given_settings
 from .output import print_json, print_text
 
@@ -76,7 +75,7 @@ def _packages() -> Found:
 
 
 def _cache() -> Found:
-    from ...evaluator.user_paths import cache_dir
+    from ...evaluator.files import cache_dir
 
     folder = cache_dir()
     with tempfile.TemporaryFile(dir=folder):
@@ -92,7 +91,7 @@ def _devices() -> Found:
 
 def _bundled() -> Found:
     from ...evaluator.clip.models import check_bundled
-    from ...evaluator.pico.models import bundled_models
+    from ...evaluator.pico.sets import bundled_models
 
     names = [str(model["name"]) for model in bundled_models()]
     for name in names:
@@ -172,7 +171,56 @@ def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, st
 
 async def _asked(address: str, key: Secret | None, model: str, context: int | None) -> list[tuple[str, str]]:
     async with asyncio.timeout(PATIENCE_S - LIST_S):
-        return list(lines_of(await probe(address, key, model), context))
+        return list(_abilities(await probe(address, key, model), context))
+
+
+def _abilities(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
+    """Yield what an endpoint can do, each line with its name; ``context`` is in tokens."""
+    answer, dialect = probed.answer, probed.dialect
+    speed = answer.completion_tokens / max(probed.took_s, 1e-3)
+    tokens = f", {speed:.0f} tokens a second" if answer.completion_tokens else ""
+    yield "answer", f"in {probed.took_s:.1f} s{tokens}; {counted(probed.requests, 'request')} made"
+    taken = [dialect.instead.get(name, name) for name in PARAMETERS if name not in dialect.left_out]
+    refused = [name for name in PARAMETERS if name in dialect.left_out]
+    yield (
+        "parameters",
+        f"takes {', '.join(taken) or 'none'}" + (f"; refuses {', '.join(refused)}" if refused else ""),
+    )
+    if ceilings := [f"{name} {top:g}" for name, top in dialect.most.items()]:
+        yield "ceilings", ", ".join(ceilings)
+    if dialect.merged:
+        yield "system messages", "none; they go with the first message of the user"
+    if dialect.streams:
+        yield "answers", "in pieces alone"
+    yield "usage", "reported" if answer.usage_known else "not reported: limits count what was reserved"
+    yield "rate limits", ", ".join(_limits(probed)) or "not reported"
+    yield "seed", _seed(probed)
+    yield "JSON schema", _schema(probed)
+    yield "thinking", "shown, and left out of answers" if answer.thought else "none seen"
+    yield "context", f"{context:,} tokens" if context else "not reported"
+
+
+def _limits(probed: Probed) -> Iterator[str]:
+    for kind in ("requests", "tokens"):
+        known = stated_limit(probed.answer.headers, kind)
+        if known.limit is not None:
+            yield f"{known.limit:,.0f} {kind}"
+        elif known.remaining is not None:
+            yield f"{known.remaining:,.0f} {kind} left"
+
+
+def _seed(probed: Probed) -> str:
+    if "seed" in probed.dialect.left_out:
+        return "refused: each request is a draw of its own"
+    if probed.repeats is None:
+        return "taken; whether it repeats was not tried"
+    return "taken, and repeats" if probed.repeats else "taken, but the same request got another answer"
+
+
+def _schema(probed: Probed) -> str:
+    if "response_format" in probed.dialect.left_out:
+        return "refused"
+    return "held" if probed.holds_schema else "taken, but the answer does not follow it"
 
 
 def add_parser(commands: Commands, line: str) -> None:

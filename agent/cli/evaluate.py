@@ -9,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ...evaluator.datasets.hand_made import PLAIN
+from ...evaluator.datasets.hand_made import DEFAULT_TEMPLATE
 from ...evaluator.errors import ConfigError
 from ...evaluator.scoring import Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ..results.figures import are_shares, score_text
-from ..results.intervals import wilson
+from ..results.gain import wilson
 from ..search.evaluation import Evaluation, score_templates
 from ..search.inputs import read_template_file
 from ..text import printable
@@ -38,7 +38,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score the templates of a file, one by one and as an ensemble, and references, on one split."""
     if arguments.templates is None and arguments.baselines is None:
         raise ConfigError("give --templates FILE, --baselines NAMES or both")
-    templates = [PLAIN] if arguments.templates is None else _read(arguments.templates)
+    templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates)
     spec = given_spec(arguments)
     with json_alone(arguments.as_json):
         found = score_templates(
@@ -157,7 +157,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help=f"JSON, or one a line (with --baselines, where it is left out: {PLAIN!r} alone)",
+        help=f"JSON, or one a line (with --baselines, where it is left out: {DEFAULT_TEMPLATE!r} alone)",
     )
     parser.add_argument(
         "--baselines",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.user_paths import user_path
+from ...evaluator.files import user_path
 from ..results.figures import are_shares, score_text
 from ..results.run_state import RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
@@ -108,7 +108,6 @@ def _lines(state: RunState) -> list[str]:
 
 
 def _train(state: RunState) -> str:
-    """Return the training score, in percent where it may be an accuracy."""
     if state.train is None:
         return ""
     return score_text(state.train, percent=are_shares([state.train]), unit="%")

@@ -22,7 +22,7 @@ from ..errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from ..events import (
+from ..events.types import (
     AnswerTokensRaised,
     ChatFailed,
     EndpointPaced,
@@ -34,7 +34,7 @@ from ..events import (
     Noted,
     RetryScheduled,
     UsageMissing,
-    unheard,
+    ignore_event,
 )
 from ..rates import PICODOLLARS, TokenUsage
 from .budget import Budget, TokenBound
@@ -68,63 +68,38 @@ class Ledger(Protocol):
 
 @dataclass(slots=True)
 class _Asked:
-    """One request.
-
-    Attributes:
-        request: The search's request.
-        endpoint: The name of the endpoint that was asked last.
-        number: The number of the attempt.
-        tried: Endpoints at which the attempt has failed.
-        most_tokens: The most answer tokens that were reserved for it.
-        max_tokens: The answer tokens that were asked for last.
-    """
+    """One request of the search, and where it stands."""
 
     request: ChatRequest
-    endpoint: str = ""
-    number: int = 1
-    tried: list[Member] = field(default_factory=list)
-    most_tokens: int = 0
-    max_tokens: int = 0
+    endpoint: str = ""  # asked last
+    number: int = 1  # of the attempt
+    tried: list[Member] = field(default_factory=list)  # endpoints at which the attempt has failed
+    most_tokens: int = 0  # answer tokens that are reserved for it
+    max_tokens: int = 0  # answer tokens that were asked for last
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """One attempt at one endpoint, and its cost from the reservation to the bill.
-
-    Attributes:
-        member: The endpoint.
-        permit: Permission to send it.
-        request: The request as it is sent.
-        longer: It asks for more answer tokens than the search does.
-        moved: It has failed at another endpoint.
-        reserved: The budget's reservation.
-        retries: 1 if it is made again after a failed one.
-        failed: 1 if it gave no usable answer.
-        written: The reservation as far as it is on disk, so that it counts if the process is killed.
-        sent: The request may have left.
-        billed: The bill.
-    """
+    """One attempt at one endpoint, and its cost from the reservation to the bill."""
 
     member: Member
     permit: Permit
-    request: ChatRequest
-    longer: bool
-    moved: bool
+    request: ChatRequest  # as it is sent
+    longer: bool  # asks for more answer tokens than the search does
+    moved: bool  # has failed at another endpoint
     reserved: Spent
-    retries: int
-    failed: int = 0
-    written: Spent = NOTHING
-    sent: bool = False
+    retries: int  # 1 if it is made again after a failed one
+    failed: int = 0  # 1 if it gave no usable answer
+    written: Spent = NOTHING  # of the reservation, on disk, so that it counts if the process is killed
+    sent: bool = False  # the request may have left
     billed: Spent = NOTHING
 
     @property
     def used(self) -> Spent:
-        """The usage to add to the totals."""
         return replace(self.billed, retries=self.retries, failed_calls=self.failed)
 
     @property
     def bill(self) -> Bill:
-        """The bill to write down."""
         return Bill(self.used, self.written)
 
     def bill_unknown(self) -> None:
@@ -173,7 +148,7 @@ class Proposer:
         give_up_after_s: float = GIVE_UP_AFTER_S,
         has_answers: bool = False,
         ledger: Ledger | None = None,
-        emit: Listener = unheard,
+        emit: Listener = ignore_event,
         rng: random.Random | None = None,
     ) -> None:
         for endpoint in endpoints:
@@ -466,7 +441,6 @@ class Proposer:
                 member.usage_missing = True
                 self._emit(UsageMissing(endpoint=member.name))
         member.answered(longer=attempt.longer)
-        member.limiter.answered(self._clock() - permit.admitted)
         if member.breaker.answered(probe=permit.probe) and member.suspended:
             member.suspended = False
             self._emit(EndpointResumed(endpoint=member.name))

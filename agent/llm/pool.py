@@ -443,11 +443,12 @@ class EndpointPool:
         known = [one.limiter for one in others if one.breaker.closed]
         if not known and not any(one.has_hope for one in others):
             return math.inf
-        there = min((one.slowest_s for one in known), default=0.0)
+        there = min((max(one.took_s, default=0.0) for one in known), default=0.0)
         if not probe or not known:
-            return max(ANSWERED_TIMES * max(member.limiter.slowest_s, there), FIRST_PATIENCE_S)
+            slowest = max([*member.limiter.took_s, there])
+            return max(ANSWERED_TIMES * slowest, FIRST_PATIENCE_S)
         times = PROBE_TIMES * 2.0 ** min(member.breaker.failures, 10)
-        few = PROBE_TIMES / max(sum(one.answers for one in known), 1)
+        few = PROBE_TIMES / max(sum(len(one.took_s) for one in known), 1)
         return max(min(times + few, MOST_PROBE_TIMES) * there, SHORTEST_PATIENCE_S)
 
     def suspend(self, member: Member, error: ChatError, *, probe: bool) -> float | None:
@@ -502,7 +503,7 @@ class EndpointPool:
         if self._failure is not None:
             raise self._failure
         if not any(one.limiter.fits(tokens) for one in self._members):
-            most = max(one.limiter.token_limit or 0.0 for one in self._members)
+            most = max(one.limiter.limits.tpm or 0.0 for one in self._members)
             raise RequestTooLargeError(
                 f"a request may need {tokens} tokens, but --tpm allows only {most:.0f} in a minute; "
                 "show fewer templates (--top-k), allow shorter answers (--answer-tokens), or raise --tpm"

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
-from ...prompts.replies import without_thinking
+from ...prompts.thinking import without_thinking
 from ..errors import UnusableAnswerError
 from ..rates import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
@@ -160,11 +160,7 @@ def error_object(reply: RawReply) -> object:
 
 
 def _parsed(reply: RawReply) -> object:
-    """Return the JSON value of a reply, whether it came whole or as a stream.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """Return the JSON value of a reply, whole or streamed; raise ValueError if it is neither."""
     body = reply.body[:MAX_BODY]
     if reply.headers.get("content-type", "").startswith("text/event-stream") or body.lstrip().startswith(
         _FIELD[:2]

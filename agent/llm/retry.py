@@ -113,76 +113,49 @@ async def retrying(
         RequestFailedError: The patience has ended; the last error is its cause.
         FatalChatError: Trying again cannot help.
     """
-    patience = _Patience(policy, rng, on_retry)
+    failures: list[ChatError] = []
+
+    def unusable() -> bool:
+        kinds = [classify(error) for error in failures]
+        return kinds.count("unusable") >= min(policy.unusable_attempts, policy.attempts)
+
+    def over(state: tenacity.RetryCallState) -> bool:
+        # An attempt after which the endpoint asks for a wait is not counted: time ends those.
+        tries = [one for one in failures if classify(one) != "rate_limited" and one.retry_after is None]
+        took_s = sum(one.took_s for one in failures) + state.idle_for
+        return len(tries) >= policy.attempts or unusable() or took_s >= policy.total_s
+
+    def report(state: tenacity.RetryCallState) -> None:
+        if on_retry is not None:
+            wait = state.next_action.sleep if state.next_action else 0.0
+            on_retry(len(failures), wait, classify(failures[-1]))
+
+    async def once() -> T:
+        try:
+            return await attempt(len(failures) + 1)
+        except ChatError as error:
+            failures.append(error)
+            raise
+
     retries = tenacity.AsyncRetrying(
         sleep=sleep,
-        stop=patience.over,
-        wait=patience.wait,
+        stop=over,
+        wait=lambda _: policy.wait_s(len(failures), failures[-1].retry_after, rng),
         retry=tenacity.retry_if_exception(lambda error: classify(error) != "no"),
-        before_sleep=patience.report,
+        before_sleep=report,
         reraise=True,
     )
     try:
-        return await retries(patience.timed, attempt)
+        return await retries(once)
     except ChatError as error:
         if classify(error) == "no":
             raise
+        attempts = len(failures)
         raise RequestFailedError(
-            f"no usable answer in {counted(patience.attempts, 'attempt')}: {error}",
-            attempts=patience.attempts,
-            answered=patience.answered,
+            f"no usable answer in {counted(attempts, 'attempt')}: {error}",
+            attempts=attempts,
+            answered=unusable(),
         ) from error
-
-
-class _Patience:
-    """One request's attempts; tenacity asks it when to stop and how long to wait."""
-
-    def __init__(
-        self,
-        policy: RetryPolicy,
-        rng: random.Random,
-        on_retry: Callable[[int, float, FailureKind], None] | None,
-    ) -> None:
-        self.attempts = 0
-        self._counted = 0
-        self._policy = policy
-        self._rng = rng
-        self._on_retry = on_retry
-        self._unusable = 0
-        self._waited = 0.0
-        self._worked = 0.0
-        self._kind: FailureKind = "no"
-        self._retry_after: float | None = None
-
-    @property
-    def answered(self) -> bool:
-        """Whether as many unusable answers came as may be paid for."""
-        return self._unusable >= min(self._policy.unusable_attempts, self._policy.attempts)
-
-    async def timed(self, attempt: Callable[[int], Awaitable[T]]) -> T:
-        self.attempts += 1
-        try:
-            return await attempt(self.attempts)
-        except ChatError as error:
-            self._kind, self._retry_after = classify(error), error.retry_after
-            self._unusable += self._kind == "unusable"
-            self._counted += self._kind != "rate_limited" and self._retry_after is None
-            self._worked += error.took_s
-            raise
-
-    def over(self, _state: tenacity.RetryCallState) -> bool:
-        policy = self._policy
-        timed_out = self._worked + self._waited >= policy.total_s
-        return self._counted >= policy.attempts or self.answered or timed_out
-
-    def wait(self, _state: tenacity.RetryCallState) -> float:
-        return self._policy.wait_s(self.attempts, self._retry_after, self._rng)
-
-    def report(self, state: tenacity.RetryCallState) -> None:
-        wait = state.next_action.sleep if state.next_action else 0.0
-        self._waited += wait
-        if self._on_retry is not None:
-            self._on_retry(self.attempts, wait, self._kind)
 
 
 class Outage:

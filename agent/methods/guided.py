@@ -6,7 +6,7 @@ the rounds of a restart: words of the description, or the kind's fillers, in fra
 gives the next round to the arm that has brought more candidates among the best ten. A request without an
 answer has brought none, and the next round goes to the arm without an LLM.
 
-Where there is a description and scores cost next to nothing, free candidates are scored beside the requests:
+Where there is a description and scores cost next to nothing, free candidates are scored between requests:
 first words of the description in frames; later, beside each request, words of the answers too, since an LLM
 often has the right word in a line that is no good, or not a candidate at all. A small LLM is asked first to
 say the same in plain words, since the user's need not be those that the scorer was trained on, and then for

@@ -110,10 +110,6 @@ class Memory:
         start = max(len(self._order) - k, worse)
         return [self._known[key] for _, _, key in reversed(self._order[start:])]
 
-    def get(self, key: str) -> Entry | None:
-        """Return the entry with a key, None if there is none."""
-        return self._known.get(key)
-
     def __len__(self) -> int:
         return len(self._known)
 

@@ -46,6 +46,6 @@ PN = SearchMethod(summary="best and worst shown", conversation=_pn)
 P = SearchMethod(summary="best only", conversation=_p)
 """The paper's comparison, "P only"."""
 APE = SearchMethod(summary="other wordings of the best", conversation=_ape)
-"""Iterated APE (arXiv 2211.01910)."""
+"""APE, round after round (arXiv 2211.01910)."""
 OPRO = SearchMethod(summary="the best with their scores", conversation=_opro)
 """OPRO (arXiv 2309.03409)."""

@@ -1,1 +1,1 @@
-"""What a run leaves for people and for other tools."""
+"""The results of a run: files, figures, report and exports."""

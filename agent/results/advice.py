@@ -149,7 +149,6 @@ def use_of(view: RunView) -> Use | None:
 
 
 def _which(used: Sequence[str], *, alone: bool) -> str:
-    """Return in words which templates the code uses."""
     if alone or len(used) == 1:
         return f"the best template alone{_WORSE}" if alone else "the best template"
     weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""

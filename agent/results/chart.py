@@ -68,7 +68,6 @@ def course_figure(view: RunView) -> dict[str, Any]:
 
 
 def _levels(view: RunView) -> dict[str, float]:
-    """Return the training scores that the curves are compared with, by name."""
     if view.result is None:
         return {} if view.state.default is None else {DEFAULT_TEMPLATE: view.state.default}
     found = {name: view.result.baselines.get(name) for name in _LEVELS}

@@ -81,25 +81,16 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ancestor:
-    """A template in the lineage of the best one.
+class Ancestor(Row):
+    """A template in the lineage of the best one, with the request that it answers.
 
     Attributes:
-        template: Its text.
-        train: Its training accuracy.
-        restart: Where it was found first, with ``conversation``, ``round`` and ``source`` as in ``Row``.
-        shown: Templates in the request that it answers, the best first; at most a few.
+        shown: Templates in the request, the best first; at most a few.
         all_shown: How many the request showed.
-        messages: That request, as role and text; empty where no LLM was asked, or it is not known.
+        messages: The request, as role and text; empty where no LLM was asked, or it is not known.
         answer: The answer.
     """
 
-    template: str
-    train: float
-    restart: int
-    conversation: int
-    round: int
-    source: str | None = None
     shown: tuple[str, ...] = ()
     all_shown: int = 0
     messages: tuple[tuple[str, str], ...] = ()

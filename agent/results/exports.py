@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from ...evaluator.counts import counted
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
+from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.user_paths import user_path
 from ...prompts.template import SLOT, Template
 from ..config.schema import SearchConfig
 from .advice import positional
@@ -29,7 +29,7 @@ from .run_dir import (
     leaderboard_csv,
     result_of,
     stored_config,
-    stored_given,
+    stored_user_objects,
     templates_json,
     write_atomically,
 )
@@ -109,7 +109,7 @@ class Found:
         Raises:
             UsageError: It was an object from Python.
         """
-        if (evaluator := stored_given(self.run_dir).get("evaluator")) is not None:
+        if (evaluator := stored_user_objects(self.run_dir).get("evaluator")) is not None:
             raise UsageError(
                 f"{self.run_dir} was made in Python with its own evaluator ({evaluator}), so there are no "
                 f"{what} to export"
@@ -275,7 +275,6 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
 
 
 def _checked(form: str, only: str | None) -> str:
-    """Return which templates a form is to hold, if it can hold those."""
     choices = FORMS[form].choices
     if only is None:
         return choices[0] if choices else ENSEMBLE

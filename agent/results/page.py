@@ -152,7 +152,6 @@ def _style() -> Any:
 
 
 def _page_of(view: RunView) -> dict[str, Any]:
-    """Return the content of the page, for its template."""
     result, rows = view.result, view.rows
     dataset = result.dataset.name if result else str(view.state.started.get("dataset", "a run"))
     better, worse = word_effects(rows)
@@ -277,7 +276,6 @@ def _warnings(result: SearchResult) -> list[str]:
 
 
 def _cards(view: RunView) -> list[Card]:
-    """Return the figures that carry the verdict."""
     result = view.result
     if result is None:
         rows = view.rows
@@ -293,8 +291,7 @@ def _cards(view: RunView) -> list[Card]:
     return [*found, ("ensemble", _text(getattr(result.ensemble, split), view), split)]
 
 
-def _origin(row: Row | Ancestor) -> str:
-    """Return where a template was found, and who made it."""
+def _origin(row: Row) -> str:
     where = f"conversation {row.conversation}, round {row.round}" if row.conversation else "starting template"
     by = f", {'the LLM' if row.source == LLM else row.source}" if row.conversation and row.source else ""
     return f"restart {row.restart}, {where}{by}"
@@ -328,7 +325,6 @@ def _refused(
 
 
 def _facts(view: RunView) -> dict[str, str]:
-    """Return the facts at the foot of the page, by name."""
     if view.result is not None:
         return _costs(view.result) | _notes(view.result)
     state, usage = view.state, view.state.usage
@@ -364,7 +360,6 @@ def _costs(result: SearchResult) -> dict[str, str]:
 
 
 def _notes(result: SearchResult) -> dict[str, str]:
-    """Return circumstances and warnings."""
     found: dict[str, Any] = {"started": result.started, "device": result.device}
     if (versions := result.versions) is not None:
         ran = {"promptclimb": versions.program, "Python": versions.python}

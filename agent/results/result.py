@@ -156,10 +156,10 @@ class Row:
         views: Accuracy on augmented copies of the training and validation images; None without any.
     """
 
-    rank: int
+    rank: int = 0
     template: str
     train: float
-    val: float | None
+    val: float | None = None
     restart: int
     conversation: int
     round: int
@@ -319,6 +319,7 @@ class SearchResult:
         test_opened: How often test was evaluated over the run's life.
         limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``.
         gain: The gain on test, with intervals; None where test was not evaluated.
+        prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
         run_dir: The folder that it was read from, an absolute path; None without one. It is not in the
             document, and does not count in comparisons.
     """

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.user_paths import user_path
+from ...evaluator.files import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
 from ..errors import StoreExistsError
@@ -70,7 +70,6 @@ def new_run_dir(config: SearchConfig) -> Path:
 
 
 def _is_made(folder: Path) -> bool:
-    """Make a folder; return False if it exists already."""
     try:
         folder.mkdir()
     except FileExistsError:
@@ -263,11 +262,10 @@ def stored_config(
     Raises:
         UsageError: There is no run, it was made by another version, or a change is wrong.
     """
-    stored = _manifest(run_dir)["config"]
-    return build([(f"the run {run_dir}", stored), (place, changes or {})])
+    return build([(f"the run {run_dir}", _manifest(run_dir)["config"]), (place, changes or {})])
 
 
-def stored_given(run_dir: Path) -> Mapping[str, str]:
+def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
     """Return the objects from Python that replaced settings of a run: ``module.Class`` by kind.
 
     Raises:
@@ -278,7 +276,7 @@ def stored_given(run_dir: Path) -> Mapping[str, str]:
 
 def _manifest(run_dir: Path) -> Mapping[str, Any]:
     # Imported here: the command line lists the export formats, and needs no store for that.
-    from ..store import Store
+    from ..store.run import Store
 
     with Store.open(run_dir) as store:
         return store.manifest

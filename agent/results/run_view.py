@@ -10,11 +10,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ..events import (
+from ..events.types import (
     RoundFinished,
     RoundSkipped,
     SearchStarted,
@@ -105,17 +105,7 @@ class RunView:
         if not rows:
             return ()
         known = rows if self.course.estimated else self.course.rows
-        return [
-            Ancestor(
-                template=row.template,
-                train=row.train,
-                restart=row.restart,
-                conversation=row.conversation,
-                round=row.round,
-                source=row.source,
-            )
-            for row in lineage_of(rows[0], known)
-        ]
+        return [Ancestor(**asdict(row)) for row in lineage_of(rows[0], known)]
 
     @property
     def percent(self) -> bool:
@@ -225,7 +215,6 @@ def _row(event: Mapping[str, Any], place: tuple[int, int, int]) -> Row | None:
     restart, conversation, round = place
     source = event.get("source")
     return Row(
-        rank=0,
         template=template,
         train=float(train),
         val=float(val) if _is_score(val) else None,

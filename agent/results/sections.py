@@ -164,7 +164,6 @@ def _confused(look: Inspected, decisions: Decisions | None, baseline: str | None
 
 
 def _picture_groups(pictures: Sequence[Picture], baseline: str | None) -> list[tuple[str, Sequence[Picture]]]:
-    """Return headings with the pictures below each."""
     if baseline is None:
         return []
     fixed = [one for one in pictures if one.put_right]

@@ -25,7 +25,7 @@ from ..errors import (
     ModelNotFoundError,
     RestartCancelledError,
 )
-from ..events import BatchScored, Listener, SearchStopped
+from ..events.types import BatchScored, Listener, SearchStopped
 from ..llm.ask import Proposer
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker
@@ -33,12 +33,11 @@ from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
 from ..position import rng_for
 from ..stop import Stop
-from ..store import Store
+from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 from .event_loop import FairScheduler
 from .journal import EmptyAnswers, Journal
-from .record import Searched
-from .restart import Restart
+from .restart import Restart, Searched
 from .scorebook import Scorebook
 
 ALL_RESTARTS_DONE = "all_restarts_done"
@@ -48,8 +47,8 @@ CANCELLED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restarts:
-    """An open run: everything that its restarts work with.
+class OpenRun:
+    """Everything that the restarts of a run work with.
 
     Attributes:
         endpoints: Answer requests; none if every answer is on disk.
@@ -69,7 +68,7 @@ class Restarts:
     stop: Stop
     emit: Listener
 
-    async def run(self) -> Searched:
+    async def restart_all(self) -> Searched:
         """Run all restarts to their ends, or to what ends them early.
 
         Raises:

@@ -18,10 +18,10 @@ from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
-from ..events import Bus, Listener, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..events.trackers.figures import Tracked, scored_before, trackers_of
 from ..events.trackers.known import check_trackers
+from ..events.types import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..results.details import Details
@@ -38,12 +38,12 @@ from ..results.run_dir import (
 )
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
-from ..store import Store
+from ..store.run import Store
 from ..store.shared import check_cache
 from .choice import choose
-from .content_check import CONTENT
 from .event_loop import entered, short_collections, to_the_end
 from .inputs import (
+    CONTENT,
     LLM_CONTENT,
     check_places,
     growth,
@@ -56,15 +56,24 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
-from .record import Searched
-from .report_data import details_of
-from .restarts import ALL_RESTARTS_DONE, Restarts, single
-from .result_writer import build_result, reopen, write_files
+from .restart import Searched
+from .restarts import ALL_RESTARTS_DONE, OpenRun, single
+from .result_writer import build_result, details_of, reopen, write_files
 from .test_evaluation import evaluate_choice
 from .user_objects import UserChat, check_user_objects, names_of
 
 PRICES = "prices"
 """The note of the prices that were paid, for a session that needs no endpoint any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Settings and texts of a run, resolved before anything is opened; ``notes`` belong into its result."""
+
+    config: SearchConfig
+    notes: Mapping[str, Any]
+    pool: list[Candidate]
+    wordings: Wordings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +109,12 @@ class SearchRun:
             PromptclimbError: The run failed on its way; what it has is kept.
         """
         config, notes = await self._resolve(None)
-        pool, wordings = await in_thread(lambda: (read_pool(config), read_wordings(config)))
+        resolved = await in_thread(lambda: _read(config, notes))
         check_cache(config.shared_cache)
         run_dir = new_run_dir(config)
         check_run_dir(run_dir)
         try:
-            return await self._run(run_dir, config, notes, pool, wordings, None)
+            return await self._run(run_dir, resolved, None)
         finally:
             with suppress(OSError):
                 run_dir.rmdir()  # only if nothing was started: a run's folder is not empty
@@ -129,8 +138,7 @@ class SearchRun:
                 return done
             check_places(config, labels=self.evaluator is not None)
             check_files(run_dir)
-            pool, wordings = await in_thread(lambda: (read_pool(config), read_wordings(config)))
-            return await self._run(run_dir, config, notes, pool, wordings, store)
+            return await self._run(run_dir, await in_thread(lambda: _read(config, notes)), store)
 
     @cached_property
     def _private(self) -> Scrubber:
@@ -160,77 +168,28 @@ class SearchRun:
                 notes = {**notes, **found}
         return pinned_evaluator(absolute(config, labels=self.evaluator is not None)), notes
 
-    async def _run(
-        self,
-        run_dir: Path,
-        config: SearchConfig,
-        notes: Mapping[str, Any],
-        pool: list[Candidate],
-        wordings: Wordings,
-        opened: Store | None,
-    ) -> SearchResult:
-        """Open everything, run the restarts, choose, evaluate on test, write the files."""
-        check_trackers(config.track)
+    async def _run(self, run_dir: Path, resolved: Resolved, earlier: Store | None) -> SearchResult:
+        """Open everything, run the restarts, choose, evaluate on test, write the files.
+
+        ``earlier`` is the store of a run that is resumed.
+        """
+        check_trackers(resolved.config.track)
         used = Scrubber()
         try:
             async with AsyncExitStack() as stack:
-                sinks = await stack.enter_async_context(self._sinks(config, run_dir, used))
-                with self.stop.watching():
-                    endpoints, evaluator = await self._open(config, stack, used, opened)
-                config = config.as_opened(evaluator.info)
-                content = next((one.content for one in endpoints if one.content), None)
-                if content is None and opened is not None:  # no file is asked any more
-                    content = opened.manifest["identity"].get(LLM_CONTENT)
-                identity = identity_of(config, evaluator.info, pool, wordings, content)
-                if opened is None:
-                    about = {
-                        "identity": identity,
-                        "config": config.to_public(),
-                        "given": self._user_objects,
-                        "notes": dict(notes),
-                        CONTENT: dict(evaluator.info.content),
-                    }
-                    store = await stack.enter_async_context(entered(lambda: Store.create(run_dir, about)))
-                else:
-                    opened.check_identity(identity)
-                    store = opened
-                write_atomically(run_dir / CONFIG, to_toml(config))
-                done = complete_result(run_dir)
-                if opened is not None and done is not None:
-                    reopen(run_dir, done, opened.grown)
-                await store.put_config(config.to_public())
-                for sink in sinks:
-                    sink.start()
-                announce(config, evaluator.info, run_dir, self.emit, resumed=opened is not None)
-                if done is None:  # from here on the run is described by its log, until it has a new result
-                    put_away(run_dir)
+                run = await self._open(stack, used, run_dir, resolved, earlier)
                 stack.enter_context(short_collections())
-                if paid := price_notes(endpoints):
-                    await store.put_note(PRICES, paid)
-                searched = await Restarts(
-                    config=config,
-                    store=store,
-                    evaluator=evaluator,
-                    endpoints=endpoints,
-                    pool=pool,
-                    wordings=wordings,
-                    user_objects=self._user_objects,
-                    scrub=self._private.scrub,
-                    stop=self.stop,
-                    emit=self.emit,
-                ).run()
+                searched = await run.restart_all()
+                manifest = run.store.manifest
+                prices: Mapping[str, Any] = run.store.note(PRICES) or {}
                 with self.stop.watching():
                     found, details = await conclude(
-                        config,
-                        evaluator,
-                        store,
+                        run.config,
+                        run.evaluator,
+                        run.store,
                         searched,
-                        notes={
-                            **store.manifest.get("notes", {}),
-                            **notes,
-                            **(paid or store.note(PRICES) or {}),
-                        },
-                        user_objects={**store.manifest.get("given", {}), **self._user_objects},
+                        notes={**manifest.get("notes", {}), **resolved.notes, **prices},
+                        user_objects={**manifest.get("given", {}), **self._user_objects},
                         curve=self.curve,
                     )
                 # From here on a stop comes too late: the search has its result.
@@ -250,6 +209,55 @@ class SearchRun:
                 return result
         except BaseExceptionGroup as several:
             raise single(several) from None
+
+    async def _open(
+        self, stack: AsyncExitStack, used: Scrubber, run_dir: Path, resolved: Resolved, earlier: Store | None
+    ) -> OpenRun:
+        """Open sinks, endpoints, evaluator and store, and announce the run; all close with the stack."""
+        sinks = await stack.enter_async_context(self._sinks(resolved.config, run_dir, used))
+        with self.stop.watching():
+            endpoints, evaluator = await self._services(stack, used, resolved.config, earlier)
+        config = resolved.config.as_opened(evaluator.info)
+        content = next((one.content for one in endpoints if one.content), None)
+        if content is None and earlier is not None:  # no file is asked any more
+            content = earlier.manifest["identity"].get(LLM_CONTENT)
+        identity = identity_of(config, evaluator.info, resolved.pool, resolved.wordings, content)
+        if earlier is None:
+            about = {
+                "identity": identity,
+                "config": config.to_public(),
+                "given": self._user_objects,
+                "notes": dict(resolved.notes),
+                CONTENT: dict(evaluator.info.content),
+            }
+            store = await stack.enter_async_context(entered(lambda: Store.create(run_dir, about)))
+        else:
+            earlier.check_identity(identity)
+            store = earlier
+        write_atomically(run_dir / CONFIG, to_toml(config))
+        done = complete_result(run_dir)
+        if done is not None:
+            reopen(run_dir, done, store.grown)
+        await store.put_config(config.to_public())
+        for sink in sinks:
+            sink.start()
+        self._announce(config, evaluator.info, run_dir, resumed=earlier is not None)
+        if done is None:  # from here on the run is described by its log, until it has a new result
+            put_away(run_dir)
+        if paid := price_notes(endpoints):
+            await store.put_note(PRICES, paid)
+        return OpenRun(
+            config=config,
+            store=store,
+            evaluator=evaluator,
+            endpoints=endpoints,
+            pool=resolved.pool,
+            wordings=resolved.wordings,
+            user_objects=self._user_objects,
+            scrub=self._private.scrub,
+            stop=self.stop,
+            emit=self.emit,
+        )
 
     @asynccontextmanager
     async def _sinks(
@@ -273,56 +281,53 @@ class SearchRun:
                 stack.enter_context(self.emit.joined(sink))
             yield sinks
 
-    async def _open(
-        self, config: SearchConfig, stack: AsyncExitStack, used: Scrubber, opened: Store | None
+    async def _services(
+        self, stack: AsyncExitStack, used: Scrubber, config: SearchConfig, earlier: Store | None
     ) -> tuple[list[Endpoint], Evaluator]:
         """Open the endpoints and the evaluator, first what shows a mistake sooner."""
+
+        async def endpoints() -> list[Endpoint]:
+            if earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds:
+                return []  # every answer is on disk
+            return await stack.enter_async_context(
+                open_endpoints(
+                    config,
+                    self.environment,
+                    chat=None if self.chat is None else UserChat(self.chat, scrub=self._private.scrub),
+                    stop=self.stop,
+                    scrubber=used,
+                    emit=self.emit,
+                )
+            )
+
         if self.chat is None and config.is_local:  # loading it takes longer than finding no images
-            if opened is None:  # one that has all its answers needs no LLM any more
+            if earlier is None:  # one that has all its answers needs no LLM any more
                 check_endpoints(config, self.environment)
             evaluator = await ready_evaluator(config, self.evaluator, self.emit)
-            return await self._endpoints(config, stack, used, opened), evaluator
-        endpoints = await self._endpoints(config, stack, used, opened)
-        return endpoints, await ready_evaluator(config, self.evaluator, self.emit)
+            return await endpoints(), evaluator
+        return await endpoints(), await ready_evaluator(config, self.evaluator, self.emit)
 
-    async def _endpoints(
-        self, config: SearchConfig, stack: AsyncExitStack, used: Scrubber, opened: Store | None
-    ) -> list[Endpoint]:
-        """Open the endpoints, which close with the stack; none if every answer is on disk."""
-        if opened is not None and opened.note(ALL_RESTARTS_DONE) == config.all_rounds:
-            return []
-        return await stack.enter_async_context(
-            open_endpoints(
-                config,
-                self.environment,
-                chat=None if self.chat is None else UserChat(self.chat, scrub=self._private.scrub),
-                stop=self.stop,
-                scrubber=used,
-                emit=self.emit,
+    def _announce(self, config: SearchConfig, info: EvaluatorInfo, run_dir: Path, *, resumed: bool) -> None:
+        if (hint := config.description_tip) is not None:
+            self.emit(Noted(text=hint))
+        self.emit(RunOpened(run_dir=str(run_dir)))
+        self.emit(
+            SearchStarted(
+                run_dir=str(run_dir),
+                dataset=info.dataset,
+                classes=info.classes,
+                model=f"{info.model} ({info.pretrained})" if info.pretrained else info.model,
+                llm=config.llm if config.needs_llm else None,
+                method=config.method,
+                restarts=config.restarts,
+                rounds=config.all_rounds,
+                resumed=resumed,
             )
         )
 
 
-def announce(
-    config: SearchConfig, info: EvaluatorInfo, run_dir: Path, emit: Listener, *, resumed: bool
-) -> None:
-    """Emit that a run is opened and its search begins."""
-    if (hint := config.description_tip) is not None:
-        emit(Noted(text=hint))
-    emit(RunOpened(run_dir=str(run_dir)))
-    emit(
-        SearchStarted(
-            run_dir=str(run_dir),
-            dataset=info.dataset,
-            classes=info.classes,
-            model=f"{info.model} ({info.pretrained})" if info.pretrained else info.model,
-            llm=config.llm if config.needs_llm else None,
-            method=config.method,
-            restarts=config.restarts,
-            rounds=config.all_rounds,
-            resumed=resumed,
-        )
-    )
+def _read(config: SearchConfig, notes: Mapping[str, Any]) -> Resolved:
+    return Resolved(config, notes, read_pool(config), read_wordings(config))
 
 
 async def conclude(

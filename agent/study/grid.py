@@ -14,7 +14,7 @@ from ...evaluator.errors import ConfigError
 from ...evaluator.settings import shown
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
-from ..search.content_check import placed
+from .content_check import placed
 from .study import AXES, Study, StudyLlm, StudyMethod, StudyModel
 
 _LONGEST_PART = 40

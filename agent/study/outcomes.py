@@ -16,8 +16,9 @@ from ..results.details import BEST, ENSEMBLE, Decisions, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import SearchResult
 from ..results.run_dir import write_atomically
-from ..search.content_check import CONTENT, Contents, Made, check_content
+from ..search.inputs import CONTENT
 from ..stop import Stop
+from .content_check import Contents, Made, check_content
 from .grid import Cell
 from .runs import (
     INTERRUPTED,

@@ -15,8 +15,8 @@ from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..methods.registry import METHODS
 from ..rates import TokenUsage
-from ..search.content_check import Contents
 from ..search.inputs import read_pool, read_wordings
+from .content_check import Contents
 from .estimate import cost_of
 from .grid import Cell
 from .outcomes import is_fitted

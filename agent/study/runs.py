@@ -18,11 +18,11 @@ from ..llm.budget import LIMITS, Budget, Limits
 from ..llm.cost import NOTHING, Spent
 from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
-from ..search.content_check import Contents, check_content, made_by
 from ..search.inputs import fallen_back, known_identity, pinned_evaluator
 from ..search.run import SearchRun
 from ..secrets import Scrubber, secrets_named_in
-from ..store import Store
+from ..store.run import Store
+from .content_check import Contents, check_content, made_by
 from .grid import Cell
 
 INTERRUPTED = "interrupted"

@@ -18,7 +18,7 @@ from promptclimb.evaluator.scoring import EvaluatorInfo, Predictions, SplitScore
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.template_kind import DEFAULT_TEMPLATE, grammar
+from promptclimb.prompts.template_kind import KIND, grammar
 
 WHAT_IT_IS = (
     "a caption template for a vision-language model (CLIP). It is no instruction for an assistant: the model "
@@ -119,7 +119,7 @@ class BlackBox:
         self._known: dict[str, tuple[int, ...] | str] = {}
         self._seen: dict[str, set[int]] = {}
         self.labels: tuple[int, ...] = ()
-        self._classified(DEFAULT_TEMPLATE)
+        self._classified(KIND.example)
 
     @property
     def scored(self) -> float:
@@ -149,7 +149,7 @@ class BlackBox:
         drawn = draw(list(grammar().values()), INITIAL, random.Random(f"league {seed}"))
         texts = [template.text for template in drawn]
         if not pool:
-            return [DEFAULT_TEMPLATE, *texts][:number]
+            return [KIND.example, *texts][:number]
         right = {text: sum(self.look(text).correct) for text in texts}
         return sorted(texts, key=lambda text: -right[text])[:number]
 

@@ -1,1 +1,1 @@
-"""CLIP-like models as the black box: open_clip's, run here or on a cluster."""
+"""Score templates with CLIP-like models: open_clip's, in this process or on a cluster."""

@@ -1,20 +1,31 @@
-"""Encode images once for each model and image set, with a bounded number of decoding threads.
+"""Encode images once for each model and image set, and keep the features on disk.
 
-Augmented copies of an image show the same in another cut and another light. A template that is right about an
-image only as it happens to be cut and lit is a worse choice than one that is right about its copies as well.
+Features lie in safetensors files with a manifest, memory-mapped, and checked when read. They are written
+batch after batch, so that those of a large set never stand in memory. A bounded number of threads decodes.
+
+Augmented copies of an image show the same in another cut and another light. A template that is right about
+an image only as it happens to be cut and lit is a worse choice than one that is right about its copies too.
 Nothing is mirrored or turned: a letter would be another one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from io import FileIO
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, NamedTuple, TypeVar
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
 
+import numpy as np
+import safetensors
 import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
@@ -23,10 +34,181 @@ from torch.nn import functional
 from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash
 from ..datasets.pictures import open_rgb
 from ..errors import DataError
-from ..seen_files import SeenFiles
+from ..files import SeenFiles, replace_file, sweep
 from ..spec import Progress, Report
-from .feature_store import SCHEMA, BrokenFeaturesError, FeatureFile, Manifest, feature_key, read_features
 from .models import LoadedModel
+
+SCHEMA = 1
+NAME = "features"
+
+
+class BrokenFeaturesError(Exception):
+    """The files are not what was written; they are to be made again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a features file holds."""
+
+    schema: int
+    model: str
+    preprocessing: str
+    images: str
+    # for each row the index of its image, in order; of an image that could not be read there is none
+    kept: tuple[int, ...]
+    bad: tuple[tuple[int, str], ...]  # index and complaint of each that could not
+    checksum: str  # hash of the features' bytes
+
+
+def feature_key(model: str, preprocessing: str, images: str) -> str:
+    """Return one name for features of an image set under a model; differs when any of the three does."""
+    return hashlib.sha256("\0".join((str(SCHEMA), model, preprocessing, images)).encode()).hexdigest()[:32]
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write a manifest at once or not at all."""
+    replace_file(path, json.dumps(asdict(manifest), indent=1).encode())
+
+
+def map_features(path: Path) -> Tensor:
+    """Return features [n, E] as a view of their file."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        features: Tensor = file.get_tensor(NAME)
+    return features
+
+
+def read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
+    """Return features [n, E] as a view of the file, and their manifest; None where there are none."""
+    data, notes = folder / f"{key}.safetensors", folder / f"{key}.json"
+    if not data.is_file() or not notes.is_file():
+        return None
+    try:
+        manifest = _read_manifest(notes)
+        features = map_features(data)
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise BrokenFeaturesError(f"{data} cannot be read: {error}") from error
+    named = feature_key(manifest.model, manifest.preprocessing, manifest.images)
+    if named != key or features.ndim != 2 or len(features) != len(manifest.kept):
+        raise BrokenFeaturesError(f"{notes} does not belong to {data}")
+    if checksum(features) != manifest.checksum:
+        raise BrokenFeaturesError(f"{data} has changed since it was written")
+    return features, manifest
+
+
+def checksum(features: Tensor) -> str:
+    """Return hash of a tensor's bytes, type and shape."""
+    found = hashlib.blake2b(f"{features.dtype}{list(features.shape)}".encode(), digest_size=16)
+    found.update(features.contiguous().view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _read_manifest(path: Path) -> Manifest:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found["schema"] != SCHEMA:
+        raise ValueError(f"schema {found['schema']} instead of {SCHEMA}")
+    found["kept"] = tuple(found["kept"])
+    found["bad"] = tuple((index, complaint) for index, complaint in found["bad"])
+    return Manifest(**found)
+
+
+LEFT_S = 3600
+"""Age of an abandoned part: its process was killed, or left in the middle."""
+HEADER = 120
+"""Bytes of safetensors' header, blank at its end: how many rows there will be is known last."""
+
+
+class FeatureFile:
+    """Takes features [m, E], float32, as they are made; what cannot be written is kept in memory instead."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.failure: OSError | None = None
+        """Why the features are not on disk, if they are not."""
+        self._target = folder / f"{key}.safetensors"
+        self._shape = (0, 0)
+        self._in_memory: list[Tensor] = []
+        self._file: FileIO | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder, LEFT_S, "*.part")
+            handle, part = tempfile.mkstemp(dir=folder, prefix=self._target.name, suffix=".part")
+            self._part, self._file = Path(part), FileIO(handle, "r+")
+            self._write(bytes(8 + HEADER), 0)
+        except OSError as error:
+            self._go_on_in_memory(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drop()
+
+    def add(self, rows: Tensor) -> None:
+        """Add the rows [m, E] of the next images."""
+        if self._file is not None:
+            try:
+                self._write(rows.contiguous().numpy().tobytes(), 8 + HEADER + self._bytes)
+            except OSError as error:
+                self._go_on_in_memory(error)
+        if self._file is None:
+            self._in_memory.append(rows)
+        self._shape = (self._shape[0] + len(rows), rows.shape[1])
+
+    def finish(self, manifest: Manifest) -> tuple[Tensor, Manifest]:
+        """Return all rows [n, E], if possible a view of the file, and the manifest with their checksum."""
+        if self._file is not None:
+            try:
+                self._write(self._header(), 0)
+                os.fsync(self._file.fileno())
+                self._file.close()  # Windows moves no open file
+                self._part.replace(self._target)
+                self._file = None
+            except OSError as error:
+                self._go_on_in_memory(error)
+            else:
+                return self._mapped(manifest)
+        rows = torch.cat(self._in_memory) if self._in_memory else torch.empty(self._shape)
+        return rows, replace(manifest, checksum=checksum(rows))
+
+    def _mapped(self, manifest: Manifest) -> tuple[Tensor, Manifest]:
+        rows = map_features(self._target)
+        manifest = replace(manifest, checksum=checksum(rows))
+        try:
+            write_manifest(self._target.with_suffix(".json"), manifest)
+        except OSError as error:
+            self.failure = error
+        return rows, manifest
+
+    @property
+    def _bytes(self) -> int:
+        return 4 * self._shape[0] * self._shape[1]
+
+    def _header(self) -> bytes:
+        described = {"dtype": "F32", "shape": self._shape, "data_offsets": (0, self._bytes)}
+        return HEADER.to_bytes(8, "little") + json.dumps({NAME: described}).encode().ljust(HEADER)
+
+    def _write(self, content: bytes, place: int) -> None:
+        assert self._file is not None
+        self._file.seek(place)
+        left = memoryview(content)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def _go_on_in_memory(self, failure: OSError) -> None:
+        """Read back what was written, and keep it."""
+        self.failure = failure
+        if self._bytes:
+            numbers = np.fromfile(self._part, np.float32, count=self._bytes // 4, offset=8 + HEADER)
+            self._in_memory = [torch.from_numpy(numbers).reshape(self._shape)]
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._part.unlink(missing_ok=True)
+
 
 RECIPE = 1
 """Goes up with every change of what is done; features of copies made by another one are made again."""
@@ -68,73 +250,40 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class _Wanted(NamedTuple):
-    """What is encoded of each image: the image itself, or so many augmented copies of it."""
-
-    views: int | None = None
-
-    @property
-    def name(self) -> str:
-        """What the features are of, for the log."""
-        return "images" if self.views is None else "augmented copies"
-
-    def preprocessing(self, models: str) -> str:
-        """Return all that is done to an image, the model's own preprocessing included."""
-        return models if self.views is None else f"{self.views} views, recipe {RECIPE}; {models}"
-
-    def pictures(self, image: Image.Image, digest: str) -> list[Image.Image]:
-        """Return the pictures that an image gives."""
-        return [image] if self.views is None else list(augmented_copies(image, self.views, digest))
-
-
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Normalised features of an image set.
+    """Normalised features of an image set."""
 
-    Attributes:
-        vectors: [n, E], float32, on the CPU, perhaps a view of a file.
-        kept: For each row, the index of its image in the set.
-        bad: What was wrong with each image that was left out.
-        images: Hash of the image set.
-    """
-
-    vectors: Tensor
-    kept: tuple[int, ...]
-    bad: tuple[str, ...]
-    images: str
+    vectors: Tensor  # [n, E], float32, on the CPU, perhaps a view of a file
+    kept: tuple[int, ...]  # for each row, the index of its image in the set
+    bad: tuple[str, ...]  # what was wrong with each image that was left out
+    images: str  # hash of the image set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageEncoder:
-    """Encodes image sets for one model.
-
-    Attributes:
-        folder: Where features are kept.
-        batch: Images encoded at once.
-        workers: Threads that decode.
-        seen: Knows the hash of a set of images that was read before.
-        report: Called with a line about what is taken from the cache, rebuilt or left out.
-        progress: Called with how many images of how many are done.
-    """
+    """Encodes image sets for one model."""
 
     loaded: LoadedModel
-    folder: Path
-    batch: int = 64
-    workers: int = 4
+    folder: Path  # where features are kept
+    batch: int = 64  # images encoded at once
+    workers: int = 4  # threads that decode
     on_bad_image: OnBadImage = "fail"
+    # knows the hash of a set of images that was read before
     seen: SeenFiles = field(default_factory=SeenFiles)
+    # called with a line about what is taken from the cache, rebuilt or left out
     report: Report = lambda _line: None
-    progress: Progress = lambda _done, _of: None
+    progress: Progress = lambda _done, _of: None  # called with how many images of how many are done
 
     def features(self, paths: Sequence[Path]) -> Features:
         """Return features of the images, from the cache or encoded now."""
-        return self._features(paths, _Wanted())
+        return self._features(paths, None)
 
     def views(self, paths: Sequence[Path], count: int) -> Features:
         """Return features of augmented copies of the images, ``count`` rows an image."""
-        return self._features(paths, _Wanted(count))
+        return self._features(paths, count)
 
-    def _features(self, paths: Sequence[Path], wanted: _Wanted) -> Features:
+    def _features(self, paths: Sequence[Path], views: int | None) -> Features:
         digests: list[str] = []
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
 
@@ -143,10 +292,10 @@ class ImageEncoder:
                 return [image_set_hash(digests)]
 
             images = "".join(self.seen.known("image set", paths, find))
-            found = self._from_cache(images, wanted)
+            found = self._from_cache(images, views)
             if found is None:
                 (images,) = find() if not digests else (image_set_hash(digests),)
-                found = self._encode(pool, paths, digests, wanted)
+                found = self._encode(pool, list(zip(paths, digests, strict=True)), images, views)
         vectors, manifest = found
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad and self.on_bad_image == "fail":
@@ -158,76 +307,65 @@ class ImageEncoder:
             raise DataError(f"none of the {len(paths)} images can be read; the first: {bad[0]}")
         return Features(vectors, manifest.kept, bad, images)
 
-    @property
-    def _window(self) -> int:
-        return max(2 * self.workers, self.batch)
+    def _preprocessing(self, views: int | None) -> str:
+        own = self.loaded.preprocessing
+        return own if views is None else f"{views} views, recipe {RECIPE}; {own}"
 
-    def _from_cache(self, images: str, wanted: _Wanted) -> tuple[Tensor, Manifest] | None:
-        key = feature_key(self.loaded.key, wanted.preprocessing(self.loaded.preprocessing), images)
+    def _from_cache(self, images: str, views: int | None) -> tuple[Tensor, Manifest] | None:
         try:
+            key = feature_key(self.loaded.key, self._preprocessing(views), images)
             found = read_features(self.folder, key)
         except BrokenFeaturesError as error:
             self.report(f"image features are made again: {error}")
             return None
         if found is not None:
-            self.report(f"{wanted.name}: {len(found[0])} features from the cache")
+            what = "images" if views is None else "augmented copies"
+            self.report(f"{what}: {len(found[0])} features from the cache")
         return found
 
     def _encode(
-        self, pool: ThreadPoolExecutor, paths: Sequence[Path], digests: Sequence[str], wanted: _Wanted
+        self, pool: ThreadPoolExecutor, images: Sequence[tuple[Path, str]], image_set: str, views: int | None
     ) -> tuple[Tensor, Manifest]:
-        images, preprocessing = image_set_hash(digests), wanted.preprocessing(self.loaded.preprocessing)
-        with FeatureFile(self.folder, feature_key(self.loaded.key, preprocessing, images)) as file:
-            kept, bad = self._fill(file, pool, list(zip(paths, digests, strict=True)), wanted)
-            found = file.finish(
-                Manifest(
-                    schema=SCHEMA,
-                    model=self.loaded.key,
-                    preprocessing=preprocessing,
-                    images=images,
-                    kept=tuple(kept),
-                    bad=tuple(bad),
-                    checksum="",
-                )
-            )
-        if file.failure is not None:
-            why = file.failure.strerror
-            self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
-        return found
-
-    def _fill(
-        self,
-        file: FeatureFile,
-        pool: ThreadPoolExecutor,
-        images: Sequence[tuple[Path, str]],
-        wanted: _Wanted,
-    ) -> tuple[list[int], list[tuple[int, str]]]:
-        """Encode all images into a file; return what a manifest calls ``kept`` and ``bad``."""
         kept: list[int] = []
         bad: list[tuple[int, str]] = []
         waiting: list[Tensor] = []
-        each = wanted.views or 1
+        each, preprocessing = views or 1, self._preprocessing(views)
+        window = max(1, max(2 * self.workers, self.batch) // each)
+        with FeatureFile(self.folder, feature_key(self.loaded.key, preprocessing, image_set)) as file:
+            for index, found in enumerate(
+                _ordered(pool, lambda one: self._decode(*one, views), images, window)
+            ):
+                if isinstance(found, DataError):
+                    if self.on_bad_image == "fail":
+                        raise DataError(f"{found}; {HOW_TO_GO_ON}") from found
+                    bad.append((index, str(found)))
+                else:
+                    kept += [index] * len(found)
+                    waiting += found
+                while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
+                    file.add(self._forward(waiting[: self.batch]))
+                    waiting = waiting[self.batch :]
+                    self.progress((index + 1) * each - len(waiting), len(images) * each)
+            manifest = Manifest(
+                schema=SCHEMA,
+                model=self.loaded.key,
+                preprocessing=preprocessing,
+                images=image_set,
+                kept=tuple(kept),
+                bad=tuple(bad),
+                checksum="",
+            )
+            features = file.finish(manifest)
+        if file.failure is not None:
+            why = file.failure.strerror
+            self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
+        return features
 
-        def decode(image: tuple[Path, str]) -> list[Tensor] | DataError:
-            return self._decode(*image, wanted)
-
-        for index, found in enumerate(_ordered(pool, decode, images, max(1, self._window // each))):
-            if isinstance(found, DataError):
-                if self.on_bad_image == "fail":
-                    raise DataError(f"{found}; {HOW_TO_GO_ON}") from found
-                bad.append((index, str(found)))
-            else:
-                kept += [index] * len(found)
-                waiting += found
-            while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
-                file.add(self._forward(waiting[: self.batch]))
-                waiting = waiting[self.batch :]
-                self.progress((index + 1) * each - len(waiting), len(images) * each)
-        return kept, bad
-
-    def _decode(self, path: Path, digest: str, wanted: _Wanted) -> list[Tensor] | DataError:
+    def _decode(self, path: Path, digest: str, views: int | None) -> list[Tensor] | DataError:
         try:
-            return [self.loaded.preprocess(one) for one in wanted.pictures(open_rgb(path), digest)]
+            image = open_rgb(path)
+            pictures = [image] if views is None else augmented_copies(image, views, digest)
+            return [self.loaded.preprocess(one) for one in pictures]
         except DataError as error:
             return error
 

@@ -14,10 +14,9 @@ from ..datasets.checks import shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import load_data, toy_model_notes
 from ..datasets.values import FewShotData, Item
+from ..files import cache_dir, seen_files
 from ..scoring import EvaluatorInfo
-from ..seen_files import seen_files
 from ..spec import EvaluatorSpec, Progress, Report
-from ..user_paths import cache_dir
 from .images import RECIPE, Features, ImageEncoder
 from .model_files import CONFIG_NAME, resolve
 from .models import LoadedModel, best_dtype, load_model, parse_devices
@@ -165,7 +164,8 @@ def _notes(
     if dtype == torch.float32:
         return notes
     full = TextEncoder(models[0].model, models[0].tokenizer, data.classes, models[0].context_length)
-    templates = _comparison_templates(data.name, full)
+    firsts = dict.fromkeys(templates[0] for templates in for_dataset(data.name).values())
+    templates = [template for template in firsts if full.check(template) is None][:8]
     changed = sum(
         int((_decide(encoder, template, train) != _decide(full, template, train)).sum())
         for template in templates
@@ -178,11 +178,6 @@ def _notes(
         "templates": templates,
     }
     return notes
-
-
-def _comparison_templates(name: str, encoder: TextEncoder) -> list[str]:
-    found = dict.fromkeys(templates[0] for templates in for_dataset(name).values())
-    return [template for template in found if encoder.check(template) is None][:8]
 
 
 def _decide(encoder: Encoder, template: str, split: Labelled) -> torch.Tensor:

@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..files import user_path
 from ..network import hub_address, hub_offline, reachable
-from ..pico.models import bundled_models
+from ..pico.sets import bundled_models
 from ..spec import Report
-from ..user_paths import user_path
 
 
 def file_hash(path: Path) -> str:
@@ -39,10 +39,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Return the tensors in a checkpoint, by name, on the CPU; nothing in the file is executed.
 
     Raises:
-        ModelError: It is torn, no checkpoint, or holds pickled objects other than tensors.
+        ModelError: It is torn, not a checkpoint, or holds pickled objects other than tensors.
     """
     if not path.is_file() or path.stat().st_size == 0:
-        raise ModelError(f"the checkpoint {path} is {'empty' if path.is_file() else 'no file'}")
+        raise ModelError(f"the checkpoint {path} is {'empty' if path.is_file() else 'not a file'}")
     found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     state = found.get("state_dict", found) if isinstance(found, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -57,7 +57,7 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path, device="cpu")
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"the checkpoint {path} is torn or no safetensors file: {error}") from error
+        raise ModelError(f"the checkpoint {path} is torn, or not a safetensors file: {error}") from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -76,7 +76,7 @@ def _read_torch(path: Path) -> Any:
                 f"state_dict as safetensors where you trust it, or use the same weights by their tag"
             ) from error
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"the checkpoint {path} is torn or no torch checkpoint: {first}") from error
+        raise ModelError(f"the checkpoint {path} is torn, or not a torch checkpoint: {first}") from error
 
 
 def first_mismatch(model: nn.Module, state: dict[str, Tensor]) -> str:
@@ -165,19 +165,13 @@ _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a model comes from.
+    """Where a model comes from."""
 
-    Attributes:
-        name: What open_clip is asked for: a name it knows, or ``local-dir:``.
-        weights: The checkpoint file.
-        preprocessing: What the tag says about preprocessing, where that differs from the default.
-        quick_gelu: Whether the weights were trained with QuickGELU; None where nobody says.
-    """
-
-    name: str
-    weights: Path
+    name: str  # what open_clip is asked for: a name it knows, or ``local-dir:``
+    weights: Path  # the checkpoint file
+    # what the tag says about preprocessing, where that differs from the default
     preprocessing: dict[str, Any] = field(default_factory=dict)
-    quick_gelu: bool | None = None
+    quick_gelu: bool | None = None  # whether the weights were trained with QuickGELU; None where nobody says
 
 
 def pretrained_pairs() -> list[tuple[str, str]]:
@@ -191,7 +185,7 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
     Args:
         model: One of open_clip's names, a bundled one, ``hf-hub:REPOSITORY`` or ``local-dir:FOLDER``.
         pretrained: A tag, ``pico``, or a checkpoint file; not read with ``hf-hub:`` and ``local-dir:``.
-        report: Told of downloads.
+        report: Called with a line for each download.
 
     Raises:
         ModelError: There is no such model, tag or file.
@@ -206,7 +200,8 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
     for row in bundled_models():
         if row["name"] == model and pretrained == row["pretrained"]:
             _register(row["name"], row["config"])
-            return Source(name=model, weights=_file(row["file"]), quick_gelu=_config_says(model))
+            quick_gelu = bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
+            return Source(name=model, weights=_file(row["file"]), quick_gelu=quick_gelu)
     return _named(model.replace("/", "-"), pretrained, report)
 
 
@@ -252,7 +247,7 @@ def _named(model: str, pretrained: str, report: Report) -> Source:
 
 
 def _without_weights(model: str, tags: Sequence[str]) -> str:
-    """Say what to give with a model whose weights were not named: the default is a bundled model's."""
+    """Return what to give with a model whose weights were not named: the default is a bundled model's."""
     if not tags:
         return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
     return f"{model} needs its weights: give --pretrained TAG, one of open_clip's: {', '.join(tags)}"
@@ -265,7 +260,7 @@ def _local(folder: Path) -> Source:
     try:
         json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{config} is no open_clip configuration: {error!r}") from error
+        raise ModelError(f"{config} is not an open_clip configuration: {error!r}") from error
     files = sorted(
         path for ending in ("safetensors", "bin", "pth", "pt") for path in folder.glob(f"*.{ending}")
     )
@@ -295,10 +290,6 @@ def _looks_like_file(name: str) -> bool:
     }  # fmt: skip
 
 
-def _config_says(model: str) -> bool:
-    return bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
-
-
 def _file_says(weights: Path) -> bool | None:
     """Return whether a file's surroundings say that it was trained with QuickGELU, as OpenAI's all were."""
     beside = weights.parent / CONFIG_NAME
@@ -306,7 +297,7 @@ def _file_says(weights: Path) -> bool | None:
         try:
             return bool(json.loads(beside.read_text(encoding="utf-8"))["model_cfg"].get("quick_gelu", False))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{beside} is no open_clip configuration: {error!r}") from error
+            raise ModelError(f"{beside} is not an open_clip configuration: {error!r}") from error
     return True if "openai" in weights.resolve().as_posix().lower().rsplit("/", 1)[-1] else None
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..pico.models import bundled_models
+from ..pico.sets import bundled_models
 from ..spec import Report
 from .model_files import Source, file_hash, first_mismatch, read_state, resolve
 
@@ -72,36 +72,27 @@ def best_dtype(device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bf16() -> bool:
-    """Return whether the CPU has bf16 instructions; how torch tells differs between its versions."""
+    """Return whether the CPU has bf16 instructions; how torch reports it differs between its versions."""
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """An open_clip model in eval mode, and what belongs to it.
-
-    Attributes:
-        context_length: Most tokens that it reads.
-        key: Content hash of checkpoint and architecture.
-        weights: Content hash of the checkpoint alone.
-        preprocessing: The preprocessing in one line; decides, with ``key``, what features an image gets.
-        logit_scale: Factor between cosine and logit.
-        corrections: What was set otherwise than the name says, a sentence each.
-    """
+    """An open_clip model in eval mode, and what belongs to it."""
 
     name: str
     pretrained: str
     model: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
     tokenizer: Any
-    context_length: int
-    key: str
-    weights: str
-    preprocessing: str
+    context_length: int  # most tokens that it reads
+    key: str  # content hash of checkpoint and architecture
+    weights: str  # content hash of the checkpoint alone
+    preprocessing: str  # the preprocessing in one line; decides, with ``key``, what features an image gets
     device: torch.device
-    logit_scale: float
-    corrections: tuple[str, ...] = ()
+    logit_scale: float  # factor between cosine and logit
+    corrections: tuple[str, ...] = ()  # what was set otherwise than the name says, a sentence each
 
 
 def load_model(
@@ -115,7 +106,7 @@ def load_model(
     source = resolve(name, pretrained, report)
     overrides, corrections = _activation(source)
     for correction in corrections:
-        report(f"put right: {correction}")
+        report(f"corrected: {correction}")
     with _quiet():
         model, preprocess = _create(source, overrides)
         tokenizer = _tokenizer(source)
@@ -128,7 +119,8 @@ def load_model(
         preprocess=preprocess,
         tokenizer=tokenizer,
         context_length=int(getattr(tokenizer, "context_length", None) or model.context_length),
-        key=_key(weights, model),
+        # The architecture as built is hashed too, since activations have no weights.
+        key=hashlib.sha256(f"{weights}\n{model}".encode()).hexdigest(),
         weights=weights,
         preprocessing=settings,
         device=device,
@@ -192,11 +184,6 @@ def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
     right, wrong = ("QuickGELU", "GELU") if source.quick_gelu else ("GELU", "QuickGELU")
     fact = f"these weights were trained with {right}, and {source.name} would have used {wrong}"
     return {"quick_gelu": source.quick_gelu}, (fact,)
-
-
-def _key(weights: str, model: nn.Module) -> str:
-    """Return hash of the weights' bytes and of the architecture as built (activations have no weights)."""
-    return hashlib.sha256(f"{weights}\n{model}".encode()).hexdigest()
 
 
 def _describe(settings: dict[str, Any]) -> str:

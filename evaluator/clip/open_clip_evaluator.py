@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,16 +36,6 @@ _HELD = 16 * 2**20
 _FULL = 16
 # Complaints about images that a result lists, split by split.
 _MOST_LISTED = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Measured:
-    """One template on one split; the defaults are those of a split without images. Names as in ``Score``."""
-
-    correct: int = 0
-    class_mean: float | None = None
-    logprob: float | None = None
-    margin: float | None = None
 
 
 class OpenClipEvaluator:
@@ -198,20 +189,18 @@ class OpenClipEvaluator:
         train, val = self._splits["train"], self._splits["val"]
         with torch.inference_mode():
             decided = decide(train, weights)
-            found = self._measured(train, weights, decided)
-            on_val = self._measured(val, weights, decide(val, weights)) if len(val) else _Measured()
+            right, values = self._measured(train, weights, decided)
+            val_right, val_values = (
+                self._measured(val, weights, decide(val, weights)) if len(val) else (None, {})
+            )
         return Score(
-            train=found.correct / len(train),
-            val=on_val.correct / len(val) if len(val) else None,
-            correct=(found.correct, on_val.correct if len(val) else None),
-            class_mean=found.class_mean,
-            logprob=found.logprob,
-            margin=found.margin,
+            train=right / len(train),
+            val=None if val_right is None else val_right / len(val),
+            correct=(right, val_right),
             confused=self._confusions(decided, train, MOST_CONFUSED),
-            val_class_mean=on_val.class_mean,
-            val_logprob=on_val.logprob,
-            val_margin=on_val.margin,
             views=self._on_views(weights),
+            **values,
+            **{f"val_{name}": value for name, value in val_values.items()},
         )
 
     def _on_views(self, weights: Tensor) -> float | None:
@@ -223,14 +212,12 @@ class OpenClipEvaluator:
             return class_mean(decided, self.views)
         return correct(decided, self.views) / len(self.views)
 
-    def _measured(self, split: Labelled, weights: Tensor, decided: Tensor) -> _Measured:
-        grey = grey_box(split, weights, self._logit_scale) if self._grey else None
-        return _Measured(
-            correct=correct(decided, split),
-            class_mean=class_mean(decided, split),
-            logprob=None if grey is None else grey.logprob,
-            margin=None if grey is None else grey.margin,
-        )
+    def _measured(self, split: Labelled, weights: Tensor, decided: Tensor) -> tuple[int, dict[str, Any]]:
+        """Return how many images are correctly classified, and the other values of a ``Score``."""
+        values: dict[str, Any] = {"class_mean": class_mean(decided, split)}
+        if self._grey:
+            values["logprob"], values["margin"] = grey_box(split, weights, self._logit_scale)
+        return correct(decided, split), values
 
     def _confusions(
         self, decisions: Tensor, split: Labelled, most: int | None = None

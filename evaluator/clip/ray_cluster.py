@@ -94,7 +94,7 @@ def _connected(address: str) -> Any:
         raise ModelError(f"scoring on a cluster needs Ray: {how_to_install('ray')}") from missing
     if ray.is_initialized():
         return ray
-    if ":" in address and (error := _unreachable(address)) is not None:
+    if ":" in address.removeprefix("ray://") and (error := _unreachable(address)) is not None:
         raise ModelError(
             f"there is no Ray cluster at {address!r} ({error}); `ray start --head` prints the address of one"
         ) from error
@@ -302,11 +302,8 @@ class Pool:
             except self._ray.exceptions.RayActorError as error:
                 # An actor that dies while it starts says why, unless its node died under it.
                 if "DataError" in str(error) or "ModelError" in str(error):
-                    raise ModelError(f"ray: a scorer cannot start: {_last_line(error)}") from error
+                    said = str(error).strip().splitlines()[-1]
+                    raise ModelError(f"ray: a scorer cannot start: {said}") from error
                 self._report("ray: a scorer died while it started")
             else:
                 self._ready.append(actor)
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Features and class vectors to decisions, and decisions to scores.
+"""Turn features and class vectors into decisions, and decisions into scores.
 
 n images, C classes, E dimensions, T templates.
 """
@@ -19,23 +19,14 @@ SCALE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Images of one split.
+    """Images of one split."""
 
-    Attributes:
-        features: [n, E], normalised.
-        labels: [n].
-        classes: Number of classes.
-        left_out: What was wrong with each image that was left out.
-        paths: The files, in the same order; empty where they are not at hand.
-        image_set: Content hash of the files; empty where it is not known.
-    """
-
-    features: Tensor
-    labels: Tensor
-    classes: int
-    left_out: tuple[str, ...] = ()
-    paths: tuple[Path, ...] = ()
-    image_set: str = ""
+    features: Tensor  # [n, E], normalised
+    labels: Tensor  # [n]
+    classes: int  # number of classes
+    left_out: tuple[str, ...] = ()  # what was wrong with each image that was left out
+    paths: tuple[Path, ...] = ()  # the files, in the same order; empty where they are not at hand
+    image_set: str = ""  # content hash of the files; empty where it is not known
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,14 +35,6 @@ class Labelled:
     def empty(cls, classes: int) -> Labelled:
         """Return a split without images."""
         return cls(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)
-
-
-@dataclass(frozen=True, slots=True)
-class GreyBox:
-    """Means over images of values read from logits: log-probability of the true class (nats), and margin."""
-
-    logprob: float
-    margin: float
 
 
 def classifier(vectors: Tensor) -> Tensor:
@@ -75,8 +58,8 @@ def decide(split: Labelled, weights: Tensor) -> Tensor:
     return torch.cat(found) if found else split.labels.new_empty(0)
 
 
-def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> GreyBox:
-    """Return the mean log-probability of the true class, and its mean margin in logits."""
+def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> tuple[float, float]:
+    """Return the mean log-probability of the true class (nats), and its mean margin in logits."""
     logprob = margin = 0.0
     for values, labels in logits(split, weights):
         scaled = values * (logit_scale / SCALE)
@@ -85,7 +68,7 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> GreyBox:
         # Summed on the CPU: some devices have no double precision.
         logprob -= functional.cross_entropy(scaled, labels, reduction="none").cpu().double().sum().item()
         margin += (true - others).cpu().double().sum().item()
-    return GreyBox(logprob / len(split), margin / len(split))
+    return logprob / len(split), margin / len(split)
 
 
 def correct(decisions: Tensor, split: Labelled) -> int:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields, replace
 from typing import Any, SupportsIndex, cast
 
+from pydantic_core import from_json
+
 from ..scoring import (
     MOST_CONFUSED,
     ClassAccuracy,
@@ -146,11 +148,12 @@ def notes(answer: object) -> dict[str, Any]:
     for name, value in _mapping("info.notes", answer):
         place = f"info.notes[{name!r}]"
         try:
-            document = json.dumps(value, ensure_ascii=False, allow_nan=False)
-            document.encode("utf-8")
+            # As deep as it is in a result, which is read with a limit.
+            document = json.dumps({"notes": {"name": value}}, ensure_ascii=False, allow_nan=False)
+            back = from_json(document.encode("utf-8"))["notes"]["name"]
         except (TypeError, ValueError, RecursionError) as error:
             raise WrongAnswerError(f"{place} is {shown(value)}, which is not JSON: {error}") from None
-        found[text("a name in info.notes", name)] = json.loads(document)
+        found[text("a name in info.notes", name)] = back
     return found
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from ..user_paths import user_path
+from ..files import user_path
 from .hand_made import imagenet_class_names
 from .text_files import read_text
 from .values import Splits
@@ -37,7 +37,7 @@ def check_name(name: str, raw: str, *, where: object) -> None:
             f"{where}: the class name {raw!r} is empty; give every class a name of at least one letter"
         )
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise DataError(f"{where}: the class name {raw!r} holds a control character or one that is no text")
+        raise DataError(f"{where}: the class name {raw!r} holds a control character or one that is not text")
 
 
 def read_names(path: Path) -> tuple[str, ...]:

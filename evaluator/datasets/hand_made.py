@@ -1,14 +1,20 @@
-"""Lists that open_clip carries: read from its own file, so that torch need not be imported for them."""
+"""List hand-made templates and class names to compare with: per data set, and open_clip's own lists.
+
+open_clip's lists are read from its own file, so that torch need not be imported for them.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+import tomllib
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 
 from ..errors import UsageError
+
+DEFAULT_TEMPLATE = "a photo of a {}"
+"""The default template."""
 
 
 @cache
@@ -45,78 +51,13 @@ def imagenet_class_names() -> tuple[str, ...]:
     return tuple(_metadata().IMAGENET_CLASSNAMES)
 
 
-PLAIN = "a photo of a {}"
-
-_ARTICLES = ("a", "the")
-_RENDERINGS = (
-    "a photo of {} {{}}.",
-    "a painting of {} {{}}.",
-    "{} plastic {{}}.",
-    "a sculpture of {} {{}}.",
-    "a sketch of {} {{}}.",
-    "a tattoo of {} {{}}.",
-    "{} toy {{}}.",
-    "a rendition of {} {{}}.",
-    "{} embroidered {{}}.",
-    "{} cartoon {{}}.",
-    "{} {{}} in a video game.",
-    "{} plushie {{}}.",
-    "{} origami {{}}.",
-    "art of {} {{}}.",
-    "graffiti of {} {{}}.",
-    "a drawing of {} {{}}.",
-    "a doodle of {} {{}}.",
-)
-_ACTIONS = ("", "using ", "doing ", "during ", "performing ", "practicing ")
-_SHOWN_AS = ("photo", "video", "example", "demonstration")
-
-OPENAI: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "caltech101": tuple(shape.format(article) for article in _ARTICLES for shape in _RENDERINGS),
-        "oxford_pets": ("a photo of a {}, a type of pet.",),
-        "stanford_cars": (
-            "a photo of a {}.",
-            "a photo of the {}.",
-            "a photo of my {}.",
-            "i love my {}!",
-            "a photo of my dirty {}.",
-            "a photo of my clean {}.",
-            "a photo of my new {}.",
-            "a photo of my old {}.",
-        ),
-        "oxford_flowers": ("a photo of a {}, a type of flower.",),
-        "food101": ("a photo of {}, a type of food.",),
-        "fgvc_aircraft": ("a photo of a {}, a type of aircraft.", "a photo of the {}, a type of aircraft."),
-        "sun397": ("a photo of a {}.", "a photo of the {}."),
-        "dtd": tuple(
-            f"a photo of {article} {{}} {noun}."
-            for article in _ARTICLES
-            for noun in ("texture", "pattern", "thing", "object")
-        ),
-        "eurosat": (
-            "a centered satellite photo of {}.",
-            "a centered satellite photo of a {}.",
-            "a centered satellite photo of the {}.",
-        ),
-        "ucf101": tuple(
-            f"a {kind} of {article} person {verb}{{}}."
-            for verb in _ACTIONS
-            for article in _ARTICLES
-            for kind in _SHOWN_AS
-        ),
-    }
-)
-DIGITS = ("a handwritten {}", "a scan of the handwritten digit {}")
-
-
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     """Return templates that a found one is compared with.
 
-    Returns:
-        ``plain`` ("a photo of a {}"), ``hand-made`` where there are templates for this very data set, and
-        open_clip's two lists as ``openai-imagenet`` (80) and ``simple-imagenet`` (7).
+    ``default template`` is always there, ``hand-made`` if this very data set has templates;
+    ``openai-imagenet`` (80) and ``simple-imagenet`` (7) are open_clip's lists.
     """
-    found: dict[str, tuple[str, ...]] = {"default template": (PLAIN,)}
+    found: dict[str, tuple[str, ...]] = {"default template": (DEFAULT_TEMPLATE,)}
     if own := hand_made(name):
         found["hand-made"] = own
     return found | {
@@ -125,16 +66,19 @@ def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     }
 
 
+@cache
+def published() -> dict[str, tuple[str, ...]]:
+    """Return the templates of hand_made.toml, by data set."""
+    tables = tomllib.loads((Path(__file__).parent / "hand_made.toml").read_text("utf-8"))
+    return {name: tuple(templates) for name, templates in tables.items()}
+
+
 def hand_made(name: str) -> tuple[str, ...]:
     """Return the templates made for one data set; empty if there are none."""
     if name == "imagenet":
         return simple_imagenet_templates()
-    if name == "digits":
-        return DIGITS
-    return OPENAI.get(name) or _bundled(name)
-
-
-def _bundled(name: str) -> tuple[str, ...]:
+    if name in published():
+        return published()[name]
     # Imported here: it brings the code that draws the bundled sets.
     from ..pico import sets
 

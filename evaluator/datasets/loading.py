@@ -12,11 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
 
-from ..columns import parse_columns
 from ..errors import DataError
-from ..seen_files import seen_files
-from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec
-from ..user_paths import user_path
+from ..files import seen_files, user_path
+from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names, rename
 from .readers import bundled, coop
@@ -47,18 +45,12 @@ _TABLES = ", ".join(TABLE_SUFFIXES)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A data set that has a name.
+    """A data set that has a name."""
 
-    Attributes:
-        name: The value for ``--data``.
-        kind: ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (looked for under the data root).
-        where: The folder under the data root; empty for those that need none.
-    """
-
-    name: str
-    kind: Kind
+    name: str  # the value for ``--data``
+    kind: Kind  # ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (looked for under the data root)
     title: str
-    where: str = ""
+    where: str = ""  # the folder under the data root; empty for those that need none
 
 
 def known() -> tuple[Known, ...]:

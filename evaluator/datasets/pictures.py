@@ -65,7 +65,7 @@ def _unidentified(path: Path) -> str:
         return (
             f"{path} is a photograph in a format that is not read here ({suffix}); {how_to_convert(suffix)}"
         )
-    return f"{path} is no image that can be read; replace or remove it"
+    return f"{path} is not an image that can be read; replace or remove it"
 
 
 def _refuse_bomb(image: Image.Image) -> None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+
+from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 
 from ..counts import counted
 from ..errors import DataError
@@ -82,6 +83,21 @@ HOW_TO_CONVERT = (
 )
 
 
+class _Entry(BaseModel):
+    impath: StrictStr
+    label: StrictInt
+
+
+class _Part(BaseModel):
+    data: list[_Entry]
+    indices: list[StrictInt] | None = None
+
+
+class _FewShotFile(BaseModel):
+    train: _Part
+    val: _Part = _Part(data=[])
+
+
 def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     """Read the few-shot training and validation items that a file names.
 
@@ -91,11 +107,14 @@ def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tu
     file = file.expanduser()
     if file.suffix.lower() in PICKLE_SUFFIXES or read_bytes(file, what="few-shot file")[:1] == b"\x80":
         raise DataError(f"{file} is a pickle; {HOW_TO_CONVERT}")
-    found = parse_json(read_text(file, what="few-shot file"), where=str(file))
-    if not isinstance(found, dict) or "train" not in found:
-        raise DataError(f"{file} must be {FORM}")
-    train = tuple(_items(found["train"], splits.train, f"{file}, train"))
-    val = tuple(_items(found.get("val", {"data": []}), splits.val, f"{file}, val"))
+    document = parse_json(read_text(file, what="few-shot file"), where=str(file))
+    try:
+        found = _FewShotFile.model_validate(document)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise DataError(f"{file}{place and f', {place}'}: expected {FORM}") from error
+    train = tuple(_items(found.train, splits.train, f"{file}, train"))
+    val = tuple(_items(found.val, splits.val, f"{file}, val"))
     if missing := set(range(len(splits.classes))) - {item.label for item in train}:
         name = splits.classes[min(missing)]
         such = counted(len(missing), "such class", "such classes")
@@ -103,35 +122,22 @@ def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tu
     return train, val
 
 
-def _items(found: Any, pool: Sequence[Item], where: str) -> Iterator[Item]:
-    data = found.get("data") if isinstance(found, dict) else None
-    indices = found.get("indices") if isinstance(found, dict) else None
-    if not isinstance(data, list) or (indices is not None and not isinstance(indices, list)):
-        raise DataError(f"{where}: expected {FORM}")
-    if indices is not None and len(indices) != len(data):
-        raise DataError(f"{where} has {len(data)} items but {len(indices)} indices")
+def _items(part: _Part, pool: Sequence[Item], where: str) -> Iterator[Item]:
+    if part.indices is not None and len(part.indices) != len(part.data):
+        raise DataError(f"{where} has {len(part.data)} items but {len(part.indices)} indices")
     by_name: dict[str, list[Item]] = {}
     for item in pool:
         by_name.setdefault(item.path.name, []).append(item)
-    for number, entry in enumerate(data):
-        here = f"{where}[{number}]"
-        path, label = _entry(entry, here)
-        if indices is not None:
-            yield _at(indices[number], pool, path, label, here)
+    for number, entry in enumerate(part.data):
+        here, path = f"{where}[{number}]", PurePosixPath(entry.impath.replace("\\", "/"))
+        if part.indices is not None:
+            yield _at(part.indices[number], pool, path, entry.label, here)
         else:
-            yield _find(by_name, path, label, here)
+            yield _find(by_name, path, entry.label, here)
 
 
-def _entry(entry: Any, here: str) -> tuple[PurePosixPath, int]:
-    path = entry.get("impath") if isinstance(entry, dict) else None
-    label = entry.get("label") if isinstance(entry, dict) else None
-    if not isinstance(path, str) or not isinstance(label, int) or isinstance(label, bool):
-        raise DataError(f"{here}: expected {FORM}")
-    return PurePosixPath(path.replace("\\", "/")), label
-
-
-def _at(index: Any, pool: Sequence[Item], path: PurePosixPath, label: int, here: str) -> Item:
-    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(pool):
+def _at(index: int, pool: Sequence[Item], path: PurePosixPath, label: int, here: str) -> Item:
+    if not 0 <= index < len(pool):
         raise DataError(f"{here}: index {index!r} is out of range: there are {len(pool)} images to draw from")
     item = pool[index]
     if item.path.name != path.name or item.label != label:

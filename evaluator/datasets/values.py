@@ -51,46 +51,32 @@ class HeldOutTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Splits:
-    """A whole data set as it lies on disk, before any shots are drawn.
-
-    Attributes:
-        train: Training items in the order of their source, which few-shot sampling depends on.
-        root: The folder that every path lies under.
-        notes: What a user ought to know of how it was read, a sentence each.
-        published: The class names come from a published list, where a name may stand twice.
-    """
+    """A whole data set as it lies on disk, before any shots are drawn."""
 
     name: str
     classes: tuple[str, ...]
-    train: tuple[Item, ...]
+    train: tuple[Item, ...]  # training items in the order of their source, which few-shot sampling depends on
     val: tuple[Item, ...]
     test: tuple[Item, ...]
-    root: Path
-    notes: tuple[str, ...] = ()
-    published: bool = False
+    root: Path  # the folder that every path lies under
+    notes: tuple[str, ...] = ()  # what a user ought to know of how it was read, a sentence each
+    published: bool = False  # the class names come from a published list, where a name may stand twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewShotData:
-    """A few-shot problem: what a search may look at, and a test split that is held out.
-
-    Attributes:
-        train: At most ``shots`` items a class, in the order of the draw.
-        val: At most ``min(4, shots)`` items a class; empty where there is no validation split.
-        shots: Training images a class that were asked for, or chosen where nothing was said.
-        notes: What a user ought to know, a sentence each.
-        chosen: What was chosen because nothing was said, a sentence each; no result keeps it, since a resumed
-            run has it as a setting.
-    """
+    """A few-shot problem: what a search may look at, and a test split that is held out."""
 
     name: str
     classes: tuple[str, ...]
-    train: tuple[Item, ...]
-    val: tuple[Item, ...]
+    train: tuple[Item, ...]  # at most ``shots`` items a class, in the order of the draw
+    val: tuple[Item, ...]  # at most ``min(4, shots)`` items a class; empty where there is no validation split
     test: HeldOutTest = field(repr=False)
-    shots: int
+    shots: int  # training images a class that were asked for, or chosen where nothing was said
     seed: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a user ought to know, a sentence each
+    # what was chosen because nothing was said, a sentence each; no result keeps it, since a resumed run has
+    # it as a setting
     chosen: tuple[str, ...] = ()
 
 

@@ -28,25 +28,18 @@ _SHOT_FONTS = ("karla", "short-stack")
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """One bundled set.
-
-    Attributes:
-        classes: The class names, in the order of their labels.
-        role: Which of the form's two names is the label: "first" or "second".
-        media: The media that pictures are made with; by chance as in the world where empty.
-        senses: For names that unlike things share, the sense that is drawn, class by class.
-        matching: Templates that say what the pictures show.
-        contradicting: Templates that say something else.
-    """
+    """One bundled set."""
 
     title: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # the class names, in the order of their labels
     family: str
     form: str
-    matching: tuple[str, ...]
-    contradicting: tuple[str, ...]
-    role: str = "first"
+    matching: tuple[str, ...]  # templates that say what the pictures show
+    contradicting: tuple[str, ...]  # templates that say something else
+    role: str = "first"  # which of the form's two names is the label: "first" or "second"
+    # the media that pictures are made with; by chance as in the world where empty
     media: tuple[str, ...] = ()
+    # for names that unlike things share, the sense that is drawn, class by class
     senses: tuple[str, ...] = ()
     words_matter: bool = True
 
@@ -120,3 +113,25 @@ def write(name: str, folder: Path, seed: int = 1) -> None:
             place.mkdir(parents=True, exist_ok=True)
             counts[label] = counts.get(label, -1) + 1
             picture.save(place / f"{counts[label]:05d}.png", compress_level=1)
+
+
+NAMES = ("RN-pico", "ViT-pico")
+ROOM = Path(__file__).resolve().parent
+CHECKPOINTS = ROOM / "checkpoints"
+
+
+def bundled_models() -> list[dict[str, str]]:
+    """Return the bundled models: name, pretrained tag, weights file and open_clip config file of each.
+
+    open_clip alone can load them: ``add_model_config(config)``, then
+    ``create_model_and_transforms(name, pretrained=file)`` and ``get_tokenizer(name)``.
+    """
+    return [
+        {
+            "name": name,
+            "pretrained": "pico",
+            "file": str(CHECKPOINTS / f"{name}.safetensors"),
+            "config": str(CHECKPOINTS / f"{name}.json"),
+        }
+        for name in NAMES
+    ]

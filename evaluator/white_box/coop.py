@@ -135,15 +135,10 @@ def learning_rates(lr: float, epochs: int) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A context after training.
+    """A context after training."""
 
-    Attributes:
-        vectors: [M, D], or [C, M, D].
-        weights: The classifier that it makes, [C, E], on the CPU.
-    """
-
-    vectors: Tensor
-    weights: Tensor
+    vectors: Tensor  # [M, D], or [C, M, D]
+    weights: Tensor  # the classifier that it makes, [C, E], on the CPU
     losses: tuple[float, ...]
     options: CoopOptions
 
@@ -164,7 +159,7 @@ def fit(problem: Problem, options: CoopOptions, *, seed: int) -> Fitted:
 
 
 def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
-    """Return the best of the grid on the validation images; equal accuracies are told apart by the loss."""
+    """Return the best of the grid on the validation images; equal accuracies are ranked by the loss."""
     val = problem.val
 
     def rank(learned: Learned) -> tuple[int, float]:

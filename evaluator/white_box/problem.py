@@ -16,7 +16,7 @@ from ..clip.models import LoadedModel, load_model, parse_devices
 from ..clip.texts.text_encoder import TextEncoder
 from ..clip.zero_shot import Labelled, classifier, correct
 from ..datasets.checks import shots_hash
-from ..datasets.hand_made import PLAIN, hand_made
+from ..datasets.hand_made import DEFAULT_TEMPLATE, hand_made
 from ..datasets.loading import load_data
 from ..errors import EvaluatorError
 from ..scoring import Predictions
@@ -26,25 +26,19 @@ from .references import REFERENCES, MethodOptions, WhiteBoxResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Features and labels of the shots, the model, and a test split that is opened at the end.
-
-    Attributes:
-        encoder: Templates to class vectors, in float32.
-        open_test: Gives the test images.
-        content: See ``EvaluatorInfo``.
-    """
+    """Features and labels of the shots, the model, and a test split that is opened at the end."""
 
     dataset: str
     class_names: tuple[str, ...]
     shots: int
     seed: int
     loaded: LoadedModel
-    encoder: TextEncoder
+    encoder: TextEncoder  # templates to class vectors, in float32
     train: Labelled
     val: Labelled
-    open_test: Callable[[], Labelled]
+    open_test: Callable[[], Labelled]  # gives the test images
     report: Report = lambda _line: None
-    content: Mapping[str, str] = field(default_factory=dict)
+    content: Mapping[str, str] = field(default_factory=dict)  # see ``EvaluatorInfo``
     _opened: dict[str, Labelled] = field(default_factory=dict)
 
     def split(self, name: str) -> Labelled:
@@ -58,7 +52,7 @@ class Problem:
     def templates(self, kind: Literal["hand-made", "plain"]) -> tuple[str, ...]:
         """Return templates for a text classifier: those made for this data set, else the default template."""
         own = hand_made(self.dataset) if kind == "hand-made" else ()
-        return tuple(text for text in own if self.encoder.check(text) is None) or (PLAIN,)
+        return tuple(text for text in own if self.encoder.check(text) is None) or (DEFAULT_TEMPLATE,)
 
     def text_features(self, templates: Sequence[str]) -> Tensor:
         """Return normalised embeddings [T, C, E], float32, on the CPU."""

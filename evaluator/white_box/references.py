@@ -24,7 +24,7 @@ class MethodOptions(Settings):
     @property
     def chooses_on_val(self) -> bool:
         """Whether something is chosen on validation images, so that there have to be some."""
-        return False
+        return bool(getattr(self, "tuned", False))
 
 
 class CoopOptions(MethodOptions):
@@ -36,11 +36,6 @@ class CoopOptions(MethodOptions):
     lr: float = technical(2e-3, "learning rate of SGD", gt=0, le=1000)
     epochs: int | None = technical(None, "None for 50, 100 or 200 by shots", ge=1, le=100_000)
     tuned: bool = technical(False, "choose lr, context, init and epochs on the validation images")
-
-    @property
-    def chooses_on_val(self) -> bool:
-        """True where it is tuned."""
-        return self.tuned
 
     @model_validator(mode="after")
     def _words_are_counted(self) -> Self:
@@ -56,11 +51,6 @@ class TipAdapterOptions(MethodOptions):
     beta: float = technical(5.5, "sharpness of the affinity", ge=0)
     tuned: bool = technical(False, "search alpha and beta on the validation images")
     texts: Texts = technical("hand-made", "templates of the text classifier")
-
-    @property
-    def chooses_on_val(self) -> bool:
-        """True where it is tuned."""
-        return self.tuned
 
 
 class LinearProbeOptions(MethodOptions):
@@ -86,51 +76,45 @@ class CrossModalOptions(MethodOptions):
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Reference:
-    """A method with its options.
+    """A method with its options."""
 
-    Attributes:
-        title: One line that says what it is.
-        module: The file in this folder whose ``fit`` does it.
-        options: What can be said to it.
-        given: What this name says to it.
-    """
-
-    title: str
-    module: str
-    options: type[MethodOptions]
-    given: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _coop(title: str, **given: Any) -> Reference:
-    return Reference(title=title, module="coop", options=CoopOptions, given=given)
-
-
-def _tip(title: str, **given: Any) -> Reference:
-    return Reference(title=title, module="tip_adapter", options=TipAdapterOptions, given=given)
+    title: str  # one line that says what it is
+    module: str  # the module of this folder whose ``fit`` does it
+    options: type[MethodOptions]  # its options
+    given: Mapping[str, Any] = field(default_factory=dict)  # the options that this name sets
 
 
 REFERENCES: Mapping[str, Reference] = MappingProxyType(
     {
-        "coop": _coop("CoOp as published: 16 learned vectors before the class name"),
-        "coop-4": _coop("CoOp with 4 learned vectors", context=4),
-        "coop-words": _coop("CoOp that starts from 'a photo of a'", init="a photo of a"),
-        "coop-class": _coop("CoOp with 16 vectors for each class", class_specific=True),
-        "coop-tuned": _coop("CoOp, the best of a grid on the validation images", tuned=True),
-        "tip-adapter": _tip("Tip-Adapter without training, alpha 1 and beta 5.5"),
-        "tip-adapter-tuned": _tip(
-            "Tip-Adapter, alpha and beta searched on the validation images", tuned=True
+        "coop": Reference("CoOp as published: 16 learned vectors before the class name", "coop", CoopOptions),
+        "coop-4": Reference("CoOp with 4 learned vectors", "coop", CoopOptions, {"context": 4}),
+        "coop-words": Reference(
+            "CoOp that starts from 'a photo of a'", "coop", CoopOptions, {"init": "a photo of a"}
+        ),
+        "coop-class": Reference(
+            "CoOp with 16 vectors for each class", "coop", CoopOptions, {"class_specific": True}
+        ),
+        "coop-tuned": Reference(
+            "CoOp, the best of a grid on the validation images", "coop", CoopOptions, {"tuned": True}
+        ),
+        "tip-adapter": Reference(
+            "Tip-Adapter without training, alpha 1 and beta 5.5", "tip_adapter", TipAdapterOptions
+        ),
+        "tip-adapter-tuned": Reference(
+            "Tip-Adapter, alpha and beta searched on the validation images",
+            "tip_adapter",
+            TipAdapterOptions,
+            {"tuned": True},
         ),
         "linear-probe": Reference(
-            title="logistic regression on image features, C searched on the validation images",
-            module="linear_probe",
-            options=LinearProbeOptions,
+            "logistic regression on image features, C searched on the validation images",
+            "linear_probe",
+            LinearProbeOptions,
         ),
         "cross-modal": Reference(
-            title="a linear head on image and text features together",
-            module="cross_modal",
-            options=CrossModalOptions,
+            "a linear head on image and text features together", "cross_modal", CrossModalOptions
         ),
     }
 )
@@ -139,27 +123,21 @@ REFERENCES: Mapping[str, Reference] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhiteBoxResult:
-    """What a white-box reference comes to.
-
-    Attributes:
-        train: Share of the training images that are correctly classified.
-        test: The same on the test images; None unless the split was asked for.
-        predictions: True classes, and one row: what this reference takes the images of that split for.
-        chosen: What it worked with, as JSON values: options as given, and what was chosen on val.
-        trained: Numbers that were learnt.
-        content: Hashes of what it was fitted on, by name, as in ``EvaluatorInfo``, and of the images of
-            the split by the split's name.
-    """
+    """What a white-box reference comes to."""
 
     name: str
-    train: float
+    train: float  # share of the training images that are correctly classified
     val: float | None
-    test: float | None
+    test: float | None  # the same on the test images; None unless the split was asked for
     split: str
+    # true classes, and one row: what this reference takes the images of that split for
     predictions: Predictions
+    # what it worked with, as JSON values: options as given, and what was chosen on val
     chosen: Mapping[str, Any]
-    trained: int
+    trained: int  # numbers that were learnt
     seconds: float
+    # hashes of what it was fitted on, by name, as in ``EvaluatorInfo``, and of the images of the split by the
+    # split's name
     content: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

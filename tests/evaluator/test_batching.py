@@ -20,7 +20,7 @@ from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdic
 
 
 class Gate:
-    """Holds the scoring thread until opened; tells the loop when a batch has arrived."""
+    """Holds the scoring thread until opened; signals the loop when a batch has arrived."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -187,7 +187,7 @@ async def test_out_of_memory_halves_the_batch_and_remembers() -> None:
 
 
 async def test_out_of_memory_on_one_template_alone_is_a_crash_of_that_template() -> None:
-    """A template that no halving makes fit is told apart from the others."""
+    """A template that no halving makes fit is found among the others."""
 
     def no_memory(batch: Sequence[str]) -> None:
         if TEMPLATES[1] in batch:
@@ -346,7 +346,7 @@ async def test_a_crash_in_one_of_several_batches_leaves_the_others_alone() -> No
 
 
 async def test_closing_lets_every_batch_that_runs_end() -> None:
-    """What is in the scorer is answered, what waits is told that it is over."""
+    """What is in the scorer is answered, what waits gets an error."""
     crowd, gate = threading.Barrier(3, timeout=20), Gate()
 
     def hold(batch: Sequence[str]) -> None:
@@ -382,7 +382,7 @@ async def test_a_worker_that_dies_takes_the_others_along() -> None:
 
 @pytest.mark.parametrize("in_flight", [0, -1, 1.5, "2", True, 10**6])
 def test_in_flight_is_a_number_of_batches(in_flight: object) -> None:
-    """Anything else is the user's to mend."""
+    """Anything else is a usage error."""
     scorer = FakeEvaluator()
     scorer.in_flight = in_flight  # type: ignore[assignment]
     with pytest.raises(ConfigError, match=r"FakeEvaluator\.in_flight"):
@@ -399,7 +399,7 @@ def test_in_flight_is_a_number_of_batches(in_flight: object) -> None:
     ],
 )
 def test_out_of_memory_is_recognised(error: BaseException, expected: bool) -> None:
-    """Host and device memory errors are told from other errors."""
+    """Host and device memory errors differ from other errors."""
     assert is_out_of_memory(error) is expected
 
 
@@ -440,7 +440,7 @@ def test_whatever_happens_every_waiter_is_answered(
                 tasks[index].cancel()
             found = await asyncio.gather(*tasks, return_exceptions=True)
             # A batch that had begun when its last waiter left is still in the thread.
-            while consumer._flying:  # noqa: ASYNC110 - nobody is told of its end
+            while consumer._flying:  # noqa: ASYNC110 - its end gives no signal
                 await asyncio.sleep(0)
             assert not consumer._queue
             assert consumer._room._value == queue_size

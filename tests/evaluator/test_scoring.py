@@ -1,3 +1,5 @@
+"""The interface of an evaluator, the fake one, and words for messages."""
+
 from __future__ import annotations
 
 import json
@@ -10,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptclimb.evaluator.counts import counted, enumerated
 from promptclimb.evaluator.errors import EvaluatorError, TemplateRejectedError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.files import cache_dir
 from promptclimb.evaluator.scoring import Evaluator, Rejection, Score
-from promptclimb.evaluator.user_paths import cache_dir
 from tests.paths import ROOT
 
 SHARES = st.floats(0, 1)
@@ -109,3 +112,26 @@ def test_the_light_part_of_the_room_needs_no_torch() -> None:
     root = ROOT
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "expected"),
+    [
+        (1, ("call",), "1 call"),
+        (0, ("call",), "0 calls"),
+        (1200, ("call",), "1,200 calls"),
+        (1, ("such class", "such classes"), "1 such class"),
+        (2, ("such class", "such classes"), "2 such classes"),
+    ],
+)
+def test_one_of_a_thing_is_no_plural(number: int, words: tuple[str, ...], expected: str) -> None:
+    """Its noun stands in the singular, whatever its plural looks like."""
+    assert counted(number, *words) == expected
+
+
+@pytest.mark.parametrize(
+    ("things", "expected"), [("", ""), ("a", "a"), ("ab", "a and b"), ("abc", "a, b and c")]
+)
+def test_several_things_are_told_with_one_and(things: str, expected: str) -> None:
+    """Before the last; commas between the others."""
+    assert enumerated(things) == expected

@@ -15,7 +15,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events.event import Listener, unheard
+from promptclimb.agent.events.types import Listener, ignore_event
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
@@ -97,7 +97,7 @@ async def restart_pool(
     restarts: int = 8,
     turns: int = 24,
     limits: Sequence[RateLimits] | None = None,
-    emit: Listener = unheard,
+    emit: Listener = ignore_event,
 ) -> Restarted:
     """Let restarts ask a pool, each its next turn as soon as it has its answer.
 

@@ -22,7 +22,6 @@ from promptclimb.prompts.replies import (
     is_echo,
     parse_reply,
     without_marks,
-    without_thinking,
 )
 from promptclimb.prompts.requests import (
     SCALES,
@@ -36,6 +35,7 @@ from promptclimb.prompts.requests import (
 )
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
 from promptclimb.prompts.template_kind import BUILT_IN
+from promptclimb.prompts.thinking import without_thinking
 
 PIECES = st.lists(
     st.sampled_from(
@@ -139,7 +139,7 @@ def test_one_template_in_many_forms(line: str) -> None:
 
 
 def test_chatter_is_passed_over() -> None:
-    """Greetings, headings, rules and prose with a slot are no proposals where a list is given."""
+    """Salutations, headings, rules and prose with a slot are no proposals where a list is given."""
     answer = (
         "Sure! Here are two templates with the {} slot:\n\n**Close views:**\n- a close-up of a {}\n"
         "1. Far views:\n2. a distant {}\n---\n\nI kept {} in each of them. Good luck!"
@@ -154,7 +154,7 @@ def test_unmarked_lines_count_where_no_marked_line_is_a_template() -> None:
     assert reasons(reply) == ["no_slot", "no_slot"]
 
 
-def test_a_labelled_or_quoted_line_is_told_from_the_prose_about_it() -> None:
+def test_a_labelled_or_quoted_line_is_separated_from_the_prose_about_it() -> None:
     """Without a list, what is presented as a template counts, and remarks with a slot do not."""
     answer = (
         "**Template:** `a faded {} on old paper`\n**Reasoning:** The slot {} stays.\n\n"
@@ -401,7 +401,7 @@ def test_more_layers_than_anybody_writes_are_refused() -> None:
         ("*a {} in fog", "a {} in fog"),
     ],
 )
-def test_what_follows_a_template_is_told_from_it(line: str, expected: str) -> None:
+def test_what_follows_a_template_is_taken_off(line: str, expected: str) -> None:
     """An explanation, an example, a remark and a score go; a caption's own colon, dash and brackets stay."""
     assert [template.text for template in parse_reply(line).candidates] == [Template(expected).text]
 

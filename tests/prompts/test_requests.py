@@ -90,7 +90,7 @@ def test_scores_are_shown_only_where_given() -> None:
     assert "%" not in said(request_pn(BEST, WORST, wanted=wanted(1)))
 
 
-def test_feedback_tells_what_each_proposal_did() -> None:
+def test_feedback_says_what_each_proposal_did() -> None:
     """Rose, fell, stayed, or was not tried and why; then the best, and the next request."""
     message = feedback(
         [
@@ -112,7 +112,7 @@ def test_feedback_tells_what_each_proposal_did() -> None:
 
 
 def test_feedback_on_an_unreadable_answer_says_what_is_wanted() -> None:
-    """With nothing read, the model is told the form again."""
+    """With nothing read, the form is repeated."""
     content = feedback([], best_before=0.5, wanted=wanted(3))["content"]
     assert content.startswith("No template could be read in your answer.")
 
@@ -137,15 +137,15 @@ def test_every_objective_has_its_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("objective", "value", "before", "shown", "told"),
+    ("objective", "value", "before", "shown", "said_of"),
     [
         ("class_mean", 0.625, 0.5, "(62.5 %)", "(rose to 62.5 % from 50.0 %)"),
         ("logprob", -2.25, -1.5, "(-2.250)", "(fell to -2.250 from -1.500)"),
         ("margin", 3.5, -0.25, "(3.500)", "(rose to 3.500 from -0.250)"),
     ],
 )
-def test_a_value_is_told_as_what_it_is(
-    objective: str, value: float, before: float, shown: str, told: str
+def test_a_value_is_written_as_what_it_is(
+    objective: str, value: float, before: float, shown: str, said_of: str
 ) -> None:
     """A log-probability is no share of pictures, and no percentage."""
     listed = said(request_opro([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
@@ -155,7 +155,7 @@ def test_a_value_is_told_as_what_it_is(
         best_before=before,
         wanted=wanted(1, objective=objective),
     )["content"]
-    assert f"- a {{}} {told}" in turn
+    assert f"- a {{}} {said_of}" in turn
     assert turn.startswith(wanted(1, objective=objective).outcomes_heading)
     for build in (request_p, request_opro):
         text = said(build([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
@@ -195,14 +195,14 @@ def test_a_change_of_wording_changes_the_version() -> None:
 
 
 WORDS = built_in()
-TOLD = Information(description="roman numerals on stone", class_names=("one", "two\nlines"), angle="a dial")
+KNOWN = Information(description="roman numerals on stone", class_names=("one", "two\nlines"), angle="a dial")
 WANTED = Wanted(proposals=4, max_words=12, words=TEMPLATE_WORDS)
 RANKED = [Outcome("a {}, carved", 0.75), Outcome("the {}", 0.5)]
 
 
-def opened(told: Information = TOLD, *, worst: list[Outcome] | None = None, anew: bool = False) -> str:
+def opened(known: Information = KNOWN, *, worst: list[Outcome] | None = None, anew: bool = False) -> str:
     """The one message of an opening."""
-    (message,) = opening(WORDS, told, WANTED, best=RANKED, worst=worst or [], anew=anew)
+    (message,) = opening(WORDS, known, WANTED, best=RANKED, worst=worst or [], anew=anew)
     return message["content"]
 
 
@@ -223,30 +223,30 @@ def test_an_opening_says_what_is_known() -> None:
 
 def test_what_is_not_known_is_asked_for_as_guesses() -> None:
     """Without a description an angle is given; without class names nothing is said of classes."""
-    text = opened(replace(TOLD, description="", class_names=()))
+    text = opened(replace(KNOWN, description="", class_names=()))
     assert "a dial" in text
     assert "The classes are" not in text
     assert "Form guesses" in text
 
 
 def test_a_later_conversation_begins_anew() -> None:
-    """It is not told that this is the first round."""
+    """It does not say that this is the first round."""
     assert "First round" in opened()
     assert "First round" not in opened(anew=True)
 
 
 def test_many_class_names_are_a_sample_with_their_number() -> None:
-    """Spread evenly, the first among them; few are told in full."""
+    """Spread evenly, the first among them; few are listed in full."""
     many = [f"class {number}" for number in range(1_000)]
     shown = names_shown(many).split(", ")
     assert len(shown) == NAMES_OF_MANY
     assert shown[0] == "class 0"
-    assert "There are 1000 classes" in opened(replace(TOLD, class_names=many))
+    assert "There are 1000 classes" in opened(replace(KNOWN, class_names=many))
     assert len(names_shown(many[:MOST_NAMES]).split(", ")) == MOST_NAMES
 
 
-def test_a_later_turn_tells_scores_best_first_refusals_and_confusions() -> None:
-    """What was refused is told with its reason; of the best it is said what it confuses."""
+def test_a_later_message_has_scores_best_first_refusals_and_confusions() -> None:
+    """What was refused stands with its reason, and the best with what it confuses."""
     outcomes = [Outcome("low {}", 0.2), Outcome("no slot", reason="it has no slot"), Outcome("high {}", 0.8)]
     turn = next_message(WORDS, WANTED, outcomes=outcomes, best=RANKED, confused=[("three", "thir\nteen")])
     text = turn["content"]
@@ -259,7 +259,7 @@ def test_a_later_turn_tells_scores_best_first_refusals_and_confusions() -> None:
     assert "Write 4 more" in text
 
 
-def test_an_answer_without_a_template_is_told_the_form() -> None:
+def test_an_answer_without_a_template_gets_the_form() -> None:
     """And what is best all the same."""
     text = next_message(WORDS, WANTED, outcomes=[], best=RANKED, confused=[])["content"]
     assert "No template could be read" in text
@@ -269,7 +269,7 @@ def test_an_answer_without_a_template_is_told_the_form() -> None:
 
 def test_a_short_request_stands_by_itself() -> None:
     """Worked examples as earlier turns, no scores, and no class names where the pictures are described."""
-    *before, last = short_request(WORDS, TOLD, proposals=20)
+    *before, last = short_request(WORDS, KNOWN, proposals=20)
     assert [message["role"] for message in before] == ["system", "user", "assistant", "user", "assistant"]
     assert f"Write {SHORT_LINES} caption templates" in last["content"]
     assert "roman numerals on stone" in last["content"]
@@ -279,17 +279,17 @@ def test_a_short_request_stands_by_itself() -> None:
 
 def test_a_request_for_plain_words_shows_the_form_and_is_no_longer_than_one_for_templates() -> None:
     """It has the description and no class names, and asks for no template."""
-    *before, last = plain_request(WORDS, TOLD.description)
+    *before, last = plain_request(WORDS, KNOWN.description)
     assert [message["role"] for message in before] == ["system", "user", "assistant", "user", "assistant"]
     assert "roman numerals on stone" in last["content"]
     assert "[CLASS]" not in str(before)
-    short = short_request(WORDS, TOLD, proposals=SHORT_LINES)
+    short = short_request(WORDS, KNOWN, proposals=SHORT_LINES)
     assert len(str([*before, last])) < len(str(short))
 
 
 def test_a_short_request_has_class_names_where_nothing_else_is_known() -> None:
     """With an angle, so that requests differ; and with nothing at all the angle alone."""
-    guess = short_request(WORDS, replace(TOLD, description=""), proposals=3)[-1]["content"]
+    guess = short_request(WORDS, replace(KNOWN, description=""), proposals=3)[-1]["content"]
     assert "one, two lines" in guess
     assert "a dial" in guess
     blind = short_request(WORDS, Information(description="", class_names=(), angle="a dial"), proposals=3)[

@@ -43,7 +43,7 @@ def test_a_file_that_cannot_be_used_says_what_is_wrong(kind: str) -> None:
 
 
 def test_a_file_replaces_the_texts_that_it_has() -> None:
-    """The others stay, and the hash tells the difference."""
+    """The others stay, and the hash differs."""
     changed = with_changes('[rich]\nnext = "$$5 for $count more"\n[guesses]\nangles = ["a map"]')
     assert changed.say("rich.next", count=3) == "$5 for 3 more"
     assert changed.angles == ("a map",)
@@ -70,7 +70,7 @@ def test_what_is_said_holds_values_as_they_are() -> None:
 
 
 def test_the_examples_show_what_can_be_read() -> None:
-    """Each worked answer is all templates, with the slot as a small model is told to write it."""
+    """Each worked answer is all templates, with the slot as a small model is asked to write it."""
     for asked, answered in built_in().examples:
         reply = parse_reply(answered)
         assert len(reply.candidates) == len(answered.splitlines()) == 5, asked

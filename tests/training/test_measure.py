@@ -22,14 +22,14 @@ ROW = Row(
 
 
 def test_at_least_75_templates_and_all_have_a_slot() -> None:
-    """The list is long enough, free of repetitions, and holds the plain template."""
+    """The list is long enough, free of repetitions, and holds the default template."""
     own = {t for name in (*sets.names(), "digits") for words in wording_of(name) for t in words}
     assert len(set(TEMPLATES)) == len(TEMPLATES) >= 75
     assert PLAIN in NEUTRAL
     assert all("{}" in template for template in (*TEMPLATES, *own))
 
 
-def test_matching_and_contradicting_words_are_told_apart() -> None:
+def test_matching_and_contradicting_words_are_distinguished() -> None:
     """No template of a set is said to fit and not to fit, and none of them is called neutral."""
     for name in (*sets.names(), "digits"):
         words = wording_of(name)

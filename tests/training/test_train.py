@@ -243,10 +243,10 @@ def one_step(
     return recipe, pictures, pictures, vocabulary, folder / "state", folder / "export"
 
 
-def test_a_text_tower_is_not_gone_on_with_for_another_image_tower(
+def test_a_text_tower_is_not_resumed_for_another_image_tower(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    """Another model's image tower, none, and another one than before: each is told."""
+    """Another model's image tower, none, and another one than before: each is an error."""
     tower = save_tower(tmp_path)
     given = one_step(tower, pictures, vocabulary, tmp_path)
     TextTrainer(*given).run()
@@ -281,7 +281,7 @@ def test_features_of_another_image_tower_are_not_taken(
 def test_state_of_other_pictures_is_refused(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    """A state with another vocabulary is not gone on from; the error says what to do."""
+    """A state with another vocabulary is not resumed; the error says what to do."""
     _trainer(replace(RECIPE, steps=1), pictures, vocabulary, tmp_path).run()
     fewer = Vocabulary(vocabulary.known[:-1])
     with pytest.raises(ValueError, match="other pictures; remove it"):

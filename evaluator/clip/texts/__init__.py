@@ -1,1 +1,1 @@
-"""Class texts to embeddings: exact, and as fast as the machine allows."""
+"""Encode class texts: exact, and as fast as the machine allows."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .packing import Group, Pass
+from .packing import ChainGroup, Pass
 from .tower import Affine, Block, Norm, Tower
 
 
@@ -26,7 +26,7 @@ def encode(tower: Tower, batch: Pass, quantum: int) -> Tensor:
     return functional.normalize(x.float(), dim=-1)[: len(batch.order)]
 
 
-def attend(block: Block, x: Tensor, groups: tuple[Group, ...], masks: list[Tensor | None]) -> Tensor:
+def attend(block: Block, x: Tensor, groups: tuple[ChainGroup, ...], masks: list[Tensor | None]) -> Tensor:
     """Compute causal self-attention of every chain: [M, D] -> [M, D]; padding rows get that of zero."""
     qkv = block.qkv(block.norm1(x))  # [M, 3D]
     split = by_head(qkv, 3, block.heads)
@@ -90,7 +90,7 @@ def write(found: Tensor, heard: Tensor) -> None:
     heard.view(len(heard), len(found), -1).copy_(found.transpose(0, 1))
 
 
-def hidden(group: Group, device: torch.device) -> Tensor | None:
+def hidden(group: ChainGroup, device: torch.device) -> Tensor | None:
     """Return minus infinity for each of S tokens that one of the last Q may not attend to, [Q, S]."""
     if group.length == 1:
         return None
@@ -114,7 +114,7 @@ def add(x: Tensor, change: Tensor, scale: Tensor | None) -> Tensor:
     return x.add_(change)
 
 
-def finish_last(block: Block, x: Tensor, answers: tuple[Group, ...], quantum: int) -> Tensor:
+def finish_last(block: Block, x: Tensor, answers: tuple[ChainGroup, ...], quantum: int) -> Tensor:
     """Apply the last block to end-of-text rows alone, all that is read of it: [M, D] -> [n padded, D]."""
     width = x.shape[1]
     normed = block.norm1(x)

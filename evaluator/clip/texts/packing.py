@@ -15,51 +15,32 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One class text, cut after its end-of-text token.
+    """One class text, cut after its end-of-text token."""
 
-    Attributes:
-        tokens: Start-of-text to end-of-text.
-        shared: How many leading tokens all classes of its template have in common; less than all.
-    """
-
-    tokens: tuple[int, ...]
-    shared: int
+    tokens: tuple[int, ...]  # start-of-text to end-of-text
+    shared: int  # how many leading tokens all classes of its template have in common; less than all
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Chains of equal shape: n chains of Q new tokens, each behind P tokens that stand elsewhere.
+class ChainGroup:
+    """Chains of equal shape: n chains of Q new tokens, each behind P tokens that stand elsewhere."""
 
-    Attributes:
-        start: Row of the first new token; the n x Q rows follow each other.
-        count: n.
-        length: Q.
-        keys: Rows that each chain attends to, [n, P + Q].
-    """
-
-    start: int
-    count: int
-    length: int
-    keys: Tensor
+    start: int  # row of the first new token; the n x Q rows follow each other
+    count: int  # n
+    length: int  # Q
+    keys: Tensor  # rows that each chain attends to, [n, P + Q]
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What goes through the tower at once: M token rows, of which the last few may be padding.
+    """What goes through the tower at once: M token rows, of which the last few may be padding."""
 
-    Attributes:
-        tokens: Token ids [M].
-        positions: Their positions in their texts [M].
-        groups: Chains that cover every row but the padding.
-        answers: Groups whose chains end in an end-of-text token; their last rows are the answers.
-        order: For each chain of ``answers``, in order, the index of its text in the list packed.
-    """
-
-    tokens: Tensor
-    positions: Tensor
-    groups: tuple[Group, ...]
-    answers: tuple[Group, ...]
-    order: Ints
+    tokens: Tensor  # token ids [M]
+    positions: Tensor  # their positions in their texts [M]
+    groups: tuple[ChainGroup, ...]  # chains that cover every row but the padding
+    # groups whose chains end in an end-of-text token; their last rows are the answers
+    answers: tuple[ChainGroup, ...]
+    order: Ints  # for each chain of ``answers``, in order, the index of its text in the list packed
 
 
 def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.device) -> Iterator[Pass]:
@@ -67,13 +48,14 @@ def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.de
 
     A pass has at most ``max_rows`` rows, unless a single text has more, padded to a multiple of ``quantum``.
     """
-    order = sorted(range(len(texts)), key=lambda i: _place(texts[i]))
+
+    def place(index: int) -> tuple[int, tuple[int, ...], int]:
+        text = texts[index]
+        return text.shared, text.tokens[: text.shared], len(text.tokens)
+
+    order = sorted(range(len(texts)), key=place)
     for chosen in _fill(texts, order, max_rows):
         yield _build(texts, chosen, quantum, device)
-
-
-def _place(text: Text) -> tuple[int, tuple[int, ...], int]:
-    return text.shared, text.tokens[: text.shared], len(text.tokens)
 
 
 def _fill(texts: Sequence[Text], order: Iterable[int], max_rows: int) -> Iterator[list[int]]:
@@ -106,7 +88,7 @@ def _build(texts: Sequence[Text], chosen: Sequence[int], quantum: int, device: t
     for length in sorted({len(head) for head in heads}):
         layout.add_heads([head for head in heads if len(head) == length])
     for shape in sorted(tails):
-        layout.add_tails([texts[i] for i in tails[shape]], *shape)
+        layout.add_tails([texts[i] for i in tails[shape]], shape[0])
     order = [i for shape in sorted(tails) for i in tails[shape]]
     return layout.finish(np.asarray(order, dtype=np.int64), quantum)
 
@@ -118,20 +100,20 @@ class _Layout:
         self._device = device
         self._tokens: list[Ints] = []
         self._positions: list[Ints] = []
-        self._groups: list[Group] = []
-        self._answers: list[Group] = []
+        self._groups: list[ChainGroup] = []
+        self._answers: list[ChainGroup] = []
         self._heads: dict[tuple[int, ...], int] = {}
         self._rows = 0
 
-    def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:
-        """Add shared beginnings of one length."""
+    def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:  # shared beginnings of one length
         tokens = np.asarray(heads, dtype=np.int64)  # [n, P]
         for row, head in enumerate(heads):
             self._heads[head] = self._rows + row * tokens.shape[1]
         self._groups.append(self._group(tokens, np.empty((len(heads), 0), np.int64), 0))
 
-    def add_tails(self, texts: Sequence[Text], shared: int, _length: int) -> None:
-        """Add ends of one length behind beginnings of one length."""
+    def add_tails(
+        self, texts: Sequence[Text], shared: int
+    ) -> None:  # ends of one length behind such beginnings
         tokens = np.asarray([text.tokens[shared:] for text in texts], dtype=np.int64)  # [n, Q]
         starts = [self._heads[text.tokens[:shared]] if shared else 0 for text in texts]
         before = np.asarray(starts, dtype=np.int64)[:, None] + np.arange(shared)  # [n, P]
@@ -139,10 +121,10 @@ class _Layout:
         self._groups.append(group)
         self._answers.append(group)
 
-    def _group(self, tokens: Ints, before: Ints, shared: int) -> Group:
+    def _group(self, tokens: Ints, before: Ints, shared: int) -> ChainGroup:
         count, length = tokens.shape
         own = self._rows + np.arange(count * length).reshape(count, length)
-        group = Group(self._rows, count, length, self._tensor(np.concatenate([before, own], axis=1)))
+        group = ChainGroup(self._rows, count, length, self._tensor(np.concatenate([before, own], axis=1)))
         self._tokens.append(tokens.reshape(-1))
         self._positions.append(np.tile(np.arange(shared, shared + length), count))
         self._rows += count * length

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -37,17 +37,11 @@ Row: TypeAlias = tuple[Text, ...]
 
 @dataclass(frozen=True, slots=True)
 class TextStatistics:
-    """What the encoder has done so far.
+    """What the encoder has done so far."""
 
-    Attributes:
-        path: ``fast`` or ``plain``, and why.
-        encoded: Class texts that went through the tower.
-        recurring: Class texts that were known already, from the same call or an earlier one.
-    """
-
-    path: str
-    encoded: int
-    recurring: int
+    path: str  # ``fast`` or ``plain``, and why
+    encoded: int  # class texts that went through the tower
+    recurring: int  # class texts that were known already, from the same call or an earlier one
 
 
 class TextEncoder:
@@ -59,7 +53,7 @@ class TextEncoder:
         dtype: Type of the matrix products; float32 unless a lower precision is wanted.
         max_rows: Tokens that go through the tower at once; None to fit the device.
         memory: Class vectors remembered between calls, whole templates at a time.
-        report: Told which path is taken and why.
+        report: Called with the path that is taken, and why.
     """
 
     def __init__(
@@ -262,22 +256,6 @@ def _reader(model: nn.Module) -> Reader:
     return Reader(getattr(text, "eos_id", getattr(text, "text_eos_id", None)) if pool == "eos" else None)
 
 
-class Encoder(Protocol):
-    """Templates to class vectors."""
-
-    def check(self, template: str) -> Rejection | None:
-        """Return why the model cannot read the template, if so."""
-        ...
-
-    def vectors(self, templates: Sequence[str]) -> Tensor:
-        """Return normalised embeddings [T, C, E]."""
-        ...
-
-    def statistics(self) -> TextStatistics:
-        """Return a snapshot of the counts."""
-        ...
-
-
 class ReplicatedEncoder:
     """Deals the templates of a batch out to replicas on different devices, one thread each.
 
@@ -306,3 +284,7 @@ class ReplicatedEncoder:
         return TextStatistics(
             found[0].path, sum(one.encoded for one in found), sum(one.recurring for one in found)
         )
+
+
+Encoder: TypeAlias = TextEncoder | ReplicatedEncoder
+"""Templates to class vectors."""

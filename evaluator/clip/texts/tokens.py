@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
@@ -21,12 +21,9 @@ _SIMPLE = re.compile(r"[A-Za-z0-9 ,.()/:;!?'-]*")
 _ALONE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.()/:;!?'-]*[A-Za-z0-9])?")
 
 
-class Tokenizer(Protocol):
-    """What open_clip's tokenizers have in common."""
-
-    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
-        """Token ids [B, L]."""
-        ...
+Tokenizer = Callable[..., Tensor]
+"""open_clip's: from texts, and perhaps a ``context_length``, to token ids [B, L]."""
+Encode = Callable[[str], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ class Filler:
         counts: list[int] = (found != padding).sum(dim=1).tolist()
         return counts
 
-    def _inner_rows(self, template: str, encode: _Encode) -> list[list[int]]:
+    def _inner_rows(self, template: str, encode: Encode) -> list[list[int]]:
         parts = template.split(SLOT)
         if not _parts_apart(parts):
             return [encode(text) for text in self.fill(template)]
@@ -136,18 +133,14 @@ class Filler:
         return rows
 
 
-class _Encode(Protocol):
-    def __call__(self, text: str) -> list[int]: ...
-
-
-def _plain_encoder(tokenizer: Tokenizer) -> _Encode | None:
+def _plain_encoder(tokenizer: Tokenizer) -> Encode | None:
     """Return the tokenizer's own encoding of a text without start and end, if it is open_clip's plain one."""
     from open_clip.tokenizer import SimpleTokenizer, _clean_lower
 
     chosen: Any = tokenizer
     if type(chosen) is not SimpleTokenizer or chosen.reduction_fn or chosen.clean_fn is not _clean_lower:
         return None
-    encode: _Encode = chosen.encode
+    encode: Encode = chosen.encode
     return encode
 
 

@@ -110,21 +110,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """A causal text tower that is read at its end-of-text token.
+    """A causal text tower that is read at its end-of-text token."""
 
-    Attributes:
-        tokens: Token embeddings [V, D].
-        positions: Positional embeddings [L, D].
-        blocks: The residual blocks.
-        norm: The last layer norm.
-        projection: [D] -> [E], or None.
-    """
-
-    tokens: Tensor
-    positions: Tensor
-    blocks: tuple[Block, ...]
-    norm: Norm
-    projection: Affine | None
+    tokens: Tensor  # token embeddings [V, D]
+    positions: Tensor  # positional embeddings [L, D]
+    blocks: tuple[Block, ...]  # the residual blocks
+    norm: Norm  # the last layer norm
+    projection: Affine | None  # [D] -> [E], or None
 
     @property
     def width(self) -> int:

@@ -1,1 +1,1 @@
-"""Data as it lies: one reader a family of layouts, each gives ``Splits``."""
+"""Read data where it lies: one reader a family of layouts, each gives ``Splits``."""

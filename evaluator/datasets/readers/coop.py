@@ -33,19 +33,13 @@ Family = Literal["split file", "aircraft", "imagenet"]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a data set lies.
-
-    Attributes:
-        images: The folder, in it, that paths in its split file are relative to.
-        split: The split file in it; for the other families, the file that is read first.
-        family: Decides how it is read.
-    """
+    """Where a data set lies."""
 
     title: str
     folder: str
-    images: str
-    split: str
-    family: Family = "split file"
+    images: str  # the folder, in it, that paths in its split file are relative to
+    split: str  # the split file in it; for the other families, the file that is read first
+    family: Family = "split file"  # decides how it is read
 
 
 ELEVEN: dict[str, Layout] = {

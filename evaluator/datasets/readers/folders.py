@@ -37,18 +37,13 @@ _DEEPEST = 10
 
 @dataclass(slots=True)
 class Listing:
-    """The class folders of one folder.
-
-    Attributes:
-        images: The images by class folder.
-        empty: Folders without an image, and the suffixes of what they hold.
-        ignored: Suffixes of all files that were skipped.
-    """
+    """The class folders of one folder."""
 
     root: Path
-    images: dict[str, list[Path]] = field(default_factory=dict)
+    images: dict[str, list[Path]] = field(default_factory=dict)  # the images by class folder
+    # folders without an image, and the suffixes of what they hold
     empty: dict[str, Counter[str]] = field(default_factory=dict)
-    ignored: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)  # suffixes of all files that were skipped
 
 
 def list_classes(folder: Path) -> Listing:
@@ -116,7 +111,7 @@ def nested(listing: Listing) -> list[str]:
     ]
 
 
-def passed_over(listing: Listing) -> list[str]:
+def skipped_files(listing: Listing) -> list[str]:
     """Return notes on the files that are not images, and on photographs in a format that is not read."""
     notes = [unread] if (unread := unread_photographs(listing.ignored)) else []
     others = Counter({kind: n for kind, n in listing.ignored.items() if kind not in UNREAD_PHOTOGRAPHS})
@@ -229,7 +224,7 @@ def _places(folder: Path, named: Sequence[os.DirEntry[str]]) -> dict[str, os.Dir
 def _without_train(folder: Path, named: Sequence[os.DirEntry[str]], train: os.DirEntry[str] | None) -> str:
     holding = [entry for entry in named if _holds_classes(entry)]
     if train is None:
-        lacks, what = "there is no train folder", "add it, or call the one that is meant so"
+        lacks, what = "there is no train folder", "add it, or give the folder that is meant this name"
     else:
         lacks = f"{train.name} has no class folders, or images beside them"
         what = "put the images of each class in a folder of its own"
@@ -268,7 +263,7 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         listing = list_classes(folder)
         classes, items = _items(listing, _ordered(listing, order))
         train, val, test = divide(items, classes)
-        notes = [RULE, *nested(listing), *passed_over(listing)]
+        notes = [RULE, *nested(listing), *skipped_files(listing)]
     return Splits(
         name=name or folder.name,
         classes=classes,
@@ -286,7 +281,7 @@ def _read_split_folders(
     listing = list_classes(places["train"])
     names = _ordered(listing, order)
     classes, train = _items(listing, names)
-    notes = passed_over(listing)
+    notes = skipped_files(listing)
     if others:
         notes.append(f"folders beside the splits were skipped: {', '.join(others)}")
     val = _split(places["val"], listing, names, notes) if "val" in places else ()
@@ -310,7 +305,7 @@ def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str])
     if missing := [name for label, name in enumerate(names) if label not in seen]:
         classes = counted(len(missing), "class", "classes")
         notes.append(f"{folder.name} has no images of {classes}, such as {missing[0]!r}")
-    notes.extend(passed_over(listing))
+    notes.extend(skipped_files(listing))
     return tuple(sorted(items, key=lambda item: item.label))
 
 

@@ -17,8 +17,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ...counts import how_to_install
 from ...errors import DataError
+from ...files import cache_dir, user_path
 from ...network import hub_address, hub_offline, reachable
-from ...user_paths import cache_dir, user_path
 from ..values import Splits
 from .written import Save, numbered_set
 
@@ -51,7 +51,8 @@ def read(raw: str, _data_root: Path | None) -> Splits:
     fingerprint = "/".join(f"{split}:{part._fingerprint}" for split, part in sorted(parts.items()))
     version = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
     name = Path(raw.partition(":")[0]).stem if Path(raw).exists() else raw
-    return numbered_set(name, f"hf-{_slug(name)}", version, classes, images)
+    slug = "".join(character if character.isalnum() else "-" for character in name)[:60]
+    return numbered_set(name, f"hf-{slug}", version, classes, images)
 
 
 def _open(raw: str, datasets: Any) -> Any:
@@ -82,7 +83,7 @@ def _check_network(raw: str) -> None:
     host, port = hub_address()
     if not hub_offline() and not reachable(host, port):
         raise DataError(
-            f"hf:{raw} is no file or folder here, and {host} cannot be reached; with HF_HUB_OFFLINE=1 "
+            f"hf:{raw} is not a file or folder here, and {host} cannot be reached; with HF_HUB_OFFLINE=1 "
             "what lies in the hub's cache is used"
         )
 
@@ -142,7 +143,3 @@ def _save(found: Mapping[str, Any] | None, stem: Path) -> None:
     except (UnidentifiedImageError, OSError) as error:
         raise DataError(f"row {int(stem.name)} of the data set holds no image that can be read") from error
     stem.with_suffix({".jpeg": ".jpg"}.get(suffix, suffix)).write_bytes(raw)
-
-
-def _slug(name: str) -> str:
-    return "".join(character if character.isalnum() else "-" for character in name)[:60]

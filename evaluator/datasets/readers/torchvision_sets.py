@@ -21,28 +21,16 @@ FLAGS: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": 
 TRAIN_TEST: dict[str, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}
 THREE: dict[str, dict[str, Any]] = {**TRAIN_TEST, "val": {"split": "val"}}
 WHOLE: dict[str, dict[str, Any]] = {"": {}}
-# Which arguments give which split.
 SPLITS: dict[str, dict[str, dict[str, Any]]] = {
-    "Caltech101": WHOLE,
-    "Caltech256": WHOLE,
+    **dict.fromkeys(("Caltech101", "Caltech256", "EuroSAT", "SUN397"), WHOLE),
+    **dict.fromkeys(("FashionMNIST", "KMNIST", "MNIST", "USPS"), FLAGS),
+    **dict.fromkeys(("Food101", "GTSRB", "STL10", "SVHN"), TRAIN_TEST),
+    **dict.fromkeys(("DTD", "FGVCAircraft", "Flowers102", "RenderedSST2"), THREE),
     "Country211": {**TRAIN_TEST, "val": {"split": "valid"}},
-    "DTD": THREE,
-    "EuroSAT": WHOLE,
-    "FashionMNIST": FLAGS,
-    "FGVCAircraft": THREE,
-    "Flowers102": THREE,
-    "Food101": TRAIN_TEST,
-    "GTSRB": TRAIN_TEST,
     "Imagenette": {"train": {"split": "train"}, "val": {"split": "val"}},
-    "KMNIST": FLAGS,
-    "MNIST": FLAGS,
     "OxfordIIITPet": {"train": {"split": "trainval"}, "test": {"split": "test"}},
-    "RenderedSST2": THREE,
-    "STL10": TRAIN_TEST,
-    "SUN397": WHOLE,
-    "SVHN": TRAIN_TEST,
-    "USPS": FLAGS,
 }
+"""Which arguments give which split."""
 PICKLED = ("CIFAR10", "CIFAR100")
 
 
@@ -53,7 +41,9 @@ def read(name: str, data_root: Path | None) -> Splits:
             f"torchvision:{name} is kept in pickles, which are never opened here; use hf: or class folders"
         )
     if name not in SPLITS:
-        raise DataError(f"torchvision:{name} is not one of those that can be read: {', '.join(SPLITS)}")
+        raise DataError(
+            f"torchvision:{name} is not one of those that can be read: {', '.join(sorted(SPLITS))}"
+        )
     if data_root is None:
         raise DataError(f"torchvision:{name} needs the folder that torchvision calls root: set --data-root")
     parts = {split: _open(name, data_root, arguments) for split, arguments in SPLITS[name].items()}

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError
-from ...user_paths import cache_dir
+from ...files import cache_dir
 from ..class_names import tidy
 from ..values import Splits
 from .folders import read_folder
@@ -43,14 +43,18 @@ def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str
     """
     home = cache_dir() / "datasets"
     place = home / f"{name}-{version}"
-    if (order := read_marker(place)) is not None:
-        return place, order or None
+    if (found := read_marker(place)) is not None:
+        return place, found or None
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _remove_stale(home)
+        for left in home.glob(".draft-*"):
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(prefix=f".draft-{name}-", dir=home))
         try:
-            _write_marker(draft, write(draft))
+            order = write(draft)
+            marker = {"files": _count_files(draft), "order": list(order) if order else None}
+            (draft / MARKER).write_text(json.dumps(marker, ensure_ascii=False), "utf-8")
             _move(draft, place)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -59,10 +63,9 @@ def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str
             f"{name} cannot be written to {home} ({error.strerror}); "
             "make room there, or set PROMPTCLIMB_CACHE to another folder"
         ) from error
-    order = read_marker(place)
-    if order is None:
+    if (found := read_marker(place)) is None:
         raise DataError(f"{place} was changed while it was being written; remove it and try again")
-    return place, order or None
+    return place, found or None
 
 
 def read_marker(place: Path) -> tuple[str, ...] | None:
@@ -74,11 +77,6 @@ def read_marker(place: Path) -> tuple[str, ...] | None:
         return tuple(str(name) for name in found["order"] or ())
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write_marker(draft: Path, order: Sequence[str] | None) -> None:
-    found = {"files": _count_files(draft), "order": list(order) if order else None}
-    (draft / MARKER).write_text(json.dumps(found, ensure_ascii=False), "utf-8")
 
 
 def _count_files(folder: Path) -> int:
@@ -93,12 +91,6 @@ def _move(draft: Path, place: Path) -> None:
         if read_marker(place) is None:
             shutil.rmtree(place, ignore_errors=True)
             draft.rename(place)
-
-
-def _remove_stale(home: Path) -> None:
-    for left in home.glob(".draft-*"):
-        if time.time() - left.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
 
 
 NAMES = ".class-names.json"

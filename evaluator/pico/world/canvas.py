@@ -11,29 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from .scene import DRAWINGS
+
 SIZE = 64
 BIG = 2 * SIZE
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
 _GROUND = 112
-GROUNDS = [
-    "paper",
-    "wood",
-    "grass",
-    "sky",
-    "sand",
-    "brick",
-    "water",
-    "snow",
-    "stone",
-    "night",
-    "fabric",
-    "blackboard",
-    "metal",
-    "leaves",
-    "plain",
-    "scenery",
-]
+_TEXTURES: dict[str, list[int]] = DRAWINGS["textures"]
 
 
 def mask() -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -168,24 +153,6 @@ def _soft(gen: np.random.Generator, scale: float, channels: int = 1) -> NDArray[
     return np.stack(planes, -1)
 
 
-_BASE: dict[str, Colour] = {
-    "paper": (238, 234, 222),
-    "wood": (150, 100, 58),
-    "grass": (88, 140, 60),
-    "sky": (130, 180, 228),
-    "sand": (214, 190, 140),
-    "brick": (160, 84, 66),
-    "water": (56, 118, 160),
-    "snow": (236, 240, 246),
-    "stone": (134, 132, 128),
-    "night": (22, 26, 48),
-    "fabric": (170, 150, 160),
-    "blackboard": (44, 66, 56),
-    "metal": (160, 166, 174),
-    "leaves": (60, 96, 44),
-}
-
-
 def _texture(kind: str, gen: np.random.Generator) -> NDArray[Any]:
     y: NDArray[Any]
     x: NDArray[Any]
@@ -218,7 +185,7 @@ def _bank() -> dict[str, list[Image.Image]]:
     """Return several textures of each kind of ground, made once."""
     bank: dict[str, list[Image.Image]] = {}
     gen = np.random.default_rng(3)
-    for kind in GROUNDS:
+    for kind, colour in _TEXTURES.items():
         bank[kind] = []
         for _ in range(10):
             if kind == "scenery":
@@ -226,7 +193,7 @@ def _bank() -> dict[str, list[Image.Image]]:
             elif kind == "plain":
                 pixels = gen.uniform(0, 255, 3) + 5 * _soft(gen, 40, 3)
             else:
-                pixels = np.array(_BASE[kind]) + gen.normal(0, 13, 3) + _texture(kind, gen)[..., None]
+                pixels = np.array(colour) + gen.normal(0, 13, 3) + _texture(kind, gen)[..., None]
             bank[kind].append(Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)))
     return bank
 

@@ -12,7 +12,7 @@ from .scene import KIND, NUMBERS, Scene
 _TABLES: dict[str, Any] = tomllib.loads((Path(__file__).parent / "phrases.toml").read_text(encoding="utf-8"))
 
 
-class Words(NamedTuple):
+class FormWords(NamedTuple):
     """The phrases of one form: for its first role, its second, both, and soft ones that only lean towards it.
 
     In a phrase ``{}`` stands for the first name, ``[]`` for the second. ``lean`` is how often a phrase that
@@ -34,9 +34,9 @@ class Naming(NamedTuple):
     after: tuple[str, ...]
 
 
-def _words(table: dict[str, Any]) -> Words:
+def _words(table: dict[str, Any]) -> FormWords:
     first, second, both, soft = (tuple(table.get(key, ())) for key in ("first", "second", "both", "soft"))
-    return Words(first, second, both, soft, float(table.get("lean", 0.5)))
+    return FormWords(first, second, both, soft, float(table.get("lean", 0.5)))
 
 
 def _naming(table: dict[str, list[str]]) -> Naming:
@@ -47,7 +47,7 @@ def _lists(table: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {key: tuple(phrases) for key, phrases in table.items()}
 
 
-FORMS: dict[str, Words] = {form: _words(table) for form, table in _TABLES["forms"].items()}
+FORMS: dict[str, FormWords] = {form: _words(table) for form, table in _TABLES["forms"].items()}
 NEUTRAL = _lists(_TABLES["neutral"])
 MEDIA: dict[str, Naming] = {medium: _naming(table) for medium, table in _TABLES["media"].items()}
 CONDITIONS: dict[str, Naming] = {
@@ -57,23 +57,6 @@ GROUNDS = _lists(_TABLES["grounds"])
 KINDS: dict[str, str] = dict(_TABLES["kinds"])
 SENSES = _lists(_TABLES["senses"])
 UNNAMED = Naming((), (), ())
-
-
-_FRAMES = (
-    "a photo of {}",
-    "a photo of {}",
-    "a picture of {}",
-    "an image of {}",
-    "a photo showing {}",
-    "a close-up of {}",
-    "itap of {}",
-    "a picture showing {}",
-    "this is {}",
-    "there is {}",
-)
-_ADJECTIVE_FRAMES = ("a @ photo of {}", "a @ picture of {}", "a @ image of {}", "a @ photo showing {}")
-# Phrases with these words need no frame around them.
-_FRAMED = ("photo", "picture", "close-up", "drawing", "sketch")
 
 
 def _condition(scene: Scene) -> Naming:
@@ -131,11 +114,15 @@ def _marks(scene: Scene, rng: Random) -> str:
     """Return a caption of a number, letter, colour, shape, word or pair."""
     text = _core(scene, rng)
     adjectives = _condition(scene).adjective
-    if not any(word in text for word in _FRAMED) and rng.random() < 0.55:
+    if not any(word in text for word in _TABLES["framed"]) and rng.random() < 0.55:
         if adjectives and rng.random() < 0.4:
-            text = rng.choice(_ADJECTIVE_FRAMES).replace("@", rng.choice(adjectives)).replace("{}", text)
+            text = (
+                rng.choice(_TABLES["adjective_frames"])
+                .replace("@", rng.choice(adjectives))
+                .replace("{}", text)
+            )
         else:
-            text = rng.choice(_FRAMES).replace("{}", text)
+            text = rng.choice(_TABLES["frames"]).replace("{}", text)
     if rng.random() < 0.25:
         text += _after(scene, rng)
     return text

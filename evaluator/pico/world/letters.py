@@ -15,13 +15,7 @@ from .scene import CONCEPTS, DRAWINGS, Scene
 
 _SIDE = 96
 _Colours = tuple[Colour, ...]
-_PAINT: dict[str, Colour] = {
-    "W": (245, 245, 245),
-    "K": (20, 20, 24),
-    "B": (30, 60, 160),
-    "R": (210, 30, 40),
-    "Y": (245, 210, 40),
-}
+_PAINT: dict[str, Colour] = {name: (r, g, b) for name, (r, g, b) in DRAWINGS["paint"].items()}
 
 
 def _rows(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
@@ -138,18 +132,6 @@ def _hand(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return figure(text_mask(_case(scene.name, rng), art.font("hand", 110, rng)), rng, turn=12)
 
 
-def _mirror(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return _print(scene, rng, art).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-
-
-def _turned(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return _print(scene, rng, art).transpose(Image.Transpose.ROTATE_180)
-
-
-def _navon(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return navon(scene.name.upper(), scene.other.upper(), rng, art)
-
-
 def _cases(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return figure(text_mask(scene.name.upper() + scene.other, art.font("print", 90, rng), fill=0.92), rng)
 
@@ -201,10 +183,6 @@ def _semaphore(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return settle(image, rng, turn=5)
 
 
-def _flag(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return settle(signal_flag(scene.name, rng), rng, turn=8)
-
-
 def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return art.cutout(scene.detail, rng).resize((BIG // 2, BIG // 2), Image.Resampling.BILINEAR)
 
@@ -212,13 +190,13 @@ def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
 FORMS: dict[str, Form] = {
     "print": _print,
     "hand": _hand,
-    "mirror": _mirror,
-    "turned": _turned,
-    "navon": _navon,
+    "mirror": lambda scene, rng, art: _print(scene, rng, art).transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "turned": lambda scene, rng, art: _print(scene, rng, art).transpose(Image.Transpose.ROTATE_180),
+    "navon": lambda scene, rng, art: navon(scene.name.upper(), scene.other.upper(), rng, art),
     "cases": _cases,
     "morse": _morse,
     "braille": _braille,
     "semaphore": _semaphore,
-    "flag": _flag,
+    "flag": lambda scene, rng, _art: settle(signal_flag(scene.name, rng), rng, turn=8),
     "picture": _picture,
 }

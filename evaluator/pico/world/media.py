@@ -309,10 +309,6 @@ def _bright(picture: Image.Image, rng: Random) -> Image.Image:
     )
 
 
-def _blur(picture: Image.Image, rng: Random) -> Image.Image:
-    return picture.filter(ImageFilter.GaussianBlur(rng.uniform(1.5, 3)))
-
-
 def _noise(picture: Image.Image, rng: Random) -> Image.Image:
     grain = np.stack([noise(rng) for _ in range(3)], -1) * rng.uniform(28, 55)
     return Image.fromarray(np.clip(np.asarray(picture, np.float32) + grain, 0, 255).astype(np.uint8))
@@ -384,7 +380,7 @@ BEFORE: dict[str, Change] = {"small": _small, "closeup": _closeup, "turned": _tu
 AFTER: dict[str, Change] = {
     "dark": _dark,
     "bright": _bright,
-    "blur": _blur,
+    "blur": lambda picture, rng: picture.filter(ImageFilter.GaussianBlur(rng.uniform(1.5, 3))),
     "noise": _noise,
     "lowres": _lowres,
     "rain": _rain,

@@ -85,19 +85,7 @@ def scan(digit: int, rng: Random) -> Image.Image:
     return bitmap.reduce(4)
 
 
-_SEGMENTS = ["abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg"]
-_PIPS = {
-    0: [],
-    1: [4],
-    2: [0, 8],
-    3: [0, 4, 8],
-    4: [0, 2, 6, 8],
-    5: [0, 2, 4, 6, 8],
-    6: [0, 2, 3, 5, 6, 8],
-    7: [0, 2, 3, 4, 5, 6, 8],
-    8: [0, 1, 2, 3, 5, 6, 7, 8],
-    9: list(range(9)),
-}
+_SEGMENTS, _PIPS, _ROMAN = (DRAWINGS["digit_forms"][name] for name in ("segments", "pips", "roman"))
 
 
 def segments(scene: Scene, rng: Random, art: Art) -> Image.Image:
@@ -233,9 +221,6 @@ def card(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return settle(image, rng, turn=14, scale=(0.9, 1.02))
 
 
-_ROMAN = ["N", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
-
-
 def _print(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return figure(text_mask(str(value(scene.name)), art.font("print", 100, rng)), rng)
 
@@ -349,10 +334,6 @@ def _pair(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return figure(text_mask(text, art.font("print", 90, rng), fill=0.92), rng)
 
 
-def _navon(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return navon(str(value(scene.name)), str(value(scene.other)), rng, art)
-
-
 FORMS: dict[str, Form] = {
     "print": _print,
     "hand": _hand,
@@ -369,6 +350,6 @@ FORMS: dict[str, Form] = {
     "count": _count,
     "repeat": _repeat,
     "pair": _pair,
-    "navon": _navon,
+    "navon": lambda scene, rng, art: navon(str(value(scene.name)), str(value(scene.other)), rng, art),
     "card": card,
 }

@@ -17,26 +17,16 @@ SENSES: dict[str, dict[str, str]] = DRAWINGS["senses"]
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture of the world; everything else in it is chance.
+    """One picture of the world; everything else in it is chance."""
 
-    Attributes:
-        family: "numbers", "letters", "colours", "shapes", "duo", "words", "senses" or "everyday".
-        form: how the name is drawn: "tally", "morse", "stroop", "shadow", ...
-        name: the class name that is drawn in the form's first role.
-        other: the class name in the form's second role (the ink of a colour word), or "".
-        medium: what the picture is made with: "photo", "sketch", "chalk", ...
-        condition: what is done to it: "plain", "dark", "blur", ...
-        ground: what lies behind: "wood", "grass", "plain", ...
-        detail: a further thing that captions may mention (what is counted, the colour of the ink), or "".
-    """
-
-    family: str
-    form: str
-    name: str
-    other: str = ""
-    medium: str = "photo"
-    condition: str = "plain"
-    ground: str = "plain"
+    family: str  # "numbers", "letters", "colours", "shapes", "duo", "words", "senses" or "everyday"
+    form: str  # how the name is drawn, such as "tally", "morse" or "stroop"
+    name: str  # the class name that is drawn in the form's first role
+    other: str = ""  # the class name in the form's second role (the ink of a colour word), or ""
+    medium: str = "photo"  # what the picture is made with, such as "photo" or "chalk"
+    condition: str = "plain"  # what is done to it, such as "plain", "dark" or "blur"
+    ground: str = "plain"  # what lies behind, such as "wood" or "plain"
+    # a further thing that captions may mention (what is counted, the colour of the ink), or ""
     detail: str = ""
 
     @property

@@ -24,7 +24,7 @@ from .canvas import (
     settle,
     star,
 )
-from .scene import Scene
+from .scene import DRAWINGS, Scene
 
 
 def _heart(x: float, y: float, r: float) -> list[Point]:
@@ -107,34 +107,8 @@ def draw_shape(draw: ImageDraw.ImageDraw, name: str, x: float, y: float, r: floa
             draw.polygon(corners, fill=255)
 
 
-COLOURS: dict[str, Colour] = {
-    "red": (214, 30, 36),
-    "orange": (244, 132, 20),
-    "yellow": (246, 222, 40),
-    "green": (40, 150, 60),
-    "blue": (36, 84, 214),
-    "purple": (132, 50, 170),
-    "pink": (246, 140, 190),
-    "brown": (120, 74, 36),
-    "black": (20, 20, 22),
-    "white": (246, 246, 246),
-    "gray": (136, 136, 138),
-    "cyan": (60, 212, 224),
-}
-SHAPES = [
-    "circle",
-    "square",
-    "triangle",
-    "star",
-    "heart",
-    "diamond",
-    "hexagon",
-    "cross",
-    "moon",
-    "arrow",
-    "oval",
-    "ring",
-]
+COLOURS: dict[str, Colour] = {name: (r, g, b) for name, (r, g, b) in DRAWINGS["colours"].items()}
+SHAPES: list[str] = DRAWINGS["shapes"]
 
 
 def colour_of(name: str, rng: Random) -> Colour:
@@ -146,10 +120,6 @@ def _shape_mask(name: str, r: float, width: int = 0, x: float = 64, y: float = 6
     image, draw = mask()
     draw_shape(draw, name, x, y, r, width)
     return image
-
-
-def _filled(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return figure(_shape_mask(scene.name, rng.uniform(38, 52)), rng, turn=10)
 
 
 def _outline(scene: Scene, rng: Random, art: Art) -> Image.Image:
@@ -220,7 +190,7 @@ def _patch(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 COLOUR_FORMS: dict[str, Form] = {"stroop": _stroop, "field": _field, "border": _border, "patch": _patch}
 SHAPE_FORMS: dict[str, Form] = {
-    "filled": _filled,
+    "filled": lambda scene, rng, _art: figure(_shape_mask(scene.name, rng.uniform(38, 52)), rng, turn=10),
     "outline": _outline,
     "nested": _nested,
     "navon": _navon,

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from promptclimb.agent.cli.display import Display, SearchProgress, print_result, sparkline
-from promptclimb.agent.events import (
+from promptclimb.agent.events.types import (
     AnswerEmpty,
     AnswerReceived,
     AnswerTokensRaised,
@@ -54,7 +54,7 @@ STARTED = SearchStarted(
     rounds=8,
     resumed=False,
 )
-POOL = StartingTemplatesScored(position=Position(1), templates=5, best=EVIL, train=0.5)
+HOSTILE = StartingTemplatesScored(position=Position(1), templates=5, best=EVIL, train=0.5)
 
 
 USED = UsageChanged(
@@ -64,17 +64,17 @@ USED = UsageChanged(
 )  # fmt: skip
 
 
-def over(round: int) -> RoundFinished:
+def over(round: int, train: float = 0.625, best: str = "b {}") -> RoundFinished:
     """A round of the first restart that is over."""
-    return RoundFinished(position=Position(1, 1, round), best=EVIL, train=0.625)
+    return RoundFinished(position=Position(1, 1, round), best=best, train=train)
 
 
-def scored(number: int) -> TemplateScored:
+def scored(number: int, train: float = 0.5) -> TemplateScored:
     """A template of the first restart."""
     return TemplateScored(
         position=Position(1, 1, 1),
         template=f"{number} {{}}",
-        train=0.5,
+        train=train,
         val=None,
         improved=False,
         source="llm",
@@ -93,7 +93,7 @@ def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
     """Without a terminal a line comes at most every five seconds, whatever happens in between."""
     display, stream = watched(terminal=False)
     with display:
-        for event in [STARTED, USED, POOL, *(scored(number) for number in range(40)), over(1)]:
+        for event in [STARTED, USED, HOSTILE, *(scored(number) for number in range(40)), over(1)]:
             display(event)
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("searching d (3 classes) with m, LLM l, method pn: 2 restarts, 8 rounds")
@@ -149,7 +149,7 @@ def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
         left={"calls": 3766.0, "tokens": 642000.0, "minutes": 92.5, "cost_usd": 3.45},
     )  # fmt: skip
     with display:
-        for event in [STARTED, used, POOL, over(1)]:
+        for event in [STARTED, used, HOSTILE, over(1)]:
             display(event)
     shown = " ".join(stream.getvalue().split())
     assert (
@@ -163,7 +163,7 @@ def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
 def test_without_an_llm_nothing_is_said_of_calls() -> None:
     """Nothing is asked, so nothing is spent."""
     display, stream = watched(terminal=False)
-    for event in [replace(STARTED, llm=None), replace(USED, calls=0, left={}), POOL, *[over(1)] * 6]:
+    for event in [replace(STARTED, llm=None), replace(USED, calls=0, left={}), HOSTILE, *[over(1)] * 6]:
         display(event)
     last = stream.getvalue().splitlines()[-1]
     assert "calls" not in last
@@ -178,7 +178,7 @@ def test_the_clock_runs_from_the_start_of_the_search() -> None:
     now[0] = 3600.0
     display(STARTED)
     now[0] = 3665.0
-    display(POOL)
+    display(HOSTILE)
     assert "[1:05]" in stream.getvalue()
 
 
@@ -241,7 +241,13 @@ def test_nothing_of_the_llm_reaches_the_terminal_as_a_command() -> None:
     for terminal in (False, True):
         display, stream = watched(terminal=terminal)
         with display:
-            for event in [ImagesEncoded(done=1, of=2), STARTED, POOL, over(1), *map(scored, range(12))]:
+            for event in [
+                ImagesEncoded(done=1, of=2),
+                STARTED,
+                HOSTILE,
+                over(1, best=EVIL),
+                *map(scored, range(12)),
+            ]:
                 display(event)
             display(RoundSkipped(position=Position(1, 1, 2), reason=EVIL))
             display(RestartFinished(position=Position(1), best=EVIL, train=0.5))
@@ -250,40 +256,17 @@ def test_nothing_of_the_llm_reaches_the_terminal_as_a_command() -> None:
         assert "[bold]a {}[/bold]" in shown
 
 
-BEGUN = SearchStarted(
-    run_dir="r", dataset="d", classes=3, model="m", llm="l", method="pn", restarts=1, rounds=10,
-    resumed=False,
-)  # fmt: skip
+BEGUN = replace(STARTED, restarts=1, rounds=10)
 DEFAULT = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
 STARTING = StartingTemplatesScored(position=Position(1), templates=5, best="a {}", train=0.5)
 FAILED = ChatFailed(endpoint="l", error="RateLimitError", message="too many requests\x1b[2J", billed=False)
 RETRY = RetryScheduled(endpoint="l", attempt=1, wait_s=12.4, reason="rate_limited")
-SPENT = UsageChanged(
-    calls=7, failed_calls=1, retries=1, prompt_tokens=900, completion_tokens=100, cost_usd=0.05,
-    estimated_tokens=0, left={"calls": 3.0},
-)  # fmt: skip
-
-
-def scored_at(number: int, train: float) -> TemplateScored:
-    """A template of the first restart."""
-    return TemplateScored(
-        position=Position(1, 1, 1),
-        template=f"{number} {{}}",
-        train=train,
-        val=None,
-        improved=True,
-        source="llm",
-    )
+SPENT = replace(USED, failed_calls=1, retries=1, left={"calls": 3.0})
 
 
 def answered(*, replayed: bool = False) -> AnswerReceived:
     """An answer to the first restart."""
     return AnswerReceived(position=Position(1, 1, 1), replayed=replayed, prompt_tokens=1, completion_tokens=1)
-
-
-def finished(round: int, train: float = 0.625) -> RoundFinished:
-    """A round that is over."""
-    return RoundFinished(position=Position(1, 1, round), best="b {}", train=train)
 
 
 def state_after(*events: Event) -> SearchProgress:
@@ -313,26 +296,24 @@ def test_a_long_course_is_cut_to_its_width(count: int) -> None:
 
 def test_the_best_so_far_its_course_and_its_gain() -> None:
     """Over the default and the best starting template; in points where scores are accuracies."""
-    state = state_after(BEGUN, scored_at(1, 0.5), STARTING)
+    state = state_after(BEGUN, scored(1, 0.5), STARTING)
     assert state.ahead == ["best so far 50.0% on train"]
-    for event in (scored_at(2, 0.25), scored_at(3, 0.625), finished(1)):
+    for event in (scored(2, 0.25), scored(3, 0.625), over(1)):
         state.take(event)
     assert state.ahead == [
         "best so far 62.5% on train ▁▁█",
         "+12.5 points over the best starting template",
     ]
-    other = state_after(
-        BEGUN, replace(STARTING, train=5.0), scored_at(1, 5.0), scored_at(2, 7.5), finished(1, 7.5)
-    )
+    other = state_after(BEGUN, replace(STARTING, train=5.0), scored(1, 5.0), scored(2, 7.5), over(1, 7.5))
     assert other.ahead[1] == "+2.5 over the best starting template"
 
 
 def test_the_gain_over_the_default_template_is_known_from_the_first_score_on() -> None:
     """In the panel, in lines, and in the line of ``--live``; a custom scorer's numbers as they are."""
-    state = state_after(BEGUN, DEFAULT, scored_at(1, 0.5), STARTING)
+    state = state_after(BEGUN, DEFAULT, scored(1, 0.5), STARTING)
     assert state.ahead == ["best so far 50.0% on train", "+12.5 points over the default template"]
     assert state.line.endswith("best so far 50.0% on train, +12.5 points over the default template")
-    numbers = state_after(BEGUN, replace(DEFAULT, train=7.0), scored_at(1, 5.0), replace(STARTING, train=5.0))
+    numbers = state_after(BEGUN, replace(DEFAULT, train=7.0), scored(1, 5.0), replace(STARTING, train=5.0))
     assert numbers.ahead == ["best so far 5 on train", "-2 over the default template"]
 
 
@@ -358,14 +339,14 @@ def test_what_delays_it_is_shown_with_its_reason() -> None:
 
 def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
     """What an earlier session did took no time now; before anything is measured nothing is said."""
-    state = state_after(BEGUN, answered(replayed=True), finished(1), answered(replayed=True), finished(2))
+    state = state_after(BEGUN, answered(replayed=True), over(1), answered(replayed=True), over(2))
     assert state.time_left(5.0) == []
-    for event in (answered(), finished(3)):
+    for event in (answered(), over(3)):
         state.take(event)
     assert state.time_left(10.0) == ["about 70 s left"]
     assert state.time_left(60.0) == ["about 7 min left"]
     for number in range(4, 11):
-        state.take(finished(number))
+        state.take(over(number))
     assert state.time_left(60.0) == []
 
 
@@ -375,8 +356,8 @@ def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=width, color_system=None)
     display = Display(console, clock=itertools.count().__next__)
-    first = (BEGUN, SPENT, DEFAULT, scored_at(1, 0.5), STARTING)
-    for event in (*first, answered(), scored_at(2, 0.625), finished(1), FAILED, RETRY):
+    first = (BEGUN, SPENT, DEFAULT, scored(1, 0.5), STARTING)
+    for event in (*first, answered(), scored(2, 0.625), over(1), FAILED, RETRY):
         display(event)
     with console.capture() as captured:
         console.print(display._panel())
@@ -406,11 +387,11 @@ def test_lines_without_a_terminal_have_it_too() -> None:
             BEGUN,
             SPENT,
             DEFAULT,
-            scored_at(1, 0.5),
+            scored(1, 0.5),
             STARTING,
             answered(),
-            scored_at(2, 0.625),
-            finished(1),
+            scored(2, 0.625),
+            over(1),
             FAILED,
             RETRY,
         ):

@@ -29,7 +29,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events import (
+from promptclimb.agent.events.types import (
     AnswerTokensRaised,
     EndpointRemoved,
     Event,
@@ -38,7 +38,7 @@ from promptclimb.agent.events import (
     RetryScheduled,
     UsageChanged,
     UsageMissing,
-    unheard,
+    ignore_event,
 )
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
@@ -50,7 +50,7 @@ from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.position import Position
 from promptclimb.agent.rates import TokenUsage
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
@@ -106,7 +106,7 @@ def proposer(client: Any, events: list[Event] | None = None, **options: Any) -> 
     """A proposer with one endpoint, or with those given."""
     budget = options.pop("budget", None) or Budget(options.pop("limits", Limits()))
     endpoints = client if isinstance(client, list) else [Endpoint(name="one", client=client, price=PRICE)]
-    emit = events.append if events is not None else unheard
+    emit = events.append if events is not None else ignore_event
     return Proposer(endpoints, budget=budget, rng=random.Random(0), emit=emit, **options)
 
 

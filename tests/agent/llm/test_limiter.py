@@ -8,7 +8,7 @@ import random
 import pytest
 
 from promptclimb.agent.errors import KeyRejectedError
-from promptclimb.agent.events import Event, LimitLearned, Paused, WaitCapped
+from promptclimb.agent.events.types import Event, LimitLearned, Paused, WaitCapped
 from promptclimb.agent.llm.limiter import SAMPLES, SLACKENING, RateLimiter, RateLimits
 
 
@@ -55,7 +55,7 @@ def test_an_unknown_endpoint_is_not_stormed(concurrency: int, first: int) -> Non
     """Four at once until the first has come back, be it answered or not; then as many as are set."""
     bench = Bench(RateLimits(concurrency=concurrency))
     permits = [bench.one.admit(1) for _ in range(first)]
-    bench.one.answered(3.0)
+    bench.one.took_s.append(3.0)
     assert (bench.one.delay(1), bench.ceiling, bench.one.load()) == (math.inf, first, 3 * (first + 1) / first)
     permits[0].leave()
     permits[0].leave()
@@ -301,9 +301,9 @@ def test_a_refusal_moves_away_from_the_edge_of_the_minute() -> None:
 def test_an_endpoint_that_is_closed_or_too_small_is_never_asked() -> None:
     """A request that is just as large as a minute allows is not too large."""
     bench = Bench(RateLimits(tpm=100))
-    assert (bench.one.fits(100), bench.one.fits(101), bench.one.token_limit) == (True, False, 100)
+    assert (bench.one.fits(100), bench.one.fits(101), bench.one.limits.tpm) == (True, False, 100)
     assert (bench.one.delay(100), bench.one.delay(101)) == (0.0, math.inf)
     bench.one.closed = KeyRejectedError("no")
     assert bench.one.delay(1) == math.inf
     free = Bench(RateLimits())
-    assert (free.one.fits(10**9), free.one.token_limit, free.one.delay(10**9)) == (True, None, 0.0)
+    assert (free.one.fits(10**9), free.one.limits.tpm, free.one.delay(10**9)) == (True, None, 0.0)

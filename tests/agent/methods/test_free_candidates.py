@@ -1,4 +1,4 @@
-"""An LLM that is told: what costs no call is scored beside its requests; a small one has every round."""
+"""With a description, free candidates are scored between requests; a small LLM has every round."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.fakes.parrot import Parrot
 
 DESCRIBED = "cubes after a throw"
 PLAIN = "- numbers on dice\n- a die\n- six pips"
-ASIDE = 12
+FREE = 12
 
 
 def view(**more: Any) -> View:
@@ -38,7 +38,7 @@ def view(**more: Any) -> View:
         add(memory, text, 0.5 - place / 100)
     seen = View(
         memory=memory, pool=(), proposals=4, top_k=3, max_words=15, max_turns=4, rng=lambda: random.Random(1),
-        description=DESCRIBED, class_names=("six", "two"), style="short", free=ASIDE,
+        description=DESCRIBED, class_names=("six", "two"), style="short", free=FREE,
     )  # fmt: skip
     return replace(seen, **more)
 
@@ -70,7 +70,7 @@ def played(
 
 
 def ends(step: Step) -> bool:
-    """Whether an round is over with it."""
+    """Whether a round is over with it."""
     return isinstance(step, Ask) or (isinstance(step, Propose) and not step.free)
 
 
@@ -85,12 +85,12 @@ def test_the_description_comes_first_then_plain_words_then_the_llm_has_every_rou
     asked = next(place for place, step in enumerate(steps) if isinstance(step, Consult))
     assert DESCRIBED in steps[asked].messages[-1]["content"]
     before = texts(steps[:asked])
-    assert len(before) == ASIDE
-    assert sum("cubes" in text or "throw" in text for text in before) > ASIDE / 2
+    assert len(before) == FREE
+    assert sum("cubes" in text or "throw" in text for text in before) > FREE / 2
     first = next(place for place, step in enumerate(steps) if ends(step))
     after = texts(steps[asked : first + 1])
-    assert len(after) == ASIDE
-    assert sum(any(word in text for word in ("dice", "die", "pips", "numbers")) for text in after) > ASIDE / 2
+    assert len(after) == FREE
+    assert sum(any(word in text for word in ("dice", "die", "pips", "numbers")) for text in after) > FREE / 2
     assert not any("cubes" in text for text in after)
     assert all(isinstance(step, Ask) for step in steps[first + 1 :] if ends(step))
     assert sum(isinstance(step, Consult) for step in steps) == 1
@@ -122,11 +122,11 @@ NOTHING_NEW = ("", "I am a language model.", "- cubes after a throw", "- " * 500
 def test_an_answer_without_new_words_leaves_those_of_the_description(plain: str) -> None:
     """Whatever it is; the round is not wasted."""
     steps = list(played(view(), 7, plain=plain))
-    assert len(texts(steps)) == 2 * ASIDE
+    assert len(texts(steps)) == 2 * FREE
     assert ends(steps[-1])
 
 
-def test_a_second_conversation_goes_on_with_the_llm() -> None:
+def test_a_second_conversation_asks_the_llm_again() -> None:
     """What the description says has been tried."""
     seen = view()
     assert len(list(played(seen, 8))) == 8
@@ -145,17 +145,17 @@ def test_a_second_conversation_asks_for_plain_words_where_the_first_got_none() -
 
 
 def test_where_scores_cost_anything_rounds_are_shared_as_ever() -> None:
-    """A black box of the user's own, or very many classes."""
+    """A custom scorer, or very many classes."""
     steps = list(played(view(free=0), 8))
     assert all(ends(step) for step in steps)
     assert all(len(step.candidates) <= 4 for step in steps if isinstance(step, Propose))
 
 
-def test_beside_a_model_that_reads_words_are_tried_too_and_it_is_told_how_they_did() -> None:
+def test_with_a_model_that_reads_words_are_tried_too_and_it_sees_their_scores() -> None:
     """First those of the description, then its own; rounds are shared, no plain words are asked for."""
     steps = list(played(view(style="rich"), 40, lines="{} on green felt", framed=0.6))
     asked = [place for place, step in enumerate(steps) if isinstance(step, Ask)]
-    assert len(texts(steps[: asked[0]])) == ASIDE
+    assert len(texts(steps[: asked[0]])) == FREE
     assert not any(ends(step) for step in steps[: asked[0]])
     assert "cubes" in str(steps[asked[0]].messages)
     beside = [step for step in steps[asked[0] : asked[1]] if not ends(step)]
@@ -167,8 +167,8 @@ def test_beside_a_model_that_reads_words_are_tried_too_and_it_is_told_how_they_d
 
 
 @pytest.mark.parametrize("style", ["rich", "short"])
-def test_one_that_is_told_nothing_is_asked_as_ever(style: Literal["rich", "short"]) -> None:
-    """Nothing is scored aside."""
+def test_without_a_description_it_is_asked_as_ever(style: Literal["rich", "short"]) -> None:
+    """There are no free candidates."""
     assert all(ends(step) for step in played(view(style=style, description=""), 8))
 
 

@@ -1,8 +1,9 @@
-"""The default method: it tells what is known, shares rounds out, and goes the same way when resumed."""
+"""The default method: it says what is known, shares rounds out, and goes the same way when resumed."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -13,10 +14,10 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import TransientChatError
-from promptclimb.agent.events import Event, TemplateScored
+from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.methods.base import Ask, Feedback, Propose, Step, View
-from promptclimb.agent.methods.guided import FIRST_ANSWERS, GUIDED
+from promptclimb.agent.methods.guided import FIRST_ANSWERS, GUIDED, Bandit
 from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -77,7 +78,7 @@ def played(seen: View, *, llm: Sequence[float], free: float, rounds: int) -> Ite
         feedback = Feedback(text="- a {}", outcomes=outcomes)
 
 
-def test_it_opens_with_what_is_known_and_goes_on_with_scores_and_confusions() -> None:
+def test_it_opens_with_what_is_known_then_adds_scores_and_confusions() -> None:
     """The second request repeats the conversation and says what came of it."""
     seen = view(style="rich")
     asked = [step for step in played(seen, llm=[0.9], free=0.1, rounds=4) if isinstance(step, Ask)]
@@ -133,7 +134,7 @@ def test_without_a_description_words_of_form_stand_beside_a_small_model() -> Non
     assert all(step.source == "combine" for step in free)
 
 
-def test_a_blind_restart_tells_no_class_name() -> None:
+def test_a_blind_restart_says_no_class_name() -> None:
     """Neither as such nor in a confusion."""
     seen = view(style="rich", description="", class_names=())
     texts = [said(step) for step in played(seen, llm=[0.9], free=0.1, rounds=4) if isinstance(step, Ask)]
@@ -207,10 +208,10 @@ def test_each_template_says_whether_an_llm_wrote_it(tmp_path: Path) -> None:
     assert {row.source for row in found.leaderboard if not row.conversation} == {"initial"}
     assert {row.source for row in new} == {"llm", "combine"}
     assert all((row.template in answers) == (row.source == "llm") for row in new)
-    told = {
+    found = {
         (one.position[:3], one.template): one.source for one in feedback if isinstance(one, TemplateScored)
     }
-    assert all(told[(row.restart, row.conversation, row.round), row.template] == row.source for row in new)
+    assert all(found[(row.restart, row.conversation, row.round), row.template] == row.source for row in new)
 
 
 @pytest.mark.parametrize("more", [{}, {"describe": "old stone walls"}, {"style": "short"}, {"blind": True}])
@@ -280,3 +281,42 @@ def test_a_skip_that_is_on_disk_is_replayed(tmp_path: Path, calls: int) -> None:
             assert not {one.hash for one in first.answered} & {one.hash for one in again.asked}
         boards.append((tmp_path / name / "leaderboard.csv").read_bytes())
     assert boards[0] == boards[1]
+
+
+ARMS = ("llm", "free")
+
+
+def pulls(rates: dict[str, float], rounds: int, seed: int = 0) -> Counter[str]:
+    """How often each arm is pulled when it pays at its rate."""
+    rng, bandit, counts = random.Random(seed), Bandit(), Counter[str]()
+    for _ in range(rounds):
+        arm = bandit.choose(ARMS)
+        counts[arm] += 1
+        bandit.learn(arm, float(rng.random() < rates[arm]))
+    return counts
+
+
+def test_every_arm_is_pulled_once_in_order() -> None:
+    """Before anything is known, nothing is preferred but the order."""
+    bandit = Bandit()
+    first = bandit.choose(ARMS)
+    bandit.learn(first, 1.0)
+    assert (first, bandit.choose(ARMS)) == ARMS
+
+
+def test_what_pays_gets_most_and_the_other_is_still_tried() -> None:
+    """Whichever of the two it is."""
+    for good, poor in (ARMS, ARMS[::-1]):
+        counts = pulls({good: 0.6, poor: 0.1}, 60)
+        assert counts[good] > 40
+        assert counts[poor] >= 3
+
+
+def test_where_nothing_pays_both_are_tried_alike() -> None:
+    """No reward, no preference."""
+    assert pulls({"llm": 0.0, "free": 0.0}, 20) == {"llm": 10, "free": 10}
+
+
+def test_choices_follow_from_the_rewards() -> None:
+    """Equal histories, equal choices: a resumed restart goes the same way."""
+    assert pulls({"llm": 0.3, "free": 0.3}, 40, seed=3) == pulls({"llm": 0.3, "free": 0.3}, 40, seed=3)

@@ -32,7 +32,7 @@ def key_of(word: str) -> str:
 
 
 def ranked(entries: dict[str, float], seed: int) -> list[str]:
-    """The stated order, written down independently."""
+    """The stated order, implemented independently."""
     key = hashlib.blake2b(str(seed).encode(), digest_size=16).digest()
 
     def place(name: str) -> tuple[float, bytes, str]:
@@ -87,11 +87,11 @@ def test_spellings_of_a_template_are_one_entry() -> None:
     memory = Memory()
     assert memory.add(scored("A photo of a", 0.5))
     assert not memory.add(scored("a photo of", 0.9))
-    entry = memory.get(key_of("photo of"))
+    (entry,) = (one for one in memory if one.key == key_of("photo of"))
     assert entry is not None
     assert (entry.text, entry.value, len(memory)) == ("A photo of a {}", 0.5, 1)
     assert key_of("photo of") in memory
-    assert memory.get("nothing") is None
+    assert "nothing" not in memory
 
 
 def test_without_a_seed_it_is_seed_0_and_nothing_is_asked_for_as_nothing() -> None:

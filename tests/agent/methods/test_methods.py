@@ -98,7 +98,7 @@ def test_pn_shows_no_template_as_bad_that_is_as_good_as_the_best() -> None:
 
 @pytest.mark.parametrize(("objective", "value"), [("logprob", -2.25), ("margin", 1.5)])
 def test_requests_name_what_is_maximised(objective: Objective, value: float) -> None:
-    """No log-probability is told as a percentage, in a list or in what came of proposals."""
+    """No log-probability is written as a percentage, in a list or in what came of proposals."""
     memory = Memory(1)
     memory.add(
         Entry(candidate=Template.parse("a {}"), score=Score(train=0.5), value=value, position=Position(1))
@@ -114,7 +114,7 @@ def test_requests_name_what_is_maximised(objective: Objective, value: float) -> 
 
 
 @pytest.mark.parametrize("name", ["pn", "p"])
-def test_a_conversation_tells_what_the_proposals_scored(name: str) -> None:
+def test_a_conversation_says_what_the_proposals_scored(name: str) -> None:
     """The next request holds the opening, the answer, and each outcome against the best before it."""
     steps = METHODS[name].conversation(view(memory_of(TEXTS)))
     opening = asked(next(steps))

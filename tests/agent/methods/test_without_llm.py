@@ -103,7 +103,7 @@ def test_combine_without_a_description_fills_frames_with_words_of_form() -> None
 
 
 def test_words_are_learnt() -> None:
-    """What they are worth is told from others, and words that were never tried are in doubt."""
+    """What they are worth follows from others, and words that were never tried are in doubt."""
     memory = memory_of({text: worth(text) for text in [*BUILT_IN, "dice {}", "{} on dice", "some dice {}"]})
     good, bad = predict(memory, ["two dice {}", "a photo in which a {} is"])
     assert good.value > bad.value
@@ -135,7 +135,7 @@ def test_words_proposes_what_promises_most() -> None:
     assert sum("dice" in text for text in found) > len(found) / 3
 
 
-def test_features_tell_the_side_of_the_slot() -> None:
+def test_features_keep_the_side_of_the_slot() -> None:
     """Articles, case and marks say nothing."""
     assert features("A {} of the Dice.") == {"{}", "of", "dice", "{} of", "of dice"}
     assert features("of {}") != features("{} of")
@@ -162,7 +162,7 @@ def test_children_come_of_their_parents() -> None:
 
 @pytest.mark.parametrize("huge", [1e300, 1.7e308])
 def test_scores_of_any_size_are_learnt_from(huge: float) -> None:
-    """Squares of the largest numbers are none; that warns nobody, and the order is that of small ones."""
+    """Squares of the largest numbers overflow; that warns nobody, and the order is that of small ones."""
     texts = [template.text for template in POOL[:30]]
     found = [predict(memory_of({text: unit * worth(text) for text in texts}), texts) for unit in (1.0, huge)]
     orders = [sorted(range(30), key=lambda at, one=one: (round(one[at].value / unit, 5), at))

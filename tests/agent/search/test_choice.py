@@ -71,7 +71,7 @@ def test_every_objective_counts_on_both_splits(objective: Objective) -> None:
 
 
 def viewed(text: str, train: int, val: int | None, views: float | None) -> Entry:
-    """The same with the share of altered views that are right."""
+    """The same with the share of augmented copies that are right."""
     plain = scored(text, train, val)
     return replace(plain, score=replace(plain.score, views=views))
 

@@ -41,7 +41,7 @@ def looker(monkeypatch: pytest.MonkeyPatch) -> Looker:
 
 
 @pytest.mark.parametrize("blind", [False, True])
-def test_a_method_is_told_what_the_user_says_and_the_names_of_the_classes(
+def test_a_method_gets_the_description_and_the_class_names(
     tmp_path: Path, looker: Looker, blind: bool
 ) -> None:
     """Unless the search is blind; the names are those that the evaluator knows, by label."""
@@ -58,5 +58,5 @@ def test_a_method_is_told_what_the_user_says_and_the_names_of_the_classes(
     )
     run_virtual(search(config, evaluator=evaluator))
     (view,) = looker.views
-    told = ("", ()) if blind else ("throws of dice", evaluator.info.class_names)
-    assert (view.description, tuple(view.class_names)) == told
+    known = ("", ()) if blind else ("throws of dice", evaluator.info.class_names)
+    assert (view.description, tuple(view.class_names)) == known

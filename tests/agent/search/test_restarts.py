@@ -9,14 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from benchmarks.peers.door import Reply
 from promptclimb import SearchConfig
-from promptclimb.agent.events import unheard
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.events.types import ignore_event
+from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import NO_BILL
 from promptclimb.agent.search.event_loop import FairScheduler
-from promptclimb.agent.search.record import RestartRecord
-from promptclimb.agent.search.restart import Restart
+from promptclimb.agent.search.restart import Restart, RestartRecord
 from promptclimb.agent.search.restarts import Workers, shared_cache
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -31,9 +29,9 @@ class Counting:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def ask(self, request: ChatRequest) -> Reply:
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
         self.asked += 1
-        return Reply(ChatAnswer(text=f"- a {{}} {self.asked}"), NO_BILL, "fake")
+        return BilledAnswer(ChatAnswer(text=f"- a {{}} {self.asked}"), NO_BILL, "fake")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +72,7 @@ async def test_what_a_restart_that_has_ended_remembered_is_let_go() -> None:
     def restarts() -> Iterator[Restart]:
         return (cast("Restart", Remembering(number)) for number in (1, 2, 3))
 
-    workers = Workers(restarts(), FairScheduler(), stop=Stop(), emit=unheard)
+    workers = Workers(restarts(), FairScheduler(), stop=Stop(), emit=ignore_event)
     assert await workers.run(at_once=1) is None
     assert [record.number for record in workers.records if record.done] == [1, 2, 3]
     assert [one() for one in ended] == [None] * 3

@@ -13,7 +13,7 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.results.run_dir import STORE, stored_config
 from promptclimb.agent.search.run import SearchRun
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.runs import (
     Found,

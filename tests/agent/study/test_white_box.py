@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.search.content_check import Contents
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study import outcomes as outcomes_module
+from promptclimb.agent.study.content_check import Contents
 from promptclimb.agent.study.differences import differences
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.outcomes import FITTED, blocks_of, fit, is_fitted

@@ -142,7 +142,9 @@ def test_scores_are_fractions_with_their_counts(evaluator: OpenClipEvaluator) ->
     assert (examined.train, examined.val) == (score.train, score.val)
 
 
-def test_scores_tell_of_views_where_there_are_any(spec: EvaluatorSpec, evaluator: OpenClipEvaluator) -> None:
+def test_scores_include_augmented_copies_where_there_are_any(
+    spec: EvaluatorSpec, evaluator: OpenClipEvaluator
+) -> None:
     """The share of views of train and val together; whoever has others has another fingerprint."""
     (score,) = evaluator.score(["a photo of a {}."])
     assert isinstance(score, Score)
@@ -160,7 +162,7 @@ def test_scores_tell_of_views_where_there_are_any(spec: EvaluatorSpec, evaluator
     assert len(prints) == 3
 
 
-def test_views_go_by_the_black_box_of_their_own_images(spec: EvaluatorSpec) -> None:
+def test_copies_go_by_the_images_that_they_are_of(spec: EvaluatorSpec) -> None:
     """A view is classified as an image is: those of train and val that are right, over all."""
     model = opened(spec, views=2)
     views: Any = model.views
@@ -194,9 +196,9 @@ def test_the_test_split_is_opened_only_to_examine(
     openings: list[int] = []
     open_items = HeldOutTest.open
 
-    def counting(sealed: HeldOutTest) -> Any:
+    def counting(held_out: HeldOutTest) -> Any:
         openings.append(1)
-        return open_items(sealed)
+        return open_items(held_out)
 
     monkeypatch.setattr(HeldOutTest, "open", counting)
     found = opened(spec)
@@ -271,10 +273,10 @@ def test_predictions_are_what_is_counted(evaluator: OpenClipEvaluator) -> None:
     assert isinstance(evaluator, Predictor)
     ensembles = [["a {}"], ["a {}", "an old drawing of the {}"]]
     for split in ("train", "val", "test"):
-        told = evaluator.predict(ensembles, split=split)
-        for labels, scores in zip(told.predicted, evaluator.examine(ensembles), strict=True):
+        found = evaluator.predict(ensembles, split=split)
+        for labels, scores in zip(found.predicted, evaluator.examine(ensembles), strict=True):
             assert labels is not None
-            right = sum(one == other for one, other in zip(labels, told.labels, strict=True))
+            right = sum(one == other for one, other in zip(labels, found.labels, strict=True))
             assert right / len(labels) == getattr(scores, split)
 
 
@@ -302,7 +304,7 @@ def test_an_image_left_out_shrinks_its_split_and_is_told(
 def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
     spec: EvaluatorSpec, folder: Path, tmp_path: Path
 ) -> None:
-    """Both ends look whole, so only decoding tells; what was decoded ahead is there at the end."""
+    """Both ends look whole, so only decoding shows it; what was decoded ahead is there at the end."""
     import shutil
 
     copy = tmp_path / "copy"
@@ -365,7 +367,7 @@ def test_what_was_let_through_stands_in_the_notes(spec: EvaluatorSpec, folder: P
         ({"shots": 0}, ConfigError),
     ],
 )
-def test_bad_input_is_the_users_to_mend(spec: EvaluatorSpec, changes: dict[str, Any], kind: type) -> None:
+def test_bad_input_is_a_usage_error(spec: EvaluatorSpec, changes: dict[str, Any], kind: type) -> None:
     """What the user gave wrong is said as such, not as a traceback from below."""
     with pytest.raises(kind):
         open_evaluator(replaced(spec, **changes))

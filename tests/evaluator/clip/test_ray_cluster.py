@@ -89,14 +89,14 @@ def test_a_node_that_dies_costs_no_score(cluster: Any, spec: EvaluatorSpec) -> N
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port", "auto"])
-def test_no_cluster_is_the_users_to_mend(address: str, spec: EvaluatorSpec) -> None:
+def test_no_cluster_is_a_usage_error(address: str, spec: EvaluatorSpec) -> None:
     """An address where nobody answers is said as such, and soon."""
     with pytest.raises(UsageError, match="no Ray cluster"):
         open_evaluator(spec.model_copy(update={"ray": address}))
 
 
-def test_weights_that_an_actor_lacks_are_the_users_to_mend(cluster: Any, spec: EvaluatorSpec) -> None:
-    """What an actor cannot load on its node is told by the driver, as it is with one process."""
+def test_weights_that_an_actor_lacks_are_a_usage_error(cluster: Any, spec: EvaluatorSpec) -> None:
+    """What an actor cannot load on its node is reported by the driver, as it is with one process."""
     from promptclimb.evaluator.clip import ray_cluster as module
     from promptclimb.evaluator.clip.in_process import open_in_process
     from promptclimb.evaluator.spec import EvaluatorSpec as Spec

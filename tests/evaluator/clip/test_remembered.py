@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from promptclimb.evaluator import seen_files
 from promptclimb.evaluator.clip import remembered
+from promptclimb.evaluator.files import seen_files
 from promptclimb.evaluator.open import open_evaluator, opened_before
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -53,7 +53,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluatorSpec:
 
 
 def opened(spec: EvaluatorSpec) -> EvaluatorInfo:
-    """Open it, and score as many templates as tell the speed."""
+    """Open it, and score as many templates as show the speed."""
     evaluator = open_evaluator(spec, look_ahead=True)
     evaluator.score(TEMPLATES[:1])
     evaluator.score(TEMPLATES)
@@ -67,7 +67,7 @@ def recalled(spec: EvaluatorSpec) -> EvaluatorInfo | None:
 
 
 def test_what_an_opening_gave_is_known_without_torch(spec: EvaluatorSpec) -> None:
-    """To another process, with what the data tell and the speed; nothing is known beforehand."""
+    """To another process, with the notes on the data and the speed; nothing is known beforehand."""
     assert recalled(spec) is None
     info = opened(spec)
     asked = (
@@ -179,7 +179,7 @@ def test_a_speed_is_not_told_for_ever(days: int, spec: EvaluatorSpec) -> None:
 def test_nothing_is_kept_of_what_is_not_known_for_sure(
     spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few templates tell no speed, undecoded images nothing; files just written may change within a tick."""
+    """Few templates show no speed, undecoded images nothing; files just written may change within a tick."""
     for ahead, count in ((True, 15), (False, 16)):
         evaluator: Any = open_evaluator(spec, look_ahead=ahead)
         evaluator.score(TEMPLATES[:count])

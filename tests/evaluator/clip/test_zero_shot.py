@@ -65,15 +65,15 @@ def test_classes_and_confusions_are_counted() -> None:
 def test_grey_box_values_are_what_they_are_called() -> None:
     """Mean log-probability of the true class, and mean margin over the best other one."""
     split, weights = random_split(50, 4)
-    found = grey_box(split, weights, logit_scale=10.0)
+    logprob, margin = grey_box(split, weights, logit_scale=10.0)
     cosines = 10.0 * split.features @ weights.T
     expected = functional.cross_entropy(cosines, split.labels).item()
-    assert found.logprob == pytest.approx(-expected, abs=1e-5)
+    assert logprob == pytest.approx(-expected, abs=1e-5)
     margins = []
     for row, label in zip(cosines.tolist(), split.labels.tolist(), strict=True):
         margins.append(row[label] - max(value for index, value in enumerate(row) if index != label))
-    assert found.margin == pytest.approx(sum(margins) / 50, abs=1e-4)
-    assert math.isfinite(found.margin)
+    assert margin == pytest.approx(sum(margins) / 50, abs=1e-4)
+    assert math.isfinite(margin)
 
 
 def test_an_ensemble_is_the_normalised_mean() -> None:

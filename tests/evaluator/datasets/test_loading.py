@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from promptclimb.evaluator import seen_files
 from promptclimb.evaluator.datasets import loading
 from promptclimb.evaluator.datasets.checks import check_readable
 from promptclimb.evaluator.datasets.loading import known
@@ -20,6 +19,7 @@ from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.values import describe
 from promptclimb.evaluator.errors import DataError, UsageError
+from promptclimb.evaluator.files import seen_files
 from tests.evaluator.datasets.conftest import MakeImages
 from tests.fakes.data_sets import load
 
@@ -35,7 +35,7 @@ def test_known_sets_are_the_bundled_ones_digits_and_the_eleven() -> None:
 
 
 def test_an_unknown_name_gets_the_nearest_ones() -> None:
-    """A slip of the finger is told apart from a folder that is not there."""
+    """A slip of the finger differs from a folder that is not there."""
     with pytest.raises(DataError, match="did you mean digits"):
         load("digist")
     with pytest.raises(DataError, match=r"oxford_pets"):
@@ -45,7 +45,7 @@ def test_an_unknown_name_gets_the_nearest_ones() -> None:
 def test_a_path_that_is_not_there_gets_its_neighbours_or_a_few_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mistyped folder is told with the one that is meant; the names of all are left to ``datasets``."""
+    """The message on a mistyped folder names the one that is meant; ``datasets`` lists all."""
     (tmp_path / "birds").mkdir()
     monkeypatch.chdir(tmp_path)
     for raw in (f"{tmp_path}/bird", "./bird", "brids"):
@@ -202,7 +202,7 @@ def test_a_leak_outside_the_shots_is_none(tmp_path: Path, make_images: MakeImage
 
 
 def test_a_split_without_test_images_of_a_class_says_so(tmp_path: Path, make_images: MakeImages) -> None:
-    """Accuracy on the others is still accuracy; a note tells."""
+    """Accuracy on the others is still accuracy; a note says so."""
     make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 3})
     assert any("test has no images of 1 class," in note for note in load(str(tmp_path), shots=1).notes)
 

@@ -47,7 +47,7 @@ def test_each_says_how_well_it_does_and_what_it_takes_images_for(spec: Evaluator
     assert [line.partition(":")[0] for line in lines if "fitted in" in line] == list(FEW_STEPS)
 
 
-def test_another_split_leaves_the_test_images_sealed(spec: EvaluatorSpec) -> None:
+def test_another_split_leaves_the_test_images_closed(spec: EvaluatorSpec) -> None:
     """Then there is no accuracy on them, even where they could not be read."""
     found = run("tip-adapter", spec, split="val")
     assert (found.test, found.split, len(found.predictions.labels)) == (None, "val", 6)
@@ -91,7 +91,7 @@ def test_every_reference_has_a_file_and_options_that_fit(name: str) -> None:
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_loaded(spec: EvaluatorSpec) -> None:
-    """A black box of the user's own; a split without images; a wrong option."""
+    """A custom scorer; a split without images; a wrong option."""
     own = EvaluatorSpec(data="words", evaluator="tests.fakes.black_box:opened")
     with pytest.raises(ConfigError, match="a custom scorer is not one"):
         run("coop", own)
@@ -105,7 +105,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_loaded(spec: Evaluator
 
 @pytest.mark.parametrize("name", ["coop-tuned", "tip-adapter-tuned", "linear-probe", "cross-modal"])
 def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, tmp_path: Path) -> None:
-    """Those that do not are named; one that is told what it would choose does without."""
+    """Those that do not are named; one whose option fixes what it would choose does without."""
     folder = shutil.copytree(spec.data, tmp_path / "few")
     shutil.rmtree(folder / "val")
     without = EvaluatorSpec(**{**dict(spec), "data": str(folder)})

@@ -1,21 +1,26 @@
+"""Packing, the tower on packed rows, and matrix products."""
+
 from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from open_clip.transformer import QuickGELU
 from torch.nn import functional
 
+from promptclimb.evaluator.clip.texts import tower as products
 from promptclimb.evaluator.clip.texts.forward import attention, by_head, hidden, softmax
-from promptclimb.evaluator.clip.texts.packing import Group
-from promptclimb.evaluator.clip.texts.tower import quick_gelu
+from promptclimb.evaluator.clip.texts.packing import ChainGroup, Pass, Text, pack
+from promptclimb.evaluator.clip.texts.tower import linear, quick_gelu
 
 HEADS, SIZE, ROWS = 4, 16, 200
 
 
-def chains(count: int, length: int, span: int) -> Group:
+def chains(count: int, length: int, span: int) -> ChainGroup:
     """Chains whose keys lie anywhere."""
     torch.manual_seed(0)
-    return Group(0, count, length, torch.randint(0, ROWS, (count, span)))
+    return ChainGroup(0, count, length, torch.randint(0, ROWS, (count, span)))
 
 
 @pytest.mark.parametrize(("length", "span"), [(1, 1), (1, 9), (3, 3), (4, 11), (7, 40)])
@@ -65,3 +70,98 @@ def test_quick_gelu_is_open_clips(dtype: torch.dtype, learning: bool) -> None:
     before = x.detach().clone()
     assert torch.equal(quick_gelu(x), QuickGELU()(x))
     assert torch.equal(x, before)
+
+
+CPU = torch.device("cpu")
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> list[Text]:
+    rows = draw(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=12))
+    found = [Text(tuple(row), draw(st.integers(0, len(row) - 1))) for row in rows]
+    return list(dict.fromkeys(found))
+
+
+def read_back(batch: Pass) -> list[tuple[int, ...]]:
+    """The texts that a pass holds, token by token along the rows that each end attends to."""
+    found = []
+    for group in batch.answers:
+        for rows in group.keys.tolist():
+            assert batch.positions[rows].tolist() == list(range(len(rows)))
+            found.append(tuple(batch.tokens[rows].tolist()))
+    return found
+
+
+@given(texts(), st.integers(1, 30), st.sampled_from([1, 8]))
+@settings(max_examples=100, deadline=None)
+def test_every_text_is_packed_once_and_whole(chosen: list[Text], max_rows: int, quantum: int) -> None:
+    """Passes hold each text exactly once, no token out of place, and as many rows as asked for."""
+    seen: list[int] = []
+    for batch in pack(chosen, max_rows=max_rows, quantum=quantum, device=CPU):
+        order = batch.order.tolist()
+        assert read_back(batch) == [chosen[index].tokens for index in order]
+        assert len(batch.tokens) % quantum == 0
+        assert len(order) == 1 or len(batch.tokens) - quantum < max_rows
+        covered = sorted(
+            row
+            for group in batch.groups
+            for row in range(group.start, group.start + group.count * group.length)
+        )
+        assert covered == list(range(len(covered)))
+        seen += order
+    assert sorted(seen) == list(range(len(chosen)))
+
+
+def test_shared_beginnings_are_stored_once() -> None:
+    """Three texts behind one beginning of four tokens take four rows and their own."""
+    chosen = [Text((1, 2, 3, 4, own, 9), 4) for own in (5, 6, 7)]
+    (batch,) = pack(chosen, max_rows=100, quantum=1, device=CPU)
+    assert len(batch.tokens) == 4 + 3 * 2
+
+
+@pytest.fixture(params=["as here", "torch's own"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test holds with the kernel that this processor gets, and with that of all others."""
+    if request.param == "torch's own":
+        monkeypatch.setattr(products, "has_onednn", lambda _dtype: False)
+
+
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("gelu", [True, False])
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_products_are_right(bias: bool, gelu: bool, dtype: torch.dtype, allowed: float) -> None:
+    """To the type's own rounding, a product is that of float64, with and without bias and GELU."""
+    torch.manual_seed(0)
+    x, weight, shift = torch.randn(48, 64), torch.randn(96, 64) / 8, torch.randn(96)
+    expected = x.double() @ weight.double().T + (shift if bias else 0)
+    expected = functional.gelu(expected) if gelu else expected
+    found = linear(x.to(dtype), weight.to(dtype), shift.to(dtype) if bias else None, gelu=gelu)
+    assert found.dtype == dtype
+    assert (found - expected).abs().max() <= allowed
+
+
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("gelu", [True, False])
+def test_gradients_pass(gelu: bool) -> None:
+    """What is learned before a product learns through it."""
+    x = torch.randn(4, 8, requires_grad=True)
+    weight = torch.eye(8)
+    linear(x, weight, None, gelu=gelu).sum().backward()  # type: ignore[no-untyped-call]
+    (expected,) = torch.autograd.grad((functional.gelu(x) if gelu else x).sum(), x)
+    assert x.grad is not None
+    assert torch.allclose(x.grad, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("inner", "outer"), [(64, 192), (512, 128), (128, 512)])
+def test_a_row_of_a_product_does_not_depend_on_their_number(
+    dtype: torch.dtype, inner: int, outer: int
+) -> None:
+    """Rows by sixteens a thread have the same bits as the first of many: what passes are padded for."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(1024, inner).to(dtype), torch.randn(outer, inner).to(dtype)
+    whole = linear(x, weight, None, gelu=True)
+    step = 16 * torch.get_num_threads()
+    for rows in (step, 3 * step, 512):
+        assert torch.equal(linear(x[:rows], weight, None, gelu=True), whole[:rows])

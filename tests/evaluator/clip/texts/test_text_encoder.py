@@ -123,7 +123,7 @@ def test_one_class_is_enough() -> None:
 
 
 def test_equal_class_names_have_equal_vectors() -> None:
-    """Two classes of one name are told apart by nobody, and both get the vector."""
+    """Two classes of one name cannot be distinguished, and both get the vector."""
     found = build("clip", names=["cat", "cat", "dog"]).vectors(["a {}"])[0]
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])

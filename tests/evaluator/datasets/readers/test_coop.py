@@ -146,7 +146,7 @@ def test_what_is_missing_is_named_with_its_place(tmp_path: Path, name: str) -> N
 
 
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
-    """With how many are missing, so that a wrong folder is told from one lost file."""
+    """With how many are missing, so that a wrong folder differs from one lost file."""
     images = build_split_set(tmp_path, "dtd")
     (images / "First" / "test1.jpg").unlink()
     with pytest.raises(DataError, match=r"First/test1.jpg is not there \(1 of the 18"):
@@ -190,7 +190,7 @@ GOOD = [["a.jpg", 0, "cat"], ["b.jpg", 1, "dog"]]
         ({"train": GOOD[:1], "val": [], "test": []}, "has 1 classes"),
         ({"train": [["../x.jpg", 0, "cat"], GOOD[1]], "val": [], "test": []}, "leads out of"),
         ({"train": [["/etc/passwd", 0, "cat"], GOOD[1]], "val": [], "test": []}, "leads out of"),
-        ({"train": [["a\0.jpg", 0, "cat"], GOOD[1]], "val": [], "test": []}, "is no path"),
+        ({"train": [["a\0.jpg", 0, "cat"], GOOD[1]], "val": [], "test": []}, "is not a path"),
         ({"train": [["a.jpg", 0, " _ "], GOOD[1]], "val": [], "test": []}, "is empty"),
         ({"train": [["a.jpg", 0, "c\x07at"], GOOD[1]], "val": [], "test": []}, "control character"),
     ],
@@ -212,6 +212,7 @@ ENTRIES = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(st.fixed_dictionaries({"train": ENTRIES, "val": ENTRIES, "test": ENTRIES}) | JSON_VALUES)
 def test_any_json_gives_a_split_or_a_clear_error(document: Any) -> None:
     """No document makes the reader raise anything but DataError."""
@@ -224,7 +225,7 @@ def test_any_json_gives_a_split_or_a_clear_error(document: Any) -> None:
 
 @given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))
 def test_any_text_gives_a_split_or_a_clear_error(text: str) -> None:
-    """What is not JSON at all is told as such."""
+    """Anything but JSON is called so."""
     with pytest.raises(DataError):
         parse_split(text, root=Path("/data"), where="split.json")
 
@@ -254,7 +255,7 @@ def test_any_bytes_in_a_list_of_aircraft_give_data_or_a_clear_error(tmp_path: Pa
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=60) | st.sampled_from([b"n01 a\nn02 a\n", b"n01 a\nn02  \n", b"n01 a\n"]))
 def test_any_bytes_for_imagenets_names_give_data_or_a_clear_error(tmp_path: Path, raw: bytes) -> None:
-    """Two folders want two names; whatever else the file says is told."""
+    """Two folders want two names; whatever else the file says is an error."""
     if not (tmp_path / "imagenet").exists():
         build_imagenet(tmp_path)
     (tmp_path / "imagenet" / "classnames.txt").write_bytes(raw)

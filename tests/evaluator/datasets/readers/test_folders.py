@@ -85,7 +85,7 @@ def test_a_class_may_be_called_train(tmp_path: Path, make_images: MakeImages) ->
 def test_split_folders_are_known_by_their_longer_names_in_any_casing(
     tmp_path: Path, make_images: MakeImages, names: tuple[str, str, str]
 ) -> None:
-    """Train and Test are no two classes to be told apart."""
+    """Train and Test are not two classes."""
     for name, count in zip(names, (5, 3, 4), strict=True):
         make_images(tmp_path / name, {"a": count, "b": count})
     found = read_folder(tmp_path)
@@ -150,7 +150,7 @@ def test_files_that_are_not_images_are_skipped_and_counted(tmp_path: Path, make_
 def test_photographs_in_a_format_that_is_not_read_are_called_so(
     tmp_path: Path, make_images: MakeImages
 ) -> None:
-    """An iPhone's HEIC is no rubbish: a note counts them and says how to convert them."""
+    """An iPhone's HEIC is not rubbish: a note counts them and says how to convert them."""
     make_images(tmp_path, {"a": 4, "b": 4})
     for name in ("a/IMG_1.HEIC", "b/IMG_2.heic", "b/notes.txt"):
         (tmp_path / name).write_bytes(b"ftypheic")

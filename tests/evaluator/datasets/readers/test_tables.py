@@ -165,7 +165,7 @@ def test_any_text_gives_rows_or_a_clear_error(text: str, suffix: str) -> None:
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
 def test_fields_are_separated_as_a_spreadsheet_does(mark: str, suffix: str, pictures: Path) -> None:
-    """Where the comma is the decimal sign a CSV has semicolons; the header tells."""
+    """Where the comma is the decimal sign a CSV has semicolons; the header decides."""
     header = f'"Label"{mark}"Path"{mark}"a, b; c"'
     lines = [f"{label}{mark}{path}{mark}1" for path, label in rows()]
     file = pictures / f"t{suffix}"
@@ -196,7 +196,7 @@ def test_columns_may_have_names_of_their_own(suffix: str, pictures: Path) -> Non
 
 
 def test_a_column_that_is_not_there_is_named(pictures: Path) -> None:
-    """As it was given; for what is no table, columns are none of its business."""
+    """As it was given; anything but a table has no columns."""
     file = write_table(pictures, ".csv", split=False)
     with pytest.raises(DataError, match=r"no column 'part' \(it has path, label"):
         load(str(file), columns="split=Part")

@@ -1,4 +1,4 @@
-"""Several steps in an round: a method consults, then asks; what it asked for is filed by position."""
+"""Several steps in a round: a method consults, then asks; what it asked for is filed by position."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ import pytest
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, Script, SearchMethod, Steps, View
+from promptclimb.agent.methods.base import (
+    MAX_ANSWER_CHARACTERS,
+    Ask,
+    Consult,
+    Conversation,
+    Feedback,
+    Propose,
+    Script,
+    SearchMethod,
+    Steps,
+    View,
+)
 from promptclimb.agent.search import restart
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.requests import Message
 from tests.fakes.chat_by_hash import text_for
@@ -32,7 +43,7 @@ class CritiqueThenRewrite:
         self.feedback: list[Feedback] = []
 
     def conversation(self, view: View) -> Steps:
-        """Two requests an round."""
+        """Two requests a round."""
         for _ in range(4):
             (best,) = view.memory.best(1)
             critique = yield Consult(said(f"criticise: {best.text}"))
@@ -88,7 +99,7 @@ def test_an_round_may_take_several_requests(tmp_path: Path, method: CritiqueThen
     assert places == [(1, 1, number, sample) for number in range(1, 5) for sample in (0, 1)]
     assert len({request.seed for request in chat.asked}) == 8
     assert all("too plain" in request.messages[0]["content"] for request in chat.asked[1::2])
-    # What came of the last round is told only where a next one asks for it.
+    # The feedback of the last round comes only where a next one asks for it.
     assert len(method.feedback) == 4
     assert all(
         feedback.outcomes and not feedback.text.startswith("too plain") for feedback in method.feedback
@@ -96,7 +107,7 @@ def test_an_round_may_take_several_requests(tmp_path: Path, method: CritiqueThen
 
 
 def test_several_steps_are_replayed_too(tmp_path: Path, method: CritiqueThenRewrite) -> None:
-    """A run that is gone on with asks for nothing that it has."""
+    """A resumed run asks for nothing that it has."""
     run_virtual(
         search(config(tmp_path / "r", max_calls=3), evaluator=FakeEvaluator(), chat=(first := Chat()))
     )
@@ -113,7 +124,7 @@ def test_several_steps_are_replayed_too(tmp_path: Path, method: CritiqueThenRewr
 def test_a_request_without_an_answer_is_made_again_in_the_next_round(
     tmp_path: Path, method: CritiqueThenRewrite
 ) -> None:
-    """The method hears nothing of it, and does not lose its place between its steps."""
+    """The method does not notice it, and does not lose its place between its steps."""
     chat = Chat(fail_at=frozenset({2}))
     done = run_virtual(search(config(tmp_path / "r", retry_attempts=1), evaluator=FakeEvaluator(), chat=chat))
     assert done.skipped == 1
@@ -125,8 +136,8 @@ def test_a_request_without_an_answer_is_made_again_in_the_next_round(
     assert places[:3] == [(1, 1, 1, 0), (1, 1, 2, 0), (1, 1, 3, 0)]
 
 
-def test_a_step_stands_until_something_is_heard_of_it() -> None:
-    """Asked for twice it is the same one, and after the method's end there is none."""
+def test_a_step_stands_until_its_feedback_is_there() -> None:
+    """Asked for twice it is the same one, and after the method's end there is no other."""
 
     def steps() -> Steps:
         yield Propose([])
@@ -138,7 +149,7 @@ def test_a_step_stands_until_something_is_heard_of_it() -> None:
     assert script.next(0) is None
 
 
-def test_a_skip_is_heard_by_a_step_that_wants_to() -> None:
+def test_a_skip_is_feedback_for_a_step_that_handles_it() -> None:
     """A consultation may as well as a request for templates; any other stands."""
 
     def steps() -> Steps:
@@ -156,7 +167,7 @@ def test_a_skip_is_heard_by_a_step_that_wants_to() -> None:
     assert script.next(0) is again
 
 
-def test_a_method_that_breaks_its_word_is_told() -> None:
+def test_a_method_that_breaks_its_word_is_an_error() -> None:
     """More requests than it names, or something that is no step, is an error of the method."""
 
     def greedy() -> Steps:
@@ -173,3 +184,28 @@ def test_a_method_that_breaks_its_word_is_told() -> None:
         script.next(1)
     with pytest.raises(TypeError, match="not str"):
         Script(wrong(), most_requests=1).next(0)
+
+
+def test_a_conversation_keeps_its_opening_and_its_latest_turns() -> None:
+    """Older turns go, the opening stays, and endless answers are cut."""
+    conversation = Conversation([{"role": "user", "content": "open"}], max_turns=3)
+    for number in range(5):
+        conversation.add(f"{number}" * 9000, {"role": "user", "content": f"next {number}"})
+    messages = conversation.messages()
+    assert [message["content"][:6] for message in messages] == [
+        "open",
+        "333333",
+        "next 3",
+        "444444",
+        "next 4",
+    ]
+    assert len(messages[1]["content"]) == MAX_ANSWER_CHARACTERS
+
+
+def test_thinking_is_taken_out_before_an_answer_is_cut() -> None:
+    """Else what later turns repeat would be the thought, and none of the templates."""
+    conversation = Conversation([{"role": "user", "content": "open"}], max_turns=3)
+    conversation.add(f"<think>{'so ' * 3000}</think>\n\n- a {{}} in ink", {"role": "user", "content": "next"})
+    conversation.add("<think>" + "so " * 3000, {"role": "user", "content": "next"})
+    messages = conversation.messages()
+    assert [messages[place]["content"] for place in (1, 3)] == ["- a {} in ink", "(nothing)"]

@@ -1,19 +1,21 @@
-"""The seam to a black box of the user's own: what it says is checked at opening, what it answers is plain."""
+"""Custom scorers: what they may answer, and how a factory is found."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from promptclimb.evaluator.custom.adapter import ScorerEvaluator, as_evaluator
+from promptclimb.evaluator.custom.adapter import ScorerEvaluator, as_evaluator, open_custom, pinned
 from promptclimb.evaluator.errors import (
     ConfigError,
     ConsumerError,
@@ -21,9 +23,11 @@ from promptclimb.evaluator.errors import (
     TemplateRejectedError,
 )
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import (
     ClassAccuracy,
     Confusion,
+    Evaluator,
     Inspection,
     Inspector,
     Predictions,
@@ -74,7 +78,7 @@ def test_no_figure_is_told_that_was_not_measured() -> None:
             ScorerEvaluator(Answers(answer), SPEC).examine([["a {}"]])
 
 
-def test_a_class_without_a_fingerprint_is_another_black_box_on_other_data() -> None:
+def test_a_class_without_a_fingerprint_is_another_scorer_on_other_data() -> None:
     """Its own fingerprint is taken where it has one."""
     first, same, other = (
         ScorerEvaluator(Answers(), EvaluatorSpec(data=data)).info.fingerprint for data in ("a", "a", "b")
@@ -83,7 +87,7 @@ def test_a_class_without_a_fingerprint_is_another_black_box_on_other_data() -> N
 
 
 class Saying(FakeEvaluator):
-    """A FakeEvaluator whose methods answer as they are told, and whose info differs in some fields."""
+    """A FakeEvaluator whose methods answer as given, and whose info differs in some fields."""
 
     def __init__(self, *, score: Any = None, examine: Any = None, inspect: Any = None, **info: Any) -> None:
         super().__init__()
@@ -95,27 +99,27 @@ class Saying(FakeEvaluator):
         return found() if callable(found) else found
 
     def score(self, templates: Sequence[str]) -> Any:
-        """As told."""
+        """As given."""
         return self._say("score")
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
-        """As told."""
+        """As given."""
         return self._say("examine")
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
-        """As told."""
+        """As given."""
         return self._say("inspect")
 
 
 class Labelling(FakeEvaluator):
-    """A FakeEvaluator that tells predictions as it is told, and may tell its classes apart."""
+    """A FakeEvaluator that gives the predictions of its argument, and may inspect its classes."""
 
     def __init__(self, answer: Any) -> None:
         super().__init__()
         self._told = answer
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Any:
-        """As told."""
+        """As given."""
         return self._told() if callable(self._told) else self._told
 
 
@@ -173,6 +177,7 @@ def test_an_evaluator_with_everything_is_as_it_was() -> None:
         (Saying(baselines={3: ("a {}",)}), "a name in info.baselines is 3"),
         (Saying(class_names="ab"), "info.class_names is 'ab', not a tuple"),
         (Saying(class_names=("a", 2)), "a name in info.class_names is 2, not a text"),
+        (Saying(notes={"x": json.loads("[" * 300 + "]" * 300)}), "which is not JSON: recursion limit"),
         (Saying(notes={"x": {1, 2}}), r"info.notes\['x'\] is \{1, 2\}, which is not JSON"),
         (Saying(notes={"x": math.nan}), r"info.notes\['x'\] is nan"),
         (Saying(notes={"x": "\ud800"}), r"info.notes\['x'\]"),
@@ -202,7 +207,7 @@ def test_methods_that_cannot_be_called_are_refused_at_opening() -> None:
 
 
 def test_info_and_notes_are_plain() -> None:
-    """Whole numbers of NumPy are int, and notes are found anew, unless they are no JSON by then."""
+    """Whole numbers of NumPy are int, and notes are found anew, unless they are not JSON by then."""
     box = Saying(sizes={"train": np.int64(7)}, notes={"device": "cpu"})
     evaluator = as_evaluator(box, SPEC)
     assert json.dumps(asdict(evaluator.info))
@@ -233,7 +238,7 @@ def test_nan_is_left_to_the_queue() -> None:
 
 
 def test_a_rejection_is_two_texts_that_can_be_written_down() -> None:
-    """Half characters are spelled out; what is no text is no rejection."""
+    """Half characters are spelled out; anything but text is not a rejection."""
     box = as_evaluator(Saying(score=[Rejection("bad\ud800", "m\udcff")]), SPEC)
     assert box.score(["a {}"]) == [Rejection("bad\\ud800", "m\\udcff")]
     with pytest.raises(EvaluatorError, match=r"Saying\.score answered with a Rejection whose reason is None"):
@@ -247,7 +252,7 @@ def test_a_rejection_is_two_texts_that_can_be_written_down() -> None:
         ({"a {}": 0.5, "b {}": 0.5}, "Saying.score answered {.*, not a list of 2"),
         ("ab", "Saying.score answered 'ab', not a list of 2"),
         ([0.5], "Saying.score gave 1 answers, and 2 were asked for"),
-        (raising(SystemExit(0)), r"Saying.score: SystemExit: 0 \(.*test_black_box.py, line \d+\)"),
+        (raising(SystemExit(0)), r"Saying.score: SystemExit: 0 \(.*test_custom.py, line \d+\)"),
         (raising(GeneratorExit()), r"Saying.score: GeneratorExit \("),
     ],
 )
@@ -265,7 +270,7 @@ def test_what_would_end_a_task_is_an_error_of_the_scorer(error: BaseException) -
 
 
 def test_failures_of_the_scorer_are_left_to_the_queue() -> None:
-    """It tells memory that ran out from a template that cannot be scored."""
+    """It distinguishes memory that ran out from a template that cannot be scored."""
     with pytest.raises(MemoryError):
         as_evaluator(Saying(score=raising(MemoryError())), SPEC).score(["a {}"])
 
@@ -292,7 +297,7 @@ def test_an_examination_that_goes_wrong_is_one_error(answer: Any, said: str) -> 
 
 
 def test_a_test_figure_that_was_not_asked_for_is_left_out() -> None:
-    """A sealed split stays sealed, whatever the user's code does."""
+    """A closed split stays closed, whatever the user's code does."""
     box = as_evaluator(Saying(examine=[SplitScores(0.5, 0.5, 0.5)]), SPEC)
     assert box.examine([["a {}"]], test=False) == [SplitScores(0.5, 0.5, None)]
 
@@ -317,8 +322,8 @@ def test_an_inspection_that_goes_wrong_is_one_error(answer: Any) -> None:
 
 def test_an_inspection_is_plain() -> None:
     """Counts of NumPy are int, and lists tuples."""
-    told = Inspection([ClassAccuracy("a", np.int64(3), np.int64(2))], [Confusion("a", "b", np.int64(1))])  # type: ignore[arg-type]
-    box = as_evaluator(Saying(inspect=told), SPEC)
+    answer = Inspection([ClassAccuracy("a", np.int64(3), np.int64(2))], [Confusion("a", "b", np.int64(1))])  # type: ignore[arg-type]
+    box = as_evaluator(Saying(inspect=answer), SPEC)
     assert isinstance(box, Inspector)
     found = box.inspect(["a {}"], split="test")
     assert found == Inspection((ClassAccuracy("a", 3, 2),), (Confusion("a", "b", 1),))
@@ -331,8 +336,8 @@ def test_only_a_fingerprint_lets_scores_be_shared() -> None:
     assert ScorerEvaluator(having(fingerprint="mine 1"), SPEC).info.shareable
 
 
-def test_classes_of_one_name_in_two_modules_are_two_black_boxes() -> None:
-    """Their module tells them apart where they have no fingerprint."""
+def test_classes_of_one_name_in_two_modules_are_two_scorers() -> None:
+    """Their module distinguishes them where they have no fingerprint."""
     first, second = (type("Box", (Answers,), {"__module__": module})() for module in ("a", "b"))
     assert ScorerEvaluator(first, SPEC).info.fingerprint != ScorerEvaluator(second, SPEC).info.fingerprint
 
@@ -360,8 +365,8 @@ def test_what_cannot_be_shown_does_not_hide_what_is_wrong(odd: object) -> None:
 
 def test_predictions_are_plain() -> None:
     """Labels of NumPy are int; None stands for what cannot be asked."""
-    told = Predictions(np.array([0, 1]), (np.array([0, 0]), None))  # type: ignore[arg-type]
-    box = as_evaluator(Labelling(told), SPEC)
+    answer = Predictions(np.array([0, 1]), (np.array([0, 0]), None))  # type: ignore[arg-type]
+    box = as_evaluator(Labelling(answer), SPEC)
     assert isinstance(box, Predictor)
     assert not isinstance(box, Inspector)
     assert box.predict([["a {}"], ["a {}", "b {}"]], split="val") == Predictions((0, 1), ((0, 0), None))
@@ -402,3 +407,121 @@ def test_what_tells_classes_and_predictions_is_asked_for_both() -> None:
     assert isinstance(box, Predictor)
     with pytest.raises(ConfigError, match=r"Old\.predict\(.*unexpected keyword argument 'split'"):
         as_evaluator(Old(), SPEC)
+
+
+FILE = """
+class Lengths:
+    def __init__(self, ideal=20):
+        self.ideal = ideal
+
+    def score(self, templates):
+        return [1 / (1 + abs(self.ideal - len(template))) for template in templates]
+
+def for_data(spec):
+    made = Lengths()
+    made.fingerprint = f"lengths on {spec.data}"
+    return made
+
+def without_score():
+    return 3
+
+def broken():
+    return 1 / 0
+
+def leaves():
+    raise SystemExit("no GPU")
+
+def gives_up():
+    raise StopIteration
+
+async def later():
+    return Lengths()
+
+def a_class():
+    return Lengths
+
+number = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "own.py"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.mark.parametrize("factory", ["Lengths", "for_data"])
+def test_a_factory_in_a_file_is_found(file: Path, factory: str) -> None:
+    """A class or a function; with the specification if it asks for one."""
+    evaluator = open_evaluator(EvaluatorSpec(data="mine", evaluator=f"{file}:{factory}"))
+    assert isinstance(evaluator, Evaluator)
+    assert evaluator.info.dataset == "mine"
+    assert evaluator.score(["a photo of a {} cat !"]) == [Score(train=0.5)]
+
+
+def test_a_factory_in_a_module_is_found(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed, and modules in the folder that one stands in."""
+    assert open_custom("promptclimb.evaluator.fakes:FakeEvaluator", SPEC).info == FakeEvaluator().info
+    monkeypatch.chdir(file.parent)
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    file.rename(file.with_name("own_module_of_a_test.py"))
+    assert open_custom("own_module_of_a_test:Lengths", SPEC).info.model == "Lengths"
+
+
+def test_a_module_in_the_folder_at_hand_is_pinned_to_its_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name then works from any folder, with what lies beside it; what is installed keeps its name."""
+    beside = file.with_name("beside_a_pinned_module.py")
+    beside.write_text(FILE)
+    file.with_name("pinned_of_a_test.py").write_text("from beside_a_pinned_module import Lengths\n")
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    monkeypatch.chdir(file.parent)
+    name = pinned("pinned_of_a_test:Lengths")
+    assert name == f"{file.parent.resolve()}/pinned_of_a_test.py:Lengths"
+    assert [pinned(other) for other in ("json:loads", "promptclimb.evaluator.fakes:F", "no_such:x")] == [
+        "json:loads", "promptclimb.evaluator.fakes:F", "no_such:x",
+    ]  # fmt: skip
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path != str(file.parent.resolve())])
+    monkeypatch.chdir("/")
+    assert open_custom(name, SPEC).info.model == "Lengths"
+    assert pinned(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no_such_module_at_all:make", "there is no module 'no_such_module_at_all'"),
+        ("no/such/file.py:make", "there is no file .*no/such/file.py"),
+        ("{file}:make", "own.py has no 'make'"),
+        ("{file}:number", "number is a int; name a function or a class"),
+        ("{file}:without_score", r"needs a method score\(templates\), and int has none"),
+        ("{file}:broken", r"ZeroDivisionError: division by zero \(.*own.py, line \d+\)"),
+        ("{file}:later", "later is async: make it a plain function"),
+        ("{file}:leaves", r"SystemExit: no GPU \(.*own.py, line \d+\)"),
+        ("{file}:gives_up", r"StopIteration \(.*own.py, line \d+\)"),
+        ("{file}:a_class", r"Lengths is a class.*write Lengths\(\.\.\.\)"),
+        ("{folder}/torn.py:make", r"SyntaxError: .*torn.py"),
+        ("{folder}/needy.py:make", r"ModuleNotFoundError: No module named 'no_such_thing' \(.*line 1\)"),
+    ],
+)
+def test_what_cannot_be_opened_is_a_usage_error(file: Path, name: str, said: str) -> None:
+    """The error says which evaluator, what is wrong with it, and in which line of theirs."""
+    (file.parent / "torn.py").write_text("def (")
+    (file.parent / "needy.py").write_text("import no_such_thing")
+    with pytest.raises(ConfigError, match=said):
+        open_custom(name.format(file=file, folder=file.parent), SPEC)
+
+
+@pytest.mark.parametrize("name", ["", "module", ":make", "module:", "module:not a name"])
+def test_the_form_is_checked_when_the_specification_is_made(name: str) -> None:
+    """MODULE:FACTORY, and no other."""
+    with pytest.raises(ConfigError, match="write MODULE:FACTORY"):
+        EvaluatorSpec(evaluator=name)
+
+
+def test_a_cluster_is_not_for_a_custom_scorer() -> None:
+    """Two kinds at once are refused rather than one of them forgotten."""
+    with pytest.raises(ConfigError, match="ray applies to CLIP models"):
+        EvaluatorSpec(evaluator="m:f", ray="auto")

@@ -15,18 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...evaluator.errors import UsageError
+from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..results.details import read_details
+from ..search.inputs import CONTENT, pool_hash, read_pool, read_wordings
 from ..store.look import Look
-from .inputs import pool_hash, read_pool, read_wordings
 
 if TYPE_CHECKING:
     from ...evaluator.datasets.checks import DataContent
 
-CONTENT = "content"
-"""Key of a store's manifest: the hashes."""
 SHOTS, WEIGHTS, TEST = "shots", "weights", "test"
 """Hashes by name; see ``EvaluatorInfo.content``, and ``Decisions.image_set`` for the last one."""
 _OPENED = ("data", "data_root", "class_names", "few_shot_file", "columns", "model", "pretrained")
