@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import MOST_FROM_FILE, SearchConfig
-from promptclimb.agent.events import (
+from promptclimb.agent.events.types import (
     AnswerReceived,
     Event,
     RestartFinished,
