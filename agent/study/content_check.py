@@ -192,8 +192,8 @@ def check_content(run_dir: Path, differences: Sequence[str]) -> None:
     if differences:
         raise UsageError(
             f"--suite-dir {run_dir.parent}: {run_dir.name} in it is finished, and was made on other content "
-            f"({'; '.join(differences)}); give this suite a folder of its own by --suite-dir, or put back "
-            "what was there"
+            f"({'; '.join(differences)}); give this suite its own folder with --suite-dir, or restore "
+            "the earlier content"
         )
 
 

@@ -34,6 +34,7 @@ LONGEST_NAME = 50
 """Characters of a class name while the data are not read. The longest of CoOp's eleven sets has 45."""
 LONGEST_LINE = 120
 """Characters of a refused line, and of its reason."""
+CHARACTERS_A_TOKEN = 4
 WIDE = "\u754c"
 """Every letter where the user's own texts are not ASCII: it may take three tokens."""
 
@@ -117,7 +118,8 @@ def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[int]:
     scored = Outcome(_longest_template(0, letter), score=0.5)
     refused = Outcome(letter * LONGEST_LINE, reason=letter * LONGEST_LINE)
     feedback = Feedback(
-        text=letter * MAX_ANSWER_CHARACTERS,
+        # A conversation repeats less of an answer; what else a method does with it is its own.
+        text=letter * max(MAX_ANSWER_CHARACTERS, CHARACTERS_A_TOKEN * MORE_TOKENS * config.answer_tokens),
         outcomes=[*[scored] * config.proposals, *[refused] * (2 * config.proposals)],
         best_before=0.25,
     )

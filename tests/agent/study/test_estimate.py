@@ -14,6 +14,8 @@ from promptclimb import SearchConfig, search
 from promptclimb.agent.errors import UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.pool import MORE_TOKENS
+from promptclimb.agent.methods.base import Ask, Consult, SearchMethod, Steps, View, shown
+from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_requests
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -127,6 +129,30 @@ def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any], think
     assert result.evaluated <= bound["evaluations"]
     if thinks and "describe" not in more:
         assert bound["tokens"] < 2 * used
+
+
+def _criticize(view: View) -> Steps:
+    """A method of two requests a round: it asks for a critique of the best candidates, then for others."""
+    while True:
+        best = "\n".join(one.text for one in shown(view.memory.best(view.top_k)))
+        critique = yield Consult([{"role": "user", "content": f"What do these lack?\n{best}"}])
+        yield Ask([{"role": "user", "content": f"{best}\n{critique.text}\nWrite better ones."}])
+
+
+def test_a_method_of_two_requests_a_round_is_bounded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it declares them: the bound names no method."""
+    monkeypatch.setitem(
+        METHODS, "critique", SearchMethod(summary="criticizes", conversation=_criticize, requests=2)
+    )
+    searched = config(tmp_path, method="critique")
+    bound = estimate(searched, NAMES)
+    assert bound["calls"] == 2 * searched.all_rounds
+    result = run_virtual(search(searched, evaluator=Rising(), chat=Winning()))
+    used = result.usage.prompt_tokens + result.usage.completion_tokens
+    assert result.usage.calls == bound["calls"]
+    assert used <= bound["tokens"]
 
 
 @pytest.mark.parametrize("given", ["description", "class names", "starting templates"])
