@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .clip import lean
+from .clip import lazy_imports
 from .custom.adapter import open_custom
 from .errors import UsageError
 from .scoring import Evaluator
@@ -43,9 +43,9 @@ def open_evaluator(
     report, progress = report or (lambda _line: None), progress or (lambda _done, _of: None)
     spec = spec.bare()
     if spec.evaluator is not None:
-        lean.bring_all()
+        lazy_imports.bring_all()
         return open_custom(spec.evaluator, spec)
-    lean.import_for(spec.model)
+    lazy_imports.import_for(spec.model)
     from .clip.in_process import open_in_process
 
     local, model_key = open_in_process(spec, report, progress, look_ahead=look_ahead)
@@ -92,7 +92,7 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     for spec in clips:
         loaded.append(data := load_data(spec))
         list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
-        lean.import_for(spec.model)
+        lazy_imports.import_for(spec.model)
     from .clip.model_files import check_named
     from .clip.models import parse_devices
 

@@ -45,7 +45,7 @@ class Score:
     """How well one template does on the images that a search may look at."""
 
     train: float  # share of the training images that are correctly classified, in [0, 1]
-    val: float | None = None  # the same on the validation images; None where there are none
+    val: float | None = None  # the same on the validation images, if any
     # numbers of correctly classified images on train and on val
     correct: tuple[int, int | None] | None = None
     class_mean: float | None = None  # mean over classes of the training accuracy of each
@@ -55,7 +55,7 @@ class Score:
     margin: float | None = None
     # the pairs of classes most confused on train, at most ``MOST_CONFUSED``; None if not known
     confused: tuple[Confusion, ...] | None = None
-    # val_class_mean, val_logprob, val_margin: the same on the validation images; None where there are none
+    # val_class_mean, val_logprob, val_margin: the same on the validation images, if any
     val_class_mean: float | None = None
     val_logprob: float | None = None
     val_margin: float | None = None
@@ -245,7 +245,7 @@ class ClassAccuracy:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of its images that are correctly classified; None where there are none."""
+        """Share of its images that are correctly classified; None without images."""
         return self.correct / self.images if self.images else None
 
     def to_json(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Manifest:
     model: str
     preprocessing: str
     images: str
-    # for each row the index of its image, in order; of an image that could not be read there is none
+    # for each row the index of its image, in order; images that could not be read have no row
     kept: tuple[int, ...]
     bad: tuple[tuple[int, str], ...]  # index and complaint of each that could not
     checksum: str  # hash of the features' bytes
@@ -78,7 +78,7 @@ def map_features(path: Path) -> Tensor:
 
 
 def read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
-    """Return features [n, E] as a view of the file, and their manifest; None where there are none."""
+    """Return features [n, E] as a view of the file, and their manifest; None if missing."""
     data, notes = folder / f"{key}.safetensors", folder / f"{key}.json"
     if not data.is_file() or not notes.is_file():
         return None

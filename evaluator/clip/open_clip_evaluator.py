@@ -43,7 +43,7 @@ class OpenClipEvaluator:
 
     Args:
         open_test: Gives the test images; called once, at the first need.
-        views: Augmented copies of training and validation images; None or empty where there are none.
+        views: Augmented copies of training and validation images; None or empty without copies.
         objective: Decides whether scores carry grey-box values.
         timed: Called once with what scoring a template takes, in seconds, measured on the first full batch
             after another one.

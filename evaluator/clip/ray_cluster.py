@@ -62,7 +62,7 @@ class Connection:
         self._lost = False
 
     def places(self) -> int:
-        """Return how many actors the cluster holds: one for each GPU, or for each CPU where there is none."""
+        """Return how many actors the cluster holds: one for each GPU, or without GPUs for each CPU."""
         self.check()
         resources = self.ray.cluster_resources()
         return max(1, int(resources.get("GPU") or resources.get("CPU") or 1))

@@ -114,7 +114,7 @@ def check_takes(given: object, method: str, *arguments: object, **options: objec
 
 
 def fingerprint_of(given: object) -> str:
-    """Return the user's fingerprint, empty where there is none."""
+    """Return the user's fingerprint, empty without one."""
     found = attribute(given, "fingerprint")
     if found is None:
         return ""

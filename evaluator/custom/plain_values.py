@@ -143,7 +143,7 @@ def info(answer: object) -> EvaluatorInfo:
 
 
 def notes(answer: object) -> dict[str, Any]:
-    """Return notes that can be written down as JSON, and come back as they were."""
+    """Return notes that can be stored as JSON, and come back as they were."""
     found = {}
     for name, value in _mapping("info.notes", answer):
         place = f"info.notes[{name!r}]"
@@ -158,7 +158,7 @@ def notes(answer: object) -> dict[str, Any]:
 
 
 def text(what: str, value: object) -> str:
-    """Return a text that can be written down."""
+    """Return a text that a file can hold."""
     if not isinstance(value, str):
         raise WrongAnswerError(f"{what} is {shown(value)}, not a text")
     try:

@@ -81,7 +81,7 @@ def file_digest(path: Path) -> str:
 def check(splits: Splits) -> Iterator[str]:
     """Check a whole data set; yield notes."""
     if len(splits.classes) < 2:
-        raise DataError(f"{splits.name} has one class only; there is nothing to tell apart")
+        raise DataError(f"{splits.name} has one class only; at least two are needed")
     if splits.published:
         if twice := duplicates(splits.classes):
             yield f"{len(twice)} class names stand for two classes each ({', '.join(twice)}), as published"

@@ -84,5 +84,5 @@ def refuse_duplicates(names: Sequence[str], *, where: str) -> None:
         raise DataError(
             f"{where}: the class name {found[0]!r} stands for {len(labels)} classes "
             f"(labels {', '.join(labels)}); "
-            "a text cannot tell them apart: rename or merge them"
+            "a text cannot distinguish them: rename or merge them"
         )

@@ -74,7 +74,7 @@ def published() -> dict[str, tuple[str, ...]]:
 
 
 def hand_made(name: str) -> tuple[str, ...]:
-    """Return the templates made for one data set; empty if there are none."""
+    """Return the templates made for one data set, if any."""
     if name == "imagenet":
         return simple_imagenet_templates()
     if name in published():

@@ -75,8 +75,8 @@ def default_shots(splits: Splits) -> tuple[int, str | None]:
 FORM = '{"train": {"data": [{"impath": ..., "label": ...}, ...], "indices": [...]}, "val": {...}}'
 PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".p"})
 HOW_TO_CONVERT = (
-    "a pickle can run any code when it is opened, so none is read here. The same shots follow from --shots "
-    "and --seed without a file; to bring others, write JSON where you trust the pickle: "
+    "a pickle can run any code when it is opened, so pickles are not read here. The same shots follow from "
+    "--shots and --seed without a file; to bring others, write JSON where you trust the pickle: "
     """python -c "import json,pickle,sys; d=pickle.load(open(sys.argv[1],'rb')); """
     """json.dump({k:{'data':[{'impath':i.impath,'label':i.label,'classname':i.classname} for i in v]} """
     """for k,v in d.items()}, open('shots.json','w'))" FILE.pkl"""

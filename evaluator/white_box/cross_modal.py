@@ -49,7 +49,7 @@ def fit(problem: Problem, options: CrossModalOptions, *, seed: int) -> Fitted:
     halves = [size // 2 for size in sizes] or [min(len(texts), len(problem.train))]
     begin = classifier(vectors)
     heads = [
-        train(begin, (problem.train, texts), problem.val, half=half, iterations=options.iterations, seed=seed)
+        train(begin, (problem.train, texts), problem.val, half=half, steps=options.steps, seed=seed)
         for half in halves
     ]
     best = max(heads, key=lambda head: head.right)
@@ -68,7 +68,7 @@ def train(
     val: Labelled,
     *,
     half: int,
-    iterations: int,
+    steps: int,
     seed: int,
 ) -> Head:
     """Train one head for each of ``SETTINGS`` on the same batches; return the first of the best on val.
@@ -80,13 +80,11 @@ def train(
     streams = [stream(split, half, generator) for split in shots]
     heads = AdamW(begin.expand(len(SETTINGS), -1, -1).clone())
     best = Head(-1, begin, SETTINGS[0], 0, 2 * half)
-    for step in range(iterations):
+    for step in range(steps):
         parts = [next(one) for one in streams]
         features = torch.cat([part[0] for part in parts])
         labels = torch.cat([part[1] for part in parts])
-        heads.step(
-            gradient(heads.weights, features, labels), [rate(lr, step, iterations) for lr, _ in SETTINGS]
-        )
+        heads.step(gradient(heads.weights, features, labels), [rate(lr, step, steps) for lr, _ in SETTINGS])
         if step % LOOK_EVERY == 0:
             best = better(best, heads.weights, val, step=step + 1)
     return best
@@ -119,11 +117,11 @@ class AdamW:
         self.weights -= (lr / (1 - BETA1**self._steps))[:, None, None] * self._mean / scale
 
 
-def rate(lr: float, step: int, iterations: int) -> float:
+def rate(lr: float, step: int, steps: int) -> float:
     """Return the learning rate of a step: 50 rising from 1e-5, then a cosine from ``lr`` towards 0."""
     if step < WARM_UP:
         return WARM_UP_LR if step == 0 else lr * step / WARM_UP
-    return lr * (1 + math.cos(math.pi * (step - WARM_UP) / iterations)) / 2
+    return lr * (1 + math.cos(math.pi * (step - WARM_UP) / steps)) / 2
 
 
 def stream(split: Labelled, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:

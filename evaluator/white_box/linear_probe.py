@@ -21,7 +21,7 @@ from .references import LinearProbeOptions
 
 WIDE = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 STEPS = 8
-ITERATIONS = 1000
+MAX_ITER = 1000
 
 
 def fit(problem: Problem, options: LinearProbeOptions, *, seed: int) -> Fitted:
@@ -60,7 +60,7 @@ def search(train: Labelled, val: Labelled) -> float:
 
 def trained(train: Labelled, c: float) -> Any:
     """Return scikit-learn's logistic regression of the labels on the features."""
-    model = LogisticRegression(C=c, max_iter=ITERATIONS)
+    model = LogisticRegression(C=c, max_iter=MAX_ITER)
     with warnings.catch_warnings():
         # With next to no penalty separable data has no optimum to converge to; where it stops is published.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -67,7 +67,7 @@ class LinearProbeOptions(MethodOptions):
 class CrossModalOptions(MethodOptions):
     """Cross-modal linear probe: one linear head that learns from images and from texts."""
 
-    iterations: int = technical(12800, "steps of AdamW", ge=1, le=10_000_000)
+    steps: int = technical(12800, "steps of AdamW", ge=1, le=10_000_000)
     texts: Texts = technical("hand-made", "templates of the texts that it learns from")
 
     @property

@@ -72,7 +72,7 @@ def run_all(
 
 
 def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> None:
-    """Refuse what chooses on validation images where there are none, before anything is fitted."""
+    """Refuse what chooses on validation images without any, before anything is fitted."""
     choosing = [name for name, one in options.items() if one.chooses_on_val]
     if choosing and not val:
         others = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
@@ -94,7 +94,7 @@ class Planned:
 
 
 def check_planned(one: Planned) -> None:
-    """Refuse what chooses on validation images where there are none; no model is looked at."""
+    """Refuse what chooses on validation images without any; no model is looked at."""
     check_val({one.name: check_reference(one.name, one.options)}, one.dataset, one.val)
 
 

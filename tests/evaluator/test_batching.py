@@ -122,7 +122,7 @@ async def test_a_failure_that_passes_costs_nothing(times: int) -> None:
         assert await score_all(consumer, TEMPLATES[:2]) == FakeEvaluator().score(TEMPLATES[:2])
 
 
-async def test_a_broken_scorer_is_told_from_a_bad_template() -> None:
+async def test_a_broken_scorer_differs_from_a_bad_template() -> None:
     """When what was scored before fails too, nobody is blamed, and it does not take many calls to know."""
     broken = [False]
 
@@ -245,7 +245,7 @@ async def test_a_cancelled_waiter_for_room_leaves_no_trace() -> None:
         assert isinstance(await waiting[2], Score)
 
 
-async def test_a_scorer_that_miscounts_kills_the_consumer_and_everybody_hears() -> None:
+async def test_a_scorer_that_miscounts_kills_the_consumer_for_everybody() -> None:
     """When the worker dies every waiter gets an error, those waiting for room included."""
 
     class Short(FakeEvaluator):

@@ -33,7 +33,7 @@ SHARES = st.floats(0, 1)
     )
 )
 def test_scores_survive_json(score: Score) -> None:
-    """What is written down is read back equal."""
+    """What is stored is read back equal."""
     assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
 
 
@@ -92,7 +92,7 @@ def test_the_fake_notices_two_threads() -> None:
         fake.score(["a {}"])
 
 
-def test_the_cache_is_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PROMPTCLIMB_CACHE decides, the folder is made, and one that cannot be is an error that says so."""
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "a" / "b"))
     assert cache_dir() == tmp_path / "a" / "b"
@@ -132,6 +132,6 @@ def test_one_of_a_thing_is_no_plural(number: int, words: tuple[str, ...], expect
 @pytest.mark.parametrize(
     ("things", "expected"), [("", ""), ("a", "a"), ("ab", "a and b"), ("abc", "a, b and c")]
 )
-def test_several_things_are_told_with_one_and(things: str, expected: str) -> None:
+def test_several_things_are_listed_with_one_and(things: str, expected: str) -> None:
     """Before the last; commas between the others."""
     assert enumerated(things) == expected

@@ -30,12 +30,12 @@ def attend(block: Block, x: Tensor, groups: tuple[ChainGroup, ...], masks: list[
     """Compute causal self-attention of every chain: [M, D] -> [M, D]; padding rows get that of zero."""
     qkv = block.qkv(block.norm1(x))  # [M, 3D]
     split = by_head(qkv, 3, block.heads)
-    heard = qkv.new_zeros(x.shape)
+    attended = qkv.new_zeros(x.shape)
     for group, mask in zip(groups, masks, strict=True):
         rows = slice(group.start, group.start + group.count * group.length)
         found = attention(split[0, :, rows], split[1:], group.keys, mask)
-        write(found, heard[rows])
-    return block.out(heard)
+        write(found, attended[rows])
+    return block.out(attended)
 
 
 def by_head(rows: Tensor, parts: int, heads: int) -> Tensor:
@@ -85,9 +85,9 @@ def softmax(scores: Tensor) -> Tensor:
     return scores.div_(scores.sum(dim=-1, keepdim=True))
 
 
-def write(found: Tensor, heard: Tensor) -> None:
-    """Write what chains heard, [H, n x Q, d], to their rows [n x Q, D]."""
-    heard.view(len(heard), len(found), -1).copy_(found.transpose(0, 1))
+def write(found: Tensor, attended: Tensor) -> None:
+    """Write what chains attended to, [H, n x Q, d], to their rows [n x Q, D]."""
+    attended.view(len(attended), len(found), -1).copy_(found.transpose(0, 1))
 
 
 def hidden(group: ChainGroup, device: torch.device) -> Tensor | None:
@@ -124,13 +124,13 @@ def finish_last(block: Block, x: Tensor, answers: tuple[ChainGroup, ...], quantu
     query = Affine(weight[:width], None if bias is None else bias[:width])(normed[padded])  # [n padded, D]
     keys_values = Affine(weight[width:], None if bias is None else bias[width:])(normed)  # [M, 2D]
     queries, split = by_head(query, 1, block.heads)[0], by_head(keys_values, 2, block.heads)
-    heard = torch.zeros_like(query)
+    attended = torch.zeros_like(query)
     start = 0
     for group in answers:
         rows = slice(start, start + group.count)
-        write(attention(queries[:, rows], split, group.keys, None), heard[rows])
+        write(attention(queries[:, rows], split, group.keys, None), attended[rows])
         start += group.count
-    x = add(x[padded], block.out(heard), block.scale1)
+    x = add(x[padded], block.out(attended), block.scale1)
     return add(x, mlp(block, x), block.scale2)
 
 

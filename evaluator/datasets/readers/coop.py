@@ -111,7 +111,7 @@ def need_images(name: str, paths: list[Path], *, listed_in: str) -> None:
 
 
 def read_split_file(name: str, split: Path, images: Path) -> Splits:
-    """Read a data set whose splits are written down in one JSON file."""
+    """Read a data set whose splits are in one JSON file."""
     text = read_text(need_file(name, split), what="split file")
     need_folder(name, images)
     parts, classes = parse_split(text, root=images, where=str(split))

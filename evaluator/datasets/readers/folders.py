@@ -82,7 +82,7 @@ def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
 
 
 def table_beside(folder: Path) -> str:
-    """Return a hint at a table in a folder, which may say what the folders do not; empty if there is none."""
+    """Return a hint at a table in a folder, which may say what the folders do not; else an empty text."""
     tables = [entry.path for entry in entries_of(folder) if entry.name.lower().endswith(TABLE_SUFFIXES)]
     return f"; or, if {tables[0]} lists the images, name that" if tables else ""
 
@@ -337,7 +337,7 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
         )
     if len(names) < 2:
         raise DataError(
-            f"{listing.root} has one class only ({names[0]!r}); there is nothing to tell apart"
+            f"{listing.root} has one class only ({names[0]!r}); at least two are needed"
             f"{one_deeper(listing.root / names[0]) or table_beside(listing.root)}"
         )
     items = tuple(Item(path, label) for label, name in enumerate(names) for path in listing.images[name])

@@ -167,7 +167,7 @@ def _classes(rows: list[TableRow], names: Sequence[str] | None, where: str) -> t
         return tuple(names), lambda row: _number(row, len(names))
     raw = sorted({row.label for row in rows}, key=_natural)
     if len(raw) < 2:
-        raise DataError(f"{where} has one class only ({raw[0]!r}); there is nothing to tell apart")
+        raise DataError(f"{where} has one class only ({raw[0]!r}); at least two are needed")
     classes = tuple(tidy(label, where=where) for label in raw)
     refuse_duplicates(classes, where=where)
     labels = {label: number for number, label in enumerate(raw)}

@@ -31,7 +31,7 @@ class Scene:
 
     @property
     def group(self) -> str:
-        """Scenes of one group are told apart by their names and roles only: hard negatives of each other."""
+        """Scenes of one group differ in their names and roles only: hard negatives of each other."""
         return self.family if self.family in ("everyday", "senses") else f"{self.family}-{self.form}"
 
 

@@ -246,7 +246,7 @@ def test_views_of_a_bad_image_are_left_out_with_it(
         encoder(loaded, tmp_path).views(pictures[:3], 2)
 
 
-def test_progress_is_told(loaded: LoadedModel, pictures: list[Path], tmp_path: Path) -> None:
+def test_progress_is_reported(loaded: LoadedModel, pictures: list[Path], tmp_path: Path) -> None:
     """Each batch says how far it is."""
     seen: list[tuple[int, int]] = []
     encoder(loaded, tmp_path, progress=lambda done, of: seen.append((done, of))).features(pictures)

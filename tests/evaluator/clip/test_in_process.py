@@ -280,7 +280,7 @@ def test_predictions_are_what_is_counted(evaluator: OpenClipEvaluator) -> None:
             assert right / len(labels) == getattr(scores, split)
 
 
-def test_an_image_left_out_shrinks_its_split_and_is_told(
+def test_an_image_left_out_shrinks_its_split_and_is_reported(
     spec: EvaluatorSpec, folder: Path, tmp_path: Path
 ) -> None:
     """With skip, a broken image costs itself and nothing else, and stands in the notes once it is known."""
@@ -319,7 +319,7 @@ def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
         opened(spec, data=str(copy), look_ahead=True)
     found = opened(spec, data=str(copy), look_ahead=True, on_bad_image="skip")
     assert found.info.sizes["test"] == 47
-    # The choice does not depend on it, so a run may go on with the other setting.
+    # The choice does not depend on it, so a run may be resumed with the other setting.
     assert found.info.fingerprint == opened(spec, data=str(copy)).info.fingerprint
     expected = opened(spec, data=str(copy), on_bad_image="skip").examine([["a {}"]])
     shutil.rmtree(copy / "test")
@@ -339,7 +339,7 @@ def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Pat
         assert all("--model ViT-B-32 --pretrained laion2b_s34b_b79k" in line for line in warnings)
 
 
-def test_what_was_let_through_stands_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
+def test_warnings_stand_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
     """Leaks, copies among the shots, splits made by rule, and the device in fact used."""
     import shutil
 

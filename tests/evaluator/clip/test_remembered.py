@@ -67,7 +67,7 @@ def recalled(spec: EvaluatorSpec) -> EvaluatorInfo | None:
 
 
 def test_what_an_opening_gave_is_known_without_torch(spec: EvaluatorSpec) -> None:
-    """To another process, with the notes on the data and the speed; nothing is known beforehand."""
+    """To another process, with the notes on the data and the speed; nothing is known before."""
     assert recalled(spec) is None
     info = opened(spec)
     asked = (
@@ -168,7 +168,7 @@ def test_nothing_is_known_where_anything_has_changed(
 
 
 @pytest.mark.parametrize("days", [-1, 8])
-def test_a_speed_is_not_told_for_ever(days: int, spec: EvaluatorSpec) -> None:
+def test_a_speed_is_not_kept_for_ever(days: int, spec: EvaluatorSpec) -> None:
     """After some days it is measured anew, and after a clock was put back."""
     opened(spec)
     now = time.time()

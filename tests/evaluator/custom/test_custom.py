@@ -66,7 +66,7 @@ def test_an_answer_of_no_kind_is_named(answer: object) -> None:
         ScorerEvaluator(Answers(answer), SPEC).score(["a {}"])
 
 
-def test_no_figure_is_told_that_was_not_measured() -> None:
+def test_no_figure_is_given_that_was_not_measured() -> None:
     """An ensemble of several cannot be averaged, a rejection is not an accuracy of 0, nor is nan a number."""
     evaluator = ScorerEvaluator(Answers(0.5, 0.25), SPEC)
     single, several, last = evaluator.examine([["a {}"], ["a {}", "b {}"], ["b {}"]])
@@ -116,11 +116,11 @@ class Labelling(FakeEvaluator):
 
     def __init__(self, answer: Any) -> None:
         super().__init__()
-        self._told = answer
+        self._answer = answer
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Any:
         """As given."""
-        return self._told() if callable(self._told) else self._told
+        return self._answer() if callable(self._answer) else self._answer
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -237,7 +237,7 @@ def test_nan_is_left_to_the_queue() -> None:
     assert math.isnan(found.train)
 
 
-def test_a_rejection_is_two_texts_that_can_be_written_down() -> None:
+def test_a_rejection_is_two_texts_that_a_file_can_hold() -> None:
     """Half characters are spelled out; anything but text is not a rejection."""
     box = as_evaluator(Saying(score=[Rejection("bad\ud800", "m\udcff")]), SPEC)
     assert box.score(["a {}"]) == [Rejection("bad\\ud800", "m\\udcff")]
@@ -391,7 +391,7 @@ def test_predictions_that_go_wrong_are_one_error(answer: Any) -> None:
         box.predict([["a {}"]], split="test")
 
 
-def test_what_tells_classes_and_predictions_is_asked_for_both() -> None:
+def test_an_object_with_inspect_and_predict_is_asked_for_both() -> None:
     """And ``predict`` has to take what it will be given, before anything depends on it."""
 
     class Both(Labelling):

@@ -47,7 +47,7 @@ def test_openai_names_are_open_clips_thousand() -> None:
 
 
 def test_openai_names_fit_imagenet_only() -> None:
-    """The number of classes tells."""
+    """The number of classes decides."""
     with pytest.raises(DataError, match="1000 names, but made up has 2 classes"):
         rename(splits(2), "openai")
 

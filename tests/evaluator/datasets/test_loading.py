@@ -178,9 +178,7 @@ def test_a_torn_test_image_is_found_when_the_data_are_read(
     assert note.startswith("left out with --on-bad-image skip, an error without: ")
 
 
-def test_an_odd_image_that_can_be_read_is_none_to_complain_of(
-    tmp_path: Path, make_images: MakeImages
-) -> None:
+def test_an_odd_image_that_can_be_read_gives_no_note(tmp_path: Path, make_images: MakeImages) -> None:
     """A camera may write much behind a JPEG's end, and another format has other ends: they are decoded."""
     make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 2})
     picture = Image.effect_noise((60, 60), 90).convert("RGB")
@@ -191,7 +189,7 @@ def test_an_odd_image_that_can_be_read_is_none_to_complain_of(
     assert not any("cannot be read" in note for note in load(str(tmp_path), shots=1).notes)
 
 
-def test_a_leak_outside_the_shots_is_none(tmp_path: Path, make_images: MakeImages) -> None:
+def test_a_copy_outside_the_shots_is_not_a_leak(tmp_path: Path, make_images: MakeImages) -> None:
     """An image that was not drawn teaches nothing."""
     for folder in ("train", "test"):
         make_images(tmp_path / folder, {"a": 8, "b": 8})

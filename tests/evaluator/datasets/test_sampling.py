@@ -142,7 +142,7 @@ def splits(train: list[int], val: list[int]) -> Splits:
     )
 
 
-def test_val_goes_on_with_the_stream_of_train() -> None:
+def test_val_continues_the_random_stream_of_train() -> None:
     """Val is not drawn from a fresh generator, so it changes with the number of training shots."""
     data = splits([0] * 20 + [1] * 20, [0] * 20 + [1] * 20)
     train, val = draw(data, shots=4, seed=1)

@@ -77,7 +77,7 @@ def test_sizes_allow_sixteen_shots_and_a_thousand_tests() -> None:
 
 
 def test_shipped_art_is_in_no_training_picture() -> None:
-    """The sets' fonts and cut-outs are none of training's, and test fonts none of the shots'."""
+    """Training has other fonts and cut-outs than the sets, the shots other fonts than the test images."""
     shipped = {path.stem.split("-", 1)[1] for path in (ASSETS / "fonts").glob("*.woff")}
     assert shipped == {*sets._TEST_FONTS, *sets._SHOT_FONTS}
     assert not set(sets._TEST_FONTS) & set(sets._SHOT_FONTS)

@@ -49,7 +49,7 @@ def test_a_batch_that_is_not_full_is_left_out() -> None:
 
 
 def test_its_loss_falls_and_the_test_images_gain() -> None:
-    """From noise, on 16 shots: better than the plain template on images that it has not seen."""
+    """From noise, on 16 shots: better than the default template on images that it has not seen."""
     problem = few_shots(shots=16)
     learned = coop.learn(problem, SHORT, seed=1)
     test = problem.split("test")

@@ -45,7 +45,7 @@ def test_it_learns_from_few_images_and_texts() -> None:
     """Better on test than the texts that it starts from; never worse on val; one seed, one head."""
     problem = few_shots(noise=0.1)
     plain = problem.zero_shot(["a photo of a {}"])
-    first, again = (cross_modal.fit(problem, CrossModalOptions(iterations=300), seed=3) for _ in "ab")
+    first, again = (cross_modal.fit(problem, CrossModalOptions(steps=300), seed=3) for _ in "ab")
     test = problem.split("test")
     assert correct(first.decide(test), test) > correct(decide(test, plain), test)
     assert torch.equal(first.decide(test), again.decide(test))
@@ -57,5 +57,5 @@ def test_it_learns_from_few_images_and_texts() -> None:
 def test_two_classes_and_one_shot_make_a_batch() -> None:
     """Where there is too little for either batch size, all of it is one."""
     problem = few_shots(shots=1, names=("cat", "dog"))
-    fitted = cross_modal.fit(problem, CrossModalOptions(iterations=5), seed=1)
+    fitted = cross_modal.fit(problem, CrossModalOptions(steps=5), seed=1)
     assert fitted.chosen["batch"] == 4

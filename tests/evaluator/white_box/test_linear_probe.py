@@ -14,7 +14,7 @@ from promptclimb.evaluator.white_box.references import LinearProbeOptions
 from tests.fakes.few_shots import NAMES, few_shots
 
 
-def test_classes_that_lie_apart_are_told_apart() -> None:
+def test_classes_that_lie_apart_are_separated() -> None:
     """Every image, of every split."""
     problem = few_shots(noise=0.05)
     fitted = linear_probe.fit(problem, LinearProbeOptions(), seed=1)

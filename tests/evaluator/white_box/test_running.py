@@ -28,7 +28,7 @@ FEW_STEPS: dict[str, dict[str, Any]] = {
     "coop": {"epochs": 2},
     "tip-adapter": {},
     "linear-probe": {},
-    "cross-modal": {"iterations": 101},
+    "cross-modal": {"steps": 101},
 }
 
 
@@ -69,7 +69,7 @@ def test_the_seed_is_the_specifications_unless_another_is_given(spec: EvaluatorS
         (" , ", "no white-box reference is named"),
     ],
 )
-def test_names_that_are_none_are_refused(text: str, words: str) -> None:
+def test_unknown_names_are_refused(text: str, words: str) -> None:
     """With the nearest one, or all of them."""
     with pytest.raises(ConfigError, match=words):
         names_in(text)
@@ -128,7 +128,7 @@ def test_naming_references_needs_no_torch() -> None:
 
 
 @pytest.mark.slow
-def test_sixteen_shots_beat_the_plain_template_on_a_bundled_set(shared_cache: Path) -> None:
+def test_sixteen_shots_beat_the_default_template_on_a_bundled_set(shared_cache: Path) -> None:
     """CoOp by a tenth of its epochs, and others; "a photo of a {}" has 44.8 % on binary-numbers."""
     spec = EvaluatorSpec(data="binary-numbers", device="cpu", cache_dir=shared_cache)
     given = {"coop-words": {"epochs": 20}, "tip-adapter": {}, "linear-probe": {"c": 1e5}}

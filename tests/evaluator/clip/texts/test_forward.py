@@ -44,7 +44,7 @@ def test_attention_is_torchs_own(length: int, span: int) -> None:
 
 @pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("span", [3, 8, 13, 33])
-def test_a_chain_hears_the_same_in_any_company(length: int, span: int) -> None:
+def test_a_chain_attends_to_the_same_in_any_company(length: int, span: int) -> None:
     """Bit for bit, however many other chains are in its group."""
     group = chains(1500, length, span)
     split = by_head(torch.randn(1500 * length, 3 * HEADS * SIZE), 3, HEADS)

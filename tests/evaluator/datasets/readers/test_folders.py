@@ -46,7 +46,7 @@ def test_split_folders_are_taken_as_they_are(tmp_path: Path, make_images: MakeIm
     assert found.notes == ()
 
 
-def test_without_val_there_is_none(tmp_path: Path, make_images: MakeImages) -> None:
+def test_without_val_the_split_is_empty(tmp_path: Path, make_images: MakeImages) -> None:
     """No images are taken from the user's train folder behind their back, and a note says what it means."""
     for part in ("train", "test"):
         make_images(tmp_path / part, {"a": 4, "b": 4})
@@ -283,7 +283,7 @@ def broken(folder: Path, kind: str, make_images: MakeImages) -> Path:  # noqa: C
         ("file", "picture.png is a file"),
         ("empty", "is empty"),
         ("loose", "no class folders"),
-        ("one class", "nothing to tell apart$"),
+        ("one class", "at least two are needed$"),
         ("one deeper", "one class only.*all holds 2 folders: if they are the classes, name that$"),
         ("two deeper", "one class only.*all.images holds 2 folders: if they are the classes, name that$"),
         ("table beside", "one class only.*; or, if .*list.csv lists the images, name that$"),
@@ -304,7 +304,7 @@ def test_what_cannot_be_used_is_said(
     assert str(tmp_path) in str(caught.value)
 
 
-def test_classes_that_hold_folders_alone_are_told(tmp_path: Path, make_images: MakeImages) -> None:
+def test_classes_that_hold_folders_alone_are_noted(tmp_path: Path, make_images: MakeImages) -> None:
     """A folder too high, or splits within each class, is read as it stands, but not in silence."""
     make_images(tmp_path, {"cat/small": 4, "cat/large": 4, "dog/small": 4})
     (note,) = (note for note in read_folder(tmp_path).notes if "folders such as" in note)

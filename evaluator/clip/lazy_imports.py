@@ -72,7 +72,7 @@ class _Process:
     """Whether the process is the program's own, and whether its open_clip lacks those packages."""
 
     own: bool = False
-    lean: bool = False
+    reduced: bool = False
 
 
 _process = _Process()
@@ -95,7 +95,7 @@ def import_for(model: str) -> None:
         sys.modules.setdefault(compiler.__name__, compiler)
         try:
             importlib.import_module("open_clip")
-            _process.lean = True
+            _process.reduced = True
         finally:
             sys.meta_path.remove(finder)
             compiler.leave()
@@ -103,9 +103,9 @@ def import_for(model: str) -> None:
 
 def bring_all() -> None:
     """Import the packages that open_clip was imported without."""
-    if not _process.lean:
+    if not _process.reduced:
         return
-    _process.lean = False
+    _process.reduced = False
     for name in _USERS:
         with suppress(KeyError):
             importlib.reload(sys.modules[name])

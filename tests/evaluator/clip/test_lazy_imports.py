@@ -8,18 +8,18 @@ import sys
 
 import pytest
 
-from promptclimb.evaluator.clip import lean
+from promptclimb.evaluator.clip import lazy_imports
 from tests.paths import ROOT
 
 BEGUN = """
 import sys
 import promptclimb
-from promptclimb.evaluator.clip import lean
+from promptclimb.evaluator.clip import lazy_imports
 heavy = lambda: sorted({"timm", "transformers", "torch._dynamo"} & set(sys.modules))
 """
 OWN = """
-lean.allow()
-lean.import_for("ViT-pico")
+lazy_imports.allow()
+lazy_imports.import_for("ViT-pico")
 import open_clip
 assert heavy() == [], heavy()
 from promptclimb.evaluator.clip.models import check_bundled
@@ -31,9 +31,9 @@ except RuntimeError as error:
     assert "timm" in str(error)
 else:
     raise AssertionError
-lean.import_for("ViT-pico")
+lazy_imports.import_for("ViT-pico")
 assert heavy() == [], heavy()
-lean.import_for("ViT-B-16-SigLIP")
+lazy_imports.import_for("ViT-B-16-SigLIP")
 assert "timm" in heavy()
 tower("test_vit", 8, image_size=160)
 assert open_clip.hf_model.transformers is None or "transformers" in heavy()
@@ -43,8 +43,8 @@ assert "torch._dynamo" in heavy()
 """
 WANTED = """
 import importlib
-lean.allow()
-later = lean._Later(*lean.COMPILER)
+lazy_imports.allow()
+later = lazy_imports._Later(*lazy_imports.COMPILER)
 sys.modules[later.__name__] = later
 from torch._dynamo.utils import is_compile_supported
 assert heavy() == [], heavy()
@@ -53,9 +53,9 @@ assert type(sys.modules["torch._dynamo.utils"]).__name__ == "module"
 assert is_compile_supported("cpu") == sys.modules["torch._dynamo.utils"].is_compile_supported("cpu")
 """
 SOMEBODYS = """
-lean.import_for("ViT-pico")
+lazy_imports.import_for("ViT-pico")
 assert "open_clip" not in sys.modules
-lean.bring_all()
+lazy_imports.bring_all()
 assert "open_clip" not in sys.modules
 """
 
@@ -83,15 +83,15 @@ def test_a_process_has_what_its_models_need(code: str) -> None:
         ("../../names", False),
     ],
 )
-def test_a_models_own_settings_tell_what_it_needs(
+def test_a_models_own_settings_say_what_it_needs(
     model: str, plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is not known may need everything."""
     needed: list[str] = []
-    monkeypatch.setattr(lean, "_process", lean._Process(own=True))
-    monkeypatch.setattr(lean, "bring_all", lambda: needed.append(model))
+    monkeypatch.setattr(lazy_imports, "_process", lazy_imports._Process(own=True))
+    monkeypatch.setattr(lazy_imports, "bring_all", lambda: needed.append(model))
     found = importlib.util.find_spec("open_clip")
     assert found is not None
     monkeypatch.setitem(sys.modules, "open_clip", importlib.util.module_from_spec(found))
-    lean.import_for(model)
+    lazy_imports.import_for(model)
     assert (needed == []) == plain
