@@ -16,6 +16,7 @@ from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
+from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
 from ..search.inputs import ready_evaluator
@@ -23,7 +24,7 @@ from ..stop import Stop
 from ..study.estimate import Estimate, estimate, estimate_of_all
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
-from ..study.runs import LIMITS, SharedLimits
+from ..study.runs import SharedLimits
 from ..study.study import white_box_label
 from ..text import printable
 from .display import Display
@@ -63,12 +64,6 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     """Open what a study would open, and print the most that it takes, by group and within its limits.
 
     If something cannot be opened, the bound is printed without it: it assumes long class names then.
-
-    Args:
-        cells: Every run.
-        folder: The study's folder.
-        file: The suite file, for messages; None where the study comes from options.
-        as_json: Whether to print one JSON document.
 
     Raises:
         UsageError: Templates or wordings of a run, data, a model or a folder cannot be used.

@@ -15,11 +15,11 @@ from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
 from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
+from ..llm.budget import LIMITS
 from ..llm.headers import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.run import SearchRun
 from ..stop import Stop
-from ..study.runs import LIMITS
 from . import exit_codes
 from .display import Display, print_result
 from .interrupts import run_interruptible

@@ -7,7 +7,6 @@ import csv
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus
+from ..llm.budget import LIMITS
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.run import SearchRun
@@ -32,8 +32,8 @@ from ..study.document import FILES, MARKDOWN, findings, parts, write_findings
 from ..study.grid import STAND_IN, Cell, cells_of, configs_of_file, decides, refuse_deciding
 from ..study.outcomes import RunOutcome, blocks_of, fit, outcome_of, outcomes_as_they_are
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
-from ..study.runs import LIMITS, Found, Refusals, SharedLimits, Stopped, how_to_resume, run_search
-from ..study.study import Compare, Study, StudyLlm, StudyMethod, StudyModel, read_study
+from ..study.runs import Found, Refusals, SharedLimits, Stopped, how_to_resume, run_search
+from ..study.study import Study, read_study, study_of
 from ..study.transfer import Transferred
 from ..text import printable
 from . import exit_codes
@@ -57,43 +57,29 @@ _LISTS = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "con
 """Options that a suite file replaces."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A study with its runs, checked as far as that takes no data; ``file`` is None where options made it."""
-
-    study: Study
-    cells: Sequence[Cell]
-    folder: Path
-    file: Path | None
-
-    @property
-    def title(self) -> str:
-        return self.folder.name if self.file is None else self.file.stem
-
-
 def suite(arguments: argparse.Namespace) -> int:
     """Run every search of a study, one after another, and write what they show together."""
     if arguments.file is not None:
-        plan = _from_file(arguments)
+        running = _from_file(arguments)
     elif arguments.datasets is not None:
-        plan = _from_options(arguments)
+        running = _from_options(arguments)
     else:
         raise ConfigError("Nothing to search on. Give --data A,B,..., or a suite file, FILE.toml.")
-    say_unused([one.config for one in plan.cells if one.white_box is None])
-    folder = plan.folder
+    say_unused([one.config for one in running.cells if one.white_box is None])
+    folder = running.folder
     if arguments.dry_run:
         from .dry_run import dry_run_study
 
         refuse_beside_another(folder)
-        return dry_run_study(plan.cells, folder, plan.file, as_json=arguments.as_json)
+        return dry_run_study(running.cells, folder, running.file, as_json=arguments.as_json)
     # A new folder is made and locked only after all checks.
     lock = _lock(folder) if was_locked(folder) else None
     try:
-        waiting = check_cells(plan.cells, plan.file, say)
+        waiting = check_cells(running.cells, running.file, say)
         check_llms([one.config for one in waiting], SharedLimits(folder))
         _make_folder(folder)
         lock = lock or _lock(folder)
-        return _run_and_report(_RunningStudy(plan), as_json=arguments.as_json)
+        return _run_and_report(running, as_json=arguments.as_json)
     finally:
         if lock is not None:
             lock.release()
@@ -111,7 +97,7 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
         running.write_what_is_there()
         raise
     show = say if as_json else print_text
-    show(f"{_tables(document)}\nfiles: {short_path(running.plan.folder)}{'' if as_json else chr(10)}")
+    show(f"{_tables(document)}\nfiles: {short_path(running.folder)}{'' if as_json else chr(10)}")
     if no_picture is not None:
         say(f"no picture: {no_picture}")
     for note in document["notes"]:
@@ -125,39 +111,29 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
 
 
 class _RunningStudy:
-    """A study at work.
+    """A study with its runs and their outcomes so far; ``file`` is None where options made it."""
 
-    Attributes:
-        plan: The study with its runs.
-        outcomes: Of the runs made so far.
-        transfer_failed: Why not everything could be scored on other models; None where it could.
-    """
-
-    def __init__(self, plan: _Plan) -> None:
-        self.plan = plan
+    def __init__(self, study: Study, cells: Sequence[Cell], folder: Path, file: Path | None) -> None:
+        self.study, self.cells, self.folder, self.file = study, cells, folder, file
         self.outcomes: list[RunOutcome] = []
         self.transfer_failed: str | None = None
-        self._transferred = Transferred(plan.folder)
-        self._shared, self._refusals = SharedLimits(plan.folder), Refusals()
+        self._transferred = Transferred(folder)
+        self._shared, self._refusals = SharedLimits(folder), Refusals()
 
     async def run(self, stop: Stop) -> None:
-        """Make every run, one after another, then score what was found on other models.
-
-        Raises:
-            PromptclimbError: A signal, or an error that concerns more than one run.
-        """
-        cells = self.plan.cells
+        """Make every run, one after another, then score what was found on other models."""
+        cells = self.cells
         for number, cell in enumerate(cells, start=1):
             say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
             self.outcomes.append(outcome := await self._run(cell, stop))
             if outcome.found is not None and not isinstance(outcome.found, SearchResult):
                 say(f"{outcome.status}: {outcome.reason}")
-        if not self.plan.study.transfer:
+        if not self.study.transfer:
             return
         blocks = blocks_of(self.outcomes)
         try:
             with stop.watching():
-                await in_thread(lambda: self._transferred.complete(self.plan.study, blocks, say))
+                await in_thread(lambda: self._transferred.complete(self.study, blocks, say))
         except InterruptedRunError:
             raise
         except PromptclimbError as error:
@@ -169,28 +145,29 @@ class _RunningStudy:
         with Display(console()) as display:
 
             def opened(config: SearchConfig) -> SearchRun:
-                curve = self.plan.study.curve
+                curve = self.study.curve
                 return SearchRun(config=config, emit=Bus(display), stop=stop.part(), curve=curve)
 
             return outcome_of(cell, await run_search(cell, self._shared, self._refusals, opened))
 
     def write(self, outcomes: Sequence[RunOutcome]) -> tuple[dict[str, Any], str | None]:
         """Write the study's files; return its document, and why there is no picture."""
-        document = findings(self.plan.study, outcomes, self._transferred, self.plan.title)
-        return document, write_findings(self.plan.folder, document, outcomes)
+        title = self.folder.name if self.file is None else self.file.stem
+        document = findings(self.study, outcomes, self._transferred, title)
+        return document, write_findings(self.folder, document, outcomes)
 
     def write_what_is_there(self) -> None:
         """Write the tables of the finished runs when a study ends too early; nothing is scored or fitted."""
         say("Writing tables of the finished runs. Press Ctrl-C again to quit now.")
         try:
-            rest = outcomes_as_they_are(self.plan.cells[len(self.outcomes) :])
+            rest = outcomes_as_they_are(self.cells[len(self.outcomes) :])
             outcomes = [*self.outcomes, *rest]
             self.write(outcomes)
         except (OSError, PromptclimbError) as error:
             say(f"no tables: {error}")
         else:
             counts, of = sum(one.counts for one in outcomes), counted(len(outcomes), "run")
-            say(f"tables of {counts:,} finished of {of}: {short_path(self.plan.folder / MARKDOWN)}")
+            say(f"tables of {counts:,} finished of {of}: {short_path(self.folder / MARKDOWN)}")
         say("Everything is kept. Run the same command again to resume.")
 
 
@@ -236,7 +213,7 @@ def _make_folder(folder: Path) -> None:
         raise ConfigError(f"--suite-dir {folder} is not writable; choose another folder")
 
 
-def _from_file(arguments: argparse.Namespace) -> _Plan:
+def _from_file(arguments: argparse.Namespace) -> _RunningStudy:
     file = Path(short_path(user_path(arguments.file, "suite FILE")))
     for name, option in _LISTS.items():
         if getattr(arguments, name) is not None:
@@ -255,10 +232,10 @@ def _from_file(arguments: argparse.Namespace) -> _Plan:
         check_budget(study, cells)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    return _Plan(study, cells, folder, file)
+    return _RunningStudy(study, cells, folder, file)
 
 
-def _from_options(arguments: argparse.Namespace) -> _Plan:
+def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
     data = data_sets_of(arguments.datasets)
     methods = _listed("guided" if arguments.methods is None else arguments.methods, "--methods")
     seeds = seeds_of("1-3" if arguments.seeds is None else arguments.seeds)
@@ -275,19 +252,21 @@ def _from_options(arguments: argparse.Namespace) -> _Plan:
     # A custom scorer stands in for the model that the settings name.
     scorer = Path(one.evaluator).name[-60:] if one.evaluator else ""
     baselines = (DEFAULT_TEMPLATE, BEST_STARTING)
-    study = Study(
-        data=tuple(data),
-        shots=(one.shots,),
-        seeds=tuple(seeds),
-        models=(StudyModel(model=one.model, pretrained=str(one.pretrained), name=scorer),),
-        methods=tuple(StudyMethod(method=name) for name in methods),
-        llms=(StudyLlm(llm=one.llm),) if one.llm and any(each.needs_llm for each in configs) else (),
-        ensembles=True,
-        compare=tuple(Compare(first=name, second=other) for name in methods for other in baselines),
-        curve=(),
+    study = study_of(
+        {
+            "data": data,
+            "shots": [one.shots],
+            "seeds": seeds,
+            "models": [{"model": one.model, "pretrained": str(one.pretrained), "name": scorer}],
+            "methods": methods,
+            "llms": [one.llm] if one.llm and any(each.needs_llm for each in configs) else [],
+            "ensembles": True,
+            "compare": [{"first": name, "second": other} for name in methods for other in baselines],
+            "curve": [],
+        }
     )
     check_size(study)
-    return _Plan(study, cells_of(study, folder, config_of), folder, None)
+    return _RunningStudy(study, cells_of(study, folder, config_of), folder, None)
 
 
 def _folder(arguments: argparse.Namespace, default: Path) -> Path:
@@ -332,10 +311,10 @@ def _listed(text: str, flag: str) -> Sequence[str]:
     return _unique([part.strip() for part in text.split(",") if part.strip()], flag)
 
 
-def _unique(parts_: Sequence[str], flag: str) -> Sequence[str]:
-    if not parts_:
+def _unique(names: Sequence[str], flag: str) -> Sequence[str]:
+    if not names:
         raise ConfigError(f"{flag} is empty")
-    return list(dict.fromkeys(parts_))
+    return list(dict.fromkeys(names))
 
 
 def add_parser(commands: Commands, line: str) -> None:
@@ -357,7 +336,9 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="A,B,...",
         help="data sets or folders; may be repeated; put a name with a comma in double quotes: '\"a,b\",c'",
     )
-    parser.add_argument("--methods", metavar="A,B,...", help="methods (default: guided)")
+    parser.add_argument(
+        "--methods", metavar="A,B,...", help="methods, also white-box references (default: guided)"
+    )
     parser.add_argument("--seeds", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
     parser.add_argument(
         "--suite-dir",

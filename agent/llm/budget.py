@@ -20,6 +20,10 @@ from .cost import NOTHING, Spent, Tariff, cost_at_most
 HEADROOM = 1.5
 
 
+LIMITS = ("max_calls", "max_tokens", "max_cost", "max_minutes")
+"""Every setting that is a limit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a run may use in all; None is no limit.

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..results.result import Interval
-from .outcomes import Blocks, Figure, RunOutcome
+from .outcomes import Blocks, Figure
 from .study import Compare, Study
 from .tables import StudyRow, rows_named
 
@@ -59,8 +59,8 @@ def _difference(
     for (own_model, own_shots, data, _seed), block in blocks.items():
         if (own_model, own_shots) == (model, shots):
             # A baseline is taken from the run of the other side.
-            one = first.figure_in([*_run_of(second, block), *block])
-            other = second.figure_in([*_run_of(first, block), *block])
+            one = first.figure_in([*filter(None, [second.run_in(block)]), *block])
+            other = second.figure_in([*filter(None, [first.run_in(block)]), *block])
             if one is not None and other is not None:
                 by_set.setdefault(data, []).append((one, other))
     found: dict[str, Any] = {
@@ -88,11 +88,6 @@ def _difference(
     }
 
 
-def _run_of(row: StudyRow, block: Sequence[RunOutcome]) -> list[RunOutcome]:
-    run = row.run_in(block)
-    return [] if run is None else [run]
-
-
 def _of_set(sides: Sequence[tuple[Figure, Figure]]) -> SetDifferences:
     images = []
     for one, other in sides:
@@ -111,12 +106,9 @@ def _points(share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class SetDifferences:
-    """One data set: a difference for each seed.
+    """Differences on one data set: of the accuracies by seed, as fractions of 1, and image by image if known.
 
-    Attributes:
-        means: The difference of the accuracies, seed by seed, as shares of 1.
-        images: For each seed the difference image by image, each -1, 0 or 1; None where a seed's are not
-            known.
+    ``images`` has for each seed an array of -1, 0 and 1, or None.
     """
 
     means: Sequence[float]
@@ -138,15 +130,8 @@ def interval_of(
 ) -> tuple[Interval | None, tuple[str, ...]]:
     """Return the percentile interval of the mean difference, and what was resampled for it.
 
-    Args:
-        sets: The differences, a data set each.
-        resample: What to resample: ``images``, ``seeds``, ``sets``.
-        times: Number of draws.
-        seed: Of the draws: the same differences have the same interval.
-
-    Returns:
-        None where nothing can be resampled: one seed has no spread, and images are resampled only where those
-        of every run are known.
+    It is None where nothing can be resampled: one seed has no spread, and images are resampled only where
+    those of every run are known. The draws are seeded: the same differences have the same interval.
     """
     drawn = _drawn(sets, resample)
     if not drawn:
@@ -190,11 +175,7 @@ def _joint(images: npt.NDArray[np.int8], weights: Numbers, rng: np.random.Genera
     """Return means over seeds and images, the images drawn once for all seeds.
 
     Images with the same differences for every seed are alike, so what is drawn is how many of each kind.
-
-    Args:
-        images: The differences, [seeds, images].
-        weights: Of the seeds, [times, seeds].
-        rng: The source of the draws.
+    ``images`` is [seeds, images], ``weights`` [times, seeds].
     """
     kinds, counts = np.unique(images, axis=1, return_counts=True)  # [seeds, kinds]
     number = images.shape[1]

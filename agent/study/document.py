@@ -57,14 +57,7 @@ ABOUT_DETAILS = (
 def findings(
     study: Study, outcomes: Sequence[RunOutcome], transferred: Transferred, title: str
 ) -> dict[str, Any]:
-    """Return the study's document, as JSON values.
-
-    Args:
-        study: The study.
-        outcomes: Of each run.
-        transferred: What was scored on other models.
-        title: Its title where the study has none.
-    """
+    """Return the study's document, as JSON values; ``title`` is for a study that has none."""
     blocks = blocks_of(outcomes)
     return {
         "schema": SCHEMA,

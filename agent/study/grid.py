@@ -30,12 +30,7 @@ ConfigOf = Callable[[Mapping[str, Any]], SearchConfig]
 class Cell:
     """One run of a study. ``data``, ``model``, ``method`` and ``llm`` are names as the tables have them.
 
-    Attributes:
-        shots: Training images a class; None for the search's default.
-        llm: None for a method that asks none.
-        config: Settings of the search, with folder and limits.
-        white_box: The white-box reference that is fitted instead of a search; None for a search.
-        options: Settings of that reference.
+    ``white_box`` is the reference that is fitted with ``options`` instead of a search; None for a search.
     """
 
     data: str
@@ -65,11 +60,6 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
 
     All runs of a seed come before the next seed, and all methods of a data set together: whenever the study
     is stopped, the finished runs can be compared.
-
-    Args:
-        study: The study.
-        folder: Its folder; each run has one in it.
-        config_of: Builds a config.
 
     Raises:
         ConfigError: A setting is wrong, or two data sets have the same name.
@@ -101,12 +91,7 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
 
 
 def configs_of_file(environment: Mapping[str, str], flags: Mapping[str, Any]) -> ConfigOf:
-    """Return how the configs of a suite file's runs are built; the file alone decides results.
-
-    Args:
-        environment: Such as ``os.environ``; settings that decide a result are not taken from it.
-        flags: Settings of the command line by name; none decides a result, see ``refuse_deciding``.
-    """
+    """Return how the configs of a suite file's runs are built; environment and flags decide no result."""
     beside = {name: value for name, value in from_environment(environment)[0].items() if not decides(name)}
 
     def config_of(given: Mapping[str, Any]) -> SearchConfig:

@@ -42,12 +42,9 @@ SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One accuracy on test.
+    """One accuracy on test, with a digit for each image if known (1: correctly classified).
 
-    Attributes:
-        test: Share of the images that are correctly classified.
-        hits: A digit for each image, 1 where it is; None where unknown.
-        at_chance: Whether it may be no better than chance level, as far as that is known.
+    ``at_chance``: it may be no better than chance level, as far as that is known.
     """
 
     test: float
@@ -60,11 +57,9 @@ class RunOutcome:
     """The outcome of one run.
 
     Attributes:
-        cell: The run.
         status: ``finished``, ``stopped`` or ``not run``.
         counts: Whether it is in means: finished, with test accuracies.
         reason: Why not.
-        template: The template that a search chose.
         figures: On test: ``best``, ``ensemble`` and baselines, by name.
         curve: Test accuracy of the choice after so many templates.
         detailed: Whether the details of its test evaluation are there: hits and curve.
@@ -158,11 +153,7 @@ def where(one: RunOutcome) -> dict[str, Any]:
 
 
 def outcomes_as_they_are(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
-    """Yield the outcomes so far of runs in an interrupted study; nothing is run.
-
-    Raises:
-        UsageError: A fitted reference is not of this study.
-    """
+    """Yield the outcomes so far of runs in an interrupted study; nothing is run."""
     for cell in cells:
         if cell.white_box is None:
             yield outcome_of(cell, as_it_is(cell))
@@ -173,11 +164,7 @@ def outcomes_as_they_are(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
 
 
 def is_fitted(cell: Cell, contents: Contents) -> bool:
-    """Return whether a white-box reference was fitted already.
-
-    Args:
-        cell: The run.
-        contents: What its data and its weights hold now.
+    """Return whether a white-box reference was fitted already; ``contents`` is what its data hold now.
 
     Raises:
         UsageError: Its folder holds one with other settings or on other content, or something else.
@@ -190,10 +177,6 @@ def is_fitted(cell: Cell, contents: Contents) -> bool:
 
 async def fit(cell: Cell, stop: Stop) -> RunOutcome:
     """Fit a white-box reference and evaluate it on test, or read the earlier result.
-
-    Args:
-        cell: The run.
-        stop: Asks for a stop; nothing is kept then.
 
     Raises:
         UsageError: See ``is_fitted``.

@@ -87,12 +87,7 @@ def check_cells(
 ) -> list[Cell]:
     """Check that no run will be refused: folders, settings, files, data sets, shots, names and models.
 
-    Finished runs are left alone. Nothing is written or paid; every model is loaded once.
-
-    Args:
-        cells: Every run.
-        file: The suite file, for messages; None where the study comes from options.
-        report: Receives lines about downloads.
+    Nothing is written or paid; every model is loaded once.
 
     Returns:
         The runs that are not finished.

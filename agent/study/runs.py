@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import ClassVar, TypeAlias
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import PromptclimbError, UsageError
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
-from ..llm.budget import Budget, Limits
+from ..llm.budget import LIMITS, Budget, Limits
 from ..llm.cost import NOTHING, Spent
 from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
@@ -29,16 +28,12 @@ from .grid import Cell
 INTERRUPTED = "interrupted"
 """Reason of a run that a signal ended, or that was to come after it."""
 NO_TEST = "finished, but its scorer reported no test accuracy"
-_UNITS: Mapping[str, str] = MappingProxyType(
-    {"max_calls": "request", "max_tokens": "token", "max_cost": "US dollar", "max_minutes": "minute"}
-)
-LIMITS = tuple(_UNITS)
-"""Every setting that is a limit."""
+_UNITS = dict(zip(LIMITS, ("request", "token", "US dollar", "minute"), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class NotRun:
-    """A run that was not started: because a limit is reached, or for another reason."""
+    """A run that was not started."""
 
     reason: str
     by_limit: bool = False
@@ -65,11 +60,7 @@ def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:
 
 
 def ends_all(error: Exception) -> bool:
-    """Return whether an error concerns more than its own run.
-
-    A signal, a store that cannot be read or written, and a folder of another suite do; a failing endpoint,
-    scorer, data set or model does not.
-    """
+    """Return whether an error concerns more than its run: a signal, a broken store, a foreign folder."""
     return isinstance(error, InterruptedRunError | StoreError) or type(error) is UsageError
 
 
@@ -97,11 +88,8 @@ def endpoint_of(config: SearchConfig) -> str:
 class SharedLimits:
     """What the limits of a study leave for its next run.
 
-    A run holds to its own limits by its own store, so it is given less of each: everything that the other
-    runs in the folder have used is subtracted, interrupted runs and possibly billed attempts included.
-
-    Args:
-        folder: The study's folder; every run in it counts. They are read only where there is a limit.
+    A run keeps to its own limits, so it is given less of each: what all other runs in the study's folder have
+    used is subtracted, possibly billed attempts included. They are read only where there is a limit.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -115,15 +103,11 @@ class SharedLimits:
         }
 
     def share(self, config: SearchConfig) -> SearchConfig:
-        """Return the config of a run with what the others leave of each limit.
-
-        Raises:
-            UsageError: A run in the folder cannot be read, or is in use.
-        """
+        """Return the config of a run with what the others leave of each limit."""
         return config.model_copy(update=self._left(config, others=True))
 
     def reached(self, config: SearchConfig) -> list[str]:
-        """Return the limits that keep a search from starting or resuming. Without an LLM only time does.
+        """Return the limits that keep a search from starting or resuming; without an LLM only time does.
 
         Raises:
             UsageError: A run in the folder cannot be read, or is in use.
@@ -133,12 +117,9 @@ class SharedLimits:
         return [name for name in needed if name in left and (not left[name] or name in self._reached)]
 
     def after(self, config: SearchConfig, result: SearchResult) -> None:
-        """Count what a search has used, and remember the limits that stopped it.
-
-        Of tokens and money something may be left then, but less than a request may need.
-        """
+        """Count what a search has used, and remember the limits that stopped it."""
         self.recount(config)
-        if _is_limited(config):
+        if _is_limited(config):  # tokens or money may be left, but less than a request may need
             self._reached.update(_limits_of(result))
 
     def recount(self, config: SearchConfig) -> None:
@@ -148,7 +129,6 @@ class SharedLimits:
             self._used[config.run_dir] = _stored_usage(config.run_dir)
 
     def _left(self, config: SearchConfig, *, others: bool = False) -> dict[str, float]:
-        """Return what all runs, or all others, leave of each limit that is set."""
         if not _is_limited(config):
             return {}
         total = NOTHING
@@ -186,11 +166,7 @@ def with_limits_of_all(config: SearchConfig, result: SearchResult) -> SearchResu
 
 
 def is_done(cell: Cell, contents: Contents) -> bool:
-    """Return whether a search is finished.
-
-    Args:
-        cell: The search.
-        contents: What its data and its files hold now.
+    """Return whether a search is finished; ``contents`` is what its data and files hold now.
 
     Raises:
         UsageError: Its folder holds something else, or is in use; or it was made on other content.
@@ -209,12 +185,7 @@ def is_done(cell: Cell, contents: Contents) -> bool:
 
 
 def check_free(cell: Cell, own: str, what: str) -> None:
-    """Refuse a run's folder that holds anything but files that a killed process of ours had begun to write.
-
-    Args:
-        cell: The run.
-        own: How the names of those files begin.
-        what: What the folder should hold.
+    """Refuse a run's folder without a run that holds anything but unfinished files, which begin with ``own``.
 
     Raises:
         UsageError: It does.
@@ -247,7 +218,7 @@ async def run_search(
     Args:
         cell: The search; the limits in its config are those over all runs.
         shared: What they leave.
-        refusals: Endpoints that are not asked; extended where this search's is refused.
+        refusals: Endpoints that are not asked.
         opened: Makes the session of a config.
 
     Raises:

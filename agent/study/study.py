@@ -98,14 +98,10 @@ class Options(Table):
 
 
 class StudyMethod(Options):
-    """One of ``[[methods]]``: a row of the tables.
+    """One of ``[[methods]]``, a row of the tables: a method of ``search``, or a white-box reference.
 
-    Attributes:
-        method: A method of ``search``, or a white-box reference.
-        name: The row's name; the method's where empty.
-        describe: Whether a method that uses a description gets the one in ``[describe]``.
-        shots: Run with these numbers of shots only; None for all of the study's.
-        models: Run on these models only; None for all of the study's.
+    ``describe``: whether a method that uses a description gets the one in ``[describe]``. ``shots`` and
+    ``models``: run with these only; None for all of the study's.
     """
 
     method: str
@@ -190,14 +186,9 @@ class StudyBudget(Table):
 
 
 class Compare(Table):
-    """One of ``[[compare]]``: a difference to report.
+    """One of ``[[compare]]``: a difference to report, between methods, their ensembles or references.
 
-    Attributes:
-        first: A method's name, also with " ensemble" after it, or a reference.
-        second: What it is compared with.
-        first_llm: Its LLM, where the two sides differ in that.
-        second_llm: Likewise.
-        resample: What the interval takes for chance.
+    The LLMs are named where the two sides differ in that; ``resample`` is what the interval takes for chance.
     """
 
     first: str
@@ -405,19 +396,27 @@ def read_study(file: Path) -> Study:
     Raises:
         ConfigError: It cannot be read, or something in it is wrong; the message names file and place.
     """
-    document = read_toml(file, "the suite file", "suite FILE")
+    return study_of(read_toml(file, "the suite file", "suite FILE"), f"{file}: ")
+
+
+def study_of(tables: Mapping[str, Any], place: str = "") -> Study:
+    """Return the study that tables describe; ``place`` begins each message.
+
+    Raises:
+        ConfigError: Something in them is wrong.
+    """
     try:
-        return Study.model_validate(document)
+        return Study.model_validate(tables)
     except ValidationError as error:
         found = error.errors()
         # pydantic calls a list with a wrong item too short besides.
         inside = {part["loc"][:steps] for part in found for steps in range(len(part["loc"]))}
         parts = [part for part in found if part["type"] != "too_short" or part["loc"] not in inside]
-        said = dict.fromkeys(_explained(part, document) for part in parts[:MOST_PROBLEMS])
-        raise ConfigError(f"{file}: {'; '.join(said)}") from None
+        said = "; ".join(map(_explained, parts[:MOST_PROBLEMS]))
+        raise ConfigError(f"{place}{said}") from None
 
 
-def _explained(part: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+def _explained(part: Mapping[str, Any]) -> str:
     """Return what is wrong, where it stands and what stands there."""
     *above, name = part["loc"] or ("",)
     where = ".".join(str(step + 1) if isinstance(step, int) else step for step in part["loc"])
@@ -428,7 +427,7 @@ def _explained(part: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         return f"{where} is missing"
     if part["type"] in _SAID:
         return f"{where}: {_SAID[part['type']]}"
-    value = _value(document, part["loc"])
+    value = part["input"]
     if part["type"] in _NO_TABLE:
         wanted = "a name or a table" if part["loc"][0] in _NAMED else "a table"
         return f"{where} is {shown(value)}: write {wanted}"
@@ -445,12 +444,3 @@ def _place(steps: Sequence[str | int]) -> str:
 def _names(above: Sequence[str | int]) -> Iterable[str]:
     tables: Mapping[str, type[Table]] = {"budget": StudyBudget, "compare": Compare}
     return tables.get(str(above[0]), Study).model_fields if above else Study.model_fields
-
-
-def _value(document: Any, steps: Sequence[str | int]) -> Any:
-    for step in steps:
-        try:
-            document = document[step]
-        except (KeyError, IndexError, TypeError):
-            return {}
-    return document

@@ -16,15 +16,7 @@ from .study import ENSEMBLE_SUFFIX, REFERENCES, Study, llm_label, white_box_labe
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """One row of the tables.
-
-    Attributes:
-        label: Its name.
-        method: The method; None for a baseline that every search has.
-        llm: None for a method that asks none.
-        figure: Which of a run's figures it shows.
-        white_box: Whether it uses the model's weights, which is said wherever it is shown.
-    """
+    """One row of the tables: a method with its LLM (if it asks one), or a baseline of every search."""
 
     label: str
     method: str | None
@@ -68,13 +60,7 @@ def rows_of(study: Study, model: str, shots: int | None) -> list[StudyRow]:
 
 
 def rows_named(study: Study, name: str, llm: str | None = None) -> list[StudyRow]:
-    """Return the rows that a name stands for: one for each LLM, where the method asks.
-
-    Args:
-        study: The study.
-        name: A method's, also with " ensemble" after it, or a baseline's.
-        llm: The only LLM; None for all.
-    """
+    """Return the rows that a name in ``compare`` stands for: one for each LLM, where the method asks."""
     if name in REFERENCES:
         return [StudyRow(name, None, figure=name)]
     own = name.removesuffix(ENSEMBLE_SUFFIX) if name not in [one.row for one in study.methods] else name
@@ -100,10 +86,6 @@ def tables(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     deviation over the seeds that all these data sets have. A method that has finished nothing has no
     figures, and removes none of the others'. A baseline that some data set lacks has no mean; one that all
     lack has no row.
-
-    Args:
-        study: The study.
-        blocks: The runs that count.
     """
     return [_table(study, model.row, shots, blocks) for model in study.models for shots in study.shots]
 
@@ -169,10 +151,6 @@ def curves(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     with a curve has finished, with its details. ``sets`` and ``runs`` are their numbers, ``of`` those of the
     study. A point is there where every one of these runs has scored so many templates; it is the mean over
     data sets of the mean over seeds.
-
-    Args:
-        study: The study.
-        blocks: The runs that count.
     """
     found = []
     for model in study.models:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..results.gain import DEFAULT_TEMPLATE
 from ..results.run_dir import write_atomically
 from ..store.look import Look
 from .grid import Cell
-from .outcomes import Blocks, RunOutcome
+from .outcomes import Blocks
 from .study import Study
 from .tables import StudyRow, rows_of
 
@@ -132,14 +132,13 @@ def _kept(
         if (model, own_shots) != (source, shots):
             continue
         there = blocks.get((target, shots, data, seed), ())
-        native, found = _run(row, there), _run(row, block)
-        plain = None if native is None else native.figures.get(DEFAULT_TEMPLATE)
-        if found is None or native is None or plain is None:
+        native, found = row.run_in(there), row.run_in(block)
+        if found is None or native is None or not {BEST, DEFAULT_TEMPLATE} <= native.figures.keys():
             continue
+        default, own = (native.figures[name].test for name in (DEFAULT_TEMPLATE, BEST))
         brought = transferred.test(blocks, native.cell, found.template or "")
         if brought is not None:
-            own = native.figures[BEST].test - plain.test
-            gains.setdefault(data, []).append((brought - plain.test, own))
+            gains.setdefault(data, []).append((brought - default, own - default))
     label = {"label": row.label, "shots": shots, "from": source, "to": target, "sets": len(gains)}
     if not gains:
         return {**label, "brought": None, "native": None, "kept": None}
@@ -153,11 +152,6 @@ def _kept(
         "native": round(100 * native_gain, 4),
         "kept": brought_gain / native_gain if native_gain >= LEAST_GAIN else None,
     }
-
-
-def _run(row: StudyRow, block: Sequence[RunOutcome]) -> RunOutcome | None:
-    run = row.run_in(block)
-    return run if run is not None and BEST in run.figures else None
 
 
 def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[str]]]:

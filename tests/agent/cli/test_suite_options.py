@@ -97,6 +97,35 @@ def test_a_method_that_does_not_use_the_description_is_named(capsys: pytest.Capt
     assert "not used" not in capsys.readouterr().err
 
 
+def test_white_box_references_are_methods_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in a suite file: they need a CLIP, and are marked; a name that no table can show is refused."""
+    command = [
+        "suite",
+        "--data",
+        "ok",
+        "--methods",
+        "random,tip-adapter",
+        "--seeds",
+        "1",
+        *SMALL,
+        "--dry-run",
+    ]
+    assert main(command) == 2
+    assert "error: tip-adapter needs a CLIP, not a custom scorer (--evaluator)\n" in capsys.readouterr().err
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    pictures(tmp_path / "ok")
+    assert main([*command, "--shots", "2", "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert [(group["method"], group["white_box"]) for group in groups] == [
+        ("random", False),
+        ("tip-adapter", True),
+    ]
+    assert main(["suite", "--data", "ok", "--llm", "a\u202e", *SMALL, "--dry-run"]) == 2
+    assert "U+202E in it is invisible" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_what_is_stopped_is_named_and_in_no_mean(capsys: pytest.CaptureFixture[str]) -> None:
     """With its reason; without the limit the same command runs it."""
     command = ["suite", "--data", "one", "--methods", "random", "--seeds", "1-2", *SMALL, "--suite-dir", "s"]

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.llm.cost import Bill
-from promptclimb.agent.results.result import Usage
+from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.results.run_dir import STORE, stored_config
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.store.run import Store
@@ -85,7 +84,7 @@ def states(results: Sequence[Found]) -> list[str]:
     return [one.status for one in results]
 
 
-def used(folder: Path, *bills: Bill, reserved: Usage | None = None) -> None:
+def used(folder: Path, *bills: Bill, reserved: Spent | None = None) -> None:
     """A run that was killed: it has a store, and no result."""
 
     async def write(store: Store) -> None:
@@ -165,9 +164,9 @@ def test_interrupted_runs_and_estimated_costs_count(tmp_path: Path) -> None:
     """What a killed run had in flight may have been billed; each run gets what the others leave."""
     used(
         tmp_path / "s1",
-        Bill(Usage(calls=2, prompt_tokens=100, completion_tokens=20, picodollars=3 * 10**11, active_s=30.0)),
-        Bill(Usage(calls=1, estimated_tokens=50, estimated_picodollars=10**11)),
-        reserved=Usage(calls=1, estimated_tokens=30, estimated_picodollars=10**11),
+        Bill(Spent(calls=2, prompt_tokens=100, completion_tokens=20, picodollars=3 * 10**11, active_s=30.0)),
+        Bill(Spent(calls=1, estimated_tokens=50, estimated_picodollars=10**11)),
+        reserved=Spent(calls=1, estimated_tokens=30, estimated_picodollars=10**11),
     )
     limits = {"max_calls": 10, "max_tokens": 1000, "max_cost": 2.0, "max_minutes": 9.0, "price": "1/2"}
     one, two, _ = cells(tmp_path, **limits)
