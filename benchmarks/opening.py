@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image
 
+from promptclimb.evaluator import files
 from promptclimb.evaluator.datasets.loading import load_data
 from promptclimb.evaluator.datasets.pictures import open_rgb
-from promptclimb.evaluator.files import seen_files
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 SIDE, AT_ONCE = 224, 16
@@ -190,14 +190,14 @@ def known(folder: Path, images: int, rounds: int) -> dict[str, Any]:
     from promptclimb.evaluator.clip.in_process import image_encoder
 
     make_set(folder, images)
-    seen_files.SETTLED_NS = 0  # the files are as young as the benchmark
+    files.SETTLED_NS = 0  # the files are as young as the benchmark
     spec = EvaluatorSpec(data=str(folder / "set"), shots=8, cache_dir=folder / "cache")
 
     def start() -> float:
         began = time.process_time()
         data = load_data(spec)
         with ThreadPoolExecutor(4) as pool:
-            seen_files.seen_files(spec.cache_dir).known(
+            files.seen_files(spec.cache_dir).known(
                 "image set", data.test.paths, lambda: image_encoder._digests(pool, data.test.paths, 4)
             )
         return time.process_time() - began

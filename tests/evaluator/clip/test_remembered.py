@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from promptclimb.evaluator import files
 from promptclimb.evaluator.clip import remembered
-from promptclimb.evaluator.files import seen_files
 from promptclimb.evaluator.open import open_evaluator, opened_before
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -31,7 +31,7 @@ TEMPLATES = [f"a photo number {number} of a {{}}." for number in range(16)]
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluatorSpec:
     """A small set and a small model, in files of their own that count as settled."""
-    monkeypatch.setattr(seen_files, "SETTLED_NS", 0)
+    monkeypatch.setattr(files, "SETTLED_NS", 0)
     rng = np.random.default_rng(3)
     for split in ("train", "test"):
         for name in ("cat", "tree"):
@@ -71,9 +71,9 @@ def test_what_an_opening_gave_is_known_without_torch(spec: EvaluatorSpec) -> Non
     assert recalled(spec) is None
     info = opened(spec)
     asked = (
-        "import sys; from promptclimb import EvaluatorSpec; from promptclimb.evaluator import seen_files\n"
+        "import sys; from promptclimb import EvaluatorSpec; from promptclimb.evaluator import files\n"
         "from promptclimb.evaluator.open import opened_before\n"
-        f"seen_files.SETTLED_NS = 0; spec = EvaluatorSpec.model_validate_json({spec.model_dump_json()!r})\n"
+        f"files.SETTLED_NS = 0; spec = EvaluatorSpec.model_validate_json({spec.model_dump_json()!r})\n"
         "print(repr(found := opened_before(spec, report=print)))\n"
         "print(found.seconds > 0, sorted({'torch', 'open_clip', 'torchvision'} & set(sys.modules)))"
     )
@@ -185,7 +185,7 @@ def test_nothing_is_kept_of_what_is_not_known_for_sure(
         evaluator.score(TEMPLATES[:count])
         evaluator.score(TEMPLATES[:count])
         assert recalled(spec) is None
-    monkeypatch.setattr(seen_files, "SETTLED_NS", 10**18)
+    monkeypatch.setattr(files, "SETTLED_NS", 10**18)
     opened(spec)
-    monkeypatch.setattr(seen_files, "SETTLED_NS", 0)
+    monkeypatch.setattr(files, "SETTLED_NS", 0)
     assert recalled(spec) is None

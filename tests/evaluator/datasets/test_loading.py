@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from promptclimb.evaluator import files
 from promptclimb.evaluator.datasets import loading
 from promptclimb.evaluator.datasets.checks import check_readable
 from promptclimb.evaluator.datasets.loading import known
@@ -19,7 +20,6 @@ from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.values import describe
 from promptclimb.evaluator.errors import DataError, UsageError
-from promptclimb.evaluator.files import seen_files
 from tests.evaluator.datasets.conftest import MakeImages
 from tests.fakes.data_sets import load
 
@@ -143,7 +143,7 @@ def test_files_that_are_as_they_were_are_not_looked_into_again(
     """What was noted is noted again, unread; a changed file, other labels and other rules are looked at."""
     make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 1})
     shutil.copy(tmp_path / "train/a/000.png", tmp_path / "train/a/copy.png")
-    monkeypatch.setattr(seen_files, "SETTLED_NS", 0)
+    monkeypatch.setattr(files, "SETTLED_NS", 0)
     read: list[Path] = []
     real = loading.check_repeats
     monkeypatch.setattr(loading, "check_repeats", lambda *given: (read.append(tmp_path), real(*given))[1])
