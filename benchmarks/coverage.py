@@ -35,8 +35,7 @@ from numpy.typing import NDArray
 from benchmarks.pico_features import Clip, classifier, features_of, fresh
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.gain import Examined, gain_of
-from promptclimb.agent.results.intervals import Z, paired
+from promptclimb.agent.results.gain import Examined, Z, gain_of, paired
 from promptclimb.agent.results.result import Gain
 from promptclimb.agent.search.choice import select
 from promptclimb.evaluator.datasets.hand_made import for_dataset

@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image
 
-from promptclimb.evaluator import seen_files
 from promptclimb.evaluator.datasets.loading import load_data
 from promptclimb.evaluator.datasets.pictures import open_rgb
+from promptclimb.evaluator.files import seen_files
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 SIDE, AT_ONCE = 224, 16

@@ -32,7 +32,7 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.events import Event, StartingTemplatesScored
+from promptclimb.agent.events.types import Event, StartingTemplatesScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores

@@ -45,8 +45,8 @@ from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
-from promptclimb.agent.store import Store
 from promptclimb.agent.store.disk import TextCache
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template

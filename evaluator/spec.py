@@ -5,15 +5,46 @@ The command line's options and the option reference are made from these declarat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from .columns import parse_columns
+from .files import NameOrPath, UserPath, checked_path
 from .scoring import COUNTED, OBJECTIVES, EvaluatorInfo, Objective
 from .settings import Group, Scope, Settings, applying_to, known_name, setting, technical
-from .user_paths import NameOrPath, UserPath, checked_path
+
+COLUMNS = ("path", "label", "split")
+FORM = "path=NAME,label=NAME, and split=NAME where there is one"
+
+
+def parse_columns(text: str | None) -> Mapping[str, str]:
+    """Return the name of each column that has a meaning; of None, no columns of other names.
+
+    A name with a comma stands in double quotes with its meaning.
+
+    Raises:
+        ValueError: The text is not of that form.
+    """
+    if text is None:
+        return {}
+    try:
+        parts = [part for row in csv.reader([text], skipinitialspace=True, strict=True) for part in row]
+    except csv.Error as error:
+        raise ValueError(f"{error}; write {FORM}") from error
+    found: dict[str, str] = {}
+    for part in parts:
+        meaning, _equals, name = (piece.strip() for piece in part.partition("="))
+        if meaning not in COLUMNS or not name:
+            raise ValueError(f"{part.strip()!r} says nothing of a column; write {FORM}")
+        if meaning in found:
+            raise ValueError(f"{meaning} is named twice; write {FORM}")
+        found[meaning] = name
+    if not found:
+        raise ValueError(f"it is empty; write {FORM}")
+    return found
+
 
 Report = Callable[[str], None]
 """Called with a fact worth knowing, a line of text."""

@@ -1,8 +1,7 @@
 """Prompt kinds: the forms of what is searched for. The search knows a candidate by this interface alone.
 
-A kind says how a candidate is written for the LLM, read from an answer, checked, compared,
-filled
-for the scorer, shown and exported. To add one, write a module with a ``KIND`` and name it in ``KINDS``::
+A kind says how a candidate is written for the LLM, read from an answer, checked, compared, filled for the
+scorer, shown and exported. To add one, write a module with a ``KIND`` and name it in ``KINDS``::
 
     class Phrase(NamedTuple):          # a candidate: "in fog" stands for "a photo of a {} in fog"
         text: str

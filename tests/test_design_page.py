@@ -94,7 +94,7 @@ def listed(files: Sequence[str]) -> str:
         folder, _, name = file.rpartition("/")
         folders.setdefault(folder, []).append(f"`{name}`")
     rows = [f"| `{folder}/` | {', '.join(names)} |" for folder, names in folders.items()]
-    return "\n".join(["", "| folder | files |", "|---|---|", *rows, ""]) + "\n"
+    return "\n".join(["", f"{len(files)} files:", "", "| folder | files |", "|---|---|", *rows, ""]) + "\n"
 
 
 def put_in(copy: Path, kind: str, name: str, text: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from promptclimb.agent.cli.options import given_settings
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.config.sources import from_sources
-from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.types import Event
 from promptclimb.agent.results.result import SearchResult
 from tests.paths import ROOT
 

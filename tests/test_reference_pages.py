@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
-from promptclimb.agent.events import Event
+from promptclimb.agent.events.types import Event
 from tests.paths import ROOT
 
 MAIN = "search"

@@ -27,9 +27,9 @@ from PIL import Image
 
 from promptclimb.evaluator.counts import how_to_install
 from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.files import cache_dir
 from promptclimb.evaluator.pico.world.art import ASSETS, CUTOUT, Art
 from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
-from promptclimb.evaluator.user_paths import cache_dir
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ import structlog
 import torch
 
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.pico.models import NAMES
-from promptclimb.evaluator.user_paths import cache_dir
+from promptclimb.evaluator.files import cache_dir
+from promptclimb.evaluator.pico.sets import NAMES
 
 from .batches import Pictures, render
 from .gather_art import ArtError, training_art

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.errors import UsageError
-from ...evaluator.user_paths import user_path
+from ...evaluator.files import user_path
 from ..results.details import read_details
 from ..results.figures import has_accuracies, score_text
 from ..results.gain import (

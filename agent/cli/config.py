@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from ...evaluator.errors import ConfigError
+from ...evaluator.files import user_path
 from ...evaluator.settings import Option
-from ...evaluator.user_paths import user_path
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import from_sources, places_of
 from .options import (

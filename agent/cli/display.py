@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..events import (
+from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
     AnswerTokensRaised,

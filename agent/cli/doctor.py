@@ -75,7 +75,7 @@ def _packages() -> Found:
 
 
 def _cache() -> Found:
-    from ...evaluator.user_paths import cache_dir
+    from ...evaluator.files import cache_dir
 
     folder = cache_dir()
     with tempfile.TemporaryFile(dir=folder):
@@ -91,7 +91,7 @@ def _devices() -> Found:
 
 def _bundled() -> Found:
     from ...evaluator.clip.models import check_bundled
-    from ...evaluator.pico.models import bundled_models
+    from ...evaluator.pico.sets import bundled_models
 
     names = [str(model["name"]) for model in bundled_models()]
     for name in names:

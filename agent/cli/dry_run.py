@@ -14,8 +14,8 @@ from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
-from ..events import Bus, Noted
 from ..events.trackers.known import check_trackers
+from ..events.types import Bus, Noted
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
 from ..search.inputs import ready_evaluator

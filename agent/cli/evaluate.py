@@ -16,7 +16,7 @@ from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ..results.figures import are_shares, score_text
-from ..results.intervals import wilson
+from ..results.gain import wilson
 from ..search.evaluation import Evaluation, score_templates
 from ..search.inputs import read_template_file
 from ..text import printable

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
+from ...evaluator.files import user_path
 from ...evaluator.settings import near
-from ...evaluator.user_paths import user_path
 from ..results.run_dir import RESULT, SUMMARY
 from ..results.run_state import is_run, runs_in, state_of
 from .output import program, resume_command, short_path

@@ -16,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from ...evaluator.errors import UsageError
-from ..events import Event, RunOpened
+from ..events.types import Event, RunOpened
 from ..results.page import TEMPLATES, render
 from ..results.run_view import view_of
 from .display import SearchProgress

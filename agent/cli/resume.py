@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...evaluator.errors import UsageError
-from ...evaluator.user_paths import user_path
+from ...evaluator.files import user_path
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import with_files

@@ -14,7 +14,7 @@ from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
-from ..events import Bus, Event, Listener, RunOpened, SearchStopped
+from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.headers import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.run import SearchRun

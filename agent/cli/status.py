@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.user_paths import user_path
+from ...evaluator.files import user_path
 from ..results.figures import are_shares, score_text
 from ..results.run_state import RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable

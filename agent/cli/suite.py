@@ -15,14 +15,14 @@ from filelock import BaseFileLock
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
+from ...evaluator.files import user_path
 from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
-from ...evaluator.user_paths import user_path
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
-from ..events import Bus
+from ..events.types import Bus
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.run import SearchRun

@@ -14,10 +14,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import field_validator, model_validator
 
 from ...evaluator.counts import how_to_install
+from ...evaluator.files import UserPath
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import EvaluatorSpec
-from ...evaluator.user_paths import UserPath
 from ...prompts.kinds import KINDS, TEMPLATE
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
@@ -35,16 +35,19 @@ from .fields import (
     WORD,
     EndpointConfig,
     Price,
+    Style,
+    check_llm,
     check_url,
     different_overrides,
+    is_local,
     parse_description,
     parse_extra_body,
     parse_initial,
     parse_price,
     parse_share,
+    placeless_llm,
     without_credentials,
 )
-from .llm_name import Style, check_llm, is_local, placeless_llm
 
 DESCRIPTION_TIP = (
     'Tip: --describe "..." ([describe] in a study\'s file) says what your images show and usually brings '

@@ -16,11 +16,10 @@ import tomli_w
 from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, PromptclimbError
+from ...evaluator.files import user_path
 from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
-from ...evaluator.user_paths import user_path
-from .fields import text_or_file
-from .llm_name import absolute_llm
+from .fields import absolute_llm, text_or_file
 from .schema import OPTIONS, SearchConfig
 
 Config = TypeVar("Config", bound=EvaluatorSpec)

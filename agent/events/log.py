@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 
 import structlog
 
-from .event import Event
+from .types import Event
 
 FILE_NAME = "events.jsonl"
 MAX_BYTES = 32 * 1024 * 1024

@@ -13,9 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
-from .event import Event, Listener, ListenerFailed
 from .log import open_log
-from .searching import Noted
+from .types import Event, Listener, ListenerFailed, Noted
 
 
 class Sink(Protocol):

@@ -22,7 +22,7 @@ from ..errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from ..events import (
+from ..events.types import (
     AnswerTokensRaised,
     ChatFailed,
     EndpointPaced,

@@ -12,7 +12,7 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import ConfigError
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
-from ..events import UsageChanged
+from ..events.types import UsageChanged
 from ..rates import PICODOLLARS, TokenUsage
 from .chat import ChatRequest, size
 from .cost import NOTHING, Spent, Tariff, cost_at_most

@@ -18,7 +18,7 @@ from ...evaluator.errors import ConfigError
 from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import BadRequestError, ChatError, TransientChatError, UnusableAnswerError
-from ..events import Listener, Noted, ignore_event
+from ..events.types import Listener, Noted, ignore_event
 from ..rates import TokenUsage
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest

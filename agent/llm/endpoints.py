@@ -19,11 +19,10 @@ import aiohttp
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
-from ..config.fields import DEFAULT_BASE_URL, FREE, EndpointConfig, without_credentials
-from ..config.llm_name import LOCAL_LLM
+from ..config.fields import DEFAULT_BASE_URL, FREE, LOCAL_LLM, EndpointConfig, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import EndpointError
-from ..events import Listener, Noted
+from ..events.types import Listener, Noted
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
 from .chat import ChatAnswer, ChatClient, ChatRequest, asked_tokens

@@ -12,7 +12,7 @@ from typing import Self
 
 from ..config.fields import CONCURRENCY
 from ..errors import FatalChatError
-from ..events import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, ignore_event
+from ..events.types import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, ignore_event
 from .headers import KINDS, Kind, StatedLimit, stated_limit
 from .headers import retry_after as read_retry_after
 

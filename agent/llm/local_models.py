@@ -26,9 +26,9 @@ from urllib.parse import urlsplit
 import filelock
 import httpx2
 
+from ...evaluator.files import cache_dir
 from ...evaluator.threads import in_thread
-from ...evaluator.user_paths import cache_dir
-from ..config.llm_name import local_model
+from ..config.fields import local_model
 from ..errors import EndpointError
 
 Progress = Callable[[str, int], None]

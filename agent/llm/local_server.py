@@ -25,9 +25,9 @@ from typing import Self
 import aiohttp
 
 from ...evaluator.threads import in_thread
-from ..config.llm_name import LOCAL_LLM, local_model
+from ..config.fields import LOCAL_LLM, local_model
 from ..errors import EndpointError, FatalChatError
-from ..events import Listener, ModelFetched, Noted
+from ..events.types import Listener, ModelFetched, Noted
 from ..secrets import Scrubber, Secret
 from ..text import printable
 from .chat import ChatAnswer, ChatRequest

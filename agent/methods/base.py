@@ -8,7 +8,7 @@ A method's ``conversation`` is a generator function. It yields a step and gets t
             critique = yield Consult(as_messages(f"Criticise: {best.text}"))
             feedback = yield Ask(as_messages(f"Improve {best.text}, given: {critique.text}"))
 
-    METHOD = SearchMethod(summary="criticise, then rewrite", conversation=conversation, requests=2)
+    CRITIQUE = SearchMethod(summary="criticise, then rewrite", conversation=conversation, requests=2)
 
 ``Ask`` and ``Propose`` end a round; ``Consult`` and free candidates do not, so a round may have several
 steps. The generator may return before the rounds are used up: then the conversation is over.
@@ -17,7 +17,7 @@ A method must follow from the view, its feedback and ``view.rng()`` alone: a run
 it again. A request without an answer costs its round and is made again in the next; the method does not
 notice, unless its step says ``handles_skip``.
 
-To add a method, write its module with a ``METHOD`` and add a line to ``registry.METHODS``.
+To add a method, write its module and add the method to ``registry.METHODS``.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from ...evaluator.counts import counted
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
+from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.user_paths import user_path
 from ...prompts.template import SLOT, Template
 from ..config.schema import SearchConfig
 from .advice import positional

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.user_paths import user_path
+from ...evaluator.files import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
 from ..errors import StoreExistsError
@@ -276,7 +276,7 @@ def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
 
 def _manifest(run_dir: Path) -> Mapping[str, Any]:
     # Imported here: the command line lists the export formats, and needs no store for that.
-    from ..store import Store
+    from ..store.run import Store
 
     with Store.open(run_dir) as store:
         return store.manifest

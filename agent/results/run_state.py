@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ..events import (
+from ..events.log import logged
+from ..events.types import (
     DefaultTemplateScored,
     RestartFinished,
     RoundFinished,
@@ -20,7 +21,6 @@ from ..events import (
     StartingTemplatesScored,
     UsageChanged,
 )
-from ..events.log import logged
 from ..store.lock import is_live
 from .figures import are_shares, gains_so_far
 from .gain import verdict_on

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ..events import (
+from ..events.types import (
     RoundFinished,
     RoundSkipped,
     SearchStarted,

@@ -16,11 +16,11 @@ from ...evaluator.datasets.loading import Known, known
 from ...evaluator.datasets.loading import load_data as load
 from ...evaluator.datasets.values import FewShotData
 from ...evaluator.errors import UsageError
+from ...evaluator.files import user_path
 from ...evaluator.spec import EvaluatorSpec
-from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import python_words
-from ..events import Bus, Listener
+from ..events.types import Bus, Listener
 from ..results.page import rewrite_report
 from ..results.result import SearchResult
 from ..results.run_dir import stored_config

@@ -12,10 +12,10 @@ from typing import Any
 
 from ...evaluator.custom.adapter import as_evaluator, pinned
 from ...evaluator.errors import ConfigError
+from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
-from ...evaluator.user_paths import user_path
 from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.starting import PoolError, read_file
@@ -24,7 +24,7 @@ from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
 from ..errors import EndpointError, StoreMismatchError
-from ..events import Event, ImagesEncoded, Listener, Noted
+from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..store.shared import check_cache
 from .user_objects import name_of
 

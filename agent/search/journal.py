@@ -8,7 +8,7 @@ from ..errors import GaveUpError, RequestFailedError, StoreMismatchError, Unusab
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..position import Position
 from ..stop import Stop
-from ..store import Store
+from ..store.run import Store
 from .event_loop import FairScheduler
 
 MOST_EMPTY_IN_A_ROW = 12

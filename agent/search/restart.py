@@ -7,18 +7,21 @@ of them is faster. Each conversation opens from the ranking so far; its rounds f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.scoring import EvaluatorInfo, Rejection
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Message, Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
-from ..config.llm_name import style_of
+from ..config.fields import style_of
 from ..config.schema import SearchConfig, most_free
-from ..events import (
+from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
     Listener,
@@ -26,6 +29,7 @@ from ..events import (
     RestartFinished,
     RoundFinished,
     RoundSkipped,
+    SearchStopped,
     StartingTemplatesDrawn,
     StartingTemplatesScored,
     TemplateRefused,
@@ -36,10 +40,162 @@ from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
-from .early_stopping import EarlyStopping
+from ..results.result import EMPTY, ENDED_EARLY, NOTHING_USABLE
+from .choice import pooled
 from .journal import Journal, Skipped
-from .record import RestartRecord
 from .scorebook import Scorebook
+
+
+@dataclass(slots=True)
+class RestartRecord:
+    """What one restart has done so far; it grows while the restart runs, so a stopped search has it too.
+
+    Attributes:
+        number: Its number, from 1.
+        scored: Every template that it scored.
+        rejected: How many lines and templates were refused, by reason.
+        skipped: Rounds without an answer.
+        unusable: Those of them for which an answer came that could not be used.
+        proposed: Templates of the LLM's that were new and could be scored.
+        answers: Answers that it got.
+        empty: Answers in which no template could be read.
+        cut: Empty answers that were cut at the most tokens allowed.
+        replayed: Answers that were on disk already.
+        unanswered: Its last rounds, if they got no answer.
+        last_skip: Why the last skipped round got no answer; empty if none was skipped.
+        ended: Why it stopped early; empty if it did not.
+        exchanges: Requests and answers, by position.
+        done: Whether it went through all its rounds, or stopped early as it was asked to.
+    """
+
+    number: int
+    scored: list[Entry] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    unusable: int = 0
+    proposed: int = 0
+    answers: int = 0
+    empty: int = 0
+    cut: int = 0
+    replayed: int = 0
+    unanswered: int = 0
+    last_skip: str = ""
+    ended: str = ""
+    exchanges: dict[Position, tuple[tuple[Message, ...], str]] = field(default_factory=dict)
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """What all restarts have done when they have ended.
+
+    Attributes:
+        records: One for each restart.
+        stopped: What stopped them; None if they went to their ends.
+        budget: What is left of each limit that was set.
+    """
+
+    records: Sequence[RestartRecord]
+    stopped: SearchStopped | None = None
+    budget: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> list[Entry]:
+        """Every template that was scored, by whichever restart."""
+        return [entry for record in self.records for entry in record.scored]
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """How many lines and templates were refused, by reason."""
+        total: Counter[str] = Counter()
+        for record in self.records:
+            total.update(record.rejected)
+        return dict(sorted(total.items()))
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Notes for the result on empty answers and on restarts that stopped early, by their short names."""
+        found = {}
+        records, of = self.records, counted(len(self.records), "restart")
+        if reasons := Counter(record.ended for record in records if record.ended):
+            ended = (f"{count:,} of {of} ended early: {reason}" for reason, count in reasons.items())
+            found[ENDED_EARLY] = "; ".join(ended)
+        answers, empty, cut = (
+            sum(getattr(one, name) for one in records) for name in ("answers", "empty", "cut")
+        )
+        if empty:
+            said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
+            found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
+        answered = answers or any(record.unusable for record in records)
+        if answered and not any(record.proposed for record in records):
+            found[NOTHING_USABLE] = "the LLM proposed no new template that could be scored"
+        return found
+
+
+REPEATS = frozenset({"known", "duplicate"})
+"""Reasons of a refusal that say that a proposal is not new."""
+MOST_REPEATS = 2
+"""Answers in a row without a new template that end a conversation: a new one does better."""
+
+
+class EarlyStopping:
+    """Watch one restart.
+
+    Args:
+        record: What the restart does.
+        config: Has ``patience`` and ``until``.
+        sizes: Images in ``train`` and ``val``.
+    """
+
+    def __init__(self, record: RestartRecord, config: SearchConfig, sizes: Mapping[str, int]) -> None:
+        self._record = record
+        self._config = config
+        self._sizes = sizes
+        self._scored = 0
+        self._best = self._best_pooled = float("-inf")
+        self._rounds_without_gain = -1
+        self._repeats = 0
+        self._before_step = 0, Counter[str]()
+
+    def begin_conversation(self) -> None:
+        """Forget what an earlier conversation repeated."""
+        self._repeats = 0
+
+    def begin_step(self) -> None:
+        """Leave out the free candidates scored before a round's own step: they say nothing of the answer."""
+        self._before_step = len(self._record.scored), self._record.rejected.copy()
+
+    def end_round(self) -> None:
+        """Take in the outcome of a round, or of the starting templates."""
+        record = self._record
+        scored, (free, refused_free) = record.scored[self._scored :], self._before_step
+        self._scored = len(record.scored)
+        best = max((entry.value for entry in scored), default=self._best)
+        self._rounds_without_gain = 0 if best > self._best else self._rounds_without_gain + 1
+        self._best = max(self._best, best)
+        self._best_pooled = max([self._best_pooled, *(pooled(entry.score, self._sizes) for entry in scored)])
+        refused = record.rejected - refused_free
+        nothing_new = bool(refused) and len(record.scored) == free and REPEATS.issuperset(refused)
+        self._repeats = self._repeats + 1 if nothing_new else 0
+        self.begin_step()
+
+    @property
+    def ends_conversation(self) -> str | None:
+        """Why the conversation is over; None while it is not."""
+        if self._repeats < MOST_REPEATS:
+            return None
+        return f"{counted(MOST_REPEATS, 'answer')} in a row held nothing new"
+
+    @property
+    def ends_restart(self) -> str | None:
+        """Why the restart is over; None while it is not."""
+        until, patience = self._config.until, self._config.patience
+        if until is not None and self._best_pooled >= until:
+            return f"a template reached --until {until:g}"
+        if patience is not None and self._rounds_without_gain >= patience:
+            return f"no better template in {counted(patience, 'round')} (--patience)"
+        return None
+
 
 MOST_SHOWN_OF_A_LINE = 200
 """Characters of a refused line in an event."""

@@ -25,7 +25,7 @@ from ..errors import (
     ModelNotFoundError,
     RestartCancelledError,
 )
-from ..events import BatchScored, Listener, SearchStopped
+from ..events.types import BatchScored, Listener, SearchStopped
 from ..llm.ask import Proposer
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker
@@ -33,12 +33,11 @@ from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
 from ..position import rng_for
 from ..stop import Stop
-from ..store import Store
+from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 from .event_loop import FairScheduler
 from .journal import EmptyAnswers, Journal
-from .record import Searched
-from .restart import Restart
+from .restart import Restart, Searched
 from .scorebook import Scorebook
 
 ALL_RESTARTS_DONE = "all_restarts_done"

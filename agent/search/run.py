@@ -18,10 +18,10 @@ from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
-from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..events.trackers.figures import Tracked, scored_before, trackers_of
 from ..events.trackers.known import check_trackers
+from ..events.types import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..results.details import Details
@@ -38,7 +38,7 @@ from ..results.run_dir import (
 )
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
-from ..store import Store
+from ..store.run import Store
 from ..store.shared import check_cache
 from .choice import choose
 from .event_loop import entered, short_collections, to_the_end
@@ -56,10 +56,9 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
-from .record import Searched
-from .report_data import details_of
+from .restart import Searched
 from .restarts import ALL_RESTARTS_DONE, OpenRun, single
-from .result_writer import build_result, reopen, write_files
+from .result_writer import build_result, details_of, reopen, write_files
 from .test_evaluation import evaluate_choice
 from .user_objects import UserChat, check_user_objects, names_of
 

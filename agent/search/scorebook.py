@@ -9,9 +9,9 @@ from weakref import WeakValueDictionary
 from ...evaluator.errors import ConsumerError, CrashingTemplateError, ScoringFailedError
 from ...evaluator.scoring import EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
 from ..errors import EvaluationFailedError
-from ..events import DefaultTemplateScored, Listener
+from ..events.types import DefaultTemplateScored, Listener
 from ..results.gain import DEFAULT_TEMPLATE
-from ..store import Store
+from ..store.run import Store
 from .event_loop import FairScheduler
 
 AT_ONCE = 64

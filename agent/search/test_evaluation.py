@@ -22,7 +22,7 @@ from ..results.result import (
     Gain,
     Inspected,
 )
-from ..store import Store
+from ..store.run import Store
 from .choice import Choice, ChosenGroup, reason
 from .measuring import examine, measured, predict
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...evaluator.errors import UsageError
+from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..results.details import read_details
 from ..search.inputs import CONTENT, pool_hash, read_pool, read_wordings

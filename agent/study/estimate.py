@@ -14,8 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Outcome
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template
-from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
-from ..config.llm_name import Style, style_of
+from ..config.fields import DEFAULT_BASE_URL, EndpointConfig, Style, style_of
 from ..config.schema import SearchConfig
 from ..llm.chat import ChatRequest
 from ..llm.cost import find_price

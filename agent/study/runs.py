@@ -22,7 +22,7 @@ from ..results.run_dir import STORE, read_result
 from ..search.inputs import fallen_back, known_identity, pinned_evaluator
 from ..search.run import SearchRun
 from ..secrets import Scrubber, secrets_named_in
-from ..store import Store
+from ..store.run import Store
 from .content_check import Contents, check_content, made_by
 from .grid import Cell
 

@@ -21,7 +21,7 @@ from benchmarks.peers.job import Job, Pick, Place
 
 COMPONENT = "template"
 SPARE = 600
-"""Looks at an image beyond what calls need: an round whose three images are all correct makes none."""
+"""Looks at an image beyond what calls need: a round whose three images are all correct makes none."""
 REFLECTION = """I classify images with the following caption template:
 ```
 <curr_param>

@@ -34,7 +34,7 @@ from torch.nn import functional
 from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash
 from ..datasets.pictures import open_rgb
 from ..errors import DataError
-from ..seen_files import SeenFiles, replace_file, sweep
+from ..files import SeenFiles, replace_file, sweep
 from ..spec import Progress, Report
 from .models import LoadedModel
 

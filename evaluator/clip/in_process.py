@@ -14,10 +14,9 @@ from ..datasets.checks import shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import load_data, toy_model_notes
 from ..datasets.values import FewShotData, Item
+from ..files import cache_dir, seen_files
 from ..scoring import EvaluatorInfo
-from ..seen_files import seen_files
 from ..spec import EvaluatorSpec, Progress, Report
-from ..user_paths import cache_dir
 from .images import RECIPE, Features, ImageEncoder
 from .model_files import CONFIG_NAME, resolve
 from .models import LoadedModel, best_dtype, load_model, parse_devices

@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..files import user_path
 from ..network import hub_address, hub_offline, reachable
-from ..pico.models import bundled_models
+from ..pico.sets import bundled_models
 from ..spec import Report
-from ..user_paths import user_path
 
 
 def file_hash(path: Path) -> str:

@@ -94,7 +94,7 @@ def _connected(address: str) -> Any:
         raise ModelError(f"scoring on a cluster needs Ray: {how_to_install('ray')}") from missing
     if ray.is_initialized():
         return ray
-    if ":" in address and (error := _unreachable(address)) is not None:
+    if ":" in address.removeprefix("ray://") and (error := _unreachable(address)) is not None:
         raise ModelError(
             f"there is no Ray cluster at {address!r} ({error}); `ray start --head` prints the address of one"
         ) from error

@@ -16,10 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..datasets.loading import load_data, toy_model_notes
 from ..datasets.values import FewShotData
+from ..files import SeenFiles, cache_dir, seen_files, sweep, write_json
 from ..scoring import EvaluatorInfo
-from ..seen_files import SeenFiles, seen_files, sweep, write_json
 from ..spec import EvaluatorSpec, Report
-from ..user_paths import cache_dir
 
 FORM = 1
 """Goes up with every change of what is kept, and of the notes of an opening."""

@@ -12,11 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
 
-from ..columns import parse_columns
 from ..errors import DataError
-from ..seen_files import seen_files
-from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec
-from ..user_paths import user_path
+from ..files import seen_files, user_path
+from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names, rename
 from .readers import bundled, coop

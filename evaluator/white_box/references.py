@@ -81,9 +81,9 @@ class Reference:
     """A method with its options."""
 
     title: str  # one line that says what it is
-    module: str  # the file in this folder whose ``fit`` does it
-    options: type[MethodOptions]  # what can be said to it
-    given: Mapping[str, Any] = field(default_factory=dict)  # what this name says to it
+    module: str  # the module of this folder whose ``fit`` does it
+    options: type[MethodOptions]  # its options
+    given: Mapping[str, Any] = field(default_factory=dict)  # the options that this name sets
 
 
 REFERENCES: Mapping[str, Reference] = MappingProxyType(

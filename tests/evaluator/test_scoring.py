@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from promptclimb.evaluator.counts import counted, enumerated
 from promptclimb.evaluator.errors import EvaluatorError, TemplateRejectedError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.files import cache_dir
 from promptclimb.evaluator.scoring import Evaluator, Rejection, Score
-from promptclimb.evaluator.user_paths import cache_dir
 from tests.paths import ROOT
 
 SHARES = st.floats(0, 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.evaluator.seen_files import SETTLED_NS, SeenFiles
+from promptclimb.evaluator.files import SETTLED_NS, SeenFiles
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="nothing is kept on Windows")
 

@@ -15,7 +15,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events.event import Listener, ignore_event
+from promptclimb.agent.events.types import Listener, ignore_event
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest

@@ -14,10 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
-from ..event import Event, Listener
 from ..log import logged
-from ..searching import DefaultTemplateScored, SearchFinished, SearchStarted, TemplateScored, UsageChanged
 from ..sinks import EventWriter, ThreadedSink
+from ..types import (
+    DefaultTemplateScored,
+    Event,
+    Listener,
+    SearchFinished,
+    SearchStarted,
+    TemplateScored,
+    UsageChanged,
+)
 from .known import TRACKERS, place_of
 
 IDS = "trackers.json"

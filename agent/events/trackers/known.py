@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from ....evaluator.counts import how_to_install
 from ....evaluator.errors import UsageError
+from ....evaluator.files import user_path
 from ....evaluator.settings import near
-from ....evaluator.user_paths import user_path
 
 NONE = "none"
 """The value that ends tracking when a run that had a tracker is resumed."""

@@ -15,17 +15,21 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
 from ...versions import PROGRAM, program_version
-from ..asking import ChatFailed, GaveUp, Paused, RetryScheduled, WaitCapped
-from ..event import Event
-from ..searching import (
+from ..types import (
     AnswerReceived,
     BatchScored,
+    ChatFailed,
     DefaultTemplateScored,
+    Event,
+    GaveUp,
+    Paused,
     RestartFinished,
+    RetryScheduled,
     RoundSkipped,
     SearchFinished,
     SearchStarted,
     StartingTemplatesDrawn,
+    WaitCapped,
 )
 from .figures import Tracked
 

@@ -17,8 +17,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ...counts import how_to_install
 from ...errors import DataError
+from ...files import cache_dir, user_path
 from ...network import hub_address, hub_offline, reachable
-from ...user_paths import cache_dir, user_path
 from ..values import Splits
 from .written import Save, numbered_set
 

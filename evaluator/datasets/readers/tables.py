@@ -14,9 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...columns import COLUMNS
 from ...counts import counted
 from ...errors import DataError
+from ...spec import COLUMNS
 from ..class_names import refuse_duplicates, tidy
 from ..sampling import complete
 from ..text_files import inside, parse_json, read_text

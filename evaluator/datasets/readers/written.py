@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError
-from ...user_paths import cache_dir
+from ...files import cache_dir
 from ..class_names import tidy
 from ..values import Splits
 from .folders import read_folder

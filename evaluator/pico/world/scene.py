@@ -20,12 +20,12 @@ class Scene:
     """One picture of the world; everything else in it is chance."""
 
     family: str  # "numbers", "letters", "colours", "shapes", "duo", "words", "senses" or "everyday"
-    form: str  # how the name is drawn: "tally", "morse", "stroop", "shadow",
+    form: str  # how the name is drawn, such as "tally", "morse" or "stroop"
     name: str  # the class name that is drawn in the form's first role
     other: str = ""  # the class name in the form's second role (the ink of a colour word), or ""
-    medium: str = "photo"  # what the picture is made with: "photo", "sketch", "chalk",
-    condition: str = "plain"  # what is done to it: "plain", "dark", "blur",
-    ground: str = "plain"  # what lies behind: "wood", "grass", "plain",
+    medium: str = "photo"  # what the picture is made with, such as "photo" or "chalk"
+    condition: str = "plain"  # what is done to it, such as "plain", "dark" or "blur"
+    ground: str = "plain"  # what lies behind, such as "wood" or "plain"
     # a further thing that captions may mention (what is counted, the colour of the ink), or ""
     detail: str = ""
 

@@ -30,7 +30,7 @@ from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection, SplitScores

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from promptclimb.agent.cli.display import Display, SearchProgress, print_result, sparkline
-from promptclimb.agent.events import (
+from promptclimb.agent.events.types import (
     AnswerEmpty,
     AnswerReceived,
     AnswerTokensRaised,

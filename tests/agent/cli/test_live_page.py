@@ -15,8 +15,14 @@ import pytest
 from promptclimb.agent.cli import live_page as module
 from promptclimb.agent.cli.live_page import ENDED, MOST_READERS, LivePage, live_page
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.events import Noted, RunOpened, SearchStarted, StartingTemplatesScored, TemplateScored
 from promptclimb.agent.events.log import FILE_NAME, EventLog
+from promptclimb.agent.events.types import (
+    Noted,
+    RunOpened,
+    SearchStarted,
+    StartingTemplatesScored,
+    TemplateScored,
+)
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.errors import UsageError
 

@@ -16,7 +16,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.suite import data_sets_of, seeds_of
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.run_dir import write_result
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.preflight import check_cells
 from promptclimb.evaluator.errors import ConfigError, DataError

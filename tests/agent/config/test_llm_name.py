@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.config.llm_name import (
+from promptclimb.agent.config.fields import (
     LOCAL_MODELS,
     Style,
     absolute_llm,

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent import events
-from promptclimb.agent.events import Bus, Event, ListenerFailed, Noted, SearchStopped, TemplateScored
 from promptclimb.agent.events import log as log_module
 from promptclimb.agent.events.log import FILE_NAME, EventLog, logged
 from promptclimb.agent.events.sinks import SINKS
+from promptclimb.agent.events.types import Bus, Event, ListenerFailed, Noted, SearchStopped, TemplateScored
 from promptclimb.agent.position import Position
 
 SCORED = TemplateScored(

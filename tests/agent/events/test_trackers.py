@@ -12,17 +12,6 @@ from pathlib import Path
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.events import (
-    Bus,
-    DefaultTemplateScored,
-    Event,
-    ListenerFailed,
-    Noted,
-    SearchFinished,
-    SearchStarted,
-    TemplateScored,
-    UsageChanged,
-)
 from promptclimb.agent.events.sinks import ThreadedSink
 from promptclimb.agent.events.trackers import known as known_trackers
 from promptclimb.agent.events.trackers.figures import (
@@ -34,6 +23,17 @@ from promptclimb.agent.events.trackers.figures import (
     silent_stdout,
 )
 from promptclimb.agent.events.trackers.known import TRACKERS, check_trackers, parse_track
+from promptclimb.agent.events.types import (
+    Bus,
+    DefaultTemplateScored,
+    Event,
+    ListenerFailed,
+    Noted,
+    SearchFinished,
+    SearchStarted,
+    TemplateScored,
+    UsageChanged,
+)
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator

@@ -29,7 +29,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events import (
+from promptclimb.agent.events.types import (
     AnswerTokensRaised,
     EndpointRemoved,
     Event,
@@ -50,7 +50,7 @@ from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.position import Position
 from promptclimb.agent.rates import TokenUsage
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time

@@ -18,7 +18,7 @@ import promptclimb.agent.llm.endpoints
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
 from promptclimb.agent.errors import EndpointError, InterruptedRunError
-from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.llm import cost
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.endpoints import Preflight, open_endpoints, price_notes

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from promptclimb.agent.errors import KeyRejectedError
-from promptclimb.agent.events import Event, LimitLearned, Paused, WaitCapped
+from promptclimb.agent.events.types import Event, LimitLearned, Paused, WaitCapped
 from promptclimb.agent.llm.limiter import SAMPLES, SLACKENING, RateLimiter, RateLimits
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.errors import ChatError, EndpointError, FatalChatError, TransientChatError
-from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.local_server import MOST_DEATHS, LlamaServer, LlamaSettings, LocalChat
 from promptclimb.agent.secrets import Scrubber

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.llm_name import LOCAL_MODELS
+from promptclimb.agent.config.fields import LOCAL_MODELS
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm import local_models
 from promptclimb.agent.llm.local_models import KNOWN_MODELS, KnownModel, download_from_hub

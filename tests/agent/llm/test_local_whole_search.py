@@ -13,7 +13,7 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import StoreMismatchError
-from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.events.types import Event, Noted
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 pytestmark = [

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
-from promptclimb.agent.events import Event, HeaderIgnored, LimitLearned, Paused, WaitCapped
+from promptclimb.agent.events.types import Event, HeaderIgnored, LimitLearned, Paused, WaitCapped
 from promptclimb.agent.llm.limiter import BURST_S, RateLimiter, RateLimits, Window
 from promptclimb.agent.llm.pool import EndpointPool
 from tests.fakes.clock import run_virtual, virtual_time

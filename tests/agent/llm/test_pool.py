@@ -21,7 +21,7 @@ from promptclimb.agent.errors import (
     RequestFailedError,
     TransientChatError,
 )
-from promptclimb.agent.events import EndpointResumed, EndpointSuspended, Event, RetryScheduled
+from promptclimb.agent.events.types import EndpointResumed, EndpointSuspended, Event, RetryScheduled
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.errors import ChatError, UnusableAnswerError
-from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from prompts.requests import Message

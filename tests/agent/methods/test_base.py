@@ -24,7 +24,7 @@ from promptclimb.agent.methods.base import (
     View,
 )
 from promptclimb.agent.search import restart
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.requests import Message
 from tests.fakes.chat_by_hash import text_for

@@ -14,7 +14,7 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import TransientChatError
-from promptclimb.agent.events import Event, TemplateScored
+from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.methods.base import Ask, Feedback, Propose, Step, View
 from promptclimb.agent.methods.guided import FIRST_ANSWERS, GUIDED, Bandit

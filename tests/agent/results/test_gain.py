@@ -18,10 +18,11 @@ from promptclimb.agent.results.gain import (
     gain_of,
     most_frequent_share,
     not_above_chance,
+    paired,
+    unpaired,
     verdict_on,
     versus,
 )
-from promptclimb.agent.results.intervals import paired, unpaired
 from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Inspected, SearchResult, Sizes
 from promptclimb.agent.results.sections import about_scores
 from promptclimb.evaluator.scoring import ClassAccuracy

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.results.intervals import Z, _score, certain, paired, unpaired
+from promptclimb.agent.results.gain import Z, _score, certain, paired, unpaired
 
 
 @st.composite

@@ -15,7 +15,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Sizes
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.results.run_state import is_run, runs_in, state_of
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual

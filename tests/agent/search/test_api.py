@@ -24,7 +24,7 @@ from promptclimb.agent.search.api import (
     search,
     search_sync,
 )
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec

@@ -11,15 +11,15 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
-from promptclimb.agent.events import SearchStopped
+from promptclimb.agent.events.types import SearchStopped
 from promptclimb.agent.llm.cost import Bill
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.results.result import Usage as LedgerUsage
-from promptclimb.agent.search.record import RestartRecord, Searched
+from promptclimb.agent.search.restart import RestartRecord, Searched
 from promptclimb.agent.search.run import conclude
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError, PromptclimbError
 from promptclimb.evaluator.fakes import FakeEvaluator

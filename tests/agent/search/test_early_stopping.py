@@ -9,14 +9,13 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.config.sources import from_sources
-from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import ENDED_EARLY
 from promptclimb.agent.results.run_state import state_of
-from promptclimb.agent.search.early_stopping import EarlyStopping
-from promptclimb.agent.search.record import RestartRecord
-from promptclimb.agent.store import Store
+from promptclimb.agent.search.restart import EarlyStopping, RestartRecord
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score

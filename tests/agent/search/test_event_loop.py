@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.events import Event
+from promptclimb.agent.events.types import Event
 from promptclimb.agent.position import Position
-from promptclimb.agent.search import choice, report_data, result_writer, run
+from promptclimb.agent.search import choice, result_writer, run
 from promptclimb.agent.search.event_loop import FairScheduler, short_collections, to_the_end
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -195,7 +195,7 @@ def test_a_program_that_has_its_own_way_keeps_it(own: str) -> None:
 
 LONG = [
     (run, "read_pool"), (run.Store, "create"), (run.Store, "close"),
-    (choice, "select"), (choice, "row_of"), (report_data, "lineage_of"), (result_writer, "view_of"),
+    (choice, "select"), (choice, "row_of"), (result_writer, "lineage_of"), (result_writer, "view_of"),
     (result_writer, "write_report"), (result_writer, "write_result"),
 ]  # fmt: skip
 """What takes as long as there are templates, or some thirty settings of a database."""

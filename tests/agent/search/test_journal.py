@@ -23,7 +23,7 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW, EmptyAnswers, Journal, Skipped
 from promptclimb.agent.search.test_evaluation import OPENINGS, openings
 from promptclimb.agent.stop import Stop
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 
 FIRST, SECOND, THIRD = (Position(1, 1, round) for round in (1, 2, 3))
 

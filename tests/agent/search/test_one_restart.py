@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import MOST_FROM_FILE, SearchConfig
-from promptclimb.agent.events import (
+from promptclimb.agent.events.types import (
     AnswerReceived,
     Event,
     RestartFinished,
@@ -203,7 +203,7 @@ async def test_a_request_is_what_the_config_says_with_a_seed_for_its_place(stage
     requests = [request for _, request in answers.asked]
     said = [(each.model, each.temperature, each.max_tokens, each.messages) for each in requests]
     assert said == [("m", 0.3, 99, tuple(SAID))] * len(places)
-    # The first request of an round has the seed that it had when there was but one.
+    # The first request of a round has the seed that it had when there was but one.
     assert [r.seed for r in requests] == [derived(5, *(place if place[3] else place[:3])) for place in places]
     assert len({r.seed for r in requests}) == len(places)
 

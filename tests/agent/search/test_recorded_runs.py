@@ -11,7 +11,7 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from tests.agent.search.record_runs import RECORDINGS, RUNS
 from tests.fakes.clock import run_virtual
 

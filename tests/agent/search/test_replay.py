@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import BadRequestError, ChatError, FlaggedRequestError, UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
 from tests.fakes.words import reply_text

@@ -10,12 +10,11 @@ from typing import Any, cast
 import pytest
 
 from promptclimb import SearchConfig
-from promptclimb.agent.events import ignore_event
+from promptclimb.agent.events.types import ignore_event
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import NO_BILL
 from promptclimb.agent.search.event_loop import FairScheduler
-from promptclimb.agent.search.record import RestartRecord
-from promptclimb.agent.search.restart import Restart
+from promptclimb.agent.search.restart import Restart, RestartRecord
 from promptclimb.agent.search.restarts import Workers, shared_cache
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.fakes import FakeEvaluator

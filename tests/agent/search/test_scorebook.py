@@ -10,10 +10,10 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import EvaluationFailedError
-from promptclimb.agent.events import DefaultTemplateScored, Event, StartingTemplatesDrawn
+from promptclimb.agent.events.types import DefaultTemplateScored, Event, StartingTemplatesDrawn
 from promptclimb.agent.search import scorebook
 from promptclimb.agent.search.scorebook import SCORER_FAILED, Scorebook
-from promptclimb.agent.store import StoredScore
+from promptclimb.agent.store.records import StoredScore
 from promptclimb.evaluator.errors import CrashingTemplateError, ScoringFailedError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict

@@ -26,7 +26,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events import Event, TemplateScored
+from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
@@ -34,7 +34,7 @@ from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for

@@ -25,7 +25,7 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.search.inputs import known_identity
 from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, names_of
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash

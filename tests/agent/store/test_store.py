@@ -33,9 +33,9 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
-from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
-from promptclimb.agent.store.run import _appear
+from promptclimb.agent.store.records import StoredAnswer, StoredScore
+from promptclimb.agent.store.run import Store, _appear
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Rejection, Score

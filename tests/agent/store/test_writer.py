@@ -14,7 +14,7 @@ from promptclimb.agent.errors import StoreError
 from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.scoring import Score
 
 ANSWER = ChatAnswer(text="- a {}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from promptclimb.agent.results.intervals import paired
+from promptclimb.agent.results.gain import paired
 from promptclimb.agent.study.differences import SetDifferences, interval_of, mean_of
 
 

@@ -14,7 +14,7 @@ from promptclimb.agent.llm.cost import Bill
 from promptclimb.agent.results.result import Usage
 from promptclimb.agent.results.run_dir import STORE, stored_config
 from promptclimb.agent.search.run import SearchRun
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.runs import (
     Found,

@@ -20,7 +20,7 @@ from promptclimb.evaluator.clip import images as image_encoder
 from promptclimb.evaluator.clip.images import HEADER, FeatureFile, ImageEncoder, augmented_copies
 from promptclimb.evaluator.clip.models import LoadedModel, load_model
 from promptclimb.evaluator.errors import DataError
-from promptclimb.evaluator.seen_files import SETTLED_NS, SeenFiles
+from promptclimb.evaluator.files import SETTLED_NS, SeenFiles
 from tests.fakes.tiny_clip import save_weights
 
 

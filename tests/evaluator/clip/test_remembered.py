@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from promptclimb.evaluator import seen_files
 from promptclimb.evaluator.clip import remembered
+from promptclimb.evaluator.files import seen_files
 from promptclimb.evaluator.open import open_evaluator, opened_before
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.evaluator.spec import EvaluatorSpec

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from promptclimb.evaluator import seen_files
 from promptclimb.evaluator.datasets import loading
 from promptclimb.evaluator.datasets.checks import check_readable
 from promptclimb.evaluator.datasets.loading import known
@@ -20,6 +19,7 @@ from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.values import describe
 from promptclimb.evaluator.errors import DataError, UsageError
+from promptclimb.evaluator.files import seen_files
 from tests.evaluator.datasets.conftest import MakeImages
 from tests.fakes.data_sets import load
 

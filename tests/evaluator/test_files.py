@@ -9,8 +9,8 @@ import pytest
 
 from promptclimb.evaluator.datasets.loading import data_root_or_default, load_data, read_splits
 from promptclimb.evaluator.errors import ConfigError, UsageError
+from promptclimb.evaluator.files import cache_dir, user_path
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.user_paths import cache_dir, user_path
 
 NONE = {
     "": "empty",

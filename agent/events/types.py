@@ -1,0 +1,526 @@
+"""Every event of a run as a frozen value, and the bus that hands events to listeners.
+
+Events say what happened and never decide anything. A kind of event is one class here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, ClassVar, TypeAlias, dataclass_transform
+
+from ..position import Position
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """The root of all events: frozen values that say what happened and never decide anything.
+
+    A subclass is one kind of event; it gives its name, ``room.past_tense``, as a class argument and lists its
+    fields::
+
+        class StartingTemplatesDrawn(Event, name="restart.starting_templates_drawn"):
+            templates: int
+    """
+
+    name: ClassVar[str] = "event"
+
+    def __init_subclass__(cls, *, name: str = "", **given: Any) -> None:
+        super().__init_subclass__(**given)
+        if name:
+            cls.name = name
+        dataclass(frozen=True, kw_only=True)(cls)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the event's values by name, as JSON values; of a position its three numbers."""
+        found: dict[str, Any] = {}
+        kind: Any = type(self)
+        for name in _names(kind):
+            value = getattr(self, name)
+            if isinstance(value, Position):
+                found |= {"restart": value.restart, "conversation": value.conversation, "round": value.round}
+            else:
+                found[name] = value
+        return found
+
+
+@cache
+def _names(kind: type[Event]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
+
+
+Listener: TypeAlias = Callable[[Event], None]
+
+
+def ignore_event(_event: Event) -> None:
+    """Ignore an event."""
+
+
+class ListenerFailed(Event, name="events.listener_failed"):
+    """A listener raised and gets no further events; the search goes on.
+
+    Attributes:
+        listener: Which one.
+        error: What it raised.
+    """
+
+    listener: str
+    error: str
+
+
+class Bus:
+    """Hands every event to every listener, in the order in which they joined; itself a listener.
+
+    A listener that raises is left out from then on: what listens must not be able to end a search.
+
+    Args:
+        listeners: The first listeners.
+    """
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = list(listeners)
+
+    def __call__(self, event: Event) -> None:
+        """Hand on an event."""
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - somebody's own code
+                self._leave_out(listener, error)
+
+    @contextmanager
+    def joined(self, listener: Listener) -> Iterator[None]:
+        """One more listener for as long as the context is open."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def _leave_out(self, listener: Listener, error: BaseException) -> None:
+        if listener not in self._listeners:
+            return
+        self._listeners.remove(listener)
+        called = getattr(listener, "__qualname__", type(listener).__qualname__)
+        self(ListenerFailed(listener=called, error=f"{type(error).__name__}: {error}"))
+
+
+class RunOpened(Event, name="search.run_opened"):
+    """The run is on disk: from now on it can be resumed.
+
+    Attributes:
+        run_dir: Its folder.
+    """
+
+    run_dir: str
+
+
+class SearchStarted(Event, name="search.started"):
+    """Everything is open and the restarts begin.
+
+    Attributes:
+        run_dir: The run's folder.
+        dataset: Name of the data set.
+        classes: Number of its classes.
+        model: Name and weights of the vision-language model.
+        llm: The LLM's name; None if the method asks no LLM.
+        method: Name of the method.
+        restarts: Restarts in all.
+        rounds: Rounds of all restarts together.
+        resumed: Whether an earlier session has begun it.
+    """
+
+    run_dir: str
+    dataset: str
+    classes: int
+    model: str
+    llm: str | None
+    method: str
+    restarts: int
+    rounds: int
+    resumed: bool
+
+
+class Noted(Event, name="search.noted"):
+    """A fact worth a line: a correction made, a file encoded, a method used in place of another."""
+
+    text: str
+
+
+class ImagesEncoded(Event, name="evaluator.images_encoded"):
+    """A batch of images is encoded."""
+
+    done: int
+    of: int
+
+
+class DefaultTemplateScored(Event, name="search.default_template_scored"):
+    """The default template is scored, for comparison: no restart uses it.
+
+    Attributes:
+        template: Its text.
+        train: Its training accuracy.
+        val: Its validation accuracy; None where there are no such images.
+    """
+
+    template: str
+    train: float
+    val: float | None
+
+
+class StartingTemplatesDrawn(Event, name="restart.starting_templates_drawn"):
+    """A restart begins: its starting templates are drawn and about to be scored."""
+
+    position: Position
+    templates: int
+
+
+class StartingTemplatesScored(Event, name="restart.starting_templates_scored"):
+    """The starting templates of a restart are scored.
+
+    Attributes:
+        templates: How many have a score.
+        best: The best of them.
+        train: Its training accuracy.
+    """
+
+    position: Position
+    templates: int
+    best: str
+    train: float
+
+
+class AnswerReceived(Event, name="restart.answer_received"):
+    """An answer is on disk.
+
+    Attributes:
+        replayed: Whether it was there before this session.
+        prompt_tokens: Tokens billed for the messages.
+        completion_tokens: Tokens billed for the answer.
+        seconds: From the question to the answer on disk, waits and retries included.
+        model: The model that the endpoint says it used.
+        finish_reason: The endpoint's word for why the answer ended.
+    """
+
+    position: Position
+    replayed: bool
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float = 0.0
+    model: str = ""
+    finish_reason: str = ""
+
+
+class AnswerEmpty(Event, name="restart.answer_empty"):
+    """An answer held no template.
+
+    Attributes:
+        cut: Whether it was cut before it was whole.
+    """
+
+    position: Position
+    cut: bool
+
+
+class BatchScored(Event, name="evaluator.batch_scored"):
+    """The evaluator has worked off a batch.
+
+    Attributes:
+        templates: How many were in it.
+        seconds: How long that took.
+        waiting: Templates that wait in the queue now.
+    """
+
+    templates: int
+    seconds: float
+    waiting: int
+
+
+class TemplateScored(Event, name="restart.template_scored"):
+    """A template was scored, and its score is on disk.
+
+    Attributes:
+        improved: Whether it is better than all that its restart had seen; never true of an initial template,
+            from which a restart sets out.
+        source: Who made it: ``initial``, ``llm``, or the way that asks none, such as ``combine``.
+    """
+
+    position: Position
+    template: str
+    train: float
+    val: float | None
+    improved: bool
+    source: str
+
+
+class TemplateRefused(Event, name="restart.template_refused"):
+    """A proposal was not scored.
+
+    Attributes:
+        line: What was proposed, cut to 200 characters.
+        reason: A short slug.
+    """
+
+    position: Position
+    line: str
+    reason: str
+
+
+class RoundFinished(Event, name="round.finished"):
+    """A round is over: what it proposed is scored.
+
+    Attributes:
+        best: The best template that the restart knows now.
+        train: Its training accuracy.
+    """
+
+    position: Position
+    best: str
+    train: float
+
+
+class RoundSkipped(Event, name="round.skipped"):
+    """A round got no answer after all retries; the restart goes on without it."""
+
+    position: Position
+    reason: str
+
+
+class RestartFinished(Event, name="restart.finished"):
+    """A restart has done all its rounds."""
+
+    position: Position
+    best: str
+    train: float
+
+
+class UsageChanged(Event, name="search.usage_changed"):
+    """What the run has used up to now, all its sessions together.
+
+    Attributes:
+        calls: Attempts that were billed, or may have been.
+        failed_calls: Attempts that gave no usable answer.
+        retries: Attempts after a failed one.
+        prompt_tokens: Tokens billed for messages.
+        completion_tokens: Tokens billed for answers.
+        cached_tokens: Those of the messages that came from a vendor's cache.
+        cache_written_tokens: Those of the messages that were written to one.
+        reasoning_tokens: Those of the answers that were thought and not said.
+        cost_usd: US dollars that are known to have been billed.
+        estimated_tokens: The most tokens of attempts whose usage was not reported.
+        left: What is left of each limit that was set, by the limit's name.
+    """
+
+    calls: int
+    failed_calls: int
+    retries: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    cache_written_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float
+    estimated_tokens: int
+    left: Mapping[str, float]
+
+
+class SearchStopped(Event, name="search.stopped"):
+    """A budget or an outage stopped the search before its end.
+
+    Attributes:
+        reason: What it was.
+        limit: The limit that was reached, ``calls``, ``tokens``, ``cost`` or ``minutes``; None for an outage.
+        limits: All limits that were reached.
+    """
+
+    reason: str
+    limit: str | None = None
+    limits: tuple[str, ...] = ()
+
+
+class SearchFinished(Event, name="search.finished"):
+    """The result is written; ``test`` is None where the test split was not evaluated."""
+
+    status: str
+    best: str
+    train: float
+    test: float | None
+    evaluated: int
+
+
+class EndpointEvent(Event):
+    """An event of one endpoint.
+
+    Attributes:
+        endpoint: Its name.
+    """
+
+    endpoint: str
+
+
+class ChatFailed(EndpointEvent, name="chat.failed"):
+    """An attempt failed.
+
+    Attributes:
+        error: Class name of the error.
+        message: Its message.
+        billed: Whether it counts against the budget.
+    """
+
+    error: str
+    message: str
+    billed: bool
+
+
+class RetryScheduled(EndpointEvent, name="retry.scheduled"):
+    """A failed attempt will be made again.
+
+    Attributes:
+        attempt: The number of the attempt that failed, from 1.
+        wait_s: Seconds until the next one.
+        reason: ``transient``, ``rate_limited`` or ``unusable``.
+    """
+
+    attempt: int
+    wait_s: float
+    reason: str
+
+
+class LimitLearned(EndpointEvent, name="pacing.limit_learned"):
+    """The endpoint stated a limit, or changed one.
+
+    Attributes:
+        limit: ``requests`` or ``tokens`` (a minute), or ``in_flight``.
+        value: The limit from now on.
+    """
+
+    limit: str
+    value: float
+
+
+class HeaderIgnored(EndpointEvent, name="pacing.header_ignored"):
+    """A rate-limit header makes no sense and is ignored; emitted once for each header.
+
+    Attributes:
+        header: Its name.
+        value: Its value, cut to a few characters.
+    """
+
+    header: str
+    value: str
+
+
+class ModelFetched(Event, name="endpoint.model_fetched"):
+    """A part of a local model has been downloaded.
+
+    Attributes:
+        model: Its name.
+        source: Where it comes from.
+        done: Bytes of it that are there.
+        of: Bytes of all of it.
+    """
+
+    model: str
+    source: str
+    done: int
+    of: int
+
+
+class UsageMissing(EndpointEvent, name="endpoint.usage_missing"):
+    """The endpoint's answers do not report their tokens; emitted once for each endpoint.
+
+    Each answer then counts against limits with the most that it can have cost.
+    """
+
+
+class Paused(EndpointEvent, name="pacing.paused"):
+    """No request is sent to the endpoint for a while, because it asked for that.
+
+    Attributes:
+        wait_s: Seconds.
+    """
+
+    wait_s: float
+
+
+class WaitCapped(EndpointEvent, name="pacing.wait_capped"):
+    """The endpoint asked for a longer wait than is accepted; it is tried again sooner.
+
+    Attributes:
+        asked_s: Seconds that it asked for.
+        wait_s: Seconds until it is tried again.
+    """
+
+    asked_s: float
+    wait_s: float
+
+
+class EndpointPaced(EndpointEvent, name="endpoint.paced"):
+    """A session ends: the endpoint's limits, as configured or learned.
+
+    Attributes:
+        in_flight: Requests at once.
+        rpm: Requests a minute; None for no limit.
+        tpm: Tokens a minute; None for no limit.
+    """
+
+    in_flight: int
+    rpm: float | None
+    tpm: float | None
+
+
+class EndpointRemoved(EndpointEvent, name="endpoint.removed"):
+    """The endpoint is no longer used.
+
+    Attributes:
+        message: Why.
+        left: How many endpoints are left.
+    """
+
+    message: str
+    left: int
+
+
+class EndpointSuspended(EndpointEvent, name="endpoint.suspended"):
+    """Other endpoints are asked in its place; emitted when that begins, not for each failed probe after it.
+
+    Attributes:
+        message: Why.
+        wait_s: Seconds until one request may see whether it answers again.
+    """
+
+    message: str
+    wait_s: float
+
+
+class EndpointResumed(EndpointEvent, name="endpoint.resumed"):
+    """A suspended endpoint has answered and is used again."""
+
+
+class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):
+    """Answers were cut before they began: from now on more tokens are asked for here.
+
+    Attributes:
+        before: Tokens of the longest answer asked for until now.
+        now: Tokens from now on.
+    """
+
+    before: int
+    now: int
+
+
+class GaveUp(EndpointEvent, name="endpoint.gave_up"):
+    """Nothing has succeeded for too long.
+
+    Attributes:
+        failing_s: Seconds since the first failure after the last success.
+        message: The last error.
+    """
+
+    failing_s: float
+    message: str
