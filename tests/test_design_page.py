@@ -28,7 +28,7 @@ SMALL = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial"
 WITH_AN_LLM = """
 from pathlib import Path
 from promptclimb import SearchConfig, search_sync
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 class Chat:

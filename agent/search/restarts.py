@@ -245,18 +245,12 @@ class Workers:
 
 def single(error: BaseException) -> Exception:
     """Return the error that a group is about: ours before foreign ones; a lone error is itself."""
-    flat = list(_flat(error))
-    ours = [one for one in flat if isinstance(one, PromptclimbError)]
-    found = (ours or flat)[0]
-    return found if isinstance(found, Exception) else RuntimeError(repr(found))
-
-
-def _flat(error: BaseException) -> Iterator[BaseException]:
+    found = error
     if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            yield from _flat(part)
-    else:
-        yield error
+        found = error.subgroup(PromptclimbError) or error
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, Exception) else RuntimeError(repr(found))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -276,9 +277,8 @@ def _spread(places: Sequence[int], kinds: Sequence[tuple[int, int]]) -> list[int
     for place, kind in zip(places, kinds, strict=True):
         by_kind[kind].append(place)
     ordered = sorted(by_kind.values(), key=len, reverse=True)
-    longest = len(ordered[0]) if ordered else 0
-    turns = [group[turn] for turn in range(longest) for group in ordered if turn < len(group)]
-    return turns[:MOST_PICTURES]
+    in_turn = [place for turn in zip_longest(*ordered) for place in turn if place is not None]
+    return in_turn[:MOST_PICTURES]
 
 
 def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import TemplateRejectedError
@@ -29,6 +30,7 @@ from .measuring import examine, measured, predict
 IMAGES_ROUNDED = 0.5
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
+_COUNT = TypeAdapter(NonNegativeInt, config=ConfigDict(strict=True))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,13 +93,7 @@ async def evaluate_choice(evaluator: Evaluator, store: Store, choice: Choice, *,
 
 def openings(store: Store) -> int:
     """Return how often the test split of a run was opened."""
-    return store.note(OPENINGS, _count) or 0
-
-
-def _count(row: Any) -> int:
-    if not isinstance(row, int) or row < 0:
-        raise ValueError(f"{row!r:.80} is not a count")
-    return row
+    return store.note(OPENINGS, _COUNT.validate_python) or 0
 
 
 async def _accuracies(

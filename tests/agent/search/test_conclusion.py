@@ -12,11 +12,10 @@ import pytest
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.events.types import SearchStopped
-from promptclimb.agent.llm.cost import Bill
+from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
-from promptclimb.agent.results.result import Usage as LedgerUsage
 from promptclimb.agent.search.restart import RestartRecord, Searched
 from promptclimb.agent.search.run import conclude
 from promptclimb.agent.store.run import Store
@@ -149,7 +148,7 @@ async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
     store: Store, vendor_calls: int, price: str | None, cost: float | None, told: float | None
 ) -> None:
     """Of every call; what endpoints told is in the result as they told it."""
-    spent = LedgerUsage(
+    spent = Spent(
         calls=3,
         picodollars=5 * 10**11,
         vendor_calls=vendor_calls,

@@ -206,7 +206,7 @@ def test_of_many_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> 
     """All others are reported in words that another one was faster."""
     code = (
         "import sys; from pathlib import Path; from promptclimb.agent.errors import StoreExistsError\n"
-        "from promptclimb.agent.store import Store\n"
+        "from promptclimb.agent.store.run import Store\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "try: Store.create(Path(sys.argv[1]), {}); print('won', flush=True); sys.stdin.readline()\n"
         "except StoreExistsError as error: print('lost', flush=True)\n"
@@ -230,7 +230,7 @@ def test_of_many_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> 
 def test_a_live_process_keeps_others_out_and_a_killed_one_does_not(run_dir: Path) -> None:
     """The lock names its owner, and goes with it even if it is killed."""
     code = (
-        "import sys, time; from pathlib import Path; from promptclimb.agent.store import Store\n"
+        "import sys, time; from pathlib import Path; from promptclimb.agent.store.run import Store\n"
         "store = Store.open(Path(sys.argv[1])); print('open', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
@@ -586,14 +586,3 @@ def test_a_row_of_the_journal_that_names_no_place_is_reported(run_dir: Path) -> 
     planted(run_dir, ("INSERT INTO Cache (key, raw, mode, value) VALUES ('answer:1.x', 1, 1, ?)", (row,)))
     with Store.open(run_dir) as store, pytest.raises(StoreCorruptError, match=r"'answer:1\.x'.*no position"):
         list(store.answers())
-
-
-def test_what_a_pool_is_asked_for_holds_also_in_runs_that_did_not_say_so(tmp_path: Path) -> None:
-    """Their settings show it: they go on as they were, and not otherwise."""
-    pool = [{"base_url": "http://h/v1", "reasoning_effort": "low"}]
-    with Store.create(tmp_path / "old", {"identity": {"llm": "m"}, "config": {"endpoints": pool}}) as store:
-        store.check_identity({"llm": "m", "endpoints": [{"reasoning_effort": "low"}]})
-        with pytest.raises(StoreMismatchError, match="what the endpoints are asked for"):
-            store.check_identity({"llm": "m", "endpoints": [{"reasoning_effort": "high"}]})
-    with Store.create(tmp_path / "one", {"identity": {"llm": "m"}, "config": {"llm": "m"}}) as store:
-        store.check_identity({"llm": "m", "endpoints": []})
