@@ -97,6 +97,10 @@ class Budget:
         limits: What may be used in all.
         spent: Spent of earlier sessions.
         clock: Seconds; the running loop's time by default.
+
+    Attributes:
+        limits: What may be used in all.
+        reserved: Reservations of attempts under way.
     """
 
     def __init__(
@@ -106,7 +110,7 @@ class Budget:
         self._clock = clock or asyncio.get_running_loop().time
         self._started = self._clock()
         self._spent = spent
-        self._reserved = NOTHING
+        self.reserved = NOTHING
         self._waiting: deque[tuple[Spent, asyncio.Future[None]]] = deque()
         dollars = None if limits.cost_usd is None else Decimal(str(limits.cost_usd))
         self._picodollars = None if dollars is None else int(dollars * PICODOLLARS)
@@ -115,11 +119,6 @@ class Budget:
     def spent(self) -> Spent:
         """All usage up to now, with earlier sessions and the time of this one."""
         return replace(self._spent, active_s=self._spent.active_s + self._clock() - self._started)
-
-    @property
-    def reserved(self) -> Spent:
-        """Reservations of attempts under way."""
-        return self._reserved
 
     @property
     def counts(self) -> bool:
@@ -193,7 +192,7 @@ class Budget:
             calls=1, estimated_tokens=tokens.total, estimated_picodollars=cost_at_most(tokens, price)
         )
         if not self._waiting and self._room(need):
-            self._reserved = self._reserved.plus(need)
+            self.reserved = self.reserved.plus(need)
             return need
         granted = asyncio.get_running_loop().create_future()
         self._waiting.append((need, granted))
@@ -201,14 +200,14 @@ class Budget:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.exception() is None:
-                self._reserved = self._reserved.minus(need)
+                self.reserved = self.reserved.minus(need)
             self._serve()
             raise
         return need
 
     def settle(self, reserved: Spent, used: Spent = NOTHING) -> None:
         """Replace a reservation by its real cost; by nothing if it was not billed."""
-        self._reserved = self._reserved.minus(reserved)
+        self.reserved = self.reserved.minus(reserved)
         self._spent = self._spent.plus(used)
         self._serve()
 
@@ -224,7 +223,7 @@ class Budget:
             except BudgetSpentError as error:
                 granted.set_exception(error)
             else:
-                self._reserved = self._reserved.plus(need)
+                self.reserved = self.reserved.plus(need)
                 granted.set_result(None)
             self._waiting.popleft()
 
@@ -235,7 +234,7 @@ class Budget:
             said = enumerated(exceeded.values())
             verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
-        return not self._exceeded(self._spent.plus(self._reserved).plus(need))
+        return not self._exceeded(self._spent.plus(self.reserved).plus(need))
 
     def _exceeded(self, total: Spent) -> dict[str, str]:
         """Return the description of every limit that a total exceeds, by its name."""

@@ -437,9 +437,10 @@ class Permit:
 
     Attributes:
         probe: Whether the request finds out if the endpoint answers; set by the pool.
+        on_leave: Called once it is given back; set by the pool.
     """
 
-    __slots__ = ("_left", "_on_leave", "admitted", "limiter", "probe", "taken", "tokens")
+    __slots__ = ("_left", "admitted", "limiter", "on_leave", "probe", "taken", "tokens")
 
     def __init__(
         self,
@@ -454,11 +455,7 @@ class Permit:
         self.taken = taken
         self.probe = False
         self._left = False
-        self._on_leave: Callable[[], None] | None = None
-
-    def on_leave(self, call: Callable[[], None]) -> None:
-        """Call a function once it is given back."""
-        self._on_leave = call
+        self.on_leave: Callable[[], None] | None = None
 
     def unused(self) -> None:
         """Take back its use of each window: no request was sent."""
@@ -469,8 +466,8 @@ class Permit:
         if not self._left:
             self._left = True
             self.limiter.leave(self)
-            if self._on_leave is not None:
-                self._on_leave()
+            if self.on_leave is not None:
+                self.on_leave()
 
     def __enter__(self) -> Self:
         return self

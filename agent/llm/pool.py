@@ -40,8 +40,6 @@ from .chat import ChatClient, ChatRequest, asked_tokens
 from .cost import CorrectedPrice, TablePrice, Tariff
 from .limiter import Permit, RateLimiter, RateLimits
 
-State = Literal["closed", "open", "half_open"]
-
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 300.0
 HOLD_SHARE = 20.0
@@ -104,37 +102,24 @@ class Breaker:
 
     Args:
         clock: Seconds.
+
+    Attributes:
+        closed: Whether the endpoint is known to answer.
+        failures: Failures in a row.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._closed = False
+        self.closed = False
+        self.failures = 0
         self._probing = False
         self._opened_at = self._pause_s = -math.inf
         self._doublings = 0.0
-        self._in_a_row = 0
-
-    @property
-    def state(self) -> State:
-        """One of the three states of the drawing."""
-        if self._closed:
-            return "closed"
-        return "open" if self.wait_s() > 0 and not self._probing else "half_open"
-
-    @property
-    def closed(self) -> bool:
-        """Whether the endpoint is known to answer."""
-        return self._closed
 
     @property
     def due(self) -> bool:
         """Whether a probe may be sent now."""
-        return not self._closed and self.wait_s() <= 0
-
-    @property
-    def failures(self) -> int:
-        """Failures in a row."""
-        return self._in_a_row
+        return not self.closed and self.wait_s() <= 0
 
     def wait_s(self, *, alone: bool = False) -> float:
         """Return the seconds until a request may be sent; infinite during a probe.
@@ -142,7 +127,7 @@ class Breaker:
         Args:
             alone: No endpoint is closed.
         """
-        if self._closed:
+        if self.closed:
             return 0.0
         if self._probing:
             return math.inf
@@ -151,8 +136,8 @@ class Breaker:
 
     def admit(self) -> bool:
         """Let a request go, and return whether it is a probe; its end is reported by ``leave``."""
-        self._probing = self._probing or not self._closed
-        return not self._closed
+        self._probing = self._probing or not self.closed
+        return not self.closed
 
     def leave(self, *, probe: bool) -> None:
         """Note the end of a request, whatever its outcome."""
@@ -164,11 +149,11 @@ class Breaker:
 
         A request that was under way when the circuit opened says nothing of the time since.
         """
-        if not self._closed and not probe:
+        if not self.closed and not probe:
             return False
         self._doublings = max(self._doublings - FORGIVEN, 0.0)
-        self._in_a_row = 0
-        closes, self._closed = not self._closed, True
+        self.failures = 0
+        closes, self.closed = not self.closed, True
         return closes
 
     def failed(self, took_s: float, *, probe: bool, last: bool = False) -> float | None:
@@ -182,16 +167,16 @@ class Breaker:
         Returns:
             Seconds of the pause that this starts; None if it starts none.
         """
-        if not self._closed and not probe:
+        if not self.closed and not probe:
             return None  # under way when it opened: part of the same failure
-        self._in_a_row += 1
-        if self._closed and last and self._in_a_row < STRIKES:
+        self.failures += 1
+        if self.closed and last and self.failures < STRIKES:
             return None
         pause = min(FIRST_PAUSE_S * 2.0 ** min(self._doublings, 20.0), LONGEST_PAUSE_S)
         self._pause_s = max(pause, took_s * HOLD_SHARE) if probe else pause
         self._opened_at = self._clock()
         self._doublings += 1.0
-        self._closed = False
+        self.closed = False
         return self._pause_s
 
 
@@ -330,18 +315,16 @@ class EndpointPool:
 
     Args:
         members: The endpoints, at least one; all on the running loop's clock.
+
+    Attributes:
+        members: The endpoints in use.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
-        self._members = list(members)
+        self.members = list(members)
         self._waiting: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._failure: PromptclimbError | None = None
-
-    @property
-    def members(self) -> tuple[Member, ...]:
-        """The endpoints in use."""
-        return tuple(self._members)
 
     @property
     def waiting(self) -> int:
@@ -409,19 +392,19 @@ class EndpointPool:
 
     def has_hope(self, avoid: Collection[Member]) -> bool:
         """Return whether another endpoint than these may answer."""
-        return any(one.has_hope for one in self._members if one not in avoid)
+        return any(one.has_hope for one in self.members if one not in avoid)
 
     def choose(
         self, tokens: int, *, avoid: Collection[Member] = (), moved: bool = False
     ) -> tuple[float, Member]:
         """Return the seconds that a request has to wait, and the endpoint that it goes to then."""
-        if len(self._members) == 1:
-            return self._members[0].limiter.delay(tokens), self._members[0]
-        able = [one for one in self._members if one not in avoid]
+        if len(self.members) == 1:
+            return self.members[0].limiter.delay(tokens), self.members[0]
+        able = [one for one in self.members if one not in avoid]
         if not any(one.has_hope for one in able):
-            able = self._members
+            able = self.members
         known = [one for one in able if one.breaker.closed]
-        alone = not any(one.breaker.closed for one in self._members)
+        alone = not any(one.breaker.closed for one in self.members)
 
         def rank(one: Member) -> tuple[float, bool, int, float]:
             wait = max(one.limiter.delay(tokens), one.breaker.wait_s(alone=alone))
@@ -439,7 +422,7 @@ class EndpointPool:
         probe gets twice what the others take, and twice as much with each that fails, up to sixteen times;
         more while few of their answers are known.
         """
-        others = [one for one in self._members if one is not member]
+        others = [one for one in self.members if one is not member]
         known = [one.limiter for one in others if one.breaker.closed]
         if not known and not any(one.has_hope for one in others):
             return math.inf
@@ -456,20 +439,20 @@ class EndpointPool:
 
         An endpoint without others is never suspended.
         """
-        if len(self._members) < 2:
+        if len(self.members) < 2:
             return None
-        last = not any(one.breaker.closed for one in self._members if one is not member)
+        last = not any(one.breaker.closed for one in self.members if one is not member)
         return member.breaker.failed(error.took_s, probe=probe, last=last)
 
     def remove(self, member: Member, error: FatalChatError) -> int:
         """Take an endpoint out, and return how many are left; without any, all who wait fail."""
         member.limiter.closed = error
-        if member in self._members:
-            self._members.remove(member)
-        if not self._members:
+        if member in self.members:
+            self.members.remove(member)
+        if not self.members:
             self.fail(error)
         self.move()
-        return len(self._members)
+        return len(self.members)
 
     def fail(self, error: PromptclimbError) -> None:
         """Refuse all requests from now on, waiting ones included."""
@@ -495,15 +478,15 @@ class EndpointPool:
             member.breaker.leave(probe=permit.probe)
             self.move()
 
-        permit.on_leave(left)
+        permit.on_leave = left
         waiter.granted.set_result((member, permit))
         return 0.0
 
     def _check(self, tokens: int) -> None:
         if self._failure is not None:
             raise self._failure
-        if not any(one.limiter.fits(tokens) for one in self._members):
-            most = max(one.limiter.limits.tpm or 0.0 for one in self._members)
+        if not any(one.limiter.fits(tokens) for one in self.members):
+            most = max(one.limiter.limits.tpm or 0.0 for one in self.members)
             raise RequestTooLargeError(
                 f"a request may need {tokens} tokens, but --tpm allows only {most:.0f} in a minute; "
                 "show fewer templates (--top-k), allow shorter answers (--answer-tokens), or raise --tpm"
