@@ -16,7 +16,7 @@ def program_version() -> str:
 
 
 def installed_version(package: str) -> str | None:
-    """Return the version of an installed package, None if there is none."""
+    """Return the version of an installed package, None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

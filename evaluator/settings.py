@@ -209,7 +209,7 @@ def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterabl
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """Return a hint at the names that a mistyped one may mean; empty if none is like it."""
+    """Return a hint at the names that a mistyped one may mean; empty if no name is similar."""
     found = difflib.get_close_matches(name, list(names), n=3)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 

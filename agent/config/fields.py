@@ -145,7 +145,7 @@ def check_url(url: str | None) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL that may be written down: no user, no password, no query but Azure's version."""
+    """Return a URL that may be stored or shown: no user, no password, no query but Azure's version."""
     parts = urlsplit(url)
     public = [(name, value) for name, value in parse_qsl(parts.query) if name == "api-version"]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(public), ""))

@@ -306,7 +306,7 @@ class SearchSettings(Settings):
 
     @property
     def unused_description(self) -> str | None:
-        """A line on why the description is not used; None if it is, or there is none."""
+        """A line on why the description is not used; None if it is used or missing."""
         if not self.describe or (self.uses_description and not self.blind):
             return None
         why = "with --blind" if self.uses_description else f"by method {self.method}"
@@ -392,7 +392,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
 
     @property
     def shown_url(self) -> str | None:
-        """The endpoint's address as it may be written down: no user, no password."""
+        """The endpoint's address as it may be stored: no user, no password."""
         if not self.needs_llm or self.is_local:
             return None
         if self.endpoints:

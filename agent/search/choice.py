@@ -313,6 +313,6 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
 
 
 def reason(error: Exception) -> str:
-    """Return the message of an error, in characters that can be written down."""
+    """Return the message of an error, in characters that can be stored."""
     said = str(error) or type(error).__name__
     return said.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -238,7 +238,7 @@ def pool_hash(pool: list[Candidate]) -> str:
 
 
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return as much of a run's identity as a config tells before anything is opened.
+    """Return as much of a run's identity as a config shows before anything is opened.
 
     What the content of files and data decides is taken from the identity before.
     """

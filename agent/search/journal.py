@@ -12,7 +12,7 @@ from ..store.run import Store
 from .event_loop import FairScheduler
 
 MOST_EMPTY_IN_A_ROW = 12
-"""As many answers as a restart asks for by default, 2 conversations of 6 rounds: by then the model was told
+"""As many answers as a restart asks for by default, 2 conversations of 6 rounds: by then the model was shown
 several times that no template could be read, and was asked anew in another conversation."""
 
 
@@ -68,10 +68,10 @@ class _Skip(BaseModel):
 class Journal:
     """One restart's access to the LLM.
 
-    A request that failed after all retries costs its round. It is written down together with the next
+    A request that failed after all retries costs its round. It is stored together with the next
     answer of the same restart: what follows depends on it only then, and a run that is stopped in an outage
     asks again, when it is resumed, for all rounds skipped at its end. If the model did answer, with a refusal
-    for instance, the skip is written down at once: nothing is paid for twice.
+    for instance, the skip is stored at once: nothing is paid for twice.
 
     A request that the endpoint refused for an unknown reason waits for the next answer as well: so credit
     that ran out costs no round for good. At the end of a restart no answer follows: there ``keep_refused``
@@ -108,7 +108,7 @@ class Journal:
         """Return the answer at a position, and whether it was on disk.
 
         Raises:
-            Skipped: There is none, and will be none.
+            Skipped: There is no answer, and there will be none.
             StoreMismatchError: The answer on disk belongs to another request.
             GaveUpError: Too many answers in a row held no template.
             PromptclimbError: A budget, an outage, a signal or a failure.

@@ -139,7 +139,7 @@ def reopen(run_dir: Path, done: SearchResult, grown: Mapping[str, int]) -> None:
         OSError: A file cannot be written; the run is as it was.
     """
     shutil.copyfile(run_dir / RESULT, run_dir / BEFORE[RESULT])
-    with suppress(FileNotFoundError):  # a custom scorer need not tell its decisions
+    with suppress(FileNotFoundError):  # a custom scorer need not report its decisions
         (run_dir / DETAILS).replace(run_dir / BEFORE[DETAILS])
     more = enumerated(f"{count:,} {name}" for name, count in grown.items())
     write_result(

@@ -347,7 +347,7 @@ async def conclude(
 
     Raises:
         PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
-        StoreError: The opening of the test split cannot be written down; it stays closed.
+        StoreError: The opening of the test split cannot be stored; it stays closed.
     """
     choice = await choose(config, evaluator, searched.scored, curve)
     found = await evaluate_choice(evaluator, store, choice, test=searched.stopped is None)

@@ -121,7 +121,7 @@ class Scorebook:
             verdict = await self._scorer.score(template)
         except CrashingTemplateError as error:
             # Kept as a rejection of this run, so that it neither ends the run nor, when the run is resumed,
-            # changes what the LLM was told; other runs do not get it.
+            # changes what the LLM was shown; other runs do not get it.
             return Rejection(SCORER_FAILED, self._scrub(error.message))
         except (ScoringFailedError, ConsumerError) as error:
             raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error

@@ -65,7 +65,7 @@ async def evaluate_choice(evaluator: Evaluator, store: Store, choice: Choice, *,
     without those there is the score by which a single template was chosen, and the rest is None.
 
     Raises:
-        StoreError: The opening cannot be written down; the test split stays closed.
+        StoreError: The opening cannot be stored; the test split stays closed.
     """
     test = test and evaluator.info.sizes.get("test", 0) > 0
     groups = [ChosenGroup.of(choice.best), choice.ensemble, *choice.baselines.values()]
@@ -148,13 +148,13 @@ async def _scores(
 
 
 async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
-    """Add the accuracy by class, if the evaluator tells it."""
+    """Add the accuracy by class, if the evaluator reports it."""
     if not isinstance(evaluator, Inspector):
         return
     try:
         seen = await measured(lambda: evaluator.inspect([best], split="test"))
     except Exception as error:  # noqa: BLE001 - noted in the result
-        found.notes[UNINSPECTED] = f"the classes could not be told apart: {reason(error)}"
+        found.notes[UNINSPECTED] = f"the classes could not be distinguished: {reason(error)}"
         return
     found.inspection = Inspected(
         split="test", classes=seen.classes, confusions=seen.confusions[:MOST_CONFUSIONS]
@@ -164,7 +164,7 @@ async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
 async def _image_by_image(
     evaluator: Evaluator, groups: Sequence[ChosenGroup], accuracies: Sequence[Ensemble], notes: dict[str, str]
 ) -> list[Examined]:
-    """Return groups on test with the label of each image, if the evaluator tells it; else a note is added."""
+    """Return groups on test with the label of each image, if the evaluator reports it; else a note is added."""
     predicted: list[tuple[int, ...] | None] = [None] * len(groups)
     labels: tuple[int, ...] = ()
     if isinstance(evaluator, Predictor):
@@ -199,7 +199,7 @@ def _check_predictions(predictions: Predictions, found: Sequence[Ensemble], eval
         hits = _hits(answer, predictions.labels)
         if len(hits) != images:
             raise EvaluationFailedError(
-                f"predict tells {counted(len(hits), 'label')} of the {counted(images, 'image')} on test"
+                f"predict reports {counted(len(hits), 'label')} of the {counted(images, 'image')} on test"
             )
         # An accuracy may be rounded, but not by as much as an image.
         if abs(sum(hits) - images * one.test) > IMAGES_ROUNDED:

@@ -87,7 +87,7 @@ class Contents:
                 raise now
             return found
         found += [f"{what} of {config.data}" for what in _data(now, made)]
-        # A model in a folder has no hash of its own: only the fingerprint tells.
+        # A model in a folder has no hash of its own: only the fingerprint decides.
         if not found and config.model.startswith(_LOCAL) and made.other(config, "model") and made.identity:
             found += self._all(config, made)
         return found
@@ -143,7 +143,7 @@ class Contents:
 
 
 def _file_hash(path: Path) -> str | None:
-    """Return a hash of a file; None if there is none."""
+    """Return a hash of a file; None if it is missing."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -379,7 +379,7 @@ class Shuffled(Predicting):
 
 @pytest.mark.parametrize(
     ("evaluator", "said"),
-    [(FewLabels(), "predict tells 9 labels of the 10 images on test"), (Shuffled(), "and examine 0.")],
+    [(FewLabels(), "predict reports 9 labels of the 10 images on test"), (Shuffled(), "and examine 0.")],
 )
 async def test_predictions_that_contradict_the_accuracies_are_not_used(
     store: Store, evaluator: Predicting, said: str
