@@ -107,7 +107,7 @@ async def chosen(
             initial=options.initial,
             proposals=5,
             rounds=options.more // 5,
-            initial_pool=options.pool,
+            starting_pool=options.pool,
             views=0,
             run_dir=Path(folder) / "run",
         )

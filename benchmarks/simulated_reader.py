@@ -123,7 +123,7 @@ async def chosen(evaluator: Evaluator, method: str, skill: float | None, seed: i
             method=method,
             llm=None if skill is None else "simulated",
             seed=seed,
-            initial_pool="captions",
+            starting_pool="captions",
             views=0,
             run_dir=Path(folder) / "run",
             **ROUNDS,

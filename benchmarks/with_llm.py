@@ -128,7 +128,7 @@ async def chosen(
             blind=arm.blind,
             style=options.style,
             seed=seed,
-            initial_pool=options.pool,
+            starting_pool=options.pool,
             views=0,
             request_timeout=options.timeout,
             retry_seconds=options.timeout,

@@ -59,9 +59,23 @@ EXCEPTIONS = {
         name: {r"iterations?|iterated"}  # Python's StopIteration
         for name in (
             *("evaluator/custom/adapter.py", "evaluator/threads.py", "tests/evaluator/custom/test_custom.py"),
-            *("tests/evaluator/test_batching.py", "tests/evaluator/test_threads.py"),
+            *(
+                "tests/evaluator/test_batching.py",
+                "tests/evaluator/test_threads.py",
+                "agent/study/estimate.py",
+            ),
+            *("tests/agent/search/test_evaluation.py", "tests/agent/search/test_failing_evaluators.py"),
         )
     },
+    **{
+        name: {r"iterations?|iterated", r"resets?", r"initial pool|pool's pick"}  # the old names of settings
+        for name in (
+            "agent/config/schema.py",
+            "tests/agent/config/test_config.py",
+            "tests/agent/cli/test_commands.py",
+        )
+    },
+    "agent/store/disk.py": {r"resets?"},  # a method of diskcache
     "benchmarks/recorded_names.py": None,  # the names in recorded data
     "tests/test_results_page.py": None,  # names of recorded files
     "benchmarks/results_page.py": {r"miniatures?|pico world", r"leagues?"},  # names of recorded files
@@ -69,13 +83,6 @@ EXCEPTIONS = {
     "tests/test_recorded_answers.py": {r"leagues?"},  # names of recorded files
     "benchmarks/peers/job.py": {r"(?:un|fore)?told|tell(?:s|ing)?", r"altered views?"},  # recorded names
     "benchmarks/peers/black_box.py": {r"leagues?"},  # seeds of a recorded draw
-    **{
-        name: {r"initial pool|pool's pick"}  # the setting's name
-        for name in (
-            *("benchmarks/descriptions.py", "benchmarks/with_llm.py", "benchmarks/simulated_reader.py"),
-            "suites/paper.toml",
-        )
-    },
     **{
         f"{name}.py": {r"resets?"}  # names of libraries and of a fault
         for name in (

@@ -215,10 +215,11 @@ class SearchSettings(Settings):
     )
     proposals: int = setting(5, "templates asked for per round", decides=True, ge=1, le=100)
     top_k: int = setting(15, "templates shown to the LLM, best and worst each", decides=True, ge=1, le=1000)
-    initial_pool: Literal["captions", "grammar"] = setting(
+    starting_pool: Literal["captions", "grammar"] = setting(
         "grammar",
         "built-in starting templates: captions (308, written by a person) or grammar (thousands, made of "
         "what captions say)",
+        aliases=("initial_pool",),
         decides=True,
     )
     initial: int | Path | None = setting(
@@ -290,7 +291,7 @@ class SearchSettings(Settings):
     @property
     def draws_from_grammar(self) -> bool:
         """Whether starting templates are drawn from the grammar, and not from the captions or a file."""
-        return self.initial_pool == "grammar" and not isinstance(self.initial, Path)
+        return self.starting_pool == "grammar" and not isinstance(self.initial, Path)
 
     @property
     def description(self) -> str:

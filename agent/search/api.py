@@ -136,8 +136,7 @@ def evaluate(
 
     Raises:
         UsageError: A text is not a template or cannot be scored by this model, the split is empty, data or
-            model cannot be used, the evaluator does not report its classes, or a white-box reference cannot be
-            had.
+            model cannot be used, the evaluator does not report its classes, or a white-box one is missing.
         EvaluatorError: A custom scorer fails, or answers with something else than accuracies.
     """
     _check("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")

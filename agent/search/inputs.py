@@ -167,7 +167,7 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
         if len(unique) < 2:
             raise ConfigError(f"--initial {config.initial}: it has one template; a restart needs at least 2")
         return unique
-    pool = [one for group in kind_named(config.prompts).starting(config.initial_pool) for one in group]
+    pool = [one for group in kind_named(config.prompts).starting(config.starting_pool) for one in group]
     if config.initial is not None and config.initial > len(pool):
         raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} templates")
     return pool

@@ -1,7 +1,6 @@
 """Measure groups of templates: in a thread, with errors of ours, and by vote where labels cannot be averaged.
 
-An evaluator that reports labels and cannot average decides by majority; of labels that are level, the one that
-an earlier template gives.
+An evaluator that reports labels and cannot average decides by majority; of equal labels, the first one.
 """
 
 from __future__ import annotations

@@ -266,7 +266,7 @@ class Restart:
 
     def _sample(self) -> Sequence[Candidate]:
         config = self._config
-        groups = self._kind.starting(config.initial_pool) if config.draws_from_grammar else [self._pool]
+        groups = self._kind.starting(config.starting_pool) if config.draws_from_grammar else [self._pool]
         number = min(config.most_initial, sum(map(len, groups)))
         return draw(groups, number, rng_for(config.seed, "initial", self.record.number))
 

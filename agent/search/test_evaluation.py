@@ -164,7 +164,7 @@ async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
 async def _image_by_image(
     evaluator: Evaluator, groups: Sequence[ChosenGroup], accuracies: Sequence[Ensemble], notes: dict[str, str]
 ) -> list[Examined]:
-    """Return groups on test with the label of each image, if the evaluator reports it; else a note is added."""
+    """Return groups on test with each image's label, if the evaluator reports it; else add a note."""
     predicted: list[tuple[int, ...] | None] = [None] * len(groups)
     labels: tuple[int, ...] = ()
     if isinstance(evaluator, Predictor):

@@ -59,8 +59,8 @@ class UserChat:
     """Make an object with a method ``chat`` a ``ChatClient``.
 
     ``chat(request)`` takes a ``ChatRequest`` and answers with a ``ChatAnswer``; ``chat(messages)`` takes
-    ``[{"role", "content"}]`` and may answer with a text, which is counted as free. The parameter's name distinguishes
-    them. Either may be plain or async. A plain one blocks, so it is called in a thread: one call at a
+    ``[{"role", "content"}]`` and may answer with a text, which is counted as free. The parameter's name
+    decides. Either may be plain or async. A plain one blocks, so it is called in a thread: one call at a
     time, or as many as an attribute ``in_flight`` says. A call that is left at a deadline holds its place
     until it returns.
 

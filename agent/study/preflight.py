@@ -110,7 +110,7 @@ def check_cells(
 def _check_files(configs: Sequence[SearchConfig]) -> None:
     for track in {config.track: None for config in configs}:
         check_trackers(track)
-    for config in {(config.initial, config.initial_pool): config for config in configs}.values():
+    for config in {(config.initial, config.starting_pool): config for config in configs}.values():
         read_pool(config)
     for config in {config.wordings: config for config in configs}.values():
         read_wordings(config)

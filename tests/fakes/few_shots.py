@@ -1,4 +1,4 @@
-"""Few-shot problems for a tiny model: of features near those of a text that nobody tells, and of pictures."""
+"""Few-shot problems for a tiny model: of features near those of a text that nobody says, and of pictures."""
 
 from __future__ import annotations
 

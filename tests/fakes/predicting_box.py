@@ -1,4 +1,4 @@
-"""A black box without a model that tells its predictions too, and can be named: ``MODULE:FACTORY``."""
+"""A black box without a model that says its predictions too, and can be named: ``MODULE:FACTORY``."""
 
 from __future__ import annotations
 

@@ -343,7 +343,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: p.search(restarts=300_000_000),
         "--restarts '300000000': .*or equal to 10000",
     ),
-    "a number that is none": (lambda p: p.search(initial="²"), "--initial: .*²"),
+    "a number in other digits": (lambda p: p.search(initial="²"), "--initial: .*²"),
     "resuming nothing": (lambda p: ["resume", ""], "RUN_DIR '': it is empty"),
     "reporting on no user's run": (lambda p: ["report", "~nobody-here/x"], "no home folder"),
     "templates of no user": (

@@ -309,11 +309,11 @@ def test_json_is_json_though_the_black_box_prints(
     assert "the black box says" in err
 
 
-@pytest.mark.parametrize(("useless", "code"), [(4, NOTHING_USABLE), (2, 0)])
-def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(useless: int, code: int) -> None:
+@pytest.mark.parametrize(("unusable", "code"), [(4, NOTHING_USABLE), (2, 0)])
+def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int, code: int) -> None:
     """Answers without a text count, paid for as they are; one search that got something is enough."""
     which = ("--data", "one", "--seeds", "1,2", "--methods", "pn,random")
-    with Serving(script=("null",) * useless) as server:
+    with Serving(script=("null",) * unusable) as server:
         asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1")
         assert call("suite", *which, *FEW, *asked) == code
 
@@ -342,7 +342,7 @@ def test_a_price_that_no_table_has_is_wrong_usage(capsys: pytest.CaptureFixture[
 
 
 def test_the_dry_run_knows_prices_from_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """With what is asked at most of the dearest kind of token."""
+    """With what is asked at most of the most expensive kind of token."""
     vendor = (
         "--base-url",
         "https://api.anthropic.com/v1",
@@ -545,7 +545,7 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
 def test_evaluate_scores_in_the_order_of_the_file(
     capsys: pytest.CaptureFixture[str], fake_evaluator: FakeEvaluator
 ) -> None:
-    """One score a template, and the ensemble's; the test split stays sealed unless it is asked for."""
+    """One score a template, and the ensemble's; the test split stays held out unless it is asked for."""
     Path("t.json").write_text('["the {}", "a photo of a {}"]')
     assert call("evaluate", "--templates", "t.json", "--split", "val", "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -556,7 +556,7 @@ def test_evaluate_scores_in_the_order_of_the_file(
     assert fake_evaluator.opened == 1
 
 
-class Telling(FakeEvaluator):
+class Reporting(FakeEvaluator):
     """An evaluator that says which classes it confuses."""
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
@@ -570,12 +570,12 @@ class Telling(FakeEvaluator):
 def test_evaluate_says_which_classes_are_confused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On request: as JSON, as tables with the worst class first; an evaluator that cannot is told of."""
+    """On request: as JSON, as tables with the worst class first; an evaluator that cannot is reported."""
     Path("t.json").write_text('["the {}", "a photo of a {}"]')
     ask = ("evaluate", "--templates", "t.json", "--confusions")
     assert call(*ask) == 2
     assert "does not say which classes it confuses" in only_line(capsys.readouterr().err)
-    stand_in(monkeypatch, lambda _spec: Telling())
+    stand_in(monkeypatch, lambda _spec: Reporting())
     assert call(*ask, "1", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["confusions"] == [{"true": "[dog]", "taken_for": "cat", "images": 3}]
@@ -770,7 +770,7 @@ def test_a_pool_of_endpoints_goes_on_without_the_one_that_refuses(
 def test_a_pool_goes_on_without_an_endpoint_that_is_down(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """It is left out with a line; only a pool of which none is left is wrong usage."""
+    """It is left out with a line; only a pool without any left is wrong usage."""
     with socket.socket() as free, Serving() as server:
         free.bind(("127.0.0.1", 0))
         down = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
@@ -866,7 +866,7 @@ def test_a_run_without_a_result_is_reported_as_far_as_it_is(
     assert "What was gained" not in text
 
 
-def test_a_run_at_work_is_not_to_be_gone_on_with(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_run_at_work_is_not_to_be_resumed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """What needs a result says that it is at work; of one that was interrupted, how to go on."""
     assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
     (tmp_path / "r" / "result.json").unlink()

@@ -400,7 +400,7 @@ def test_the_papers_study_runs_on_stand_ins(
         "methods": ["pn"],
         "compare": [one for one in paper["compare"] if one["second"] == "best starting template"],
     }
-    paper["search"] |= {**SMALL, "initial_pool": "captions"}
+    paper["search"] |= {**SMALL, "starting_pool": "captions"}
     Path("paper.toml").write_text(tomli_w.dumps(paper))
     assert main(["suite", "paper.toml", "--data-root", str(tmp_path / "data"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""The config: sources in their order, errors that say what and where, no secrets written down."""
+"""The config: sources in their order, errors that say what and where, no secrets stored."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_unasked_views_are_bounded_by_the_number_of_images(
     assert EvaluatorSpec(**given).views_of(images) == views
 
 
-def test_what_only_programs_set_is_written_down_only_where_it_was_set() -> None:
+def test_what_only_programs_set_is_stored_only_where_it_was_set() -> None:
     """Technical fields do not clutter a run's file, and are kept where somebody chose them."""
     assert "workers" not in SearchConfig(**NO_LLM).to_public()
     assert SearchConfig(**NO_LLM, workers=2).to_public()["workers"] == 2
@@ -234,7 +234,7 @@ def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour(tmp_path: Path
         from_sources(NO_LLM, {}, file)
 
 
-def test_the_place_of_a_wrong_value_is_told(tmp_path: Path) -> None:
+def test_the_place_of_a_wrong_value_is_reported(tmp_path: Path) -> None:
     """A wrong value in the environment is called by its variable."""
     with pytest.raises(ConfigError, match=r"PROMPTCLIMB_SHOTS 'x' \(from the environment\)"):
         from_sources(NO_LLM, {"PROMPTCLIMB_SHOTS": "x"})
@@ -250,7 +250,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
 
 
 def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
-    """What is written down builds the same config again, but for what is secret."""
+    """What is stored builds the same config again, but for what is secret."""
     file = tmp_path / "in.toml"
     file.write_text(
         'base_url = "https://me:pw-secret@h/v1?key=pw-secret"\n'
@@ -342,12 +342,12 @@ def test_a_flag_that_a_pool_would_take_no_notice_of_is_refused(
 
 
 def test_credentials_and_queries_leave_an_address() -> None:
-    """Only scheme, host, port and path of an address are written down."""
+    """Only scheme, host, port and path of an address are stored."""
     assert without_credentials("https://u:p@h:8/v1?k=1#x") == "https://h:8/v1"
 
 
 def test_the_version_that_azure_wants_stays_in_an_address() -> None:
-    """It is no secret, and a run that is gone on with needs it."""
+    """It is no secret, and a run that is resumed needs it."""
     url = "https://h/openai/deployments/d?api-version=2024-10-21&key=pw-secret"
     assert without_credentials(url) == "https://h/openai/deployments/d?api-version=2024-10-21"
 
@@ -402,7 +402,7 @@ def test_members_with_token_or_key_in_their_names_are_no_secrets() -> None:
 
 
 def test_what_changes_answers_decides_and_what_makes_them_cheaper_does_not() -> None:
-    """A run that did not know of these settings can be gone on with where they are not set."""
+    """A run that did not know of these settings can be resumed where they are not set."""
     deciding = set(SearchConfig(llm="m").identity())
     assert {"reasoning_effort", "extra_body"} <= deciding
     assert "service_tier" not in deciding
@@ -478,7 +478,7 @@ COUNTS = [name for name, field in SearchConfig.model_fields.items() if "int" in 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", ["inf", "nan", "1e400"])
 def test_a_number_that_is_not_finite_is_refused(name: str, value: str) -> None:
-    """JSON and TOML files of a run have no infinity, and a limit that is none is left out."""
+    """JSON and TOML files of a run have no infinity, and a missing limit is left out."""
     with pytest.raises(ConfigError, match=f"^{flag_of(name)} '{value}': input should be"):
         from_sources({**NO_LLM, name: value, "price": "1/1"}, {})
     with pytest.raises(ConfigError, match=f"^{name}="):

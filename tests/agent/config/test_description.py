@@ -16,13 +16,13 @@ from promptclimb.evaluator.errors import ConfigError
 NO_LLM = {"method": "random"}
 
 
-def test_a_text_is_told_as_one_line() -> None:
+def test_a_text_is_reported_as_one_line() -> None:
     """Breaks and repeated spaces say nothing."""
     config = SearchConfig(**NO_LLM, describe="tally  marks:\n strokes in fives ")
     assert config.description == "tally marks: strokes in fives"
 
 
-def test_nothing_is_told_without_a_description_or_where_the_search_is_blind() -> None:
+def test_nothing_is_reported_without_a_description_or_where_the_search_is_blind() -> None:
     """``blind`` wins over a description, such as one from a file of settings."""
     assert SearchConfig(**NO_LLM).description == ""
     assert SearchConfig(**NO_LLM, describe="dice", blind=True).description == ""
@@ -66,7 +66,7 @@ def test_what_decides_is_the_text(tmp_path: Path) -> None:
     assert first != second
 
 
-def test_what_is_written_down_is_taken_back(tmp_path: Path) -> None:
+def test_what_is_stored_is_taken_back(tmp_path: Path) -> None:
     """A run's config has its description."""
     config = SearchConfig(**NO_LLM, describe='tally "marks" \\ of {} é', blind=True)
     file = tmp_path / "config.toml"
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, sai
 
 @pytest.mark.parametrize("text", ["pictures.txt", "./pictures", "../x", "/no/such/file", "~/about.md"])
 def test_a_file_that_is_not_there_is_not_taken_for_a_text(text: str) -> None:
-    """A mistyped name would be told to the LLM as what the pictures show."""
+    """A mistyped name would be reported to the LLM as what the pictures show."""
     with pytest.raises(ConfigError, match=r"--describe.*there is no file"):
         from_sources({**NO_LLM, "describe": text}, {})
 

@@ -16,7 +16,7 @@ def of(*endpoints: dict[str, Any], **settings: Any) -> list[dict[str, Any]]:
 
 
 def test_only_what_makes_a_difference_is_an_override() -> None:
-    """A value that is the config's own too is none; addresses, keys, prices and paces are none."""
+    """A value that is the config's own too is no override; nor are addresses, keys, prices and paces."""
     same = {"base_url": ONE, "model": "m", "reasoning_effort": "low", "extra_body": {"top_k": 5}, "rpm": 9}
     found = of(same, {"base_url": OTHER}, reasoning_effort="low", extra_body={"top_k": 5, "top_p": 1})
     assert found == [{}, {}]

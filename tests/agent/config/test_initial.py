@@ -40,7 +40,7 @@ def test_the_more_classes_the_fewer_templates(classes: int, number: int) -> None
 
 def test_of_captions_and_where_a_score_may_cost_anything_there_are_few() -> None:
     """What a user's black box does for a score is not known."""
-    assert opened(2, initial_pool="captions") == FEW_INITIAL
+    assert opened(2, starting_pool="captions") == FEW_INITIAL
     assert opened(2, cheap=False) == FEW_INITIAL
 
 

@@ -45,7 +45,7 @@ def test_a_name_alone_stands_for_the_first_model() -> None:
 
 
 @pytest.mark.parametrize("llm", ["local:", "local:7b", "local:model.bin", "local: 0.5b"])
-def test_a_model_that_is_none_is_refused(llm: str) -> None:
+def test_an_invalid_model_is_refused(llm: str) -> None:
     """The message names those that there are."""
     with pytest.raises(ValueError, match=r"not a local model: write local:0\.5b, local:1\.5b, or local:FILE"):
         check_llm(llm)
@@ -54,7 +54,7 @@ def test_a_model_that_is_none_is_refused(llm: str) -> None:
 
 
 def test_a_file_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its path is made absolute, with a black box of the user's own too; a link is not followed."""
+    """Its path is made absolute, with a custom scorer own too; a link is not followed."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "blob").write_bytes(b"GGUF")
     (tmp_path / "m.GGUF").symlink_to("blob")

@@ -25,7 +25,7 @@ from tests.paths import ROOT
 RUNS = ROOT / "tests" / "data" / "recorded_runs"
 SMALL = {
     "views": 0,
-    "initial_pool": "captions",
+    "starting_pool": "captions",
     "data": "fake",
     "restarts": 2,
     "conversations": 2,

@@ -49,20 +49,20 @@ async def test_the_functions_for_programs_without_a_loop_say_so_where_there_is_o
 
 
 @pytest.mark.parametrize("given", [None, 3, {"method": "random"}, EvaluatorSpec(), SearchConfig])
-def test_what_is_no_config_is_told(given: Any) -> None:
+def test_what_is_no_config_is_reported(given: Any) -> None:
     """A specification of an evaluator alone does not say how to search."""
     with pytest.raises(UsageError, match="search: config must be a SearchConfig, not "):
         search_sync(given)
 
 
 @pytest.mark.parametrize("given", [None, 3, b"x", ["runs"]])
-def test_what_is_no_path_is_told(given: Any) -> None:
+def test_what_is_no_path_is_reported(given: Any) -> None:
     """A run is named by its folder."""
     with pytest.raises(UsageError, match="resume: run_dir must be the path"):
         resume_sync(given)
 
 
-def test_a_wrong_change_is_told_as_one(tmp_path: Path) -> None:
+def test_a_wrong_change_is_reported_as_one(tmp_path: Path) -> None:
     """Changes are a mapping; what is unknown or wrong in them did not come from a command line."""
     run = tmp_path / "run"
     search_sync(SearchConfig(**SMALL, run_dir=run), evaluator=FakeEvaluator())
@@ -84,7 +84,7 @@ def test_a_stored_config_that_was_changed_from_outside_is_named(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("place", ["file", "run/store"])
-def test_a_shared_cache_that_is_none_is_told_before_a_run_is_made(place: str, tmp_path: Path) -> None:
+def test_a_shared_cache_that_is_invalid_is_reported_before_a_run_is_made(place: str, tmp_path: Path) -> None:
     """Nothing is left of the run that was to use it."""
     (tmp_path / "file").write_text("x")
     Store.create(tmp_path / "run", {"identity": {}}).close()
@@ -94,7 +94,7 @@ def test_a_shared_cache_that_is_none_is_told_before_a_run_is_made(place: str, tm
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_in_place_of_a_runs_file_is_told_before_the_run_goes_on(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_runs_file_is_reported_before_the_run_goes_on(tmp_path: Path) -> None:
     """The end of a search is no time to find out that its result cannot be written."""
     config = SearchConfig(**{**SMALL, "max_minutes": 0}, run_dir=tmp_path / "run")
     evaluator = FakeEvaluator()
@@ -106,7 +106,7 @@ def test_a_folder_in_place_of_a_runs_file_is_told_before_the_run_goes_on(tmp_pat
 
 
 async def test_a_listener_that_is_async_is_refused() -> None:
-    """Nobody would await it; a plain function, or an object that is called, is none."""
+    """Nobody would await it; a plain function, or an object that is called, is not one."""
 
     async def later(event: object) -> None:
         """Never called."""
@@ -182,7 +182,7 @@ def test_messages_name_fields_and_no_options(call: Callable[[], object], said: s
     assert not re.search(r"--(?!grep)", str(caught.value))
 
 
-def test_a_run_that_is_there_is_gone_on_with_by_a_call(tmp_path: Path) -> None:
+def test_a_run_that_is_there_is_resumed_by_a_call(tmp_path: Path) -> None:
     """The message gives the call to write, where the command line gives the command."""
     config = SearchConfig(**SMALL, run_dir=tmp_path)
     search_sync(config, evaluator=FakeEvaluator())
@@ -202,14 +202,14 @@ def test_a_run_that_is_there_is_gone_on_with_by_a_call(tmp_path: Path) -> None:
         (lambda: report(None), "report: run_dir must be the path"),
     ],
 )
-def test_what_is_given_wrongly_is_told(call: Callable[[], object], said: str) -> None:
+def test_what_is_given_wrongly_is_reported(call: Callable[[], object], said: str) -> None:
     """In a line that names the argument."""
     with pytest.raises(UsageError, match=said):
         call()
 
 
 def test_data_are_looked_at_without_a_search() -> None:
-    """Every known name; and one few-shot split, whose test images stay sealed."""
+    """Every known name; and one few-shot split, whose test images stay held out."""
     assert {"digits", "dice"} <= {one.name for one in datasets()}
     data = load_data(EvaluatorSpec(data="digits", shots=2, seed=1))
     assert (data.name, len(data.classes), len(data.train)) == ("digits", 10, 20)

@@ -202,11 +202,11 @@ LETTERS = [f"{letter} {{}}" for letter in "abcdefghijkl"]
 
 
 class Labels(FakeEvaluator):
-    """Tells for each single template what it was given, and cannot average; counts what it is asked."""
+    """Says for each single template what it was given, and cannot average; counts what it is asked."""
 
-    def __init__(self, told: dict[str, tuple[int, ...]]) -> None:
+    def __init__(self, reported: dict[str, tuple[int, ...]]) -> None:
         super().__init__()
-        self._told = told
+        self._reported = reported
         self.asked: list[str] = []
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
@@ -214,13 +214,15 @@ class Labels(FakeEvaluator):
         return [self._alone(one[0]) if len(one) == 1 else None for one in ensembles]
 
     def _alone(self, template: str) -> SplitScores:
-        right = sum(one == true for one, true in zip(self._told[template], TRUE, strict=True)) / len(TRUE)
+        right = sum(one == true for one, true in zip(self._reported[template], TRUE, strict=True)) / len(TRUE)
         return SplitScores(right, right, None)
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Tell what single templates take the images for."""
+        """Say what single templates take the images for."""
         self.asked += [one[0] for one in ensembles if len(one) == 1]
-        return Predictions(TRUE, tuple(self._told[one[0]] if len(one) == 1 else None for one in ensembles))
+        return Predictions(
+            TRUE, tuple(self._reported[one[0]] if len(one) == 1 else None for one in ensembles)
+        )
 
 
 def test_the_first_of_several_labels_that_are_level_wins() -> None:
@@ -235,9 +237,9 @@ def test_the_first_of_several_labels_that_are_level_wins() -> None:
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * len(TRUE)), min_size=4, max_size=4), st.data())
-def test_ballots_count_as_the_box_is_examined(told: list[tuple[int, ...]], data: st.DataObject) -> None:
+def test_ballots_count_as_the_box_is_examined(reported: list[tuple[int, ...]], data: st.DataObject) -> None:
     """What decides how an ensemble grows is what the result will say of it."""
-    box = Labels(dict(zip(LETTERS[:4], told, strict=True)))
+    box = Labels(dict(zip(LETTERS[:4], reported, strict=True)))
     ensemble = data.draw(st.lists(st.sampled_from(LETTERS[:4]), min_size=2, max_size=7))
     (counted,) = measuring.Ballots(box, LETTERS[:4], box.info.sizes).count([ensemble])
     (examined,) = measuring.examine(box, [ensemble], test=False)
@@ -247,13 +249,13 @@ def test_ballots_count_as_the_box_is_examined(told: list[tuple[int, ...]], data:
 async def test_an_ensemble_that_votes_grows_where_two_more_make_it_better() -> None:
     """Two that err together are outvoted by three that do not; each template is asked about once a split."""
     wrong, otherwise = (1, 1, 2, 0, 1, 2), (0, 1, 2, 1, 1, 2)
-    told = dict.fromkeys(LETTERS, wrong) | {LETTERS[2]: otherwise, LETTERS[5]: TRUE}
-    box = Labels(told)
+    reported = dict.fromkeys(LETTERS, wrong) | {LETTERS[2]: otherwise, LETTERS[5]: TRUE}
+    box = Labels(reported)
     templates, notes = await choose_ensemble(box, LETTERS, 3)
     assert templates[:3] == tuple(LETTERS[:3])
     assert LETTERS[5] in templates[3:]
     assert notes == {}
-    (before, after) = measuring.examine(Labels(told), [LETTERS[:3], templates], test=False)
+    (before, after) = measuring.examine(Labels(reported), [LETTERS[:3], templates], test=False)
     assert before is not None
     assert after is not None
     assert (after.train or 0) > (before.train or 0)
@@ -313,7 +315,7 @@ async def test_all_of_it_is_seen_in_one_opening(tmp_path: Path) -> None:
     assert read_details(tmp_path / "alone") == replace(details, curve=())
 
 
-async def test_a_stopped_search_leaves_the_split_sealed(tmp_path: Path) -> None:
+async def test_a_stopped_search_leaves_the_split_held_out(tmp_path: Path) -> None:
     """Nothing is kept of a split that was not opened."""
     stopped = config(tmp_path / "run").model_copy(update={"max_minutes": 0.0})
     evaluator = FakeEvaluator()

@@ -1,4 +1,4 @@
-"""The end of a search: selection, the last look at what was chosen, and the result."""
+"""The end of a search: selection, the test evaluation of what was chosen, and the result."""
 
 from __future__ import annotations
 
@@ -141,13 +141,13 @@ async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vendor_calls", "price", "cost", "told"),
+    ("vendor_calls", "price", "cost", "reported"),
     [(3, None, 0.5, 0.2), (2, None, None, 0.2), (2, "1/2", 0.5, 0.2), (0, "auto", 0.5, None)],
 )
-async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
-    store: Store, vendor_calls: int, price: str | None, cost: float | None, told: float | None
+async def test_money_is_known_where_a_price_or_the_endpoint_says_it(
+    store: Store, vendor_calls: int, price: str | None, cost: float | None, reported: float | None
 ) -> None:
-    """Of every call; what endpoints told is in the result as they told it."""
+    """Of every call; what endpoints reported is in the result as they reported it."""
     spent = Spent(
         calls=3,
         picodollars=5 * 10**11,
@@ -160,11 +160,11 @@ async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
     evaluator = Words()
     config = SearchConfig(data="words", llm="m", price=price, ensemble_size=2)
     usage = (await finish(config, evaluator, store, ended(evaluator))).usage
-    assert (usage.cost_usd, usage.reported_usd) == (cost, told)
+    assert (usage.cost_usd, usage.reported_usd) == (cost, reported)
     assert (usage.cached_tokens, usage.cache_written_tokens, usage.reasoning_tokens) == (7, 0, 8)
 
 
-async def test_a_stopped_search_leaves_the_test_split_sealed(store: Store) -> None:
+async def test_a_stopped_search_leaves_the_test_split_held_out(store: Store) -> None:
     """It goes on some day, so it has train and val only; the finished one opens it, for the first time."""
     evaluator = Words()
     stopped = await finish(CONFIG, evaluator, store, ended(evaluator, stopped=STOPPED))
@@ -189,8 +189,8 @@ async def test_a_test_split_that_cannot_be_opened_does_not_cost_the_result(store
     assert result.best.test is None
     assert result.ensemble.train is not None
     assert result.baselines["default template"].train is not None
-    mended = await finish(CONFIG, Words(), store, ended(evaluator))
-    assert (mended.complete, mended.test_opened) == (True, 2)
+    fixed = await finish(CONFIG, Words(), store, ended(evaluator))
+    assert (fixed.complete, fixed.test_opened) == (True, 2)
 
 
 async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: Store) -> None:
@@ -268,7 +268,7 @@ async def test_without_test_images_nothing_is_opened(store: Store) -> None:
     assert (result.complete, result.best.test, result.test_opened) == (True, None, 0)
 
 
-async def test_a_chat_from_python_is_not_written_down_under_an_address(store: Store) -> None:
+async def test_a_chat_from_python_is_not_stored_under_an_address(store: Store) -> None:
     """The config's address is that of the endpoint which would have been asked; this one answers here."""
     evaluator = Words()
     asked = await finish(ASKING, evaluator, store, ended(evaluator))
@@ -280,7 +280,7 @@ async def test_a_chat_from_python_is_not_written_down_under_an_address(store: St
 
 
 async def test_nothing_scored_is_no_result(store: Store) -> None:
-    """There is nothing to choose from, and the test split stays sealed."""
+    """There is nothing to choose from, and the test split stays held out."""
     evaluator = Words()
     with pytest.raises(PromptclimbError, match="before the first template was scored"):
         await finish(CONFIG, evaluator, store, Searched(records=[RestartRecord(1)]))
@@ -288,7 +288,7 @@ async def test_nothing_scored_is_no_result(store: Store) -> None:
 
 
 async def test_classes_are_inspected_once_the_test_split_is_open(store: Store) -> None:
-    """A finished result tells how each class fares under the best template; a stopped one does not look."""
+    """A finished result says how each class fares under the best template; a stopped one does not look."""
 
     class Inspecting(Words):
         def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
@@ -317,20 +317,20 @@ async def test_an_inspection_that_fails_costs_itself_alone(store: Store) -> None
 
 
 class Predicting(Words):
-    """A FakeEvaluator that tells what it takes each of ten test images for."""
+    """A FakeEvaluator that says what it takes each of ten test images for."""
 
     def __init__(self) -> None:
         super().__init__(sizes={"train": 160, "val": 40, "test": 10})
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Tell that the first images are sorted correctly, as many as ``examine`` says."""
+        """Say that the first images are sorted correctly, as many as ``examine`` says."""
         assert split == "test"
         assert self.opened
         right = [self._correct(ensemble, split) for ensemble in ensembles]
         return Predictions((1,) * 10, tuple((1,) * count + (0,) * (10 - count) for count in right))
 
 
-async def test_a_finished_search_tells_its_gain_with_paired_intervals(store: Store) -> None:
+async def test_a_finished_search_says_its_gain_with_paired_intervals(store: Store) -> None:
     """From predictions on test, once it is open; no prediction is in the result, their counts are."""
     stopped = await finish(CONFIG, Predicting(), store, ended(Predicting(), stopped=STOPPED))
     assert stopped.gain is None
@@ -346,7 +346,7 @@ async def test_a_finished_search_tells_its_gain_with_paired_intervals(store: Sto
 
 
 async def test_without_predictions_the_gain_says_that_it_is_not_paired(store: Store) -> None:
-    """Of a black box that tells accuracies alone, and of one that fails to tell more; the run stands."""
+    """Of a black box that says accuracies alone, and of one that fails to say more; the run stands."""
 
     class Broken(Words):
         def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
@@ -365,16 +365,18 @@ class FewLabels(Predicting):
     """Leaves out the last image."""
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        told = super().predict(ensembles, split=split)
-        return Predictions(told.labels[:-1], tuple(one[:-1] for one in told.predicted if one is not None))
+        reported = super().predict(ensembles, split=split)
+        return Predictions(
+            reported.labels[:-1], tuple(one[:-1] for one in reported.predicted if one is not None)
+        )
 
 
 class Shuffled(Predicting):
-    """Tells other classes than those that its accuracies come from."""
+    """Says other classes than those that its accuracies come from."""
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        told = super().predict(ensembles, split=split)
-        return Predictions((0,) * 10, told.predicted)
+        reported = super().predict(ensembles, split=split)
+        return Predictions((0,) * 10, reported.predicted)
 
 
 @pytest.mark.parametrize(
@@ -406,12 +408,12 @@ class Voting(Words):
         return 1 if "the" in ensemble[0].split() else 3
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Tell for single templates that images of class 1 are of class 1, unless it has a "the"."""
+        """Say for single templates that images of class 1 are of class 1, unless it has a "the"."""
         found = [None if len(one) > 1 else (int("the" not in one[0].split()),) * 4 for one in ensembles]
         return Predictions((1, 1, 1, 0), tuple(found))
 
 
-async def test_templates_that_cannot_be_averaged_vote_where_labels_are_told(store: Store) -> None:
+async def test_templates_that_cannot_be_averaged_vote_where_labels_are_reported(store: Store) -> None:
     """On every split, and image by image for the gain; the majority decides, and the earliest a draw."""
     evaluator = Voting()
     config = CONFIG.model_copy(update={"ensemble_size": 5})
@@ -425,7 +427,7 @@ async def test_templates_that_cannot_be_averaged_vote_where_labels_are_told(stor
 
 
 class Counting(Predicting):
-    """Keeps which ensembles of several templates it has measured while test is sealed."""
+    """Keeps which ensembles of several templates it has measured while test is held out."""
 
     def __init__(self) -> None:
         super().__init__()

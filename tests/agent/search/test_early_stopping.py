@@ -148,7 +148,7 @@ def test_a_conversation_that_repeats_itself_is_begun_anew(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("more", [{"patience": 2}, {"until": 0.6}, {"patience": 1, "until": 0.9}])
 def test_a_run_that_ends_early_ends_there_again(tmp_path: Path, more: dict[str, Any]) -> None:
-    """Cut off and gone on with, one restart after the other or side by side: the same answers and result."""
+    """Cut off and resumed, one restart after the other or side by side: the same answers and result."""
     whole = run_virtual(search(config(tmp_path / "a", **more), evaluator=FakeEvaluator(), chat=ChatByHash()))
     run_virtual(
         search(
@@ -178,7 +178,7 @@ def test_a_target_that_the_initial_templates_reach_asks_for_nothing(tmp_path: Pa
     ("more", "why"),
     [({"until": 0.01}, "reached --until 0.01"), ({"patience": 1}, "in 1 round (--patience)")],
 )
-def test_an_early_end_is_told_at_once_and_in_the_result(
+def test_an_early_end_is_reported_at_once_and_in_the_result(
     tmp_path: Path, more: dict[str, Any], why: str
 ) -> None:
     """A line for each restart in the log, and one note; ``status`` has it too."""
@@ -210,7 +210,7 @@ def test_a_wrong_stop_is_refused(flag: str, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["95", "17.5"])
 def test_a_percentage_without_its_sign_is_asked_about(value: str, tmp_path: Path) -> None:
-    """From wherever it comes; a black box of one's own may score so high."""
+    """From wherever it comes; a custom scorer may score so high."""
     with pytest.raises(ConfigError, match=f"^--until {value}: an accuracy .*; did you mean {value}%"):
         from_sources({"method": "random", "until": value}, {})
     with pytest.raises(ConfigError, match=f"^PROMPTCLIMB_UNTIL {value}: "):

@@ -17,7 +17,7 @@ TEMPLATES = ["the {}", "a photo of a {}", "the {}"]
 
 
 class Inspecting(FakeEvaluator):
-    """A fake that tells its classes."""
+    """A fake that says its classes."""
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
         assert (list(ensemble), split) == (TEMPLATES, "val")
@@ -44,8 +44,8 @@ def test_a_search_config_says_what_to_score_on_too() -> None:
     assert (found.dataset, found.model) == ("fake", "words")
 
 
-def test_classes_are_told_where_asked_for() -> None:
-    """The most frequent confusions are cut where a document is wanted; an evaluator may not tell."""
+def test_classes_are_reported_where_asked_for() -> None:
+    """The most frequent confusions are cut where a document is wanted; an evaluator may not say."""
     found = evaluate(TEMPLATES, SPEC, split="val", inspect=True, evaluator=Inspecting())
     document = found.to_json(most_confusions=1)
     assert document["classes"] == [{"name": "cat", "images": 4, "correct": 3, "accuracy": 0.75}]
@@ -55,7 +55,7 @@ def test_classes_are_told_where_asked_for() -> None:
 
 
 def test_a_scorer_that_cannot_average_leaves_the_ensemble_open() -> None:
-    """Nothing is told that was not measured."""
+    """Nothing is reported that was not measured."""
 
     class Lengths:
         def score(self, templates: Sequence[str]) -> list[float]:
@@ -123,7 +123,7 @@ def test_an_evaluator_that_answers_something_else_is_an_error_of_ours(answer: An
 
 
 def test_references_that_see_inside_need_a_clip() -> None:
-    """A name that is none is refused first; nothing is scored."""
+    """An unknown name is refused first; nothing is scored."""
     evaluator = FakeEvaluator()
     with pytest.raises(UsageError, match="did you mean coop"):
         evaluate(TEMPLATES, SPEC, white_box=["coopp"], evaluator=evaluator)

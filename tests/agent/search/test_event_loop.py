@@ -223,7 +223,7 @@ def test_what_takes_long_holds_no_loop(
     assert threading.main_thread() not in threads
 
 
-def test_no_point_of_a_curve_is_looked_for_where_none_is_asked_for() -> None:
+def test_no_point_of_a_curve_is_looked_for_without_a_request() -> None:
     """Not even the order of what was scored."""
 
     class Untouched(list[Any]):

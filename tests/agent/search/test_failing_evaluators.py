@@ -99,7 +99,7 @@ def test_a_template_that_crashes_the_evaluator_is_refused_and_the_run_goes_on(tm
 
 
 def test_a_run_with_crashing_templates_is_resumed_as_it_was(tmp_path: Path) -> None:
-    """What crashed is not tried again, and the LLM was told the same: the results are equal."""
+    """What crashed is not tried again, and the LLM was reported the same: the results are equal."""
     whole = run(tmp_path / "whole", Device(chokes_on="photo"))
     run_virtual(
         search(
@@ -196,7 +196,7 @@ def test_a_key_that_an_evaluator_says_is_written_nowhere(tmp_path: Path, method:
 
 
 class Odd(FakeEvaluator):
-    """Answers as it should but for one method, of which it answers what it is told."""
+    """Answers as it should but for one method, of which it answers what it is reported."""
 
     def __init__(self, **said: Any) -> None:
         super().__init__()
@@ -209,15 +209,15 @@ class Odd(FakeEvaluator):
         return found(answer) if callable(found) else found
 
     def score(self, templates: Sequence[str]) -> Any:
-        """Scores, or what it is told."""
+        """Scores, or what it is reported."""
         return self._or("score", super().score(templates))
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
-        """Examines, or what it is told."""
+        """Examines, or what it is reported."""
         return self._or("examine", super().examine(ensembles, test=test))
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
-        """Inspects, or what it is told."""
+        """Inspects, or what it is reported."""
         return self._or("inspect", Inspection((ClassAccuracy("cat", 4, 3),), ()))
 
 
@@ -265,7 +265,7 @@ def test_a_wrong_inspection_costs_the_classes_alone(tmp_path: Path, answer: Any)
 
 
 def test_numbers_of_numpy_change_nothing(tmp_path: Path) -> None:
-    """Scores, figures and counts are written down as those of Python are."""
+    """Scores, figures and counts are stored as those of Python are."""
 
     def scores(answers: list[Score]) -> list[Score]:
         return [replace(one, train=np.float64(one.train), val=np.float64(one.val)) for one in answers]
@@ -292,15 +292,15 @@ def test_bare_numbers_of_an_evaluator_with_a_test_split_are_scores(tmp_path: Pat
 
 
 @pytest.mark.parametrize("answer", [None, lambda answers: [None for _ in answers], SystemExit(0)])
-def test_scores_that_are_none_end_the_run_in_the_name_of_the_users_class(tmp_path: Path, answer: Any) -> None:
-    """What it answered is said, and the run goes on with one that scores."""
+def test_invalid_scores_end_the_run_in_the_name_of_the_users_class(tmp_path: Path, answer: Any) -> None:
+    """What it answered is said, and the run continues with one that scores."""
     with pytest.raises(EvaluationFailedError, match=r"Odd\.score"):
         run(tmp_path / "r", Odd(score=answer))
     done = run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash()))
     assert done.complete
 
 
-def test_a_strange_rejection_is_written_down(tmp_path: Path) -> None:
+def test_a_strange_rejection_is_stored(tmp_path: Path) -> None:
     """Half characters of its reason are spelled out, in the result and when it is resumed."""
 
     def some(answers: list[Score]) -> list[Any]:

@@ -27,13 +27,13 @@ def config(**more: Any) -> SearchConfig:
 
 
 def test_the_grammar_is_the_default_and_the_captions_are_there_as_before() -> None:
-    """A run's identity tells the two apart."""
-    by_default, captions = read_pool(config()), read_pool(config(initial_pool="captions"))
+    """A run's identity says the two apart."""
+    by_default, captions = read_pool(config()), read_pool(config(starting_pool="captions"))
     assert tuple(by_default) == all_of_grammar()
     assert [template.text for template in captions] == list(BUILT_IN)
     info = FakeEvaluator().info
-    told = [identity_of(config(), info, pool, built_in())["pool"] for pool in (by_default, captions)]
-    assert told[0] != told[1]
+    reported = [identity_of(config(), info, pool, built_in())["pool"] for pool in (by_default, captions)]
+    assert reported[0] != reported[1]
 
 
 def test_a_file_wins_over_both(tmp_path: Path) -> None:
@@ -41,15 +41,18 @@ def test_a_file_wins_over_both(tmp_path: Path) -> None:
     file = tmp_path / "pool.txt"
     file.write_text("a {}\nmany {}\n")
     for pool in ("captions", "grammar"):
-        assert [one.text for one in read_pool(config(initial=file, initial_pool=pool))] == ["a {}", "many {}"]
+        assert [one.text for one in read_pool(config(initial=file, starting_pool=pool))] == [
+            "a {}",
+            "many {}",
+        ]
 
 
 @pytest.mark.parametrize(("pool", "size"), [("captions", 308), ("grammar", len(all_of_grammar()))])
 def test_no_more_can_be_drawn_than_there_are(pool: str, size: int) -> None:
     """The message says how many."""
-    assert len(read_pool(config(initial=size, initial_pool=pool))) == size
+    assert len(read_pool(config(initial=size, starting_pool=pool))) == size
     with pytest.raises(ConfigError, match=f"--initial {size + 1}: the built-in pool has {size} templates"):
-        read_pool(config(initial=size + 1, initial_pool=pool))
+        read_pool(config(initial=size + 1, starting_pool=pool))
 
 
 def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ class _FewImages(FakeEvaluator):
 
 
 def test_the_shots_that_were_used_are_the_runs_own(tmp_path: Path) -> None:
-    """Nobody gave a number: the data's is kept, a run goes on with it, and with no other."""
+    """Nobody gave a number: the data's is kept, a run continues with it, and with no other."""
     small = config(restarts=1, conversations=1, rounds=1, initial=4, run_dir=tmp_path / "r")
     assert small.shots is None
     result = run_virtual(search(small, evaluator=_FewImages()))
@@ -88,8 +91,8 @@ def test_the_shots_that_were_used_are_the_runs_own(tmp_path: Path) -> None:
         run_virtual(resume(tmp_path / "r", changes={"shots": 5}, evaluator=_FewImages()))
 
 
-def test_a_setting_that_only_the_data_tell_is_taken_from_the_run_until_they_are_read() -> None:
-    """So that a suite, whose command says nothing of shots, goes on with its runs."""
+def test_a_setting_that_only_the_data_say_is_taken_from_the_run_until_they_are_read() -> None:
+    """So that a suite, whose command says nothing of shots, continues with its runs."""
     before = {"shots": 7, "seed": 1, "views": 4}
     assert known_identity(config(), before)["shots"] == 7
     assert known_identity(config(), before)["views"] == 4
@@ -98,6 +101,6 @@ def test_a_setting_that_only_the_data_tell_is_taken_from_the_run_until_they_are_
 
 
 @pytest.mark.parametrize(("found", "kept"), [(1, 1), (0, 16), (-3, 16), (10**9, 16)])
-def test_a_black_box_that_tells_no_sensible_number_of_shots_has_sixteen(found: int, kept: int) -> None:
+def test_a_black_box_that_says_no_sensible_number_of_shots_has_sixteen(found: int, kept: int) -> None:
     """What is kept is a setting that can be read again."""
     assert config().with_shots(found).shots == kept

@@ -34,7 +34,7 @@ def request(text: str = "hello") -> ChatRequest:
 
 
 class Asker:
-    """Answers by number, or raises what it is told to."""
+    """Answers by number, or raises what it is reported to."""
 
     def __init__(self, store: Store, *errors: Exception | None) -> None:
         self.asked = 0

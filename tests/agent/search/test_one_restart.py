@@ -1,4 +1,4 @@
-"""One restart on fakes: what it asks, in which order it goes, what it counts and what it tells."""
+"""One restart on fakes: what it asks, in which order it goes, what it counts and what it says."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SAID: list[Message] = [{"role": "user", "content": "go on"}]
 
 
 class Answers:
-    """Says what it is told to, in turn; None is a request that gets no answer."""
+    """Says what it is reported to, in turn; None is a request that gets no answer."""
 
     def __init__(self, *texts: str | None, on_disk: int = 0, unanswered: int = 0) -> None:
         self.asked: list[tuple[Position, ChatRequest]] = []
@@ -82,7 +82,7 @@ class Table:
 
 
 class Played:
-    """A method that does the given steps in each conversation, and keeps what it sees and hears."""
+    """A method that does the given steps in each conversation, and keeps what it sees and gets."""
 
     def __init__(self, steps: Iterable[Any]) -> None:
         self.steps = list(steps)
@@ -99,7 +99,7 @@ class Played:
 
 @pytest.fixture
 def events() -> list[Event]:
-    """What was told."""
+    """What was reported."""
     return []
 
 
@@ -137,7 +137,7 @@ class Stage:
             "proposals": 2,
             **more,
         }
-        config = SearchConfig(**given, method="pn", initial_pool="captions")
+        config = SearchConfig(**given, method="pn", starting_pool="captions")
         return Restart(
             number, config, pool=pool, info=FakeEvaluator().info, wordings=built_in(), answers=answers,
             scores=self.table, check=self.check, emit=self._events.append,
@@ -155,7 +155,7 @@ def of(events: list[Event], kind: type[Event]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
-async def test_a_restart_tells_how_it_goes(stage: Stage, events: list[Event]) -> None:
+async def test_a_restart_says_how_it_goes(stage: Stage, events: list[Event]) -> None:
     """From its initial templates to its end, with its best at each point and where it stands."""
     restart = stage.restart(
         [Ask(SAID), Ask(SAID)], Answers("- better {}", "- best {}\n- odd {}", on_disk=1), initial=5
@@ -208,7 +208,7 @@ async def test_a_request_is_what_the_config_says_with_a_seed_for_its_place(stage
     assert len({r.seed for r in requests}) == len(places)
 
 
-async def test_what_came_of_a_step_is_heard(stage: Stage) -> None:
+async def test_what_came_of_a_step_is_seen(stage: Stage) -> None:
     """A consultation's text; of an answer its text, what became of each proposal and the best before it."""
     answers = Answers("think", "- better {}\n- good {}", "nothing")
     await stage.restart([Consult(SAID), Ask(SAID), Ask(SAID), Ask(SAID)], answers, rounds=3).run()
@@ -220,12 +220,12 @@ async def test_what_came_of_a_step_is_heard(stage: Stage) -> None:
     assert (second.text, second.best_before) == ("nothing", 0.6)
 
 
-async def test_what_is_proposed_aside_is_scored_where_the_step_stands_that_ends_the_round(
+async def test_what_is_proposed_freely_is_scored_where_the_step_stands_that_ends_the_round(
     stage: Stage, events: list[Event]
 ) -> None:
     """Nothing that is new to the store is scored where the search is to stop; what came of it is feedback."""
-    aside = Propose([Template.parse("better {}"), Template.parse("odd {}")], source="combine", free=True)
-    await stage.restart([aside, aside, Ask(SAID)], Answers("- best {}"), rounds=1).run()
+    beside = Propose([Template.parse("better {}"), Template.parse("odd {}")], source="combine", free=True)
+    await stage.restart([beside, beside, Ask(SAID)], Answers("- best {}"), rounds=1).run()
     first, again = stage.method.feedback
     assert [outcome.score for outcome in first.outcomes] == [0.6, None]
     assert [outcome.text for outcome in again.outcomes] == ["better {}", "odd {}"]
@@ -240,7 +240,7 @@ async def test_what_is_proposed_aside_is_scored_where_the_step_stands_that_ends_
 async def test_an_round_without_an_answer_is_skipped_and_its_step_made_again(
     stage: Stage, events: list[Event]
 ) -> None:
-    """It is counted and told, with the last reason; the method need not know."""
+    """It is counted and reported, with the last reason; the method need not know."""
     answers = Answers(None, "- better {}", None, unanswered=1)
     restart = stage.restart([Ask(SAID), Ask(SAID), Ask(SAID)], answers, rounds=3)
     await restart.run()
@@ -256,7 +256,7 @@ async def test_an_round_without_an_answer_is_skipped_and_its_step_made_again(
 
 
 async def test_a_method_may_end_a_conversation_early(stage: Stage, events: list[Event]) -> None:
-    """The next conversation begins with its first round, and nothing is told of rounds that were not."""
+    """The next conversation begins with its first round, and nothing is reported rounds that were not."""
     answers = Answers()
     await stage.restart([Ask(SAID)], answers, conversations=2, rounds=5).run()
     assert [position[:3] for position, _ in answers.asked] == [(1, 1, 1), (1, 2, 1)]
@@ -306,7 +306,7 @@ async def test_an_improvement_is_what_beats_all_up_to_then(stage: Stage, events:
 
 
 async def test_no_more_proposals_are_tried_than_were_asked_for(stage: Stage, events: list[Event]) -> None:
-    """The others, and what was tried before, are refused with their reason; none is scored."""
+    """The others, and what was tried before, are refused with their reason and not scored."""
     answers = Answers("- good {}\n- better {}\n- best {}\n- finest {}\n- odd {}\n")
     await stage.restart([Ask(SAID)], answers, initial=5).run()
     scored = [event.template for event in of(events, TemplateScored) if event.source == LLM]
@@ -330,7 +330,7 @@ async def test_a_pool_of_which_nothing_can_be_scored_is_the_users_to_mend(stage:
 
 
 async def test_a_pool_of_which_one_can_be_scored_will_do(stage: Stage, events: list[Event]) -> None:
-    """What cannot be scored is counted, and the restart goes on with the rest."""
+    """What cannot be scored is counted, and the restart continues with the rest."""
     pool = [Template.parse("odd {}"), Template.parse("good {}")]
     restart = stage.restart([Ask(SAID)], Answers("- better {}"), pool=pool)
     await restart.run()

@@ -102,7 +102,7 @@ def test_a_whole_journal_gives_the_same_bytes_without_a_request(done: Path, tmp_
 
 
 class RefusesTheSecond(NeverTheSame):
-    """Will not go on with a conversation that already has an answer."""
+    """Will not continue with a conversation that already has an answer."""
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         if len(request.messages) > 2:

@@ -88,7 +88,7 @@ async def kept(evaluator: object, decided: dict[str, Examined], **more: Any) -> 
 
 
 async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
-    """By the best template against the plain one; where both err, or both are right, there is none."""
+    """By the best template against the plain one; where both err, or both are right, there is no picture."""
     decided = examined(best=(0, 0, 1, 1, 0, 1), plain=(1, 0, 0, 1, 0, 0))
     details = await kept(Pictures(), decided)
     assert details.baseline == "default template"
@@ -133,11 +133,11 @@ async def test_what_fails_costs_the_pictures_and_nothing_else(error: Exception) 
 
 
 async def test_a_black_box_without_images_has_no_pictures() -> None:
-    """And one that tells no predictions has no decisions."""
+    """And one that says no predictions has no decisions."""
     assert (await kept(FakeEvaluator(), examined(best=LABELS, plain=(1,) * 6))).pictures == ()
     assert (await kept(FakeEvaluator(), {})).decisions is None
-    untold = {"best": Examined(templates=("a {}",), test=0.5)}
-    assert (await kept(Pictures(), untold)).decisions is None
+    unreported = {"best": Examined(templates=("a {}",), test=0.5)}
+    assert (await kept(Pictures(), unreported)).decisions is None
 
 
 async def test_the_line_has_the_request_that_the_best_template_answers() -> None:

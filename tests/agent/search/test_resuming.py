@@ -61,7 +61,7 @@ class Interrupting(ChatByHash):
         return answer
 
 
-def test_what_stopped_an_earlier_session_is_not_told_of_a_later_one(
+def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
     stopped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed or interrupted: it is unfinished, and what was found so far comes from the log."""
@@ -96,7 +96,7 @@ def test_what_stopped_an_earlier_session_is_not_told_of_a_later_one(
 
 @pytest.mark.parametrize("changes", [{"seed": 9}, {"restarts": 1}, {"track": "tensorboard:/dev/null/x"}])
 def test_a_resume_that_is_refused_leaves_the_result(stopped: Path, changes: dict[str, Any]) -> None:
-    """It is told as before."""
+    """It is reported as before."""
     before = (stopped / RESULT).read_bytes()
     with pytest.raises(UsageError):
         run_virtual(resume(stopped, changes=changes, evaluator=FakeEvaluator(), chat=ChatByHash()))
@@ -164,7 +164,7 @@ def test_an_extended_run_ends_as_one_that_was_begun_so(
 
 
 def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> None:
-    """The result of before is kept beside, without being taken for the run's; a plain resume goes on."""
+    """The earlier result is kept beside, without being taken for the run's; a plain resume continues."""
     run_dir = tmp_path / "run"
     before = run_virtual(search(extensible(run_dir), evaluator=FakeEvaluator(), chat=Asked()))
     stop = Stop()

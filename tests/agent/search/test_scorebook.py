@@ -149,7 +149,7 @@ async def test_spellings_are_scored_apart() -> None:
 
 
 async def test_a_template_that_crashes_the_scorer_is_rejected_in_this_run() -> None:
-    """It is written down, so that a resumed run does not stumble over it again and tells the LLM the same."""
+    """It is stored, so that a resumed run does not stumble over it again and says the LLM the same."""
     shelf = Shelf()
     book = Scorebook(shelf, Scripted(shelf))
     first = await book.score("x {}")
@@ -166,7 +166,7 @@ async def test_a_scorer_that_fails_ends_the_run_and_nothing_is_kept() -> None:
     assert not shelf.kept
 
 
-async def test_restarts_that_score_one_template_at_once_hear_the_same() -> None:
+async def test_restarts_that_score_one_template_at_once_get_the_same() -> None:
     """A black box that never says the same twice is asked once, whoever asks and whoever leaves first."""
 
     class Restless:
@@ -200,7 +200,7 @@ def config(run_dir: Path, **more: Any) -> SearchConfig:
     return SearchConfig(**given, run_dir=run_dir, **more)
 
 
-def test_plain_is_told_first_and_ranked_nowhere(tmp_path: Path) -> None:
+def test_plain_is_reported_first_and_ranked_nowhere(tmp_path: Path) -> None:
     """With the score that the result has for it; it is no initial template and counts as none."""
     feedback: list[Event] = []
     evaluator = FakeEvaluator()
@@ -217,7 +217,7 @@ def test_plain_is_told_first_and_ranked_nowhere(tmp_path: Path) -> None:
 
 
 def test_a_session_that_goes_on_looks_it_up(tmp_path: Path) -> None:
-    """It is told again and scored once."""
+    """It is reported again and scored once."""
     run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator()))
     again, feedback = FakeEvaluator(), list[Event]()
     run_virtual(resume(tmp_path / "r", evaluator=again, changes={"restarts": 3}, on_event=feedback.append))
@@ -226,15 +226,15 @@ def test_a_session_that_goes_on_looks_it_up(tmp_path: Path) -> None:
     assert PLAIN not in {template for batch in again.batches for template in batch}
 
 
-def test_a_plain_template_that_cannot_be_read_is_no_obstacle(tmp_path: Path) -> None:
-    """Nothing is told of it, and the search goes on."""
+def test_a_default_template_that_cannot_be_read_is_no_obstacle(tmp_path: Path) -> None:
+    """Nothing is reported it, and the search goes on."""
     feedback: list[Event] = []
     evaluator = FakeEvaluator(max_words=4)
     run_virtual(search(config(tmp_path / "r"), evaluator=evaluator, on_event=feedback.append))
     assert not [event for event in feedback if isinstance(event, DefaultTemplateScored)]
 
 
-def test_an_evaluator_that_is_broken_is_told_by_the_restarts(tmp_path: Path) -> None:
+def test_an_evaluator_that_is_broken_is_reported_by_the_restarts(tmp_path: Path) -> None:
     """By the same error as without a default template."""
 
     def broken(_templates: object) -> None:

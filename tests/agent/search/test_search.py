@@ -159,7 +159,7 @@ def test_a_lost_result_is_made_again_from_the_journal(tmp_path: Path, reference:
 
 
 def test_a_lost_result_is_made_again_without_an_endpoint(tmp_path: Path) -> None:
-    """All answers are on disk, so no endpoint need be there to give any: none is opened."""
+    """All answers are on disk, so no endpoint need be there to give any, and no endpoint is opened."""
     run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
     (tmp_path / "r" / "result.json").unlink()
 
@@ -359,7 +359,7 @@ def test_a_cancellation_out_of_an_llm_is_a_failure_that_may_pass(tmp_path: Path,
 
 
 def test_a_restart_that_is_cancelled_from_within_is_no_end(tmp_path: Path, reference: bytes) -> None:
-    """The run fails with its test split sealed, and a resume does what is left."""
+    """The run fails with its test split held out, and a resume does what is left."""
 
     def cancels(event: Event) -> None:
         task = asyncio.current_task()
@@ -377,7 +377,7 @@ def test_a_restart_that_is_cancelled_from_within_is_no_end(tmp_path: Path, refer
 
 
 def test_an_evaluator_that_breaks_stops_the_run(tmp_path: Path, reference: bytes) -> None:
-    """It is not taken for bad templates: the run fails, and goes on once the evaluator is mended."""
+    """It is not taken for bad templates: the run fails, and goes on once the evaluator is fixed."""
 
     def broken(_templates: object) -> None:
         raise RuntimeError("device lost")
@@ -405,7 +405,7 @@ def test_a_pool_that_cannot_be_scored_is_wrong_input(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["pn", "p", "ape", "opro", "random"])
 def test_every_method_restarts(tmp_path: Path, method: str) -> None:
-    """Each goes through all its turns and betters the initial pool on these words."""
+    """Each goes through all its turns and betters the starting templates on these words."""
     chat = ChatByHash()
     result = run_virtual(search(config(tmp_path / "r", method=method), evaluator=FakeEvaluator(), chat=chat))
     assert result.status == "finished"
@@ -468,7 +468,7 @@ def test_a_method_without_an_llm_is_replayed_without_time(tmp_path: Path) -> Non
 
 
 class Prose:
-    """Answers in words; with templates once it is told to."""
+    """Answers in words; with templates once it is reported to."""
 
     def __init__(self, finish_reason: str = "stop") -> None:
         self.asked = 0
@@ -530,7 +530,9 @@ class Nothing:
 
 @pytest.mark.parametrize("text", ["", "I would rather not."])
 @pytest.mark.parametrize("more", [{}, {"method": "guided", "describe": "old stone walls"}])
-def test_nothing_usable_is_told_by_what_the_llm_gave(tmp_path: Path, text: str, more: dict[str, Any]) -> None:
+def test_nothing_usable_is_reported_by_what_the_llm_gave(
+    tmp_path: Path, text: str, more: dict[str, Any]
+) -> None:
     """Answers that are empty count, templates that the program made itself do not; a replay says the same."""
     small = config(tmp_path / "r", restarts=1, conversations=1, **more)
     result = run_virtual(search(small, evaluator=FakeEvaluator(), chat=Nothing(text)))
@@ -580,8 +582,8 @@ def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
     assert "rose to" in str(chat.asked[-1].messages) or "fell to" in str(chat.asked[-1].messages)
 
 
-def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
-    """A listener hears of the start, of every score, and of the end."""
+def test_events_say_the_story_in_order(tmp_path: Path) -> None:
+    """A listener learns of the start, of every score, and of the end."""
     feedback: list[Event] = []
     result = run_virtual(
         search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=feedback.append)
@@ -688,7 +690,7 @@ def test_what_a_resume_changes_is_kept_for_the_next(tmp_path: Path) -> None:
     assert run_virtual(resume(tmp_path / "r", changes={"max_calls": None}, **again)).status == "finished"
 
 
-def test_data_that_has_moved_is_gone_on_with(tmp_path: Path) -> None:
+def test_data_that_has_moved_is_resumed(tmp_path: Path) -> None:
     """Pictures, weights and templates decide by their content, and not by where they lie."""
     pictures = tmp_path / "pictures"
     for name in ("one", "two"):

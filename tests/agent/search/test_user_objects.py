@@ -51,7 +51,7 @@ async def test_an_llm_may_be_a_function_of_messages() -> None:
 
 @virtual_time
 async def test_a_chat_client_is_used_as_it_is() -> None:
-    """The parameter's name tells a client from a function of messages; either may answer with an answer."""
+    """The parameter's name says a client from a function of messages; either may answer with an answer."""
     answer = await UserChat(ChatByHash()).chat(REQUEST)
     assert answer == await ChatByHash().chat(REQUEST)
 
@@ -297,7 +297,7 @@ async def _searched(config: SearchConfig, chat: ChatByHash) -> dict[str, Any]:
     return (await search(config, evaluator=FakeEvaluator(), chat=chat)).to_json()
 
 
-def test_a_run_made_from_python_can_be_gone_on_with_from_another_folder(
+def test_a_run_made_from_python_can_be_resumed_from_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Paths that were given as relative ones are stored as absolute ones; what is only a name stays one."""
@@ -360,7 +360,7 @@ def test_an_ensemble_on_a_scorer_of_ones_own_has_no_figures(tmp_path: Path) -> N
     assert "There are no test images." in page
 
 
-def test_a_run_with_wordings_of_its_own_goes_on_with_the_same_ones(tmp_path: Path) -> None:
+def test_a_run_with_wordings_of_its_own_resumes_with_the_same_ones(tmp_path: Path) -> None:
     """Wherever their file lies by now; other ones, or none, are refused. A finished run gives its result."""
     file, moved, run_dir = tmp_path / "w.toml", tmp_path / "moved.toml", tmp_path / "r"
     file.write_text("[rich]\nclasses = 'My classes: $names.'\n")

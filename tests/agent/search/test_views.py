@@ -1,4 +1,4 @@
-"""Altered views in a run: they decide the choice and nothing before it, and a run keeps their number."""
+"""Augmented copies in a run: they decide the choice and nothing before it, and a run keeps their number."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_views_order_what_was_found_and_the_restart_does_not_see_them(
     assert len({round(mean, 3) for mean in means}) > 3
 
 
-def test_a_run_is_gone_on_with_by_its_own_views(spec: EvaluatorSpec, tmp_path: Path) -> None:
+def test_a_run_is_resumed_by_its_own_views(spec: EvaluatorSpec, tmp_path: Path) -> None:
     """Its scores come from the disk with them; another number is refused."""
     before = ran(spec, tmp_path / "r", views=3)
     document = json.loads((tmp_path / "r" / "result.json").read_text("utf-8"))

@@ -117,7 +117,7 @@ def test_data_that_lie_no_more_where_they_were_contradict_nothing(
 
 
 def test_content_decides_and_not_where_it_lies(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy elsewhere will do; of a model in a folder the fingerprint tells, opened once."""
+    """A copy elsewhere will do; of a model in a folder the fingerprint says, opened once."""
     before = made_on(config(sets))
     shutil.copytree(sets, sets.parent / "b")
     moved = config(sets.parent / "b")
