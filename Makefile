@@ -1,4 +1,4 @@
-# Two commands matter: `make run` (sets up, then restarts on what is bundled) and `make test`.
+# Two commands matter: `make run` (sets up, then searches a bundled data set) and `make test`.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -22,7 +22,7 @@ $(VENV)/.installed: pyproject.toml setup.py
 	@$(PIP) install --quiet --editable .
 	@touch $@
 
-# The local LLM is optional: without it `make run` says so and restarts with the proposer that needs no LLM. Its model
+# The local LLM is optional: without it `make run` says so and searches by a method that needs no LLM. Its model
 # (491 MB) is fetched by the first search, and kept in the user's cache.
 $(VENV)/.installed-local: $(VENV)/.installed
 	@echo "Fetching llama.cpp for the local language model (30 MB, once) ..."

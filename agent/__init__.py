@@ -1,1 +1,1 @@
-"""The restart: many conversations with a chat LLM, paced, journalled and resumed. Never imports torch."""
+"""The search: conversations with a chat LLM, paced, stored and resumed. Never imports torch."""

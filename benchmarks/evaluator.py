@@ -44,7 +44,7 @@ from promptclimb.evaluator.clip.models import best_dtype
 from promptclimb.evaluator.clip.texts.packing import Text, pack
 from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder, most_rows, row_quantum
 from promptclimb.evaluator.clip.texts.tower import Tower, linear, read_tower
-from promptclimb.evaluator.pico.sets import bundled_models
+from promptclimb.evaluator.pico.models import bundled_models
 
 SWEEP_CLASSES = (10, 30, 100, 300, 1000)
 SWEEP_TEMPLATES = (1, 3, 10, 30, 100, 300, 1000)

@@ -16,7 +16,7 @@ from PIL import Image, ImageEnhance
 
 from promptclimb.evaluator.datasets.hand_made import imagenet_templates
 from promptclimb.evaluator.pico import sets
-from promptclimb.evaluator.pico.sets import bundled_models
+from promptclimb.evaluator.pico.models import bundled_models
 from promptclimb.prompts.template_kind import BUILT_IN
 from training.model import encode_text, fast
 

@@ -215,7 +215,7 @@ class Evaluator(Scorer, Protocol):
     def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
     ) -> Sequence[SplitScores | None]:
-        """Open the test split and score ensembles on every split; call it once, after selection.
+        """Score ensembles; with ``test`` on the test split too, once, after selection.
 
         Args:
             ensembles: Templates whose normalised text embeddings are averaged; one template is a list of

@@ -1,7 +1,4 @@
-"""docs/design.md: each example works in a copy of the program; a traced proposal passes the listed files.
-
-`python -m tests.test_design_page` (in the project's folder) writes the list of files again.
-"""
+"""docs/design.md: each example works in a copy of the program."""
 
 from __future__ import annotations
 
@@ -10,8 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -43,58 +38,6 @@ search_sync(config, evaluator=FakeEvaluator(), chat=Chat())
 with Store.open(Path("r")) as store:
     print([tuple(place) for place, _ in store.answers()])
 """
-
-FILES = re.compile(r"<!-- proposal -->\n(.*?)<!-- end -->", re.DOTALL)
-TRACED = """
-import sys, threading
-from promptclimb import SearchConfig, search_sync
-from promptclimb.evaluator.fakes import FakeEvaluator
-
-passed, tracing = set(), []
-
-def note(frame, event, _):
-    if tracing and event == "call" and frame.f_code.co_name != "<module>":
-        passed.add(frame.f_code.co_filename)
-
-def watch(event):
-    if event.name == "restart.starting_templates_scored":
-        tracing.append(True)
-    elif event.name == "round.finished":
-        tracing.clear()
-
-class Chat:
-    def chat(self, messages):
-        return "- a bright {}"
-
-config = SearchConfig(
-    data="words", method="pn", llm="me", restarts=1, conversations=1, rounds=1, initial=6, run_dir=sys.argv[1]
-)
-threading.setprofile(note)
-sys.setprofile(note)
-search_sync(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=watch)
-sys.setprofile(None)
-print("\\n".join(passed))
-"""
-
-
-def passed_by_a_proposal(folder: Path) -> list[str]:
-    """The files whose functions run from the first request to the end of its round."""
-    command = [sys.executable, "-c", TRACED, str(folder / "run")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    paths = [Path(line).resolve() for line in done.stdout.splitlines() if line.endswith(".py")]
-    inside = (path.relative_to(ROOT) for path in paths if path.is_relative_to(ROOT))
-    return sorted(str(path) for path in inside if path.parts[0] in ROOMS)
-
-
-def listed(files: Sequence[str]) -> str:
-    """The files as a table, a line for each folder."""
-    folders: dict[str, list[str]] = {}
-    for file in files:
-        folder, _, name = file.rpartition("/")
-        folders.setdefault(folder, []).append(f"`{name}`")
-    rows = [f"| `{folder}/` | {', '.join(names)} |" for folder, names in folders.items()]
-    return "\n".join(["", f"{len(files)} files:", "", "| folder | files |", "|---|---|", *rows, ""]) + "\n"
 
 
 def put_in(copy: Path, kind: str, name: str, text: str) -> None:
@@ -149,19 +92,6 @@ def test_the_packages_stand_in_their_order() -> None:
     assert tuple(re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)) == ORDER["agent"]
 
 
-def test_a_proposal_passes_the_files_that_the_page_lists(tmp_path: Path) -> None:
-    """No other file is needed to follow one; each that is listed exists."""
-    found = FILES.search(PAGE.read_text("utf-8"))
-    assert found is not None
-    names = {
-        f"{folder}/{name}"
-        for folder, files in re.findall(r"^\| `(.*?)/` \| (.*) \|$", found[1], re.MULTILINE)
-        for name in re.findall(r"`(.*?)`", files)
-    }
-    assert all((ROOT / name).is_file() for name in names), "run python -m tests.test_design_page"
-    assert set(passed_by_a_proposal(tmp_path)) <= names, "run python -m tests.test_design_page"
-
-
 def test_a_method_of_two_steps(copy: Path) -> None:
     """Both requests of a round are filed by position; help and dry run know the method."""
     places = run(copy, script=WITH_AN_LLM)
@@ -203,10 +133,3 @@ def test_a_black_box_of_another_kind(copy: Path) -> None:
     own = ("--evaluator", "long_words.py:LongWords", "--data", "mine")
     found = json.loads(run(copy, "search", *own, *SMALL, "--method", "random", "--run-dir", "own", "--json"))
     assert (found["model"]["name"], found["best"]["test"]) == ("LongWords", None)
-
-
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        table = listed(passed_by_a_proposal(Path(scratch)))
-    page = PAGE.read_text("utf-8")
-    PAGE.write_text(FILES.sub(lambda _: f"<!-- proposal -->\n{table}<!-- end -->", page), "utf-8")

@@ -29,7 +29,7 @@ from promptclimb.evaluator.datasets.sampling import draw
 from promptclimb.evaluator.datasets.values import Item
 from promptclimb.evaluator.errors import ModelError, UsageError
 from promptclimb.evaluator.pico import sets
-from promptclimb.evaluator.pico.sets import NAMES, bundled_models
+from promptclimb.evaluator.pico.models import NAMES, bundled_models
 
 from .findings import Row, summary, table, transfer
 from .model import encode_text, fast

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from promptclimb.evaluator.pico.sets import CHECKPOINTS, NAMES
+from promptclimb.evaluator.pico.models import CHECKPOINTS, NAMES
 
 STANDARD_ROWS = 49408
 START, END = 49406, 49407  # ids of the standard tokenizer

@@ -28,7 +28,7 @@ import torch
 
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.files import cache_dir
-from promptclimb.evaluator.pico.sets import NAMES
+from promptclimb.evaluator.pico.models import NAMES
 
 from .batches import Pictures, render
 from .gather_art import ArtError, training_art

@@ -69,7 +69,12 @@ BAR_WIDTH = 24
 BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30
 MOST_REASONS = 5
 """Most reasons for a skipped round that get a line of their own."""
-RETRIES = {"rate_limited": "rate limit", "transient": "temporary failure", "unusable": "unusable answer"}
+RETRIES = {
+    "rate_limited": "rate limit",
+    "transient": "temporary failure",
+    "unusable": "unusable answer",
+    "no": "refusal",
+}
 """Reasons of a retry in words."""
 _MOST_TEMPLATES = 2
 _LONGEST_REASON = 100

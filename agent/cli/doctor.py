@@ -91,7 +91,7 @@ def _devices() -> Found:
 
 def _bundled() -> Found:
     from ...evaluator.clip.models import check_bundled
-    from ...evaluator.pico.sets import bundled_models
+    from ...evaluator.pico.models import bundled_models
 
     names = [str(model["name"]) for model in bundled_models()]
     for name in names:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def models(arguments: argparse.Namespace) -> int:
     """List the bundled models, and those of open_clip that a text picks."""
-    from ...evaluator.pico.sets import bundled_models
+    from ...evaluator.pico.models import bundled_models
 
     rows = [{name: str(value) for name, value in model.items()} for model in bundled_models()]
     matches: list[dict[str, str]] = []

@@ -292,7 +292,7 @@ class RoundSkipped(Event, name="round.skipped"):
 
 
 class RestartFinished(Event, name="restart.finished"):
-    """A restart has done all its rounds."""
+    """A restart has ended, after all its rounds or early."""
 
     position: Position
     best: str
@@ -383,7 +383,7 @@ class RetryScheduled(EndpointEvent, name="retry.scheduled"):
     Attributes:
         attempt: The number of the attempt that failed, from 1.
         wait_s: Seconds until the next one.
-        reason: ``transient``, ``rate_limited`` or ``unusable``.
+        reason: ``transient``, ``rate_limited``, ``unusable``, or ``no`` (refused).
     """
 
     attempt: int
@@ -395,7 +395,7 @@ class LimitLearned(EndpointEvent, name="pacing.limit_learned"):
     """The endpoint stated a limit, or changed one.
 
     Attributes:
-        limit: ``requests`` or ``tokens`` (a minute), or ``in_flight``.
+        limit: ``requests`` or ``tokens``, per minute.
         value: The limit from now on.
     """
 

@@ -132,7 +132,7 @@ class Proposer:
         has_answers: The run has answers of earlier sessions, so its settings are right: what a refusal means
             does not depend on where a run was interrupted.
         ledger: Stores costs that belong to no answer; None stores nothing.
-        emit: Receives events, see ``agent.events.asking``.
+        emit: Receives events, see ``agent.events.types``.
         rng: Source of jitter; it decides no result.
 
     Attributes:

@@ -95,7 +95,7 @@ class Budget:
 
     Args:
         limits: What may be used in all.
-        spent: Spent of earlier sessions.
+        spent: Usage of earlier processes.
         clock: Seconds; the running loop's time by default.
 
     Attributes:

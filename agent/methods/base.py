@@ -133,8 +133,9 @@ class Propose:
 
     Attributes:
         candidates: Candidates that the memory does not know; at most ``view.proposals``, unless they are
-        free. source: The method that made them; None for the one that was chosen. free: Whether the round
-        goes on, since it is the next step's.
+            free.
+        source: The method that made them; None for the one that was chosen.
+        free: Whether the round continues: it belongs to the next step.
     """
 
     candidates: Sequence[Candidate]

@@ -237,8 +237,8 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         UsageError: The form is unknown or does not hold what ``only`` asks for, the folder holds no result,
             or the file cannot be written or is one that a run needs; or the form needs more than the
             result, and the run was made by another version.
-        InputError: The data set or the model of the run cannot be opened any more (``cupl`` needs the class
-            names, ``safetensors`` the model too).
+        DataError, ModelError: The data set or model of the run cannot be opened any more (``cupl`` needs the
+            class names, ``safetensors`` the model too).
     """
     if form not in FORMS:
         raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMS)}")

@@ -30,7 +30,7 @@ class _Job:
     written: asyncio.Future[None] | None = None
     error: Exception | None = None
 
-    def emit(self) -> None:
+    def resolve(self) -> None:
         """Resolve the future; on the loop."""
         # One that was cancelled waits no more.
         if self.written is None or self.written.done():
@@ -40,11 +40,11 @@ class _Job:
         else:
             self.written.set_exception(self.error)
 
-    def emit_from_thread(self) -> None:
+    def resolve_from_thread(self) -> None:
         """Resolve the future from a thread, if its loop still runs."""
         if self.written is not None:
             with suppress(RuntimeError):  # it was closed
-                self.written.get_loop().call_soon_threadsafe(self.emit)
+                self.written.get_loop().call_soon_threadsafe(self.resolve)
 
 
 class Writer:
@@ -122,7 +122,7 @@ class Writer:
         self._waiting.append(_Job({}, NO_BILL, new=None))
         # A failure here loses seconds of active time at most, no reason to fail a run that has ended.
         for job in self._thread.submit(self._commit_all).result():
-            job.emit_from_thread()
+            job.resolve_from_thread()
         self._thread.submit(self._cache.close)
         self._thread.shutdown()
 
@@ -137,7 +137,7 @@ class Writer:
 
     def _end(self, loop: asyncio.AbstractEventLoop, batch: asyncio.Future[list[_Job]]) -> None:
         for job in batch.result():
-            job.emit()
+            job.resolve()
         self._begin(loop)
 
     def _commit_all(self) -> list[_Job]:

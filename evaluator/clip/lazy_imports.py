@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..pico.sets import bundled_models
+from ..pico.models import bundled_models
 
 WITHHELD = frozenset({"timm", "transformers"})
 COMPILER = ("torch._dynamo.utils", "is_compile_supported")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from ..files import user_path
 from ..network import hub_address, hub_offline, reachable
-from ..pico.sets import bundled_models
+from ..pico.models import bundled_models
 from ..spec import Report
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..pico.sets import bundled_models
+from ..pico.models import bundled_models
 from ..spec import Report
 from .model_files import Source, file_hash, first_mismatch, read_state, resolve
 

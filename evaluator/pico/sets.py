@@ -41,7 +41,6 @@ class Spec:
     media: tuple[str, ...] = ()
     # for names that unlike things share, the sense that is drawn, class by class
     senses: tuple[str, ...] = ()
-    words_matter: bool = True
 
 
 def _spec(table: dict[str, Any], named: dict[str, list[str]]) -> Spec:
@@ -113,25 +112,3 @@ def write(name: str, folder: Path, seed: int = 1) -> None:
             place.mkdir(parents=True, exist_ok=True)
             counts[label] = counts.get(label, -1) + 1
             picture.save(place / f"{counts[label]:05d}.png", compress_level=1)
-
-
-NAMES = ("RN-pico", "ViT-pico")
-ROOM = Path(__file__).resolve().parent
-CHECKPOINTS = ROOM / "checkpoints"
-
-
-def bundled_models() -> list[dict[str, str]]:
-    """Return the bundled models: name, pretrained tag, weights file and open_clip config file of each.
-
-    open_clip alone can load them: ``add_model_config(config)``, then
-    ``create_model_and_transforms(name, pretrained=file)`` and ``get_tokenizer(name)``.
-    """
-    return [
-        {
-            "name": name,
-            "pretrained": "pico",
-            "file": str(CHECKPOINTS / f"{name}.safetensors"),
-            "config": str(CHECKPOINTS / f"{name}.json"),
-        }
-        for name in NAMES
-    ]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from promptclimb.evaluator.pico.sets import bundled_models
+from promptclimb.evaluator.pico.models import bundled_models
 from training.model import (
     LONGEST,
     NAMES,

@@ -25,6 +25,8 @@ from training.model import Vocabulary, build, token_ids
 from training.text_tower import TextTrainer
 from training.train import main
 
+pytestmark = pytest.mark.slow
+
 PICTURES = 64
 RECIPE = Recipe(name="RN-pico", steps=4, batch=16, save_every=3600.0)
 

@@ -220,7 +220,10 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "a file, not a folder": (lambda p: p.search(data=p.file("cat.jpg", "x")), "is a file"),
     "images without class folders": (lambda p: p.search(data=p.images("good") / "cat"), "no class folders"),
     "a class without images": (lambda p: p.search(data=looping(p)), "bird holds no image"),
-    "an unreadable image": (lambda p: p.search(data=broken_image(p, b"torn")), r"cat/\d\.png is no image"),
+    "an unreadable image": (
+        lambda p: p.search(data=broken_image(p, b"torn")),
+        r"cat/\d\.png is not an image",
+    ),
     "a test image torn in its middle": (
         lambda p: p.search(data=torn_inside(p.images("torn/train").parent)),
         r"test/dog/1\.png cannot be read .*--on-bad-image skip",

@@ -1,4 +1,4 @@
-"""An hour of virtual time through every fault; a longer one is in test_unattended_proofs."""
+"""An hour of virtual time through every fault; a longer one is in test_long_run_proofs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from promptclimb.evaluator.datasets.checks import content_of, file_digest
 from promptclimb.evaluator.datasets.loading import load_data
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.pico.sets import bundled_models
+from promptclimb.evaluator.pico.models import bundled_models
 from tests.agent.cli.test_suite_options import pictures
 
 SMALL: dict[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 1, "proposals": 2, "initial": 3}

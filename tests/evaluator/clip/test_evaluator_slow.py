@@ -15,7 +15,7 @@ from PIL import Image
 from promptclimb.evaluator.datasets.values import Item
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.pico import sets
-from promptclimb.evaluator.pico.sets import bundled_models
+from promptclimb.evaluator.pico.models import bundled_models
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.data_sets import load
 from tests.paths import ROOT

@@ -1,0 +1,26 @@
+"""The bundled models. Imports nothing heavy: the help needs them too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NAMES = ("RN-pico", "ViT-pico")
+ROOM = Path(__file__).resolve().parent
+CHECKPOINTS = ROOM / "checkpoints"
+
+
+def bundled_models() -> list[dict[str, str]]:
+    """Return the bundled models: name, pretrained tag, weights file and open_clip config file of each.
+
+    open_clip alone can load them: ``add_model_config(config)``, then
+    ``create_model_and_transforms(name, pretrained=file)`` and ``get_tokenizer(name)``.
+    """
+    return [
+        {
+            "name": name,
+            "pretrained": "pico",
+            "file": str(CHECKPOINTS / f"{name}.safetensors"),
+            "config": str(CHECKPOINTS / f"{name}.json"),
+        }
+        for name in NAMES
+    ]
