@@ -211,7 +211,8 @@ def _bound_text(config: SearchConfig, bound: Estimate) -> str:
     if asks:
         lines += [
             "This is an upper bound: every request and answer is taken to be the longest possible "
-            f"(answers: {MORE_TOKENS} times --answer-tokens, as asked for when thinking uses them up).",
+            f"(answers: {MORE_TOKENS} times --answer-tokens, because a reasoning model can be asked again "
+            "with more).",
             "Failed attempts that the endpoint bills come on top; only the limits bound them.",
         ]
     return "\n".join(lines) + "\n"

@@ -85,9 +85,7 @@ def _print_table(found: Evaluation) -> None:
         table.add_row(Text(f"ensemble of all {len(found.scores)}"), *figures(found.ensemble), style="bold")
     console(stderr=False).print(table)
     if len(found.scores) > 1 and found.split == "test":
-        say(
-            "note: who picks a template by its test accuracy has no test images left; --split val is for that"
-        )
+        say("note: do not choose a template by its test accuracy; use --split val to choose")
 
 
 def _interval(accuracy: float | None, images: int) -> str:
@@ -126,7 +124,7 @@ def _chosen(found: WhiteBoxResult) -> str:
 
 def _print_inspection(found: Inspection, *, most: int) -> None:
     """Print the classes, the worst first, and the pairs most often confused."""
-    classes = Table(title="correctly classified by all templates together", title_justify="left")
+    classes = Table(title="correctly classified by the ensemble of all templates", title_justify="left")
     for name in ("class", "images", "in %"):
         classes.add_column(name, justify="left" if name == "class" else "right")
     for one in sorted(found.classes, key=lambda one: (one.accuracy is None, one.accuracy)):

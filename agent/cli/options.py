@@ -24,6 +24,7 @@ def add_search_options(
     groups: Iterable[Group] = GROUPS,
     leave_out: Iterable[str] = (),
     first: Iterable[str] | None = None,
+    defaults: bool = True,
 ) -> None:
     """Add an option for each setting, and ``--help-all``; absent options leave no trace in what is parsed.
 
@@ -34,6 +35,7 @@ def add_search_options(
         groups: The headings whose settings are added.
         leave_out: Settings that this command does not take.
         first: The settings on the short help, in this order; by default those declared so.
+        defaults: Whether the help names the defaults; a resumed run keeps its own values.
     """
     skipped, wanted = set(leave_out), tuple(groups)
     added = [one for one in OPTIONS.values() if one.flag and one.group in wanted and one.name not in skipped]
@@ -41,12 +43,15 @@ def add_search_options(
         ranked = sorted((one for one in added if one.first), key=lambda one: one.first)
         first = [one.name for one in ranked]
     actions = {
-        one.name: _add(parser.group(group), one) for group in wanted for one in added if one.group == group
+        one.name: _add(parser.group(group), one, defaults)
+        for group in wanted
+        for one in added
+        if one.group == group
     }
     parser.shorten([actions.pop(name) for name in first if name in actions], hidden=actions.values())
 
 
-def _add(group: argparse._ArgumentGroup, option: Option) -> argparse.Action:
+def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argparse.Action:
     text = option.help.replace("%", "%%")
     common: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS}
     if isinstance(option.default, bool):
@@ -55,8 +60,8 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> argparse.Action:
     if option.show == "[ADDRESS]":  # argparse adds the brackets of what may be left out
         common |= {"metavar": "ADDRESS", "nargs": "?", "const": "auto"}
     for alias in option.aliases:
-        group.add_argument(f"--{alias}", action=_Renamed, help=argparse.SUPPRESS, **common)
-    default = "" if option.default is None else f" (default: {option.default})"
+        group.add_argument(f"--{alias.replace('_', '-')}", action=_Renamed, help=argparse.SUPPRESS, **common)
+    default = "" if option.default is None or not defaults else f" (default: {option.default})"
     return group.add_argument(option.flag, help=text + default, **common)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
@@ -76,7 +77,12 @@ def program() -> str:
     called = Path(sys.argv[0])
     if called.name == "run_agent.py":
         return f"python {shlex.quote(str(called))}"
-    return "python -m promptclimb" if called.name == "__main__.py" else "promptclimb"
+    if called.name == "__main__.py":
+        return "python -m promptclimb"
+    on_path = shutil.which("promptclimb")
+    if not called.is_file() or (on_path is not None and called.samefile(on_path)):
+        return "promptclimb"
+    return shlex.quote(str(called))
 
 
 def resume_command(run_dir: Path, limits: Sequence[str] = ()) -> str:

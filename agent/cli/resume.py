@@ -61,7 +61,7 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
     limits = [name for name in OPTIONS if name.startswith("max_") and OPTIONS[name].group == "Limits"]
-    add_search_options(parser, leave_out=("run_dir",), first=[*limits, *may_change])
+    add_search_options(parser, leave_out=("run_dir",), first=[*limits, *may_change], defaults=False)
     add_live(parser)
     add_json(parser)
     parser.set_defaults(run=resume)

@@ -380,8 +380,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
     def _whole(self) -> Self:
         if self.needs_llm and self.llm is None:
             raise ValueError(
-                f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{llm=local}} for the one that "
-                f"{how_to_install('local')} brings, or {{method=combine}} for a search without one"
+                f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{method=combine}} for a "
+                f"search without one, or {{llm=local}} for one on this machine ({how_to_install('local')})"
             )
         if self.cache_answers and self.shared_cache is None:
             raise ValueError("{cache_answers} needs {shared_cache=DIR}")

@@ -253,7 +253,7 @@ def _in_frames(
 
 
 GUIDED = SearchMethod(
-    summary="uses --describe, class names and scores",
+    summary="an LLM and combine in turn, with --describe, class names and scores",
     conversation=_guided,
     mixed=True,
     uses_description=True,

@@ -92,7 +92,7 @@ def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = ti
         return None
     for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
         report(note)
-    report(f"data and model are as they were when they were opened {_ago(now() - found.when)}")
+    report(f"data and model are unchanged since they were opened {_ago(now() - found.when)}")
     return found
 
 

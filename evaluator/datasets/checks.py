@@ -174,7 +174,7 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
     fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({counted(len(faults), 'such image')})"
     if not skip:
         raise DataError(f"{fact}; {HOW_TO_GO_ON}")
-    yield f"left out with --on-bad-image skip, an error without: {fact}"
+    yield f"skipped; a search stops here unless --on-bad-image skip is set: {fact}"
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Literal, cast
 
 from ..errors import DataError
 from ..files import seen_files, user_path
+from ..pico.models import NAMES
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names, rename
@@ -65,7 +66,7 @@ def known() -> tuple[Known, ...]:
 def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
     """Return a warning if a bundled toy model scores images that do not come with the program."""
     ours = {found.name for found in known() if found.kind in ("bundled", "scans")}
-    if spec.pretrained != BUNDLED_WEIGHTS or spec.data in ours:
+    if spec.model not in NAMES or spec.pretrained != BUNDLED_WEIGHTS or spec.data in ours:
         return ()
     return (
         f"{spec.model} is a bundled toy model, trained on small drawings: its accuracy on your images says "

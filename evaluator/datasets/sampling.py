@@ -67,8 +67,8 @@ def default_shots(splits: Splits) -> tuple[int, str | None]:
         return DEFAULT_SHOTS, None
     name = splits.classes[counts.index(least)]
     return least, (
-        f"{counted(least, 'shot')} a class, as many as the smallest class, {name!r}, has "
-        f"(--shots gives another number; {DEFAULT_SHOTS} where all classes have so many)"
+        f"using {counted(least, 'training image')} per class: the smallest class, {name!r}, has no more "
+        f"(--shots sets another number; the default is {DEFAULT_SHOTS})"
     )
 
 
@@ -168,10 +168,10 @@ VAL_SHARE = 0.2
 TEST_SHARE = 0.3
 SPLIT_SEED = 0
 RULE = (
-    f"train, val and test were made by rule: of each class {1 - VAL_SHARE - TEST_SHARE:.0%}, {VAL_SHARE:.0%} "
-    f"and {TEST_SHARE:.0%} of the images, shuffled with a fixed seed"
+    "the data have no train/test split, so train, val and test were made: of each class "
+    f"{1 - VAL_SHARE - TEST_SHARE:.0%}, {VAL_SHARE:.0%} and {TEST_SHARE:.0%} of the images, with a fixed seed"
 )
-HALF_RULE = "there is no test split: it was made by rule from half of the val images of each class"
+HALF_RULE = "there is no test split, so it was made from half of the val images of each class"
 
 Parts = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
 

@@ -609,7 +609,7 @@ def test_evaluate_shows_white_box_references_beside_templates(
     assert sum(line.startswith("model:") for line in err.splitlines()) == 1
     assert "linear-probe: fitted in" in err
     assert re.search(r"the \{\} .* \d+\.\d\d .* \d+\.\d to \d+\.\d", out)
-    assert "has no test images left; --split val" in err
+    assert "use --split val to choose" in err
 
 
 def test_a_black_box_of_ones_own_works_on_the_command_line(
@@ -960,7 +960,7 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "test" / "b" / "1.png").write_bytes(image.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
-    assert "left out with --on-bad-image skip, an error without" in shown
+    assert "skipped; a search stops here unless --on-bad-image skip is set" in shown
     assert "test/b/1.png" in shown
     assert "4 test images" in shown
 

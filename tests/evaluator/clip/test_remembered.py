@@ -84,7 +84,7 @@ def test_what_an_opening_gave_is_known_without_torch(spec: EvaluatorSpec) -> Non
     assert last == "True []"
     assert repr(info) in known
     assert notes[0].startswith("there is no val split")
-    assert notes[-1] == "data and model are as they were when they were opened a moment ago"
+    assert notes[-1] == "data and model are unchanged since they were opened a moment ago"
 
 
 def other_picture(spec: EvaluatorSpec) -> EvaluatorSpec:

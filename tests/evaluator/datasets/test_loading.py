@@ -134,7 +134,9 @@ def test_unreadable_images_are_found_before_anything_is_scored(
         item.path.write_bytes(item.path.read_bytes()[:60])
     with pytest.raises(DataError, match=r"\.png cannot be read.*\(2 such images\)"):
         list(check_readable(data.train))
-    assert next(check_readable(data.train, skip=True)).startswith("left out with --on-bad-image skip")
+    assert next(check_readable(data.train, skip=True)).startswith(
+        "skipped; a search stops here unless --on-bad-image skip is set"
+    )
 
 
 def test_files_that_are_as_they_were_are_not_looked_into_again(
@@ -175,7 +177,7 @@ def test_a_torn_test_image_is_found_when_the_data_are_read(
     with pytest.raises(DataError, match=rf"whole\{suffix} .*; --on-bad-image skip leaves such images out"):
         load(str(tmp_path), shots=1)
     (note,) = (one for one in load(str(tmp_path), shots=1, on_bad_image="skip").notes if "whole" in one)
-    assert note.startswith("left out with --on-bad-image skip, an error without: ")
+    assert note.startswith("skipped; a search stops here unless --on-bad-image skip is set: ")
 
 
 def test_an_odd_image_that_can_be_read_gives_no_note(tmp_path: Path, make_images: MakeImages) -> None:
@@ -223,7 +225,7 @@ def test_shots_that_nobody_gave_are_chosen_by_the_data(tmp_path: Path, make_imag
     make_images(tmp_path, {"train/a": 3, "train/b": 5, "test/a": 2, "test/b": 2})
     data = load(str(tmp_path))
     assert (data.shots, len(data.train)) == (3, 6)
-    assert data.chosen[0].startswith("3 shots a class, as many as the smallest class, 'a', has")
+    assert data.chosen[0].startswith("using 3 training images per class: the smallest class, 'a', has")
     assert not any("shots a class" in note for note in data.notes)
     given = load(str(tmp_path), shots=3)
     assert (given.train, given.chosen) == (data.train, ())

@@ -171,7 +171,7 @@ def test_too_many_shots_are_answered_with_what_would_do() -> None:
 def test_where_nothing_is_said_the_smallest_class_decides_up_to_sixteen() -> None:
     """Every class gives as many; where that is fewer than 16, one line says so."""
     shots, line = default_shots(splits([0, 0, 1, 1, 1, 1], []))
-    assert (shots, str(line)[:54]) == (2, "2 shots a class, as many as the smallest class, 'a', h"[:54])
+    assert (shots, str(line)[:54]) == (2, "using 2 training images per class: the smallest class,"[:54])
     for counts, expected in (((16, 16), 16), ((40, 20), 16), ((40, 1), 1)):
         labels = [label for label, count in enumerate(counts) for _ in range(count)]
         shots, line = default_shots(splits(labels, []))

@@ -22,7 +22,7 @@ def test_a_flat_folder_is_split_by_a_fixed_rule(tmp_path: Path, make_images: Mak
         assert [item.label for item in part].count(0) == 20 * share
         assert [item.label for item in part].count(1) == 10 * share
     assert len(set(first.train + first.val + first.test)) == 30
-    assert any("by rule" in note for note in first.notes)
+    assert any("test were made" in note for note in first.notes)
 
 
 def test_the_test_split_does_not_depend_on_the_seed(tmp_path: Path, make_images: MakeImages) -> None:

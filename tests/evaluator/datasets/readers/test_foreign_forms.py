@@ -55,7 +55,7 @@ def test_parquet_files_and_a_single_split(tmp_path: Path) -> None:
     hugging_face_splits()["train"].to_parquet(str(tmp_path / "planes.parquet"))
     data = load(f"hf:{tmp_path / 'planes.parquet'}", shots=1)
     assert data.name == "planes"
-    assert any("by rule" in note for note in data.notes)
+    assert any("test were made" in note for note in data.notes)
 
 
 def test_a_hugging_face_set_that_cannot_be_used_is_said(tmp_path: Path) -> None:

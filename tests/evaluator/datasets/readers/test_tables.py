@@ -58,7 +58,7 @@ def test_a_table_without_splits_is_split_by_rule(pictures: Path, suffix: str) ->
     """As a flat folder is, and said so."""
     found = read_table(write_table(pictures, suffix, split=False), data_root=None)
     assert (len(found.train), len(found.val), len(found.test)) == (10, 4, 6)
-    assert any("by rule" in note for note in found.notes)
+    assert any("test were made" in note for note in found.notes)
 
 
 def test_paths_may_be_relative_to_a_data_root(
