@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .agent.config.schema import SearchConfig
     from .agent.results.result import SearchResult
     from .agent.search.api import (
+        Evaluation,
         datasets,
         evaluate,
         load_data,
@@ -33,13 +34,12 @@ if TYPE_CHECKING:
         search,
         search_sync,
     )
-    from .agent.search.evaluation import Evaluation
     from .evaluator.datasets.pictures import open_rgb
     from .evaluator.errors import PromptclimbError
     from .evaluator.spec import EvaluatorSpec
 
 _HOME = {
-    "Evaluation": ".agent.search.evaluation",
+    "Evaluation": ".agent.search.api",
     "EvaluatorSpec": ".evaluator.spec",
     "PromptclimbError": ".agent.errors",
     "SearchConfig": ".agent.config.schema",

@@ -17,7 +17,7 @@ from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ..results.figures import are_shares, score_text
 from ..results.gain import wilson
-from ..search.evaluation import Evaluation, score_templates
+from ..search.api import Evaluation, score_templates
 from ..search.inputs import read_template_file
 from ..text import printable
 from .options import add_json, add_search_options, given_spec, positive_number

@@ -14,9 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from ..files import user_path
+from ..files import read_text, user_path
 from .hand_made import imagenet_class_names
-from .text_files import read_text
 from .values import Splits
 
 OPENAI = "openai"

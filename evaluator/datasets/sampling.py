@@ -19,8 +19,8 @@ from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 
 from ..counts import counted
 from ..errors import DataError
+from ..files import parse_json, read_bytes, read_text
 from ..spec import DEFAULT_SHOTS
-from .text_files import parse_json, read_bytes, read_text
 from .values import Item, Splits, count_by_label
 
 MAX_VAL_SHOTS = 4

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import DataError
+from ...files import inside, parse_json, read_text
 from ..class_names import read_names, tidy
-from ..text_files import inside, parse_json, read_text
 from ..values import Item, Splits
 from .folders import list_classes
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from ...counts import counted
 from ...errors import DataError
+from ...files import inside, parse_json, read_text
 from ...spec import COLUMNS
 from ..class_names import refuse_duplicates, tidy
 from ..sampling import complete
-from ..text_files import inside, parse_json, read_text
 from ..values import Item, Splits
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}

@@ -14,7 +14,7 @@ import pytest
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.results.run_dir import stored_config
-from promptclimb.agent.search.evaluation import score_templates
+from promptclimb.agent.search.api import score_templates
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.few_shots import pictures
 
