@@ -76,7 +76,7 @@ from ..evaluator.errors import (
 from ..evaluator.errors import (
     UsageError as UsageError,
 )
-from .rates import TokenUsage as TokenUsage
+from .prices import TokenUsage as TokenUsage
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 

@@ -42,14 +42,14 @@ from genai_prices.types import ModelPrice, Tier, TieredPrices
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.errors import BudgetSpentError, RequestFailedError
-from promptclimb.agent.llm.ask import Proposer
+from promptclimb.agent.llm.ask import LLMAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.cost import TablePrice
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
-from promptclimb.agent.rates import PICODOLLARS
+from promptclimb.agent.prices import PICODOLLARS
 from tests.fakes.clock import run_virtual
 
 CALLS, BUDGETS, AT_ONCE = 10_000, 40, 12
@@ -301,7 +301,7 @@ async def spend(
     """Ask until so many requests have come, or the budget is spent; return both accounts."""
     async with Vendor(seed) as vendor, OpenAIChat(vendor.base_url, max_connections=AT_ONCE) as chat:
         budget = Budget(Limits(cost_usd=dollars))
-        proposer = Proposer(
+        proposer = LLMAsker(
             [Endpoint(name="fake", client=chat, price=tariff())],
             budget=budget,
             retry=RetryPolicy(attempt_s=60.0),

@@ -3,10 +3,10 @@
 The event loop never blocks, the device never waits for a full batch, and every waiter gets a verdict or an
 error, whatever fails.
 
-A call that fails is halved until the culprit stands alone. A template that fails alone is tried again; if it
-goes on failing, one that was scored before is scored again as a witness. If the witness passes and the
+A call that fails is halved until one template is left. A template that fails alone is tried again; if it
+goes on failing, one that was scored before is scored again as a control. If the control passes and the
 template still fails, it is the template's fault, and everything else goes on (``CrashingTemplateError``). If
-the witness fails too, or if nothing has been scored yet and several templates fail, it is the scorer's fault
+the control fails too, or if nothing has been scored yet and several templates fail, it is the scorer's fault
 (``ScoringFailedError``): then nothing is known of any template.
 """
 
@@ -39,7 +39,7 @@ class Job:
     arrived: float  # when it came, in the loop's time
     waiters: int = 0  # how many tasks wait for it
     failures: int = 0  # calls with this template alone that failed
-    witnessed: bool = False  # whether the scorer has scored another template since it failed
+    control_passed: bool = False  # whether the scorer has scored another template since it failed
     asked_again: bool = False  # whether its first answer was not a number
 
     def settle(self, verdict: Verdict) -> None:
@@ -56,19 +56,19 @@ class Job:
 
 
 @dataclass(slots=True)
-class _Docket:
+class _OpenBatch:
     """What is left of a batch: parts to be tried, the last one first, and templates held back."""
 
     parts: list[list[Job]]  # not tried yet, or to be tried again
     # failed alone while no other template had ever been scored
-    suspects: list[Job] = field(default_factory=list)
+    held_back: list[Job] = field(default_factory=list)
     error: ScoringFailedError | None = None
 
     def fail(self, error: BaseException) -> None:
         """Fail all of it."""
-        for job in (*self.suspects, *(job for part in self.parts for job in part)):
+        for job in (*self.held_back, *(job for part in self.parts for job in part)):
             job.fail(error)
-        self.parts, self.suspects = [], []
+        self.parts, self.held_back = [], []
 
 
 class Caller:
@@ -84,7 +84,7 @@ class Caller:
         self.max_batch = max_batch
         self._scorer = scorer
         self._threads = DaemonThreads(self.in_flight)
-        self._witness: str | None = None
+        self._control: str | None = None
 
     def close(self) -> None:
         """Start no call any more; one that runs is not waited for."""
@@ -92,61 +92,61 @@ class Caller:
 
     async def score(self, batch: list[Job], closing: Callable[[], bool]) -> None:
         """Score a batch: every job of it gets a verdict or an error."""
-        docket = _Docket([batch])
-        while docket.parts and not closing():
-            part = docket.parts.pop()
+        open_batch = _OpenBatch([batch])
+        while open_batch.parts and not closing():
+            part = open_batch.parts.pop()
             if len(part) > self.max_batch:
-                docket.parts += [part[self.max_batch :], part[: self.max_batch]]
+                open_batch.parts += [part[self.max_batch :], part[: self.max_batch]]
                 continue
             try:
                 verdicts = await self._call([job.template for job in part])
             except ConsumerError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever the scorer raises is judged
-                await self._judge(part, error, docket)
+                await self._judge(part, error, open_batch)
             else:
-                docket.parts += self._settle(part, verdicts)
-            if not docket.parts and docket.suspects:
-                self._reopen(docket)
-        docket.fail(ConsumerError("the consumer was closed before this template was scored"))
+                open_batch.parts += self._settle(part, verdicts)
+            if not open_batch.parts and open_batch.held_back:
+                self._reopen(open_batch)
+        open_batch.fail(ConsumerError("the consumer was closed before this template was scored"))
 
-    async def _judge(self, part: list[Job], error: Exception, docket: _Docket) -> None:
+    async def _judge(self, part: list[Job], error: Exception, open_batch: _OpenBatch) -> None:
         if len(part) > 1:
             middle = (len(part) + 1) // 2
             if is_out_of_memory(error):
                 self.max_batch = min(self.max_batch, middle)
-            docket.parts += [part[middle:], part[:middle]]
+            open_batch.parts += [part[middle:], part[:middle]]
             return
         (job,) = part
-        docket.error = _failed(job, error)
+        open_batch.error = _failed(job, error)
         job.failures += 1
-        if job.failures >= MAX_FAILURES and job.witnessed:
+        if job.failures >= MAX_FAILURES and job.control_passed:
             job.fail(_crashing(job, error))
-        elif job.failures < MAX_FAILURES - 1 or job.witnessed:
-            docket.parts.append(part)
-        elif self._witness is None:
-            docket.suspects.append(job)
-            if len(docket.suspects) == MAX_FAILURES:
-                docket.fail(docket.error)
-        elif await self._scores(self._witness):
-            job.witnessed = True
-            docket.parts.append(part)
+        elif job.failures < MAX_FAILURES - 1 or job.control_passed:
+            open_batch.parts.append(part)
+        elif self._control is None:
+            open_batch.held_back.append(job)
+            if len(open_batch.held_back) == MAX_FAILURES:
+                open_batch.fail(open_batch.error)
+        elif await self._scores(self._control):
+            job.control_passed = True
+            open_batch.parts.append(part)
         else:
-            docket.suspects.append(job)
-            docket.fail(docket.error)
+            open_batch.held_back.append(job)
+            open_batch.fail(open_batch.error)
 
-    def _reopen(self, docket: _Docket) -> None:
+    def _reopen(self, open_batch: _OpenBatch) -> None:
         """Try templates that were held back once more, now that the rest of the batch has been tried."""
-        for job in docket.suspects:
-            job.witnessed = self._witness is not None
-        if self._witness is None:
-            docket.fail(docket.error or ScoringFailedError("the scorer fails"))
-        docket.parts, docket.suspects = [[job] for job in docket.suspects], []
+        for job in open_batch.held_back:
+            job.control_passed = self._control is not None
+        if self._control is None:
+            open_batch.fail(open_batch.error or ScoringFailedError("the scorer fails"))
+        open_batch.parts, open_batch.held_back = [[job] for job in open_batch.held_back], []
 
-    async def _scores(self, witness: str) -> bool:
+    async def _scores(self, control: str) -> bool:
         """Return whether the scorer still scores what it has scored before."""
         try:
-            await self._call([witness])
+            await self._call([control])
         except ConsumerError:
             raise
         except Exception:  # noqa: BLE001 - that it fails is the answer
@@ -170,7 +170,7 @@ class Caller:
                 again.append([job])
                 continue
             if isinstance(verdict, Score):
-                self._witness = job.template
+                self._control = job.template
             job.settle(verdict)
         return again
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...evaluator.files import checked_path, user_path
 from ...evaluator.settings import BY_CONTENT, shown
-from ..rates import Rates, TokenUsage, per_token
+from ..prices import Rates, TokenUsage, per_token
 from ..secrets import Scrubber
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"

@@ -74,7 +74,7 @@ POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
 
 
-def without_llm() -> tuple[str, ...]:
+def methods_without_llm() -> tuple[str, ...]:
     """Return the methods that ask no LLM."""
     return tuple(name for name, method in METHODS.items() if not method.asks_llm)
 
@@ -135,7 +135,7 @@ class LLMSettings(Settings):
     )
     llm_fallback: str | None = setting(
         None,
-        f"method without an LLM to use if --llm local cannot be loaded: {', '.join(without_llm())}",
+        f"method without an LLM to use if --llm local cannot be loaded: {', '.join(methods_without_llm())}",
         decides=True,
         applies_to=LOCAL,
         show="NAME",
@@ -145,7 +145,7 @@ class LLMSettings(Settings):
     @field_validator("llm_fallback")
     @classmethod
     def _fallback(cls, name: str | None) -> str | None:
-        return None if name is None else known_name("method without an LLM", name, without_llm())
+        return None if name is None else known_name("method without an LLM", name, methods_without_llm())
 
     _llm = field_validator("llm")(check_llm)
     _price = field_validator("price", mode="before")(parse_price)

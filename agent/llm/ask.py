@@ -36,7 +36,7 @@ from ..events.types import (
     UsageMissing,
     ignore_event,
 )
-from ..rates import PICODOLLARS, TokenUsage
+from ..prices import PICODOLLARS, TokenUsage
 from .budget import Budget, TokenBound
 from .chat import BilledAnswer, ChatAnswer, ChatRequest, asked_tokens
 from .cost import NO_BILL, NOTHING, Bill, Spent, Tariff, cost_at_most
@@ -108,7 +108,7 @@ class _Attempt:
             self.billed = self.reserved
 
 
-class Proposer:
+class LLMAsker:
     """Asks one endpoint or several, within the limits.
 
     For each attempt the most that it can cost is reserved (``budget``), the endpoint is chosen and waited for

@@ -13,7 +13,7 @@ from ...evaluator.errors import ConfigError
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import UsageChanged
-from ..rates import PICODOLLARS, TokenUsage
+from ..prices import PICODOLLARS, TokenUsage
 from .chat import ChatRequest, size
 from .cost import NOTHING, Spent, Tariff, cost_at_most
 

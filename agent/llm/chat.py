@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import NO_HEADERS
-from ..rates import TokenUsage
+from ..prices import TokenUsage
 from .cost import Bill
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class BilledAnswer:
 
 
 class Asker(Protocol):
-    """Gets an answer with retries and within limits, as ``Proposer`` does."""
+    """Gets an answer with retries and within limits, as ``LLMAsker`` does."""
 
     async def ask(self, request: ChatRequest) -> BilledAnswer:
         """Return an answer to a request.

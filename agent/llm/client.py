@@ -19,7 +19,7 @@ from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import BadRequestError, ChatError, TransientChatError, UnusableAnswerError
 from ..events.types import Listener, Noted, ignore_event
-from ..rates import TokenUsage
+from ..prices import TokenUsage
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest
 from .dialects import Dialect, Sent, silently_cut

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ...evaluator.errors import ConfigError
 from ..config.fields import AUTO, Price, without_credentials
-from ..rates import PICODOLLARS, TokenUsage
+from ..prices import PICODOLLARS, TokenUsage
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot

@@ -35,7 +35,7 @@ from ..errors import (
     RequestTooLargeError,
     TransientChatError,
 )
-from ..rates import TokenUsage
+from ..prices import TokenUsage
 from .chat import ChatClient, ChatRequest, asked_tokens
 from .cost import CorrectedPrice, TablePrice, Tariff
 from .limiter import Permit, RateLimiter, RateLimits
@@ -47,12 +47,12 @@ HOLD_SHARE = 20.0
 for as long as a hanging endpoint is waited for."""
 FORGIVEN = 0.125
 """Doublings of the pause that an answer takes off, so that an unsteady endpoint is asked ever more seldom."""
-STRIKES = 3
+LAST_ONE_FAILURES = 3
 """Failures in a row that open the last closed one: no other could be asked."""
 LONGEST_ALONE_S = 30.0
 """Longest pause while no endpoint is closed: whichever comes back first is found soon."""
 
-STRAYS = 2
+SINGLE_REFUSALS = 2
 """Refusals in a row of a key or a model that passed before, which may be a gateway's slip."""
 UNFIT_REQUESTS = 9
 """Requests in a row that an endpoint which has answered may refuse, before all are taken to be refused."""
@@ -170,7 +170,7 @@ class Breaker:
         if not self.closed and not probe:
             return None  # under way when it opened: part of the same failure
         self.failures += 1
-        if self.closed and last and self.failures < STRIKES:
+        if self.closed and last and self.failures < LAST_ONE_FAILURES:
             return None
         pause = min(FIRST_PAUSE_S * 2.0 ** min(self._doublings, 20.0), LONGEST_PAUSE_S)
         self._pause_s = max(pause, took_s * HOLD_SHARE) if probe else pause
@@ -215,7 +215,7 @@ class Member:
         self.usage_missing = self.suspended = False
         self.answers: Literal["short", "trying", "long", "capped"] = "short"
         self._has_answered = has_answered
-        self._strays = self._unfit = 0
+        self._single_refusals = self._unfit = 0
 
     @property
     def name(self) -> str:
@@ -249,7 +249,7 @@ class Member:
     def answered(self, *, longer: bool) -> None:
         """Note an answer; ``longer``: the request asked for more tokens than the search does."""
         self._has_answered = True
-        self._strays = self._unfit = 0
+        self._single_refusals = self._unfit = 0
         if longer and self.answers == "trying":
             self.answers = "long"
 
@@ -282,8 +282,8 @@ class Member:
         if not self._has_answered:
             return error
         if isinstance(error, KeyRejectedError | ModelNotFoundError):
-            self._strays += 1
-            if self._strays <= STRAYS:
+            self._single_refusals += 1
+            if self._single_refusals <= SINGLE_REFUSALS:
                 stray = TransientChatError(str(error), status=error.status, headers=error.headers)
                 stray.took_s = error.took_s
                 return stray

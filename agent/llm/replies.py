@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from ...prompts.thinking import without_thinking
 from ..errors import UnusableAnswerError
-from ..rates import PICODOLLARS, TokenUsage
+from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
 from ..text import whole_characters
 from .chat import ChatAnswer

@@ -105,7 +105,7 @@ async def with_fallback(
     if not may_fall_back(config):
         return config, {}
     if FALLBACK in (earlier or {}):
-        return without_llm(config), {}
+        return with_fallback_method(config), {}
     from ..llm.local_server import is_available, make_loaded, make_ready
 
     llm = config.llm or ""
@@ -120,7 +120,7 @@ async def with_fallback(
     method = config.llm_fallback
     note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
     emit(Noted(text=note))
-    return without_llm(config), {FALLBACK: note}
+    return with_fallback_method(config), {FALLBACK: note}
 
 
 def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyType({})) -> SearchConfig:
@@ -130,10 +130,10 @@ def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyT
     from ..llm.local_server import is_available
 
     usable = FALLBACK not in earlier and is_available(config.llm or "") is None
-    return config if usable else without_llm(config)
+    return config if usable else with_fallback_method(config)
 
 
-def without_llm(config: SearchConfig) -> SearchConfig:
+def with_fallback_method(config: SearchConfig) -> SearchConfig:
     """Return the config with the method that replaces the local LLM."""
     return config.model_copy(update={"method": config.llm_fallback, "llm": None})
 

@@ -26,7 +26,7 @@ from ..errors import (
     RestartCancelledError,
 )
 from ..events.types import BatchScored, Listener, SearchStopped
-from ..llm.ask import Proposer
+from ..llm.ask import LLMAsker
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker
 from ..llm.pool import Endpoint
@@ -76,7 +76,7 @@ class OpenRun:
         """
         config, store, info = self.config, self.store, self.evaluator.info
         budget = Budget(Limits.of(config), spent=store.usage)
-        proposer = Proposer(
+        proposer = LLMAsker(
             self.endpoints,
             budget=budget,
             retry=RetryPolicy.of(config),

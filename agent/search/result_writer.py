@@ -19,7 +19,7 @@ from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import LLM, Position
-from ..rates import PICODOLLARS
+from ..prices import PICODOLLARS
 from ..results.details import (
     BEST,
     Ancestor,

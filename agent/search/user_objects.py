@@ -16,7 +16,7 @@ from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
 from ..errors import FatalChatError, TransientChatError, UnusableAnswerError
 from ..llm.chat import ChatAnswer, ChatRequest
-from ..rates import TokenUsage
+from ..prices import TokenUsage
 from ..text import whole_characters
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,

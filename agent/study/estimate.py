@@ -23,7 +23,7 @@ from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import Position
-from ..rates import PICODOLLARS, TokenUsage
+from ..prices import PICODOLLARS, TokenUsage
 from ..search.inputs import read_pool, read_wordings
 
 Number = TypeVar("Number", int, float)

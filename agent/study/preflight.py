@@ -14,7 +14,7 @@ from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..methods.registry import METHODS
-from ..rates import TokenUsage
+from ..prices import TokenUsage
 from ..search.inputs import read_pool, read_wordings
 from .content_check import Contents
 from .estimate import cost_of

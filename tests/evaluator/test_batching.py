@@ -108,7 +108,7 @@ async def test_a_template_that_crashes_the_scorer_fails_alone() -> None:
 
 
 async def test_a_crash_before_anything_was_scored_is_judged_after_the_others() -> None:
-    """The very first template may be the culprit: it is held back until the scorer has scored another."""
+    """The very first template may be at fault: it is held back until the scorer has scored another."""
     async with Consumer(poisoned(TEMPLATES[0])) as consumer:
         found = await score_all(consumer, TEMPLATES)
     assert isinstance(found[0], CrashingTemplateError)

@@ -16,12 +16,12 @@ from promptclimb.agent.errors import (
     UnusableAnswerError,
 )
 from promptclimb.agent.events.types import Listener, ignore_event
-from promptclimb.agent.llm.ask import Proposer
+from promptclimb.agent.llm.ask import LLMAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 
 HEALTHY_S = (1.0, 3.0)
 """Shortest and longest time of a healthy endpoint's answer."""
@@ -113,7 +113,7 @@ async def restart_pool(
         Endpoint(name=str(number), client=chat, limits=limit)
         for number, (chat, limit) in enumerate(zip(chats, limits, strict=True))
     ]
-    asker = Proposer(endpoints, budget=Budget(Limits()), rng=random.Random(0), emit=emit)
+    asker = LLMAsker(endpoints, budget=Budget(Limits()), rng=random.Random(0), emit=emit)
     lost = 0
 
     async def restart(number: int) -> None:

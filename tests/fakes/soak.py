@@ -23,13 +23,13 @@ from promptclimb.agent.errors import (
     UnusableAnswerError,
 )
 from promptclimb.agent.events.types import Event
-from promptclimb.agent.llm.ask import Proposer
+from promptclimb.agent.llm.ask import LLMAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from tests.fakes.clock import run_virtual
 
 FAULTS: Mapping[str, Callable[[], ChatError]] = {
@@ -195,7 +195,7 @@ async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
     def emit(event: Event) -> None:
         events[type(event).__name__] += 1
 
-    asker = Proposer(endpoints, budget=budget, ledger=ledger, rng=rng, emit=emit)
+    asker = LLMAsker(endpoints, budget=budget, ledger=ledger, rng=rng, emit=emit)
     left, lost, done, first_kib = iter(range(turns)), 0, 0, 0.0
 
     async def restart() -> None:

@@ -40,7 +40,7 @@ from promptclimb.agent.events.types import (
     UsageMissing,
     ignore_event,
 )
-from promptclimb.agent.llm.ask import Proposer
+from promptclimb.agent.llm.ask import LLMAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
@@ -49,7 +49,7 @@ from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.position import Position
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
@@ -102,12 +102,12 @@ class Scripted:
         return ChatAnswer(text=f"- a {{}} for {request.model}", prompt_tokens=10, completion_tokens=5)
 
 
-def proposer(client: Any, events: list[Event] | None = None, **options: Any) -> Proposer:
+def proposer(client: Any, events: list[Event] | None = None, **options: Any) -> LLMAsker:
     """A proposer with one endpoint, or with those given."""
     budget = options.pop("budget", None) or Budget(options.pop("limits", Limits()))
     endpoints = client if isinstance(client, list) else [Endpoint(name="one", client=client, price=PRICE)]
     emit = events.append if events is not None else ignore_event
-    return Proposer(endpoints, budget=budget, rng=random.Random(0), emit=emit, **options)
+    return LLMAsker(endpoints, budget=budget, rng=random.Random(0), emit=emit, **options)
 
 
 @contextlib.asynccontextmanager
@@ -471,7 +471,7 @@ async def test_a_short_wait_that_never_ends_is_survived(kind: str) -> None:
 
     for seed in range(5):
         started, client = loop.time(), Overloaded()
-        asker = Proposer(
+        asker = LLMAsker(
             [Endpoint(name="one", client=client)], budget=Budget(Limits()), rng=random.Random(seed)
         )
         await asyncio.gather(*(asker.ask(request(number)) for number in range(4)))
@@ -571,7 +571,7 @@ async def test_tokens_a_minute_hold_without_reported_usage() -> None:
     assert server.statistics.tokens < 60 * 100
 
 
-async def until_spent(asker: Proposer, restarts: int) -> None:
+async def until_spent(asker: LLMAsker, restarts: int) -> None:
     """Ask until the budget ends it for every restart."""
 
     async def restart(number: int) -> None:
@@ -601,7 +601,7 @@ def test_a_limit_on_money_without_a_price_is_refused() -> None:
     """Before anything is asked."""
 
     async def build() -> None:
-        Proposer([Endpoint(name="x", client=Scripted())], budget=Budget(Limits(cost_usd=1)))
+        LLMAsker([Endpoint(name="x", client=Scripted())], budget=Budget(Limits(cost_usd=1)))
 
     with pytest.raises(ConfigError, match="price"):
         run_virtual(build())
@@ -696,7 +696,7 @@ def test_no_faults_timing_or_cancellation_overrun_a_budget(
     run_virtual(play())
 
 
-async def until_over(asker: Proposer, number: int) -> None:
+async def until_over(asker: LLMAsker, number: int) -> None:
     """Ask until something ends it."""
     for turn in range(100):
         with contextlib.suppress(RequestFailedError):

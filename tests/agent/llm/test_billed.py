@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.llm.replies import billed
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 
 SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from promptclimb.agent.llm.pool import (
     FIRST_PAUSE_S,
     HOLD_SHARE,
+    LAST_ONE_FAILURES,
     LONGEST_ALONE_S,
     LONGEST_PAUSE_S,
-    STRIKES,
     Breaker,
 )
 
@@ -89,10 +89,10 @@ def test_what_was_under_way_when_it_opened_says_nothing_new(breaker: Breaker) ->
 def test_the_last_closed_one_has_three_strikes(breaker: Breaker) -> None:
     """No other could be asked; an answer between two failures begins the count again."""
     closed(breaker)
-    for _ in range(STRIKES - 1):
+    for _ in range(LAST_ONE_FAILURES - 1):
         assert breaker.failed(1.0, probe=False, last=True) is None
     breaker.answered(probe=False)
-    for _ in range(STRIKES - 1):
+    for _ in range(LAST_ONE_FAILURES - 1):
         assert breaker.failed(1.0, probe=False, last=True) is None
     assert breaker.failed(1.0, probe=False, last=True) == FIRST_PAUSE_S
 

@@ -13,7 +13,7 @@ from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.cost import NOTHING, Spent, cost
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.clock import run_virtual, virtual_time
 

@@ -37,7 +37,7 @@ from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
 from promptclimb.agent.llm.endpoints import StoppableChat, look
 from promptclimb.agent.llm.refusals import failure_of
 from promptclimb.agent.llm.replies import MAX_BODY
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import ConfigError

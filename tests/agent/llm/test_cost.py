@@ -29,9 +29,9 @@ from hypothesis import strategies as st
 from promptclimb.agent.config.fields import AUTO, Price
 from promptclimb.agent.llm import cost
 from promptclimb.agent.llm.cost import CorrectedPrice, TablePrice, find_price, table_price
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.evaluator.errors import ConfigError
-from tests.agent.test_rates import usages
+from tests.agent.test_prices import usages
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 URL = "https://api.vendor.test/v1"

@@ -23,7 +23,7 @@ from promptclimb.agent.llm import cost
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.endpoints import Preflight, open_endpoints, price_notes
 from promptclimb.agent.llm.pool import Endpoint
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import ConfigError

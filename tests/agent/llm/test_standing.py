@@ -20,7 +20,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
 )
 from promptclimb.agent.llm.limiter import RateLimiter, RateLimits
-from promptclimb.agent.llm.pool import STRAYS, UNFIT_REQUESTS, Endpoint, Member
+from promptclimb.agent.llm.pool import SINGLE_REFUSALS, UNFIT_REQUESTS, Endpoint, Member
 
 
 def shown(*, has_answered: bool = False) -> Member:
@@ -50,13 +50,13 @@ def test_a_stray_refusal_is_asked_again(kind: type[ChatError]) -> None:
     standing = shown()
     standing.answered(longer=False)
     for _ in range(2):
-        for _ in range(STRAYS):
+        for _ in range(SINGLE_REFUSALS):
             taken = standing.judged(kind("no", status=401))
             assert isinstance(taken, TransientChatError)
             assert taken.status == 401
         standing.answered(longer=False)
-    errors = [kind("no") for _ in range(STRAYS + 1)]
-    assert [standing.judged(error) is error for error in errors] == [False] * STRAYS + [True]
+    errors = [kind("no") for _ in range(SINGLE_REFUSALS + 1)]
+    assert [standing.judged(error) is error for error in errors] == [False] * SINGLE_REFUSALS + [True]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from promptclimb.agent.errors import RateLimitedError, UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.replies import RawReply, joined_stream, read_answer
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 
 ANSWER = "- a photo of a {}\n- the {}, seen\u2028twice"

@@ -28,7 +28,7 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW

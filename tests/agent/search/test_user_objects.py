@@ -22,7 +22,7 @@ from promptclimb.agent.errors import (
     UnusableAnswerError,
 )
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.search.inputs import known_identity
 from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, names_of
 from promptclimb.agent.store.run import Store

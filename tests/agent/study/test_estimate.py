@@ -16,7 +16,7 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.pool import MORE_TOKENS
 from promptclimb.agent.methods.base import Ask, Consult, SearchMethod, Steps, View, shown
 from promptclimb.agent.methods.registry import METHODS
-from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_requests
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict

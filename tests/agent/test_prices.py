@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.rates import Rates, TokenUsage, per_token
+from promptclimb.agent.prices import Rates, TokenUsage, per_token
 
 prices = st.integers(0, 10**8)
 
