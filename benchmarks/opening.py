@@ -187,7 +187,7 @@ def make_set(folder: Path, images: int, classes: int = 50) -> None:
 
 def known(folder: Path, images: int, rounds: int) -> dict[str, Any]:
     """Return the figures of ``known``."""
-    from promptclimb.evaluator.clip.in_process import image_encoder
+    from promptclimb.evaluator.clip.images import _digests
 
     make_set(folder, images)
     files.SETTLED_NS = 0  # the files are as young as the benchmark
@@ -198,7 +198,7 @@ def known(folder: Path, images: int, rounds: int) -> dict[str, Any]:
         data = load_data(spec)
         with ThreadPoolExecutor(4) as pool:
             files.seen_files(spec.cache_dir).known(
-                "image set", data.test.paths, lambda: image_encoder._digests(pool, data.test.paths, 4)
+                "image set", data.test.paths, lambda: _digests(pool, data.test.paths, 4)
             )
         return time.process_time() - began
 

@@ -102,7 +102,7 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
     """Return one search of a shape, watched."""
     timed, stalls, work, pools = Timed(evaluator), [0.0], [0.0], [0.0]
 
-    def watch(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, StartingTemplatesScored):
             pools.append(timed.seconds)
 
@@ -114,7 +114,7 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
         chat = SlowChat(latency_s, shape["proposals"])
         beat = asyncio.create_task(watch(stalls, work))
         began, cpu = time.perf_counter(), time.thread_time()
-        result = await search(config, evaluator=timed, chat=chat, on_event=watch)
+        result = await search(config, evaluator=timed, chat=chat, on_event=on_event)
         wall, cpu = time.perf_counter() - began, time.thread_time() - cpu
         beat.cancel()  # removing the folder is no part of the search
         await asyncio.gather(beat, return_exceptions=True)

@@ -23,13 +23,15 @@ from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.replies import parse_reply
-from promptclimb.prompts.requests import Message, Outcome, feedback, request_pn
+from promptclimb.prompts.requests import Message, Outcome, Wanted, feedback, request_pn
 from promptclimb.prompts.starting import draw
-from promptclimb.prompts.template_kind import BUILT_IN
+from promptclimb.prompts.template import Template
+from promptclimb.prompts.template_kind import BUILT_IN, TEMPLATE_WORDS
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
 FLAT_S = float(os.environ.get("LOCAL_LLM_FLAT_S", "45"))
 """How long requests are made one after the other while the memory is watched."""
+WANTED = Wanted(words=TEMPLATE_WORDS, proposals=5, max_words=15)
 REAL_CACHE = os.environ.get("PROMPTCLIMB_CACHE") or str(platformdirs.user_cache_path("promptclimb"))
 """The user's own, where the model is kept from one run of the tests to the next."""
 
@@ -64,8 +66,9 @@ async def ask(chat: LocalChat, messages: list[Message], seed: int, max_tokens: i
 
 
 def opening(seed: int) -> list[Message]:
-    shown = [Outcome(template.text) for template in draw(BUILT_IN, 30, Random(seed))]
-    return request_pn(shown[:15], shown[15:], proposals=5, max_words=15)
+    captions = [Template.parse(text, max_words=None) for text in BUILT_IN]
+    shown = [Outcome(template.text) for template in draw([captions], 30, Random(seed))]
+    return request_pn(shown[:15], shown[15:], WANTED)
 
 
 def memory(pid: int) -> int:
@@ -82,11 +85,11 @@ async def test_a_conversation_of_several_turns(model: Path, capfd: pytest.Captur
         for turn in range(4):
             answer = await ask(chat, messages, seed=turn)
             assert answer.usage_known
-            found = parse_reply(answer.text).templates[:5]
+            found = parse_reply(answer.text).candidates[:5]
             templates += len(found)
             scored = zip(found, scorer.score([one.text for one in found]), strict=True)
             outcomes = [Outcome(one.text, score.train) for one, score in scored if isinstance(score, Score)]
-            said = feedback(outcomes, best_before=0.5, proposals=5, max_words=15)
+            said = feedback(outcomes, WANTED, best_before=0.5)
             messages = [*messages, {"role": "assistant", "content": answer.text}, said]
     assert templates >= 4
     assert capfd.readouterr() == ("", "")
