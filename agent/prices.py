@@ -22,7 +22,7 @@ class TokenUsage:
         completion_tokens: All tokens of the answer, reasoning included.
         cached_tokens: Prompt tokens read from the vendor's cache.
         cache_1h_tokens: The written ones that are cached for an hour.
-        vendor_picodollars: The reported cost in 1e-12 US dollars; None if none is reported.
+        vendor_picodollars: The cost in 1e-12 US dollars as the endpoint reports it; None without a report.
         service_tier: As reported, such as ``flex``.
     """
 

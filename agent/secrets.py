@@ -59,7 +59,10 @@ class CleanUrl(NamedTuple):
 
 
 def split_userinfo(url: str) -> CleanUrl:
-    """Take ``user:password@`` out of an address and unquote it; cut it by pattern if the address is malformed."""
+    """Take ``user:password@`` out of an address, and unquote it.
+
+    In an address that cannot be split, credentials are cut by pattern.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -117,14 +120,20 @@ class Scrubber:
         self._whole = sorted(set(self._whole), key=lambda form: (-len(form), form))
 
     def scrub(self, text: str) -> str:
-        """Return the text without known secrets; never raises. "a basic photograph" is a template, no credential."""
+        """Return the text without known secrets; never raises.
+
+        Only known ones: "a basic photograph of a {}" is a template, not a credential.
+        """
         for whole in self._whole:
             if whole in text:
                 text = text.replace(whole, HIDDEN)
         return self._without_pieces(text) if self._pieces else text
 
     def scrub_quoted(self, text: str) -> str:
-        """Return a quoted header, address or error without secrets, also likely ones (``Bearer …``)."""
+        """Return a quoted header, address or error without known and likely secrets.
+
+        Likely are ``sk-…``, ``Bearer …`` and ``user:password@``.
+        """
         return _LOOKS_SECRET.sub(HIDDEN, self.scrub(text))
 
     def scrub_value(self, value: T, *, quoted: bool = False) -> T:

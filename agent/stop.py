@@ -32,7 +32,7 @@ class Stop:
         self._part: Stop | None = None
 
     def part(self) -> Stop:
-        """Return a stop for a part of the search: stopping this one stops it too, but not the reverse."""
+        """Return the stop of the next of several searches: stopping all stops it too, but not the reverse."""
         self._part = Stop(self._grace_s)
         self._part.cause = self.cause
         return self._part

@@ -9,5 +9,5 @@ def printable(text: str) -> str:
 
 
 def whole_characters(text: str) -> str:
-    """Return text that can be encoded: lone surrogates, from emoji cut in half, are replaced; pairs are joined."""
+    """Return text that can be encoded: lone surrogates (half an emoji) are replaced, pairs are joined."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -157,7 +157,7 @@ class Budget:
         )
 
     async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
-        """Reserve one call and the most that it can cost; wait for other reservations, first come first served.
+        """Reserve one call and the most that it can cost; wait for earlier reservations, in order.
 
         Raises:
             BudgetSpentError: What is left is not enough, or the time is up.

@@ -62,6 +62,10 @@ class OpenAIChat:
         options: Optional parameters of every request; they override the request's own.
         most_refusals: Refusals of one request that are learned from.
 
+    Attributes:
+        dialect: What the endpoint was found to take.
+        requests: Requests sent, refused ones included.
+
     Raises:
         ConfigError: The address or the key cannot be used.
     """
@@ -98,7 +102,7 @@ class OpenAIChat:
         return f"OpenAIChat({self.base_url!r})"
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt; raises a ChatError."""
+        """Make one attempt; raise a ChatError if it fails."""
         dialect, spent = self.dialect, TokenUsage()
         for number in range(self._most_refusals + 1):
             sent = dialect.put(request, self._options)

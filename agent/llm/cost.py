@@ -184,7 +184,7 @@ def find_price(
     model: str,
     service_tier: str | None = None,
 ) -> Tariff | None:
-    """Return the price that a setting means; raise ConfigError if ``auto`` has no address, or no such price."""
+    """Return the price that a setting means; raise ConfigError if ``auto`` cannot find one."""
     if configured != AUTO:
         return configured
     if base_url is None:
@@ -195,7 +195,7 @@ def find_price(
 def table_price(
     base_url: str, model: str, *, service_tier: str | None = None, now: datetime | None = None
 ) -> TablePrice:
-    """Return a model's price by the table; raise ConfigError if it has no such provider, model, tier or price."""
+    """Return a model's price by the table; raise ConfigError if the table lacks it."""
     now = now or datetime.now(UTC)
     provider, found = _find(_table(), without_credentials(base_url), model)
     standard = _in_force(found, now, None)

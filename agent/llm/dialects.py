@@ -226,7 +226,7 @@ def _prompt(sizes: Overlong, max_tokens: int) -> int:
 
 
 def shortened(messages: tuple[Message, ...], most: int) -> tuple[Message, ...]:
-    """Drop the oldest messages but the opening (up to the first user message) to fit; the newest one stays."""
+    """Drop the oldest messages after the opening (up to the first user message) to fit; the newest stays."""
     users = [place for place, message in enumerate(messages) if message["role"] == "user"]
     opening = messages[: users[0] + 1] if users else messages
     later = list(messages[len(opening) :])

@@ -103,7 +103,7 @@ async def open_endpoints(
 
 
 def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> None:
-    """Check without any request that a search can open its endpoints; raise ConfigError otherwise."""
+    """Raise ConfigError if a key is missing, or a local model without fallback is unusable; offline."""
     if not config.needs_llm:
         return
     if not config.is_local:
@@ -404,7 +404,11 @@ class Probed:
 
 
 async def probe(base_url: str, key: Secret | None, model: str) -> Probed:
-    """Send a small request with every optional parameter and repeat it; at most three requests in all."""
+    """Send a small request with every optional parameter and repeat it, in at most three requests.
+
+    Raises:
+        ChatError: It does not answer within them.
+    """
     from .client import OpenAIChat  # its SDK takes a second to load, and help needs none of it
 
     request = ChatRequest(

@@ -241,7 +241,7 @@ class RateLimiter:
 
     @property
     def pauses(self) -> bool:
-        """Whether the endpoint asked for a pause that lasts longer than a moment from now."""
+        """Whether it waits for longer than a moment."""
         return self._ready_at - self._clock() > MOMENT_S
 
     @property

@@ -96,7 +96,7 @@ class LlamaServer:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start the child and wait until its model is loaded; raise EndpointError with its last words if not."""
+        """Start the child and wait until its model is loaded, or raise EndpointError with its last words."""
         self._log.clear()
         self.base_url = ""
         try:
@@ -226,7 +226,7 @@ class LocalChat:
         await self._close()
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt; a FatalChatError if the server died too often without an answer in between."""
+        """Make one attempt; raise FatalChatError if the server died too often without an answer."""
         answer = await (await self._living()).chat(request)
         self._deaths = 0
         return answer
@@ -290,7 +290,7 @@ def check_here(llm: str) -> None:
 
 
 async def make_ready(llm: str, emit: Listener) -> Path:
-    """Return a local model's file, downloaded if missing; raise EndpointError if llama.cpp does not run here."""
+    """Return a local model's file, downloaded if missing; raise EndpointError if it cannot be used here."""
     loop = asyncio.get_running_loop()
     given_up = threading.Event()
     name = model_name(llm)
@@ -323,7 +323,7 @@ async def make_ready(llm: str, emit: Listener) -> Path:
 
 
 async def make_loaded(llm: str, emit: Listener, *, slots: int) -> None:
-    """Check that a local model can be loaded, by loading it once in this process; else raise EndpointError."""
+    """Check that a local model can be loaded, once in this process; else raise EndpointError."""
     file = await make_ready(llm, emit)
     if (llm, slots) in _loaded:
         return

@@ -110,7 +110,10 @@ class Breaker:
         return not self.closed and self.wait_s() <= 0
 
     def wait_s(self, *, alone: bool = False) -> float:
-        """Return the seconds until a request may be sent, infinite during a probe; ``alone``: no breaker is closed."""
+        """Return the seconds until a request may be sent; infinite during a probe.
+
+        ``alone``: no endpoint's breaker is closed.
+        """
         if self.closed:
             return 0.0
         if self._probing:
@@ -394,7 +397,7 @@ class EndpointPool:
         return max(min(times + few, MOST_PROBE_TIMES) * there, SHORTEST_PATIENCE_S)
 
     def suspend(self, member: Member, error: ChatError, *, probe: bool) -> float | None:
-        """Report a failure to the breaker; return the seconds of its pause, if any. A lone endpoint has none."""
+        """Report a failure to the breaker; return the seconds of its pause, if any. None if it is alone."""
         if len(self.members) < 2:
             return None
         last = not any(one.breaker.closed for one in self.members if one is not member)

@@ -241,7 +241,10 @@ def _text(
 
 
 def joined_stream(body: bytes) -> dict[str, Any] | None:
-    """Return the completion in a stream of server-sent events, which some servers always send; None if cut."""
+    """Return the completion in a stream of server-sent events; None if its end is missing.
+
+    Only endpoints that refuse anything else are asked to stream, but some servers always do.
+    """
     found: dict[str, Any] = {}
     choice: dict[str, Any] = {"message": {}}
     content: list[Any] = []
@@ -295,7 +298,10 @@ def _first_choice(piece: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
-    """Return the billed usage of a chat completion; None without tokens. Unclear counts are read as the higher."""
+    """Return the billed usage of a chat completion, None if it reports none (or no tokens at all).
+
+    What vendors leave open is read as its more expensive meaning.
+    """
     found = reply.get("usage")
     if not isinstance(found, dict):
         return None
@@ -323,7 +329,7 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
 
 
 def half_reported(reply: Mapping[str, Any], *, answered: bool) -> bool:
-    """Return whether a completion with usage lacks one of its two counts, and a total and a cost.
+    """Return whether a completion reports only one of its two counts, and neither a total nor a cost.
 
     ``answered``: it has a text, which always takes tokens.
     """
