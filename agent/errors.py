@@ -1,44 +1,44 @@
-"""Every error that a search may raise, in one tree; the evaluator's part of it lies in ``evaluator.errors``.
+"""Every error that a search may raise; those of the evaluator are defined in ``evaluator.errors``.
 
 ::
 
     PromptclimbError                    str() is a sentence for the user
-    ├── UsageError                      the user's to mend: wrong option, file or directory; exit code 2
-    │   ├── ConfigError                 an option, a variable or a configuration file
-    │   ├── DataError                   images, splits, class names
-    │   ├── ModelError                  the VLM: names, checkpoints, devices, clusters
-    │   ├── EndpointError               the chat endpoint cannot be used, found before anything was paid
-    │   ├── StoreMissingError           (also a StoreError) the directory holds no run
-    │   ├── StoreExistsError            (also a StoreError) the directory already holds a run
-    │   ├── StoreLockedError            (also a StoreError) another live process works on this run
-    │   ├── StoreMismatchError          (also a StoreError) the run was started with other settings
-    │   ├── StoreVersionError           (also a StoreError) another version of the program made the run
-    │   └── StoreCorruptError           (also a StoreError) torn, foreign or unsafe; nothing of it is loaded
-    ├── ChatError                       one attempt at the chat model failed
-    │   ├── TransientChatError          the network, a deadline, 408, 409, 425, 5xx: may well pass
-    │   ├── RateLimitedError            429: too fast, not forbidden
-    │   ├── UnusableAnswerError          an answer came, was perhaps billed, and cannot be used
+    ├── UsageError                      wrong option, file or directory; exit code 2
+    │   ├── ConfigError
+    │   ├── DataError
+    │   ├── ModelError
+    │   ├── EndpointError
+    │   ├── StoreMissingError           these six are StoreErrors too
+    │   ├── StoreExistsError
+    │   ├── StoreLockedError
+    │   ├── StoreMismatchError
+    │   ├── StoreVersionError
+    │   └── StoreCorruptError
+    ├── ChatError                       one attempt at the LLM failed
+    │   ├── TransientChatError
+    │   ├── RateLimitedError
+    │   ├── UnusableAnswerError
     │   └── FatalChatError              trying again cannot help
-    │       ├── KeyRejectedError        401, 403
-    │       ├── ModelNotFoundError      404
-    │       ├── BadRequestError         400, 422 and other 4xx
-    │       │   ├── ContextTooLongError the conversation is longer than the model's context
-    │       │   └── FlaggedRequestError a content filter refuses what was asked
-    │       ├── QuotaSpentError         the account has nothing left
-    │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
-    ├── RequestFailedError              the attempts for one request are used up; its round is skipped
-    ├── BudgetSpentError                a limit that the user set is reached; the run stops
-    ├── GaveUpError                     nothing has succeeded, or been of use, for too long; the run stops
-    ├── InterruptedRunError             a signal asked the run to stop; everything is kept
-    ├── RestartCancelledError             a restart was cancelled from within; everything is kept
-    ├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
-    ├── EvaluatorError                  the black box cannot do what it is asked to
-    │   ├── TemplateRejectedError       a template that was to be examined cannot be scored
-    │   ├── CrashingTemplateError       one template makes the scorer fail, which scores others
-    │   ├── ScoringFailedError          the scorer fails, whatever it is given
-    │   └── ConsumerError               the queue to the scorer is closed, or its worker died
-    └── StoreError                      the run on disk cannot be read or written
-        └── StoreFullError              no room left on the disk
+    │       ├── KeyRejectedError
+    │       ├── ModelNotFoundError
+    │       ├── BadRequestError
+    │       │   ├── ContextTooLongError
+    │       │   └── FlaggedRequestError
+    │       ├── QuotaSpentError
+    │       └── RequestTooLargeError
+    ├── RequestFailedError              one request failed; its round is skipped
+    ├── BudgetSpentError                this and the next four: the run stops, everything is kept
+    ├── GaveUpError
+    ├── InterruptedRunError
+    ├── RestartCancelledError
+    ├── EvaluationFailedError
+    ├── EvaluatorError                  the scorer cannot do what it is asked to
+    │   ├── TemplateRejectedError
+    │   ├── CrashingTemplateError
+    │   ├── ScoringFailedError
+    │   └── ConsumerError
+    └── StoreError
+        └── StoreFullError
 """
 
 from __future__ import annotations
@@ -86,15 +86,15 @@ class EndpointError(UsageError):
 
 
 class ChatError(PromptclimbError):
-    """One attempt at the chat model failed.
+    """One attempt at the LLM failed.
 
     Attributes:
-        status: HTTP status of the reply, None where there was none.
+        status: HTTP status of the reply; None without a reply.
         headers: The reply's rate-limit headers, names in lower case.
-        usage: What the reply says was billed, None where it says nothing.
-        perhaps_billed: Whether the endpoint may have billed the attempt although no usage was seen.
-        retry_after: Seconds that the endpoint asks to wait, None where it does not say.
-        took_s: Seconds that the attempt took, set by who made it.
+        usage: Billed tokens by the reply; None if it reports none.
+        perhaps_billed: The attempt may have been billed although no usage was reported.
+        retry_after: Seconds that the endpoint asks to wait, or None.
+        took_s: Seconds that the attempt took, set by the caller.
     """
 
     def __init__(
@@ -117,19 +117,19 @@ class ChatError(PromptclimbError):
 
 
 class TransientChatError(ChatError):
-    """The network, a deadline or the server failed in a way that may well pass."""
+    """The network, a deadline or the server (408, 409, 425, 5xx) failed; another attempt may succeed."""
 
 
 class RateLimitedError(ChatError):
-    """The endpoint asks for fewer requests."""
+    """The endpoint asks for fewer requests (429)."""
 
 
 class UnusableAnswerError(ChatError):
-    """An answer came, was perhaps billed, and holds nothing to use.
+    """An answer came, was perhaps billed, and cannot be used.
 
     Attributes:
-        reason: One of "bad_json", "not_json", "no_choices", "no_content", "length", "content_filter",
-            "refusal", "too_big".
+        reason: "bad_json", "not_json", "no_choices", "no_content", "length", "content_filter", "refusal" or
+            "too_big".
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class BadRequestError(FatalChatError):
 
 
 class ContextTooLongError(BadRequestError):
-    """The conversation is longer than the endpoint takes, and no turn of it is left that could go."""
+    """The conversation is longer than the model's context, and no earlier message is left to drop."""
 
 
 class FlaggedRequestError(BadRequestError):
@@ -181,10 +181,9 @@ class RequestFailedError(PromptclimbError):
     """The attempts or the time allowed for one request are used up; its round is skipped.
 
     Attributes:
-        attempts: How many were made.
-        answered: Whether the model did answer, but never usably: it would do so again, and be paid again.
-        refused: Whether it was refused in words that leave open whether the request or the endpoint is at
-            fault.
+        attempts: Attempts made.
+        answered: The model answered, but never usably; it would do so again, and be paid again.
+        refused: The refusal leaves open whether the request or the endpoint is at fault.
     """
 
     def __init__(self, message: str, *, attempts: int, answered: bool = False, refused: bool = False) -> None:
@@ -199,7 +198,7 @@ class BudgetSpentError(PromptclimbError):
 
     Attributes:
         limit: "calls", "tokens", "cost" or "minutes".
-        limits: All that are reached: going on takes more of each.
+        limits: All limits that are reached; resuming needs more of each.
     """
 
     def __init__(self, message: str, *, limit: str, limits: tuple[str, ...] = ()) -> None:
@@ -213,11 +212,7 @@ class GaveUpError(PromptclimbError):
 
 
 class InterruptedRunError(PromptclimbError):
-    """A signal asked the run to stop; everything is kept.
-
-    Attributes:
-        signal: Its number.
-    """
+    """A signal (``signal``: its number) asked the run to stop; everything is kept."""
 
     def __init__(self, signal: int) -> None:
         super().__init__("the run was interrupted")
@@ -225,7 +220,7 @@ class InterruptedRunError(PromptclimbError):
 
 
 class RestartCancelledError(PromptclimbError):
-    """An LLM, an evaluator or a listener let a cancellation out into a restart; everything is kept."""
+    """An LLM, an evaluator or a listener cancelled a restart from within; everything is kept."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -260,11 +255,7 @@ class StoreLockedError(StoreError, UsageError):
 
 
 class StoreMismatchError(StoreError, UsageError):
-    """The run was started with other settings than those now given.
-
-    Attributes:
-        differences: A line for each, "name: it was A, now B".
-    """
+    """The run was started with other settings; ``differences`` has lines like "name: it was A, now B"."""
 
     def __init__(self, message: str, *, differences: tuple[str, ...]) -> None:
         super().__init__(message)
@@ -276,4 +267,4 @@ class StoreVersionError(StoreError, UsageError):
 
 
 class StoreCorruptError(StoreError, UsageError):
-    """The store is torn, of another program, or holds what must not be loaded; nothing of it was."""
+    """The store is torn, of another program, or holds something unsafe to load; nothing of it was loaded."""

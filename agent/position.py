@@ -1,4 +1,4 @@
-"""Places in a run, the sources of candidates, and the random numbers that follow from a seed and a place."""
+"""Places in a run, the sources of candidates, and random numbers derived from a seed and a place."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import random
 from typing import NamedTuple
 
 INITIAL, LLM = "initial", "llm"
-"""Sources of candidates, besides the methods that make some themselves: the starting pool, and the LLM."""
+"""Sources of candidates that are not methods: the starting templates, and the LLM."""
 
 
 class Position(NamedTuple):
-    """A place in a run. Numbers count from 1; 0 stands for what comes before the first.
+    """A place in a run.
 
     Attributes:
-        restart: The restart, with a memory of its own.
-        conversation: The conversation of that restart; 0 for its starting candidates.
-        round: The round of that conversation; 0 for the starting candidates.
-        sample: Which of several requests of that round; 0 for the first.
+        restart: From 1.
+        conversation: From 1 within the restart; 0 for its starting candidates.
+        round: From 1 within the conversation; 0 for the starting candidates.
+        sample: Which of several requests of that round, from 0.
     """
 
     restart: int
@@ -27,7 +27,7 @@ class Position(NamedTuple):
 
     @property
     def initial(self) -> bool:
-        """Whether it is the place of a restart's starting candidates."""
+        """Whether this is the place of a restart's starting candidates."""
         return self.conversation == 0
 
     def __str__(self) -> str:
@@ -37,14 +37,11 @@ class Position(NamedTuple):
 
 
 def derived(seed: int, *place: int | str) -> int:
-    """Return a number in [0, 2**31) for a place under a seed, the same on every machine.
-
-    Endpoints take seeds of that size.
-    """
+    """Return a number in [0, 2**31), the range of endpoints' seeds, the same on every machine."""
     text = "\0".join(str(part) for part in (seed, *place))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def rng_for(seed: int, *place: int | str) -> random.Random:
-    """Return a random stream of its own for a place under a seed."""
+    """Return an independent random stream for a place."""
     return random.Random(derived(seed, *place))

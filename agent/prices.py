@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 PICODOLLARS = 10**12
 """Picodollars in a US dollar."""
 _A_TOKEN = 10**6
-"""Picodollars a token for each dollar a million tokens."""
+"""Picodollars per token for each dollar per million tokens."""
 _NOISE = Decimal("1e-9")
 """Finer decimals of a price are artefacts of binary floating point."""
 
@@ -21,11 +21,9 @@ class TokenUsage:
         prompt_tokens: All tokens of the messages, cached ones included.
         completion_tokens: All tokens of the answer, reasoning included.
         cached_tokens: Prompt tokens read from the vendor's cache.
-        cache_written_tokens: Prompt tokens written to the cache.
-        cache_1h_tokens: Those of the written ones that the vendor caches for an hour.
-        reasoning_tokens: Completion tokens spent on reasoning.
-        vendor_picodollars: The cost that the endpoint reports, in 1e-12 US dollars; None if it reports none.
-        service_tier: The service tier that the endpoint reports, such as ``flex``.
+        cache_1h_tokens: The written ones that are cached for an hour.
+        vendor_picodollars: The cost in 1e-12 US dollars as the endpoint reports it; None without a report.
+        service_tier: As reported, such as ``flex``.
     """
 
     prompt_tokens: int = 0
@@ -43,7 +41,7 @@ class TokenUsage:
         return self.prompt_tokens + self.completion_tokens
 
     def plus(self, other: TokenUsage) -> TokenUsage:
-        """Return the sum of two replies' usage; the later one decides the service tier."""
+        """Return the sum of both; the later one decides the service tier."""
         costs = [one.vendor_picodollars for one in (self, other) if one.vendor_picodollars is not None]
         return TokenUsage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
@@ -58,7 +56,7 @@ class TokenUsage:
 
     @property
     def possible(self) -> bool:
-        """Whether every count is within the one that it is a part of, and no count is negative."""
+        """Whether no count is negative or exceeds the count that it is a part of."""
         return (
             0 <= self.cache_1h_tokens <= self.cache_written_tokens <= self.prompt_tokens - self.cached_tokens
             and self.cached_tokens >= 0
@@ -88,6 +86,6 @@ class Rates:
         return prompt + usage.completion_tokens * self.completion
 
     def most(self, usage: TokenUsage) -> int:
-        """Return the highest cost of these tokens in picodollars, whichever of them are cached."""
+        """Return the highest cost in picodollars, whichever of these tokens are cached."""
         highest = max(self.prompt, self.cached)
         return usage.prompt_tokens * highest + usage.completion_tokens * self.completion

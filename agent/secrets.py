@@ -1,4 +1,4 @@
-"""One scrubber for everything that leaves the program: logs, files, messages, errors."""
+"""Removes secrets from everything that leaves the program: logs, files, messages, errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Secret:
-    """A value that is only ever shown as ``[secret]``; ``reveal()`` gives it to whom it is for."""
+    """A value that is shown as ``[secret]`` and cannot be pickled; only ``reveal()`` returns it."""
 
     __slots__ = ("_value",)
 
@@ -52,20 +52,16 @@ class Secret:
 
 
 class CleanUrl(NamedTuple):
-    """An address without its credentials, and the credentials (``user:password``) that it held."""
+    """An address without its credentials, and the credentials (``user:password``)."""
 
     url: str
     userinfo: Secret
 
 
 def split_userinfo(url: str) -> CleanUrl:
-    """Take ``user:password@`` out of an address.
+    """Take ``user:password@`` out of an address, and unquote it.
 
-    Args:
-        url: Any address; one that cannot be split is returned as it is, credentials cut by pattern.
-
-    Returns:
-        The address without userinfo, and the unquoted userinfo (empty where there was none).
+    In an address that cannot be split, credentials are cut by pattern.
     """
     try:
         parts = urlsplit(url)
@@ -78,7 +74,7 @@ def split_userinfo(url: str) -> CleanUrl:
 
 
 def split_query(url: str) -> tuple[str, dict[str, str]]:
-    """Take the query out of an address, such as ``?api-version=1``: what is asked for comes before it."""
+    """Take the query out of an address, such as ``?api-version=1``; paths are appended before it."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -89,7 +85,7 @@ def split_query(url: str) -> tuple[str, dict[str, str]]:
 
 
 def secrets_named_in(environment: Mapping[str, str]) -> Iterator[Secret]:
-    """Yield what an environment holds under a name like ``MY_API_KEY``, and the credentials of addresses."""
+    """Yield values of variables named like ``MY_API_KEY``, and the credentials in ``*_URL`` addresses."""
     for name, value in environment.items():
         if _NAMES_SECRET.search(name):
             yield Secret(value)
@@ -100,13 +96,10 @@ def secrets_named_in(environment: Mapping[str, str]) -> Iterator[Secret]:
 class Scrubber:
     """Replaces secrets in text by ``[secret]``.
 
-    Whole secrets are found as they are, percent-encoded, in base64 and as a JSON string; of a secret of at
-    least 16 characters every piece of 12 is found too (an endpoint that echoes a part of a key). Values
-    shorter than 6 characters are not secrets and would only mangle ordinary text, so they are left alone.
-    Things that look like a key (``sk-…``, ``Bearer …``, ``user:password@``) go whether or not they are known.
-
-    Args:
-        secrets: The values to hide. A ``user:password`` pair hides the password on its own too.
+    Known secrets are found as they are, percent-encoded, in base64 and as a JSON string. Of secrets with at
+    least 16 characters every piece of 12 is found too, since an endpoint may echo part of a key. Values
+    shorter than 6 characters are ignored: hiding them would mangle ordinary text. Of a ``user:password`` pair
+    the password is also hidden on its own.
     """
 
     def __init__(self, secrets: Iterable[str | Secret] = ()) -> None:
@@ -116,7 +109,7 @@ class Scrubber:
             self.add(secret)
 
     def add(self, secret: str | Secret) -> None:
-        """Hide one more value from now on."""
+        """Hide one more value."""
         value = (secret.reveal() if isinstance(secret, Secret) else secret).strip()
         for one in {value, value.partition(":")[2]}:
             if len(one) < SHORTEST:
@@ -127,9 +120,9 @@ class Scrubber:
         self._whole = sorted(set(self._whole), key=lambda form: (-len(form), form))
 
     def scrub(self, text: str) -> str:
-        """Return the text without the secrets that are known; never raises.
+        """Return the text without known secrets; never raises.
 
-        Ordinary words are left alone: "a basic photograph of a {}" is a template, no credential.
+        Only known ones: "a basic photograph of a {}" is a template, not a credential.
         """
         for whole in self._whole:
             if whole in text:
@@ -137,16 +130,14 @@ class Scrubber:
         return self._without_pieces(text) if self._pieces else text
 
     def scrub_quoted(self, text: str) -> str:
-        """Return a quoted header, address or error without secrets, also those that only look like one."""
+        """Return a quoted header, address or error without known and likely secrets.
+
+        Likely are ``sk-…``, ``Bearer …`` and ``user:password@``.
+        """
         return _LOOKS_SECRET.sub(HIDDEN, self.scrub(text))
 
     def scrub_value(self, value: T, *, quoted: bool = False) -> T:
-        """Return the same JSON-like value with every text in it scrubbed, keys of mappings included.
-
-        Args:
-            value: Any value.
-            quoted: Whether its texts are quotations, as ``scrub_quoted`` takes them.
-        """
+        """Return a JSON-like value with all texts and keys scrubbed; ``quoted``: by ``scrub_quoted``."""
         clean: object = value
         if isinstance(value, str):
             clean = self.scrub_quoted(value) if quoted else self.scrub(value)
@@ -158,7 +149,7 @@ class Scrubber:
         return clean  # type: ignore[return-value]  # the type is the value's own
 
     def scrub_error(self, error: BaseException) -> None:
-        """Clean an error and all that it was raised from, in place, so that a traceback shows nothing."""
+        """Clean an error and its causes in place, so that a traceback shows no secret."""
         seen: set[int] = set()
         queue: list[BaseException | None] = [error]
         while queue:
@@ -185,7 +176,7 @@ class Scrubber:
 
 def _forms(value: str) -> list[str]:
     try:
-        # Python reads bytes of the environment that are not UTF-8 as surrogates; sent are the bytes.
+        # Python reads non-UTF-8 bytes of the environment as surrogates; the bytes are what is sent.
         raw = value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raw = value.encode("utf-8", "surrogatepass")

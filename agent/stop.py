@@ -1,8 +1,8 @@
-"""Stopping a search without losing what was paid for.
+"""Stops a search without losing paid answers.
 
-Between the moment when a request leaves and the moment when its answer is on disk, the task that sent it is
-*paid*. A stop lets paid tasks go on for a grace and cancels the others at once: they wait for a limit, for a
-pause between attempts, or for a score that can be computed again.
+A task is *paid* from the moment its request leaves until its answer is on disk. A stop gives paid tasks a
+grace period and cancels all others at once: they wait for a limit, a retry, or a score that can be computed
+again.
 """
 
 from __future__ import annotations
@@ -18,14 +18,9 @@ GRACE_S = 10.0
 
 
 class Stop:
-    """Whether a search is to stop, and which of its tasks must not be cut off yet.
+    """Asks a search to stop, and spares its paid tasks for ``grace_s`` seconds.
 
-    Args:
-        grace_s: Seconds that paid tasks have to get their answers onto the disk.
-
-    Attributes:
-        cause: Why the search is to stop: an interruption, or the error of one of its tasks; None while it
-            goes on.
+    ``cause`` says why it stops: an interruption, or the error of one of its tasks; None while it runs.
     """
 
     def __init__(self, grace_s: float = GRACE_S) -> None:
@@ -37,10 +32,7 @@ class Stop:
         self._part: Stop | None = None
 
     def part(self) -> Stop:
-        """Return the stop of the next of several searches: it is asked when this one is, but not the reverse.
-
-        So a search that fails, and stops its own tasks for it, leaves those that come after it alone.
-        """
+        """Return the stop of the next of several searches: stopping all stops it too, but not the reverse."""
         self._part = Stop(self._grace_s)
         self._part.cause = self.cause
         return self._part
@@ -56,17 +48,16 @@ class Stop:
         asyncio.get_running_loop().call_later(self._grace_s, lambda: self._cancel(self._watched))
 
     def check(self) -> None:
-        """Raise InterruptedRunError when the search is to stop."""
+        """Raise InterruptedRunError if a stop was asked for."""
         if self.cause is not None:
             raise InterruptedRunError(getattr(self.cause, "signal", 0))
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Let a stop end the current task for as long as the context is open.
+        """Let a stop end the current task while the context is open; other cancellations pass through.
 
         Raises:
-            InterruptedRunError: A stop was asked for; ``cause`` says why. Somebody else's cancellation
-                passes.
+            InterruptedRunError: A stop was asked for; ``cause`` says why.
         """
         self.check()
         task = asyncio.current_task()
@@ -93,7 +84,7 @@ class Stop:
             self._paid.discard(task)
 
     def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
-        # Who asks is at work, and stops by itself.
+        # The task that asks stops by itself.
         for task in tasks - self._cancelled - {_current_task()}:
             self._cancelled.add(task)
             task.cancel()

@@ -1,16 +1,13 @@
-"""Text for people: nothing that a terminal would obey."""
+"""Makes text safe to print and to encode."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Untrusted text in one line, without control characters: they become spaces."""
+    """Return untrusted text in one line; control characters become spaces."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def whole_characters(text: str) -> str:
-    """Return text that can be encoded: halves of characters (lone surrogates) are replaced, pairs are joined.
-
-    A model that is cut in the middle of an emoji sends one, and JSON carries it.
-    """
+    """Return text that can be encoded: lone surrogates (half an emoji) are replaced, pairs are joined."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,4 +1,4 @@
-"""Which version of the program, and of what it runs on, is at work."""
+"""Versions of the program and of the packages it runs on."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def installed_version(package: str) -> str | None:
 
 
 def running_version(package: str, *, module: str) -> str | None:
-    """Return the version of a package that this process has loaded, None if it has not."""
+    """Return the version of a package whose module this process has loaded, else None."""
     return installed_version(package) if module in sys.modules else None

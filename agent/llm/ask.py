@@ -1,4 +1,4 @@
-"""One object that owns an ask: budget, endpoint, deadline, retries, outage, bill."""
+"""Asks the LLM: budget, endpoint, deadline, retries, outage and bill of each request."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from .retry import FailureKind, Outage, RetryPolicy, classify, retrying
 
 GIVE_UP_AFTER_S = 1800.0
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
-"""Errors for which an endpoint is taken out, though others may still serve."""
+"""Errors for which an endpoint is removed; others may still answer."""
 OF_THE_REQUEST = frozenset({"content_filter", "refusal"})
-"""Unusable answers that say more of the request than of the endpoint."""
+"""Unusable answers that are caused by the request rather than the endpoint."""
 LOOK_AGAIN_S = 1.0
-"""Seconds after which the patience with an attempt is looked at again."""
+"""Seconds between two looks at an attempt's patience."""
 SOONEST_S = 0.01
 
 
@@ -62,14 +62,12 @@ class Ledger(Protocol):
         ...
 
     async def put_reserved(self, reserved: Spent) -> None:
-        """Write what an attempt may cost, before it is made; on disk when it returns."""
+        """Write what an attempt may cost before it is made; on disk when it returns."""
         ...
 
 
 @dataclass(slots=True)
 class _Asked:
-    """One request of the search, and where it stands."""
-
     request: ChatRequest
     endpoint: str = ""  # asked last
     number: int = 1  # of the attempt
@@ -103,7 +101,6 @@ class _Attempt:
         return Bill(self.used, self.written)
 
     def bill_unknown(self) -> None:
-        """Count all that was reserved, if it was sent: nobody says what was billed."""
         if self.sent:
             self.billed = self.reserved
 
@@ -111,32 +108,21 @@ class _Attempt:
 class LLMAsker:
     """Asks one endpoint or several, within the limits.
 
-    For each attempt the most that it can cost is reserved (``budget``), the endpoint is chosen and waited for
-    (``pool``), and the reservation is settled with the endpoint's bill; an attempt that was cut off, or an
-    answer without usage, counts with all that was reserved. A failed attempt is made again by the
-    ``RetryPolicy``. An endpoint that rejects its key, has no such model or no quota left is taken out.
+    Each attempt reserves the most that it can cost, waits for an endpoint, and is settled with the endpoint's
+    bill. An attempt that was cut off, or an answer without usage, counts with all that was reserved. An
+    endpoint is removed if it rejects its key, has no such model or no quota left.
 
-    Several endpoints: a request that fails at one goes to another at once, as long as one answers that has
-    not failed it; only when all have is one attempt used up. A failing endpoint is suspended for a growing
-    while.
+    With several endpoints, a failed request moves at once to another one that answers; only when all have
+    failed is one attempt used up. A failing endpoint is suspended for growing pauses.
 
-    An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
-    are left alone for a growing while. When attempts have failed for ``give_up_after_s`` seconds and none has
-    succeeded since, every request fails with GaveUpError.
+    In an outage (requests use up their attempts, none succeeds) the endpoints rest for growing pauses. After
+    ``give_up_after_s`` seconds of failures alone, every request fails with GaveUpError.
 
     Args:
-        endpoints: At least one.
-        budget: The limits.
-        retry: The patience of a request.
-        give_up_after_s: Seconds of failures alone before it stops.
-        has_answers: The run has answers of earlier sessions, so its settings are right: what a refusal means
-            does not depend on where a run was interrupted.
-        ledger: Stores costs that belong to no answer; None stores nothing.
-        emit: Receives events, see ``agent.events.types``.
-        rng: Source of jitter; it decides no result.
-
-    Attributes:
-        budget: The limits, and what is spent.
+        has_answers: The run has earlier answers, so its settings are right: the meaning of a refusal does not
+            depend on where a run was interrupted.
+        ledger: None stores nothing.
+        rng: Source of jitter; affects no result.
     """
 
     def __init__(
@@ -174,7 +160,7 @@ class LLMAsker:
             longest_pause_s=self._policy.longest_asked_s,
             emit=self._emit,
         )
-        # Until its first answer nobody knows what it bills: neither a bound nor a price need hold.
+        # Until the first answer its billing is unknown: neither a bound nor a price need hold.
         limiter.one_by_one = self.budget.weighs
         return Member(endpoint, limiter, clock=self._clock, has_answered=has_answers)
 
@@ -185,9 +171,7 @@ class LLMAsker:
             self._emit(EndpointPaced(endpoint=member.name, in_flight=now.ceiling, rpm=now.rpm, tpm=now.tpm))
 
     async def ask(self, request: ChatRequest) -> BilledAnswer:
-        """Get one answer.
-
-        The clients are called in the caller's task. Errors of a client other than ChatError pass through.
+        """Get one answer; a client's errors other than ChatError pass through.
 
         Raises:
             RequestFailedError: The attempts for this request are used up.
@@ -210,7 +194,7 @@ class LLMAsker:
             if wait := self._outage.rest_s():
                 for member in self._pool.members:
                     member.limiter.rest(wait)
-            # An object from Python has no address, and needs none to be found.
+            # A client object from Python has no address.
             if "://" not in asked.endpoint:
                 raise
             named = RequestFailedError(
@@ -222,7 +206,7 @@ class LLMAsker:
             raise named from error.__cause__
 
     async def _everywhere(self, asked: _Asked) -> BilledAnswer:
-        """Make one attempt, at as many endpoints as there is hope for."""
+        """Make one attempt, at as many endpoints as may answer."""
         asked.tried.clear()
         failures: list[ChatError | RequestFailedError] = []
         while True:
@@ -244,10 +228,10 @@ class LLMAsker:
     def _verdict(
         self, asked: _Asked, failures: Sequence[ChatError | RequestFailedError]
     ) -> ChatError | RequestFailedError:
-        """Return the error of an attempt that has failed at each endpoint.
+        """Return the error of an attempt that failed at each endpoint.
 
-        Another attempt, if one of them is worth it; the end of the request, if one that answers others
-        refuses it; the end of all only if every endpoint refuses.
+        Retry if any failure is worth it; fail the request if an endpoint that answers others refuses it; stop
+        only if every endpoint refuses.
         """
         last = failures[-1]
         if len(self._members) < 2:
@@ -264,7 +248,7 @@ class LLMAsker:
         return TransientChatError(f"refused, and the other endpoints do not answer: {last}")
 
     def _moves_on(self, asked: _Asked, kind: FailureKind) -> bool:
-        """Return whether a failed request is sent again at once: longer, or to another endpoint."""
+        """Return whether to send a failed request again at once: longer, or to another endpoint."""
         member = asked.tried[-1]
         if member.lengthened(asked.request).max_tokens != asked.max_tokens:
             asked.tried.pop()
@@ -308,7 +292,6 @@ class LLMAsker:
                 self._emit(self.budget.usage_changed())
 
     def _longest(self, request: ChatRequest) -> ChatRequest:
-        """Return a request with as many answer tokens as any endpoint in use is asked for now."""
         return max(
             (member.lengthened(request) for member in self._pool.members),
             key=lambda each: each.max_tokens,
@@ -320,7 +303,7 @@ class LLMAsker:
         return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
 
     def _outgrown(self, request: ChatRequest, most_tokens: int, reserved: Spent) -> bool:
-        """Return whether a request that has waited may by now cost more than is reserved for it."""
+        """Return whether the request may by now cost more than was reserved before it waited."""
         longest = self._longest(request)
         if longest.max_tokens > most_tokens:
             return True
@@ -331,7 +314,6 @@ class LLMAsker:
         )
 
     async def _permit(self, tokens: int, tried: Sequence[Member]) -> tuple[Member, Permit]:
-        """Wait for an endpoint, but not beyond the active time that is left."""
         try:
             async with asyncio.timeout(self.budget.left_s()):
                 return await self._pool.acquire(tokens, avoid=tried, moved=bool(tried))
@@ -345,13 +327,6 @@ class LLMAsker:
             raise self.budget.minutes_spent()
 
     async def _deliver(self, attempt: _Attempt) -> ChatAnswer:
-        """Send one attempt, and record its outcome in the ledger, limits, breaker, bound and outage.
-
-        Raises:
-            ChatError: The failure, as the endpoint's past explains it.
-            RequestFailedError: The request is refused, which concerns it alone.
-            GaveUpError: Nothing has succeeded for too long.
-        """
         try:
             if self._ledger is not None and self.budget.counts:
                 attempt.written = attempt.reserved
@@ -377,12 +352,7 @@ class LLMAsker:
         return answer
 
     async def _call(self, attempt: _Attempt) -> ChatAnswer:
-        """Call the client with a deadline, and with the patience that other endpoints leave it.
-
-        Raises:
-            ChatError: The client's own, with the time that it took; a TransientChatError at the deadline,
-                when the patience is over, and if the client lets out a cancellation that is not this task's.
-        """
+        """Call the client until the deadline, or earlier if other endpoints are quicker."""
         started, deadline_s = self._clock(), self._policy.attempt_s
         try:
             try:
@@ -408,7 +378,7 @@ class LLMAsker:
     def _watched(self, attempt: _Attempt, deadline: asyncio.Timeout) -> Iterator[None]:
         """Move the deadline to now once the patience is over.
 
-        A request that has failed elsewhere has all its time at an endpoint that is known to answer.
+        A request that failed elsewhere has its full time at an endpoint that is known to answer.
         """
         probe = attempt.permit.probe
         if len(self._pool.members) < 2 or (attempt.moved and not probe):
@@ -477,7 +447,6 @@ class LLMAsker:
         self._emit(ChatFailed(endpoint=member.name, error=name, message=str(error), billed=billed))
 
     def _learn_bill(self, attempt: _Attempt, usage: TokenUsage | None) -> None:
-        """Learn from a bill: until the first one nobody knows how far several attempts at once would go."""
         member, request = attempt.member, attempt.request
         if usage is not None:
             self._bound.learn(request, usage)
@@ -530,7 +499,6 @@ class LLMAsker:
 
 
 def _concerns_the_request(error: ChatError | RequestFailedError) -> bool:
-    """Return whether a failure speaks against a request or its pace, and not against the endpoint."""
     if isinstance(error, UnusableAnswerError):
         return error.reason in OF_THE_REQUEST
     return isinstance(error, RateLimitedError | RequestFailedError)

@@ -21,19 +21,12 @@ HEADROOM = 1.5
 
 
 LIMITS = ("max_calls", "max_tokens", "max_cost", "max_minutes")
-"""Every setting that is a limit."""
+"""Names of the settings that are limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a run may use in all; None is no limit.
-
-    Attributes:
-        calls: Billed attempts.
-        tokens: Prompt and completion tokens together.
-        cost_usd: US dollars.
-        minutes: Minutes of active time.
-    """
+    """What a run may use (billed calls, all tokens, dollars, active minutes); None is no limit."""
 
     calls: int | None = None
     tokens: int | None = None
@@ -51,7 +44,7 @@ class Limits:
         )
 
     def need_price(self, price: Tariff | None) -> None:
-        """Raise ConfigError for a limit on money without a price."""
+        """Raise ConfigError for a cost limit without a price."""
         if self.cost_usd is not None and price is None:
             raise ConfigError(
                 "a cost limit needs a price: --price IN/OUT, dollars for a million tokens, or --price auto"
@@ -61,9 +54,9 @@ class Limits:
 class TokenBound:
     """The most tokens that a request can be billed for, learned from bills.
 
-    At first every byte counts as a token: no byte-level tokenizer makes more of it. Every answer then shows
-    how many tokens a byte was; the highest such rate, and half of it more, is the bound from then on. An
-    answer counts with ``max_tokens``, or with more for an endpoint that was seen to exceed it.
+    At first each byte counts as a token, since byte-level tokenizers make no more. Then the bound is 1.5
+    times the highest seen rate of tokens per byte. An answer counts with ``max_tokens``, or more if an
+    endpoint exceeded it.
     """
 
     def __init__(self) -> None:
@@ -79,28 +72,17 @@ class TokenBound:
         )
 
     def learn(self, request: ChatRequest, billed: TokenUsage) -> None:
-        """Take in the bill of an answer."""
+        """Learn from the bill of an answer."""
         if billed.prompt_tokens:
             self._rate = max(self._rate or 0.0, billed.prompt_tokens / size(request.messages))
         self._excess = max(self._excess, billed.completion_tokens / max(request.max_tokens, 1))
 
 
 class Budget:
-    """Holds a run to its limits, whatever is in flight.
+    """Holds a run to its limits: spent and reserved amounts together never exceed one.
 
-    ``reserve`` reserves the most that an attempt can cost, so that spent and reserved amounts together never
-    exceed a limit. If only reservations are in the way it waits for them, first come first served; if spent
-    amounts leave no room it raises. ``settle`` replaces a reservation by the real cost. Both change plain
-    numbers between two awaits, so no interleaving or cancellation can leak.
-
-    Args:
-        limits: What may be used in all.
-        spent: Usage of earlier processes.
-        clock: Seconds; the running loop's time by default.
-
-    Attributes:
-        limits: What may be used in all.
-        reserved: Reservations of attempts under way.
+    Numbers change only between two awaits, so no interleaving or cancellation can leak. ``spent`` is the
+    usage of earlier processes; ``clock`` counts seconds, by default the running loop's.
     """
 
     def __init__(
@@ -117,17 +99,17 @@ class Budget:
 
     @property
     def spent(self) -> Spent:
-        """All usage up to now, with earlier sessions and the time of this one."""
+        """Usage so far, with earlier sessions and the time of this one."""
         return replace(self._spent, active_s=self._spent.active_s + self._clock() - self._started)
 
     @property
     def counts(self) -> bool:
-        """Whether anything but time is limited, so that reservations matter after a crash."""
+        """Whether anything but time is limited, so that reservations must survive a crash."""
         return (self.limits.calls, self.limits.tokens, self.limits.cost_usd) != (None, None, None)
 
     @property
     def weighs(self) -> bool:
-        """Whether tokens or money are limited, so that the size of one attempt matters."""
+        """Whether tokens or money are limited, so that the size of an attempt matters."""
         return (self.limits.tokens, self.limits.cost_usd) != (None, None)
 
     def left(self) -> Limits:
@@ -148,7 +130,7 @@ class Budget:
         return max(self.limits.minutes * 60 - self.spent.active_s, 0.0)
 
     def check_time(self) -> None:
-        """Raise BudgetSpentError if no time is left; also for methods without an LLM."""
+        """Raise BudgetSpentError if no time is left."""
         if self.left_s() == 0.0:
             raise self.minutes_spent()
 
@@ -158,7 +140,7 @@ class Budget:
         return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
 
     def usage_changed(self) -> UsageChanged:
-        """Return the event that states the usage, and what is left of each limit."""
+        """Return the event with the usage and what is left of each limit."""
         spent, left = self.spent, asdict(self.left())
         return UsageChanged(
             calls=spent.calls,
@@ -175,14 +157,7 @@ class Budget:
         )
 
     async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
-        """Reserve one call and the most that it can cost.
-
-        Args:
-            tokens: The most tokens that it can be billed for.
-            price: The highest price that it can be billed at.
-
-        Returns:
-            The reservation, to be given to ``settle``.
+        """Reserve one call and the most that it can cost; wait for earlier reservations, in order.
 
         Raises:
             BudgetSpentError: What is left is not enough, or the time is up.
@@ -237,7 +212,6 @@ class Budget:
         return not self._exceeded(self._spent.plus(self.reserved).plus(need))
 
     def _exceeded(self, total: Spent) -> dict[str, str]:
-        """Return the description of every limit that a total exceeds, by its name."""
         limits = self.limits
         found = {}
         if limits.calls is not None and total.calls > limits.calls:

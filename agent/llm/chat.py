@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 CHARACTERS_PER_TOKEN = 3.0
 TOKENS_PER_MESSAGE = 8
 BYTES_A_MESSAGE = 16
-"""Role and marks of a message, beside its text."""
+"""Role and delimiters of a message, added to its text."""
 HASHED_MAX_TOKENS = 512
-"""Stands for ``max_tokens`` in a hash, so that runs of the time when it was part of it keep their hashes."""
+"""Stands for ``max_tokens`` in a hash, so that older runs, which hashed it, keep their hashes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +29,9 @@ class ChatRequest:
     """One request for one answer.
 
     Attributes:
-        messages: The conversation so far, oldest first.
-        model: The endpoint's name of the model.
-        temperature: Sampling temperature.
-        max_tokens: Most tokens that the answer may have.
-        seed: Sampling seed; None sends none.
-        reasoning_effort: The endpoint's word for how much a model may reason; None sends none.
+        messages: Oldest first.
+        seed: None sends none.
+        reasoning_effort: The endpoint's word, such as "low"; None sends none.
         extra_body: More members of the request, as canonical JSON.
     """
 
@@ -48,11 +45,11 @@ class ChatRequest:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the request as canonical JSON, without ``max_tokens``: the same on every machine."""
+        """SHA-256 of the canonical JSON without ``max_tokens``; the same on every machine."""
         return self.hash_with(HASHED_MAX_TOKENS)
 
     def hash_with(self, max_tokens: int) -> str:
-        """Return the hash that also depends on the length of the answer."""
+        """Return the hash that also depends on ``max_tokens``."""
         body = [list(self.messages), self.model, self.temperature, max_tokens, self.seed]
         if self.reasoning_effort is not None or self.extra_body is not None:
             body += [self.reasoning_effort, self.extra_body]
@@ -72,7 +69,7 @@ class ChatRequest:
 
     @property
     def tokens_at_most(self) -> int:
-        """Upper bound of the tokens of one attempt: the messages and the longest answer."""
+        """Upper bound of the tokens of one attempt, with the longest answer."""
         return self.prompt_tokens_at_most + self.max_tokens
 
 
@@ -81,14 +78,10 @@ class ChatAnswer:
     """One answer of the model. The fields from ``thought`` on are not part of its value.
 
     Attributes:
-        text: The message, without secrets and without reasoning. An answer that was cut at ``max_tokens``
-            has lost its unfinished last line.
-        finish_reason: The endpoint's own word, typically "stop", or "length" for a cut answer.
+        text: The message without secrets and reasoning, and without the unfinished last line of a cut answer.
+        finish_reason: The endpoint's word, typically "stop", or "length" for a cut answer.
         model: The model that the endpoint says it used.
-        prompt_tokens: Tokens billed for the messages.
-        completion_tokens: Tokens billed for the answer.
-        thought: Whether the reply shows reasoning.
-        usage_known: Whether the endpoint reports what it billed.
+        thought: The reply shows reasoning.
         billed: The full report; None if the two counts are all of it.
         headers: The reply's rate-limit headers, names in lower case.
     """
@@ -159,16 +152,12 @@ class Asker(Protocol):
 
 
 def asked_tokens(client: ChatClient, request: ChatRequest) -> int:
-    """Return the length of answer that a client asks for: its own ``asked_tokens`` if it has one.
-
-    Returns:
-        Tokens; 0 if it asks for no bound.
-    """
+    """Return the answer length in tokens that a client requests; 0 for no bound."""
     own: Callable[[ChatRequest], int] | None = getattr(client, "asked_tokens", None)
     return request.max_tokens if own is None else own(request)
 
 
 def size(messages: Sequence[Message]) -> int:
-    """Return the bytes of a conversation, by which its tokens are estimated."""
+    """Return the bytes of a conversation, from which its tokens are estimated."""
     texts = (str(message["content"]) for message in messages)
     return sum(len(text.encode("utf-8", "surrogatepass")) + BYTES_A_MESSAGE for text in texts)

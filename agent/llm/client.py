@@ -1,4 +1,4 @@
-"""The client of any endpoint that speaks OpenAI's chat completions: the OpenAI SDK on aiohttp."""
+"""The client of endpoints that speak OpenAI's chat completions: the OpenAI SDK on aiohttp."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from .replies import MAX_BODY, RawReply, error_object, read_answer
 
 NO_KEY = "none"
 KEEP_ALIVE_S = 3.0
-"""Shorter than the five seconds of many servers, so that a request seldom meets a connection being closed."""
+"""Shorter than many servers' five seconds, so that requests seldom meet a connection being closed."""
 MOST_REFUSALS = 8
-"""Refusals of one request that are learned from; each is of something else."""
+"""Refusals of one request that are learned from; each concerns something else."""
 MAX_FAILURE = 2**18
-"""Bytes of a failure's body, as they are sent, that are read."""
+"""Bytes read of a failure's body."""
 FOREIGN_ERRORS = (
     openai.OpenAIError,
     httpx2.HTTPError,
@@ -43,26 +43,24 @@ FOREIGN_ERRORS = (
     OSError,
     ValueError,
 )
-"""Everything that an attempt may raise; ValueError for bodies that do not match their headers."""
+"""Errors that an attempt may raise; ValueError for bodies that do not match their headers."""
 E = TypeVar("E", bound=BaseException)
 
 
 class OpenAIChat:
     """A ``ChatClient`` for one endpoint and one key; use it as an async context manager.
 
-    The SDK's retries are off. A deadline is the caller's: cancel ``chat`` and the connection is closed. A
-    request that is refused for a parameter, a system message or its length is changed and sent again, once
-    for each; later requests are sent that way at once. Usage that a refusal reports is added to the bill.
+    The SDK's retries are off. Deadlines are the caller's: cancelling ``chat`` closes the connection. A
+    request refused for a parameter, a system message or its length is changed and sent again, once for each;
+    later requests are sent that way at once. Usage that a refusal reports is added to the bill.
 
     Args:
-        base_url: Address up to ``/v1``; its query is sent with every request; ``user:password@`` in it is
-            sent as basic authentication if there is no key, and never shown.
-        api_key: Sent as a bearer token, and as Azure wants it; None or empty sends none, for local servers.
+        base_url: Address up to ``/v1``. Its query is sent with every request; its ``user:password@`` as basic
+            authentication if there is no key, and never shown.
+        api_key: Sent as a bearer token, and in Azure's header; None or empty sends none.
         scrubber: Learns the secrets, and cleans all that the endpoint says.
-        max_connections: Most connections at once.
-        options: Optional parameters of every request, such as ``service_tier``; they override its own.
+        options: Optional parameters of every request; they override the request's own.
         most_refusals: Refusals of one request that are learned from.
-        emit: Receives notes on what the endpoint does not take, and on conversations that it cuts.
 
     Attributes:
         dialect: What the endpoint was found to take.
@@ -104,11 +102,7 @@ class OpenAIChat:
         return f"OpenAIChat({self.base_url!r})"
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt.
-
-        Raises:
-            ChatError: One of its kinds.
-        """
+        """Make one attempt; raise a ChatError if it fails."""
         dialect, spent = self.dialect, TokenUsage()
         for number in range(self._most_refusals + 1):
             sent = dialect.put(request, self._options)
@@ -132,7 +126,7 @@ class OpenAIChat:
         raise AssertionError("unreachable")
 
     def asked_tokens(self, request: ChatRequest) -> int:
-        """Return how long an answer would be requested; see ``chat.asked_tokens``."""
+        """Return the answer length that would be requested; see ``chat.asked_tokens``."""
         return self.dialect.put(request, self._options).max_tokens
 
     async def __aenter__(self) -> Self:
@@ -158,7 +152,7 @@ class OpenAIChat:
 
     async def _send(self, sent: Sent) -> RawReply:
         self.requests += 1
-        # Read here rather than by the SDK, so that the size is bounded and any body can be judged.
+        # Read here, not by the SDK: the size is bounded and any body can be judged.
         async with self._client.chat.completions.with_streaming_response.create(
             model=sent.model,
             messages=list(sent.messages),  # type: ignore[arg-type]  # role is one of the SDK's words
@@ -174,7 +168,6 @@ class OpenAIChat:
             return RawReply(response.status_code, response.headers, b"".join(parts))
 
     def _learned(self, dialect: Dialect, refused: _RefusedError, sent: Sent) -> Dialect | None:
-        """Return how to change the request, None if the refusal is not about its form."""
         error, body = refused.error, refused.body
         if isinstance(error, BadRequestError):
             bare = not self._has_answered and error.status in (400, 422)
@@ -235,7 +228,7 @@ def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int)
                 limits=limits,
                 timeout=None,
                 event_hooks={"request": [_keep_key], "response": [_cut_failures]},
-                # A proxy's loopback is another machine's, and what is sent to a local model stays here.
+                # A proxy's loopback is another machine; requests to a local model stay here.
                 mounts={pattern: None} if is_loopback(url) else None,
             ),
         )
@@ -250,14 +243,12 @@ async def _keep_key(request: httpx2.Request) -> None:
 
 
 async def _cut_failures(response: httpx2.Response) -> None:
-    """Let the SDK, which reads failures whole, see only the beginning of one."""
+    """Show the SDK, which reads failures whole, only the beginning of one."""
     if response.status_code >= 300 and isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _Beginning(response.stream)
 
 
 class _Beginning(httpx2.AsyncByteStream):
-    """The first ``MAX_FAILURE`` bytes of a stream."""
-
     def __init__(self, stream: httpx2.AsyncByteStream) -> None:
         self._stream = stream
 
@@ -273,12 +264,7 @@ class _Beginning(httpx2.AsyncByteStream):
 
 
 def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
-    """Return the ChatError for an error of the SDK, httpx or aiohttp.
-
-    Args:
-        error: One of ``FOREIGN_ERRORS``; an unforeseen one becomes transient, with its class in the message.
-        scrub: Removes secrets from a message.
-    """
+    """Return the ChatError for one of ``FOREIGN_ERRORS``; an unforeseen one becomes transient."""
     if isinstance(error, openai.APIStatusError):
         body = error.body or error.message
         return failure_of(
@@ -287,7 +273,7 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
-        # The SDK calls it a timeout, whatever kept the connection from being made.
+        # The SDK calls every failed connection a timeout.
         host = f"[{refused.host}]" if ":" in refused.host else refused.host
         said = f"no connection to {host}:{refused.port} ({why_unconnected(refused)})"
         return TransientChatError(one_line(scrub(said), MAX_MESSAGE), perhaps_billed=False)
@@ -298,7 +284,6 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
 
 
 def _redirected(response: httpx2.Response) -> str:
-    """Say where a request was redirected to; empty if it was not."""
     if not response.history:
         return ""
     there = str(response.url.copy_with(query=None)).removesuffix("/chat/completions")
@@ -306,7 +291,6 @@ def _redirected(response: httpx2.Response) -> str:
 
 
 def _in_chain(error: BaseException, kind: type[E]) -> E | None:
-    """Return the first error of a kind among an error and its causes."""
     one: BaseException | None = error
     for _ in range(8):
         if one is None or isinstance(one, kind):

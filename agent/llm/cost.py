@@ -1,10 +1,8 @@
 """The cost of requests: prices, the price table of ``--price auto``, and the usage of a run.
 
-The table is the one that the installed package genai-prices carries; nothing is fetched. It says which
-provider an address belongs to and which row a model's name means, and calculates the price of an answer. If
-that depends on the hour or changes within a week, the highest price counts. It knows no discounts of an
-account, no tools that a vendor bills by use (a search asks for none), and no service tier that is set in a
-vendor's console rather than in the request.
+The table comes with the installed package genai-prices; nothing is fetched. If a price depends on the hour or
+changes within a week, the highest counts. The table knows no account discounts, no tools billed by use, and
+no service tier set in a vendor's console.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "genai-prices"
 AHEAD = timedelta(days=7)
-"""How far ahead a higher price counts already: a run may take days."""
+"""How far ahead a higher price already counts, since a run may take days."""
 _TIER = "service_tier"
 _BY_HAND = "set its price with --price IN/OUT, dollars per million tokens"
 _SHOWN = {
@@ -39,7 +37,7 @@ _SHOWN = {
     "written": ("cache_write_mtok", "input_mtok"),
     "out": ("output_mtok",),
 }
-"""The table's names of each shown price; a kind of token without a price of its own has the next one's."""
+"""The table's names of each shown price; a missing price falls back to the next name."""
 
 
 class Tariff(Protocol):
@@ -50,30 +48,27 @@ class Tariff(Protocol):
         ...
 
     def most(self, usage: TokenUsage) -> int:
-        """Return the highest cost of so many tokens in picodollars, whichever of them are cached."""
+        """Return the highest cost in picodollars, whichever of these tokens are cached."""
         ...
 
 
 def cost(usage: TokenUsage, price: Tariff | None) -> int:
-    """Return the cost of an answer in picodollars: as the endpoint reports it, else by the price, else 0."""
+    """Return an answer's cost in picodollars: as reported by the endpoint, else by the price, else 0."""
     if usage.vendor_picodollars is not None:
         return usage.vendor_picodollars
     return 0 if price is None else price.charge(usage)
 
 
 def cost_at_most(tokens: TokenUsage, price: Tariff | None) -> int:
-    """Return the highest cost of so many tokens in picodollars; 0 without a price."""
+    """Return the highest cost of these tokens in picodollars; 0 without a price."""
     return 0 if price is None else price.most(tokens)
 
 
 class CorrectedPrice:
-    """A price that no reported cost exceeds twice.
+    """A price that is raised when an endpoint reports a higher cost.
 
-    If an endpoint reports a higher cost than the price gives, the price was too low: from then on the highest
-    cost of a request is as many times more. A price of 0 is corrected by the most expensive reported token.
-
-    Args:
-        price: The configured price.
+    The highest cost of a request then grows by the same factor; a price of 0 is corrected by the most
+    expensive reported token.
     """
 
     def __init__(self, price: Tariff) -> None:
@@ -86,7 +81,7 @@ class CorrectedPrice:
         return self._price.charge(usage)
 
     def most(self, usage: TokenUsage) -> int:
-        """Return the highest cost of so many tokens in picodollars."""
+        """Return the highest cost of these tokens in picodollars."""
         return max(math.ceil(self._price.most(usage) * self._times), math.ceil(usage.total * self._token))
 
     def learn(self, usage: TokenUsage) -> None:
@@ -104,14 +99,14 @@ class CorrectedPrice:
 class TablePrice:
     """The price of a row of the table, calculated by genai-prices.
 
-    An answer is charged by the service tier that its endpoint reports, since a vendor may serve another one
-    than asked for; without a report the higher price of the two counts.
+    An answer is charged by the service tier that its endpoint reports, which may differ from the requested
+    one; without a report the higher price of the two counts.
 
     Attributes:
         standard: Every standard price that may hold during a run.
-        services: Likewise for other service tiers, by the vendor's name of each.
-        asked: The service tier that is asked for; None for none.
-        about: The row for the result: the table, its date, provider, model and prices.
+        services: Likewise for other service tiers, by the vendor's name.
+        asked: The requested service tier.
+        about: The row for the result: table, date, provider, model and prices.
     """
 
     standard: Sequence[ModelPrice]
@@ -126,10 +121,7 @@ class TablePrice:
         return max(_picodollars(price, usage) for price in prices)
 
     def most(self, usage: TokenUsage) -> int:
-        """Return the highest cost of so many tokens in picodollars.
-
-        Whichever of them are cached or reasoning, and whichever tier and service tier they are charged by.
-        """
+        """Return the highest cost in picodollars, whichever tokens are cached or reasoning, in any tier."""
         return max(
             _picodollars(price, one)
             for price in self._possible
@@ -169,7 +161,7 @@ def _picodollars(price: ModelPrice, usage: TokenUsage) -> int:
 
 
 def _extremes(prompt: int, completion: int) -> list[TokenUsage]:
-    """Return the usages among which the most expensive one of so many tokens is: the cost is linear."""
+    """Return the usages that include the most expensive one: the cost is linear."""
     caches = ((0, 0, 0), (prompt, 0, 0), (0, prompt, 0), (0, prompt, prompt))
     return [TokenUsage(prompt, completion, *cache, part) for cache in caches for part in (0, completion)]
 
@@ -179,7 +171,6 @@ def _below(prompt: int, starts: Iterable[int]) -> list[int]:
 
 
 def _tier_starts(price: ModelPrice) -> list[int]:
-    """Return above how many prompt tokens a price changes."""
     return sorted({tier.start for value in vars(price).values() for tier in getattr(value, "tiers", ())})
 
 
@@ -193,17 +184,7 @@ def find_price(
     model: str,
     service_tier: str | None = None,
 ) -> Tariff | None:
-    """Return the price that a setting means; a TablePrice for ``auto``.
-
-    Args:
-        configured: The setting.
-        base_url: The endpoint's address; None for one without, such as an object from Python.
-        model: Its name of the model.
-        service_tier: The service tier that is asked for; None for none.
-
-    Raises:
-        ConfigError: The table does not have the price.
-    """
+    """Return the price that a setting means; raise ConfigError if ``auto`` cannot find one."""
     if configured != AUTO:
         return configured
     if base_url is None:
@@ -214,17 +195,7 @@ def find_price(
 def table_price(
     base_url: str, model: str, *, service_tier: str | None = None, now: datetime | None = None
 ) -> TablePrice:
-    """Return the price of a model at an endpoint by the table.
-
-    Args:
-        base_url: The endpoint's address; it decides the provider.
-        model: The endpoint's name of the model.
-        service_tier: The vendor's name of the service tier that is asked for; None for none.
-        now: The time; the current time by default.
-
-    Raises:
-        ConfigError: The table has no such provider, model or tier, or no price for its tokens.
-    """
+    """Return a model's price by the table; raise ConfigError if the table lacks it."""
     now = now or datetime.now(UTC)
     provider, found = _find(_table(), without_credentials(base_url), model)
     standard = _in_force(found, now, None)
@@ -264,7 +235,7 @@ def _table() -> DataSnapshot:
     from genai_prices.data import providers
     from genai_prices.data_snapshot import DataSnapshot
 
-    # Not the package's current one, which a program around the search may have fetched.
+    # Not the package's current one, which an embedding program may have updated.
     return DataSnapshot(providers=providers, from_auto_update=False)
 
 
@@ -283,7 +254,7 @@ def _find(table: DataSnapshot, url: str, model: str) -> tuple[Provider, ModelInf
 
 
 def similar(name: str, names: Sequence[str]) -> str:
-    """Return `` (similar: a, b, c)`` for a name that is not among others; empty without any."""
+    """Return `` (similar: a, b, c)`` for an unknown name; empty without similar names."""
     found = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return f" (similar: {', '.join(found)})" if found else ""
 
@@ -298,7 +269,7 @@ def _in_force(model: ModelInfo, now: datetime, tier: str | None) -> list[ModelPr
 
 
 def _dollars(prices: Sequence[ModelPrice]) -> dict[str, float]:
-    """Return the prices of short prompts in dollars per million tokens, the highest of each kind."""
+    """Return the highest price of each kind for short prompts, in dollars per million tokens."""
     return {
         kind: max(_base([getattr(price, name) for name in names]) for price in prices)
         for kind, names in _SHOWN.items()
@@ -312,7 +283,7 @@ def _base(values: Sequence[Any]) -> float:
 
 @functools.cache
 def _newest(today: date) -> date:
-    """Return when the newest price of the table began, which is its only date; the first one at least."""
+    """Return the start of the table's newest price in force, the only date it has; else of its first."""
     from genai_prices.types import ModelPrice, StartDateConstraint
 
     days = [
@@ -330,23 +301,15 @@ def _newest(today: date) -> date:
 class Spent:
     """What a run has used, earlier sessions included.
 
-    An attempt of which nobody says what it was billed counts against limits with the most that it can have
-    cost, in the estimated fields.
+    Attempts without a bill count against limits with the most that they can have cost (estimated fields).
 
     Attributes:
         calls: Attempts that were, or may have been, billed.
         failed_calls: Attempts without a usable answer, billed or not.
-        retries: Attempts made again after a failed one.
-        prompt_tokens: Tokens billed for messages.
-        completion_tokens: Tokens billed for answers.
-        cached_tokens: Prompt tokens read from vendors' caches.
-        cache_written_tokens: Prompt tokens written to them.
-        reasoning_tokens: Completion tokens spent on reasoning.
-        picodollars: Cost of those tokens, in 1e-12 US dollars.
+        retries: Attempts repeated after a failed one.
+        picodollars: Cost of billed tokens, in 1e-12 US dollars.
         vendor_calls: Calls whose cost the endpoint reported.
         vendor_picodollars: The part of the cost that was reported.
-        estimated_tokens: The most tokens of attempts without a bill.
-        estimated_picodollars: The highest cost of them.
         active_s: Seconds of work.
     """
 
@@ -396,12 +359,12 @@ class Spent:
         return self.picodollars / PICODOLLARS
 
     def plus(self, other: Spent) -> Spent:
-        """Return the sum of both."""
+        """Return the sum."""
         names = self.__dataclass_fields__
         return Spent(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def minus(self, other: Spent) -> Spent:
-        """Return the difference of both."""
+        """Return the difference."""
         names = self.__dataclass_fields__
         return Spent(**{name: getattr(self, name) - getattr(other, name) for name in names})
 

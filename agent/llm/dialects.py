@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from .chat import ChatRequest
 
 HEADROOM = 0.95
-"""Part of the context that is used: tokens are estimated by bytes."""
+"""Used share of the context: tokens are estimated from bytes."""
 LEAST_ANSWER = 16
 """Shorter answers, in tokens, are not worth a request."""
 LEAST_CEILING = 64
-"""A lower ceiling of answers, in tokens, is a number misread."""
+"""A lower ceiling of answers, in tokens, is a misread number."""
 WINDOWS = frozenset(2**power for power in range(11, 18))
-"""Contexts that servers use by default."""
+"""Default contexts of servers."""
 _MOST_BYTES_A_TOKEN = 8
 _ENOUGH = 2_000
 _LIMITS = ("max_tokens", "max_completion_tokens")
@@ -30,7 +30,7 @@ _STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usag
 
 
 class Sent(NamedTuple):
-    """One request as it is sent: model, conversation, and the optional parameters by name."""
+    """One request as it is sent, with its optional parameters by name."""
 
     model: str
     messages: tuple[Message, ...]
@@ -44,7 +44,7 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ContextWindow:
-    """A context that messages and answer share: its tokens, and the tokens per byte of the messages."""
+    """A context that messages and answer share, in tokens, and the tokens per byte of the messages."""
 
     tokens: int
     tokens_a_byte: float
@@ -66,13 +66,13 @@ class Dialect:
     """What one endpoint takes, as far as its refusals have shown.
 
     Attributes:
-        left_out: Parameters that it refuses.
-        instead: Parameters that it knows by another name.
+        left_out: Refused parameters.
+        instead: Other names of parameters.
         most: Ceilings of parameters.
         merged: It takes no system messages, or no two messages of one role in a row.
         streams: It only streams.
         fits: Bytes of a conversation that fit into its context; None if no bound is known.
-        window: The context that messages and answer share; None if it is not known.
+        window: The context that messages and answer share, if known.
     """
 
     left_out: frozenset[str] = frozenset()
@@ -107,12 +107,8 @@ class Dialect:
     def after(self, body: object, sent: Sent, *, bare: bool, sure: bool = False) -> Dialect | None:
         """Return the dialect that a refusal teaches, None if it teaches nothing.
 
-        Args:
-            body: The refusal's body.
-            sent: The refused request.
-            bare: Leave out everything optional if the refusal names no parameter.
-            sure: Heed only the vendors' own words, and no parameter that is merely named: for failures that
-                may be the server's own.
+        ``bare`` leaves out everything optional if the refusal names no parameter. ``sure`` heeds only the
+        vendors' own words, not parameters merely named, for failures that may be the server's own.
         """
         refusal = read_refusal(body)
         if (sizes := overlong(refusal)) is not None:
@@ -134,7 +130,7 @@ class Dialect:
         return self._leaving_out([name for name in sent.options if name not in _LIMITS] or sent.options)
 
     def joined(self, other: Dialect) -> Dialect:
-        """Return what two requests under way at once have shown together."""
+        """Return what two concurrent requests have shown together."""
         bounds = [fits for fits in (self.fits, other.fits) if fits is not None]
         return Dialect(
             left_out=self.left_out | other.left_out,
@@ -194,7 +190,7 @@ class Dialect:
 
 
 def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return a conversation without system messages, with neighbours of one role joined."""
+    """Return a conversation without system messages, with adjacent messages of one role joined."""
     found: list[Message] = []
     for message in messages:
         role, text = message["role"], message["content"]
@@ -206,13 +202,7 @@ def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 
 def room(sizes: Overlong, messages: tuple[Message, ...], max_tokens: int) -> int:
-    """Return how many bytes of a conversation fit, after one that did not.
-
-    Args:
-        sizes: What the endpoint says of it.
-        messages: The conversation that was sent.
-        max_tokens: The longest answer asked for, which has to fit too.
-    """
+    """Return how many bytes of a conversation fit beside a full answer, after one that did not."""
     sent, prompt = size(messages), _prompt(sizes, max_tokens)
     if not sizes.window or prompt <= 0:
         return sent // 2
@@ -236,12 +226,7 @@ def _prompt(sizes: Overlong, max_tokens: int) -> int:
 
 
 def shortened(messages: tuple[Message, ...], most: int) -> tuple[Message, ...]:
-    """Leave out the oldest messages until a conversation fits; the opening and the newest one stay.
-
-    Args:
-        messages: The opening (up to the first user message), then pairs of an answer and its reply.
-        most: Bytes that fit, by ``size``.
-    """
+    """Drop the oldest messages after the opening (up to the first user message) to fit; the newest stays."""
     users = [place for place, message in enumerate(messages) if message["role"] == "user"]
     opening = messages[: users[0] + 1] if users else messages
     later = list(messages[len(opening) :])
@@ -256,15 +241,8 @@ def silently_cut(
 ) -> bool:
     """Return whether an answer's usage shows that the endpoint cut the conversation or had no room.
 
-    Ollama leaves out the oldest part of what exceeds its context (``num_ctx``), and stops an answer at its
-    end: then messages and answer fill the window exactly, or the messages have impossibly few tokens.
-
-    Args:
-        messages: The conversation that was sent.
-        max_tokens: The longest answer asked for.
-        prompt: Tokens counted for the messages, 0 if not reported.
-        completion: Tokens counted for the answer.
-        reason: Its finish reason.
+    Ollama drops the oldest part of what exceeds its context (``num_ctx``), and stops an answer at its end:
+    then messages and answer fill the window exactly, or the messages have impossibly few tokens.
     """
     if prompt <= 0:
         return False

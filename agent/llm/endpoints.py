@@ -1,7 +1,7 @@
-"""From the config to endpoints that can be asked: keys from the environment, the preflight, and the probe.
+"""Opens a config's endpoints: keys from the environment, the preflight, and the probe.
 
-The preflight asks for ``/models`` before anything is paid. Endpoints need not have it: only what shows beyond
-doubt that no request can succeed is an error, anything else is left to the first request.
+The preflight asks for ``/models`` before anything is paid. Endpoints need not have it: only proof that no
+request can succeed is an error.
 """
 
 from __future__ import annotations
@@ -71,18 +71,12 @@ async def open_endpoints(
     scrubber: Scrubber,
     emit: Listener,
 ) -> AsyncIterator[list[Endpoint]]:
-    """Open every endpoint of a search; they close with the context.
+    """Open every endpoint of a search, or only ``chat`` if set; they close with the context.
 
-    Args:
-        config: Names the endpoints.
-        environment: Holds the keys.
-        chat: Asked in place of all of them, if it is set.
-        stop: Keeps attempts from starting once a stop was asked for.
-        scrubber: Learns every key.
-        emit: Receives notes of the preflight.
+    No attempt starts once ``stop`` was asked. ``scrubber`` learns every key.
 
     Raises:
-        ConfigError: A key is missing.
+        ConfigError: A key is missing, a price is unknown, or the local model cannot be used.
         EndpointError: An endpoint is down, refuses the key or speaks another protocol.
     """
     async with AsyncExitStack() as stack:
@@ -109,11 +103,7 @@ async def open_endpoints(
 
 
 def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> None:
-    """Check without any request that a search can open the endpoints of its config.
-
-    Raises:
-        ConfigError: A key is missing, or the local model cannot be used and has no fallback.
-    """
+    """Raise ConfigError if a key is missing, or a local model without fallback is unusable; offline."""
     if not config.needs_llm:
         return
     if not config.is_local:
@@ -129,7 +119,7 @@ def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> Non
 
 
 def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Return the rows of the price table that are used, by endpoint, for the result; empty without any."""
+    """Return the used rows of the price table by endpoint, for the result; empty without any."""
     rows = {one.name: dict(price.about) for one in endpoints if (price := one.table_price) is not None}
     return {"prices": rows} if rows else {}
 
@@ -142,12 +132,7 @@ class StoppableChat:
         self._stop = stop
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt; see ``ChatClient``.
-
-        Raises:
-            InterruptedRunError: A stop was asked for.
-            ChatError: The client's own.
-        """
+        """Make one attempt; raises InterruptedRunError after a stop."""
         self._stop.check()
         self._stop.paid()
         try:
@@ -157,7 +142,7 @@ class StoppableChat:
             raise
 
     def asked_tokens(self, request: ChatRequest) -> int:
-        """Return what the client would ask for; see ``chat.asked_tokens``."""
+        """Return the client's answer length; see ``chat.asked_tokens``."""
         return asked_tokens(self._client, request)
 
 
@@ -196,7 +181,7 @@ def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
 
 
 def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | None:
-    """Return the endpoint's key; a server of one's own may have none."""
+    """Return the endpoint's key; None is valid, except at OpenAI."""
     value = clean_key(environment.get(endpoint.key_env, ""), endpoint.key_env)
     if value:
         return Secret(value)
@@ -258,7 +243,7 @@ async def _local(
 
     assert config.llm is not None
     if (address := config.base_url or next((one.base_url for one in config.endpoints), None)) is not None:
-        # It may come from OPENAI_BASE_URL, so it is not an error; but it must be clear that it is not used.
+        # Not an error, since it may come from OPENAI_BASE_URL; but the user must see that it is not used.
         shown = without_credentials(address)
         emit(Noted(text=f"--llm local runs on this machine: nothing is asked of {shown} (--base-url)"))
     try:
@@ -312,13 +297,7 @@ class Preflight:
 
 
 async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Preflight:
-    """Ask an endpoint for its models.
-
-    Args:
-        base_url: Its address; may hold ``user:password``.
-        key: The key, or None.
-        key_env: Name of the variable that holds the key, for messages.
-        model: The model that will be requested; empty for none yet.
+    """Ask an endpoint for its models; ``key_env`` names the key's variable in messages.
 
     Raises:
         EndpointError: Nothing listens there, it calls the key invalid, or it is not a chat endpoint.
@@ -327,7 +306,7 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
     url, query = split_query(clean.url)
     headers = key_headers(url, key.reveal() if key else "", clean.userinfo.reveal())
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    # A proxy's loopback is another machine's.
+    # A proxy's loopback is another machine.
     async with aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(url)) as session:
         for attempt in range(1, TRIES + 1):
             try:
@@ -343,7 +322,7 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
                         "and is the address right? Give another with --base-url"
                     ) from None
             except _NotJsonError as error:
-                # A gateway in trouble answers a page now and then; one that does so each time is no endpoint.
+                # A gateway in trouble answers with a page now and then; an endpoint never does so each time.
                 if attempt == TRIES:
                     raise EndpointError(str(error)) from None
             except aiohttp.InvalidURL:
@@ -382,7 +361,7 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
 
 
 def _refused(url: str, status: int, body: bytes, *, has_key: bool, key_env: str) -> Preflight:
-    """Judge a refusal: of the key, or of the list alone, which some vendors guard in another way."""
+    """Judge a refusal: of the key, or of the list alone, which some vendors guard separately."""
     try:
         error = json.loads(body)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -425,16 +404,10 @@ class Probed:
 
 
 async def probe(base_url: str, key: Secret | None, model: str) -> Probed:
-    """Ask an endpoint for a small thing with every optional parameter, and for the same again.
-
-    Args:
-        base_url: Its address.
-        key: The key, or None.
-        model: The model.
+    """Send a small request with every optional parameter and repeat it, in at most three requests.
 
     Raises:
-        ChatError: It does not answer within three requests.
-        ConfigError: The address or the key cannot be used.
+        ChatError: It does not answer within them.
     """
     from .client import OpenAIChat  # its SDK takes a second to load, and help needs none of it
 

@@ -1,11 +1,11 @@
-"""HTTP around the body: how a key is sent, and what vendors' rate-limit headers say.
+"""HTTP headers: how a key is sent, and how vendors state rate limits.
 
 Read are ``x-ratelimit-limit-requests`` (``-remaining-``, ``-reset-``, ``-tokens``; OpenAI and many others),
 ``anthropic-ratelimit-requests-limit`` and its like, the bare ``x-ratelimit-*`` and ``ratelimit-*``
-(requests), the names of Cerebras and Mistral that end in ``-minute``, ``retry-after-ms``, Azure's
+(requests), names ending in ``-minute`` (Cerebras, Mistral), ``retry-after-ms``, Azure's
 ``x-ms-retry-after-ms``, and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare
-seconds), Unix times or dates. A limit is per minute, except the IETF draft's ``ratelimit-limit``: its window
-lasts at least until the stated time once nothing is left.
+seconds), Unix times or dates. Limits are per minute, except the IETF draft's ``ratelimit-limit``: once
+nothing is left, its window lasts at least until the stated time.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     import aiohttp
 
 LONGEST_WAIT = 24 * 3600.0
-"""Longer waits in headers are ignored."""
+"""Longer waits in headers, in seconds, are ignored."""
 MOST = 1e9
 Kind = Literal["requests", "tokens"]
 OnIgnored = Callable[[str, str], None]
-"""Called with the name and the value of a header that makes no sense."""
+"""Called with the name and the value of an invalid header."""
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
@@ -48,18 +48,10 @@ _MAX_VALUE = 64
 
 
 def key_headers(url: str, key: str, userinfo: str = "") -> dict[str, str]:
-    """Return the authentication headers; none without a key.
+    """Return the authentication headers; basic authentication with ``userinfo`` if there is no key.
 
-    Azure's deployments read ``api-key``, its newer addresses and imitating gateways a bearer token. Each
-    ignores the other's header, so both are sent there.
-
-    Args:
-        url: The endpoint's address.
-        key: The key, or empty.
-        userinfo: ``user:password`` of the address, used if there is no key; or empty.
-
-    Raises:
-        ConfigError: The key cannot be sent in a header.
+    Azure's deployments read ``api-key``, its newer addresses and compatible gateways a bearer token. Both are
+    sent there, since each ignores the other.
     """
     if key := clean_key(key):
         azure = {"api-key": key} if is_azure(url) else {}
@@ -70,11 +62,7 @@ def key_headers(url: str, key: str, userinfo: str = "") -> dict[str, str]:
 
 
 def clean_key(key: str, name: str = "the API key") -> str:
-    """Return a key without surrounding white space; ``name`` is what an error message calls it.
-
-    Raises:
-        ConfigError: The key cannot be sent in a header.
-    """
+    """Return a key without surrounding white space; raise ConfigError if it cannot be sent in a header."""
     clean = key.strip()
     if not clean.isascii() or not clean.isprintable() or " " in clean:
         raise ConfigError(f"{name} has characters that no key has, such as a second line; copy it again")
@@ -88,7 +76,7 @@ def is_azure(url: str) -> bool:
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether an address is on this machine: nobody else reads it, and it needs no proxy."""
+    """Return whether an address is on this machine, so that it needs neither encryption nor a proxy."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -99,7 +87,7 @@ def is_loopback(url: str) -> bool:
 
 
 def why_unconnected(error: aiohttp.ClientConnectorError) -> str:
-    """Return in a few words why a connection was not made: ``Connection refused``."""
+    """Return briefly why a connection failed: ``Connection refused``."""
     cause = error.os_error
     if cause.errno and cause.errno > 0 and not isinstance(cause, ssl.SSLError):
         return os.strerror(cause.errno)  # asyncio writes the address in place of the reason
@@ -117,7 +105,7 @@ class StatedLimit:
 
 
 def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the rate-limit headers alone: names in lower case, values cut to 64 characters."""
+    """Return the rate-limit headers: names in lower case, long values cut."""
     found: dict[str, str] = {}
     for name, value in headers.items():
         if _RATE_LIMIT.fullmatch(low := name.lower()):
@@ -130,12 +118,8 @@ def retry_after(
 ) -> float | None:
     """Return the seconds that a reply asks to wait; None if it asks for no sensible wait.
 
-    Without a retry header it is the time until an exhausted limit is available again.
-
-    Args:
-        headers: Names in lower case.
-        now: The wall clock, in seconds since 1970.
-        ignored: Called for each header that makes no sense.
+    Without a retry header it is the time until an exhausted limit is available again. Header names are in
+    lower case.
     """
     for name, read in _ASKED:
         if (value := headers.get(name)) is not None:
@@ -154,7 +138,7 @@ def stated_limit(
     now: Callable[[], float] = time.time,
     ignored: OnIgnored | None = None,
 ) -> StatedLimit:
-    """Return what a reply says of requests or of tokens; missing and senseless values are None."""
+    """Return a reply's limit of requests or tokens; missing and invalid values are None."""
     limit = _number(headers, _names("-limit", kind), ignored, least=1)
     remaining = _number(headers, _names("-remaining", kind), ignored, least=0)
     full_in_s: float | None = None
@@ -170,11 +154,7 @@ def stated_limit(
 
 
 def parse_moment(value: str, *, now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds from now of a duration, a Unix time, an ISO 8601 date or an HTTP date.
-
-    Returns:
-        None for anything else and for more than a day; 0 for a moment just past.
-    """
+    """Return the seconds until a duration, Unix time or date ends; 0 if just past, None beyond a day."""
     text = value.strip()
     if _DURATION.fullmatch(text):
         wait: float | None = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

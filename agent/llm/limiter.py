@@ -18,12 +18,12 @@ from .headers import retry_after as read_retry_after
 
 PERIOD_S = 60.0
 BURST_S = 0.6
-"""A burst of what one percent of a minute allows is allowed at once, and at least one request."""
+"""Uses may come early by what 0.6 s (1 % of a minute) earn; one request always may."""
 FIRST_MARGIN_S = 0.5
 LONGEST_MARGIN_S = 8.0
 
 SAMPLES = 32
-"""Recent answers that count, for their tokens and for their time."""
+"""Recent answers whose tokens and times count."""
 HEADROOM = 1.05
 SLACKENING = 0.999
 
@@ -46,7 +46,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class LimiterStatistics:
-    """The state of a limiter: requests in flight and their ceiling, limits a minute, seconds of its pause."""
+    """A limiter's state: requests in flight and their ceiling, limits a minute, seconds of its pause."""
 
     in_flight: int
     ceiling: int
@@ -67,17 +67,12 @@ class Taken:
 
 
 class Window:
-    """At most ``limit`` a minute, spread out.
+    """At most ``limit`` in ``period_s``, spread out.
 
-    Two rules hold at once. A log of the last 60 s (and a margin) never holds more than the limit, so a server
-    that counts a sliding or a fixed minute never refuses. Uses are spread over the minute by the generic cell
-    rate algorithm (ITU-T I.371) with a burst of ``BURST_S``, so a server with a small bucket does not refuse
-    either. The margin is for requests that reach the server closer together than they were sent; it doubles
-    with each refusal, up to 8 s.
-
-    Args:
-        limit: Requests or tokens that a period allows.
-        period_s: Seconds of the period.
+    A log of the last period and a margin never exceeds the limit, so a server that counts a sliding or a
+    fixed minute never refuses. For servers with a small bucket, the generic cell rate algorithm (ITU-T I.371)
+    spreads uses with a burst of ``BURST_S``. The margin is for requests that arrive closer together than
+    sent; it doubles with each refusal, up to 8 s.
     """
 
     def __init__(self, limit: float, period_s: float = PERIOD_S) -> None:
@@ -98,7 +93,7 @@ class Window:
     def delay(self, now: float, weight: float) -> float:
         """Return the seconds until so much may be used."""
         self._forget(now)
-        # What takes longer than the burst to earn gets none: a bucket that holds just one would refuse it.
+        # No burst for what takes longer to earn: a bucket that holds just one would refuse it.
         burst = BURST_S * self.period_s / PERIOD_S if weight * PERIOD_S <= BURST_S * self.limit else 0.0
         spread = self._due - burst - now
         over = self._used + self._others + weight - self.limit
@@ -123,7 +118,7 @@ class Window:
         self._due += self._interval_s(change)
 
     def correct(self, now: float, remaining: float, full_in_s: float | None) -> None:
-        """Take in how much the server says is left: if that is less than we know, others have used it."""
+        """Apply what the server says is left: if that is less than we know, others have used it."""
         self._forget(now)
         missing = self.limit - self._used - remaining
         if missing > self._others:
@@ -154,7 +149,6 @@ class Window:
             self._others = 0.0
 
     def _freed(self, over: float) -> float:
-        """Return when so much will have left the log."""
         at = self._others_until if self._others else 0.0
         over -= self._others
         for taken in self._log:
@@ -168,30 +162,19 @@ class Window:
 class RateLimiter:
     """One endpoint: windows for requests and tokens, requests in flight, pauses.
 
-    Tokens: the most that a request can be billed for must fit into the limit. While it runs, that times the
-    largest share that recent answers used is taken, and 5 % more. An endpoint that refuses because of tokens
-    may count what was asked for: then all of it is taken, and a thousandth less with each success. A limit
-    that a header states only paces; one answer that was billed for more disproves it.
+    Tokens: the most that a request can be billed for must fit into the limit. While it runs, it takes that
+    times the largest share that recent answers used, and 5 % more. After a refusal because of tokens all of
+    it is taken, since the endpoint may count requested tokens, and a thousandth less with each success. A
+    limit from a header only paces; one answer that was billed for more disproves it.
 
-    In flight: starts at up to four, so that an endpoint with unknown limits is not stormed, and goes to the
-    setting with the first outcome. Only a rate-limit reply shrinks it (by half, once for all requests that
-    were under way then); each success grows it by one over itself, up to the setting; a failure of another
-    kind pauses growth for ten seconds.
+    In flight: starts at up to four, so as not to flood an unknown endpoint, and goes to the setting with the
+    first outcome. A rate-limit reply halves it, once for all requests under way then; each success grows it
+    by one over itself; a failure of another kind pauses growth for ten seconds.
 
-    Pauses: as long as the endpoint asks for, twice in a row; after that no shorter than our own, which
-    double for as long as nothing succeeds.
-
-    Args:
-        name: The endpoint's name.
-        limits: The configured limits.
-        clock: The loop's time.
-        rng: Source of jitter.
-        longest_pause_s: Longest wait that the endpoint may ask for.
-        emit: Receives what is learned.
+    Pauses: as long as the endpoint asks for, up to ``longest_pause_s``. After two in a row no shorter than
+    our own, which double for as long as nothing succeeds.
 
     Attributes:
-        name: The endpoint's name.
-        limits: The configured limits.
         closed: Why it is no longer used; None while it is.
         one_by_one: Allow one request at a time, whatever is configured.
         took_s: Seconds of recent answers.
@@ -241,7 +224,7 @@ class RateLimiter:
         return LimiterStatistics(self._in_flight, self._places, rpm, tpm, paused)
 
     def fits(self, tokens: int) -> bool:
-        """Return whether the setting allows a request of so many tokens at all."""
+        """Return whether the configured limit allows a request of so many tokens at all."""
         return self.limits.tpm is None or tokens <= self.limits.tpm
 
     def delay(self, tokens: int) -> float:
@@ -258,7 +241,7 @@ class RateLimiter:
 
     @property
     def pauses(self) -> bool:
-        """Whether it waits for longer than a moment, because the endpoint asked for that."""
+        """Whether it waits for longer than a moment."""
         return self._ready_at - self._clock() > MOMENT_S
 
     @property
@@ -280,7 +263,7 @@ class RateLimiter:
         now = self._asked_at = self._clock()
         self._in_flight += 1
         if self._ramp > 0:
-            # After a pause all are ready at once; let them go one by one.
+            # After a pause all requests are ready at once; send them one by one.
             self._ramp -= 1
             self._ready_at = now + self._rng.uniform(0.02, 0.2)
         taken = {
@@ -289,13 +272,13 @@ class RateLimiter:
         return Permit(self, tokens, now, taken)
 
     def unused(self, permit: Permit) -> None:
-        """Take back what a permitted request took of the windows that was not sent."""
+        """Give back what a permitted but unsent request took of the windows."""
         for kind, use in permit.taken.items():
             if (window := self._windows.get(kind)) is not None:
                 window.settle(use, 0.0)
 
     def leave(self, permit: Permit) -> None:
-        """Note that a request has ended."""
+        """Record that a request has ended."""
         self._in_flight -= 1
         if not self._had_outcome:
             self._had_outcome = True
@@ -313,7 +296,7 @@ class RateLimiter:
                 window.correct(self._clock(), said.remaining, said.full_in_s)
 
     def succeeded(self, permit: Permit, tokens: int) -> None:
-        """Note that a request was answered and billed for so many tokens."""
+        """Record an answer and its billed tokens."""
         self.took_s.append(self._clock() - permit.admitted)
         self._settle(permit, max(tokens, math.ceil(permit.tokens * self._least_share)))
         self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
@@ -325,7 +308,7 @@ class RateLimiter:
             self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self.limits.concurrency))
 
     def failed(self, retry_after: float | None = None) -> None:
-        """Note a failure for another reason than a limit; it may ask for a pause as well."""
+        """Record a failure for another reason than a limit; it may ask for a pause as well."""
         self._growth_from = self._clock() + NO_GROWTH_S
         if retry_after:
             self._pause(retry_after)
@@ -339,7 +322,7 @@ class RateLimiter:
             self._refusals += 1
             self._shrunk_at = self._growth_from = self._clock()
             self._ceiling = max(self._ceiling / 2, 1.0)
-            # A window that was stated to be shorter than a minute may be longer than was seen of it.
+            # A window that was stated as shorter than a minute may be longer than seen so far.
             self._period_s = min(self._period_s * 2, PERIOD_S)
             for window in self._windows.values():
                 window.refused()
@@ -354,7 +337,7 @@ class RateLimiter:
 
     def _pause(self, asked: float | None) -> None:
         now = self._clock()
-        # Requests that were under way when a pause began say nothing new.
+        # Refusals of requests already under way when a pause began say nothing new.
         self._pauses += now >= self._paused_until
         bound = min(LONGEST_OWN_PAUSE_S, 2.0 ** min(max(self._refusals, self._pauses), 10) / 2)
         wait = self._rng.uniform(bound / 2, bound)
@@ -429,14 +412,10 @@ class RateLimiter:
 class Permit:
     """Permission for one request; a context manager that gives it back, whatever happens.
 
-    Args:
-        limiter: The endpoint.
-        tokens: The most that the request can be billed for.
-        admitted: When it was given.
-        taken: Its use of each window.
-
     Attributes:
-        probe: Whether the request finds out if the endpoint answers; set by the pool.
+        tokens: The most that the request can be billed for.
+        taken: Its use of each window.
+        probe: The request finds out if the endpoint answers; set by the pool.
         on_leave: Called once it is given back; set by the pool.
     """
 
@@ -458,7 +437,7 @@ class Permit:
         self.on_leave: Callable[[], None] | None = None
 
     def unused(self) -> None:
-        """Take back its use of each window: no request was sent."""
+        """Give back its use of each window: no request was sent."""
         self.limiter.unused(self)
 
     def leave(self) -> None:

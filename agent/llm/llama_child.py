@@ -1,7 +1,7 @@
-"""llama.cpp's own chat server, in a process of its own that ends with the one that started it.
+"""llama.cpp's own chat server, in a process of its own that ends with its parent.
 
-Run as a script by ``llama_server``; it imports nothing of ours, so that it starts fast and stays small. It
-reads its settings as one line of JSON from standard input, writes its address as one line of JSON to standard
+Run as a script by ``local_server``; it imports nothing of ours, so that it starts fast and stays small. It
+reads settings as one line of JSON from standard input, writes its address as one line of JSON to standard
 output, and serves until standard input ends.
 """
 
@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 HOST = "127.0.0.1"
 ERRORS_ONLY = 1
 PROMPTS_KEPT_MIB = 512
-"""Memory for conversations that another one has taken the place of; llama.cpp's own limit is 8 GiB."""
+"""Memory for displaced conversations; llama.cpp's own limit is 8 GiB."""
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     settings: dict[str, Any] = json.loads(sys.stdin.readline() or "null") or sys.exit()
     die_with(settings["parent"])
     threading.Thread(target=_watch, daemon=True).start()
-    # What llama.cpp prints on its own is no address.
+    # Only the address goes to standard output, not what llama.cpp prints.
     address = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     import xllamacpp
@@ -39,16 +39,15 @@ def main() -> None:
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, however that dies; on Linux."""
+    """Have the kernel (on Linux) kill this process when its parent dies, however that dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # It may have died before that.
+    # The parent may have died before that.
     if os.getppid() != parent:
         sys.exit()
 
 
 def _watch() -> None:
-    """End with the parent's end of the pipe, on every system."""
     sys.stdin.read()
     os._exit(0)
 
@@ -62,7 +61,7 @@ def _params(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     params.api_keys = [settings["key"]]
     params.ui = params.endpoint_slots = False
     params.verbosity = ERRORS_ONLY
-    # Every slot may fill the whole context, as long as all of them together do not.
+    # One slot may fill the whole context, which all slots share.
     params.n_parallel, params.kv_unified, params.n_ctx = settings["slots"], True, settings["context"]
     params.cache_ram_mib = PROMPTS_KEPT_MIB
     for cores in (params.cpuparams, params.cpuparams_batch):

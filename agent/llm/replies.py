@@ -1,4 +1,4 @@
-"""Reads a reply's body: the answer, what was billed for it, or the error that takes its place.
+"""Reads a reply's body: the answer, what was billed for it, or the error in its place.
 
 How vendors count tokens, by their documentation and users' reports:
 
@@ -16,8 +16,6 @@ How vendors count tokens, by their documentation and users' reports:
   the vendor in ``cost_details.upstream_inference_cost``
   (https://openrouter.ai/docs/use-cases/usage-accounting). xAI reports it in ticks of 1e-10 dollars:
   ``cost_in_usd_ticks`` (https://docs.x.ai/developers/cost-tracking).
-
-Tokens of sound and pictures are part of the same sums; a search sends and asks for text alone.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ from .headers import rate_limit_headers
 from .refusals import failure_of, status_in
 
 MAX_BODY = 4 * 2**20
-"""Bytes of a reply that are read; no completion is near it."""
+"""Bytes of a reply that are read; completions are far smaller."""
 
 _AT_ITS_BOUND = frozenset({"length", "max_tokens", "max_output_tokens", "max_completion_tokens"})
 """Finish reasons that more answer tokens would prevent, in lower case: Gemini's are upper case."""
@@ -81,7 +79,7 @@ _REASONING = (
 )
 _PICODOLLARS_A_TICK = 100
 _MOST = 10**15
-"""More than any answer has of anything; a larger number is the endpoint's mistake."""
+"""A larger number is the endpoint's mistake."""
 _LONGEST_TIER = 40
 
 _FIELD = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -100,13 +98,7 @@ class RawReply(NamedTuple):
 
 
 def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
-    """Return the first choice of a chat completion.
-
-    An answer that was cut loses its last line, which may be half a template.
-
-    Args:
-        reply: The reply.
-        scrubber: Removes secrets: known ones from the answer, likely ones from an error as well.
+    """Return the first choice of a chat completion, without the last line of a cut answer.
 
     Raises:
         UnusableAnswerError: It holds no text; with the tokens that the reply says were billed.
@@ -160,7 +152,6 @@ def error_object(reply: RawReply) -> object:
 
 
 def _parsed(reply: RawReply) -> object:
-    """Return the JSON value of a reply, whole or streamed; raise ValueError if it is neither."""
     body = reply.body[:MAX_BODY]
     if reply.headers.get("content-type", "").startswith("text/event-stream") or body.lstrip().startswith(
         _FIELD[:2]
@@ -210,7 +201,6 @@ def _error_in(found: Mapping[str, Any]) -> object:
 
 
 def _content(content: object) -> str:
-    """Return the text of a message, without the parts of it that hold reasoning."""
     if isinstance(content, list):
         parts = (part if isinstance(part, dict) else {"text": part} for part in content)
         content = "".join(str(part.get("text") or "") for part in parts if part.get("type") not in _THINKING)
@@ -253,7 +243,7 @@ def _text(
 def joined_stream(body: bytes) -> dict[str, Any] | None:
     """Return the completion in a stream of server-sent events; None if its end is missing.
 
-    Streams are requested only from endpoints that refuse anything else; some servers always stream.
+    Only endpoints that refuse anything else are asked to stream, but some servers always do.
     """
     found: dict[str, Any] = {}
     choice: dict[str, Any] = {"message": {}}
@@ -285,7 +275,7 @@ def joined_stream(body: bytes) -> dict[str, Any] | None:
 
 
 def _pieces(body: bytes) -> Iterator[dict[str, Any] | None]:
-    """Yield each event's object, and None for the mark of the end."""
+    """Yield each event's object, and None for the end mark."""
     for line in body.split(b"\n"):  # not splitlines: JSON may hold other line ends
         name, _, value = line.strip().partition(b":")
         if name != b"data":
@@ -310,7 +300,7 @@ def _first_choice(piece: Mapping[str, Any]) -> dict[str, Any]:
 def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
     """Return the billed usage of a chat completion, None if it reports none (or no tokens at all).
 
-    What vendors leave open is read as the more expensive of its meanings.
+    What vendors leave open is read as its more expensive meaning.
     """
     found = reply.get("usage")
     if not isinstance(found, dict):
@@ -341,9 +331,7 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
 def half_reported(reply: Mapping[str, Any], *, answered: bool) -> bool:
     """Return whether a completion reports only one of its two counts, and neither a total nor a cost.
 
-    Args:
-        reply: A chat completion.
-        answered: It has a text, which always takes tokens.
+    ``answered``: it has a text, which always takes tokens.
     """
     usage = billed(reply)
     if usage is None or usage.vendor_picodollars is not None:
@@ -355,7 +343,7 @@ def half_reported(reply: Mapping[str, Any], *, answered: bool) -> bool:
 
 
 def _prompt_tokens(found: Mapping[str, Any], reasoning: int) -> int:
-    """Return all tokens of the messages; Anthropic's two kinds of cached ones are counted beside them."""
+    """Return all tokens of the messages; Anthropic counts its two kinds of cached ones separately."""
     beside = sum(_count(found.get(f"cache_{what}_input_tokens")) for what in ("read", "creation"))
     if "prompt_tokens" not in found:
         return _count(found.get("input_tokens")) + beside
@@ -381,14 +369,13 @@ def _vendor_cost(found: Mapping[str, Any]) -> int | None:
     behind = details.get("upstream_inference_cost") if isinstance(details, dict) else None
     own_key = found.get("is_byok")
     charged = Decimal(str(dollars))
-    # Without ``is_byok``, a fee smaller than what the vendor took shows the user's own key.
+    # Without ``is_byok``, a fee below the vendor's charge shows that the user's own key paid.
     if _is_amount(behind) and (own_key is True or (own_key is None and behind > dollars)):
         charged += Decimal(str(behind))
     return int((min(charged, Decimal(_MOST)) * PICODOLLARS).to_integral_value(ROUND_CEILING))
 
 
 def _highest(found: Mapping[str, Any], places: tuple[tuple[str, ...], ...]) -> int:
-    """Return a count that vendors put in one of several places, or in more than one."""
     counts = []
     for place in places:
         value: object = found

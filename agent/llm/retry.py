@@ -1,4 +1,4 @@
-"""Which failures are worth another attempt, after how long and how often; and the outage of all endpoints."""
+"""Decides which failures are retried, when and how often; and tracks the outage of all endpoints."""
 
 from __future__ import annotations
 
@@ -27,12 +27,7 @@ LONGEST_REST_S = 300.0
 
 
 def classify(error: BaseException) -> FailureKind:
-    """Return whether a failure is worth another attempt, and of what kind it is.
-
-    Returns:
-        "no" if another attempt cannot help, "transient" if the failure may pass, "rate_limited" if the
-        endpoint asks for patience, "unusable" for a paid answer that cannot be used.
-    """
+    """Return the kind of a failure; "no" is not worth another attempt, "unusable" is a paid answer."""
     if isinstance(error, FatalChatError) or not isinstance(error, ChatError):
         return "no"
     if isinstance(error, RateLimitedError):
@@ -74,16 +69,12 @@ class RetryPolicy:
         )
 
     def wait_s(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:
-        """Return the seconds to wait after a failed attempt: full jitter, at least what the endpoint asks.
+        """Return the seconds to wait after the failed attempt, numbered from 1.
 
-        The jitter's bound grows even if the endpoint asks for one second again and again: then it is in an
-        outage that it does not know of. Full jitter (a uniform draw up to the exponential bound) has the
-        least competing work in M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
-
-        Args:
-            attempt: The number of the attempt that failed, from 1.
-            retry_after: Seconds that the endpoint asks to wait, None if it does not.
-            rng: Source of the jitter.
+        Full jitter (a uniform draw up to the exponential bound) has the least competing work in M. Brooker,
+        "Exponential Backoff and Jitter", AWS Architecture Blog, 2015. The bound grows even if the endpoint
+        asks for one second again and again: that is an outage it does not know of. The wait is at least
+        ``retry_after``, up to ``longest_asked_s``.
         """
         bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(attempt - 1, 30))
         jitter = rng.uniform(0.0, bound)
@@ -100,14 +91,9 @@ async def retrying(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_retry: OnRetry | None = None,
 ) -> T:
-    """Make attempts until one succeeds, a failure is not worth another, or the patience ends.
+    """Make attempts, numbered from 1, until one succeeds, is not worth repeating, or the patience ends.
 
-    Args:
-        attempt: Makes one attempt by its number, from 1. Other errors than ChatError pass through.
-        policy: The patience.
-        rng: Source of the jitter.
-        sleep: Waits.
-        on_retry: Called before each wait with the number of the failed attempt, the wait, and its kind.
+    Errors other than ChatError pass through. ``on_retry`` is called before each wait.
 
     Raises:
         RequestFailedError: The patience has ended; the last error is its cause.
@@ -120,7 +106,7 @@ async def retrying(
         return kinds.count("unusable") >= min(policy.unusable_attempts, policy.attempts)
 
     def over(state: tenacity.RetryCallState) -> bool:
-        # An attempt after which the endpoint asks for a wait is not counted: time ends those.
+        # Attempts after which the endpoint asks for a wait are not counted: total_s ends those.
         tries = [one for one in failures if classify(one) != "rate_limited" and one.retry_after is None]
         took_s = sum(one.took_s for one in failures) + state.idle_for
         return len(tries) >= policy.attempts or unusable() or took_s >= policy.total_s
@@ -159,12 +145,7 @@ async def retrying(
 
 
 class Outage:
-    """A time in which no attempt succeeds: how long it lasts, and how long to leave the endpoints alone.
-
-    Args:
-        give_up_after_s: Seconds of failures alone after which the run stops.
-        clock: Seconds.
-    """
+    """A time in which no attempt succeeds: how long it lasts, and how long the endpoints rest."""
 
     def __init__(self, give_up_after_s: float, clock: Callable[[], float]) -> None:
         self._give_up_after_s = give_up_after_s
@@ -183,20 +164,20 @@ class Outage:
         return self._since is not None and self.lasted_s >= self._give_up_after_s
 
     def succeeded(self) -> None:
-        """Note a success."""
+        """Record a success."""
         self._since = None
         self._requests = 0
 
     def failed(self, took_s: float) -> None:
-        """Note a failed attempt that took so many seconds."""
+        """Record a failed attempt that took so many seconds."""
         if self._since is None:
             self._since = self._clock() - took_s
 
     def rest_s(self) -> float:
-        """Return the seconds to wait after one more request has failed, so that not every round is lost.
+        """Return the seconds to wait after one more failed request, so that not every round is lost.
 
-        Nothing after the first, which may be that request's own fault; then 5 s, and twice as much each time,
-        up to five minutes, but not beyond the time to give up.
+        None after the first, which may be that request's own fault; then 5 s, doubling up to five minutes,
+        but not beyond the time to give up.
         """
         self._requests += 1
         if self._since is None or self._requests < 2:
