@@ -98,8 +98,8 @@ def course_chart(
 ) -> str:
     """Return the chart as an ``<svg>`` element; empty if there is nothing to draw.
 
-    ``curves`` hold each restart's best score after each round. Each of the ``levels`` is a broken line. ``size``
-    is in pixels; ``name`` must be an id that is unique on the page.
+    ``curves`` hold each restart's best score after each round; each of the ``levels`` is a broken line.
+    ``size`` is in pixels; ``name`` must be an id that is unique on the page.
     """
     shown = shown_curves(curves)
     values = [value for curve in shown.values() for _, value in curve]
