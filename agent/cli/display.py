@@ -95,6 +95,7 @@ class SearchProgress:
     Attributes:
         templates: Number of distinct templates with a score; restarts may find the same one.
         percent: Whether all scores may be accuracies.
+        latest: The latest happening worth a line.
         default: Training score of the default template.
         starting: Training score of the best starting template.
         course: The best training score after each template.
@@ -290,7 +291,7 @@ def _amount(name: str, value: float) -> str:
 
 
 def sparkline(values: Sequence[float], width: int = BLOCKS_WIDTH) -> str:
-    """Return values as at most ``width`` blocks, from the lowest to the highest value."""
+    """Return values as at most ``width`` blocks; each shows the last of its values."""
     if len(values) > width:
         values = [values[(place + 1) * len(values) // width - 1] for place in range(width)]
     low, high = min(values, default=0.0), max(values, default=0.0)
@@ -303,7 +304,7 @@ class Display:
     """Show events on a console; a listener and a context manager.
 
     A terminal gets a live panel, other consoles get lines: one in 5 seconds at first, one a minute in a long
-    run.
+    run. ``clock`` returns seconds.
     """
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -322,6 +323,7 @@ class Display:
         )
 
     def __call__(self, event: Event) -> None:
+        """Show an event."""
         progress = self._progress
         progress.take(event)
         if (text := sentence(event)) is not None:

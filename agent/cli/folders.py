@@ -1,4 +1,4 @@
-"""Tell whether a given folder is a run, a suite, or neither, and suggest what to do with it."""
+"""Find out whether a given folder is a run, a suite, or neither, and suggest what to do with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ _OF_A_SUITE = re.compile(r"seed\d+-")
 
 
 def run_folder(given: str) -> Path:
-    """Return the absolute folder of a run; raise UsageError if it is none. Its content is not read."""
+    """Return the absolute folder of a run; its content is not read.
+
+    Raises:
+        UsageError: It does not exist, is a file, or holds runs without being one.
+    """
     folder = given_folder(given)
     if not is_run(folder) and (runs := runs_in(folder)):
         raise UsageError(_of_several(folder, runs))

@@ -66,13 +66,14 @@ class LivePage:
         self._next = 0.0
 
     def __call__(self, event: Event) -> None:
+        """Wake the readers; each reads the state itself."""
         self._progress.take(event)
         if isinstance(event, RunOpened):
             self._run_dir = Path(event.run_dir)
         self._wake()
 
     def end(self) -> None:
-        """Tell every reader that the session ended."""
+        """Send every reader the end of the session."""
         self._ended = True
         self._next = 0.0
         self._wake()

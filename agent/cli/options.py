@@ -28,9 +28,14 @@ def add_search_options(
 ) -> None:
     """Add an option for each setting, and ``--help-all``; options that are not given set nothing.
 
-    Values stay text: the config checks them, so that flags, variables and files are judged alike. ``first`` are
-    the settings on the short help, in order; None for those declared so. Without ``defaults`` the help names
-    none, since a resumed run keeps its own values.
+    Values stay text: the config checks them, so that flags, variables and files are judged alike.
+
+    Args:
+        parser: The command's parser.
+        groups: The headings whose settings are added.
+        leave_out: Settings that this command does not take.
+        first: The settings on the short help, in order; None for those declared so.
+        defaults: Whether the help shows defaults; a resumed run keeps its own values.
     """
     skipped, wanted = set(leave_out), tuple(groups)
     added = [one for one in OPTIONS.values() if one.flag and one.group in wanted and one.name not in skipped]

@@ -33,7 +33,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def _latest() -> Path:
-    """Return the newest unfinished run in ``runs/``; raise UsageError if there is none."""
+    """Return the newest unfinished run in ``runs/``; raise UsageError if there is no such run."""
     for run_dir in runs_in(user_path("runs", "RUN_DIR")):
         if state_of(run_dir).state in ("stopped", "unfinished"):
             say(f"resuming the latest unfinished run, {short_path(run_dir)}")

@@ -1,7 +1,4 @@
-"""Types and checks of single settings: prices, addresses, endpoints, shares, descriptions.
-
-Checks raise ValueError, which pydantic turns into a field error.
-"""
+"""Types and checks of single settings; checks raise ValueError, which pydantic turns into a field error."""
 
 from __future__ import annotations
 
@@ -29,7 +26,6 @@ MOST_A_MINUTE, MOST_DOLLARS, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e9, 1e7
 LONGEST_NUMBER, LONGEST_BODY, LONGEST_DESCRIPTION = 18, 10_000, 2_000
 """Characters of a number of templates, of ``--extra-body`` and of a description."""
 WORD = r"^[a-z][a-z0-9_-]{0,31}$"
-"""A word that the endpoint defines, such as the name of a tier."""
 RESERVED_MEMBERS = {
     "messages": "it is what the search asks",
     "model": "give it with --llm",
@@ -93,9 +89,8 @@ class Price(_Part):
 
 
 AUTO: Final = "auto"
-"""The price from the bundled price table."""
+"""The price that a table of prices knows."""
 FREE = Price(prompt=0, completion=0)
-"""The price of a model on this machine."""
 
 
 def parse_price(value: Any) -> Price | Literal["auto"] | None:
@@ -165,7 +160,7 @@ def parse_initial(value: Any) -> int | Path | None:
 
 
 def text_or_file(value: Any) -> Any:
-    """Return a path if a text from outside the program names an existing file; else the value itself.
+    """Return a path if a text from outside names an existing file; else the value itself.
 
     In Python a ``Path`` is a file and a ``str`` a text, and a run's own config has the text.
     """
@@ -292,7 +287,7 @@ class EndpointConfig(_Part):
 
 
 def different_overrides(overrides: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the distinct overrides, sorted, so that addresses and counts do not matter; none if all are empty."""
+    """Return the distinct overrides, sorted; none if no endpoint has any. Addresses do not matter."""
     different = {json.dumps(one, sort_keys=True): one for one in overrides}
     return [different[text] for text in sorted(different)] if {*different} - {"{}"} else []
 
@@ -349,10 +344,7 @@ def check_llm(llm: str | None) -> str | None:
 
 
 def style_of(llm: str | None) -> Style | None:
-    """Return the request style for a model; None if its name gives no size.
-
-    The local model is small, unless its name gives another size.
-    """
+    """Return the request style for a model, small if local; None if its name gives no size."""
     local = is_local(llm)
     # Only a file's name counts: its folders say nothing about the model, and may change.
     named = PurePath(llm or "").name if local else llm or ""

@@ -56,7 +56,6 @@ DESCRIPTION_TIP = (
 MOST_ROUNDS = 10_000
 """Most restarts, conversations or rounds, so that a mistyped number does not fill the memory."""
 MOST_COUNTED = 10**15
-"""The highest limit on requests or tokens."""
 FEW_INITIAL, MANY_INITIAL = 80, 250
 """Default starting templates per restart: the paper's number, and one for cheap scores."""
 MOST_FROM_FILE = 100
@@ -367,10 +366,8 @@ class OutputSettings(Settings):
 class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, EvaluatorSpec):
     """The config of a search.
 
-    By default 4 restarts of 2 conversations of 6 rounds with 5 proposals each: 48 requests.
-
-    Raises:
-        ConfigError: A value is wrong; the message names the field.
+    By default 4 restarts of 2 conversations of 6 rounds with 5 proposals each: 48 requests. A wrong value
+    raises ConfigError, which names the field.
     """
 
     @model_validator(mode="after")
@@ -411,8 +408,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
         """Return the settings that decide the result; see ``Settings.identity``.
 
-        A description is its text, even if it begins like a path. An endpoint pool counts by its requests, not by
-        addresses or prices.
+        A description is its text, even if it begins like a path. Of a pool's endpoints, the requests decide,
+        not addresses or prices.
         """
         return {
             **super().identity(without=without),
@@ -437,7 +434,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
 
 
 OPTIONS: Mapping[str, Option] = options_of(SearchConfig)
-"""The declaration of every setting, by name."""
 
 
 def most_free(info: EvaluatorInfo) -> int:

@@ -27,11 +27,9 @@ Config = TypeVar("Config", bound=EvaluatorSpec)
 
 PREFIX = "PROMPTCLIMB_"
 ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
-"""Places of settings in messages."""
 ALIASES: Mapping[str, str] = MappingProxyType(
     {alias: name for name, option in OPTIONS.items() for alias in option.aliases}
 )
-"""Earlier names of settings, which still work."""
 _OF_A_STUDY = "methods"
 """A setting of every study file and of no settings file."""
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
@@ -75,11 +73,7 @@ def variable_of(name: str) -> str:
 
 
 def read_toml(file: Path | str, what: str = "the config file", option: str = "--config") -> dict[str, Any]:
-    """Read settings from a file; messages call it ``what``, given by ``option``.
-
-    Raises:
-        ConfigError: It is not a path, cannot be read or is not TOML.
-    """
+    """Read settings from a file; messages call it ``what``, given by ``option``."""
     path = user_path(file, option)
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))  # editors on Windows add a byte order mark
@@ -161,22 +155,14 @@ def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> EvaluatorSpec:
-    """Build an evaluator's settings: environment, overridden by flags; search settings are ignored.
-
-    Raises:
-        ConfigError: A value is wrong.
-    """
+    """Build an evaluator's settings: environment, overridden by flags; search settings are ignored."""
     said = from_environment(environment)[0]
     ours = {name: value for name, value in said.items() if name in EvaluatorSpec.model_fields}
     return absolute(_build(EvaluatorSpec, [(ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
 
 
 def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
-    """Build a search's config from layers, each with its place's name; the last one wins.
-
-    Raises:
-        ConfigError: See ``from_sources``; or a setting of the last layer has no effect on an earlier pool.
-    """
+    """Build a search's config from layers, each with its place's name; the last one wins."""
     config = _build(SearchConfig, layers)
     place, last = layers[-1]
     if len(layers) > 1 and "endpoints" not in last and config.endpoints and not config.is_local:
@@ -214,9 +200,6 @@ def absolute(config: Config, *, labels: bool = False) -> Config:
     """Return a config with absolute paths, so that its run can be resumed from another folder.
 
     ``labels`` means that ``data`` and ``model`` are names and not folders, as with a custom scorer.
-
-    Raises:
-        ConfigError: A path is invalid; see ``user_path``.
     """
     labels = labels or config.evaluator is not None
     found: dict[str, Path | str] = {}
@@ -245,7 +228,6 @@ _MODEL_FOLDER = "local-dir:"
 _HOLD_PATHS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {"llm": absolute_llm, "evaluator": _absolute_evaluator}
 )
-"""Settings that may hold a path."""
 
 
 def _existing(name: str, text: str) -> str:

@@ -141,7 +141,7 @@ def cupl(found: Found) -> str:
 
 
 def leaderboard(found: Found) -> str:
-    """Return the leaderboard as CSV."""
+    """Return the leaderboard as CSV; no cell is taken for a formula."""
     return leaderboard_csv(found.result.leaderboard)
 
 
@@ -161,7 +161,8 @@ def coop(found: Found) -> str:
 def safetensors(found: Found) -> bytes:
     """Return a safetensors file with ``classifier``: float32 [classes, dimensions], rows of length 1.
 
-    An image belongs to the class whose row has the largest product with its normalised embedding.
+    An image belongs to the class whose row has the largest product with its normalised embedding. In the
+    metadata, ``classes`` and ``templates`` are JSON lists.
     """
     from safetensors.numpy import save
 

@@ -42,7 +42,8 @@ def paired(better: int, worse: int, images: int, *, z: float = Z) -> Interval:
 def unpaired(first: float, second: float, images: int, others: int | None = None) -> Interval:
     """Return Newcombe's interval (method 10, 1998) for the difference of two accuracies, as shares of 1.
 
-    It assumes independence, so it is wider than necessary on the same images.
+    It assumes independence, so it is wider than necessary on the same images. ``others`` counts
+    the second's images; None for as many.
     """
     low_1, high_1 = wilson(first, images)
     low_2, high_2 = wilson(second, images if others is None else others)
@@ -131,7 +132,7 @@ class Examined:
 def gain_of(
     best: Examined, ensemble: Examined, baselines: Mapping[str, Examined], *, images: int
 ) -> Gain | None:
-    """Return the gain of a search over baselines that were chosen without test; None if not known."""
+    """Return the gain over baselines chosen without test; None if scores are unknown or not shares."""
     over = {
         name: found
         for name, one in _compared(baselines).items()

@@ -137,7 +137,6 @@ class Row:
 
     Attributes:
         rank: 1 for the best; 0 before the search has chosen.
-        train: Training accuracy, a fraction of 1.
         val: Validation accuracy; None without a validation split.
         restart: The restart that found it.
         conversation: 0 for a starting template.

@@ -213,7 +213,7 @@ def complete_result(run_dir: Path) -> SearchResult | None:
 
 
 def result_of(run_dir: Path) -> SearchResult:
-    """Read a result that a user asked for; raise UsageError if there is none or it is unreadable."""
+    """Read a result that a user asked for; raise UsageError if it is missing or unreadable."""
     try:
         return read_result(run_dir)
     except FileNotFoundError as error:
