@@ -1,1 +1,1 @@
-"""The command line's bodies: each command in a module of its own, loaded when it is called."""
+"""The commands, each in a module of its own that is loaded when called."""

@@ -1,4 +1,4 @@
-"""``compare``: several runs side by side, with intervals."""
+"""Compare several runs side by side, with intervals."""
 
 from __future__ import annotations
 
@@ -37,12 +37,7 @@ if TYPE_CHECKING:
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    """Print a column for each run, and the difference of its best template to that of the first.
-
-    Raises:
-        UsageError: A folder holds no run with a result, or the same run is named twice; or the page cannot
-            be written.
-    """
+    """Print a column for each run, and the difference of its best template to that of the first."""
     folders = [folder_with_result(given) for given in arguments.directories]
     if len(folders) < 2:
         raise UsageError("compare takes two runs or more: compare RUN_DIR RUN_DIR")
@@ -96,8 +91,6 @@ def _document(run: Contender, against: Versus) -> dict[str, Any]:
 
 
 def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[str, list[str]]]:
-    """Return names with a cell for each run."""
-
     def each(cell: Callable[[Contender], str]) -> list[str]:
         return [cell(run) for run in runs]
 

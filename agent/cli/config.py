@@ -1,4 +1,4 @@
-"""``config``: write a file of settings to begin with, or show each value and where it comes from."""
+"""Write a settings file to start from, or show each value and where it comes from."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ POOL = """
 
 
 def config(arguments: argparse.Namespace) -> int:
-    """Write a file of settings, or show what is set."""
+    """Write a settings file, or show the values."""
     say_unknown_variables()
     if arguments.init is not None:
         return _init(arguments)
@@ -67,11 +67,7 @@ def config(arguments: argparse.Namespace) -> int:
 
 
 def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, str | None]:
-    """Return the config, and why a search would refuse it if only an LLM is missing.
-
-    Raises:
-        ConfigError: A setting is wrong.
-    """
+    """Return the config, and why a search would refuse it if only an LLM is missing."""
     flags, file = given_settings(arguments), arguments.config_file
     try:
         return from_sources(flags, os.environ, file, report=lambda line: say(f"note: {line}")), None
@@ -82,7 +78,7 @@ def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, str | None]:
 
 
 def _shown() -> list[Option]:
-    """Return the settings that a user can give, group by group; the table of endpoints at the end."""
+    """Return the settings that a user can give, by group; the table of endpoints comes last."""
     given = [one for one in OPTIONS.values() if one.flag]
     return [*sorted(given, key=lambda one: GROUPS.index(one.group)), OPTIONS["endpoints"]]
 
@@ -109,11 +105,7 @@ def _toml(name: str, value: Any) -> str:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    """Write every setting with its help: those that were given as settings, the rest as comments.
-
-    Raises:
-        ConfigError: The file is there, or cannot be written; or a setting is wrong.
-    """
+    """Write every setting with its help; settings that were not given are comments."""
     path = user_path(arguments.init, "--init")
     given = given_settings(arguments)
     values = _built(arguments)[0].to_public()
@@ -144,7 +136,6 @@ def _template(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _example(option: Option) -> str:
-    """Return how a setting is written, with its default if it has one."""
     if option.default is not None:
         return _toml(option.name, option.default)
     show = option.show.strip("[]")

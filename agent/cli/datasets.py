@@ -1,4 +1,4 @@
-"""``datasets``: list the data sets that have a name, or show one few-shot split."""
+"""List the named data sets, or show one few-shot split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ examples:
 
 
 def datasets(arguments: argparse.Namespace) -> int:
-    """List the data sets that have a name, or show one few-shot split."""
+    """List the named data sets, or show one few-shot split."""
     from ...evaluator.datasets.checks import check_readable
     from ...evaluator.datasets.loading import known, load_data
     from ...evaluator.datasets.values import describe
@@ -38,7 +38,7 @@ def datasets(arguments: argparse.Namespace) -> int:
         else:
             print_table(("name", "kind", "title", "where"), rows)
         return 0
-    # This command shows what a search would refuse.
+    # Also show data that a search would refuse.
     data = load_data(given_spec(arguments, data=arguments.dataset, allow_leak=True, on_bad_image="skip"))
     faults = list(check_readable((*data.train, *data.val), skip=True))
     document = describe(data, test=arguments.split == "test")

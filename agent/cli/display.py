@@ -1,4 +1,4 @@
-"""A search on the terminal: a live panel or a line now and then, and the final table of its result."""
+"""Show a search on the terminal: a live panel or occasional lines, then a table of its result."""
 
 from __future__ import annotations
 
@@ -64,18 +64,16 @@ from ..text import printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MOST_SHOWN = 12
-"""Restarts with a line of their own."""
+"""Most restarts with a line of their own."""
 BAR_WIDTH = 24
 BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30
 MOST_REASONS = 5
-"""Most reasons for a skipped round that get a line of their own."""
 RETRIES = {
     "rate_limited": "rate limit",
     "transient": "temporary failure",
     "unusable": "unusable answer",
     "no": "refusal",
 }
-"""Reasons of a retry in words."""
 _MOST_TEMPLATES = 2
 _LONGEST_REASON = 100
 
@@ -95,21 +93,15 @@ class SearchProgress:
     """The progress of a search, from its events alone.
 
     Attributes:
-        started: The start of the search; None before it.
-        usage: The latest usage.
-        restarts: The progress of each restart.
-        templates: Distinct templates with a score: restarts may find the same one.
+        templates: Number of distinct templates with a score; restarts may find the same one.
         percent: Whether all scores may be accuracies.
-        latest: What happened last, where that is worth a line.
-        opening: How far data and model are opened.
+        latest: The latest happening worth a line.
         default: Training score of the default template.
-        starting: That of the best starting template.
+        starting: Training score of the best starting template.
         course: The best training score after each template.
         answers: Answers received, ``empty`` of them without a template.
-        queued: Templates in the scorer's queue.
-        fresh: Rounds that were over before the first answer of this session; None before that.
-        waiting: What the LLM requests wait for, and why; empty since an answer came.
-        retries: Retries by reason.
+        fresh: Rounds that were over before this session's first answer; None before that.
+        waiting: What the LLM requests wait for, and why; empty after an answer.
         pauses: How often an endpoint asked for a pause.
     """
 
@@ -133,7 +125,7 @@ class SearchProgress:
     _failure: str = ""
 
     def take(self, event: Event) -> None:
-        """Take an event into account."""
+        """Update the progress from an event."""
         match event:
             case SearchStarted():
                 self.started = event
@@ -199,7 +191,7 @@ class SearchProgress:
 
     @property
     def ahead(self) -> list[str]:
-        """The best so far, its course, and its gain over the default and the starting templates."""
+        """The best so far, its course, and its gains over the default and the starting templates."""
         best = self.best
         if best is None:
             return []
@@ -211,7 +203,7 @@ class SearchProgress:
 
     @property
     def hindered(self) -> list[str]:
-        """What costs time or calls: retries with their reasons, answers without a template, the queue."""
+        """What costs time or calls: retries by reason, answers without a template, the queue."""
         found = []
         if count := self.retries.total():
             why = ", ".join(f"{number:,} {reason}" for reason, number in self.retries.most_common())
@@ -228,11 +220,7 @@ class SearchProgress:
         return found
 
     def time_left(self, seconds: float) -> list[str]:
-        """Return how long the rest may take at the speed of this session; empty before that is known.
-
-        Args:
-            seconds: Since the first round of this session that was not replayed began.
-        """
+        """Return the time left, for seconds since the first new round; empty if the speed is not known."""
         done = self.rounds - (self.fresh or 0)
         if self.started is None or done < 1 or (self.started.llm is not None and self.fresh is None):
             return []
@@ -261,7 +249,7 @@ class SearchProgress:
 
     @property
     def rounds(self) -> int:
-        """Rounds that are over."""
+        """Number of rounds that are over."""
         return sum(restart.rounds for restart in self.restarts.values())
 
     @property
@@ -271,7 +259,7 @@ class SearchProgress:
 
     @property
     def spent(self) -> list[str]:
-        """The usage so far; empty where no LLM is asked."""
+        """The usage so far; empty if no LLM is asked."""
         used = self.usage
         if self.started is not None and self.started.llm is None:
             return []
@@ -303,10 +291,7 @@ def _amount(name: str, value: float) -> str:
 
 
 def sparkline(values: Sequence[float], width: int = BLOCKS_WIDTH) -> str:
-    """Return values as blocks from the lowest to the highest, at most ``width`` of them.
-
-    Of several values that share a block the last one counts; a level line is at the bottom.
-    """
+    """Return values as at most ``width`` blocks; each shows the last of its values."""
     if len(values) > width:
         values = [values[(place + 1) * len(values) // width - 1] for place in range(width)]
     low, high = min(values, default=0.0), max(values, default=0.0)
@@ -316,12 +301,10 @@ def sparkline(values: Sequence[float], width: int = BLOCKS_WIDTH) -> str:
 
 
 class Display:
-    """Shows events on a console; a listener and a context manager.
+    """Show events on a console; a listener and a context manager.
 
-    Args:
-        console: A live panel if it is a terminal, else lines: one in five seconds at first, one a minute in
-            a long run.
-        clock: Seconds.
+    A terminal gets a live panel, other consoles get lines: one in 5 seconds at first, one a minute in a long
+    run. ``clock`` returns seconds.
     """
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -340,7 +323,7 @@ class Display:
         )
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Show an event."""
         progress = self._progress
         progress.take(event)
         if (text := sentence(event)) is not None:
@@ -348,7 +331,7 @@ class Display:
         if progress.fresh is not None and self._measured is None:
             self._measured = self._now()
         if isinstance(event, SearchStarted):
-            # Active time starts here too: opening data and model does not count.
+            # Active time starts here: opening data and model does not count.
             self._began = self._printed = self._now()
         elif isinstance(event, ImagesEncoded) and progress.started is not None:
             progress.latest = f"opening the test split: {progress.opening}"
@@ -359,7 +342,7 @@ class Display:
                 self._line(progress.latest)
         elif isinstance(event, RoundSkipped):
             progress.latest = f"{event.position} is skipped: {event.reason}"
-            # The first of each reason gets a line that stays.
+            # The first of each reason gets a permanent line.
             if event.reason not in self._reasons and len(self._reasons) < MOST_REASONS:
                 self._reasons.add(event.reason)
                 self._line(progress.latest)
@@ -444,7 +427,7 @@ class Display:
 
 
 def sentence(event: Event) -> str | None:
-    """Return an event as a line for people; None for one that is not worth a line."""
+    """Return an event as a line for people; None if it is not worth a line."""
     match event:
         case Noted():
             return event.text
@@ -487,7 +470,7 @@ def sentence(event: Event) -> str | None:
 def _opening(event: SearchStarted) -> str:
     who = f"LLM {event.llm}" if event.llm else "no LLM"
     verb = "resuming" if event.resumed else "searching"
-    # A custom scorer need not say how many classes there are.
+    # A custom scorer may not know the number of classes.
     classes = f" ({event.classes} classes)" if event.classes else ""
     return (
         f"{verb} {event.dataset}{classes} with {event.model}, {who}, method {event.method}: "
@@ -496,7 +479,7 @@ def _opening(event: SearchStarted) -> str:
 
 
 def print_result(console: Console, result: SearchResult, run_dir: Path | None) -> None:
-    """Print baselines, best and ensemble with their accuracies, the usage, and where the files are."""
+    """Print the accuracies of baselines, best and ensemble, the usage, and where the files are."""
     percent = has_accuracies(result)
     what = "accuracy in %" if percent else "score, higher is better"
     table = Table(title=f"{result.dataset.name}: {what}", title_justify="left", header_style="bold")

@@ -1,4 +1,4 @@
-"""``doctor``: check what works on this machine, and say what to do about what does not."""
+"""Check what works on this machine, and say how to fix what does not."""
 
 from __future__ import annotations
 
@@ -26,16 +26,15 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 Found = tuple[Literal["ok", "note", "wrong"], str]
-"""The state of what was checked, and a line about it."""
 PATIENCE_S = 60.0
-"""Seconds that an endpoint gets in all."""
+"""Seconds for an endpoint in all."""
 LIST_S = 20.0
-"""Seconds of these that its list of models gets, which it need not have."""
+"""Seconds of these for its list of models, which is optional."""
 _PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pydantic", "rich", "structlog")
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Check the installation; exit code 1 if something that every search needs is broken."""
+    """Check the installation; return 1 if something that every search needs is broken."""
     given = given_settings(arguments)
     url = given.get("base_url") or os.environ.get("OPENAI_BASE_URL")
     findings = [
@@ -126,7 +125,6 @@ _CHECKS: dict[str, Callable[[], Found]] = {
 
 
 async def _listing(address: str, key: Secret | None, model: str) -> Preflight:
-    """Return what the list of models of an endpoint shows, in time."""
     try:
         async with asyncio.timeout(LIST_S):
             return await look(address, key, key_env=DEFAULT_KEY, model=model)
@@ -136,7 +134,7 @@ async def _listing(address: str, key: Secret | None, model: str) -> Preflight:
 
 
 def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, str]]:
-    """Try an endpoint, and what its model can do; without an address, OpenAI's if there is a key."""
+    """Try an endpoint and what its model can do; by default OpenAI's if there is a key."""
     key = os.environ.get(DEFAULT_KEY, "").strip()
     if url is None and not key:
         yield "endpoint", "note", "none given and no key: not tried"
@@ -175,7 +173,7 @@ async def _asked(address: str, key: Secret | None, model: str, context: int | No
 
 
 def _abilities(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
-    """Yield what an endpoint can do, each line with its name; ``context`` is in tokens."""
+    """Yield a name and a line for each ability of an endpoint; ``context`` is in tokens."""
     answer, dialect = probed.answer, probed.dialect
     speed = answer.completion_tokens / max(probed.took_s, 1e-3)
     tokens = f", {speed:.0f} tokens a second" if answer.completion_tokens else ""

@@ -1,4 +1,4 @@
-"""``--dry-run`` of ``search`` and ``suite``: open data and model, and print what would be taken at most."""
+"""``--dry-run`` of ``search`` and ``suite``: open data and model, and print upper bounds."""
 
 from __future__ import annotations
 
@@ -36,14 +36,11 @@ _PLACE = ("method", "llm", "model", "shots")
 
 
 def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
-    """Open what a search would open, and print split, model, limits and the most that it takes.
+    """Open data and model, and print the upper bounds of a search.
 
-    An LLM or a tracker that cannot be used is reported at the end: the bound holds without them.
-
-    Raises:
-        UsageError: The starting templates, the data, the model or the scorer cannot be used.
+    An LLM or tracker that cannot be used is reported at the end: the bounds hold without it.
     """
-    estimate(config)  # finds mistakes in the starting templates before anything is opened
+    estimate(config)  # finds mistakes in the starting templates before opening anything
     with json_alone(as_json):
         info = _opened(config)
     config = config.as_opened(info)
@@ -61,12 +58,9 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
 
 
 def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_json: bool) -> int:
-    """Open what a study would open, and print the most that it takes, by group and within its limits.
+    """Open what a study would open, and print its bounds by group and within its limits.
 
-    If something cannot be opened, the bound is printed without it: it assumes long class names then.
-
-    Raises:
-        UsageError: Templates or wordings of a run, data, a model or a folder cannot be used.
+    If data or model cannot be opened, the bounds assume long class names.
     """
     places: dict[str, EvaluatorInfo] = {}
     try:
@@ -91,8 +85,6 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
 
 
 def _opened(config: SearchConfig) -> EvaluatorInfo:
-    """Open data and model; what was opened before and has not changed is not opened again."""
-
     async def run(stop: Stop) -> EvaluatorInfo:
         with Display(console()) as display, stop.watching():
             emit, lines = Bus(display), list[str]()
@@ -126,7 +118,6 @@ def _place(config: SearchConfig) -> str:
 def _bounds(
     cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]
 ) -> tuple[Estimate, list[dict[str, Any]]]:
-    """Return the bound of all searches within the limits, and that of each group of runs."""
     known: dict[tuple[str, str], Estimate] = {}
 
     def bound_of(config: SearchConfig) -> Estimate:

@@ -1,4 +1,4 @@
-"""``evaluate``: score the user's own templates."""
+"""Score the user's own templates."""
 
 from __future__ import annotations
 
@@ -96,7 +96,6 @@ def _interval(accuracy: float | None, images: int) -> str:
 
 
 def _print_white_box(found: Evaluation) -> None:
-    """Print the references that see inside the model, apart from the templates."""
     table = Table(title="white box: what sees weights and features", title_justify="left")
     table.add_column("reference")
     table.add_column(found.split, justify="right")
@@ -110,7 +109,7 @@ def _print_white_box(found: Evaluation) -> None:
 
 
 def _chosen(found: WhiteBoxResult) -> str:
-    """Return in one line what a reference worked with; of more than one template their number."""
+    """Return what a reference worked with; if it was several templates, their number."""
     shown = {name: value for name, value in found.chosen.items() if value is not False}
     templates = shown.pop("templates", [])
     parts = [
@@ -123,7 +122,6 @@ def _chosen(found: WhiteBoxResult) -> str:
 
 
 def _print_inspection(found: Inspection, *, most: int) -> None:
-    """Print the classes, the worst first, and the pairs most often confused."""
     classes = Table(title="correctly classified by the ensemble of all templates", title_justify="left")
     for name in ("class", "images", "in %"):
         classes.add_column(name, justify="left" if name == "class" else "right")
@@ -142,7 +140,6 @@ def _print_inspection(found: Inspection, *, most: int) -> None:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """Return the references of ``--baselines``; for argparse."""
     try:
         return names_in(text)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The exit codes of the program; besides these, 128 plus a signal's number if one ended it."""
+"""The program's exit codes; a run ended by a signal returns 128 plus its number."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ FINISHED = 0
 FAILED = 1
 WRONG = 2
 NOTHING_USABLE = 3
-"""The search finished or was stopped, and every answer of the LLM was unusable."""
+"""The search ended, and every answer of the LLM was unusable."""

@@ -1,4 +1,4 @@
-"""``export``: write the templates of a run for another tool."""
+"""Write the templates of a run for another tool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judge the folder that a command is given: a run, a suite, or neither, and say what to do with it."""
+"""Find out whether a given folder is a run, a suite, or neither, and suggest what to do with it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from .output import program, resume_command, short_path
 
 DONE = "finished"
 MOST_NAMED = 5
-"""Runs of a folder that a message names."""
 _OF_A_SUITE = re.compile(r"seed\d+-")
 
 
 def run_folder(given: str) -> Path:
-    """Return the folder of a run as an absolute path; its content is not looked at.
+    """Return the absolute folder of a run; its content is not read.
 
     Raises:
-        UsageError: As ``given_folder``; or it holds runs and is not one itself.
+        UsageError: It does not exist, is a file, or holds runs without being one.
     """
     folder = given_folder(given)
     if not is_run(folder) and (runs := runs_in(folder)):
@@ -34,11 +33,7 @@ def run_folder(given: str) -> Path:
 
 
 def given_folder(given: str) -> Path:
-    """Return the folder of a run, or of several, as an absolute path.
-
-    Raises:
-        UsageError: It is not a path, not there, or a file.
-    """
+    """Return the absolute folder of one or several runs; raise UsageError if it is not a folder."""
     folder = user_path(given, "RUN_DIR")
     if not folder.exists():
         known = [short_path(run) for run in runs_in(user_path("runs", "RUN_DIR"))]
@@ -52,11 +47,7 @@ def given_folder(given: str) -> Path:
 
 
 def folder_with_result(given: str) -> Path:
-    """Return the folder of a run that has a result, or of something that is not a run at all.
-
-    Raises:
-        UsageError: As ``run_folder``; or the run has no result yet.
-    """
+    """Return the folder of a run that has a result, or of something that is not a run."""
     folder = run_folder(given)
     if is_run(folder) and not (folder / RESULT).exists():
         if state_of(folder).state == "live":
@@ -71,7 +62,6 @@ def folder_with_result(given: str) -> Path:
 
 
 def _of_several(folder: Path, runs: list[Path]) -> str:
-    """Return what to give in place of a folder of runs: the name of one of them."""
     names = ", ".join(short_path(run) for run in runs[:MOST_NAMED])
     more = f" and {len(runs) - MOST_NAMED:,} more" if len(runs) > MOST_NAMED else ""
     if _is_suite(folder, runs):
@@ -83,7 +73,7 @@ def _of_several(folder: Path, runs: list[Path]) -> str:
 
 
 def about_runs(folder: Path, runs: list[Path]) -> str:
-    """Return what a folder of runs is, and how to resume it if something is left to do."""
+    """Describe a folder of runs, and how to resume it if something is left to do."""
     shown = short_path(folder)
     if not _is_suite(folder, runs):
         held = counted(len(runs), "run")
@@ -100,12 +90,12 @@ def _is_suite(folder: Path, runs: list[Path]) -> bool:
 
 
 def _is_over(folder: Path, runs: list[Path]) -> bool:
-    """Return whether a suite has summed up all its searches, and those it left out are finished too."""
+    """Return whether a suite finished all its searches, including those it left out."""
     try:
         document = json.loads((folder / SUMMARY).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False  # missing, or the user's own
+        return False  # missing, or not written by a suite
     left = document.get("left_out") if isinstance(document, dict) else None
-    # A finished one that was left out because its test figures are unknown would not get them.
+    # A finished run that was left out for unknown test figures would not get them.
     over = isinstance(left, list) and all(isinstance(one, dict) and one.get("status") == DONE for one in left)
     return over and all(state_of(run).state == DONE for run in runs)

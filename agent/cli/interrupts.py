@@ -1,4 +1,4 @@
-"""Signals: the first asks a search to stop, the second quits at once."""
+"""Handle signals: the first asks a search to stop, the second quits at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
 
         def interrupt(number: int) -> None:
             if stop.cause is not None:
-                # All answers and scores are on disk; a thread in the middle of a batch would delay the exit.
+                # All answers and scores are on disk; a thread within a batch would delay the exit.
                 os._exit(128 + number)
             say("Finishing open requests. Press Ctrl-C again to quit now.")
             stop.ask(InterruptedRunError(number))
@@ -44,13 +44,9 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM raise an error as Ctrl-C does, for work without a loop; a second one quits at once.
-
-    Raises:
-        InterruptedRunError: It came.
-    """
+    """Raise InterruptedRunError on SIGTERM, for work without a loop; a second one quits at once."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only that one can handle signals
+        yield  # only the main thread can handle signals
         return
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
@@ -65,10 +61,9 @@ def interruptible() -> Iterator[None]:
 
 
 def _on_signal(number: int, call: Callable[[int], None]) -> None:
-    """Call a function in the running loop when a signal comes, on Windows too."""
     loop = asyncio.get_running_loop()
     try:
         loop.add_signal_handler(number, call, number)
     except NotImplementedError:
-        # Windows' loop has none, but is woken by a signal.
+        # Windows' loop has no handlers, but a signal wakes it.
         signal.signal(number, lambda came, _frame: loop.call_soon_threadsafe(call, came))

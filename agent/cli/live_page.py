@@ -1,4 +1,4 @@
-"""``--live``: a page on this machine that shows the search as it runs, to whoever has its address."""
+"""``--live``: a local page that shows the running search to whoever has its address."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .display import SearchProgress
 HOST = "127.0.0.1"
 MOST_READERS = 16
 PAUSE_S, HEARTBEAT_S, PATIENCE_S = 1.0, 15.0, 10.0
-"""Seconds between two messages to a reader at least and at most, and how long one may take to read one."""
+"""Seconds: least and most between two messages, and most for reading one."""
 GOODBYE_S = 5.0
-"""Seconds that the end of a session waits at most until its readers have the last page."""
+"""Most seconds at the end of a session for readers to get the last page."""
 SHARE = 0.05
-"""The most of the time spent on making pages: the log of a long search is long."""
+"""Most of the time spent on making pages: the log of a long search is long."""
 NOT_YET = "<p>The run is being opened ...</p>"
 ENDED = "the session has ended; what it found is in the run's folder"
 _HEADERS = {
@@ -50,9 +50,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class LivePage:
     """The server's pages; a listener that never waits and keeps only the latest state.
 
-    Attributes:
-        token: The secret part of the address.
-        port: The port that it listens on.
+    ``token`` is the secret part of the address.
     """
 
     def __init__(self) -> None:
@@ -68,7 +66,7 @@ class LivePage:
         self._next = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Take an event and wake the readers; each reads the state for itself."""
+        """Wake the readers; each reads the state itself."""
         self._progress.take(event)
         if isinstance(event, RunOpened):
             self._run_dir = Path(event.run_dir)
@@ -81,7 +79,7 @@ class LivePage:
         self._wake()
 
     async def wait_for_readers(self) -> None:
-        """Wait until every reader has the last page, or does not read it."""
+        """Wait until every reader has the last page or stopped reading."""
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_S):
                 while self._readers:
@@ -98,7 +96,7 @@ class LivePage:
         return f"http://{HOST}:{self.port}/{self.token}/"
 
     def application(self) -> web.Application:
-        """Return the application that answers requests."""
+        """Return the web application."""
         made = web.Application(middlewares=[self._guard])
         made.router.add_get("/{token}/", self._shell)
         made.router.add_get("/{token}/report", self._report)
@@ -107,7 +105,7 @@ class LivePage:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Answer) -> web.StreamResponse:
-        """Admit those who have the token, and no page of another site through their browser."""
+        """Admit only requests with the token, and none that another site makes through a browser."""
         hosts = {f"{HOST}:{self.port}", f"localhost:{self.port}"}
         origin = request.headers.get("Origin")
         if request.host not in hosts or (origin is not None and origin.removeprefix("http://") not in hosts):
@@ -128,8 +126,7 @@ class LivePage:
         return web.Response(text=await self._latest(), content_type="text/html", headers=headers)
 
     async def _latest(self) -> str:
-        """Return the page, made again if the latest one is old enough."""
-        async with self._making:  # however many ask, one thread makes pages
+        async with self._making:  # one thread makes pages, however many readers ask
             if self._run_dir is None:
                 return NOT_YET
             now = asyncio.get_running_loop().time
@@ -137,12 +134,11 @@ class LivePage:
             if self._page is None or began >= self._next:
                 self._page = await asyncio.to_thread(page_so_far, self._run_dir)
                 took = now() - began
-                # A page that was begun before the end is not the last one.
+                # A page begun before the end is not the last one.
                 self._next = now() + max(PAUSE_S, took / SHARE) if ended == self._ended else 0.0
             return self._page
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        """Send the state to a reader as often as it reads; drop one that does not."""
         if len(self._readers) >= MOST_READERS:
             raise web.HTTPServiceUnavailable(text="too many readers\n")
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
@@ -156,11 +152,11 @@ class LivePage:
                 await asyncio.sleep(0 if self._ended else PAUSE_S)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), HEARTBEAT_S)
-            # The server is gone when this is read, so the last page comes with it.
+            # The server is gone when this is read, so include the last page.
             last = json.dumps({"line": ENDED, "page": await self._latest()})
             await _written(response, f"event: end\ndata: {last}\n\n")
         except (TimeoutError, ConnectionError):
-            pass  # it is gone, or does not read
+            pass  # the reader is gone or does not read
         finally:
             self._readers.discard(woken)
             self._left.set()
@@ -168,7 +164,7 @@ class LivePage:
 
 
 def page_so_far(run_dir: Path) -> str:
-    """Return the present report of a run, without decisions on test from an earlier end."""
+    """Return the present report of a run, without test decisions from an earlier end."""
     view = view_of(run_dir, pictures=False)
     return render(view if view.result is not None else replace(view, details=None))
 
@@ -180,14 +176,7 @@ async def _written(response: web.StreamResponse, text: str) -> None:
 
 @asynccontextmanager
 async def live_page(port: int) -> AsyncIterator[LivePage]:
-    """Serve the page for as long as the context is open.
-
-    Args:
-        port: The port on this machine; 0 for any free one.
-
-    Raises:
-        UsageError: Another program listens there, or it is not allowed.
-    """
+    """Serve the page while the context is open; port 0 picks any free one."""
     page = LivePage()
     runner = web.AppRunner(page.application(), access_log=None, logger=_SILENT, shutdown_timeout=PAUSE_S)
     await runner.setup()

@@ -1,4 +1,4 @@
-"""Run one command of the command line: options, command, exit code, and a line in place of a traceback."""
+"""Run one command: parse options, return an exit code, and print errors in one line."""
 
 from __future__ import annotations
 
@@ -20,11 +20,7 @@ from .parser import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; without any, print the help.
-
-    Returns:
-        An exit code; see ``exit_codes``.
-    """
+    """Run one command and return its exit code; without a command, print the help."""
     take_any_text()
     given_arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -35,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = parser.parse_args(given_arguments)
     except SystemExit as leaving:
         return int(leaving.code or 0)
-    # Whatever in the environment is named like a secret is taken out of what is said.
+    # Values of environment variables named like secrets are removed from messages.
     scrub = Scrubber(secrets_named_in(os.environ)).scrub_quoted
     try:
         return int(given.run(given))
@@ -47,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of standard output has gone, as with `| head`: nobody is left to read anything.
+        # The reader of standard output has gone, as with `| head`.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lives as long as the process
         return FAILED
     except ModuleNotFoundError as error:
@@ -62,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _crash(error: Exception, scrub: Callable[[str], str]) -> str:
-    """Write the traceback to a file and say where."""
     text = scrub("".join(traceback.format_exception(error)))
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         path = folder / f"promptclimb-crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"

@@ -1,4 +1,4 @@
-"""``models``: the bundled models, and open_clip's."""
+"""List the bundled models, and open_clip's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def models(arguments: argparse.Namespace) -> int:
-    """List the bundled models, and those of open_clip that a text picks."""
+    """List the bundled models, and those of open_clip that match a text."""
     from ...evaluator.pico.models import bundled_models
 
     rows = [{name: str(value) for name, value in model.items()} for model in bundled_models()]

@@ -1,4 +1,4 @@
-"""The options of a search, made from the declarations of its settings: nothing is said twice."""
+"""Make a command's options from the declarations of the settings."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def add_search_options(
     first: Iterable[str] | None = None,
     defaults: bool = True,
 ) -> None:
-    """Add an option for each setting, and ``--help-all``; absent options leave no trace in what is parsed.
+    """Add an option for each setting, and ``--help-all``; options that are not given set nothing.
 
-    Values stay text: the config checks them, so that a flag, a variable and a file are judged alike.
+    Values stay text: the config checks them, so that flags, variables and files are judged alike.
 
     Args:
-        parser: Takes them.
+        parser: The command's parser.
         groups: The headings whose settings are added.
         leave_out: Settings that this command does not take.
-        first: The settings on the short help, in this order; by default those declared so.
-        defaults: Whether the help names the defaults; a resumed run keeps its own values.
+        first: The settings on the short help, in order; None for those declared so.
+        defaults: Whether the help shows defaults; a resumed run keeps its own values.
     """
     skipped, wanted = set(leave_out), tuple(groups)
     added = [one for one in OPTIONS.values() if one.flag and one.group in wanted and one.name not in skipped]
@@ -57,7 +57,7 @@ def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argp
     if isinstance(option.default, bool):
         return group.add_argument(option.flag, action="store_true", help=text, **common)
     common["metavar"] = option.show
-    if option.show == "[ADDRESS]":  # argparse adds the brackets of what may be left out
+    if option.show == "[ADDRESS]":  # argparse adds these brackets itself
         common |= {"metavar": "ADDRESS", "nargs": "?", "const": "auto"}
     for alias in option.aliases:
         group.add_argument(f"--{alias.replace('_', '-')}", action=_Renamed, help=argparse.SUPPRESS, **common)
@@ -66,23 +66,22 @@ def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argp
 
 
 class _Renamed(argparse.Action):
-    """Takes the value of an option by its earlier name, and says the new one."""
+    """Set an option given by its earlier name, and report the new one."""
 
     def __call__(
         self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, flag: Any = None
     ) -> None:
-        """Set the option's value."""
         say(f"note: {flag} is now called {OPTIONS[self.dest].flag}; the old name will be removed")
         setattr(namespace, self.dest, value)
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that the command line gave, by name."""
+    """Return the settings given on the command line, by name."""
     return {name: value for name, value in vars(arguments).items() if name in OPTIONS}
 
 
 def say_unknown_variables() -> None:
-    """Say which variables under our prefix are not settings, or have an earlier name."""
+    """Report variables under our prefix that are not settings or have an earlier name."""
     known = [variable_of(name) for name, option in OPTIONS.items() if option.flag]
     found, unknown = from_environment(os.environ)
     for name in unknown:
@@ -92,15 +91,7 @@ def say_unknown_variables() -> None:
 
 
 def given_spec(arguments: argparse.Namespace, **more: Any) -> EvaluatorSpec:
-    """Build the specification of an evaluator from the command line and the environment.
-
-    Args:
-        arguments: What was parsed.
-        more: Settings that were given in another way than by their option.
-
-    Raises:
-        ConfigError: A setting is wrong.
-    """
+    """Return the evaluator's settings from command line and environment; ``more`` are added to them."""
     say_unknown_variables()
     return spec_from_sources({**given_settings(arguments), **more}, os.environ)
 
@@ -140,22 +131,14 @@ def add_live(parser: Parser) -> None:
 
 
 def port_number(text: str) -> int:
-    """Return the port that an option gives; for argparse.
-
-    Raises:
-        argparse.ArgumentTypeError: It is not a port.
-    """
+    """Return a port, for argparse."""
     if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number up to 65535, 0 for any free one")
     return int(text)
 
 
 def positive_number(text: str) -> int:
-    """Return the number that an option gives; for argparse.
-
-    Raises:
-        argparse.ArgumentTypeError: It is not a whole number above 0.
-    """
+    """Return a whole number above 0, for argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

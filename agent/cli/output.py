@@ -1,4 +1,4 @@
-"""Write what the command line shows: results on standard output, everything else on standard error."""
+"""Write results to standard output and everything else to standard error."""
 
 from __future__ import annotations
 
@@ -18,15 +18,12 @@ from ..text import printable
 
 
 def console(*, stderr: bool = True) -> Console:
-    """Return a console on standard error, or on standard output for what a command was asked for."""
+    """Return a console on standard error, or on standard output for requested output."""
     return Console(stderr=stderr, highlight=False)
 
 
 def take_any_text() -> None:
-    """Let standard output and error take every character: one that their encoding lacks becomes an escape.
-
-    Class names and templates are in any script, and an old terminal or a pipe is not always UTF-8.
-    """
+    """Escape characters that the streams cannot encode: class names and templates are in any script."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -39,31 +36,31 @@ def say(text: str) -> None:
 
 
 def say_refused(why: str, what: str = "search") -> None:
-    """Say why a search would be refused, in a command that only shows settings."""
+    """Report why a search would be refused, in a command that only shows settings."""
     say(f"note: the {what} would be refused: {why}")
 
 
 def json_alone(as_json: bool) -> AbstractContextManager[object]:
-    """Keep standard output for the JSON document: what a custom scorer prints goes to standard error."""
+    """Keep standard output for JSON: redirect a custom scorer's prints to standard error."""
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
 def print_json(document: Any) -> None:
     """Write a JSON document on standard output."""
-    # Any other stream would use Python's escapes, which are not JSON.
+    # Other encodings would use Python's escapes, which are not JSON.
     is_utf = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not is_utf) + "\n")
     sys.stdout.flush()
 
 
 def print_text(text: str) -> None:
-    """Write text for people on standard output: what a command was asked for."""
+    """Write text for people on standard output."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Return cells in columns, a row a line however long it is: what is listed is there to be copied."""
+    """Return rows in aligned columns, without wrapping, so that cells can be copied."""
     clean = [[printable(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
     padded = (
@@ -73,7 +70,7 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 
 def program() -> str:
-    """Return how this program was called, for commands that it suggests."""
+    """Return how this program was called, for suggested commands."""
     called = Path(sys.argv[0])
     if called.name == "run_agent.py":
         return f"python {shlex.quote(str(called))}"
@@ -86,10 +83,7 @@ def program() -> str:
 
 
 def resume_command(run_dir: Path, limits: Sequence[str] = ()) -> str:
-    """Return the command that resumes a run, with room for higher limits where it reached some.
-
-    Limits hold over all sessions: without higher ones the run would stop at once.
-    """
+    """Return the command that resumes a run, with room for higher limits, without which it would stop."""
     more = "".join(f" --max-{limit} N" for limit in limits)
     return f"{program()} resume {shlex.quote(short_path(run_dir))}{more}"
 
@@ -100,7 +94,7 @@ def with_higher(limits: Sequence[str]) -> str:
 
 
 def short_path(path: Path) -> str:
-    """Return a path as seen from the working directory, if it lies in it."""
+    """Return a path relative to the working directory, if it lies in it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The whole command line: its commands, each with a parser from its own file, its help and its completion."""
+"""The whole command line: commands, their parsers, help and shell completion."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "doctor": "check this installation",
     }
 )
-"""Every command with its line in ``--help``. A command is the file of its name in this folder, whose
-``add_parser(commands, line)`` adds its options and names what runs it; only the one called is loaded."""
+"""The commands with their lines in ``--help``. Each has a module with ``add_parser(commands, line)``."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,23 +54,20 @@ class Parser(argparse.ArgumentParser):
         self._every = False
 
     def group(self, title: str) -> argparse._ArgumentGroup:
-        """Return the group of options with a title, made at its first use."""
+        """Return the option group with a title, made at its first use."""
         if title not in self._groups:
             self._groups[title] = self.add_argument_group(title)
         return self._groups[title]
 
     def add_to(self, title: str, *names: str, hide: bool = True, **given: Any) -> None:
-        """Add an option to a group, off the short help; to the other options if there is no such group."""
+        """Add an option to a group, off the short help; without such a group, to the other options."""
         place = self._groups.get(title)
         action = (place or self).add_argument(*names, **given)
         if place is not None and hide:
             self._hidden.append(action)
 
     def shorten(self, first: Iterable[argparse.Action], hidden: Iterable[argparse.Action]) -> None:
-        """Let ``--help`` show some options, after those added so far, and hide others.
-
-        ``--help-all`` shows all of them in their groups.
-        """
+        """Show some options in ``--help`` after those added so far, and hide others."""
         self._hidden = list(hidden)
         chosen = list(first)
         settings = {*chosen, *self._hidden}
@@ -80,7 +76,7 @@ class Parser(argparse.ArgumentParser):
             self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show every option and exit")
 
     def format_help(self) -> str:
-        """Return the short help, or the whole one if nothing is hidden or everything is asked for."""
+        """Return the short help, or the full one if nothing is hidden or it was requested."""
         if self._every or not self._hidden:
             return super().format_help()
         formatter = self._get_formatter()
@@ -89,7 +85,7 @@ class Parser(argparse.ArgumentParser):
         placed = {*self._first, *self._hidden}
         others = [action for action in self._actions[1:] if action not in placed]
         formatter.start_section("options")
-        formatter.add_arguments([*self._first, *others, self._actions[0]])  # which is --help
+        formatter.add_arguments([*self._first, *others, self._actions[0]])  # --help
         formatter.end_section()
         formatter.add_text(f"{self.prog} --help-all shows {len(self._hidden)} more options.")
         return formatter.format_help()
@@ -100,7 +96,7 @@ class Parser(argparse.ArgumentParser):
         self.print_help()
 
     def known_options(self) -> list[str]:
-        """Return its options as they are written, ``--data``, without hidden names."""
+        """Return its visible options as they are written, such as ``--data``."""
         return [
             name
             for name, action in self._option_string_actions.items()
@@ -108,31 +104,30 @@ class Parser(argparse.ArgumentParser):
         ]
 
     def no_option(self, given: str) -> NoReturn:
-        """Say that there is no such option, and which one is like it."""
-        name = given.partition("=")[0]  # what follows may be a key
+        """Report an unknown option and the most similar one."""
+        name = given.partition("=")[0]  # the value may be a key
         near = difflib.get_close_matches(name, self.known_options(), n=1)
         self.error(f"there is no option {name!r}{f'; did you mean {near[0]}?' if near else ''}")
 
     def error(self, message: str) -> NoReturn:
-        """Print the line and leave with exit code 2."""
+        """Print the line and exit with code 2."""
         self.exit(WRONG, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
 class _HelpAll(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> None:
-        """Print every option, and leave."""
         if isinstance(parser, Parser):
             parser.print_every_option()
         parser.exit()
 
 
 class _Program(Parser):
-    """The parser of the whole command line, which reports what no command takes."""
+    """The parser of the whole command line, which reports unknown arguments."""
 
     called: Parser | None = None
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Return what was given; name the nearest option to an unknown one."""
+        """Parse the arguments; for an unknown option, name the nearest one."""
         given, unknown = self.parse_known_args(args, namespace)
         if unknown:
             parser = self.called or self
@@ -143,18 +138,14 @@ class _Program(Parser):
 
 
 def make_parser(arguments: Sequence[str]) -> _Program:
-    """Return the parser of a command line.
-
-    Args:
-        arguments: The command line; decides which command's options are added.
-    """
+    """Return the parser of a command line, with the options of the command that it calls."""
     called = Path(sys.argv[0]).name if sys.argv else ""
     parser = _program(called if called in _PROGRAMS else "promptclimb")
     first = next(iter(arguments), "").partition("=")[0]
     if first.startswith("-") and first not in parser._option_string_actions:
         parser.no_option(first)
     wanted = None
-    if first != COMPLETION:  # which takes the name of a shell
+    if first != COMPLETION:  # which takes a shell's name
         wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     if wanted is not None and wanted not in COMMANDS:
         near = difflib.get_close_matches(wanted, COMMANDS, n=1)
@@ -188,7 +179,6 @@ def _program(name: str) -> _Program:
 
 
 def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
-    """Add every command; those to be loaded with their options."""
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, line in COMMANDS.items():
         if name in loaded:
@@ -204,7 +194,6 @@ class _Completion(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, _given: Any, values: Any, _option: Any = None
     ) -> None:
-        """Print a script by which a shell completes commands, options and their values, and leave."""
         import shtab
 
         if values not in shtab.SUPPORTED_SHELLS:
@@ -218,7 +207,7 @@ class _Completion(argparse.Action):
 
 
 def _add_values(action: Any, shtab: Any) -> None:
-    """Say what may follow an option: names, a file or a folder, as its help writes it."""
+    """Complete an option's values as its help shows them: names, a file or a folder."""
     shown = action.metavar if isinstance(action.metavar, str) else ""
     from ..methods.registry import METHODS
 

@@ -1,4 +1,4 @@
-"""``report``: write the page of a run again, from its files."""
+"""Rewrite the page of a run from its files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,9 @@ if TYPE_CHECKING:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Write the page and print its path, of a live or an unfinished run as well.
+    """Rewrite a run's page, live or unfinished too, and print its path.
 
-    The files in the run's folder are read; its store, the data and the model are not, and test is not
-    evaluated.
-
-    Raises:
-        UsageError: There is no run, its result cannot be read, or the page cannot be written.
+    Only the run's files are read: not its store, data or model. Test is not evaluated.
     """
     page = rewrite_report(run_folder(arguments.directory), pictures=arguments.pictures)
     print_text(f"{page}\n")

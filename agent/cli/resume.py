@@ -1,4 +1,4 @@
-"""``resume``: continue a run."""
+"""Resume a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def resume(arguments: argparse.Namespace) -> int:
-    """Continue a run."""
+    """Resume a run."""
     run_dir = _latest() if arguments.directory is None else run_folder(arguments.directory)
     config = _with_credentials(stored_config(run_dir, with_files(given_settings(arguments))))
     return run_session(
@@ -33,11 +33,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def _latest() -> Path:
-    """Return the newest run in ``runs/`` that is not finished.
-
-    Raises:
-        UsageError: There is no such run.
-    """
+    """Return the newest unfinished run in ``runs/``; raise UsageError if there is no such run."""
     for run_dir in runs_in(user_path("runs", "RUN_DIR")):
         if state_of(run_dir).state in ("stopped", "unfinished"):
             say(f"resuming the latest unfinished run, {short_path(run_dir)}")
@@ -46,7 +42,7 @@ def _latest() -> Path:
 
 
 def _with_credentials(config: SearchConfig) -> SearchConfig:
-    """Put back the credentials that the stored address lacks, where the environment has them."""
+    """Restore the credentials that the stored address lacks, if the environment has them."""
     url = os.environ.get("OPENAI_BASE_URL")
     if url and config.base_url and without_credentials(url).rstrip("/") == config.base_url:
         return config.model_copy(update={"base_url": url.rstrip("/")})

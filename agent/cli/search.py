@@ -1,4 +1,4 @@
-"""``search``: a new run."""
+"""Start a new run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def config_from(arguments: argparse.Namespace) -> SearchConfig:
 
 
 def say_unused(configs: Sequence[SearchConfig]) -> None:
-    """Report settings without effect: a description that is not used, limits where no LLM is asked."""
+    """Report settings without effect: an unused description, limits if no LLM is asked."""
     for line in dict.fromkeys(config.unused_description for config in configs):
         if line is not None:
             say(f"note: {line}")
@@ -94,7 +94,7 @@ def say_unused(configs: Sequence[SearchConfig]) -> None:
 
 
 def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
-    """Report limits without effect, where no search asks an LLM."""
+    """Report limits without effect, if no search asks an LLM."""
     if any(config.needs_llm for config in configs):
         return
     given = {name for name in LIMITS for one in configs if getattr(one, name) is not None}
@@ -105,7 +105,7 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
 
 
 class _ResumeHint:
-    """Prints how to resume: remembers the run's folder and the limits that stopped it."""
+    """Remembers the run's folder and the limits that stopped it, to print how to resume."""
 
     def __init__(self) -> None:
         self.run_dir: Path | None = None
@@ -118,12 +118,7 @@ class _ResumeHint:
             self._limits = event.limits
 
     def print(self, config: SearchConfig, *, wrong_address: bool = False) -> None:
-        """Print how to resume, if there is a run.
-
-        Args:
-            config: What was searched.
-            wrong_address: Whether the address of the LLM must change.
-        """
+        """Print how to resume, if there is a run; ``wrong_address`` if the LLM's address must change."""
         if self.run_dir is None:
             return
         command = resume_command(self.run_dir, self._limits)
@@ -181,7 +176,7 @@ def run_session(
         if isinstance(error, InterruptedRunError) and hint.run_dir is None:
             say("Stopped while data and model were opened: nothing was requested or scored.")
         raise
-    # The table is what the command was asked for, unless that is a document.
+    # The table goes to standard output, unless a document does.
     if hint.run_dir is None:
         say("The run was finished already. This is its result:")
     print_result(console(stderr=as_json), result, hint.run_dir or result.run_dir)
@@ -195,7 +190,6 @@ def run_session(
 
 
 def _has_wrong_address(config: SearchConfig, error: BaseException) -> bool:
-    """Return whether a search probably failed because its address lacks ``/v1``."""
     missing = isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError)
     url = config.base_url or DEFAULT_BASE_URL
     return missing and not config.endpoints and not url.endswith("/v1") and not is_azure(url)

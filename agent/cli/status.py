@@ -1,4 +1,4 @@
-"""``status``: the state of runs, live ones too."""
+"""Show the state of runs, live ones too."""
 
 from __future__ import annotations
 
@@ -26,11 +26,7 @@ _COLUMNS = ("run", "state", "rounds", "calls", "train", "best template")
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Print the state of one run, or a list of all.
-
-    Raises:
-        UsageError: There is no run there.
-    """
+    """Print the state of one run, or a list of all."""
     if arguments.directory is None:
         runs = runs_below(user_path("runs", "RUN_DIR"))
         if not runs and not arguments.as_json:
@@ -83,14 +79,14 @@ def _lines(state: RunState) -> list[str]:
         )
     lines.append(f"rounds: {_rounds(state)}")
     if state.best is not None:
-        # The gain on test replaces that on train, by which the template was chosen.
+        # The template was chosen by its training gain, so show the test gain if known.
         train = ", ".join([_train(state), *(() if state.gain else state.gains)])
         lines.append(f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {train})")
     if state.gain is not None:
         lines.append(state.gain)
     if usage.get("calls"):
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
-        # A local LLM and an unknown price have no amount.
+        # A local LLM and an unknown price have no cost.
         cost = f", ${usage['cost_usd']:.4f}" if usage.get("cost_usd") else ""
         lines.append(f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
         limits = {name.replace("_usd", ""): left for name, left in usage.get("left", {}).items()}

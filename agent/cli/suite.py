@@ -1,4 +1,4 @@
-"""``suite``: a study, from options or from a file, under limits over all of its runs."""
+"""Run a study, from options or a file, under limits over all its runs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _LISTS = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "con
 
 
 def suite(arguments: argparse.Namespace) -> int:
-    """Run every search of a study, one after another, and write what they show together."""
+    """Run every search of a study in turn, and write their joint results."""
     if arguments.file is not None:
         running = _from_file(arguments)
     elif arguments.datasets is not None:
@@ -72,7 +72,7 @@ def suite(arguments: argparse.Namespace) -> int:
 
         refuse_beside_another(folder)
         return dry_run_study(running.cells, folder, running.file, as_json=arguments.as_json)
-    # A new folder is made and locked only after all checks.
+    # Make and lock a new folder only after all checks.
     lock = _lock(folder) if was_locked(folder) else None
     try:
         waiting = check_cells(running.cells, running.file, say)
@@ -111,7 +111,7 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
 
 
 class _RunningStudy:
-    """A study with its runs and their outcomes so far; ``file`` is None where options made it."""
+    """A study with its runs and their outcomes; ``file`` is None if options made it."""
 
     def __init__(self, study: Study, cells: Sequence[Cell], folder: Path, file: Path | None) -> None:
         self.study, self.cells, self.folder, self.file = study, cells, folder, file
@@ -121,7 +121,7 @@ class _RunningStudy:
         self._shared, self._refusals = SharedLimits(folder), Refusals()
 
     async def run(self, stop: Stop) -> None:
-        """Make every run, one after another, then score what was found on other models."""
+        """Make every run in turn, then score the templates found on other models."""
         cells = self.cells
         for number, cell in enumerate(cells, start=1):
             say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
@@ -157,7 +157,7 @@ class _RunningStudy:
         return document, write_findings(self.folder, document, outcomes)
 
     def write_what_is_there(self) -> None:
-        """Write the tables of the finished runs when a study ends too early; nothing is scored or fitted."""
+        """Write the finished runs' tables when a study ends early; nothing is scored or fitted."""
         say("Writing tables of the finished runs. Press Ctrl-C again to quit now.")
         try:
             rest = outcomes_as_they_are(self.cells[len(self.outcomes) :])
@@ -172,7 +172,6 @@ class _RunningStudy:
 
 
 def _tables(document: Mapping[str, Any]) -> str:
-    """Return every table for the terminal."""
     pages = []
     for heading, explained, lines in parts(document):
         pages += [printable(heading), explained, aligned(lines)]
@@ -249,7 +248,7 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
     first = {"data": data[0], "seed": seeds[0]}
     configs = [config_of({**first, "method": STAND_IN if one in WHITE_BOX else one}) for one in methods]
     one = configs[0]
-    # A custom scorer stands in for the model that the settings name.
+    # A custom scorer replaces the model that the settings name.
     scorer = Path(one.evaluator).name[-60:] if one.evaluator else ""
     baselines = (DEFAULT_TEMPLATE, BEST_STARTING)
     study = study_of(
@@ -274,11 +273,7 @@ def _folder(arguments: argparse.Namespace, default: Path) -> Path:
 
 
 def data_sets_of(given: Sequence[str]) -> Sequence[str]:
-    """Return the data sets that every ``--data`` names; a name in double quotes may hold commas.
-
-    Raises:
-        ConfigError: The list is empty, or quotes are left open.
-    """
+    """Return the data sets in every ``--data``; a name in double quotes may hold commas."""
     try:
         rows = list(csv.reader(given, skipinitialspace=True, strict=True))
     except csv.Error as error:
@@ -290,11 +285,7 @@ def data_sets_of(given: Sequence[str]) -> Sequence[str]:
 
 
 def seeds_of(text: str) -> list[int]:
-    """Return the seeds that ``1,2,5`` or ``1-3`` stand for.
-
-    Raises:
-        ConfigError: It is neither, or there are too many.
-    """
+    """Return the seeds in ``1,2,5`` or ``1-3``."""
     seeds: dict[int, None] = {}
     for part in _listed(text, "--seeds"):
         written = _SEEDS.fullmatch(part)

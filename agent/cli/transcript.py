@@ -1,4 +1,4 @@
-"""``transcript``: the requests and answers of a run, from its store."""
+"""Print the requests and answers of a run, from its store."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _jsonl(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 
 def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
-    """Yield a heading for each restart and round, and each text in a block that it cannot leave."""
+    """Yield headings for restarts and rounds, and each text in a block that it cannot leave."""
     yield f"# Requests and answers of {printable(short_path(run_dir))}\n"
     restart, before, asked = None, (None, None), list[Mapping[str, str]]()
     for row in rows:
@@ -75,7 +75,6 @@ def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
 
 
 def _nothing(run_dir: Path) -> str:
-    """Return why there are no requests, as far as the run says."""
     started = state_of(run_dir).started
     if started and not started.get("llm"):
         return f"No LLM is asked in this run (method {printable(str(started.get('method')))})."
@@ -100,7 +99,7 @@ def _outcome(row: Mapping[str, Any]) -> str:
 
 
 def _block(text: str) -> str:
-    """Return a text in a fence that is longer than any in it, without control characters."""
+    """Return a text in a longer fence than any in it, without control characters."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     lines = "\n".join(printable(line) for line in text.split("\n"))
     return f"{fence}text\n{lines}\n{fence}\n"

@@ -1,1 +1,1 @@
-"""What is asked of a search: one frozen value, and where it comes from."""
+"""The settings of a search, and their sources."""

@@ -1,7 +1,4 @@
-"""Types and checks of single settings: prices, addresses, endpoints, shares, descriptions.
-
-What checks a value raises ValueError, which pydantic turns into an error of its field.
-"""
+"""Types and checks of single settings; checks raise ValueError, which pydantic turns into a field error."""
 
 from __future__ import annotations
 
@@ -23,13 +20,12 @@ from ..secrets import Scrubber
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CONCURRENCY = 4
 RETRY_ATTEMPTS, RETRY_S, REQUEST_TIMEOUT_S = 8, 600.0, 120.0
-"""Attempts per request; seconds it may take in all, waits included; seconds of one attempt."""
+"""Attempts per request; seconds per request with its waits; seconds per attempt."""
 MOST_A_MINUTE, MOST_DOLLARS, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e9, 1e7
-"""The highest rate, sum and times that a setting may say; the times are decades."""
+"""Upper bounds of settings; the times are decades."""
 LONGEST_NUMBER, LONGEST_BODY, LONGEST_DESCRIPTION = 18, 10_000, 2_000
-"""Characters of a number of templates, of ``--extra-body`` and of a description, which every request has."""
+"""Characters of a number of templates, of ``--extra-body`` and of a description."""
 WORD = r"^[a-z][a-z0-9_-]{0,31}$"
-"""A word that the endpoint defines, such as the name of a tier."""
 RESERVED_MEMBERS = {
     "messages": "it is what the search asks",
     "model": "give it with --llm",
@@ -45,7 +41,7 @@ RESERVED_MEMBERS = {
     "n": "one answer per request is read",
     "tools": "answers are texts",
 }
-"""Members of a request that ``--extra-body`` may not set, with the reason or the right way."""
+"""Members that ``--extra-body`` may not set, with the reason or the right way."""
 _SECRET = re.compile(
     r"api[-_]?key|authori[sz]ation|password|passwd|secret|credential|(?:access|auth|bearer)[-_]?token|\Atoken\Z",
     re.IGNORECASE,
@@ -54,19 +50,16 @@ _LOOKS_LIKE_A_FILE = re.compile(r"(?:\.{0,2}[/\\]|~)\S*|\S+\.(?:txt|md|rst|json|
 
 
 class _Part(BaseModel):
-    """A frozen value inside a config."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Price(_Part):
-    """What an endpoint charges, in US dollars per million tokens.
+    """An endpoint's prices, in US dollars per million tokens.
 
     Attributes:
-        prompt: For the messages.
-        completion: For the answer, thinking included.
-        cached: For messages read from the vendor's cache; None for the price of the others. What is written
-            to a cache counts as ``prompt``.
+        prompt: For the messages, also those written to a cache.
+        completion: For the answer, reasoning included.
+        cached: For messages read from the vendor's cache; None for the price of the others.
     """
 
     prompt: float = Field(ge=0, le=MOST_DOLLARS)
@@ -78,11 +71,11 @@ class Price(_Part):
         return "/".join(f"{part:g}" for part in parts if part is not None)
 
     def charge(self, usage: TokenUsage) -> int:
-        """Return what these tokens cost, in picodollars."""
+        """Return the cost of these tokens, in picodollars."""
         return self._rates.charge(usage)
 
     def most(self, usage: TokenUsage) -> int:
-        """Return what so many tokens cost at most, whichever of them are cached, in picodollars."""
+        """Return the highest cost of these tokens, whichever of them are cached, in picodollars."""
         return self._rates.most(usage)
 
     @property
@@ -98,11 +91,10 @@ class Price(_Part):
 AUTO: Final = "auto"
 """The price that a table of prices knows."""
 FREE = Price(prompt=0, completion=0)
-"""What a model on this machine charges."""
 
 
 def parse_price(value: Any) -> Price | Literal["auto"] | None:
-    """Return ``"0.15/0.60"`` or ``"0.15/0.075/0.60"`` as a Price, and ``"auto"`` as it is."""
+    """Parse ``"0.15/0.60"`` or ``"0.15/0.075/0.60"``; ``"auto"`` is left."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -123,7 +115,7 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
 
 
 def parse_share(value: Any) -> Any:
-    """Return ``"95%"`` as 0.95; other numbers as they are, for pydantic to judge."""
+    """Return ``"95%"`` as 0.95; other values as they are, for pydantic to judge."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -145,7 +137,7 @@ def check_url(url: str | None) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL that may be stored or shown: no user, no password, no query but Azure's version."""
+    """Return a URL that may be stored or shown: no user, password or query, except Azure's version."""
     parts = urlsplit(url)
     public = [(name, value) for name, value in parse_qsl(parts.query) if name == "api-version"]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(public), ""))
@@ -168,7 +160,7 @@ def parse_initial(value: Any) -> int | Path | None:
 
 
 def text_or_file(value: Any) -> Any:
-    """Return the path of a file if a description from outside names one that exists; else the value itself.
+    """Return a path if a text from outside names an existing file; else the value itself.
 
     In Python a ``Path`` is a file and a ``str`` a text, and a run's own config has the text.
     """
@@ -177,12 +169,12 @@ def text_or_file(value: Any) -> Any:
     try:
         path = Path(value).expanduser()
         return path if path.is_file() else value
-    except (OSError, RuntimeError, ValueError):  # too long for a path, or no such user: a text, then
+    except (OSError, RuntimeError, ValueError):  # too long for a path, or no such user: a text
         return value
 
 
 def parse_description(value: Any) -> Any:
-    """Return a description as one line with single spaces; for pydantic's validators."""
+    """Return a description as one line with single spaces."""
     if value is None:
         return None
     if not isinstance(value, str | Path):
@@ -212,7 +204,7 @@ def _read(path: Path, place: str) -> str:
         with path.expanduser().open("rb") as file:
             return file.read(most + 1).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if error.start >= most - 3:  # cut within a character; too long in any case
+        if error.start >= most - 3:  # cut within a character; too long anyway
             raise ValueError(_too_long(place)) from None
         raise ValueError(f"{place}is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
@@ -224,7 +216,7 @@ def _too_long(place: str) -> str:
 
 
 def parse_extra_body(value: Any) -> Any:
-    """Return a JSON object, given as text or as a table, as canonical JSON; other kinds as they are."""
+    """Return a JSON object, given as text or table, as canonical JSON; other values as they are."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -242,7 +234,7 @@ def parse_extra_body(value: Any) -> Any:
             raise ValueError("it seems to hold a secret; keys are read from the environment alone")
     try:
         found = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        found.encode()  # half a surrogate pair is not text that can be sent
+        found.encode()  # half a surrogate pair cannot be sent
     except (TypeError, ValueError) as error:
         raise ValueError("it holds a value that JSON does not know") from error
     if len(found) > LONGEST_BODY:
@@ -262,7 +254,7 @@ def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 
 class EndpointConfig(_Part):
-    """One endpoint of several: an ``[[endpoints]]`` table in the file given by ``--config``."""
+    """An ``[[endpoints]]`` table in the ``--config`` file."""
 
     base_url: str = Field(repr=False)
     model: str | None = None
@@ -281,7 +273,7 @@ class EndpointConfig(_Part):
     def overrides(
         self, llm: str | None, reasoning_effort: str | None, extra_body: str | None
     ) -> dict[str, Any]:
-        """Return in what its requests differ from those of a config with these values."""
+        """Return how its requests differ from those of a config with these values."""
         own: dict[str, Any] = {"model": self.model, "reasoning_effort": self.reasoning_effort}
         common = {"model": llm, "reasoning_effort": reasoning_effort}
         found = {name: value for name, value in own.items() if value and value != common[name]}
@@ -295,55 +287,51 @@ class EndpointConfig(_Part):
 
 
 def different_overrides(overrides: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return each of the overrides once, sorted; none if no endpoint has any.
-
-    Whose address has one, and how many have it, decides nothing.
-    """
+    """Return the distinct overrides, sorted; none if no endpoint has any. Addresses do not matter."""
     different = {json.dumps(one, sort_keys=True): one for one in overrides}
     return [different[text] for text in sorted(different)] if {*different} - {"{}"} else []
 
 
 LOCAL_LLM = "local"
 LOCAL_MODELS = ("0.5b", "1.5b")
-"""Names of the models that can be fetched; the first is what ``local`` alone stands for."""
+"""Models that can be fetched; ``local`` alone means the first."""
 _NAMED = f"{LOCAL_LLM}:"
 _FILE = ".gguf"
 
 Style: TypeAlias = Literal["rich", "short"]
-"""A conversation with lists and scores, or requests that stand by themselves."""
+"""``rich``: a conversation with lists and scores; ``short``: independent requests."""
 SMALL = 4e9
-"""Parameters up to which a model gets short requests: at 1.5 billion, lists in a request cost more than they
-bring (docs/method.md)."""
+"""Most parameters of a model for short requests: at 1.5 billion, lists cost more than they bring."""
 _SIZE = re.compile(r"(?<![\w.])(?:\d+x)?(\d+(?:\.\d+)?) ?([bm])(?![a-z0-9])", re.IGNORECASE)
 
 
 def is_local(llm: str | None) -> bool:
-    """Return whether a model runs on this machine, started by the search."""
+    """Return whether the search itself runs the model on this machine."""
     return llm is not None and (llm == LOCAL_LLM or llm.startswith(_NAMED))
 
 
 def local_model(llm: str) -> str | Path:
     """Return the name of a local model that can be fetched, or the user's own file."""
     named = llm.removeprefix(LOCAL_LLM).removeprefix(":") or LOCAL_MODELS[0]
-    # A link may lead to a file without the ending, as in the cache of Hugging Face's library.
+    # A link may lack the ending, as in Hugging Face's cache.
     return user_path(named, f"--llm {LOCAL_LLM}", follow_links=False) if _is_file(named) else named
 
 
 def absolute_llm(llm: str) -> str:
-    """Return what ``--llm`` says with the absolute path of a model's file, if it names one."""
+    """Return ``--llm`` with the absolute path of a model's file, if it names one."""
     found = local_model(llm) if is_local(llm) else None
     return f"{_NAMED}{found}" if isinstance(found, Path) else llm
 
 
 def placeless_llm(llm: str | None) -> str | None:
-    """Return what ``--llm`` says with a word for a model's file, which its content identifies."""
+    """Return ``--llm`` with a placeholder for a model's file, which its content identifies."""
     if llm is None or not is_local(llm):
         return llm
     return f"{_NAMED}{BY_CONTENT}" if _is_file(llm) else llm
 
 
 def check_llm(llm: str | None) -> str | None:
-    """Return what ``--llm`` says; raise ValueError if it is a local model that does not exist."""
+    """Return ``--llm``; raise ValueError if it is a local model that does not exist."""
     if llm is None or not is_local(llm) or llm == LOCAL_LLM:
         return llm
     named = llm.removeprefix(_NAMED)
@@ -356,13 +344,9 @@ def check_llm(llm: str | None) -> str | None:
 
 
 def style_of(llm: str | None) -> Style | None:
-    """Return the style of requests that suits a model; None if its name does not say how large it is.
-
-    Args:
-        llm: Its name. The local one is small, unless its name says otherwise.
-    """
+    """Return the request style for a model, small if local; None if its name gives no size."""
     local = is_local(llm)
-    # A model of one's own is named by its file: the folders around it say nothing, and may change.
+    # Only a file's name counts: its folders say nothing about the model, and may change.
     named = PurePath(llm or "").name if local else llm or ""
     sizes = [float(number) * (1e9 if unit in "bB" else 1e6) for number, unit in _SIZE.findall(named)]
     if sizes:

@@ -1,8 +1,8 @@
-"""Every setting of a search, as one frozen value that is checked when it is built.
+"""Every setting of a search, as one frozen value that is checked when built.
 
-The command line, the file of settings, the environment and the option reference are made from these
-declarations: a field's name is its flag, its help the help text. Settings that *decide* are the identity of a
-run: with the same answers they give the same result, and a run resumes with the same ones only.
+The command line, settings file, environment and option reference are made from these declarations: a field's
+name is its flag. Settings that *decide* are the run's identity: with the same answers they give the same
+result, and a run resumes only with the same ones.
 """
 
 from __future__ import annotations
@@ -54,16 +54,13 @@ DESCRIPTION_TIP = (
     "the largest gain."
 )
 MOST_ROUNDS = 10_000
-"""The most restarts, conversations per restart, and rounds per conversation: far more than pays, and few
-enough that a mistyped number does not fill the memory."""
+"""Most restarts, conversations or rounds, so that a mistyped number does not fill the memory."""
 MOST_COUNTED = 10**15
-"""The most requests or tokens that a limit may say."""
 FEW_INITIAL, MANY_INITIAL = 80, 250
-"""Default starting templates per restart: the paper's number, and what pays if scores are cheap."""
+"""Default starting templates per restart: the paper's number, and one for cheap scores."""
 MOST_FROM_FILE = 100
-"""Starting templates per restart from a user's file."""
 _TEXTS = 25_000
-"""Texts that the starting templates of a restart may make together: a template makes one per class."""
+"""Most texts from a restart's starting templates: one per template and class."""
 LEAST_FREE = 5
 """Free candidates per request: ``MOST_FREE``, or none if fewer than this."""
 _TEXTS_FREE = 1_000
@@ -80,7 +77,7 @@ def methods_without_llm() -> tuple[str, ...]:
 
 
 class LLMSettings(Settings):
-    """Which LLM is asked, where, and what each request says besides its messages."""
+    """The LLM, its endpoint, and what each request says besides its messages."""
 
     group: ClassVar[Group] = "LLM"
 
@@ -154,12 +151,12 @@ class LLMSettings(Settings):
 
     @property
     def placeless_llm(self) -> str | None:
-        """The LLM's name, the same wherever the user's own file lies."""
+        """The LLM's name, independent of where the user's own file lies."""
         return placeless_llm(self.llm)
 
     @property
     def is_local(self) -> bool:
-        """Whether the LLM runs on this machine, started by the search."""
+        """Whether the search itself runs the LLM on this machine."""
         return is_local(self.llm)
 
     @property
@@ -171,12 +168,12 @@ class LLMSettings(Settings):
 
     @property
     def overrides(self) -> list[dict[str, Any]]:
-        """In what the requests to each endpoint of a pool differ from the search's own, in their order."""
+        """How the requests to each endpoint of a pool differ from the search's own, in order."""
         return [one.overrides(self.llm, self.reasoning_effort, self.extra_body) for one in self.endpoints]
 
 
 class SearchSettings(Settings):
-    """How templates are searched: the method, its input, and how often it is asked."""
+    """The search: its method, input and size."""
 
     group: ClassVar[Group] = "Search"
 
@@ -280,34 +277,34 @@ class SearchSettings(Settings):
 
     @property
     def most_initial(self) -> int:
-        """How many starting templates a restart has at most, whatever it is scored on."""
+        """Upper bound on starting templates per restart, whatever it is scored on."""
         if isinstance(self.initial, Path):
             return MOST_FROM_FILE
         if self.initial is not None:
             return self.initial
-        # The captions are few, and a few of them show what they offer.
+        # There are few captions, and a few of them show what they offer.
         return MANY_INITIAL if self.draws_from_grammar else FEW_INITIAL
 
     @property
     def draws_from_grammar(self) -> bool:
-        """Whether starting templates are drawn from the grammar, and not from the captions or a file."""
+        """Whether starting templates come from the grammar, not from captions or a file."""
         return self.starting_pool == "grammar" and not isinstance(self.initial, Path)
 
     @property
     def description(self) -> str:
-        """What a method is given as the description; empty for none."""
+        """The description for a method; empty for none."""
         return "" if self.blind else self.describe or ""
 
     @property
     def description_tip(self) -> str | None:
-        """A line on what a description could bring; None if there is one, or the method uses none."""
+        """A tip to add a description; None if there is one, or the method uses none."""
         if self.describe or self.blind or not self.uses_description:
             return None
         return DESCRIPTION_TIP
 
     @property
     def unused_description(self) -> str | None:
-        """A line on why the description is not used; None if it is used or missing."""
+        """Why the description is not used; None if it is used or missing."""
         if not self.describe or (self.uses_description and not self.blind):
             return None
         why = "with --blind" if self.uses_description else f"by method {self.method}"
@@ -315,7 +312,7 @@ class SearchSettings(Settings):
 
 
 class LimitSettings(Settings):
-    """How fast the LLM is asked, and what a run may spend."""
+    """Request rates, and what a run may spend."""
 
     group: ClassVar[Group] = "Limits"
 
@@ -347,7 +344,7 @@ class LimitSettings(Settings):
 
 
 class OutputSettings(Settings):
-    """Where the run's files, shared scores and figures go."""
+    """Destinations of the run's files, shared scores and figures."""
 
     group: ClassVar[Group] = "Output"
 
@@ -367,13 +364,10 @@ class OutputSettings(Settings):
 
 
 class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, EvaluatorSpec):
-    """How to search, and how far.
+    """The config of a search.
 
-    The defaults are 4 restarts of 2 conversations of 6 rounds with 5 proposals each: 48 requests, which a
-    small hosted model answers for a few cents.
-
-    Raises:
-        ConfigError: A value is wrong; the message names the field.
+    By default 4 restarts of 2 conversations of 6 rounds with 5 proposals each: 48 requests. A wrong value
+    raises ConfigError, which names the field.
     """
 
     @model_validator(mode="after")
@@ -393,7 +387,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
 
     @property
     def shown_url(self) -> str | None:
-        """The endpoint's address as it may be stored: no user, no password."""
+        """The endpoint's address as it may be stored, without user and password."""
         if not self.needs_llm or self.is_local:
             return None
         if self.endpoints:
@@ -403,8 +397,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
     def as_opened(self, info: EvaluatorInfo) -> Self:
         """Return the config with the shots, augmented copies and starting templates that the data decide.
 
-        A score costs no request. If it costs little else, three times as many starting templates are worth
-        more than most requests (docs/method.md).
+        If scores are cheap, three times as many starting templates beat most requests (docs/method.md).
         """
         opened = super().as_opened(info)
         if opened.initial is not None:
@@ -415,8 +408,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
         """Return the settings that decide the result; see ``Settings.identity``.
 
-        A description is its text, even if it begins like a path. Of the endpoints of a pool, what they are
-        asked for decides, and not where they are or what they charge.
+        A description is its text, even if it begins like a path. Of a pool's endpoints, the requests decide,
+        not addresses or prices.
         """
         return {
             **super().identity(without=without),
@@ -426,7 +419,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
         }
 
     def to_public(self) -> dict[str, Any]:
-        """Return every setting that is set, as JSON values, without what is secret."""
+        """Return every setting that is set, as JSON values without secrets."""
         unset = {
             name
             for name, option in OPTIONS.items()
@@ -441,10 +434,9 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
 
 
 OPTIONS: Mapping[str, Option] = options_of(SearchConfig)
-"""The declaration of every setting, by name: what the option reference is generated from."""
 
 
 def most_free(info: EvaluatorInfo) -> int:
-    """Return how many free candidates may be scored beside a request; 0 if a score costs anything."""
+    """Return how many free candidates may be scored beside a request; 0 if scores are not free."""
     number = min(_TEXTS_FREE // max(info.classes, 1), MOST_FREE)
     return number if info.cheap and number >= LEAST_FREE else 0

@@ -1,6 +1,6 @@
-"""Build settings from a TOML file, then the environment, then flags; the later one wins.
+"""Build settings from a TOML file, the environment and flags; the later one wins.
 
-A wrong value is reported with its place, the value, and what would be right.
+Errors name the setting's place, the value, and what would be right.
 """
 
 from __future__ import annotations
@@ -23,31 +23,28 @@ from .fields import absolute_llm, text_or_file
 from .schema import OPTIONS, SearchConfig
 
 Config = TypeVar("Config", bound=EvaluatorSpec)
-"""A search's config, or the specification of an evaluator if nothing is searched."""
+"""A search's config, or an evaluator's settings if nothing is searched."""
 
 PREFIX = "PROMPTCLIMB_"
 ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
-"""Places of settings; a flag is called by its name, any other setting by its place too."""
 ALIASES: Mapping[str, str] = MappingProxyType(
     {alias: name for name, option in OPTIONS.items() for alias in option.aliases}
 )
-"""Earlier names of settings, which still work."""
 _OF_A_STUDY = "methods"
-"""What every study file has, and no file of settings."""
+"""A setting of every study file and of no settings file."""
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
-"""Names under the prefix that other modules read."""
+"""Prefixed variables that other modules read."""
 
 
 def flag_of(name: str) -> str:
-    """Return the command line's name of a setting; empty if it has none."""
+    """Return the flag of a setting; empty if it has none."""
     return OPTIONS[name].flag
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the settings found in the environment, and the names under our prefix that mean nothing.
+    """Return the settings in the environment, and the unknown names under our prefix.
 
-    ``PROMPTCLIMB_SHOTS`` is ``shots``, and so on; ``OPENAI_BASE_URL`` is ``base_url`` unless
-    ``PROMPTCLIMB_BASE_URL`` is set.
+    ``OPENAI_BASE_URL`` is ``base_url`` unless ``PROMPTCLIMB_BASE_URL`` is set.
     """
     found: dict[str, str] = {}
     unknown: list[str] = []
@@ -65,7 +62,7 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
 
 
 def renamed(names: Mapping[str, Any], called: Callable[[str], str] = str) -> list[str]:
-    """Return a line on each earlier name among settings, each name as the reader would write it."""
+    """Return a line on each earlier name among settings, with names written by ``called``."""
     found = ((called(old), called(new)) for old, new in ALIASES.items() if old in names)
     return [f"{old} is now called {new}; the old name will be removed" for old, new in found]
 
@@ -76,14 +73,10 @@ def variable_of(name: str) -> str:
 
 
 def read_toml(file: Path | str, what: str = "the config file", option: str = "--config") -> dict[str, Any]:
-    """Return the settings in a file; messages call it ``what``, given by ``option``.
-
-    Raises:
-        ConfigError: It is not a path, cannot be read or is not TOML.
-    """
+    """Read settings from a file; messages call it ``what``, given by ``option``."""
     path = user_path(file, option)
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))  # editors on Windows put a mark in front
+        return tomllib.loads(path.read_text("utf-8-sig"))  # editors on Windows add a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"{what} {path} cannot be read: {why}") from error
@@ -104,11 +97,7 @@ def from_sources(
 ) -> SearchConfig:
     """Build a search's config: file, overridden by environment, overridden by flags.
 
-    Args:
-        flags: Values by field name; only those that were given.
-        environment: Such as ``os.environ``.
-        toml_path: A file with settings by field name.
-        report: Called with a line on each earlier name in the file.
+    ``flags`` hold only the values that were given. ``report`` gets a line on each earlier name in the file.
 
     Raises:
         ConfigError: A value is wrong, a name is unknown, or a file cannot be read.
@@ -139,7 +128,7 @@ def _layers(
 def places_of(
     flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None = None
 ) -> dict[str, str]:
-    """Return where each setting that is not a default comes from, in words; arguments as ``from_sources``."""
+    """Return where each setting that is not a default comes from, in words."""
     found: dict[str, str] = {}
     for place, layer in _layers(flags, environment, toml_path):
         for given in layer:
@@ -161,27 +150,19 @@ def _check_until(config: SearchConfig, layers: Sequence[tuple[str, Mapping[str, 
 
 
 def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings that came as text from outside, with a path if ``describe`` names a file."""
+    """Return settings given as text, with a path if ``describe`` names a file."""
     return {name: text_or_file(value) if name == "describe" else value for name, value in layer.items()}
 
 
 def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> EvaluatorSpec:
-    """Build the specification of an evaluator: environment, overridden by flags.
-
-    Raises:
-        ConfigError: A value is wrong; what the environment says of searches is ignored.
-    """
+    """Build an evaluator's settings: environment, overridden by flags; search settings are ignored."""
     said = from_environment(environment)[0]
     ours = {name: value for name, value in said.items() if name in EvaluatorSpec.model_fields}
     return absolute(_build(EvaluatorSpec, [(ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
 
 
 def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
-    """Build a search's config from layers, each with the name of its place; the last one wins.
-
-    Raises:
-        ConfigError: See ``from_sources``; or a setting of the last layer has no effect on an earlier pool.
-    """
+    """Build a search's config from layers, each with its place's name; the last one wins."""
     config = _build(SearchConfig, layers)
     place, last = layers[-1]
     if len(layers) > 1 and "endpoints" not in last and config.endpoints and not config.is_local:
@@ -211,20 +192,14 @@ def _build(kind: type[Config], layers: list[tuple[str, Mapping[str, Any]]]) -> C
 
 
 def to_toml(config: SearchConfig) -> str:
-    """Return the resolved config as TOML, without secrets; ``read_toml`` and ``build`` take it back."""
+    """Return the config as TOML, without secrets; ``read_toml`` and ``build`` read it back."""
     return tomli_w.dumps(config.to_public())
 
 
 def absolute(config: Config, *, labels: bool = False) -> Config:
-    """Return a config whose paths are absolute, so that its run can be resumed from another folder.
+    """Return a config with absolute paths, so that its run can be resumed from another folder.
 
-    Args:
-        config: As it was given.
-        labels: Whether ``data`` and ``model`` are names that no folder stands for, as with a custom scorer;
-            they are if the config names one too.
-
-    Raises:
-        ConfigError: A value that has to be a path cannot be one; see ``user_path``.
+    ``labels`` means that ``data`` and ``model`` are names and not folders, as with a custom scorer.
     """
     labels = labels or config.evaluator is not None
     found: dict[str, Path | str] = {}
@@ -253,11 +228,10 @@ _MODEL_FOLDER = "local-dir:"
 _HOLD_PATHS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {"llm": absolute_llm, "evaluator": _absolute_evaluator}
 )
-"""Settings of which a part may be a path."""
 
 
 def _existing(name: str, text: str) -> str:
-    """Return a name or path: the absolute path if it is there, else as it is."""
+    """Return the absolute path if it exists; else the text as it is."""
     from ...evaluator.datasets.loading import known
 
     if name == "data" and any(one.name == text for one in known()):
@@ -265,7 +239,7 @@ def _existing(name: str, text: str) -> str:
     try:
         path = user_path(text, flag_of(name))
         return str(path) if (path.is_file() if OPTIONS[name].reads == "file" else path.exists()) else text
-    except (ConfigError, OSError):  # not a path, or one too long: a name, or nothing that is there
+    except (ConfigError, OSError):  # not a path, or one too long: a name, or nothing that exists
         return text
 
 
@@ -296,7 +270,7 @@ def _called(field: str, place: str | None) -> str:
 
 @contextmanager
 def python_words() -> Iterator[None]:
-    """Let errors raised in the block name fields in place of options, for callers of the library."""
+    """Let errors in the block name fields in place of options, for callers of the library."""
     try:
         yield
     except PromptclimbError as error:

@@ -1,4 +1,4 @@
-"""What to do with the outcome of a run: the next steps, and Python code that uses the templates."""
+"""Suggest next steps after a run, and Python code that uses its templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
 
 WIDE = 6.0
-"""Points from edge to edge of an interval that leaves much open."""
+"""Width of an interval, in points, from which on it is inconclusive."""
 MOST_NAMES = 40
 LONGEST_LINE = 100
 _BUNDLED = "pico"
@@ -107,7 +107,6 @@ def _on_gain(view: RunView, result: SearchResult) -> list[str]:
 
 
 def _on_rounds(view: RunView, result: SearchResult) -> str:
-    """Return what may make rounds worth it, except for what was done already."""
     described = "describe" in tomllib.loads(view.config)
     text = "Another description" if described else "A description"
     llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
@@ -119,7 +118,7 @@ def _on_rounds(view: RunView, result: SearchResult) -> str:
 
 
 class Use(NamedTuple):
-    """How templates are used: a sentence, code to copy, and a remark."""
+    """How to use templates: a sentence, code to copy, and a remark."""
 
     about: str
     code: str
@@ -127,7 +126,7 @@ class Use(NamedTuple):
 
 
 def use_of(view: RunView) -> Use | None:
-    """Return how to use the templates of a run; None where it has no result."""
+    """Return how to use the templates of a run; None without a result."""
     result = view.result
     if result is None:
         return None
@@ -156,7 +155,7 @@ def _which(used: Sequence[str], *, alone: bool) -> str:
 
 
 def positional(template: str) -> str:
-    """Return a template for ``str.format``: two slots take the same name."""
+    """Return a template for ``str.format``; all slots take the same name."""
     return template if template.count("{}") == 1 else template.replace("{}", "{0}")
 
 
@@ -182,7 +181,7 @@ def _model(result: SearchResult) -> list[str]:
 
 
 def _names(view: RunView) -> str | None:
-    """Return the line with the class names; None for a model that open_clip does not open."""
+    """Return the class-name line; None if open_clip does not open the model."""
     decisions = None if view.details is None else view.details.decisions
     if decisions is not None and decisions.image_set is None:
         return None
@@ -201,5 +200,4 @@ def _listed(name: str, texts: Sequence[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as a literal that Python reads, whatever it contains."""
     return json.dumps(text, ensure_ascii=False)

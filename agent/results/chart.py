@@ -1,7 +1,6 @@
-"""The figure of a run's course, as SVG: a step for each time that a restart found something better.
+"""The chart of a run's course, as SVG: a step at each improvement of a restart.
 
-Drawn by pygal, which is small, pure Python and needs no script: the page stays one file of some hundred kB.
-Its colours are variables of the page's style, so one drawing serves light, dark and paper.
+Pygal needs no script. Colours are CSS variables of the page, so one drawing serves light, dark and paper.
 """
 
 from __future__ import annotations
@@ -19,27 +18,22 @@ from .gain import BEST_HAND_MADE, DEFAULT_TEMPLATE, HAND_MADE
 from .run_view import Curve, RunView
 
 MOST_CURVES = 8
-"""Restarts that are drawn: as many as there are colours that can be distinguished."""
+"""Most restarts drawn: as many as there are distinguishable colours."""
 MOST_NAMED = 4
-"""Restarts on one line that are named in the legend; more are counted."""
+"""Most restarts on one line that the legend names; more are counted."""
 WIDE, NARROW = (860, 360), (380, 330)
-"""Pixels of the drawing for a desk and of that for a telephone."""
+"""Pixels of the desktop and of the phone drawing."""
 DASHES = ("7,4", "2,3", "10,3,2,3")
-"""Patterns of the broken lines of levels, in their order."""
 REST = 0.04
-"""How far a score is drawn beyond the last round, so that one found there is visible."""
+"""How far a score extends beyond the last round, so that one found there is visible."""
 _LEVELS = (DEFAULT_TEMPLATE, BEST_HAND_MADE, HAND_MADE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LARGEST = 1e12
-"""Beyond it the drawing library's own sums go wrong."""
+"""Beyond it pygal's own sums go wrong."""
 
 
 def course_figure(view: RunView) -> dict[str, Any]:
-    """Return the figure of a run: the drawing for a desk and that for a telephone, with one legend in words.
-
-    A line of the legend is its name, its figure, its colour and its dashes. The drawings are markup, empty
-    where there is nothing to draw.
-    """
+    """Return the desktop and phone drawings as markup (empty without data), and their legend."""
     from markupsafe import Markup
 
     curves, levels, percent = view.course.curves, _levels(view), view.percent
@@ -102,14 +96,10 @@ def course_chart(
     *,
     percent: bool = True,
 ) -> str:
-    """Return the chart as an ``<svg>`` element; empty where there is nothing to draw.
+    """Return the chart as an ``<svg>`` element; empty if there is nothing to draw.
 
-    Args:
-        curves: By restart, its best score after each round.
-        levels: Scores to compare with, by name: each a broken line.
-        size: Its width and height in pixels.
-        name: An id that is unique on the page.
-        percent: Whether scores are accuracies, to be shown in percent.
+    ``curves`` hold each restart's best score after each round; each of the ``levels`` is a broken line.
+    ``size`` is in pixels; ``name`` must be an id that is unique on the page.
     """
     shown = shown_curves(curves)
     values = [value for curve in shown.values() for _, value in curve]
@@ -132,11 +122,7 @@ def course_chart(
 
 
 def shown_curves(curves: Mapping[int, Curve]) -> dict[tuple[int, ...], Curve]:
-    """Return the curves that are drawn, by the restarts whose course they are.
-
-    Restarts with the same course are one line, since each would hide the one before; of many lines, those
-    that end highest are drawn.
-    """
+    """Return the highest curves, by the restarts that share each: equal curves would hide each other."""
     alike = dict[Curve, list[int]]()
     for restart in sorted(curves):
         if curves[restart]:
@@ -157,7 +143,7 @@ def named(restarts: Sequence[int]) -> str:
 
 
 def _rises(curve: Curve) -> Curve:
-    """Return the points at which a curve rises, the first one included."""
+    """Return the points at which a curve rises, with the first."""
     return (*curve[:1], *(later for before, later in pairwise(curve) if later[1] != before[1]))
 
 
@@ -171,17 +157,17 @@ def _corners(curve: Curve, last: int) -> list[tuple[float, float]]:
 
 @cache
 def _pygal() -> Any:
-    """Return the library; imported when the first chart is drawn, as a search needs it at its end alone."""
+    """Return the library, imported when first needed: a search needs it only at its end."""
     import pygal
     import pygal.style
 
-    # It looks for plugins by an import hook of a form that Python has given up.
+    # It finds plugins by an import hook of a form that Python has deprecated.
     sys.meta_path[:] = [hook for hook in sys.meta_path if type(hook).__module__ != "pygal"]
     return pygal
 
 
 def _without_scripts(root: Any) -> Any:
-    """Return the drawing without what only scripts would use: a page that is sent on has none."""
+    """Remove what only scripts would use."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag == "script" or "overlay" in str(child.get("class")):

@@ -1,7 +1,7 @@
-"""``details.json``: what the report shows beyond the result, and the lineage of templates.
+"""``details.json``: decisions on test, and the lineage of templates, for the report.
 
-The test split is evaluated once, when the search has chosen. The decisions image by image are kept here, with
-small pictures of some, so that a later report or comparison need not evaluate it again.
+Test is evaluated once, after the search has chosen. The decisions by image are kept here with a few small
+pictures, so that later reports and comparisons need not evaluate it again.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from .run_dir import DETAILS, write_atomically
 
 SCHEMA = 2
 BEST, ENSEMBLE = "best", "ensemble"
-"""Names of the choices among the decisions; the others have the names of the result's baselines."""
+"""Names among the decisions; others have the names of the result's baselines."""
 ALIKE = 0.5
-"""Share of words in common, in order, from which on a template counts as another's descendant."""
+"""Least share of words in common, in order, with a template's ancestor."""
 LONGEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decisions:
-    """The decisions of each evaluated group of templates on the test images.
+    """Decisions of each evaluated group of templates on the test images.
 
     Attributes:
-        image_set: Content hash of the images, in order; None where the evaluator does not give it.
-        classes: Class names by label; empty where they are not known.
-        labels: The true label of each image.
+        image_set: Content hash of the images, in order; None if the evaluator does not give it.
+        classes: Class names by label; empty if they are not known.
         predicted: By name, the label predicted for each image.
     """
 
@@ -47,7 +46,7 @@ class Decisions:
             raise ValueError("decisions and labels differ in number")
 
     def hits(self, name: str) -> list[bool] | None:
-        """Return for each image whether it is correctly classified; None for an unknown name."""
+        """Return whether each image is classified correctly; None for an unknown name."""
         found = self.predicted.get(name)
         return None if found is None else [one == true for one, true in zip(found, self.labels, strict=True)]
 
@@ -58,14 +57,12 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A test image that one of two templates classifies correctly, and the other does not.
+    """A test image that either the baseline or the best template classifies correctly, but not both.
 
     Attributes:
-        true: Its class.
         before: The class that the baseline predicts.
         after: The class that the best template predicts.
-        name: The image's file name.
-        jpeg: A small JPEG of it, in base64.
+        jpeg: A small JPEG, in base64.
     """
 
     true: str
@@ -76,7 +73,7 @@ class Picture:
 
     @property
     def put_right(self) -> bool:
-        """Whether the best template is right, and the baseline was not."""
+        """Whether the best template is right, and the baseline is not."""
         return self.after == self.true
 
 
@@ -85,10 +82,9 @@ class Ancestor(Row):
     """A template in the lineage of the best one, with the request that it answers.
 
     Attributes:
-        shown: Templates in the request, the best first; at most a few.
+        shown: Templates in the request, best first; at most a few.
         all_shown: How many the request showed.
-        messages: The request, as role and text; empty where no LLM was asked, or it is not known.
-        answer: The answer.
+        messages: The request, as role and text; empty if no LLM was asked or it is not known.
     """
 
     shown: tuple[str, ...] = ()
@@ -99,13 +95,7 @@ class Ancestor(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
-    """The choice after fewer templates.
-
-    Attributes:
-        after: How many templates were scored by then.
-        template: The choice.
-        test: Its accuracy on test; None where it was not measured.
-    """
+    """The choice after fewer templates, with its test accuracy (None if not measured)."""
 
     after: int
     template: str
@@ -117,11 +107,9 @@ class Details:
     """What the report shows beyond the result.
 
     Attributes:
-        decisions: Decisions on the test images; None where test was not evaluated or they are not known.
-        baseline: What ``pictures`` compare with, by its name among the baselines.
-        pictures: Some images that were fixed or broken; none from a custom scorer without images.
-        lineage: From the best template back to where it came from.
-        curve: Earlier choices, where that was asked for; evaluated together with the final choice.
+        decisions: None if test was not evaluated or they are not known.
+        baseline: Name of the baseline that ``pictures`` compare with.
+        curve: Earlier choices, if requested; evaluated together with the final choice.
     """
 
     decisions: Decisions | None = None
@@ -133,33 +121,25 @@ class Details:
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
+        """Return JSON values."""
         return {"schema": SCHEMA, **adapter(Details).dump_python(self, mode="json", warnings=False)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Details:
-        """Return the inverse of ``to_json``.
-
-        Raises:
-            ValueError: It is of another schema or shape.
-        """
+        """Return the inverse of ``to_json``; raise ValueError for another schema or shape."""
         if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
             raise ValueError(f"not the details of a run of schema {SCHEMA}")
         return parsed(cls, found, "the details of a run")
 
 
 def write_details(run_dir: Path, details: Details) -> None:
-    """Write the file.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write the file."""
     text = json.dumps(details.to_json(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     write_atomically(run_dir / DETAILS, text + "\n")
 
 
 def read_details(run_dir: Path) -> Details | None:
-    """Return the details of a run; None if there is no such file, or it cannot be read."""
+    """Read the details of a run; None if the file is missing or unreadable."""
     try:
         return Details.from_json(json.loads((run_dir / DETAILS).read_text("utf-8")))
     except (OSError, ValueError, RecursionError):
@@ -174,13 +154,9 @@ class Word(NamedTuple):
 
 
 def lineage_of(best: Row, rows: Iterable[Row]) -> list[Row]:
-    """Return the best template and its line of ancestors, itself first.
+    """Return the best template and its ancestors, itself first.
 
-    An ancestor is estimated by the words: the earlier template of the same restart that shares most of them.
-
-    Args:
-        best: The last one.
-        rows: Every template that was scored, as a restart found it.
+    An ancestor is estimated: the earlier template of the same restart that shares most words.
     """
     restart = [row for row in rows if row.restart == best.restart and row.template != best.template]
     line = [best]
@@ -207,12 +183,7 @@ def marked(template: str, parent: str | None) -> list[Word]:
 
 
 def shown_in(texts: Sequence[str], rows: Iterable[Row]) -> list[Row]:
-    """Return the templates that the messages of a request contain, the best first.
-
-    Args:
-        texts: The messages.
-        rows: Templates that were known then.
-    """
+    """Return the known templates that a request's messages contain, best first."""
     said = "\n".join(texts)
     found = {row.template: row for row in rows if row.template in said}
     return sorted(found.values(), key=lambda row: -row.train)

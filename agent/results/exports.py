@@ -1,8 +1,6 @@
-"""Files for other tools, made from what a run found.
+"""Write the templates of a run for other tools.
 
-The templates are those of the ensemble, best first, unless the best alone is asked for; tools that take a
-single template get the best one. To add a form, write its function and name it in ``FORMS``: help, messages
-and the command follow.
+To add a format, write its function and name it in ``FORMS``: help, messages and the command follow.
 """
 
 from __future__ import annotations
@@ -52,32 +50,26 @@ COOP_NAMES = {
     "eurosat": "EuroSAT",
     "ucf101": "UCF101",
 }
-"""CoOp's names of the eleven data sets in its configurations and in CUSTOM_TEMPLATES."""
+"""CoOp's names of data sets, in its configurations and in CUSTOM_TEMPLATES."""
 FALLBACK = "imagenet1k"
-"""The key that CLIP_benchmark falls back to for a data set that a file of templates does not name."""
+"""CLIP_benchmark's key for data sets that a template file does not name."""
 
 
 @runtime_checkable
 class HasClassifier(Protocol):
-    """An evaluator whose decisions are products with one vector per class."""
+    """An evaluator that classifies by the largest product with one vector per class."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names by label."""
 
     def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return the vectors of an ensemble: float32 [classes, dimensions], rows of length 1."""
+        """Return the class vectors of an ensemble: float32 [classes, dimensions], rows of length 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A run to export.
-
-    Attributes:
-        run_dir: The run's folder.
-        result: Its result.
-        only: Which of its templates are written: ``ENSEMBLE``, or ``BEST`` for the best one.
-    """
+    """A run to export; ``only`` is ``ENSEMBLE`` or ``BEST``."""
 
     run_dir: Path
     result: SearchResult
@@ -91,24 +83,16 @@ class Found:
 
     @property
     def with_slots(self) -> list[str]:
-        """The templates in CLIP_benchmark's form."""
+        """The templates with CLIP_benchmark's slot, ``{c}``."""
         return [template.replace(SLOT, "{c}") for template in self.templates]
 
     @property
     def config(self) -> SearchConfig:
-        """The run's config.
-
-        Raises:
-            UsageError: The run's store cannot be read by this version.
-        """
+        """The run's config, from its store."""
         return stored_config(self.run_dir)
 
     def check_named(self, what: str) -> None:
-        """Make sure that the config names the run's evaluator.
-
-        Raises:
-            UsageError: It was an object from Python.
-        """
+        """Raise UsageError if the run's evaluator was a Python object, which the config cannot name."""
         if (evaluator := stored_user_objects(self.run_dir).get("evaluator")) is not None:
             raise UsageError(
                 f"{self.run_dir} was made in Python with its own evaluator ({evaluator}), so there are no "
@@ -118,12 +102,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form.
+    """An export format.
 
     Attributes:
-        file: The file's name in ``RUN_DIR/exports``.
-        content: Makes the content.
-        choices: Which templates it can hold, by default the first; empty where there is nothing to choose.
+        file: Name in ``RUN_DIR/exports``.
+        choices: The templates it can hold; the first is the default. Empty if there is no choice.
     """
 
     file: str
@@ -132,27 +115,22 @@ class Form:
 
 
 def open_clip(found: Found) -> str:
-    """Return a JSON list for ``build_zero_shot_classifier``; it fills each by ``str.format(class_name)``."""
+    """Return a JSON list for ``build_zero_shot_classifier``, which calls ``str.format(class_name)``."""
     return templates_json([positional(template) for template in found.templates])
 
 
 def clip_benchmark(found: Found) -> str:
-    """Return a JSON list as CLIP_benchmark's ``zero_shot_classifier`` takes it, each with ``{c}``."""
+    """Return a JSON list for CLIP_benchmark's ``zero_shot_classifier``."""
     return templates_json(found.with_slots)
 
 
 def clip_benchmark_custom(found: Found) -> str:
-    """Return CLIP_benchmark's ``--custom_template_file``: the list by data set, and for all others."""
+    """Return CLIP_benchmark's ``--custom_template_file``, valid for this data set and all others."""
     return _json({found.result.dataset.name: found.with_slots, FALLBACK: found.with_slots})
 
 
 def cupl(found: Found) -> str:
-    """Return CuPL's file of prompts: for each class name the texts of that class.
-
-    Raises:
-        UsageError: The run's evaluator was an object from Python, and there is no data set of that name.
-        DataError: The data set, which knows the class names, cannot be read any more.
-    """
+    """Return CuPL's prompts: for each class name its filled templates."""
     try:
         classes = load_data(found.config).classes
     except UsageError:
@@ -168,10 +146,9 @@ def leaderboard(found: Found) -> str:
 
 
 def coop(found: Found) -> str:
-    """Return, for CoOp, the entry of ``CUSTOM_TEMPLATES`` (zero-shot), and where it can be one, ``CTX_INIT``.
+    """Return CoOp's zero-shot entry of ``CUSTOM_TEMPLATES``, and ``CTX_INIT`` if possible.
 
-    CoOp puts its context before the class name and a full stop after it; only a template that ends with its
-    one slot can be such a context.
+    CoOp puts the class name and a full stop after its context, so the template must end with its only slot.
     """
     name, (best,) = found.result.dataset.name, found.result.scored_as(found.result.best.template)
     document: dict[str, Any] = {"CUSTOM_TEMPLATES": {COOP_NAMES.get(name, name): positional(best)}}
@@ -182,13 +159,10 @@ def coop(found: Found) -> str:
 
 
 def safetensors(found: Found) -> bytes:
-    """Return a safetensors file with ``classifier``, float32 [classes, dimensions], every row of length 1.
+    """Return a safetensors file with ``classifier``: float32 [classes, dimensions], rows of length 1.
 
-    An image belongs to the class whose row has the largest product with its normalised embedding. The
-    metadata hold classes, templates, model and data: ``classes`` and ``templates`` are JSON lists.
-
-    Raises:
-        UsageError: Data or model cannot be opened, or the evaluator has no such vectors.
+    An image belongs to the class whose row has the largest product with its normalised embedding. In the
+    metadata, ``classes`` and ``templates`` are JSON lists.
     """
     from safetensors.numpy import save
 
@@ -220,25 +194,20 @@ FORMS: Mapping[str, Form] = {
     "coop": Form("coop-templates.json", coop, choices=(BEST,)),
     "safetensors": Form("classifier.safetensors", safetensors),
 }
-"""Every form by the name that ``export --format`` takes: there is no other list of them."""
 
 
 def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, only: str | None = None) -> Path:
-    """Write what a run found in the form of another tool, and return the file.
+    """Write the templates of a run for another tool, and return the file.
 
     Args:
         run_dir: The folder of a run that has a result.
         form: A name from ``FORMS``.
-        out: The file to write; in ``RUN_DIR/exports`` under a name of its own if None.
-        only: ``best`` for the best template alone, ``ensemble`` for those of the ensemble; None for the
-            form's default, which is the ensemble wherever a tool takes several.
+        out: The file to write; None for the format's own name in ``RUN_DIR/exports``.
+        only: ``best`` or ``ensemble``; None for the format's default.
 
     Raises:
-        UsageError: The form is unknown or does not hold what ``only`` asks for, the folder holds no result,
-            or the file cannot be written or is one that a run needs; or the form needs more than the
-            result, and the run was made by another version.
-        DataError, ModelError: The data set or model of the run cannot be opened any more (``cupl`` needs the
-            class names, ``safetensors`` the model too).
+        UsageError: An argument is wrong, the file cannot be written, or another version made the run.
+        DataError, ModelError: ``cupl`` or ``safetensors`` cannot open the run's data set or model any more.
     """
     if form not in FORMS:
         raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMS)}")
@@ -260,7 +229,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
 
 
 def which(result: SearchResult, form: str, only: str | None = None) -> str:
-    """Return in a line which templates an export holds; empty for a form that has no choice of them."""
+    """Return in a line which templates an export holds; empty if the format has no choice."""
     if not FORMS[form].choices:
         return ""
     worse = result.gain is not None and result.gain.ensemble_is_worse

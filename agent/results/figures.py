@@ -1,4 +1,4 @@
-"""Scores, tokens and orders in words: accuracies as percent, the numbers of a custom scorer as they are."""
+"""Scores, tokens and orders in words; accuracies in percent, a custom scorer's numbers as they are."""
 
 from __future__ import annotations
 
@@ -36,43 +36,26 @@ def are_shares(values: Iterable[float | None]) -> bool:
 
 
 def has_accuracies(result: SearchResult) -> bool:
-    """Return whether a result's scores may be accuracies.
-
-    A custom scorer may give any number, higher meaning better; those are not percentages.
-    """
+    """Return whether a result's scores may be accuracies: a custom scorer may give any number."""
     found: list[Best | Ensemble | Row] = [result.best, result.ensemble, *result.baselines.values()]
     found += result.leaderboard
     return are_shares(value for one in found for value in (one.train, one.val))
 
 
 def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str = "") -> str:
-    """Return the text of a score: ``62.5`` for 0.625 in percent, else the number itself; a dash for None.
-
-    Args:
-        value: The score.
-        percent: Whether it is a share, to be shown in percent.
-        digits: Digits after the point of a percentage.
-        unit: Follows a percentage.
-    """
+    """Return ``62.5`` for 0.625 in percent, else the number itself; a dash for None."""
     if value is None:
         return "-"
     return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.6g}"
 
 
 def difference_text(difference: float, *, percent: bool) -> str:
-    """Return the text of a difference between scores: ``+3.1 points`` for 0.031 in percent."""
+    """Return a difference of scores: ``+3.1 points`` for 0.031 in percent."""
     return f"{100 * difference:+.1f} points" if percent else f"{difference:+.4g}"
 
 
 def gains_so_far(best: float, *, default: float | None, starting: float | None, percent: bool) -> list[str]:
-    """Return in words the difference of the best training score to others.
-
-    Args:
-        best: The best training score so far.
-        default: That of the default template; None where it is not known.
-        starting: That of the best starting template; None where that says nothing yet.
-        percent: Whether they are shares of images, whose differences are percentage points.
-    """
+    """Return in words the gains of the best training score over the default and best starting templates."""
     others = {"the default template": default, "the best starting template": starting}
     return [
         f"{difference_text(best - other, percent=percent)} over {name}"
@@ -82,10 +65,7 @@ def gains_so_far(best: float, *, default: float | None, starting: float | None, 
 
 
 def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
-    """Return how many templates the LLM made, and of how many that are not starting templates.
-
-    None where no LLM was asked, or where there are no new ones.
-    """
+    """Return how many of the new templates the LLM made, and of how many; None without LLM or new ones."""
     sources = [row.source for row in result.leaderboard]
     new = len(sources) - sources.count(INITIAL)
     if result.llm.model is None or None in sources or not new:
@@ -94,7 +74,7 @@ def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
 
 
 def kinds_of_tokens(usage: Usage) -> str:
-    """Return in words the tokens that cost more or less than others; empty where none are reported."""
+    """Return the cached and reasoning tokens in words; empty if none are reported."""
     kinds = {
         "from a cache": usage.cached_tokens,
         "written to a cache": usage.cache_written_tokens,
@@ -104,7 +84,7 @@ def kinds_of_tokens(usage: Usage) -> str:
 
 
 def unreported(usage: Usage) -> str:
-    """Return in words the most that calls may have cost beyond what was reported; empty for nothing."""
+    """Return in words the upper bound on unreported usage; empty for none."""
     if not usage.estimated_tokens:
         return ""
     dollars = f" (${usage.estimated_usd:.4f})" if usage.estimated_usd else ""
@@ -112,7 +92,7 @@ def unreported(usage: Usage) -> str:
 
 
 def about_test(result: SearchResult) -> str:
-    """Return a sentence on the test split."""
+    """Describe the test split in a sentence."""
     if not result.dataset.sizes.test:
         return "There are no test images."
     if result.status == "stopped":
@@ -125,17 +105,12 @@ def about_test(result: SearchResult) -> str:
 
 
 def chosen_by_more(rows: Iterable[Row]) -> bool:
-    """Return whether more than the training images counts in the final choice."""
+    """Return whether the final choice uses more than the training images."""
     return any(row.val is not None or row.views is not None for row in rows)
 
 
 def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
-    """Return in a sentence how rows are ordered.
-
-    Args:
-        rows: The leaderboard, or what was scored so far.
-        chosen: Whether the search has chosen, so that it is the leaderboard.
-    """
+    """Describe the order of rows in a sentence; ``chosen`` if they are the final leaderboard."""
     if not chosen:
         return "Best first by training score so far; validation images and augmented copies count at the end."
     if not chosen_by_more(rows):

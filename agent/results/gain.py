@@ -1,4 +1,4 @@
-"""The gain of a search on the test images: differences with intervals, the verdict, and the chance level."""
+"""The gain on the test images: differences with intervals, the verdict, and the chance level."""
 
 from __future__ import annotations
 
@@ -27,10 +27,7 @@ def paired(better: int, worse: int, images: int, *, z: float = Z) -> Interval:
         better: Images that only the first classifies correctly.
         worse: Images that only the second classifies correctly.
         images: All images, at least 1.
-        z: The normal quantile of its confidence.
-
-    Raises:
-        ValueError: The counts do not fit together.
+        z: The normal quantile of the confidence.
     """
     if images < 1 or min(better, worse) < 0 or better + worse > images:
         raise ValueError(f"{better} and {worse} of {images} images are not the counts of a comparison")
@@ -43,16 +40,10 @@ def paired(better: int, worse: int, images: int, *, z: float = Z) -> Interval:
 
 
 def unpaired(first: float, second: float, images: int, others: int | None = None) -> Interval:
-    """Return Newcombe's interval (method 10, 1998) for the difference of two accuracies.
+    """Return Newcombe's interval (method 10, 1998) for the difference of two accuracies, as shares of 1.
 
-    It takes the two for independent. On the same images they agree more than that, so it is wider than
-    necessary: for custom scorers without decisions image by image.
-
-    Args:
-        first: One accuracy, as a share of 1.
-        second: The other.
-        images: Images that the first was measured on.
-        others: Images that the second was measured on; None for as many.
+    It assumes independence, so it is wider than necessary on the same images. ``others`` counts
+    the second's images; None for as many.
     """
     low_1, high_1 = wilson(first, images)
     low_2, high_2 = wilson(second, images if others is None else others)
@@ -64,12 +55,7 @@ def unpaired(first: float, second: float, images: int, others: int | None = None
 
 
 def wilson(share: float, images: int) -> Interval:
-    """Return Wilson's interval for one accuracy, as a share of 1.
-
-    Args:
-        share: The accuracy that was seen.
-        images: Images that it was measured on, at least 1.
-    """
+    """Return Wilson's interval for an accuracy over at least one image, as shares of 1."""
     square = Z * Z / images
     middle = (share + square / 2) / (1 + square)
     half = Z * math.sqrt(share * (1 - share) / images + square / (4 * images)) / (1 + square)
@@ -77,15 +63,10 @@ def wilson(share: float, images: int) -> Interval:
 
 
 def certain(scores: Mapping[str, float], *, family: float = FAMILY) -> set[str]:
-    """Return which of several differences are significant together.
+    """Return which of several differences are significant together, given their score statistics.
 
-    Several comparisons are several chances to be wrong. Holm's step-down rule keeps the probability of a
-    false claim in one direction, "better" or "worse", within ``family``; besides, no difference is claimed
-    whose own interval contains 0.
-
-    Args:
-        scores: The score statistic of each difference, against 0.
-        family: The probability.
+    Holm's step-down rule keeps the probability of a false claim in one direction, "better" or "worse", within
+    ``family``. No difference is claimed whose own interval contains 0.
     """
     found: set[str] = set()
     for direction in (1.0, -1.0):
@@ -126,21 +107,19 @@ ENSEMBLE = "ensemble"
 _COMPARED = {name: f"the {name}" for name in (DEFAULT_TEMPLATE, BEST_HAND_MADE, BEST_STARTING)}
 """The baselines that ``best`` is compared with, and their names in a sentence."""
 CHANCE_MARK = "†"
-"""Stands in tables beside an accuracy that may be no better than the chance level."""
+"""Marks an accuracy in tables that may be no better than the chance level."""
 _OF_IMAGES = ("accuracy", "class_mean")
-"""Objectives that are shares of images; others may lie between 0 and 1 all the same."""
+"""Objectives that are shares of images; others may lie between 0 and 1 too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """One template, or several together, on the test images.
+    """One or several templates together on the test images; None for what is not known.
 
     Attributes:
-        templates: Their texts.
-        test: Share of the test images that are correctly classified; None where it was not measured.
-        hits: Whether each test image is correctly classified; None where decisions are not known.
-        predicted: The label predicted for each; None where decisions are not known.
-        labels: The true label of each; None where decisions are not known.
+        test: Share of the test images classified correctly.
+        hits: Whether each image is classified correctly.
+        predicted: Predicted label of each image.
     """
 
     templates: tuple[str, ...]
@@ -153,14 +132,7 @@ class Examined:
 def gain_of(
     best: Examined, ensemble: Examined, baselines: Mapping[str, Examined], *, images: int
 ) -> Gain | None:
-    """Return what a search gained; None where its test accuracies are not known, or are not shares.
-
-    Args:
-        best: The template that the search chose.
-        ensemble: The templates that it chose together.
-        baselines: What they are compared with, by name. All were chosen without the test images.
-        images: Test images.
-    """
+    """Return the gain over baselines chosen without test; None if scores are unknown or not shares."""
     over = {
         name: found
         for name, one in _compared(baselines).items()
@@ -182,7 +154,7 @@ def _compared(baselines: Mapping[str, Examined]) -> dict[str, Examined]:
 
 
 def _between(first: Examined, second: Examined, images: int, others: int | None = None) -> Difference | None:
-    """Return the difference of two; ``others`` is the second's number of images, where it has its own."""
+    """Return the difference of two; ``others`` is the second's number of images if it differs."""
     fewest = images if others is None else min(images, others)
     if first.test is None or second.test is None or fewest < 1:
         return None
@@ -224,7 +196,7 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     everything = dict(named) if ensemble is None else {**named, alone: ensemble}
     same = [name for name, one in named.items() if one.same_template]
     found = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
-    # A claim must hold by the interval that stands beside it.
+    # A claim must agree with the interval beside it.
     claimed = {name for name in found if everything[name].sign}
     parts = [_claim(one, name) for name, one in named.items() if name in claimed]
     parts += [_unsure(one, name) for name, one in named.items() if name not in claimed and name not in same]
@@ -244,7 +216,7 @@ def _statistic(one: Difference) -> float:
     """Return a difference in standard errors under the assumption of no difference."""
     if one.better is not None and one.worse is not None:
         return (one.better - one.worse) / math.sqrt(one.better + one.worse or 1)
-    # Newcombe's interval is not symmetric: what counts is how far its edge towards 0 is.
+    # Newcombe's interval is not symmetric, so use the edge nearer to 0.
     low, high = one.interval
     reach = one.points - low if one.points > 0.0 else high - one.points
     return Z * one.points / reach if reach > 0.0 else 0.0
@@ -267,7 +239,7 @@ def _unsure(one: Difference, name: str) -> str:
 
 
 def chance_level(result: SearchResult) -> float | None:
-    """Return the expected accuracy of naming a class at random; None where it is not known."""
+    """Return the expected accuracy of a random class; None if it is not known."""
     classes = result.dataset.classes
     if classes < 1 or result.objective not in _OF_IMAGES or not has_accuracies(result):
         return None
@@ -277,7 +249,7 @@ def chance_level(result: SearchResult) -> float | None:
 def most_frequent_share(result: SearchResult) -> float | None:
     """Return the test accuracy of always naming the most frequent class.
 
-    None where that is no more than the chance level, or where the images of each class are not known.
+    None if it does not exceed the chance level, or the images per class are not known.
     """
     share, look = chance_level(result), result.inspection
     if share is None or look is None or look.split != "test":
@@ -288,7 +260,7 @@ def most_frequent_share(result: SearchResult) -> float | None:
 
 
 def not_above_chance(result: SearchResult) -> str:
-    """Return a sentence where the best template may be no better on test than chance, else nothing."""
+    """Return a warning if the best template may be no better on test than chance, else nothing."""
     test = result.best.test
     if test is None or not may_be_chance(result, test):
         return ""
@@ -297,7 +269,7 @@ def not_above_chance(result: SearchResult) -> str:
 
 
 def may_be_chance(result: SearchResult, test: float) -> bool:
-    """Return whether an accuracy on the test images of a result may be no better than chance."""
+    """Return whether a test accuracy of this result may be no better than chance."""
     share, images = _without_images(result), result.dataset.sizes.test
     return share is not None and is_no_better(test, images, share)
 
@@ -308,7 +280,7 @@ def is_no_better(test: float, images: int, share: float) -> bool:
 
 
 def about_chance(result: SearchResult) -> str:
-    """Return the chance level in words, for a result that may be no better."""
+    """Describe the chance level of a result."""
     percent, classes = 100 * (_without_images(result) or 0.0), result.dataset.classes
     if most_frequent_share(result) is None:
         return f"no better than chance: naming one of {classes} classes at random gets {percent:.1f} %"
@@ -316,25 +288,19 @@ def about_chance(result: SearchResult) -> str:
 
 
 def _without_images(result: SearchResult) -> float | None:
-    """Return the higher of both shares; None where neither is known."""
+    """Return the higher of both shares; None if neither is known."""
     return most_frequent_share(result) or chance_level(result)
 
 
 def verdict_on(result: SearchResult) -> str:
-    """Return in one sentence the gain on test, and whether it beats the chance level; empty if unknown."""
+    """Return the gain on test in one sentence, with a chance-level warning; empty if unknown."""
     parts = ["" if result.gain is None else result.gain.sentence, not_above_chance(result)]
     return "; ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A run in a comparison of runs.
-
-    Attributes:
-        run: Its name.
-        result: Its result.
-        details: Its decisions image by image; None where they were not kept.
-    """
+    """A run in a comparison of runs; ``details`` is None if they were not kept."""
 
     run: str
     result: SearchResult
@@ -342,17 +308,17 @@ class Contender:
 
     @property
     def decisions(self) -> Decisions | None:
-        """Its decisions on the test images, if they are those of its result."""
+        """The decisions on the test images, if they match the result."""
         if self.details is None or self.details.decisions is None or self.result.best.test is None:
             return None
         hits = self.details.decisions.hits(BEST)
-        # An accuracy may be rounded, but not by as much as an image.
+        # Rounding may change an accuracy, but by less than an image.
         if not hits or abs(sum(hits) - len(hits) * self.result.best.test) > 0.5:
             return None
         return self.details.decisions
 
     def examined(self, *, paired: bool) -> Examined:
-        """Return its best template on test; with its decisions where they are to be paired."""
+        """Return its best template on test; with its decisions if they are to be paired."""
         best, decisions = self.result.best, self.decisions
         hits = decisions.hits(BEST) if paired and decisions is not None else None
         return Examined(templates=(best.template,), test=best.test, hits=hits)
@@ -360,23 +326,14 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versus:
-    """The difference of a run's best template to that of the first run, on test.
-
-    Attributes:
-        over: The difference; None where it is not known.
-        why: Why it is not known, or why its interval is not paired; empty where it is.
-    """
+    """The test difference to the first run; ``why`` says why it is not known or not paired."""
 
     over: Difference | None
     why: str = ""
 
 
 def versus(one: Contender, first: Contender) -> Versus:
-    """Return the difference of two runs on their test images.
-
-    Its interval is over pairs of decisions where both runs scored the same images and kept their decisions;
-    else it takes the two accuracies for independent, and is wider than necessary.
-    """
+    """Return the difference of two runs on test, paired if both kept decisions on the same images."""
     ours, theirs = one.result, first.result
     if ours.dataset.name != theirs.dataset.name:
         return Versus(over=None, why="another data set")
@@ -393,7 +350,7 @@ def versus(one: Contender, first: Contender) -> Versus:
 
 
 def _unpairable(ours: Decisions | None, theirs: Decisions | None) -> str:
-    """Return why decisions cannot be paired image by image; empty where they can."""
+    """Return why decisions cannot be paired image by image; empty if they can."""
     if ours is None or theirs is None:
         return "no decisions were kept"
     if ours.image_set is None or theirs.image_set is None:

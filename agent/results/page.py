@@ -1,7 +1,7 @@
-"""``report.html``: one page about a run, in one file that needs nothing else.
+"""Make ``report.html``, a self-contained page about a run.
 
-It is a function of a ``RunView``, has no script, and may be made before the run has ended. Texts come from a
-language model and from file names, so Jinja escapes every one.
+The page has no script and can be made before the run ends. Jinja escapes every text, since texts come from
+an LLM and from file names.
 """
 
 from __future__ import annotations
@@ -56,42 +56,30 @@ _HEADINGS = {
     "next": "What to do next",
     "facts": "What it took, and notes",
 }
-"""The sections in their order; each is a block of ``page.html.j2``."""
+"""The sections in order; each is a block of ``page.html.j2``."""
 
 
 Card = tuple[str, str, str]
-"""A figure at the head of the page: its name, the figure, and a remark."""
+"""Name, figure and remark of a card at the top of the page."""
 
 
 def write_report(run_dir: Path, view: RunView | None = None) -> Path:
-    """Write the page of a run and return its path.
-
-    Args:
-        run_dir: The run's folder.
-        view: What is known of it; None to read that from the folder.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write the page and return its path; without ``view``, read the run's folder."""
     path = run_dir / REPORT
     write_atomically(path, render(view_of(run_dir) if view is None else view))
     return path
 
 
 def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
-    """Write the page of a run again where a user asks for it, and return its path.
-
-    Args:
-        run_dir: The run's folder; for a live or an unfinished run the page shows its present state.
-        pictures: False leaves small pictures of test images out.
+    """Rewrite the page of a run for a user, in its present state, and return its path.
 
     Raises:
-        UsageError: There is no run, its result cannot be read, or the page cannot be written.
+        UsageError: There is no run, its result is unreadable, or the page cannot be written.
     """
     view = view_of(run_dir, pictures=pictures)
     unfinished = is_run(run_dir) and not (run_dir / RESULT).exists()
     if view.result is None and view.state.state != "live" and not unfinished:
-        result_of(run_dir)  # raises what is wrong with it
+        result_of(run_dir)  # raises the specific error
     try:
         return write_report(run_dir, view)
     except OSError as error:
@@ -99,7 +87,7 @@ def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
 
 
 def render(view: RunView) -> str:
-    """Return the page's text; for a run that has not ended, what is known so far."""
+    """Return the page's HTML."""
     environment = _environment().overlay()
     environment.filters = {
         **environment.filters,
@@ -107,20 +95,14 @@ def render(view: RunView) -> str:
         "origin": _origin,
     }
     text = environment.get_template("page.html.j2").render(page=_page_of(view), style=_style())
-    # Lone surrogates can be in no file.
+    # A file cannot hold lone surrogates.
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def render_comparison(
     runs: Sequence[str], lines: Sequence[tuple[str, Sequence[str]]], notes: Sequence[str]
 ) -> str:
-    """Return a page with several runs side by side.
-
-    Args:
-        runs: The name of each.
-        lines: Names with a cell for each run.
-        notes: Sentences below.
-    """
+    """Return a page with several runs side by side; each line is a name with a cell for each run."""
     template = _environment().get_template("compare.html.j2")
     text = template.render(runs=runs, lines=lines, notes=notes, style=_style())
     return text.encode("utf-8", "replace").decode("utf-8")
@@ -128,7 +110,7 @@ def render_comparison(
 
 @cache
 def _environment() -> Environment:
-    # Imported here: a search needs it at its end alone.
+    # Imported here: a search needs it only at its end.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
@@ -198,7 +180,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
 
 def _searched(result: SearchResult) -> str:
     data, sizes = result.dataset, result.dataset.sizes
-    # A custom scorer need not say how many classes there are.
+    # A custom scorer may not know the number of classes.
     classes = f"{data.classes} classes" if data.classes else data.name
     images = (
         f", {data.shots} shots, seed {data.seed}: {sizes.train} training, {sizes.val} validation and "
@@ -226,7 +208,6 @@ def _searching(view: RunView) -> str:
 
 
 def _verdict(view: RunView) -> str:
-    """Return the page in one sentence: the gain, or how far the search is."""
     result, state = view.result, view.state
     if result is not None and (on_test := verdict_on(result)):
         return f"{on_test}."
@@ -248,7 +229,6 @@ def _verdict(view: RunView) -> str:
 
 
 def _over_default(view: RunView) -> str:
-    """Return the training gain over the default template as text; empty if it is not known."""
     default, rows = view.state.default, view.rows
     if default is None or not rows:
         return ""
@@ -261,7 +241,7 @@ def _text(value: float | None, view: RunView) -> str:
 
 
 def _warnings(result: SearchResult) -> list[str]:
-    """Return sentences without which the figures would be misread."""
+    """Return the warnings without which the figures would be misread."""
     found = []
     if result.stop_reason:
         found.append(f"Stopped before its end: {result.stop_reason}.")
@@ -298,7 +278,7 @@ def _origin(row: Row) -> str:
 
 
 def _lines(lineage: Sequence[Ancestor]) -> list[dict[str, Any]]:
-    """Return each ancestor with its words marked against the next one."""
+    """Mark each ancestor's words against the next one."""
     found = []
     for place, one in enumerate(lineage, start=1):
         parent = lineage[place].template if place < len(lineage) else None
@@ -311,7 +291,7 @@ def _lines(lineage: Sequence[Ancestor]) -> list[dict[str, Any]]:
 def _refused(
     course: Mapping[str, Refused], counts: Mapping[str, int] | None
 ) -> list[tuple[str, str, Sequence[str]]]:
-    """Return reasons, the most frequent first: a result has the counts, and the log has examples."""
+    """Return reasons with counts (from the result if given) and examples, most frequent first."""
     number = counts if counts is not None else {reason: one.count for reason, one in course.items()}
     ordered = sorted(number.items(), key=lambda item: (-item[1], item[0]))
     return [

@@ -1,7 +1,6 @@
 """The result of a search and its document, ``result.json``.
 
-Fields may be added without another schema: a reader ignores fields that it does not know, and each later
-field has a default.
+Fields may be added without a new schema: readers ignore unknown fields, and later fields have defaults.
 """
 
 from __future__ import annotations
@@ -35,21 +34,16 @@ EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
 LLM_FALLBACK = "llm_fallback"
-"""Names of notes that a search makes; a custom scorer may note more."""
+"""Names of a search's notes; a custom scorer may add others."""
 PROMINENT = (LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
 """Notes without which the figures would be misread."""
 
 
 def parsed(kind: type[T], document: Mapping[str, Any], name: str) -> T:
-    """Return the dataclass that a JSON object holds, every member of the declared type.
-
-    Args:
-        kind: The dataclass.
-        document: The object; unknown members are ignored.
-        name: The name of such a document, for the message.
+    """Return the dataclass that a JSON object holds, checking every type; unknown members are ignored.
 
     Raises:
-        ValueError: A member is missing or of another type: the file was changed, or is another program's.
+        ValueError: A member is missing or of another type; the message calls the document ``name``.
     """
     model: Any = kind
     try:
@@ -63,7 +57,7 @@ def parsed(kind: type[T], document: Mapping[str, Any], name: str) -> T:
 
 @cache
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Return what reads and writes a persisted dataclass."""
+    """Return the JSON adapter of a persisted dataclass."""
     return TypeAdapter(kind)
 
 
@@ -78,14 +72,12 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """The data that were searched on.
+    """The searched data.
 
     Attributes:
-        name: Its name.
-        classes: Number of classes; 0 where the evaluator does not say.
+        classes: Number of classes; 0 if the evaluator does not say.
         shots: Training images per class.
         seed: Seed of the few-shot sample and of the search.
-        sizes: Images in each split.
     """
 
     name: str
@@ -108,8 +100,8 @@ class Llm:
     """The LLM that proposed.
 
     Attributes:
-        model: Its name; None where no LLM was asked.
-        base_url: Its address; None for an LLM in this process: a local one, or an object from Python.
+        model: None if no LLM was asked.
+        base_url: None for an LLM in this process: a local one, or a Python object.
     """
 
     model: str | None
@@ -130,8 +122,7 @@ class Best:
 class Ensemble:
     """Templates whose text embeddings are averaged, with the accuracies of that average.
 
-    An accuracy is None where there is no such split or where it was not measured: a custom scorer without
-    embeddings cannot average them.
+    An accuracy is None if it was not measured, as with a custom scorer without embeddings.
     """
 
     templates: tuple[str, ...]
@@ -146,12 +137,10 @@ class Row:
 
     Attributes:
         rank: 1 for the best; 0 before the search has chosen.
-        template: Its text.
-        train: Its training accuracy.
-        val: Its validation accuracy; None without a validation split.
+        val: Validation accuracy; None without a validation split.
         restart: The restart that found it.
-        conversation: In which conversation; 0 for a starting template.
-        round: In which round; 0 for a starting template.
+        conversation: 0 for a starting template.
+        round: 0 for a starting template.
         source: ``initial``, ``llm``, or the method that made it without an LLM, such as ``combine``.
         views: Accuracy on augmented copies of the training and validation images; None without any.
     """
@@ -169,13 +158,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """Accuracy of the best template class by class.
-
-    Attributes:
-        split: The split that was inspected.
-        classes: Each class, by label.
-        confusions: The pairs of classes most often confused, at most ``MOST_CONFUSIONS``.
-    """
+    """Accuracy of the best template by class, on the split that was inspected."""
 
     split: str
     classes: tuple[ClassAccuracy, ...]
@@ -194,23 +177,19 @@ class Versions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """LLM usage of a run, all its sessions together.
+    """LLM usage of a run, over all its sessions.
 
     Attributes:
         calls: Requests that were answered, usably or not.
         failed_calls: Requests that were given up.
         retries: Attempts after the first.
         replayed: Answers that this session found on disk.
-        prompt_tokens: Tokens sent.
-        completion_tokens: Tokens received.
-        cost_usd: Dollars, as the endpoint reports them, else by the price; None where neither is known.
-        estimated_tokens: The most tokens of requests whose usage was not reported: they were cut off, or the
-            endpoint does not report it. They count against limits.
-        estimated_usd: The most dollars for those.
+        cost_usd: US dollars as reported by the endpoint, else by the price; None if neither is known.
+        estimated_tokens: Upper bound for requests with unreported usage; counts against limits.
+        estimated_usd: Upper bound on their cost.
         cached_tokens: Tokens sent that a vendor's cache held.
         cache_written_tokens: Tokens sent that were written to it.
-        reasoning_tokens: Tokens of reasoning received.
-        reported_usd: The part of the dollars that the endpoint reported; None where it reported none.
+        reported_usd: The reported part of ``cost_usd``; None if nothing was reported.
     """
 
     calls: int = 0
@@ -233,13 +212,12 @@ class Difference:
     """The difference of two test accuracies, in percentage points.
 
     Attributes:
-        points: The difference in the sample.
-        interval: Its 95 % interval.
-        paired: Whether the interval is over pairs of decisions on the same images; else it takes the two
-            accuracies for independent, and is wider than necessary.
-        images: Test images.
-        better: Images that only the first classifies correctly; None where decisions are not known.
-        worse: Images that only the second classifies correctly; None where decisions are not known.
+        interval: Its 95 % confidence interval.
+        paired: Whether the interval uses pairs of decisions on the same images. Otherwise it assumes
+            independence and is wider than necessary.
+        images: Number of test images.
+        better: Images that only the first classifies correctly; None if decisions are not known.
+        worse: Images that only the second classifies correctly; None if decisions are not known.
     """
 
     points: float
@@ -251,12 +229,12 @@ class Difference:
 
     @property
     def same_template(self) -> bool:
-        """Whether both are the same template, so that there is nothing to estimate."""
+        """Whether both are the same template."""
         return self.interval == (0.0, 0.0)
 
     @property
     def sign(self) -> int:
-        """1 where the first is better, -1 where it is worse, 0 where the interval contains 0."""
+        """1 if the first is better, -1 if it is worse, 0 if the interval contains 0."""
         low, high = self.interval
         return (low > 0.0) - (high < 0.0)
 
@@ -266,9 +244,8 @@ class Gain:
     """The gain of a search on the test images.
 
     Attributes:
-        over: The difference of ``best`` to each baseline, by its name.
-        ensemble: The difference of the ensemble to ``best``; None where it was not measured.
-        verdict: One sentence.
+        over: The difference of ``best`` to each baseline, by name.
+        ensemble: The difference of the ensemble to ``best``; None if it was not measured.
     """
 
     over: Mapping[str, Difference]
@@ -289,39 +266,29 @@ class Gain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """The result of a search; ``to_json`` returns the document that ``result.json`` holds.
+    """The result of a search; ``to_json`` returns the document in ``result.json``.
 
     Attributes:
         status: ``finished``, or ``stopped`` by a limit or an outage.
-        stop_reason: Why it stopped; None when it finished.
-        dataset: The data.
-        model: The scored model.
-        llm: The LLM that proposed.
-        method: Name of the method.
-        objective: What was maximised.
         best: The template that the selection rule puts first.
-        ensemble: Templates of the leaderboard, averaged; one that is listed twice weighs twice.
+        ensemble: Averaged templates of the leaderboard; one that is listed twice weighs twice.
         baselines: By name: hand-made templates, and the best starting template.
-        leaderboard: Every template scored, best first.
-        usage: LLM usage.
+        leaderboard: Every scored template, best first.
         evaluated: Number of distinct templates scored.
         rejected: Rejected lines and templates, by reason.
-        wall_s: Seconds of active time, all sessions together.
+        wall_s: Seconds of active time in all sessions.
         skipped: Rounds without an answer after all retries.
         budget: What is left of each limit that was set.
-        notes: Facts that belong beside the figures, by a short name: warnings, a method used in place of
-            another. A custom scorer may note any JSON value under any name.
-        inspection: Accuracy of the best template class by class; None where test was not evaluated or the
-            evaluator does not give classes.
-        versions: Versions of the software.
-        started: When the run was started, in ISO 8601.
-        device: Where the model computed; None where the evaluator does not say.
+        notes: Warnings and other facts by a short name. A custom scorer may add any JSON value.
+        inspection: Accuracy of ``best`` by class; None if test was not evaluated or the evaluator does not
+            give classes.
+        started: Start of the run, in ISO 8601.
+        device: Where the model computed; None if the evaluator does not say.
         test_opened: How often test was evaluated over the run's life.
         limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``.
-        gain: The gain on test, with intervals; None where test was not evaluated.
+        gain: The gain on test, with intervals; None if test was not evaluated.
         prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
-        run_dir: The folder that it was read from, an absolute path; None without one. It is not in the
-            document, and does not count in comparisons.
+        run_dir: The absolute folder that it was read from; not in the document, ignored in comparisons.
     """
 
     status: Status
@@ -356,14 +323,11 @@ class SearchResult:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to do: the search is over, and its test split, if any, was evaluated."""
+        """Whether the search is over and its test split, if any, was evaluated."""
         return self.status == "finished" and UNOPENED not in self.notes
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
-        """Return candidates of this result as the templates that the scorer got.
-
-        A text that is not a candidate, in a file that another program wrote, stays as it is.
-        """
+        """Return candidates of this result as the templates that the scorer got; other texts unchanged."""
         kind = kind_named(self.prompts) if self.prompts in KINDS else None
         found = []
         for text in texts:
@@ -373,17 +337,17 @@ class SearchResult:
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values, in the order of the documentation."""
-        # A folder may be moved, and its files with it.
+        """Return JSON values, in the documented order."""
+        # The folder may be moved with its files.
         found = adapter(SearchResult).dump_python(self, mode="json", exclude={"run_dir"}, warnings=False)
         return {"schema": SCHEMA, **found}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SearchResult:
-        """Return the result that a document holds: the inverse of ``to_json``.
+        """Return the result that a document holds.
 
         Raises:
-            ValueError: It is of another schema, or not a result at all.
+            ValueError: It has another schema, or is not a result.
         """
         if not isinstance(document, Mapping):
             raise ValueError("not a result: not a JSON object")

@@ -1,4 +1,4 @@
-"""The folder of a run: how it is made, its files, and how they are written and read."""
+"""Create a run's folder, and write and read its files."""
 
 from __future__ import annotations
 
@@ -30,31 +30,28 @@ CONFIG = "config.toml"
 REPORT = "report.html"
 DETAILS = "details.json"
 BEFORE: Mapping[str, str] = {RESULT: "result.before.json", DETAILS: "details.before.json"}
-"""Names under which these files of a finished run are kept when it is extended."""
+"""Names of a finished run's files once it is extended."""
 STOPPED: Mapping[str, str] = {
     RESULT: "result.stopped.json",
     DETAILS: "details.stopped.json",
     REPORT: "report.stopped.html",
 }
-"""Names under which these files of a stopped run are kept when it is resumed."""
+"""Names of a stopped run's files once it is resumed."""
 STORE = "store"
 SUMMARY = "suite.json"
-"""The file in a suite's folder with the results of all its runs."""
+"""Results of all runs, in a suite's folder."""
 FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
-"""The files of a finished run; a tracker keeps them."""
+"""The files of a finished run, for trackers."""
 _SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
 _FORMULA = ("=", "+", "-", "@")
 _COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views")
 
 
 def new_run_dir(config: SearchConfig) -> Path:
-    """Return the folder of a new run as an absolute path.
+    """Return the absolute folder of a new run.
 
-    A folder that the config names is not made yet. Else it is made, so that searches which begin in the same
-    second get different ones.
-
-    Raises:
-        ConfigError: It is not a valid path (see ``user_path``), or cannot be made.
+    A folder named in the config is not made yet. Any other is made at once, so that searches started in the
+    same second get different ones.
     """
     if config.run_dir is not None:
         return user_path(config.run_dir, "--run-dir")
@@ -82,7 +79,7 @@ def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
 
 
 def check_run_dir(run_dir: Path) -> None:
-    """Make sure that a new run can be written to a folder, and make the folder.
+    """Make the folder, and check that a new run can be written to it.
 
     Raises:
         StoreExistsError: It holds a run already.
@@ -109,18 +106,14 @@ def check_run_dir(run_dir: Path) -> None:
 
 
 def check_files(run_dir: Path) -> None:
-    """Make sure that a resumed run can replace its files.
-
-    Raises:
-        UsageError: A folder has taken the place of one.
-    """
+    """Raise UsageError if a folder stands in place of one of the run's files."""
     if taken := [run_dir / name for name in FILES if (run_dir / name).is_dir()]:
         raise UsageError(f"{taken[0]} is a folder, where a file of the run belongs; move it away")
 
 
 def belongs_to_a_run(path: Path) -> bool:
-    """Return whether a file is one that a run needs, this run or another."""
-    # Imported here: the command line lists the export formats, and needs neither for that.
+    """Return whether any run needs this file."""
+    # Imported here: the command line lists the export formats without it.
     from ..events.log import FILE_NAME as LOG
     from ..store.disk import FILE_NAME as DATABASE
 
@@ -131,14 +124,12 @@ def belongs_to_a_run(path: Path) -> bool:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old one or the new one and nothing between.
+    """Write a file atomically; text as UTF-8.
 
-    Args:
-        path: The file.
-        content: All of it; text is written as UTF-8.
+    A reader, or a crash, sees the old file or the new one and nothing between.
 
     Raises:
-        OSError: It cannot be written; the old file is unchanged, and the error names the file.
+        OSError: It cannot be written; the old file is unchanged.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     temporary: Path | None = None
@@ -155,19 +146,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            # The reader of the message knows this file, and not the temporary one.
+            # Name the file that the user knows, not the temporary one.
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
 def safe_cell(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: an apostrophe precedes what could start one."""
+    """Return a cell that no spreadsheet takes for a formula, with an apostrophe in front if necessary."""
     safe = printable(text)
     return f"'{safe}" if safe.lstrip().startswith(_FORMULA) else safe
 
 
 def leaderboard_csv(rows: Iterable[Row]) -> str:
-    """Return the leaderboard as CSV: the same rows give the same bytes on every machine."""
+    """Return the leaderboard as CSV, with the same bytes on every machine."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -179,37 +170,29 @@ def leaderboard_csv(rows: Iterable[Row]) -> str:
 
 
 def templates_json(templates: Sequence[str]) -> str:
-    """Return templates as open_clip and CLIP_benchmark read them: a JSON list, each with its slot ``{}``."""
+    """Return a JSON list of templates with the slot ``{}``, for open_clip and CLIP_benchmark."""
     return json.dumps(list(templates), indent=2, ensure_ascii=False) + "\n"
 
 
 def write_result(run_dir: Path, result: SearchResult) -> None:
-    """Write leaderboard, templates and result; the result last, as the sign that the others are there.
-
-    Raises:
-        OSError: A file cannot be written.
-    """
+    """Write leaderboard, templates and result; the result last, as a sign that the others exist."""
     write_atomically(run_dir / LEADERBOARD, leaderboard_csv(result.leaderboard))
     write_atomically(run_dir / TEMPLATES, templates_json(result.scored_as(*result.ensemble.templates)))
     write_atomically(run_dir / RESULT, result.dumps())
 
 
 def put_away(run_dir: Path) -> None:
-    """Rename the files of a stopped session, so that no later session's are taken for them.
-
-    Raises:
-        OSError: A file cannot be moved.
-    """
+    """Rename a stopped session's files, so that they are not taken for a later session's."""
     for name, kept in STOPPED.items():
         with suppress(FileNotFoundError):  # a run that was interrupted has no result
             (run_dir / name).replace(run_dir / kept)
 
 
 def read_result(run_dir: Path) -> SearchResult:
-    """Return the result of a run.
+    """Read the result of a run.
 
     Raises:
-        ValueError: It is not a result of this program.
+        ValueError: The file is not a result of this program.
         OSError: It cannot be read.
     """
     text = (run_dir / RESULT).read_text("utf-8")
@@ -221,20 +204,16 @@ def read_result(run_dir: Path) -> SearchResult:
 
 
 def complete_result(run_dir: Path) -> SearchResult | None:
-    """Return the result of a run with which nothing is left to do; None for any other."""
+    """Return the result of a run that has nothing left to do; None for any other run."""
     try:
         result = read_result(run_dir)
     except (OSError, ValueError):
-        return None  # missing or torn: the journal has all that it takes to make it again
+        return None  # missing or torn: it can be rebuilt from the journal
     return result if result.complete else None
 
 
 def result_of(run_dir: Path) -> SearchResult:
-    """Return the result of a run, where a user asks for it.
-
-    Raises:
-        UsageError: There is no result, or it cannot be read.
-    """
+    """Read a result that a user asked for; raise UsageError if it is missing or unreadable."""
     try:
         return read_result(run_dir)
     except FileNotFoundError as error:
@@ -252,30 +231,25 @@ def result_of(run_dir: Path) -> SearchResult:
 def stored_config(
     run_dir: Path, changes: Mapping[str, Any] | None = None, *, place: str = COMMAND_LINE
 ) -> SearchConfig:
-    """Return the config of a run, from its store.
-
-    Args:
-        run_dir: The run's folder.
-        changes: Settings by name that replace the run's own.
-        place: Where the changes come from, for the message.
+    """Return the config from a run's store, with ``changes`` applied; errors name their ``place``.
 
     Raises:
-        UsageError: There is no run, it was made by another version, or a change is wrong.
+        UsageError: There is no run, another version made it, or a change is wrong.
     """
     return build([(f"the run {run_dir}", _manifest(run_dir)["config"]), (place, changes or {})])
 
 
 def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
-    """Return the objects from Python that replaced settings of a run: ``module.Class`` by kind.
+    """Return the Python objects that replaced a run's settings: ``module.Class`` by kind.
 
     Raises:
-        UsageError: There is no run, or it was made by another version.
+        UsageError: There is no run, or another version made it.
     """
     return dict(_manifest(run_dir).get("given", {}))
 
 
 def _manifest(run_dir: Path) -> Mapping[str, Any]:
-    # Imported here: the command line lists the export formats, and needs no store for that.
+    # Imported here: the command line lists the export formats without it.
     from ..store.run import Store
 
     with Store.open(run_dir) as store:
@@ -283,7 +257,7 @@ def _manifest(run_dir: Path) -> Mapping[str, Any]:
 
 
 def config_text(run_dir: Path) -> str:
-    """Return the run's ``config.toml`` for people to read; a line that says so where it is lost."""
+    """Return the text of ``config.toml`` for display, or a line that it is missing."""
     try:
         return (run_dir / CONFIG).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,6 +1,6 @@
-"""The state of a run, read from its log and its result: live, finished, stopped or unfinished.
+"""The state of a run, read from its log and its result.
 
-Nothing is opened that a live run holds, and test is never evaluated.
+Nothing that a live run holds is opened, and test is never evaluated.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NUMBERS: Mapping[str, tuple[str, ...]] = {
     UsageChanged.name: ("calls", "prompt_tokens", "completion_tokens", "cost_usd"),
     **dict.fromkeys(_ROUND, _PLACE),
 }
-"""The members that are calculated with, by event; all others are only shown."""
+"""Members used in calculations, by event; all others are only shown."""
 _MOST = 1e18
 
 
@@ -44,22 +44,19 @@ class RunState:
     """The state of a run.
 
     Attributes:
-        run_dir: Its folder.
         state: "live" while a process works on it, "finished", "stopped" by a limit or an outage, or
-            "unfinished" where it was interrupted or killed.
-        started: The ``SearchStarted`` of its latest session, as logged; empty before that.
-        best: The best template that a restart reported, by training accuracy; None before the first.
+            "unfinished" after an interruption or a crash.
+        started: The ``SearchStarted`` of the latest session, as logged; empty before that.
+        best: The best template by training accuracy; None before the first.
         train: Its training accuracy, a fraction of 1.
-        default: That of the default template; None before it is scored.
-        starting: That of the best starting template; None before the first restart has scored them.
-        rounds: Rounds that are over, skipped ones included, in this or an earlier session.
+        default: Training accuracy of the default template.
+        starting: Training accuracy of the best starting template.
+        rounds: Rounds that are over in all sessions, skipped ones included.
         usage: The latest ``UsageChanged``, as logged.
-        stop_reason: Why it stopped.
         ended_early: Restarts that ended by early stopping, and why; None without a result.
-        gain: The verdict on test, in a sentence; None without a result that has one.
+        gain: The verdict on test, in a sentence.
         limits: The limits that stopped it, such as ``calls``; to resume, raise them.
-        last_event: Name of the latest event.
-        last_time: Its time, in ISO 8601.
+        last_time: Time of the latest event, in ISO 8601.
     """
 
     run_dir: Path
@@ -80,7 +77,7 @@ class RunState:
 
     @property
     def gains(self) -> list[str]:
-        """Training gains of the best so far, in words; over the starting templates after the first round."""
+        """Training gains of the best template in words; over the starting templates after the first round."""
         if self.train is None:
             return []
         starting = self.starting if self.rounds else None
@@ -88,11 +85,11 @@ class RunState:
         return gains_so_far(self.train, default=self.default, starting=starting, percent=percent)
 
     def take(self, result: SearchResult) -> None:
-        """Take over the end that a result reports."""
+        """Set the state to the end that a result reports."""
         self.state, self.stop_reason, self.limits = result.status, result.stop_reason, result.limits
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the fields as JSON values."""
         return {**vars(self), "run_dir": str(self.run_dir)}
 
 
@@ -102,7 +99,7 @@ def is_run(folder: Path) -> bool:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """Return the folders of runs in a folder, the one begun last first."""
+    """Return the runs in a folder, newest first."""
     try:
         found = [path for path in folder.iterdir() if is_run(path)]
     except OSError:
@@ -115,7 +112,7 @@ def _latest_first(runs: list[Path]) -> list[Path]:
 
 
 def runs_below(folder: Path) -> list[Path]:
-    """Return the folders of runs in a folder and in folders there, such as a suite's, latest first."""
+    """Return the runs in a folder and its subfolders, such as a suite's, newest first."""
     try:
         inside = [path for path in folder.iterdir() if path.is_dir() and not is_run(path)]
     except OSError:
@@ -124,7 +121,7 @@ def runs_below(folder: Path) -> list[Path]:
 
 
 def state_of(run_dir: Path) -> RunState:
-    """Return the state of a run."""
+    """Read the state of a run."""
     found = RunState(run_dir=run_dir)
     rounds = set[tuple[int, int, int]]()
     for event in events_of(run_dir):
@@ -136,7 +133,7 @@ def state_of(run_dir: Path) -> RunState:
     try:
         result = read_result(run_dir)
     except (OSError, ValueError):
-        return found  # missing or torn: a resume makes it
+        return found  # missing or torn: a resume writes it
     found.take(result)
     found.best, found.train = result.best.template, result.best.train
     early = result.notes.get(ENDED_EARLY)
@@ -169,12 +166,12 @@ def _take(found: RunState, event: Mapping[str, Any], rounds: set[tuple[int, int,
 
 
 def events_of(run_dir: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of the log, the oldest part first, without lines of another shape."""
+    """Yield the valid events of the log, oldest first."""
     return (event for event in logged(run_dir) if _fits(event))
 
 
 def _fits(event: Mapping[str, Any]) -> bool:
-    """Return whether a line has the shape that this program writes: the log may have been changed."""
+    """Check a line's shape: the log may have been changed."""
     name = event.get("event")
     if not isinstance(name, str):
         return False

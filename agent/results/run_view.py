@@ -1,6 +1,6 @@
-"""All that is known of a run at any time, as plain data: its state, its course from the log, its result.
+"""Everything known of a run at any time: its state, its course and its result.
 
-Nothing is opened that a live run holds, and test is never evaluated.
+Nothing that a live run holds is opened, and test is never evaluated.
 """
 
 from __future__ import annotations
@@ -37,12 +37,7 @@ _SCORED = (StartingTemplatesScored.name, RoundFinished.name)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Lines and templates that were rejected for one reason.
-
-    Attributes:
-        count: How many.
-        examples: A few of them, each once.
-    """
+    """Lines and templates that were rejected for one reason, with a few distinct examples."""
 
     count: int
     examples: tuple[str, ...] = ()
@@ -54,11 +49,10 @@ class Course:
 
     Attributes:
         curves: By restart, its best score after each round.
-        rows: Every template that was scored, as each restart found it first; ranks are 0.
-        refused: By reason, what was rejected.
+        rows: Every scored template, as each restart found it first; ranks are 0.
+        refused: Rejected lines and templates, by reason.
         skipped: Rounds without an answer, by reason.
-        estimated: Whether the curves are read from the leaderboard, where a template belongs to one restart
-            alone, because there is no log.
+        estimated: Whether curves come from the leaderboard, which names one restart per template.
     """
 
     curves: Mapping[int, Curve] = field(default_factory=dict)
@@ -70,15 +64,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """All that is known of a run.
-
-    Attributes:
-        state: Its state.
-        result: Its result; None before it has ended, or been stopped, for the first time.
-        course: Its course.
-        details: Decisions image by image, and the lineage of the best template; None without them.
-        config: Its ``config.toml``.
-    """
+    """Everything known of a run; ``result`` is None until the run has first ended or been stopped."""
 
     state: RunState
     result: SearchResult | None = None
@@ -88,7 +74,7 @@ class RunView:
 
     @property
     def rows(self) -> Sequence[Row]:
-        """The leaderboard; before that, what was scored so far, by training score."""
+        """The leaderboard; before that, the templates scored so far, by training score."""
         if self.result is not None:
             return self.result.leaderboard
         found: dict[str, Row] = {}
@@ -98,7 +84,7 @@ class RunView:
 
     @property
     def lineage(self) -> Sequence[Ancestor]:
-        """The lineage of the best template; without requests and answers where these were not kept."""
+        """The lineage of the best template; without requests and answers if these were not kept."""
         rows = self.rows
         if self.details is not None and self.details.lineage and self.result is not None:
             return self.details.lineage
@@ -109,24 +95,18 @@ class RunView:
 
     @property
     def percent(self) -> bool:
-        """Whether its scores may be accuracies, to be shown in percent."""
+        """Whether the scores may be accuracies, shown in percent."""
         if self.result is not None:
             return has_accuracies(self.result)
         return are_shares(value for row in self.course.rows for value in (row.train, row.val))
 
 
 def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool = True) -> RunView:
-    """Return what is known of a run from its folder.
-
-    Args:
-        run_dir: The folder.
-        result: Its result, where that is not on disk yet.
-        pictures: False leaves small pictures of test images out.
-    """
+    """Read everything known of a run; pass ``result`` if it is not on disk yet."""
     state = state_of(run_dir)
     course = course_of(events_of(run_dir))
     if result is None and state.state != "live":
-        with suppress(OSError, ValueError):  # missing or torn: a resume makes it
+        with suppress(OSError, ValueError):  # missing or torn: a resume writes it
             result = read_result(run_dir)
     if result is not None:
         state.take(result)
@@ -139,10 +119,7 @@ def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool
 
 
 def course_of(events: Iterable[Mapping[str, Any]]) -> Course:
-    """Return the course that a log holds.
-
-    A resumed session repeats the events of an earlier one; each counts once.
-    """
+    """Return the course that a log holds; events repeated by a resumed session count once."""
     best: dict[tuple[int, int, int], float] = {}
     rows: dict[tuple[int, str], Row] = {}
     lines: dict[str, dict[tuple[int, ...], str]] = {}
@@ -174,7 +151,7 @@ def course_of(events: Iterable[Mapping[str, Any]]) -> Course:
 
 
 def course_of_rows(rows: Sequence[Row]) -> Course:
-    """Return the course as far as a leaderboard holds it."""
+    """Estimate the course from a leaderboard."""
     found: dict[int, dict[tuple[int, int], float]] = {}
     for row in rows:
         places = found.setdefault(row.restart, {})

@@ -1,4 +1,4 @@
-"""Parts of the report computed from scores and decisions: the comparison, the classes, the words."""
+"""Report sections computed from scores and decisions: comparison, classes, words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .run_view import RunView
 MOST_CLASSES = 30
 MOST_CONFUSED = 12
 FEWEST_WITH_WORD = 3
-"""Templates with a word, and without it, below which it is not reported."""
+"""Fewest templates with a word, and without it, for it to be reported."""
 MOST_WORDS = 8
 _MARKS = ".,;:!?\"'()[]"
 _SLOT = "{}"
@@ -43,7 +43,7 @@ class Compared(NamedTuple):
 
 
 def compared_rows(result: SearchResult) -> list[Compared]:
-    """Return the lines of the comparison: the best template, the ensemble, then the baselines."""
+    """Return the comparison: the best template, the ensemble, then the baselines."""
     over: Mapping[str, Difference] = result.gain.over if result.gain else {}
     together = None if result.gain is None else result.gain.ensemble
     best = _line("best found", (result.best.template,), result.best, chosen=True)
@@ -63,7 +63,6 @@ def _line(name: str, templates: tuple[str, ...], one: Best | Ensemble, **more: A
 
 
 def _turned(one: Difference) -> Difference:
-    """Return the difference of the second to the first."""
     low, high = one.interval
     return Difference(
         points=-one.points, interval=(-high, -low), paired=one.paired, images=one.images, better=one.worse,
@@ -81,7 +80,7 @@ def gain_cell(one: Difference) -> GainCell:
 
 
 def about_scores(result: SearchResult) -> str:
-    """Return what the figures of the comparison mean."""
+    """Explain the figures of the comparison."""
     if not has_accuracies(result):
         return f"Scores as the scorer gives them; higher is better. {about_test(result)}"
     text = "Accuracies in %. "
@@ -100,13 +99,13 @@ def about_scores(result: SearchResult) -> str:
 
 
 ClassRow = tuple[str, int, float, float | None]
-"""A class, its images, percent of them that are correctly classified, and the change of that in points."""
+"""Class name, images, percent classified correctly, and its change in points."""
 Confused = tuple[str, str, int, int | None]
-"""A class, another that it is taken for, in how many images, and in how many before."""
+"""Class name, the class it is taken for, images now, and images before."""
 
 
 def classes_of(view: RunView) -> dict[str, Any] | None:
-    """Return the section on classes; None where nothing is known of them."""
+    """Return the section on classes; None if nothing is known of them."""
     if view.result is None or (look := view.result.inspection) is None:
         return None
     details = view.details
@@ -130,7 +129,7 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
 
 
 def _fits(decisions: Decisions, look: Inspected, baseline: str) -> bool:
-    """Return whether decisions belong to this result: the files of a run may have been changed."""
+    """Check that decisions belong to this result: the run's files may have been changed."""
     known = BEST in decisions.predicted and baseline in decisions.predicted
     counts = Counter(decisions.labels)
     return known and [one.images for one in look.classes] == [
@@ -176,7 +175,7 @@ def _picture_groups(pictures: Sequence[Picture], baseline: str | None) -> list[t
 
 
 class WordEffect(NamedTuple):
-    """A word, how many templates have it, and their mean training score less that of all others."""
+    """A word, how many templates have it, and their mean training score less that of the others."""
 
     word: str
     templates: int
@@ -184,13 +183,7 @@ class WordEffect(NamedTuple):
 
 
 def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect]]:
-    """Return the words of better templates, and those of worse ones.
-
-    This is a correlation: words come together, and a restart writes more of what did well.
-
-    Args:
-        rows: Templates with their training scores; one that is listed twice counts once.
-    """
+    """Return the words of better and of worse templates: a correlation, since words come together."""
     scores = {row.template: row.train for row in rows}
     with_word: dict[str, list[float]] = {}
     for template, train in scores.items():
@@ -202,7 +195,7 @@ def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect
         lacking = len(scores) - len(having)
         if len(having) >= FEWEST_WITH_WORD and lacking >= FEWEST_WITH_WORD:
             found.append(WordEffect(word, len(having), fmean(having) - (total - sum(having)) / lacking))
-    # Of two equal differences, that of the more frequent word is surer.
+    # At equal differences, the more frequent word is more certain.
     found.sort(key=lambda one: (-one.difference, -one.templates, one.word))
     better = [one for one in found if one.difference > 0][:MOST_WORDS]
     worse = [one for one in reversed(found) if one.difference < 0][:MOST_WORDS]
@@ -210,6 +203,5 @@ def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect
 
 
 def _words_of(template: str) -> set[str]:
-    """Return the words of a template in small letters, without marks and slots."""
     found = (part.casefold().replace(_SLOT, "").strip(_MARKS) for part in template.split())
     return {word for word in found if word}
