@@ -31,8 +31,7 @@ def features(text: str) -> frozenset[str]:
 
 
 class Prediction(NamedTuple):
-    """A predicted score and its standard deviation, which is large for words not tried or only tried
-    together."""
+    """A predicted score and its standard deviation; large for words untried or only tried together."""
 
     value: float
     doubt: float
