@@ -74,8 +74,7 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
 
 
 class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
-    """A cache of JSON texts without eviction; ``timeout`` is in seconds, for another process's
-    transaction."""
+    """A cache of JSON texts without eviction. It waits ``timeout`` seconds for other processes."""
 
     def __init__(self, directory: Path, *, timeout: float = 60.0) -> None:
         super().__init__(str(directory), timeout=timeout, disk=TextDisk, **_SETTINGS)
