@@ -185,10 +185,7 @@ class SearchMethod:
 
 
 class Script:
-    """The steps of one conversation, one at a time.
-
-    A step stays current until it gets feedback, so a request without an answer is repeated in the next round.
-    """
+    """The steps of one conversation; a step stays current until it gets feedback, also in the next round."""
 
     def __init__(self, steps: Steps, *, most_requests: int) -> None:
         self._steps = steps

@@ -50,10 +50,7 @@ MOST_KEPT = 100
 
 
 class Bandit:
-    """UCB1: the arm with the highest mean reward plus an exploration bonus; deterministic given the rewards.
-
-    P. Auer et al., "Finite-time Analysis of the Multiarmed Bandit Problem", Machine Learning 47, 2002.
-    """
+    """UCB1 (Auer et al., Machine Learning 47, 2002); deterministic given the rewards."""
 
     def __init__(self) -> None:
         self._pulls: dict[str, int] = {}
@@ -81,11 +78,9 @@ class Bandit:
 class _State:
     """What one conversation of a restart leaves to the next.
 
-    Attributes:
-        usable: Sum over answers of the share of requested candidates that were new and could be scored.
-        described: Whether words of the description were scored beside a request.
-        rephrased: Whether the LLM has rephrased the description in plain words.
-        words: Words that the LLM has used, the latest last.
+    ``usable`` sums the share of requested candidates that were new and could be scored, over all answers.
+    ``described``: words of the description were scored beside a request. ``rephrased``: the LLM has rephrased
+    the description in plain words. ``words`` are those that the LLM used, the latest last.
     """
 
     bandit: Bandit = field(default_factory=Bandit)

@@ -16,10 +16,7 @@ _CHILDREN = 30
 
 
 def _random(view: View) -> Steps:
-    """Draw half the proposals from the pool; the others are one of the best k with one word changed.
-
-    This is the baseline for the LLM. Fewer than asked for if nothing new is found.
-    """
+    """Draw half the proposals from the pool; the others are best ones with one word changed."""
     while True:
         yield Propose(_random_proposals(view, view.rng()))
 
@@ -54,10 +51,7 @@ def _mutate(view: View) -> Steps:
 
 
 def children(view: View, number: int, rng: random.Random) -> Iterator[str]:
-    """Yield children of the best k; better parents get more.
-
-    A third are crosses of two parents; the others have one word changed, half of those a second one.
-    """
+    """Yield candidates made of the best k; better parents get more. A third are crosses of two parents."""
     parents = [entry.text for entry in view.memory.best(view.top_k)]
     words, slot = vocabulary(view), view.kind.slot
     for _ in range(number):

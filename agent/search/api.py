@@ -69,8 +69,7 @@ class Evaluation:
     white_box: tuple[WhiteBoxResult, ...] = ()
 
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
-        """Return the document of ``evaluate --json``; ``most_confusions`` limits the confused pairs of
-        classes."""
+        """Return the document of ``evaluate --json``, with at most ``most_confusions`` confused pairs."""
         document: dict[str, Any] = {
             "dataset": self.dataset,
             "model": {"name": self.model, "pretrained": self.pretrained},
@@ -218,21 +217,13 @@ async def resume(
 
 
 def search_sync(config: SearchConfig, **given: Any) -> SearchResult:
-    """``search`` for programs without an event loop; the same arguments.
-
-    Raises:
-        UsageError: An event loop is running; also as for ``search``.
-    """
+    """Run ``search`` without an event loop; raises UsageError if one is running."""
     _check_no_loop("search")
     return asyncio.run(search(config, **given))
 
 
 def resume_sync(run_dir: Path | str, **given: Any) -> SearchResult:
-    """``resume`` for programs without an event loop; the same arguments.
-
-    Raises:
-        UsageError: An event loop is running; also as for ``resume``.
-    """
+    """Run ``resume`` without an event loop; raises UsageError if one is running."""
     _check_no_loop("resume")
     return asyncio.run(resume(run_dir, **given))
 
@@ -286,11 +277,8 @@ def datasets() -> tuple[Known, ...]:
 def load_data(spec: EvaluatorSpec) -> FewShotData:
     """Read a data set and draw its few-shot sample, as a search does; needs no torch.
 
-    Args:
-        spec: Names the data, ``shots`` and ``seed``; a ``SearchConfig`` is one.
-
-    Returns:
-        Class names, training and validation images; test images are counted, and read on request.
+    ``spec`` names the data, ``shots`` and ``seed``; a ``SearchConfig`` is one. Test images are counted, and
+    read on request.
 
     Raises:
         UsageError: The data cannot be read or searched on.

@@ -4,9 +4,9 @@ Candidates are ordered by:
 
 1. the objective on the pooled training and validation images. Where augmented copies were scored too
    (``accuracy`` and ``class_mean`` only), the mean of that and of the objective on the copies, which is less
-   by chance. Each split counts by its number of images. For accuracy, logprob and margin this is the mean
-   over all images; for class_mean it is the mean over all classes if every class has equally many images in a
-   split, as in few-shot ones;
+   by chance. Each split counts by its number of images: for accuracy, logprob and margin this is the mean
+   over all images. For class_mean it is the mean over all classes, if all classes have equally many images in
+   a split, as in few-shot ones; otherwise the classes still count equally within each split;
 2. the objective on train;
 3. fewer words;
 4. a hash of the seed and the text.
@@ -104,12 +104,8 @@ async def grown(
 ) -> tuple[str, ...] | None:
     """Return the templates of an ensemble, the best of the ranking first; None if none can be measured.
 
-    Args:
-        ranked: Best first.
-        measure: Scores ensembles.
-        start: How many it begins with; an ensemble of one is not grown.
-        sizes: Images in ``train`` and ``val``.
-        in_pairs: Whether two templates join at a time.
+    It begins with the first ``start`` of ``ranked``; an ensemble of one is not grown. With ``in_pairs``, two
+    templates join at a time. ``sizes`` are the images in train and val.
     """
     joining: list[tuple[str, ...]] = [(one,) for one in ranked[:CANDIDATES]]
     if in_pairs:
@@ -146,9 +142,8 @@ class ChosenGroup:
     """Candidates that are measured together.
 
     Attributes:
-        templates: Their texts, as the scorer gets them.
         known: The score of a single one, if the search has it.
-        shown: Their texts as the result lists them; empty if they are the same.
+        shown: Their texts as the result lists them; empty if the same as ``templates``.
     """
 
     templates: tuple[str, ...]
@@ -168,7 +163,6 @@ class Choice:
     Attributes:
         rows: The leaderboard, best first.
         evaluated: How many texts were scored.
-        notes: Notes for the result, if the ensemble could not be chosen with care.
         early: The choice after that many templates: points of a learning curve.
     """
 
@@ -184,11 +178,7 @@ class Choice:
 async def choose(
     config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry], curve: Sequence[int] = ()
 ) -> Choice:
-    """Choose by the selection rule, also at each point of a learning curve; the test split stays closed.
-
-    Raises:
-        PromptclimbError: Nothing was scored, or the evaluator fails.
-    """
+    """Choose by the selection rule, also at each point of a learning curve; the test split stays closed."""
 
     def ranked(some: Sequence[Entry]) -> list[Entry]:
         return select(some, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
@@ -268,11 +258,7 @@ def row_of(rank: int, entry: Entry) -> Row:
 
 
 def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int, Sequence[Entry]]:
-    """Return the first n distinct templates for each count n that was reached.
-
-    Concurrent restarts are interleaved: all starting templates first, then the first round of each restart,
-    and so on.
-    """
+    """Return the first n distinct templates for each n reached, in order of rounds across restarts."""
     if not counts:
         return {}
     known: dict[str, Entry] = {}

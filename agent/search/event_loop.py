@@ -94,10 +94,7 @@ def short_collections() -> Iterator[None]:
 
 
 async def to_the_end(work: Callable[[], T]) -> T:
-    """Run blocking work in a thread, and wait for its end even if the caller is cancelled meanwhile.
-
-    For work that must not be left half done while the next session begins.
-    """
+    """Run blocking work in a thread, and wait for its end even if the caller is cancelled meanwhile."""
     working = asyncio.ensure_future(in_thread(work))
     try:
         return await asyncio.shield(working)

@@ -42,8 +42,7 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
     """Return the given evaluator, or open the one that the config names.
 
     Raises:
-        UsageError: It cannot be used, has invalid hand-made templates, or has no fingerprint although scores
-            are shared.
+        UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
     if given is None:
         evaluator, name = await _open(config, listener), config.evaluator or config.model
@@ -94,11 +93,10 @@ def pinned_evaluator(config: SearchConfig) -> SearchConfig:
 async def with_fallback(
     config: SearchConfig, emit: Listener, earlier: Mapping[str, Any] | None
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Fetch and load a local LLM on trial, if a method may replace it.
+    """Fetch and load a local LLM on trial, if a method may replace it; return the config and notes.
 
-    Returns the config to search with, and a note for the result if a method replaces the LLM. ``earlier`` are
-    the notes of a resumed run, None for a new one. A run that began without an LLM continues without; the LLM
-    of one that began with it is not loaded on trial.
+    ``earlier`` are the notes of a resumed run, None for a new one. A run that began without an LLM continues
+    without; the LLM of one that began with it is not loaded on trial.
     """
     if not may_fall_back(config):
         return config, {}
@@ -142,11 +140,7 @@ def may_fall_back(config: SearchConfig) -> bool:
 
 
 def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -> list[Candidate]:
-    """Read a JSON list of candidates of a prompt kind, or one candidate a line.
-
-    Raises:
-        ConfigError: It cannot be read, holds no candidate, or has an invalid line; names ``option``.
-    """
+    """Read a JSON list of candidates, or one a line; ConfigErrors name ``option``."""
     try:
         return read_file(user_path(file, option), kind_named(prompts))
     except PoolError as error:
@@ -183,13 +177,9 @@ def read_wordings(config: SearchConfig) -> Wordings:
 
 
 def check_places(config: SearchConfig, *, labels: bool) -> None:
-    """Check that the files and folders of a resumed run still exist.
+    """Raise ConfigError if a file or folder of a resumed run is gone; also check its shared cache.
 
     With ``labels``, ``data`` and ``pretrained`` are mere names, as the evaluator comes from Python.
-
-    Raises:
-        ConfigError: One is gone.
-        UsageError: The shared cache cannot be used; see ``check_cache``.
     """
     check_cache(config.shared_cache)
     for name, option in OPTIONS.items():
@@ -228,10 +218,7 @@ def pool_hash(pool: list[Candidate]) -> str:
 
 
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's identity as far as the config shows it before anything is opened.
-
-    What the content of files and data decides is taken from the earlier identity.
-    """
+    """Return a run's identity before anything is opened; content hashes come from the earlier identity."""
     now = {**before, **config.identity()}
     from_data = (name for name, option in OPTIONS.items() if option.from_data)
     now |= {name: before.get(name) for name in from_data if getattr(config, name) is None}
@@ -243,9 +230,8 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
 def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
     """Return the settings by which a resumed run is extended, with their new values; empty for none.
 
-    Restarts are independent, and a new conversation comes after all that its restart has done. New rounds are
-    allowed only with one conversation per restart: later conversations would begin from another ranking, and
-    their answers on disk would belong to other requests.
+    New rounds are allowed only with one conversation per restart: later conversations would begin from
+    another ranking, and their answers on disk would belong to other requests.
 
     Raises:
         StoreMismatchError: A value decreases, or answers that were paid for could not be used.

@@ -17,10 +17,7 @@ conversations."""
 
 
 class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
-    """A request gets no answer, and its round is skipped.
-
-    ``unusable`` is True if an answer did come, but could not be used.
-    """
+    """A request gets no answer, and its round is skipped; ``unusable`` if an unusable answer came."""
 
     def __init__(self, reason: str, *, unusable: bool = False) -> None:
         super().__init__(reason)
@@ -29,10 +26,7 @@ class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
 
 
 class EmptyAnswers:
-    """Count answers in a row without a template, over all restarts of a session, to stop paying for nothing.
-
-    Answers on disk do not count: they are paid for.
-    """
+    """Count new answers in a row without a template, over all restarts, to stop paying for nothing."""
 
     def __init__(self) -> None:
         self._in_a_row = 0
@@ -73,10 +67,7 @@ class Journal:
     exhausted credit costs no round for good. At the end of a restart no answer follows: there
     ``keep_refused`` marks it, and a later session in which it is refused again skips it.
 
-    Args:
-        stop: Stops between an answer and the next request, never between an answer and the disk.
-        empty_answers: Shared by all restarts.
-        scheduler: Keeps restarts with stored answers from continuing all at once.
+    ``stop`` acts between an answer and the next request, never between an answer and the disk.
     """
 
     def __init__(

@@ -50,7 +50,6 @@ class RestartRecord:
     """What one restart has done so far; grows while it runs, so a stopped search has it too.
 
     Attributes:
-        number: From 1.
         rejected: Refused lines and templates, by reason.
         skipped: Rounds without an answer.
         unusable: Skipped rounds for which an answer came that could not be used.
@@ -61,7 +60,6 @@ class RestartRecord:
         unanswered: Its last rounds, if they got no answer.
         last_skip: Why the last skipped round got no answer.
         ended: Why it stopped early; empty if it did not.
-        exchanges: Requests and answers.
         done: It went through all its rounds, or met a stopping criterion of the config.
     """
 
@@ -84,12 +82,7 @@ class RestartRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searched:
-    """The records of all restarts when they have ended.
-
-    Attributes:
-        stopped: What stopped them; None if all were completed.
-        budget: What is left of each limit that was set.
-    """
+    """The records of all restarts; ``stopped`` is None if all were completed, ``budget`` what is left."""
 
     records: Sequence[RestartRecord]
     stopped: SearchStopped | None = None
@@ -194,11 +187,8 @@ MOST_SHOWN_OF_A_LINE = 200
 class Restart:
     """Run one restart.
 
-    Args:
-        number: From 1.
-        pool: What starting templates are drawn from.
-        info: The LLM gets its class names unless the config says ``blind``.
-        check: Called before templates that no LLM proposed are scored anew; raises if the search is to stop.
+    ``check`` is called before templates that no LLM proposed are scored anew; it raises if the search is to
+    stop. The LLM gets the class names in ``info`` unless the config says ``blind``.
     """
 
     def __init__(
@@ -230,11 +220,7 @@ class Restart:
         self._emit = emit
 
     async def run(self) -> None:
-        """Go through all rounds; ``record`` has what was done, whatever ends it.
-
-        Raises:
-            PromptclimbError: A budget, an outage, a signal or a failure ended the restart early.
-        """
+        """Go through all rounds; ``record`` has what was done, whatever ends it."""
         await self._score_starting()
         for conversation in range(1, self._config.conversations + 1):
             if reason := self._stopping.ends_restart:
@@ -401,7 +387,6 @@ class Restart:
         )
 
     async def _judge(self, reply: Proposals, position: Position) -> list[Outcome]:
-        """Score the proposals of an answer, no more than were asked for, and return their outcomes."""
         refused: list[Outcome] = []
         fresh: list[Candidate] = []
         for candidate in reply.candidates:
@@ -419,7 +404,6 @@ class Restart:
         return all(self._scores.has(candidate.scored_as) for candidate in candidates)
 
     async def _score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
-        """Score candidates, rank those that have a score, and return their outcomes in the same order."""
         known = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
         best = known[0].value if known and source != INITIAL else float("inf")

@@ -52,7 +52,6 @@ class OpenRun:
 
     Attributes:
         endpoints: Empty if every answer is on disk.
-        pool: What starting templates are drawn from.
         user_objects: Names of the objects that the caller handed in.
         scrub: Takes secrets out of what those objects say.
     """
@@ -69,11 +68,7 @@ class OpenRun:
     emit: Listener
 
     async def restart_all(self) -> Searched:
-        """Run all restarts to their ends, or to what ends them early.
-
-        Raises:
-            PromptclimbError: A signal, or an error of one restart.
-        """
+        """Run all restarts to their ends, or to what ends them early."""
         config, store, info = self.config, self.store, self.evaluator.info
         budget = Budget(Limits.of(config), spent=store.usage)
         proposer = LLMAsker(

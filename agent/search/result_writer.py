@@ -111,12 +111,8 @@ def write_files(
 ) -> SearchResult:
     """Write all files of a result, the result last, and return it as it was written.
 
-    Args:
-        run_dir: The run's folder.
-        found: The result.
-        details: Further data for the report.
-        used: Scrubs the keys in use, which no file may hold.
-        private: Scrubs every known secret, for notes that the user's own objects may have made.
+    ``used`` scrubs the keys in use, which no file may hold; ``private`` scrubs every known secret, for notes
+    that the user's own objects may have made.
     """
     document = found.to_json()
     document["notes"] = private.scrub_value(document["notes"])
@@ -128,11 +124,7 @@ def write_files(
 
 
 def reopen(run_dir: Path, done: SearchResult, grown: Mapping[str, int]) -> None:
-    """Mark a finished run that is extended as stopped; keep its old result beside.
-
-    Test accuracies are left out, since the search will choose again. If a file cannot be written, the run is
-    unchanged.
-    """
+    """Mark a finished run that is extended as stopped, without test accuracies; keep a copy of its result."""
     shutil.copyfile(run_dir / RESULT, run_dir / BEFORE[RESULT])
     with suppress(FileNotFoundError):  # a custom scorer need not report its decisions
         (run_dir / DETAILS).replace(run_dir / BEFORE[DETAILS])
@@ -202,7 +194,7 @@ async def details_of(
 ) -> Details:
     """Return what the report shows; leave out what fails, as it must not cost a result.
 
-    ``examined`` is the choice on the test images, by name; empty if the test split stayed closed.
+    ``examined`` is empty if the test split stayed closed.
     """
     decisions = await _decisions(evaluator, examined)
     baseline = next((name for name in (DEFAULT_TEMPLATE, BEST_STARTING) if name in examined), None)

@@ -86,7 +86,7 @@ class SearchRun:
         environment: Where API keys are.
         notes: Facts to add to the result's notes.
         curve: Numbers of templates after which the choice at that point is evaluated on test too, in the same
-            opening of the test split, and kept with the details.
+            opening of the test split.
     """
 
     config: SearchConfig
@@ -99,12 +99,7 @@ class SearchRun:
     curve: tuple[int, ...] = ()
 
     async def start(self) -> SearchResult:
-        """Start a new run.
-
-        Raises:
-            UsageError: An argument, the data or the model cannot be used; nothing was paid or left behind.
-            PromptclimbError: The run failed on its way; what it has is kept.
-        """
+        """Start a new run; on a UsageError nothing was paid and nothing is left behind."""
         config, notes = await self._resolve(None)
         resolved = await in_thread(lambda: _read(config, notes))
         check_cache(config.shared_cache)
@@ -117,12 +112,7 @@ class SearchRun:
                 run_dir.rmdir()  # only if nothing was started: a run's folder is not empty
 
     async def resume(self, run_dir: Path) -> SearchResult:
-        """Continue a run; its config may change what does not decide the result, and ask for more.
-
-        Raises:
-            UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
-            PromptclimbError: The run failed on its way; what it has is kept.
-        """
+        """Continue a run; its config may change what does not decide the result, and ask for more."""
         async with entered(lambda: Store.open(run_dir)) as store:
             config, notes = await self._resolve(store.manifest.get("notes", {}))
             grown = growth(config, store.manifest["identity"])
@@ -151,10 +141,7 @@ class SearchRun:
         return names_of(evaluator=self.evaluator, chat=self.chat)
 
     async def _resolve(self, earlier: Mapping[str, Any] | None) -> tuple[SearchConfig, Mapping[str, Any]]:
-        """Return the notes and the settings, with absolute paths and a method for a missing local LLM.
-
-        ``earlier`` are the notes of the resumed run; None for a new one.
-        """
+        """Return absolute settings, without a missing local LLM, and notes; resumed runs have ``earlier``."""
         config, notes = self.config, self.notes
         if self.chat is None:
             with self.stop.watching():
@@ -165,10 +152,7 @@ class SearchRun:
         return pinned_evaluator(absolute(config, labels=self.evaluator is not None)), notes
 
     async def _run(self, run_dir: Path, resolved: Resolved, earlier: Store | None) -> SearchResult:
-        """Open everything, run the restarts, choose, evaluate on test, write the files.
-
-        ``earlier`` is the store of a resumed run.
-        """
+        """Open everything, run the restarts, choose, evaluate on test, write the files."""
         check_trackers(resolved.config.track)
         used = Scrubber()
         try:
@@ -339,11 +323,8 @@ async def conclude(
     """Choose, evaluate the choice on test if the search was completed, and return the result.
 
     A stopped search may be resumed, so its test split stays closed. That of a finished one is opened once; if
-    that fails, the result has no test accuracies and a note that says why.
-
-    Raises:
-        PromptclimbError: Nothing was scored, or the evaluator fails.
-        StoreError: The opening of the test split cannot be stored; it stays closed.
+    that fails, the result has no test accuracies and a note that says why. If the opening cannot be stored,
+    the split stays closed, and a StoreError is raised.
     """
     choice = await choose(config, evaluator, searched.scored, curve)
     found = await evaluate_choice(evaluator, store, choice, test=searched.stopped is None)

@@ -25,10 +25,8 @@ SCORER_FAILED = "scorer_failed"
 class Scorebook:
     """Score each template once for a whole run, resumes included.
 
-    Args:
-        store: Keeps scores by exact text: two spellings of a template may score differently.
-        scrub: Takes secrets out of what the scorer says.
-        scheduler: Keeps restarts with stored scores from continuing all at once.
+    Scores are kept by exact text: two spellings of a template may score differently. ``scrub`` takes secrets
+    out of what the scorer says.
     """
 
     def __init__(
@@ -53,11 +51,7 @@ class Scorebook:
         return self._known(template) is not None
 
     async def score(self, template: str) -> Verdict:
-        """Return the score of one template, from disk or from the evaluator.
-
-        Raises:
-            EvaluationFailedError: The evaluator is broken; no wrong score is kept.
-        """
+        """Return the score of one template, from disk or from the evaluator."""
         if (known := self._known(template)) is not None:
             return known
         # One at a time: a custom scorer may vary between calls, but two restarts must get the same score.
@@ -80,10 +74,7 @@ class Scorebook:
         return [found[text] for text in templates]
 
     async def score_default(self, info: EvaluatorInfo, emit: Listener) -> None:
-        """Score the default template, if there is one, before the restarts, to show gains while they run.
-
-        It appears in no ranking and no request.
-        """
+        """Score the default template, if any, to show gains during the run; no ranking or request has it."""
         templates = info.baselines.get(DEFAULT_TEMPLATE, ())
         if len(templates) != 1:
             return  # several together are measured at the end

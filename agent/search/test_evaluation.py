@@ -38,7 +38,6 @@ class Evaluated:
     """The accuracies of a choice; those on test are None if the test split stayed closed.
 
     Attributes:
-        notes: Notes for the result on what could not be measured.
         images: The choice on the test images, by name; empty if the test split stayed closed.
         inspection: Accuracy by class of the best template.
         picks: Points of a learning curve.
@@ -126,11 +125,7 @@ async def _accuracies(
 async def _scores(
     evaluator: Evaluator, groups: Sequence[ChosenGroup], *, test: bool
 ) -> Sequence[SplitScores | None]:
-    """Score groups; None for one that this model cannot read or cannot average.
-
-    Raises:
-        TemplateRejectedError: Not a single one can be read.
-    """
+    """Score groups; None for one that cannot be read or averaged. Raises if not a single one can be read."""
     try:
         return await measured(lambda: examine(evaluator, [group.templates for group in groups], test=test))
     except TemplateRejectedError as error:
@@ -144,7 +139,6 @@ async def _scores(
 
 
 async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
-    """Add the accuracy by class, if the evaluator reports it."""
     if not isinstance(evaluator, Inspector):
         return
     try:

@@ -36,11 +36,7 @@ def names_of(*, evaluator: object | None, chat: object | None) -> dict[str, str]
 
 
 def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Check that a resumed run has the Python objects that it was started with, by ``names_of``.
-
-    Raises:
-        UsageError: One is missing; the config cannot name it.
-    """
+    """Raise UsageError if a resumed run lacks Python objects that it was started with (see ``names_of``)."""
     if missing := {what: name for what, name in before.items() if what not in now}:
         named = enumerated(f"its own {what} ({name})" for what, name in missing.items())
         arguments = ", ".join(f"{what}=..." for what in missing)
@@ -58,12 +54,7 @@ class UserChat:
     Either may be plain or async. A plain one blocks, so it runs in a thread: one call at a time, or as many
     as an attribute ``in_flight`` says. A call abandoned at a deadline holds its place until it returns.
 
-    Args:
-        chat: The object.
-        scrub: Takes secrets out of what it raises.
-
-    Attributes:
-        in_flight: Maximum concurrent calls; None for any number.
+    ``scrub`` takes secrets out of what it raises. ``in_flight`` is None for any number.
 
     Raises:
         ConfigError: It has no method ``chat`` that takes one argument, or its ``in_flight`` is not a number.

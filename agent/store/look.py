@@ -24,10 +24,7 @@ T = TypeVar("T")
 class Exchange:
     """What was asked at a position, and the outcome.
 
-    Attributes:
-        messages: The request; None if it was not stored, or no answer came.
-        answer: None if no answer came.
-        skipped: Why there is no answer; None if there is one.
+    ``messages`` is None if the request was not stored, or no answer came; ``skipped`` says why none came.
     """
 
     position: Position

@@ -90,9 +90,7 @@ class Store:
 
     @classmethod
     def create(cls, run_dir: Path, about: Mapping[str, Any]) -> Self:
-        """Start a run: all of its store appears at once, or none of it.
-
-        ``run_dir`` is made if it is missing; ``about`` is described in ``new_manifest``.
+        """Start a run: all of its store appears at once, or none of it. See ``new_manifest`` for ``about``.
 
         Raises:
             StoreExistsError: The directory holds a run already.

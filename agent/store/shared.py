@@ -131,9 +131,7 @@ def _check(about: Any, folder: Path) -> None:
 class SharedScorer:
     """A scorer that looks into the shared cache first, and adds new scores to it.
 
-    Args:
-        scorer: Computes missing scores.
-        space: What a score depends on besides the template: the evaluator's fingerprint, the objective.
+    ``space`` is what a score depends on besides the template: the evaluator's fingerprint, the objective.
     """
 
     def __init__(self, cache: SharedCache, scorer: TemplateScorer, space: str) -> None:
@@ -156,11 +154,8 @@ class SharedScorer:
 class SharedAsker:
     """An asker that looks into the shared cache first; what it finds there costs nothing.
 
-    A request is identified by its full content, its seed included, and by where it would be sent.
-
-    Args:
-        asker: Gets missing answers.
-        space: Where requests are sent: the endpoints' addresses.
+    A request is identified by its full content, its seed included, and by ``space``: the endpoints'
+    addresses.
     """
 
     def __init__(self, cache: SharedCache, asker: Asker, space: str) -> None:

@@ -55,11 +55,7 @@ class Writer:
     written together or not at all, and are on the disk when its await returns. After a failed commit no other
     is tried, because a later one that succeeded would leave a hole.
 
-    Args:
-        folder: For messages.
-        spent: What was used before.
-        clock: Returns seconds.
-        keys: Those of ``LOOKED_UP`` that are on disk.
+    ``clock`` returns seconds; ``keys`` are those of ``LOOKED_UP`` that are on disk.
     """
 
     def __init__(
@@ -90,11 +86,8 @@ class Writer:
     async def write(self, rows: Mapping[str, Any], bill: Bill = NO_BILL, *, new: str | None = None) -> None:
         """Write rows and a bill; on the disk when this returns, and not undone by cancelling it.
 
-        Args:
-            rows: JSON values, or stored answers and scores, by key; not to be changed until this returns, as
-                the thread turns them into text.
-            bill: Added to the totals.
-            new: A key that must not exist yet.
+        ``rows`` are JSON values, or stored answers and scores, by key; they must not change until this
+        returns, as the thread turns them into text. The key ``new`` must not exist yet.
 
         Raises:
             StoreError: ``new`` exists, the disk fails, or the writer is closed.
