@@ -1,1 +1,1 @@
-"""The search methods: how a restart comes by its next proposals, from its ranked candidates alone."""
+"""Search methods: how a restart makes its next proposals from its ranked candidates."""

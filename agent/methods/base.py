@@ -10,14 +10,14 @@ A method's ``conversation`` is a generator function. It yields a step and gets t
 
     CRITIQUE = SearchMethod(summary="criticise, then rewrite", conversation=conversation, requests=2)
 
-``Ask`` and ``Propose`` end a round; ``Consult`` and free candidates do not, so a round may have several
-steps. The generator may return before the rounds are used up: then the conversation is over.
+``Ask`` and ``Propose`` end a round; ``Consult`` and free candidates do not. The generator may return before
+the rounds are used up, which ends the conversation.
 
-A method must follow from the view, its feedback and ``view.rng()`` alone: a run is resumed by going through
-it again. A request without an answer costs its round and is made again in the next; the method does not
-notice, unless its step says ``handles_skip``.
+A method must depend on the view, its feedback and ``view.rng()`` alone: a resumed run replays it. A request
+without an answer costs its round and is repeated in the next, unseen by the method unless its step says
+``handles_skip``.
 
-To add a method, write its module and add the method to ``registry.METHODS``.
+To add a method, write its module and add it to ``registry.METHODS``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ...prompts.wording import Wordings, built_in
 from .memory import Entry, Memory
 
 MAX_ANSWER_CHARACTERS = 4_000
-"""Of an answer, what later requests repeat to the LLM: candidates are short, and chatter costs each time."""
+"""Longer answers are cut before later requests repeat them: candidates are short, and tokens cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,22 +43,18 @@ class View:
     """A restart as its method sees it.
 
     Attributes:
-        memory: Its ranked candidates, as they stand now.
         pool: Candidates that starting samples are drawn from.
-        proposals: How many candidates a round asks for.
-        top_k: How many candidates a request shows, best and worst each.
-        max_words: The longest candidate, in words.
-        max_turns: How many rounds of a conversation a request shows.
-        rng: Gives the random stream of the current round, from its beginning.
-        kind: What is searched for.
-        description: The user's words on the pictures, one line; may be empty.
-        class_names: All of them, by label; empty where they are not known or not allowed. A method that shows
-            them decides how many.
-        style: How the LLM is best asked; None where that is not known.
+        proposals: Candidates asked for per round.
+        top_k: Candidates shown in a request, best and worst each.
+        max_words: Words in the longest candidate.
+        max_turns: Rounds of a conversation shown in a request.
+        rng: Returns the random stream of the current round, from its beginning.
+        description: What the user says about the images, one line; may be empty.
+        class_names: By label; empty if unknown or not allowed. The method decides how many it shows.
+        style: How to prompt the LLM; None if not known.
         wordings: The texts of ``guided``.
-        state: What the method itself keeps from one conversation of the restart to the next.
-        objective: What is maximised.
-        free: How many candidates may be scored beside a request, since scores cost next to nothing.
+        state: Kept by the method from one conversation of the restart to the next.
+        free: How many candidates may be scored in addition to a request, if scores cost next to nothing.
     """
 
     memory: Memory
@@ -88,7 +84,7 @@ class View:
         )
 
     def unseen(self, texts: Iterable[str]) -> list[Candidate]:
-        """Return the texts that are candidates and that the restart has not scored, each once, in order."""
+        """Return the valid candidates that the restart has not scored, each once, in order."""
         found: dict[str, Candidate] = {}
         for text in texts:
             try:
@@ -102,12 +98,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the LLM; score the candidates in its answer. The round ends.
+    """Ask the LLM and score the candidates in its answer. Ends the round.
 
     Attributes:
         messages: The conversation so far.
-        handles_skip: Whether the method gets feedback where no answer comes, and decides what is done next.
-            Otherwise the next round makes the request again.
+        handles_skip: If no answer comes, the method gets feedback and decides what to do next, instead of
+            repeating the request in the next round.
     """
 
     messages: Sequence[Message]
@@ -116,12 +112,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Consult:
-    """Ask the LLM for a text that is not a list of candidates. The round goes on.
-
-    Attributes:
-        messages: The conversation so far.
-        handles_skip: As of ``Ask``.
-    """
+    """Ask the LLM for a text that is not a list of candidates. The round continues; fields as in ``Ask``."""
 
     messages: Sequence[Message]
     handles_skip: bool = False
@@ -129,13 +120,12 @@ class Consult:
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """Score candidates that the method has made itself. The round ends, unless they are free.
+    """Score candidates made by the method itself. Ends the round, unless they are free.
 
     Attributes:
-        candidates: Candidates that the memory does not know; at most ``view.proposals``, unless they are
-            free.
+        candidates: Not yet in the memory; at most ``view.proposals``, unless they are free.
         source: The method that made them; None for the one that was chosen.
-        free: Whether the round continues: it belongs to the next step.
+        free: Whether the round continues with the next step.
     """
 
     candidates: Sequence[Candidate]
@@ -149,9 +139,9 @@ class Feedback:
 
     Attributes:
         text: The LLM's answer; empty after ``Propose``.
-        outcomes: What became of each proposal; empty after ``Consult``.
-        best_before: The objective's best value known before the proposals.
-        skipped: Whether no answer came; the other fields are empty then.
+        outcomes: One per proposal; empty after ``Consult``.
+        best_before: The best objective value before the proposals.
+        skipped: No answer came; the other fields are empty.
     """
 
     text: str = ""
@@ -166,17 +156,17 @@ Steps: TypeAlias = Generator[Step, Feedback, None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchMethod:
-    """A method, with what it declares to the rest of the program.
+    """A method and what it declares.
 
     Attributes:
         summary: A few words for ``--help``.
-        conversation: Returns the steps of one conversation, from the ranking as it stands.
-        requests: The most requests of a round; 0 for a method that asks no LLM.
-        mixed: Whether some of its rounds may make no request.
+        conversation: Yields the steps of one conversation, starting from the current ranking.
+        requests: Maximum requests per round; 0 for a method without an LLM.
+        mixed: Whether some rounds may make no request.
         uses_description: Whether its view has the user's description.
         uses_class_names: Whether its view has the class names.
-        free_per_restart: The most free candidates of a restart, beside those of its rounds.
-        free_per_round: The most free candidates of a round. Both only where there is a description.
+        free_per_restart: Maximum free candidates per restart, in addition to those of its rounds.
+        free_per_round: Maximum free candidates per round. Both apply only with a description.
     """
 
     summary: str
@@ -195,15 +185,7 @@ class SearchMethod:
 
 
 class Script:
-    """The steps of one conversation, one at a time.
-
-    A step stands until its feedback is there: a request without an answer is the first step of the next
-    round, and the method does not notice, unless it wants to.
-
-    Args:
-        steps: The method's generator.
-        most_requests: Requests that a round may make.
-    """
+    """The steps of one conversation; a step stays current until it gets feedback, also in the next round."""
 
     def __init__(self, steps: Steps, *, most_requests: int) -> None:
         self._steps = steps
@@ -213,13 +195,12 @@ class Script:
         self._over = False
 
     def next(self, requests: int) -> Step | None:
-        """Return the step to do now, None where the method has ended its conversation.
+        """Return the current step, or None if the method has ended its conversation.
 
-        Args:
-            requests: How many this round has made.
+        ``requests`` is how many this round has made so far.
 
         Raises:
-            TypeError: The method yields something else than a step, or more requests than it declares.
+            TypeError: The method yields something other than a step, or more requests than it declares.
         """
         if not self._over and (self._step is None or self._feedback is not None):
             self._advance()
@@ -250,9 +231,8 @@ class Conversation:
     """The opening request and the latest rounds of a conversation with the LLM.
 
     Args:
-        opening: The messages that open it; always kept.
-        max_turns: How many rounds a request shows, the newest among them; older ones are left out, so that
-            neither the cost of a request nor its length grows without bound.
+        opening: The first messages; always sent.
+        max_turns: Rounds shown in a request, the newest included; this bounds its length and cost.
     """
 
     def __init__(self, opening: Sequence[Message], *, max_turns: int) -> None:
@@ -261,18 +241,18 @@ class Conversation:
         self._max_turns = max_turns
 
     def add(self, answer: str, feedback: Message) -> None:
-        """Add what the LLM answered, without its thinking, and the message on what came of it."""
-        # Thinking first: of a long thought and a short answer, the cut must leave the answer.
+        """Add the LLM's answer, without its thinking, and the feedback on it."""
+        # Thinking first: the cut must keep the answer that follows a long thought.
         content = without_thinking(answer)[:MAX_ANSWER_CHARACTERS] or "(nothing)"
         self._rounds.append(({"role": "assistant", "content": content}, feedback))
-        # The round to come is one of those that are shown.
+        # The coming round counts as one of those shown.
         del self._rounds[: max(0, len(self._rounds) - (self._max_turns - 1))]
 
     def messages(self) -> tuple[Message, ...]:
-        """Return what is sent now: the opening, and the latest rounds with what they scored."""
+        """Return what to send now: the opening and the latest rounds with their scores."""
         return (*self._opening, *(message for each in self._rounds for message in each))
 
 
 def shown(entries: Iterable[Entry], *, scores: bool = False) -> list[Outcome]:
-    """Return candidates as a request shows them; without scores, as in the paper, unless asked for."""
+    """Return candidates as a request shows them; without scores by default, as in the paper."""
     return [Outcome(entry.text, entry.value if scores else None) for entry in entries]

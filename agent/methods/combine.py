@@ -1,4 +1,4 @@
-"""A method without an LLM: frames filled with the words of the description, else with the kind's fillers."""
+"""A method without an LLM: fill frames with words of the description, or else with the kind's fillers."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from .base import Propose, SearchMethod, Steps, View
 from .word_effects import Prediction, features, predict
 
 CANDIDATES = 200
-"""Fillings that are considered in a round."""
+"""Fillings considered per round."""
 FILLERS = 0.25
-"""Share of them with the kind's fillers: the user's words need not be those that the scorer knows."""
+"""Share of fillings from the kind's fillers: the scorer may not know the user's words."""
 
 
 def combine(view: View) -> Steps:
-    """Propose fillings; fewer than asked for where nothing new is left."""
+    """Propose fillings; fewer than asked for if nothing new is left."""
     while True:
         found = promising(combinations(view, CANDIDATES, view.rng()), view, view.proposals)
         yield Propose(found, source="combine")
 
 
 def combinations(view: View, number: int, rng: random.Random) -> list[str]:
-    """Return frames filled with words of the description, at random."""
+    """Return frames filled at random with words of the description."""
     return fillings(view.kind, phrases(view.description, view.class_names), number, rng)
 
 
 def fillings(
     kind: PromptKind, words: Sequence[str], number: int, rng: random.Random, *, fillers: float = FILLERS
 ) -> list[str]:
-    """Return frames filled with given words, a share of them with the kind's fillers, at random."""
+    """Return frames filled at random with given words, a share of them with the kind's fillers."""
     if not words or not kind.fillers:
         gaps = words or kind.fillers
         return [_filling(kind, gaps, rng) for _ in range(number if gaps else 0)]
@@ -40,7 +40,7 @@ def fillings(
 
 
 def promising(texts: Sequence[str], view: View, most: int) -> list[Candidate]:
-    """Return new candidates to try: half of them promise most, the words of half were tried least."""
+    """Return new candidates to try: alternately of least tried words and of highest predicted score."""
     candidates = view.unseen(texts)
     return chosen(candidates, predict(view.memory, [one.text for one in candidates]), view, most)
 
@@ -48,7 +48,7 @@ def promising(texts: Sequence[str], view: View, most: int) -> list[Candidate]:
 def chosen(
     candidates: Sequence[Candidate], predicted: Sequence[Prediction], view: View, most: int
 ) -> list[Candidate]:
-    """Return the proposals: in turn one of words tried least, and one that promises most."""
+    """Return proposals, alternately of least tried words and of highest predicted score."""
     tried: Counter[str] = Counter()
     for entry in view.memory:
         tried.update(features(entry.text))

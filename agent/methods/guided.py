@@ -1,16 +1,15 @@
 """The default method: the LLM gets the description and the class names, and requests go where they pay.
 
-The LLM is asked in a conversation with scores, or, where it is small, by short requests that stand by
-themselves (``prompts.requests``). Where the pictures are described, or the LLM is small, ``combine`` shares
-the rounds of a restart: words of the description, or the kind's fillers, in frames, at no request. A bandit
-gives the next round to the arm that has brought more candidates among the best ten. A request without an
-answer has brought none, and the next round goes to the arm without an LLM.
+A large LLM is asked in a conversation with scores, a small one by short, independent requests
+(``prompts.requests``). With a description or a small LLM, ``combine`` shares the rounds: it fills frames with
+words of the description or the kind's fillers, without requests. A bandit gives the next round to the arm
+that has brought more candidates among the best ten. A request without an answer counts as none, and the next
+round goes to the arm without an LLM.
 
-Where there is a description and scores cost next to nothing, free candidates are scored between requests:
-first words of the description in frames; later, beside each request, words of the answers too, since an LLM
-often has the right word in a line that is no good, or not a candidate at all. A small LLM is asked first to
-say the same in plain words, since the user's need not be those that the scorer was trained on, and then for
-candidates; it gets every round.
+With a description and nearly free scores, free candidates are scored between requests: first words of the
+description in frames, later also words of the answers, since a rejected line often has the right word. A
+small LLM is first asked to rephrase the description in plain words, which the scorer is more likely to know,
+and then for candidates; it gets every round.
 """
 
 from __future__ import annotations
@@ -34,35 +33,31 @@ from .base import Ask, Consult, Conversation, Feedback, Propose, Script, SearchM
 from .combine import CANDIDATES, FILLERS, combine, fillings, promising
 
 AMONG = 10
-"""A candidate among so many best ones has paid."""
+"""A candidate among this many best ones counts as a reward."""
 FIRST_ANSWERS = 3
-"""Answers after which a model that was not known to be small is judged by their share of usable lines."""
+"""Answers after which a model of unknown size is judged by its share of usable lines."""
 LEAST_USABLE = 1 / 3
 EXPLORATION = 0.5
-"""Weight of what is not known yet. UCB1's own, the root of 2, is for rewards that fill [0, 1]; a round that
-brings one candidate in five among the best has done well."""
+"""Weight of the exploration bonus. UCB1's own, the root of 2, is for rewards that fill [0, 1]; here one
+candidate in five among the best is already a good round."""
 MOST_FREE = 25
 """Free candidates before a restart's first request of a style."""
 FREE_AT_ONCE = 5
-"""Free candidates that are scored before their scores are learnt from."""
+"""Free candidates scored together before their scores are learnt from."""
 AFTER_AN_ANSWER = 10
 MOST_KEPT = 100
-"""Words and phrases of answers that are kept: those of a few."""
+"""Words and phrases kept from answers."""
 
 
 class Bandit:
-    """UCB1: the arm with the highest mean reward plus a bonus for being little known.
-
-    P. Auer et al., "Finite-time Analysis of the Multiarmed Bandit Problem", Machine Learning 47, 2002. Its
-    choices follow from the rewards alone.
-    """
+    """UCB1 (Auer et al., Machine Learning 47, 2002); deterministic given the rewards."""
 
     def __init__(self) -> None:
         self._pulls: dict[str, int] = {}
         self._rewards: dict[str, float] = {}
 
     def choose(self, arms: Sequence[str]) -> str:
-        """Return the arm to pull: each once, in their order, then the most promising, of equals the first."""
+        """Return the arm to pull: each once in order, then the most promising; ties go to the first."""
         total = sum(self._pulls.get(arm, 0) for arm in arms)
 
         def promise(arm: str) -> float:
@@ -74,7 +69,7 @@ class Bandit:
         return max(arms, key=promise)
 
     def learn(self, arm: str, reward: float) -> None:
-        """Note the reward of a pull, in [0, 1]."""
+        """Record the reward of a pull, in [0, 1]."""
         self._pulls[arm] = self._pulls.get(arm, 0) + 1
         self._rewards[arm] = self._rewards.get(arm, 0.0) + reward
 
@@ -83,14 +78,9 @@ class Bandit:
 class _State:
     """What one conversation of a restart leaves to the next.
 
-    Attributes:
-        bandit: What each arm has brought.
-        answers: Answers of the LLM.
-        usable: Sum over them of the share of candidates asked for that were new and could be scored.
-        conversations: Conversations begun.
-        described: Whether words of the description were scored beside a request.
-        rephrased: Whether the LLM has said the same in plain words.
-        words: Words that the LLM has used, the latest last.
+    ``usable`` sums the share of requested candidates that were new and could be scored, over all answers.
+    ``described``: words of the description were scored beside a request. ``rephrased``: the LLM has rephrased
+    the description in plain words. ``words`` are those that the LLM used, the latest last.
     """
 
     bandit: Bandit = field(default_factory=Bandit)
@@ -142,8 +132,7 @@ def _guided(view: View) -> Steps:
 
 def _open_arms(view: View, state: _State, *, skipped: bool) -> Sequence[str]:
     llm = "short" if view.style == "short" or (view.style is None and state.reads_little) else "rich"
-    # Without a description there is nothing of the user's to combine, and a model that reads well finds more
-    # by itself; a small one with class names only finds less than the fillers do.
+    # Without a description, frames help only a small model; a large one finds more by itself.
     arms = (llm, "frames") if view.description or llm == "short" else (llm,)
     if skipped:
         return arms[-1:]
@@ -201,7 +190,6 @@ def _information(view: View) -> Information:
 
 
 def _described_once(view: View, state: _State) -> Steps:
-    """Score words of the description before the first request that they are beside."""
     if _scores_free(view) and not state.described:
         state.described = True
         own = phrases(view.description, view.class_names)
@@ -209,7 +197,7 @@ def _described_once(view: View, state: _State) -> Steps:
 
 
 def _in_plain_words(view: View, state: _State) -> Steps:
-    """Score words in which the LLM says what the description says: one round."""
+    """Score words in which the LLM rephrases the description: one round."""
     feedback = Feedback(skipped=True)
     while feedback.skipped:
         feedback = yield Consult(plain_request(view.wordings, view.description), handles_skip=True)
@@ -220,7 +208,7 @@ def _in_plain_words(view: View, state: _State) -> Steps:
 
 
 def _beside_a_request(view: View, state: _State, feedback: Feedback) -> Steps:
-    """Score words of the description and of all answers, those of the last one's lines among them."""
+    """Score words of the description and of all answers, including rejected lines of the last one."""
     if _scores_free(view):
         _note((one.text for one in feedback.outcomes), view, state)
         words = [*phrases(view.description, view.class_names), *state.words]
@@ -228,7 +216,7 @@ def _beside_a_request(view: View, state: _State, feedback: Feedback) -> Steps:
 
 
 def _note(lines: Iterable[str], view: View, state: _State) -> Sequence[str]:
-    """Return words and phrases of lines that the description does not have, and keep them."""
+    """Keep and return words and phrases that the description does not have."""
     known = set(phrases(view.description))
     text = "; ".join(lines)
     if view.kind.slot:

@@ -19,12 +19,10 @@ _AFTER_ALL_TIES = b"\xff" * (_TIE_BYTES + 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A candidate that was scored.
+    """A scored candidate.
 
     Attributes:
-        candidate: The candidate.
-        score: The evaluator's answer.
-        value: The objective's value of that score: what is maximised, higher is better.
+        value: The objective's value of the score; higher is better.
         position: Where it first came up.
         source: Who made it: ``INITIAL``, ``LLM``, or the method without an LLM, such as ``combine``.
     """
@@ -52,25 +50,20 @@ class Entry:
 
 
 class Memory:
-    """Scored candidates in ranked order.
+    """Scored candidates, highest value first.
 
-    Order: by value, highest first. Equal values are ordered by a hash of the key (BLAKE2b, keyed with the
-    seed): not by insertion, which would favour the old, nor by the alphabet, which would favour "a". So the
-    order depends on what was added and on the seed, never on when.
+    Ties are ordered by a hash of the key (BLAKE2b, keyed with ``seed``), so the order depends on the content
+    and the seed, never on insertion order or the alphabet.
 
-    ``best(k)`` are the first min(k, n) candidates. ``worst(k)`` are the last ones, worst first, k at most,
-    that are neither among the best k nor equal in value to the last of these: which of several equal ones is
-    shown as good is a coin's choice, so none of the others may be shown as bad. In a small pool, or where
-    many are equal, there are fewer than k of them, down to none.
+    ``best(k)`` are the first min(k, n) candidates. ``worst(k)`` are at most k of the last, worst first,
+    without the best k and their ties: chance decides which of several equal ones is shown as good, so none of
+    the others may be shown as bad.
 
-    Spellings of one candidate (equal keys) are one entry, the first of them. A candidate that could not be
-    scored is not added: it is absent, not zero.
+    Spellings of one candidate (equal keys) are one entry, the first. A candidate that could not be scored is
+    absent, not zero.
 
-    ``add`` takes O(log n) comparisons and moves at most one block of a few thousand pointers; ``best`` and
-    ``worst`` take O(k).
-
-    Args:
-        seed: Decides the order of ties.
+    ``add`` takes O(log n) comparisons and moves at most a few thousand pointers; ``best`` and ``worst`` take
+    O(k).
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -79,13 +72,10 @@ class Memory:
         self._known: dict[str, Entry] = {}
 
     def add(self, scored: Entry) -> bool:
-        """Rank one candidate.
-
-        Returns:
-            False if a spelling of it was known: the first one stands.
+        """Rank one candidate; return False if a spelling of it was known, which then stands.
 
         Raises:
-            ValueError: Its value is not a finite number.
+            ValueError: Its value is not finite.
         """
         if not math.isfinite(scored.value):
             raise ValueError(f"a candidate is ranked by a finite number, not {scored.value!r}")
@@ -101,11 +91,11 @@ class Memory:
         return [self._known[key] for _, _, key in self._order[: max(k, 0)]]
 
     def worst(self, k: int) -> list[Entry]:
-        """Return the last k candidates, worst first; none that is as good as the last of ``best(k)``."""
+        """Return at most k of the last candidates, worst first; none as good as the last of ``best(k)``."""
         if not 0 < k < len(self._order):
             return []
         value = self._order[k - 1][0]
-        # Ties are in the order of hashes: after this one comes what is worse.
+        # Ties are ordered by hash: what is worse comes after the last of them.
         worse = self._order.bisect_right((value, _AFTER_ALL_TIES, ""))
         start = max(len(self._order) - k, worse)
         return [self._known[key] for _, _, key in reversed(self._order[start:])]
@@ -117,7 +107,6 @@ class Memory:
         return key in self._known
 
     def __iter__(self) -> Iterator[Entry]:
-        """All entries, best first."""
         return (self._known[key] for _, _, key in self._order)
 
     def _tie(self, key: str) -> bytes:

@@ -10,16 +10,13 @@ from ...prompts.kinds import Candidate, CandidateError
 from .base import Propose, SearchMethod, Steps, View
 
 _ATTEMPTS = 50
-"""Tries a proposal of random before the round has fewer: a small pool may have no more to give."""
+"""Tries per proposal of ``random``: a small pool may have nothing new left."""
 _CHILDREN = 30
-"""Children made by mutate for each one asked for: a small restart may have no more to give."""
+"""Children per requested proposal of ``mutate``: a small restart may have nothing new left."""
 
 
 def _random(view: View) -> Steps:
-    """Draw half the proposals from the pool; the others are one of the best k with one word changed.
-
-    It is the baseline that a language model has to beat. Fewer than asked for where nothing new is found.
-    """
+    """Draw half the proposals from the pool; the others are best ones with one word changed."""
     while True:
         yield Propose(_random_proposals(view, view.rng()))
 
@@ -47,17 +44,14 @@ def _drawn_or_changed(view: View, words: Sequence[str], rng: random.Random) -> C
 
 
 def _mutate(view: View) -> Steps:
-    """Change words of the best k for words of the pool, and cross them; fewer where nothing new is found."""
+    """Swap words of the best k with words of the pool, and cross them; fewer if nothing new is found."""
     while True:
         found = view.unseen(children(view, _CHILDREN * view.proposals, view.rng()))
         yield Propose(list(itertools.islice(found, view.proposals)))
 
 
 def children(view: View, number: int, rng: random.Random) -> Iterator[str]:
-    """Yield candidates made of the best k: the better one, the more children.
-
-    A third are crosses of two parents; the others have one word changed, half of those a second one.
-    """
+    """Yield candidates made of the best k; better parents get more. A third are crosses of two parents."""
     parents = [entry.text for entry in view.memory.best(view.top_k)]
     words, slot = vocabulary(view), view.kind.slot
     for _ in range(number):
@@ -70,7 +64,7 @@ def children(view: View, number: int, rng: random.Random) -> Iterator[str]:
 
 
 def vocabulary(view: View) -> list[str]:
-    """Return the words of the pool, else of the built-in captions, sorted; none with a slot."""
+    """Return the words of the pool, or else of the built-in captions, sorted and without slots."""
     return _words(view, view.pool) or _words(view, itertools.chain(*view.kind.starting("captions")))
 
 
@@ -80,7 +74,7 @@ def _words(view: View, candidates: Iterable[Candidate]) -> list[str]:
 
 
 def one_word_changed(parent: str, words: Sequence[str], slot: str, rng: random.Random) -> str:
-    """Return a text with one word put in, taken out or changed; its slots stay where they are."""
+    """Return a text with one word inserted, removed or replaced; its slots stay in place."""
     child = parent.split()
     free = [place for place, word in enumerate(child) if not (slot and slot in word)]
     action = rng.choice(("put in", "take out", "change") if free else ("put in",))
@@ -94,7 +88,7 @@ def one_word_changed(parent: str, words: Sequence[str], slot: str, rng: random.R
 
 
 def crossed(one: str, other: str, slot: str) -> str:
-    """Return the beginning of one text with the end of another, joined at the first slot or in the middle."""
+    """Return the start of one text with the end of another, joined at the first slot or in the middle."""
     if slot:
         return one.partition(slot)[0] + slot + other.partition(slot)[2]
     first, second = one.split(), other.split()

@@ -1,4 +1,4 @@
-"""The methods of papers, which show the LLM ranked candidates and nothing else: pn, p, ape and opro."""
+"""The methods of papers, which show the LLM only ranked candidates: pn, p, ape and opro."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from .base import Ask, Conversation, SearchMethod, Steps, View, shown
 
 
 def _pn(view: View) -> Steps:
-    """Show the best k and the worst k; what is as good as the last of the best is in no list of bad ones."""
+    """Show the best k and the worst k; ties with the last of the best are never shown as bad."""
     best, worst = view.memory.best(view.top_k), view.memory.worst(view.top_k)
     return _in_conversation(view, request_pn(shown(best), shown(reversed(worst)), view.wanted))
 
 
 def _p(view: View) -> Steps:
-    """Show the best k, the best first."""
     return _in_conversation(view, request_p(shown(view.memory.best(view.top_k)), view.wanted))
 
 
 def _in_conversation(view: View, opening: Sequence[Message]) -> Steps:
-    """Ask, then say what each proposal scored: the LLM reads a direction from it."""
+    """Ask, then report each proposal's score, so that the LLM sees a direction."""
     conversation = Conversation(opening, max_turns=view.max_turns)
     while True:
         came = yield Ask(conversation.messages())
@@ -28,7 +27,6 @@ def _in_conversation(view: View, opening: Sequence[Message]) -> Steps:
 
 
 def _ape(view: View) -> Steps:
-    """Ask for variations of the best candidate, anew in each round."""
     while True:
         (current,) = shown(view.memory.best(1))
         yield Ask(request_ape(current, view.wanted))

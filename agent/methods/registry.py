@@ -1,4 +1,4 @@
-"""The methods that ``--method`` takes: to add one, write its module and add a line here."""
+"""The methods of ``--method``. To add one, write its module and add a line here."""
 
 from __future__ import annotations
 

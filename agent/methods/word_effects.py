@@ -1,7 +1,7 @@
-"""Predict scores from words by ridge regression over all that a restart has scored.
+"""Predict scores from words by kernel ridge regression over all that a restart has scored.
 
 The features of a candidate are its words and its pairs of neighbours, slots included, so that "of {}" and
-"{} of" differ. The kernel form is solved, whose size is the number of candidates and not of words.
+"{} of" differ.
 """
 
 from __future__ import annotations
@@ -17,37 +17,30 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MOST_TEMPLATES = 800
-"""Candidates that are learnt from: the better half of them the best, the others spread over the rest."""
+"""Maximum candidates to learn from: half are the best, the others are spread over the rest."""
 RIDGE = 2.0
-"""Pull towards the mean, in features: of this many words in common half is believed."""
+"""Shrinkage towards the mean, in features: an effect seen with this many shared words counts half."""
 _LARGE = 1e100
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
 def features(text: str) -> frozenset[str]:
-    """Return the words of a candidate and its pairs of neighbours, without articles and marks."""
+    """Return the words of a candidate and its pairs of neighbours, without articles and punctuation."""
     words = [word for part in text.casefold().split() if (word := part.strip(".,;:!?\"'")) not in _ARTICLES]
     return frozenset(words) | {f"{one} {other}" for one, other in itertools.pairwise(words)}
 
 
 class Prediction(NamedTuple):
-    """A predicted score.
-
-    Attributes:
-        value: The best guess.
-        doubt: Its standard deviation: large where the words were not tried, or only together with others.
-    """
+    """A predicted score and its standard deviation; large for words untried or only tried together."""
 
     value: float
     doubt: float
 
 
 def predict(memory: Memory, texts: Sequence[str]) -> list[Prediction]:
-    """Return what each text would score; rounded, so that no order depends on a machine's last digits.
+    """Predict each text's score from a memory that is not empty.
 
-    Args:
-        memory: The scores to learn from; not empty.
-        texts: Candidates' texts.
+    Values are rounded, so that no order depends on floating-point differences between machines.
     """
     if not texts:
         return []
@@ -57,7 +50,7 @@ def predict(memory: Memory, texts: Sequence[str]) -> list[Prediction]:
     rows = [features(entry.text) for entry in learnt]
     places = {name: place for place, name in enumerate(sorted(frozenset().union(*rows)))}
     values = np.array([entry.value for entry in learnt])
-    # Squares of numbers beyond this are beyond all numbers.
+    # Squares of larger numbers would overflow.
     largest = float(np.abs(values).max())
     unit = largest if largest > _LARGE else 1.0
     values = values / unit

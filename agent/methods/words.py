@@ -1,7 +1,7 @@
-"""A method without an LLM: learn what words are worth, and try the candidates predicted to score best.
+"""A method without an LLM: learn the effect of words, and try the candidates predicted to score best.
 
-The choice is among other candidates of the pool, swaps and crosses of the best, and frames filled with the
-words of the description.
+It chooses from other candidates of the pool, swaps and crosses of the best, and frames filled with words of
+the description.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from .mutate import children
 from .word_effects import features, predict
 
 _CANDIDATES = 150
-"""Candidates of each origin that are considered in a round."""
+"""Candidates of each origin considered per round."""
 
 
 def _words(view: View) -> Steps:
-    """Propose what is predicted to be best; fewer than asked for where nothing new is found."""
     while True:
         rng = view.rng()
         texts = [one.text for one in rng.sample(view.pool, min(_CANDIDATES, len(view.pool)))]
@@ -28,7 +27,7 @@ def _words(view: View) -> Steps:
 
 
 def most_promising(candidates: list[Candidate], view: View) -> list[Candidate]:
-    """Return the proposals: in turn the best guess, and the best upper bound; no two much alike."""
+    """Return proposals, alternately by best guess and by best upper bound; no two much alike."""
     predicted = predict(view.memory, [one.text for one in candidates])
     left = list(range(len(candidates)))
     words = [features(one.text) for one in candidates]

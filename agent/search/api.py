@@ -1,6 +1,6 @@
 """The library's functions: ``search``, ``resume``, ``evaluate``, ``datasets``, ``load_data``, ``report``.
 
-Their errors name the fields of a config. The command line does not use them, as it names its options.
+Their errors name config fields. The command line has its own path, as its errors name options.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Split = Literal["train", "val", "test"]
 
 @dataclass(frozen=True, slots=True)
 class TemplateAccuracy:
-    """A template with its accuracy on one split, a fraction of 1; None if it was not measured."""
+    """A template with its accuracy on one split, from 0 to 1; None if it was not measured."""
 
     template: str
     accuracy: float | None
@@ -50,15 +50,12 @@ class Evaluation:
     """Templates with their accuracies on one split.
 
     Attributes:
-        dataset: Name of the data set.
-        model: Name of the model.
-        pretrained: Tag or file of its weights.
-        split: Which images.
-        images: Their number; 0 if the evaluator does not say.
-        scores: Each template by itself, in the order given.
+        pretrained: Tag or file of the model's weights.
+        images: Images in the split; 0 if the evaluator does not say.
+        scores: Each template by itself, in input order.
         ensemble: The accuracy of all together; None if the evaluator cannot average.
-        inspection: Accuracy by class of all together; None unless it was asked for.
-        white_box: References that see inside the model, on the same shots; empty unless asked for.
+        inspection: Accuracy by class of all together; None unless requested.
+        white_box: References that see inside the model, on the same shots; empty unless requested.
     """
 
     dataset: str
@@ -72,7 +69,7 @@ class Evaluation:
     white_box: tuple[WhiteBoxResult, ...] = ()
 
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
-        """Return the document of ``evaluate --json``, with at most so many pairs of confused classes."""
+        """Return the document of ``evaluate --json``, with at most ``most_confusions`` confused pairs."""
         document: dict[str, Any] = {
             "dataset": self.dataset,
             "model": {"name": self.model, "pretrained": self.pretrained},
@@ -99,7 +96,7 @@ def score_templates(
     evaluator: object | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Score templates one by one and as an ensemble; ``api.evaluate`` describes arguments and errors."""
+    """Score templates one by one and as an ensemble; see ``evaluate`` for arguments and errors."""
     if isinstance(templates, str) or not isinstance(templates, Iterable):
         raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {{}}")
     texts = [_checked(text) for text in templates]
@@ -113,7 +110,7 @@ def score_templates(
         found = open_evaluator(spec.without_choice(), report=report)
     else:
         found = as_evaluator(evaluator, spec)
-    # A custom scorer does not say what it scores on.
+    # A custom scorer does not report the size of its training split.
     if split != "train" and not found.info.sizes.get(split):
         raise UsageError(f"{found.info.dataset} has no {split} images; choose another split")
     try:
@@ -168,17 +165,16 @@ async def search(
 
     Args:
         config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
-        evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open
-            the data set and the model that the config names.
-        chat: A ``ChatClient``, or anything with ``chat(messages)``; None to open the endpoint that the config
-            names.
+        evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open the data set and
+            model of the config.
+        chat: A ``ChatClient``, or anything with ``chat(messages)``; None to open the endpoint of the config.
         on_event: Called with each event, in the event loop; must not block.
 
     Returns:
         The result, as in the run's ``result.json``.
 
     Raises:
-        UsageError: Something that was given, data and model included, cannot be used; nothing was paid.
+        UsageError: An argument, the data or the model cannot be used; nothing was paid.
         PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` continues.
     """
     _check("search", "config", config, SearchConfig, "a SearchConfig")
@@ -195,13 +191,13 @@ async def resume(
     chat: object | None = None,
     on_event: Listener | None = None,
 ) -> SearchResult:
-    """Continue a run from where it ended; a finished one returns its result at once.
+    """Continue an interrupted run; a finished one returns its result at once.
 
     Args:
         run_dir: The run's folder.
         changes: Settings by name that replace the run's own: those that do not decide the result, and more
             restarts, conversations or rounds, also of a finished run.
-        evaluator: As for ``search``; the same one as before.
+        evaluator: The same as for ``search``, if one was given.
         chat: As for ``search``.
         on_event: As for ``search``.
 
@@ -221,21 +217,13 @@ async def resume(
 
 
 def search_sync(config: SearchConfig, **given: Any) -> SearchResult:
-    """``search`` for programs without an event loop; the same arguments.
-
-    Raises:
-        UsageError: An event loop is running; also as for ``search``.
-    """
+    """Run ``search`` without an event loop; raises UsageError if one is running."""
     _check_no_loop("search")
     return asyncio.run(search(config, **given))
 
 
 def resume_sync(run_dir: Path | str, **given: Any) -> SearchResult:
-    """``resume`` for programs without an event loop; the same arguments.
-
-    Raises:
-        UsageError: An event loop is running; also as for ``resume``.
-    """
+    """Run ``resume`` without an event loop; raises UsageError if one is running."""
     _check_no_loop("resume")
     return asyncio.run(resume(run_dir, **given))
 
@@ -250,21 +238,21 @@ def evaluate(
     evaluator: object | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Score templates one by one and as an ensemble; block for as long as that takes.
+    """Score templates one by one and as an ensemble. Blocks until done.
 
     Args:
         templates: Each with a slot ``{}``.
         spec: What to score on; a ``SearchConfig`` is one.
-        split: Which images. The test split is opened for ``test`` alone.
+        split: The images to score on. Only ``test`` reads the test split.
         inspect: Add the accuracy by class of all templates together, and which classes are confused.
         white_box: References that see inside the model, fitted to the same shots; see ``docs/baselines.md``.
         evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
-        report: Gets each fact worth knowing about data and model.
+        report: Called with lines about data and model.
 
     Raises:
         UsageError: A text is not a template or cannot be scored by this model, the split is empty, data or
             model cannot be used, the evaluator does not report its classes, or a white-box one is missing.
-        EvaluatorError: A custom scorer fails, or answers with something else than accuracies.
+        EvaluatorError: A custom scorer fails, or returns something other than accuracies.
     """
     _check("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     if split not in get_args(Split):
@@ -282,18 +270,15 @@ def evaluate(
 
 
 def datasets() -> tuple[Known, ...]:
-    """Return every data set that has a name, those without a download first."""
+    """Return every named data set, those without a download first."""
     return known()
 
 
 def load_data(spec: EvaluatorSpec) -> FewShotData:
     """Read a data set and draw its few-shot sample, as a search does; needs no torch.
 
-    Args:
-        spec: Names the data, ``shots`` and ``seed``; a ``SearchConfig`` is one.
-
-    Returns:
-        Class names, training and validation images; the test images are counted, and read when asked for.
+    ``spec`` names the data, ``shots`` and ``seed``; a ``SearchConfig`` is one. Test images are counted, and
+    read on request.
 
     Raises:
         UsageError: The data cannot be read or searched on.
@@ -304,7 +289,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
 
 
 def report(run_dir: Path | str) -> Path:
-    """Write the report of a run anew from its files, also of a live one, and return its path.
+    """Rewrite the report of a run from its files, also of a live one, and return its path.
 
     Raises:
         UsageError: The folder holds no run, its result cannot be read, or the page cannot be written.
@@ -315,7 +300,7 @@ def report(run_dir: Path | str) -> Path:
 
 
 def _rechecked(spec: Spec) -> Spec:
-    """Check a config once more, since ``model_copy(update=...)`` makes one unchecked."""
+    """Validate a config again, since ``model_copy(update=...)`` skips validation."""
     return type(spec)(**{name: getattr(spec, name) for name in spec.model_fields_set})
 
 
@@ -331,7 +316,6 @@ def _check_no_loop(function: str) -> None:
 
 
 def _check(function: str, name: str, given: object, kinds: Any, wanted: str) -> None:
-    """Check the type of an argument, which a notebook does not."""
     if not isinstance(given, kinds):
         raise UsageError(f"{function}: {name} must be {wanted}, not {type(given).__qualname__}")
 

@@ -1,28 +1,25 @@
-"""Choosing from what was scored: the order of candidates, and the ensemble; never by the test split.
+"""Choose the best template and the ensemble from what was scored; never by the test split.
 
-The order, by rule:
+Candidates are ordered by:
 
-1. the objective, on the training and validation images pooled: few-shot accuracy is coarse, and the
-   validation images are evidence not yet used up. Where augmented copies of these images were scored too
-   (``accuracy`` and ``class_mean`` only), the mean of that and of the objective on the copies: what is right
-   about an image in another crop and light as well is less by chance. Each split counts with the number of
-   its images. For accuracy, logprob and margin, which are means over images, this is the mean over all of
-   them. For class_mean it is the mean over the classes of all of them where every class has equally many
-   images in a split, as in few-shot ones; where it has not, the splits still count by their sizes, and the
-   classes alike within each;
-2. the objective on train, which decides where the pooled value is equal;
-3. fewer words: of two candidates that do equally well, the plainer one;
-4. a hash of the seed and the text: as good as a coin, and the same coin every time.
+1. the objective on the pooled training and validation images. Where augmented copies were scored too
+   (``accuracy`` and ``class_mean`` only), the mean of that and of the objective on the copies, which is less
+   by chance. Each split counts by its number of images: for accuracy, logprob and margin this is the mean
+   over all images. For class_mean it is the mean over all classes, if all classes have equally many images in
+   a split, as in few-shot ones; otherwise the classes still count equally within each split;
+2. the objective on train;
+3. fewer words;
+4. a hash of the seed and the text.
 
-Where the objective was not computed on val for one of the candidates, val counts for none, and likewise the
-copies: values on different images are not compared. Spellings of one candidate (equal keys) are one entry,
-the best of them by this rule.
+If the objective is missing on val for one of the candidates, val counts for none, and likewise the copies:
+values on different images are not compared. Spellings of one candidate (equal keys) are one entry, the best
+of them by this rule.
 
 The ensemble is greedy forward selection with replacement (*Ensemble Selection from Libraries of Models*,
-Caruana et al., ICML 2004). It begins with the first few of the order, and as long as another candidate makes
-the average better on the training and validation images, the best such one joins; one may join again and
-weighs more then. The start keeps it from overfitting a single pick to few images; docs/method.md has figures.
-Where labels are voted on, candidates join in pairs: one vote more seldom turns a decision.
+Caruana et al., ICML 2004). It begins with the first few of the order. As long as a candidate improves the
+average on the training and validation images, the best such one joins; one that joins again weighs more. The
+start keeps it from overfitting a single pick to few images; docs/method.md has figures. If labels are voted
+on, candidates join in pairs, since one vote rarely turns a decision.
 """
 
 from __future__ import annotations
@@ -45,18 +42,18 @@ from ..results.result import UNGROWN, Row
 from .measuring import Ballots, measured
 
 CANDIDATES = 20
-"""The best of the ranking, of which one may join; each costs one averaged classifier a round."""
+"""The best of the ranking, from which one may join; each costs one averaged classifier per round."""
 VOTERS = 10
 """The same where two join: each pair of them is counted."""
 MOST = 8
-"""The most templates of an ensemble, unless more are asked for."""
+"""Maximum templates in an ensemble, unless more are requested."""
 
 Measure = Callable[[Sequence[tuple[str, ...]]], Awaitable[Sequence[SplitScores | None]]]
 """Scores ensembles on train and val; None for what cannot be measured."""
 
 
 def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accuracy") -> float:
-    """Return the objective on the images of train and val taken together; on train where it has no val."""
+    """Return the objective on the images of train and val taken together; on train if it has no val."""
     train, val = score.value(objective), score.val_value(objective)
     n_train, n_val = sizes.get("train", 0), sizes.get("val", 0)
     if not n_val or not n_train or val is None:
@@ -72,13 +69,9 @@ def select(
     objective: Objective = "accuracy",
     seed: int = 0,
 ) -> list[Entry]:
-    """Return all candidates in the order of the rule, best first, one entry a candidate.
+    """Return all candidates ordered by the rule, best first, one entry per candidate.
 
-    Args:
-        found: In any order; the answer does not depend on it.
-        sizes: Images in ``train`` and ``val``.
-        objective: What is maximised.
-        seed: Decides what the rule leaves open.
+    The order of ``found`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """
     entries = list(found)
     pools = all(entry.score.val_value(objective) is not None for entry in entries)
@@ -91,7 +84,7 @@ def select(
         coin = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
         return (-first, -entry.value, len(entry.text.split()), coin)
 
-    # Many restarts find most candidates many times. Sorting holds the interpreter, so it gets few of them.
+    # Many restarts find the same candidates. Sorting holds the interpreter, so merge them first.
     best: dict[str, tuple[tuple[float, float, int, str, Position], Entry]] = {}
     for entry in entries:
         place = (*rank(entry), entry.position)
@@ -109,14 +102,10 @@ def _with_views(first: float, score: Score) -> float:
 async def grown(
     ranked: Sequence[str], measure: Measure, *, start: int, sizes: Mapping[str, int], in_pairs: bool = False
 ) -> tuple[str, ...] | None:
-    """Return the templates of an ensemble, the best of the ranking first; None where none can be measured.
+    """Return the templates of an ensemble, the best of the ranking first; None if none can be measured.
 
-    Args:
-        ranked: Templates, best first.
-        measure: What scores ensembles.
-        start: How many it begins with; one of a single template is not grown.
-        sizes: Images in ``train`` and ``val``.
-        in_pairs: Whether two templates join at a time.
+    It begins with the first ``start`` of ``ranked``; an ensemble of one is not grown. With ``in_pairs``, two
+    templates join at a time. ``sizes`` are the images in train and val.
     """
     joining: list[tuple[str, ...]] = [(one,) for one in ranked[:CANDIDATES]]
     if in_pairs:
@@ -139,7 +128,7 @@ async def grown(
 
 
 def _keys(found: Sequence[SplitScores | None], sizes: Mapping[str, int]) -> list[tuple[float, float] | None]:
-    """Return what ensembles are compared by: their pooled shares, then those on train."""
+    """Return the keys that compare ensembles: their pooled shares, then those on train."""
     return [
         None
         if one is None or one.train is None
@@ -153,9 +142,8 @@ class ChosenGroup:
     """Candidates that are measured together.
 
     Attributes:
-        templates: Their texts, as the scorer gets them.
-        known: The score of a single one, where a search has it.
-        shown: Their texts as the result lists them; empty if they are the same.
+        known: The score of a single one, if the search has it.
+        shown: Their texts as the result lists them; empty if the same as ``templates``.
     """
 
     templates: tuple[str, ...]
@@ -170,16 +158,12 @@ class ChosenGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a search has chosen, before anything is looked at on the test split.
+    """The choice of a search, made before the test split is opened.
 
     Attributes:
-        best: The template.
-        ensemble: Templates that are averaged.
-        baselines: What they are compared with, by name.
-        rows: All templates as lines of the leaderboard, best first.
+        rows: The leaderboard, best first.
         evaluated: How many texts were scored.
-        notes: Notes for the result, if the ensemble could not be chosen with care.
-        early: The choice after so many templates, by their number: points of a learning curve.
+        early: The choice after that many templates: points of a learning curve.
     """
 
     best: Entry
@@ -194,11 +178,7 @@ class Choice:
 async def choose(
     config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry], curve: Sequence[int] = ()
 ) -> Choice:
-    """Choose by the selection rule, also at each point of a learning curve; the test split stays closed.
-
-    Raises:
-        PromptclimbError: Nothing was scored, or the evaluator fails.
-    """
+    """Choose by the selection rule, also at each point of a learning curve; the test split stays closed."""
 
     def ranked(some: Sequence[Entry]) -> list[Entry]:
         return select(some, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
@@ -209,7 +189,7 @@ async def choose(
         early = {count: ranked(first)[0] for count, first in first_templates(scored, curve).items()}
         return order, rows, len({entry.text for entry in scored}), early
 
-    # Hashing and ordering all that many restarts have found takes seconds.
+    # Ordering the templates of many restarts takes seconds.
     order, rows, evaluated, early = await in_thread(rank)
     if not order:
         raise PromptclimbError(
@@ -278,11 +258,7 @@ def row_of(rank: int, entry: Entry) -> Row:
 
 
 def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int, Sequence[Entry]]:
-    """Return the first so many templates, for each count that was reached.
-
-    Restarts run side by side, so they are taken in turn: all starting templates first, then the first round
-    of each restart, and so on. A template that came up twice counts once.
-    """
+    """Return the first n distinct templates for each n reached, in order of rounds across restarts."""
     if not counts:
         return {}
     known: dict[str, Entry] = {}
@@ -295,7 +271,7 @@ def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int,
 
 
 async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
-    """Score hand-made templates, if there are several; their best one is a baseline of its own."""
+    """Score hand-made templates, if there are several; their best one is a separate baseline."""
     templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
     if len(templates) < 2:
         return []

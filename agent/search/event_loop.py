@@ -13,17 +13,15 @@ from typing import Any, TypeVar
 from ...evaluator.threads import in_thread
 
 FULL_COLLECTION_AFTER = 2
-"""Collections of the middle generation before a full one, in place of 10: each then has less to look at, and
-all together as much."""
+"""Middle collections before a full one, in place of 10: each full one then has less to look at."""
 T = TypeVar("T")
 
 
 class FairScheduler:
     """Let one task through in each pass of the event loop, first come, first served.
 
-    Between two waits a restart reads an answer, ranks and chooses the next step, which takes up to some ten
-    milliseconds. When the scores of a batch arrive, many restarts could go on at once: all of them in one
-    pass would keep the loop from its timers and sockets for seconds.
+    Between two waits a restart works for up to some ten milliseconds. When the scores of a batch arrive, many
+    restarts could continue in one pass, which would keep the loop from its timers and sockets for seconds.
     """
 
     def __init__(self) -> None:
@@ -31,7 +29,7 @@ class FairScheduler:
         self._scheduled = False
 
     async def turn(self) -> None:
-        """Wait for a pass of one's own."""
+        """Wait for this task's pass."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
@@ -54,12 +52,12 @@ class FairScheduler:
 
 @contextmanager
 def short_collections() -> Iterator[None]:
-    """Let Python's full garbage collections look only at what is new since the last one.
+    """Limit Python's full garbage collections to objects that are new since the last one.
 
-    A full collection goes through every object while nothing else runs: with torch loaded that takes a
-    quarter of a second, and more with every template. Objects that survived one collection are frozen: they
-    are still freed when unreferenced, but no longer searched for cycles. To keep cycles from piling up, all
-    objects are searched once when twice as many blocks are in use as after the last such search.
+    A full collection blocks everything: with torch loaded for a quarter of a second, and longer with every
+    template. Objects that survived one collection are frozen: they are still freed when unreferenced, but no
+    longer searched for cycles. To catch cycles, all objects are searched when twice as many blocks are in use
+    as after the last such search.
 
     Does nothing in a program that turned collections off or froze objects itself.
     """
@@ -96,10 +94,7 @@ def short_collections() -> Iterator[None]:
 
 
 async def to_the_end(work: Callable[[], T]) -> T:
-    """Run blocking work in a thread, and wait for its end even if the caller is cancelled meanwhile.
-
-    For work that must not be left half done while the next session begins.
-    """
+    """Run blocking work in a thread, and wait for its end even if the caller is cancelled meanwhile."""
     working = asyncio.ensure_future(in_thread(work))
     try:
         return await asyncio.shield(working)
@@ -110,7 +105,7 @@ async def to_the_end(work: Callable[[], T]) -> T:
 
 @asynccontextmanager
 async def entered(context: Callable[[], AbstractContextManager[T]]) -> AsyncIterator[T]:
-    """Make and enter a context in a thread, and leave it in one: both wait for the disk."""
+    """Enter and leave a context in a thread, as both wait for the disk."""
     with_it = ExitStack()
     try:
         yield await to_the_end(lambda: with_it.enter_context(context()))

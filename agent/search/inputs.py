@@ -1,4 +1,4 @@
-"""Read and check what a search needs before its restarts begin, and what makes a run the same run."""
+"""Read and check what a search needs before its restarts begin, and identify a run."""
 
 from __future__ import annotations
 
@@ -29,21 +29,20 @@ from ..store.shared import check_cache
 from .user_objects import name_of
 
 LLM_CONTENT = "llm_content"
-"""Key of an identity: the content of a local model's file, where it is the user's own."""
+"""Identity key: the content hash of the user's own model file."""
 CONTENT = "content"
-"""Key of a store's manifest: hashes of data and weights, by name."""
+"""Manifest key: hashes of data and weights, by name."""
 FALLBACK = "llm_fallback"
 """The note of a run in which a method replaces the local LLM."""
 GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
-"""Settings that a run may be given more of."""
+"""Settings that may be increased when a run is resumed."""
 
 
 async def ready_evaluator(config: SearchConfig, given: object | None, listener: Listener) -> Evaluator:
-    """Return the evaluator: the object that was handed in, or the one that the config names.
+    """Return the given evaluator, or open the one that the config names.
 
     Raises:
-        UsageError: It cannot be used, has invalid hand-made templates, or has no fingerprint although scores
-            are shared.
+        UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
     if given is None:
         evaluator, name = await _open(config, listener), config.evaluator or config.model
@@ -71,7 +70,7 @@ async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
     loop = asyncio.get_running_loop()
 
     def emit(event: Event) -> None:
-        # The thread that reads the last images may outlive a loop that was interrupted.
+        # The thread that reads the last images may outlive an interrupted loop.
         if not loop.is_closed():
             loop.call_soon_threadsafe(listener, event)
 
@@ -94,13 +93,10 @@ def pinned_evaluator(config: SearchConfig) -> SearchConfig:
 async def with_fallback(
     config: SearchConfig, emit: Listener, earlier: Mapping[str, Any] | None
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Try whether a local LLM that a method may replace can be used; its model is fetched and loaded.
+    """Fetch and load a local LLM on trial, if a method may replace it; return the config and notes.
 
-    ``earlier`` are the notes of a run that is resumed, None for a new one. A run that began without an LLM
-    goes on without; the LLM of one that began with it is not loaded on trial.
-
-    Returns:
-        The config to search with, and the note for the result if a method replaces the LLM.
+    ``earlier`` are the notes of a resumed run, None for a new one. A run that began without an LLM continues
+    without; the LLM of one that began with it is not loaded on trial.
     """
     if not may_fall_back(config):
         return config, {}
@@ -144,11 +140,7 @@ def may_fall_back(config: SearchConfig) -> bool:
 
 
 def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -> list[Candidate]:
-    """Read a JSON list of candidates of a prompt kind, or one candidate a line.
-
-    Raises:
-        ConfigError: It cannot be read, holds no candidate, or has an invalid line; names ``option``.
-    """
+    """Read a JSON list of candidates, or one a line; ConfigErrors name ``option``."""
     try:
         return read_file(user_path(file, option), kind_named(prompts))
     except PoolError as error:
@@ -156,11 +148,7 @@ def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -
 
 
 def read_pool(config: SearchConfig) -> list[Candidate]:
-    """Return what starting candidates are drawn from.
-
-    Raises:
-        ConfigError: The file cannot be used, or the pool is smaller than what is to be drawn.
-    """
+    """Return the pool of starting candidates; raise ConfigError if it is unreadable or too small."""
     if isinstance(config.initial, Path):
         pool = read_template_file(config.initial, "--initial", config.prompts)
         unique = list({candidate.key: candidate for candidate in pool}.values())
@@ -174,11 +162,7 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
 
 
 def read_wordings(config: SearchConfig) -> Wordings:
-    """Return the texts with which the method ``guided`` addresses the LLM.
-
-    Raises:
-        ConfigError: The user's file of wordings cannot be used.
-    """
+    """Return the texts of the method ``guided``; raise ConfigError if the user's file cannot be used."""
     kind = kind_named(config.prompts)
     if config.wordings is None:
         return kind.wordings
@@ -193,13 +177,9 @@ def read_wordings(config: SearchConfig) -> Wordings:
 
 
 def check_places(config: SearchConfig, *, labels: bool) -> None:
-    """Make sure that the files and folders of a resumed run are still where they were.
+    """Raise ConfigError if a file or folder of a resumed run is gone; also check its shared cache.
 
     With ``labels``, ``data`` and ``pretrained`` are mere names, as the evaluator comes from Python.
-
-    Raises:
-        ConfigError: One is gone.
-        UsageError: The shared cache cannot be used; see ``check_cache``.
     """
     check_cache(config.shared_cache)
     for name, option in OPTIONS.items():
@@ -232,16 +212,13 @@ def identity_of(
 
 
 def pool_hash(pool: list[Candidate]) -> str:
-    """Return a hash of what starting candidates are drawn from."""
+    """Return a hash of the starting candidates."""
     texts = "\n".join(candidate.text for candidate in pool)
     return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return as much of a run's identity as a config shows before anything is opened.
-
-    What the content of files and data decides is taken from the identity before.
-    """
+    """Return a run's identity before anything is opened; content hashes come from the earlier identity."""
     now = {**before, **config.identity()}
     from_data = (name for name, option in OPTIONS.items() if option.from_data)
     now |= {name: before.get(name) for name in from_data if getattr(config, name) is None}
@@ -251,14 +228,13 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
 
 
 def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
-    """Return the settings that a run is given more of, with how many it has from now on; empty for none.
+    """Return the settings by which a resumed run is extended, with their new values; empty for none.
 
-    A new restart is independent of the others, and a new conversation comes after all that its restart has
-    done. New rounds come after all only if each restart has one conversation: later conversations would begin
-    from another ranking, and the answers on disk would belong to other requests.
+    New rounds are allowed only with one conversation per restart: later conversations would begin from
+    another ranking, and their answers on disk would belong to other requests.
 
     Raises:
-        StoreMismatchError: It would have less, or answers that were paid for could not be used.
+        StoreMismatchError: A value decreases, or answers that were paid for could not be used.
     """
     changed = {name: getattr(config, name) for name in GROWS if before.get(name) != getattr(config, name)}
     had = {name: int(before.get(name, 0)) for name in changed}

@@ -1,4 +1,4 @@
-"""Answers by position: one on disk is used, any other is on disk before it is used."""
+"""Answers by position: reused if on disk, otherwise written to disk before they are used."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ from ..store.run import Store
 from .event_loop import FairScheduler
 
 MOST_EMPTY_IN_A_ROW = 12
-"""As many answers as a restart asks for by default, 2 conversations of 6 rounds: by then the model was shown
-several times that no template could be read, and was asked anew in another conversation."""
+"""Answers of a default restart, 2 conversations of 6 rounds: the model had several chances in two
+conversations."""
 
 
 class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
-    """A request gets no answer, and its round is skipped.
-
-    Attributes:
-        reason: Why, in words.
-        unusable: Whether an answer did come, and could not be used.
-    """
+    """A request gets no answer, and its round is skipped; ``unusable`` if an unusable answer came."""
 
     def __init__(self, reason: str, *, unusable: bool = False) -> None:
         super().__init__(reason)
@@ -31,17 +26,14 @@ class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
 
 
 class EmptyAnswers:
-    """Count answers in a row without a template, over all restarts of a session.
-
-    A run stops rather than pay hours for nothing. Answers on disk do not count: they are paid for.
-    """
+    """Count new answers in a row without a template, over all restarts, to stop paying for nothing."""
 
     def __init__(self) -> None:
         self._in_a_row = 0
         self._cut = 0
 
     def count(self, *, empty: bool, cut: bool) -> None:
-        """Take in a new answer: whether it held no template, and was cut at the most tokens allowed."""
+        """Count a new answer: whether it held no template, and whether it was cut at the token limit."""
         self._in_a_row = self._in_a_row + 1 if empty else 0
         self._cut = self._cut + cut if empty else 0
 
@@ -56,8 +48,6 @@ class EmptyAnswers:
 
 
 class _Skip(BaseModel):
-    """A request without an answer, as it is kept on disk."""
-
     model_config = ConfigDict(strict=True, frozen=True)
 
     request: str
@@ -68,19 +58,16 @@ class _Skip(BaseModel):
 class Journal:
     """One restart's access to the LLM.
 
-    A request that failed after all retries costs its round. It is stored together with the next
-    answer of the same restart: what follows depends on it only then, and a run that is stopped in an outage
-    asks again, when it is resumed, for all rounds skipped at its end. If the model did answer, with a refusal
-    for instance, the skip is stored at once: nothing is paid for twice.
+    A request that failed after all retries costs its round. The skip is stored together with the restart's
+    next answer, since only then does anything depend on it: a run stopped in an outage asks again, when
+    resumed, for all rounds skipped at its end. If the model did answer, with a refusal for instance, the skip
+    is stored at once: nothing is paid for twice.
 
-    A request that the endpoint refused for an unknown reason waits for the next answer as well: so credit
-    that ran out costs no round for good. At the end of a restart no answer follows: there ``keep_refused``
-    marks it, and a later session in which it is refused again skips it.
+    A request that the endpoint refused for an unknown reason also waits for the next answer, so that
+    exhausted credit costs no round for good. At the end of a restart no answer follows: there
+    ``keep_refused`` marks it, and a later session in which it is refused again skips it.
 
-    Args:
-        stop: Stops between an answer and the next request, never between an answer and the disk.
-        empty_answers: Counts those of all restarts.
-        scheduler: Keeps restarts that have their answers from going on all at once.
+    ``stop`` acts between an answer and the next request, never between an answer and the disk.
     """
 
     def __init__(
@@ -126,11 +113,11 @@ class Journal:
         return await self._ask(position, request), False
 
     def count(self, *, empty: bool, cut: bool) -> None:
-        """Take in a new answer: whether it held no template, and was cut at the most tokens allowed."""
+        """Count a new answer; see ``EmptyAnswers``."""
         self._empty.count(empty=empty, cut=cut)
 
     async def keep_refused(self) -> None:
-        """Mark what was refused at the end of the restart, once all restarts have ended."""
+        """Mark requests refused at the end of the restart, once all restarts have ended."""
         for position, request_hash in self._refused.items():
             await self._store.put_note(_name("refused", position), request_hash)
 
@@ -144,7 +131,7 @@ class Journal:
             await self._store.put_answer(position, request.hash, reply.answer, reply.bill, request.messages)
         finally:
             self._stop.settled()
-        # From here on nothing is lost, so a search that is to stop need not wait for scores.
+        # Nothing is lost from here on, so a stop need not wait for scores.
         self._stop.check()
         await self._scheduler.turn()
         return reply.answer
@@ -169,8 +156,7 @@ class Journal:
             self._refused.pop(position, None)
 
     def _check(self, position: Position, stored_hash: str, request: ChatRequest) -> None:
-        """Make sure that an answer on disk answers this request."""
-        # Runs whose identity has the length of answers were made when request hashes included it.
+        # Request hashes included the answer length in runs whose identity has it.
         length = self._store.manifest["identity"].get("answer_tokens")
         if length is not None and stored_hash == request.hash_with(length):
             return

@@ -1,6 +1,6 @@
-"""Measure groups of templates: in a thread, with errors of ours, and by vote where labels cannot be averaged.
+"""Measure groups of templates in a thread, by majority vote if the evaluator predicts but cannot average.
 
-An evaluator that reports labels and cannot average decides by majority; of equal labels, the first one.
+If labels are level in a vote, the first one wins.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ T = TypeVar("T")
 
 
 async def measured(work: Callable[[], T]) -> T:
-    """Let the evaluator work in a thread, and return its answer.
-
-    Raises:
-        PromptclimbError: It failed.
-    """
+    """Run the evaluator's work in a thread; any failure is a PromptclimbError."""
     try:
         return await in_thread(work)
     except PromptclimbError:
@@ -34,7 +30,7 @@ async def measured(work: Callable[[], T]) -> T:
 def examine(
     evaluator: Evaluator, ensembles: Sequence[Sequence[str]], *, test: bool
 ) -> list[SplitScores | None]:
-    """Score ensembles as ``Evaluator.examine`` does, by vote where it predicts but cannot average."""
+    """Score ensembles as ``Evaluator.examine`` does, by vote if it predicts but cannot average."""
     found = list(evaluator.examine(ensembles, test=test))
     if not isinstance(evaluator, Predictor):
         return found
@@ -60,7 +56,7 @@ def examine(
 
 
 def predict(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -> Predictions:
-    """Return the label that each ensemble gives each image, by vote where it cannot be averaged."""
+    """Return the label that each ensemble gives each image, by vote if it cannot be averaged."""
     predictions = predictor.predict(ensembles, split=split)
     apart = [
         ensemble
@@ -78,7 +74,7 @@ def predict(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str
 
 
 class Ballots:
-    """The labels that candidates give the few-shot images, so that any vote among them can be counted."""
+    """The labels that candidates give the few-shot images, for counting votes among them."""
 
     def __init__(self, predictor: Predictor, candidates: Sequence[str], sizes: Mapping[str, int]) -> None:
         self._predictions = {
@@ -110,5 +106,5 @@ def _voted(predicted: Sequence[Sequence[int] | None]) -> list[int] | None:
     there = [one for one in predicted if one is not None]
     if len(there) < len(predicted):
         return None
-    # Counter lists labels that are level in the order in which they came.
+    # Counter lists level labels in order of first appearance.
     return [Counter(votes).most_common(1)[0][0] for votes in zip(*there, strict=True)]

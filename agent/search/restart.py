@@ -1,7 +1,6 @@
-"""One restart: it samples starting templates, then holds conversations that each try to improve on them.
+"""One restart: sample starting templates, then hold conversations that each try to improve on them.
 
-A restart has a memory of its own. Nothing flows between restarts, so that the result does not depend on which
-of them is faster. Each conversation opens from the ranking so far; its rounds follow one another.
+Nothing flows between restarts, so the result does not depend on which of them is faster.
 """
 
 from __future__ import annotations
@@ -48,24 +47,20 @@ from .scorebook import Scorebook
 
 @dataclass(slots=True)
 class RestartRecord:
-    """What one restart has done so far; it grows while the restart runs, so a stopped search has it too.
+    """What one restart has done so far; grows while it runs, so a stopped search has it too.
 
     Attributes:
-        number: Its number, from 1.
-        scored: Every template that it scored.
-        rejected: How many lines and templates were refused, by reason.
+        rejected: Refused lines and templates, by reason.
         skipped: Rounds without an answer.
-        unusable: Those of them for which an answer came that could not be used.
+        unusable: Skipped rounds for which an answer came that could not be used.
         proposed: Templates of the LLM's that were new and could be scored.
-        answers: Answers that it got.
         empty: Answers in which no template could be read.
-        cut: Empty answers that were cut at the most tokens allowed.
+        cut: Empty answers that were cut at the token limit.
         replayed: Answers that were on disk already.
         unanswered: Its last rounds, if they got no answer.
-        last_skip: Why the last skipped round got no answer; empty if none was skipped.
+        last_skip: Why the last skipped round got no answer.
         ended: Why it stopped early; empty if it did not.
-        exchanges: Requests and answers, by position.
-        done: Whether it went through all its rounds, or stopped early as it was asked to.
+        done: It went through all its rounds, or met a stopping criterion of the config.
     """
 
     number: int
@@ -87,13 +82,7 @@ class RestartRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searched:
-    """What all restarts have done when they have ended.
-
-    Attributes:
-        records: One for each restart.
-        stopped: What stopped them; None if they went to their ends.
-        budget: What is left of each limit that was set.
-    """
+    """The records of all restarts; ``stopped`` is None if all were completed, ``budget`` what is left."""
 
     records: Sequence[RestartRecord]
     stopped: SearchStopped | None = None
@@ -101,12 +90,12 @@ class Searched:
 
     @property
     def scored(self) -> list[Entry]:
-        """Every template that was scored, by whichever restart."""
+        """Every template scored by any restart."""
         return [entry for record in self.records for entry in record.scored]
 
     @property
     def rejected(self) -> dict[str, int]:
-        """How many lines and templates were refused, by reason."""
+        """Refused lines and templates, by reason."""
         total: Counter[str] = Counter()
         for record in self.records:
             total.update(record.rejected)
@@ -114,7 +103,7 @@ class Searched:
 
     @property
     def notes(self) -> dict[str, str]:
-        """Notes for the result on empty answers and on restarts that stopped early, by their short names."""
+        """Notes for the result on empty answers and on restarts that stopped early, by short name."""
         found = {}
         records, of = self.records, counted(len(self.records), "restart")
         if reasons := Counter(record.ended for record in records if record.ended):
@@ -133,19 +122,13 @@ class Searched:
 
 
 REPEATS = frozenset({"known", "duplicate"})
-"""Reasons of a refusal that say that a proposal is not new."""
+"""Reasons for refusing a proposal that is not new."""
 MOST_REPEATS = 2
 """Answers in a row without a new template that end a conversation: a new one does better."""
 
 
 class EarlyStopping:
-    """Watch one restart.
-
-    Args:
-        record: What the restart does.
-        config: Has ``patience`` and ``until``.
-        sizes: Images in ``train`` and ``val``.
-    """
+    """Decide when a conversation or a restart ends early; ``sizes`` are the images in train and val."""
 
     def __init__(self, record: RestartRecord, config: SearchConfig, sizes: Mapping[str, int]) -> None:
         self._record = record
@@ -158,11 +141,11 @@ class EarlyStopping:
         self._before_step = 0, Counter[str]()
 
     def begin_conversation(self) -> None:
-        """Forget what an earlier conversation repeated."""
+        """Forget the repeats of an earlier conversation."""
         self._repeats = 0
 
     def begin_step(self) -> None:
-        """Leave out the free candidates scored before a round's own step: they say nothing of the answer."""
+        """Leave out free candidates scored before a round's own step: they say nothing about the answer."""
         self._before_step = len(self._record.scored), self._record.rejected.copy()
 
     def end_round(self) -> None:
@@ -181,14 +164,14 @@ class EarlyStopping:
 
     @property
     def ends_conversation(self) -> str | None:
-        """Why the conversation is over; None while it is not."""
+        """Why the conversation is over; None if it continues."""
         if self._repeats < MOST_REPEATS:
             return None
         return f"{counted(MOST_REPEATS, 'answer')} in a row held nothing new"
 
     @property
     def ends_restart(self) -> str | None:
-        """Why the restart is over; None while it is not."""
+        """Why the restart is over; None if it continues."""
         until, patience = self._config.until, self._config.patience
         if until is not None and self._best_pooled >= until:
             return f"a template reached --until {until:g}"
@@ -204,14 +187,8 @@ MOST_SHOWN_OF_A_LINE = 200
 class Restart:
     """Run one restart.
 
-    Args:
-        number: Its number, from 1.
-        pool: What starting templates are drawn from.
-        info: What is scored on; the LLM gets its class names unless the config says ``blind``.
-        check: Called before templates that no LLM proposed are scored anew; raises if the search is to stop.
-
-    Attributes:
-        record: What it has done so far.
+    ``check`` is called before templates that no LLM proposed are scored anew; it raises if the search is to
+    stop. The LLM gets the class names in ``info`` unless the config says ``blind``.
     """
 
     def __init__(
@@ -243,11 +220,7 @@ class Restart:
         self._emit = emit
 
     async def run(self) -> None:
-        """Go through all rounds; ``record`` has what was done, whatever ends it.
-
-        Raises:
-            PromptclimbError: A budget, an outage, a signal or a failure ended the restart early.
-        """
+        """Go through all rounds; ``record`` has what was done, whatever ends it."""
         await self._score_starting()
         for conversation in range(1, self._config.conversations + 1):
             if reason := self._stopping.ends_restart:
@@ -288,7 +261,6 @@ class Restart:
         )
 
     async def _conversation(self, conversation: int) -> None:
-        """Run one conversation: the method yields each step, and gets its feedback."""
         place = Position(self.record.number, conversation)
         steps = self._method.conversation(self._view(lambda: place))
         script = Script(steps, most_requests=self._method.requests)
@@ -364,7 +336,7 @@ class Restart:
 
     async def _ask(self, messages: Sequence[Message], position: Position) -> tuple[ChatAnswer, bool]:
         config = self._config
-        # The first request of a round has the seed that it had when there was but one.
+        # The first request of a round keeps the seed from when a round had only one.
         place = position if position.sample else position[:3]
         request = ChatRequest(
             messages=tuple(messages),
@@ -415,7 +387,6 @@ class Restart:
         )
 
     async def _judge(self, reply: Proposals, position: Position) -> list[Outcome]:
-        """Score the proposals of an answer, no more than were asked for, and return their outcomes."""
         refused: list[Outcome] = []
         fresh: list[Candidate] = []
         for candidate in reply.candidates:
@@ -433,9 +404,8 @@ class Restart:
         return all(self._scores.has(candidate.scored_as) for candidate in candidates)
 
     async def _score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
-        """Score candidates, rank those that have a score, and return their outcomes in the same order."""
         known = self._memory.best(1)
-        # Where nothing was known before, and among starting candidates, there is nothing to be better than.
+        # Starting candidates, and the first ones known, have nothing to improve on.
         best = known[0].value if known and source != INITIAL else float("inf")
         verdicts = await self._scores.score_all([candidate.scored_as for candidate in candidates])
         outcomes = []

@@ -1,4 +1,4 @@
-"""Run all restarts of a session, with all that they share: scorer, LLM, budget, and what ends them."""
+"""Run all restarts of a session with their shared scorer, LLM, budget and stop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from .scorebook import Scorebook
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
 CANCELLED = 0
-"""The signal of an interruption that came from the program around the search and not from a signal."""
+"""The signal number of an interruption by the surrounding program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +51,7 @@ class OpenRun:
     """Everything that the restarts of a run work with.
 
     Attributes:
-        endpoints: Answer requests; none if every answer is on disk.
-        pool: What starting templates are drawn from.
+        endpoints: Empty if every answer is on disk.
         user_objects: Names of the objects that the caller handed in.
         scrub: Takes secrets out of what those objects say.
     """
@@ -69,11 +68,7 @@ class OpenRun:
     emit: Listener
 
     async def restart_all(self) -> Searched:
-        """Run all restarts to their ends, or to what ends them early.
-
-        Raises:
-            PromptclimbError: A signal, or an error of one restart.
-        """
+        """Run all restarts to their ends, or to what ends them early."""
         config, store, info = self.config, self.store, self.evaluator.info
         budget = Budget(Limits.of(config), spent=store.usage)
         proposer = LLMAsker(
@@ -134,14 +129,8 @@ class OpenRun:
 class Workers:
     """Work on restarts, several at a time; a worker never fails, it asks the stop to end the others.
 
-    A limit lets the restarts that were begun come to it as well. An error or a signal ends the others without
-    losing what is paid for.
-
-    Args:
-        restarts: Taken in this order. Of one that has ended only the record is kept.
-
-    Attributes:
-        records: What each restart has done so far.
+    After a limit, restarts already begun continue until they reach it too. An error or a signal ends the
+    others without losing what is paid for. Only the record of an ended restart is kept.
     """
 
     def __init__(
@@ -155,14 +144,11 @@ class Workers:
         self._limits: list[BudgetSpentError | GaveUpError] = []
 
     async def run(self, at_once: int) -> SearchStopped | None:
-        """Run the restarts to their ends, ``at_once`` at a time.
-
-        Returns:
-            What stopped the search, as it was emitted; None if every restart went through.
+        """Run the restarts, ``at_once`` at a time; return what stopped the search, if anything.
 
         Raises:
             PromptclimbError: A signal, or an error of one restart.
-            asyncio.CancelledError: The program around the search cancelled it; what was paid for is on disk.
+            asyncio.CancelledError: The surrounding program cancelled it; what was paid for is on disk.
         """
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._work()) for _ in range(min(at_once, len(self._waiting)))]
@@ -191,13 +177,13 @@ class Workers:
                         continue
                     await restart.run()
             except (BudgetSpentError, GaveUpError) as limit:
-                # Restarts that an earlier session began are replayed all the same: what is on disk costs
-                # nothing, and without it the result would be poorer than the earlier one.
+                # Restarts of an earlier session are still replayed: answers on disk cost nothing, and without
+                # them the result would be poorer than the earlier one.
                 self._limits.append(limit)
             except InterruptedRunError:
                 return
             except asyncio.CancelledError:
-                # Neither the stop's nor, by way of it, the caller's: those have come as an interruption.
+                # Not from the stop or the caller: those arrive as an interruption.
                 self._stop.ask(RestartCancelledError())
                 return
             except Exception as error:  # noqa: BLE001 - handed on by the stop, once the others are safe
@@ -244,7 +230,7 @@ class Workers:
 
 
 def single(error: BaseException) -> Exception:
-    """Return the error that a group is about: ours before foreign ones; a lone error is itself."""
+    """Return the main error of a group, ours before foreign ones; a lone error is itself."""
     found = error
     if isinstance(error, BaseExceptionGroup):
         found = error.subgroup(PromptclimbError) or error
@@ -264,12 +250,9 @@ def shared_cache(
 ) -> Iterator[tuple[TemplateScorer, Asker]]:
     """Yield a scorer and an asker that look into the folder of ``--cache`` first, if there is one.
 
-    A run still writes all that it uses into its own store: it can be resumed without the shared folder.
-    Scores are shared by the evaluator's fingerprint, answers by who gives them: a chat of the caller's, an
-    address, or the content of a model's file.
-
-    Raises:
-        StoreError: The folder cannot be used.
+    A run still writes all that it uses into its own store, so it can be resumed without the shared folder.
+    Scores are shared by the evaluator's fingerprint, answers by who gives them: a custom chat, an address, or
+    the content of a model's file.
     """
     if config.shared_cache is None:
         yield scorer, asker
@@ -282,7 +265,7 @@ def shared_cache(
 
 
 def _answering(config: SearchConfig, endpoints: Sequence[Endpoint]) -> str:
-    """Return who answers: the address, or a model's file by its content; with what replaces its settings."""
+    """Return who answers: the address, or a model file's content hash; plus the overrides of its settings."""
     file = next((f"local:{one.content}" for one in endpoints if one.content), None)
     place = config.shown_url or file or str(config.llm)
     overrides = config.overrides if config.shown_url else []

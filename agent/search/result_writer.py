@@ -1,4 +1,4 @@
-"""Make a search's result, and write it with all its files into the run's folder."""
+"""Build a search's result, and write it with all its files into the run's folder."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def build_result(
     notes: Mapping[str, Any],
     user_objects: Mapping[str, str],
 ) -> SearchResult:
-    """Return the result of a search, with ``notes`` beside the figures."""
+    """Return the result of a search; ``notes`` are added to its own."""
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")
@@ -111,15 +111,8 @@ def write_files(
 ) -> SearchResult:
     """Write all files of a result, the result last, and return it as it was written.
 
-    Args:
-        run_dir: The run's folder.
-        found: The result.
-        details: What the report shows beyond it.
-        used: Knows the keys in use, which no file may hold.
-        private: Knows every secret around, for notes that the user's own objects may have made.
-
-    Raises:
-        OSError: A file cannot be written.
+    ``used`` scrubs the keys in use, which no file may hold; ``private`` scrubs every known secret, for notes
+    that the user's own objects may have made.
     """
     document = found.to_json()
     document["notes"] = private.scrub_value(document["notes"])
@@ -131,13 +124,7 @@ def write_files(
 
 
 def reopen(run_dir: Path, done: SearchResult, grown: Mapping[str, int]) -> None:
-    """Mark a finished run that is extended as stopped; its old result is kept beside.
-
-    Accuracies on test are left out: the search is going to choose again.
-
-    Raises:
-        OSError: A file cannot be written; the run is as it was.
-    """
+    """Mark a finished run that is extended as stopped, without test accuracies; keep a copy of its result."""
     shutil.copyfile(run_dir / RESULT, run_dir / BEFORE[RESULT])
     with suppress(FileNotFoundError):  # a custom scorer need not report its decisions
         (run_dir / DETAILS).replace(run_dir / BEFORE[DETAILS])
@@ -164,7 +151,7 @@ def _without_test(found: Ensemble) -> Ensemble:
 def _llm(config: SearchConfig, user_objects: Mapping[str, str]) -> Llm:
     if not config.needs_llm:
         return Llm(model=None, base_url=None)
-    # An object from Python answers in this process, whatever address the config would have asked.
+    # A chat object from Python answers in this process, not at the config's address.
     return Llm(model=config.llm, base_url=None if "chat" in user_objects else config.shown_url)
 
 
@@ -194,7 +181,7 @@ def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord])
 
 
 MOST_PICTURES = 12
-"""Of images that the best template puts right, and of those that it gets wrong."""
+"""Maximum images that the best template fixes, and maximum that it breaks."""
 MOST_SHOWN = 8
 
 
@@ -205,9 +192,9 @@ async def details_of(
     records: Sequence[RestartRecord],
     picks: Sequence[Pick] = (),
 ) -> Details:
-    """Return what the report shows; what cannot be had is left out, as it must not cost a result.
+    """Return what the report shows; leave out what fails, as it must not cost a result.
 
-    ``examined`` is the choice on the test images, by name; empty if the test split stayed closed.
+    ``examined`` is empty if the test split stayed closed.
     """
     decisions = await _decisions(evaluator, examined)
     baseline = next((name for name in (DEFAULT_TEMPLATE, BEST_STARTING) if name in examined), None)
@@ -272,7 +259,7 @@ async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str)
 
 
 def _spread(places: Sequence[int], kinds: Sequence[tuple[int, int]]) -> list[int]:
-    """Return some places: one of each kind in turn, the most frequent kinds first."""
+    """Pick one of each kind in turn, the most frequent kinds first."""
     by_kind: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place, kind in zip(places, kinds, strict=True):
         by_kind[kind].append(place)
@@ -288,7 +275,7 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
     for row in lineage_of(best, rows):
         place = Position(row.restart, row.conversation, row.round)
         samples = [one for one in exchanges if one[:3] == place[:3]] if row.source == LLM else []
-        # Of several requests of a round the last one asked for templates.
+        # Of several requests in a round, the last one asked for templates.
         messages, answer = exchanges[max(samples)] if samples else ((), "")
         texts = [str(message["content"]) for message in messages if message["role"] != "system"]
         earlier = [

@@ -63,12 +63,12 @@ from .test_evaluation import evaluate_choice
 from .user_objects import UserChat, check_user_objects, names_of
 
 PRICES = "prices"
-"""The note of the prices that were paid, for a session that needs no endpoint any more."""
+"""The note of the prices that were paid, for a session that no longer needs an endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Settings and texts of a run, resolved before anything is opened; ``notes`` belong into its result."""
+    """Settings and texts of a run, resolved before anything is opened; ``notes`` belong in its result."""
 
     config: SearchConfig
     notes: Mapping[str, Any]
@@ -81,15 +81,12 @@ class SearchRun:
     """A run as the caller asks for it; ``start`` begins it, ``resume`` continues it.
 
     Attributes:
-        config: What to search.
-        evaluator: Scores templates; None to open the one that the config names.
-        chat: Answers requests; None to open the endpoints that the config names.
-        environment: Where keys are.
-        emit: Gets every event.
-        stop: Asks for a stop.
-        notes: Facts that belong beside the figures.
+        evaluator: None to open the one that the config names.
+        chat: None to open the endpoints that the config names.
+        environment: Where API keys are.
+        notes: Facts to add to the result's notes.
         curve: Numbers of templates after which the choice at that point is evaluated on test too, in the same
-            opening of the test split, and kept with the details.
+            opening of the test split.
     """
 
     config: SearchConfig
@@ -102,12 +99,7 @@ class SearchRun:
     curve: tuple[int, ...] = ()
 
     async def start(self) -> SearchResult:
-        """Start a new run.
-
-        Raises:
-            UsageError: Something that was given cannot be used; nothing was paid, nothing is left behind.
-            PromptclimbError: The run failed on its way; what it has is kept.
-        """
+        """Start a new run; on a UsageError nothing was paid and nothing is left behind."""
         config, notes = await self._resolve(None)
         resolved = await in_thread(lambda: _read(config, notes))
         check_cache(config.shared_cache)
@@ -120,12 +112,7 @@ class SearchRun:
                 run_dir.rmdir()  # only if nothing was started: a run's folder is not empty
 
     async def resume(self, run_dir: Path) -> SearchResult:
-        """Continue a run; its config may be changed in what does not decide the result, and ask for more.
-
-        Raises:
-            UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
-            PromptclimbError: The run failed on its way; what it has is kept.
-        """
+        """Continue a run; its config may change what does not decide the result, and ask for more."""
         async with entered(lambda: Store.open(run_dir)) as store:
             config, notes = await self._resolve(store.manifest.get("notes", {}))
             grown = growth(config, store.manifest["identity"])
@@ -142,9 +129,9 @@ class SearchRun:
 
     @cached_property
     def _private(self) -> Scrubber:
-        """Knows every secret around, for what the user's own objects say.
+        """Scrubs every known secret from what the user's own objects say.
 
-        Not for templates: from those only the keys in use are taken out, or a short password would change
+        Not for templates: from those only the keys in use are removed, since a short password would change
         them.
         """
         return Scrubber(secrets_named_in(self.environment))
@@ -154,11 +141,7 @@ class SearchRun:
         return names_of(evaluator=self.evaluator, chat=self.chat)
 
     async def _resolve(self, earlier: Mapping[str, Any] | None) -> tuple[SearchConfig, Mapping[str, Any]]:
-        """Return the settings with absolute paths, and with a method for a missing local LLM; and the notes.
-
-        Args:
-            earlier: Notes of the run that is resumed; None for a new one.
-        """
+        """Return absolute settings, without a missing local LLM, and notes; resumed runs have ``earlier``."""
         config, notes = self.config, self.notes
         if self.chat is None:
             with self.stop.watching():
@@ -169,10 +152,7 @@ class SearchRun:
         return pinned_evaluator(absolute(config, labels=self.evaluator is not None)), notes
 
     async def _run(self, run_dir: Path, resolved: Resolved, earlier: Store | None) -> SearchResult:
-        """Open everything, run the restarts, choose, evaluate on test, write the files.
-
-        ``earlier`` is the store of a run that is resumed.
-        """
+        """Open everything, run the restarts, choose, evaluate on test, write the files."""
         check_trackers(resolved.config.track)
         used = Scrubber()
         try:
@@ -192,7 +172,7 @@ class SearchRun:
                         user_objects={**manifest.get("given", {}), **self._user_objects},
                         curve=self.curve,
                     )
-                # From here on a stop comes too late: the search has its result.
+                # A stop comes too late from here on: the search has its result.
                 result = await to_the_end(
                     lambda: write_files(run_dir, found, details, used=used, private=self._private)
                 )
@@ -340,14 +320,11 @@ async def conclude(
     user_objects: Mapping[str, str] | None = None,
     curve: Sequence[int] = (),
 ) -> tuple[SearchResult, Details]:
-    """Choose, evaluate the choice on test if the search went to its end, and return the result.
+    """Choose, evaluate the choice on test if the search was completed, and return the result.
 
     A stopped search may be resumed, so its test split stays closed. That of a finished one is opened once; if
-    that fails, the result has no test accuracies and a note that says why.
-
-    Raises:
-        PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
-        StoreError: The opening of the test split cannot be stored; it stays closed.
+    that fails, the result has no test accuracies and a note that says why. If the opening cannot be stored,
+    the split stays closed, and a StoreError is raised.
     """
     choice = await choose(config, evaluator, searched.scored, curve)
     found = await evaluate_choice(evaluator, store, choice, test=searched.stopped is None)

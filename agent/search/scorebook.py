@@ -1,4 +1,4 @@
-"""Scores by template: one on disk is used, any other is on disk before it is used."""
+"""Scores by template: reused if on disk, otherwise written to disk before they are used."""
 
 from __future__ import annotations
 
@@ -15,20 +15,18 @@ from ..store.run import Store
 from .event_loop import FairScheduler
 
 AT_ONCE = 64
-"""New templates of one restart in the queue together: enough for full batches."""
+"""Maximum new templates of one restart in the queue: enough for full batches."""
 MOST_AT_ONCE = 1024
-"""Templates of all restarts in the queue together, each with a task; restarts wait in line to add to them."""
+"""Maximum templates of all restarts in the queue, each with a task; restarts wait in line to add to them."""
 SCORER_FAILED = "scorer_failed"
-"""Reason of a rejection: the scorer fails on this template again and again, and on no other."""
+"""Reason of a rejection: the scorer fails repeatedly on this template, and on no other."""
 
 
 class Scorebook:
     """Score each template once for a whole run, resumes included.
 
-    Args:
-        store: Keeps the scores, by exact text: two spellings of a template may score differently.
-        scrub: Takes secrets out of what the scorer says.
-        scheduler: Keeps restarts that have their scores from going on all at once.
+    Scores are kept by exact text: two spellings of a template may score differently. ``scrub`` takes secrets
+    out of what the scorer says.
     """
 
     def __init__(
@@ -53,14 +51,10 @@ class Scorebook:
         return self._known(template) is not None
 
     async def score(self, template: str) -> Verdict:
-        """Return the score of one template, from disk or from the evaluator.
-
-        Raises:
-            EvaluationFailedError: The evaluator is broken; nothing wrong is kept.
-        """
+        """Return the score of one template, from disk or from the evaluator."""
         if (known := self._known(template)) is not None:
             return known
-        # One at a time: a custom scorer need not say the same twice, and two restarts must get the same.
+        # One at a time: a custom scorer may vary between calls, but two restarts must get the same score.
         asking = self._asking.setdefault(template, asyncio.Lock())
         async with asking:
             if (known := self._known(template)) is not None:
@@ -71,11 +65,7 @@ class Scorebook:
             return verdict
 
     async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score several templates, in their order; asked for together, so that they share batches.
-
-        Raises:
-            EvaluationFailedError: See ``score``.
-        """
+        """Score several templates, in their order; requested together, so that they share batches."""
         found = {text: known for text in templates if (known := self._known(text)) is not None}
         new = [text for text in dict.fromkeys(templates) if text not in found]
         for start in range(0, len(new), AT_ONCE):
@@ -84,10 +74,7 @@ class Scorebook:
         return [found[text] for text in templates]
 
     async def score_default(self, info: EvaluatorInfo, emit: Listener) -> None:
-        """Score the default template before the restarts, if there is one, to show gains while they run.
-
-        It takes part in no restart: no ranking and no request has it.
-        """
+        """Score the default template, if any, to show gains during the run; no ranking or request has it."""
         templates = info.baselines.get(DEFAULT_TEMPLATE, ())
         if len(templates) != 1:
             return  # several together are measured at the end
@@ -100,7 +87,7 @@ class Scorebook:
 
     async def _score_together(self, texts: Sequence[str]) -> dict[str, Verdict]:
         tasks: dict[str, asyncio.Task[Verdict]] = {}
-        # One restart after the other, so that the first can go on while the others' templates wait.
+        # One restart after the other, so that the first can continue while the others' templates wait.
         async with asyncio.TaskGroup() as group, self._door:
             for text in texts:
                 await self._room.acquire()
@@ -109,7 +96,7 @@ class Scorebook:
         return {text: task.result() for text, task in tasks.items()}
 
     def _known(self, template: str) -> Verdict | None:
-        """Return what is on disk; it is read once, as restarts find the same templates all the time."""
+        """Return what is on disk, cached: restarts find the same templates all the time."""
         if (verdict := self._read.get(template)) is not None:
             return verdict
         if (stored := self._store.score(template)) is None:
@@ -120,8 +107,8 @@ class Scorebook:
         try:
             verdict = await self._scorer.score(template)
         except CrashingTemplateError as error:
-            # Kept as a rejection of this run, so that it neither ends the run nor, when the run is resumed,
-            # changes what the LLM was shown; other runs do not get it.
+            # Kept as a rejection of this run only: it must not end the run, nor change what the LLM was
+            # shown when the run is resumed.
             return Rejection(SCORER_FAILED, self._scrub(error.message))
         except (ScoringFailedError, ConsumerError) as error:
             raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error

@@ -1,4 +1,4 @@
-"""Evaluate what a search has chosen: on every split, and on the held-out test split once."""
+"""Evaluate the choice of a search on every split, and once on the held-out test split."""
 
 from __future__ import annotations
 
@@ -38,13 +38,8 @@ class Evaluated:
     """The accuracies of a choice; those on test are None if the test split stayed closed.
 
     Attributes:
-        best: The best template.
-        ensemble: The ensemble.
-        baselines: What they are compared with, by name.
-        notes: Notes for the result on what could not be measured.
-        images: The same on the test images, by name; empty if the test split stayed closed.
+        images: The choice on the test images, by name; empty if the test split stayed closed.
         inspection: Accuracy by class of the best template.
-        gain: How much the search gained.
         picks: Points of a learning curve.
     """
 
@@ -59,10 +54,10 @@ class Evaluated:
 
 
 async def evaluate_choice(evaluator: Evaluator, store: Store, choice: Choice, *, test: bool) -> Evaluated:
-    """Measure the choice on every split; nothing of it goes back into the choice.
+    """Measure the choice on every split; nothing of it feeds back into the choice.
 
-    A failure here must not cost what the search has found: without the test split there are train and val,
-    without those there is the score by which a single template was chosen, and the rest is None.
+    A failure must not cost the result: without the test split there are train and val, without those the
+    score by which a single template was chosen, and the rest is None.
 
     Raises:
         StoreError: The opening cannot be stored; the test split stays closed.
@@ -102,7 +97,7 @@ async def _accuracies(
     notes: dict[str, str] = {}
     found: Sequence[SplitScores | None] | None = None
     if test:
-        # On disk before it happens: a run that dies in the middle has opened it all the same.
+        # Stored before it happens: a run that dies in the middle has opened it all the same.
         await store.put_note(OPENINGS, openings(store) + 1)
         try:
             found = await _scores(evaluator, groups, test=True)
@@ -130,16 +125,12 @@ async def _accuracies(
 async def _scores(
     evaluator: Evaluator, groups: Sequence[ChosenGroup], *, test: bool
 ) -> Sequence[SplitScores | None]:
-    """Return scores of groups; None for one that this model cannot read or cannot average.
-
-    Raises:
-        TemplateRejectedError: Not a single one can be read.
-    """
+    """Score groups; None for one that cannot be read or averaged. Raises if not a single one can be read."""
     try:
         return await measured(lambda: examine(evaluator, [group.templates for group in groups], test=test))
     except TemplateRejectedError as error:
-        # Only a hand-made template can be new to the evaluator here, and one too long must not cost the
-        # others theirs.
+        # Only a hand-made template can be new to the evaluator here; one that is too long must not cost the
+        # others their scores.
         readable = [group for group in groups if error.template not in group.templates]
         if not readable or len(readable) == len(groups):
             raise
@@ -148,7 +139,6 @@ async def _scores(
 
 
 async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
-    """Add the accuracy by class, if the evaluator reports it."""
     if not isinstance(evaluator, Inspector):
         return
     try:

@@ -1,4 +1,4 @@
-"""Objects that a caller hands in from Python: an LLM made to fit, and their names in the run's folder."""
+"""Objects that a caller passes in from Python: adapting an LLM, and their names in the run's folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..text import whole_characters
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
             SystemExit, GeneratorExit)  # fmt: skip
-"""Errors of a program, not of a network: the next attempt would fail in the same way."""
+"""Program errors rather than network errors: the next attempt would fail in the same way."""
 
 
 def name_of(one: object) -> str:
@@ -30,22 +30,13 @@ def name_of(one: object) -> str:
 
 
 def names_of(*, evaluator: object | None, chat: object | None) -> dict[str, str]:
-    """Return the names of the objects that are there, by what they stand for."""
+    """Return the class names of the given objects by role."""
     objects = {"evaluator": evaluator, "chat": chat}
     return {what: name_of(one) for what, one in objects.items() if one is not None}
 
 
 def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Make sure that a run which needs objects from Python has them again.
-
-    Args:
-        run_dir: The run's folder.
-        before: The objects that the run was started with; see ``names_of``.
-        now: Those that it is resumed with.
-
-    Raises:
-        UsageError: One is missing; the config cannot name it.
-    """
+    """Raise UsageError if a resumed run lacks Python objects that it was started with (see ``names_of``)."""
     if missing := {what: name for what, name in before.items() if what not in now}:
         named = enumerated(f"its own {what} ({name})" for what, name in missing.items())
         arguments = ", ".join(f"{what}=..." for what in missing)
@@ -58,18 +49,12 @@ def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[st
 class UserChat:
     """Make an object with a method ``chat`` a ``ChatClient``.
 
-    ``chat(request)`` takes a ``ChatRequest`` and answers with a ``ChatAnswer``; ``chat(messages)`` takes
-    ``[{"role", "content"}]`` and may answer with a text, which is counted as free. The parameter's name
-    decides. Either may be plain or async. A plain one blocks, so it is called in a thread: one call at a
-    time, or as many as an attribute ``in_flight`` says. A call that is left at a deadline holds its place
-    until it returns.
+    ``chat(request)`` takes a ``ChatRequest`` and returns a ``ChatAnswer``; ``chat(messages)`` takes
+    ``[{"role", "content"}]`` and may return a text, which is counted as free. The parameter's name decides.
+    Either may be plain or async. A plain one blocks, so it runs in a thread: one call at a time, or as many
+    as an attribute ``in_flight`` says. A call abandoned at a deadline holds its place until it returns.
 
-    Args:
-        chat: The object.
-        scrub: Takes secrets out of what it raises.
-
-    Attributes:
-        in_flight: How many calls it takes at once; None for any number.
+    ``scrub`` takes secrets out of what it raises. ``in_flight`` is None for any number.
 
     Raises:
         ConfigError: It has no method ``chat`` that takes one argument, or its ``in_flight`` is not a number.
@@ -96,11 +81,10 @@ class UserChat:
         """Ask the object; see ``ChatClient``.
 
         Raises:
-            TransientChatError: It raised something that may pass: anything but our own errors and
-                mistakes in a program.
-            UnusableAnswerError: It answers None.
-            FatalChatError: There is a mistake in it, it asks to leave the program, or what it answers is
-                neither a text nor a ``ChatAnswer``.
+            TransientChatError: It raised anything but our own errors and program mistakes.
+            UnusableAnswerError: It returned None.
+            FatalChatError: It has a mistake, asks to leave the program, or returned neither a text nor a
+                ``ChatAnswer``.
         """
         given = request if self._takes_request else [dict(message) for message in request.messages]
         try:

@@ -1,7 +1,7 @@
-"""diskcache made safe to keep a run in: JSON text only, nothing evicted, every commit on the disk.
+"""diskcache made safe for a run: JSON text only, no eviction, every commit on the disk.
 
-diskcache's own ``Disk`` unpickles what it finds, ``JSONDisk`` included (CVE-2025-69872), and its defaults
-drop rows above 1 GiB without a word. Here a row that is not plain text is refused in both directions.
+diskcache's ``Disk`` and ``JSONDisk`` unpickle what they find (CVE-2025-69872), and its defaults silently drop
+rows above 1 GiB. Here a row that is not plain text is refused on both read and write.
 """
 
 from __future__ import annotations
@@ -40,20 +40,15 @@ _UNSAFE_ROWS = (
 
 
 def canonical(value: object) -> str:
-    """Return the one text that stands for a JSON value.
-
-    Raises:
-        TypeError: It is not made of JSON's types.
-        ValueError: It holds NaN or infinity.
-    """
+    """Return the canonical text of a JSON value; NaN is a ValueError, another type a TypeError."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-    """Text keys and text values, inside the database; anything else is an error, never a pickle."""
+    """Text keys and text values inside the database; anything else is an error, never a pickle."""
 
     def put(self, key: object) -> tuple[str, Literal[True]]:
-        """Return the key as it is kept."""
+        """Return the key as it is stored."""
         if not isinstance(key, str):
             raise TypeError(f"a store's keys are text, not {type(key).__name__}")
         return key, True
@@ -65,7 +60,7 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         return key
 
     def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
-        """Return the value as it is kept: beside its key, so that one transaction holds all of it."""
+        """Return the value as it is stored: beside its key, so that one transaction holds both."""
         if not isinstance(value, str) or read:
             raise TypeError(f"a store's values are JSON text, not {type(value).__name__}")
         return 0, diskcache.core.MODE_RAW, None, value
@@ -79,12 +74,7 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
 
 
 class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
-    """A cache of JSON texts that never forgets one.
-
-    Args:
-        directory: Where the database lies or is made.
-        timeout: Seconds to wait for another process's transaction.
-    """
+    """A cache of JSON texts without eviction. It waits ``timeout`` seconds for other processes."""
 
     def __init__(self, directory: Path, *, timeout: float = 60.0) -> None:
         super().__init__(str(directory), timeout=timeout, disk=TextDisk, **_SETTINGS)
@@ -96,7 +86,7 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
         return None if text is None else parse(text, key)
 
     def write(self, rows: dict[str, object]) -> None:
-        """Write all rows in one transaction: after it all are on the disk, or none."""
+        """Write all rows in one transaction: all are on the disk afterwards, or none."""
         self.write_texts({key: canonical(value) for key, value in rows.items()})
 
     def write_texts(self, texts: dict[str, str]) -> None:
@@ -111,7 +101,7 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
         return {key for prefix in prefixes for (key,) in self._sql(query, (prefix, _end(prefix)))}
 
     def rows(self, prefix: str) -> Iterator[tuple[str, Any]]:
-        """Yield every (key, JSON value) whose key begins with an ASCII prefix, in the order of the keys."""
+        """Yield every (key, JSON value) whose key begins with an ASCII prefix, in key order."""
         query = "SELECT key, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
         for key, text in self._sql(query, (prefix, _end(prefix))):
             yield key, parse(text, key)
@@ -123,11 +113,7 @@ def _end(prefix: str) -> str:
 
 
 def parse(text: str, key: str) -> Any:
-    """Return the value of a row's JSON text.
-
-    Raises:
-        StoreCorruptError: It is not JSON.
-    """
+    """Return the value of a row's text; raise StoreCorruptError if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -136,13 +122,7 @@ def parse(text: str, key: str) -> Any:
 
 @contextlib.contextmanager
 def translated(directory: Path) -> Iterator[None]:
-    """Turn errors of SQLite, diskcache and the operating system into the tree of ``agent.errors``.
-
-    Raises:
-        StoreFullError: No room.
-        StoreCorruptError: The file is torn or not a database.
-        StoreError: Anything else.
-    """
+    """Turn errors of SQLite, diskcache and the operating system into StoreError or a subclass."""
     try:
         yield
     except diskcache.Timeout as error:
@@ -161,7 +141,7 @@ def translated(directory: Path) -> Iterator[None]:
 
 
 def inspect(directory: Path) -> None:
-    """Look at a database before diskcache opens it, without loading anything from it.
+    """Check a database before diskcache opens it, without loading anything from it.
 
     Raises:
         StoreCorruptError: It is torn, another program's, or holds a row that is not JSON text.

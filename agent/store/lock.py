@@ -1,4 +1,4 @@
-"""One live process for a run, and one for a folder of several."""
+"""Locks: one live process per run, and one per folder of several runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ _OF_SEVERAL = ".lock", ".pid"
 
 
 def lock(directory: Path) -> filelock.BaseFileLock:
-    """Take the run for this process; the operating system lets it go when the process ends, however it ends.
-
-    Args:
-        directory: Its ``store/``.
+    """Lock the run's ``store/`` for this process; the operating system releases it when the process ends.
 
     Raises:
         StoreLockedError: Another live process has it.
@@ -29,26 +26,17 @@ def lock(directory: Path) -> filelock.BaseFileLock:
 
 
 def lock_folder(folder: Path) -> filelock.BaseFileLock:
-    """Take a folder of several runs, such as a suite's: two at work in it would come into each other's way.
-
-    Raises:
-        StoreLockedError: Another live process has it.
-        StoreError: The folder cannot be written.
-    """
+    """Lock a folder of several runs, such as a suite's; raise as ``lock``."""
     return _taken(folder, folder, *_OF_SEVERAL)
 
 
 def was_locked(folder: Path) -> bool:
-    """Return whether a folder of several runs was ever taken: in one that was not nobody is at work."""
+    """Return whether a folder of several runs was ever locked; if not, nobody is at work in it."""
     return (folder / _OF_SEVERAL[0]).exists()
 
 
 def refuse_beside_another(folder: Path) -> None:
-    """See that nobody is at work in a folder of several runs; nothing is written.
-
-    Raises:
-        StoreLockedError: Another live process is.
-    """
+    """Raise StoreLockedError if another live process has a folder of several runs; write nothing."""
     lock_name, owner_name = _OF_SEVERAL
     if was_locked(folder) and _is_held(folder / lock_name):
         raise _in_use(folder, folder / owner_name)
@@ -62,7 +50,7 @@ def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> fil
         raise _in_use(shown, directory / owner_name) from error
     except OSError as error:
         raise StoreError(f"{directory}: cannot take the lock ({error})") from error
-    # Only for the message above, so a directory that allows the lock but not this file is no reason to stop.
+    # Only for the message above: a directory that allows the lock but not this file is fine.
     with contextlib.suppress(OSError):
         (directory / owner_name).write_text(f"{os.getpid()}\n", "ascii")
     return held
@@ -78,7 +66,7 @@ def _in_use(shown: Path, owner_file: Path) -> StoreLockedError:
 
 
 def is_running(process: int) -> bool:
-    """Return whether there is a process of that number, of any user; where that cannot be known, there is."""
+    """Return whether a process with that number exists, of any user; True if that cannot be known."""
     if os.name != "posix":
         return True
     try:
@@ -91,7 +79,7 @@ def is_running(process: int) -> bool:
 
 
 def is_live(directory: Path) -> bool:
-    """Return whether a live process has the run; nothing is written, as the run may be another user's."""
+    """Return whether a live process has the run; write nothing, as the run may be another user's."""
     try:
         owner = int((directory / OWNER_NAME).read_text("ascii"))
     except (OSError, ValueError):
@@ -101,7 +89,7 @@ def is_live(directory: Path) -> bool:
 
 
 def _is_held(path: Path) -> bool:
-    """Return whether a process has the lock; ``filelock`` would open the file for writing to find out."""
+    """Check without ``filelock``, which would open the file for writing."""
     if sys.platform == "win32":
         try:
             filelock.FileLock(path, timeout=0).acquire().lock.release()

@@ -1,4 +1,4 @@
-"""A look into a run's store, while another process may write it: no lock is taken and nothing is written."""
+"""Read a run's store while another process may write it: takes no lock and writes nothing."""
 
 from __future__ import annotations
 
@@ -22,13 +22,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What was asked at a position, and what came of it.
+    """What was asked at a position, and the outcome.
 
-    Attributes:
-        position: Where in the run.
-        messages: The request; None if it was not stored, or no answer came.
-        answer: The answer, if there is one.
-        skipped: The reason why there is no answer.
+    ``messages`` is None if the request was not stored, or no answer came; ``skipped`` says why none came.
     """
 
     position: Position
@@ -38,13 +34,10 @@ class Exchange:
 
 
 class Look:
-    """What a run has on disk, read only; a context manager.
-
-    Args:
-        run_dir: The run's folder.
+    """The stored data of a run, read only; a context manager.
 
     Raises:
-        StoreMissingError: There is no run in it.
+        StoreMissingError: There is no run in the folder.
         StoreVersionError: Another version of the program made it.
         StoreCorruptError: It is torn, or foreign.
     """
@@ -110,7 +103,7 @@ class Look:
         return None if row is None else read_row(self._folder, key, read, row)
 
     def _value(self, key: str) -> Any:
-        """Return a row's JSON value; each is read by itself, so that no reader keeps the writer waiting."""
+        """Return a row's JSON value; read one by one, so that no reader keeps the writer waiting."""
         with translated(self._folder):
             row = self._database.execute("SELECT value FROM Cache WHERE key = ?", (key,)).fetchone()
         if row is None:

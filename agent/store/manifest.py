@@ -1,4 +1,4 @@
-"""The manifest of a run's store: format, program version, settings, and the check that they still fit."""
+"""The manifest of a run's store (format, program version, settings) and the check that it still fits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from ..errors import StoreCorruptError, StoreMismatchError, StoreVersionError
 from ..versions import PROGRAM, program_version
 
 MANIFEST = "manifest"
-"""Its key in the store."""
 FORMAT = 3
 """Increases whenever earlier runs can no longer be resumed."""
 
@@ -30,10 +29,9 @@ _MAY_LACK: Mapping[str, Any] = {"program": "", "started": "", "given": {}, "note
 def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of a run that begins now.
 
-    Args:
-        about: JSON values that say what the run is: ``identity`` (what decides the result), ``config``,
-            ``given`` (what came from Python in place of what the config names), ``notes``, ``content``
-            (hashes of data and weights). The first two are empty where they are left out.
+    ``about`` has JSON values: ``identity`` (what decides the result), ``config``, ``given`` (objects from
+    Python that replace what the config names), ``notes``, ``content`` (hashes of data and weights). The first
+    two default to empty.
     """
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     made = {"format": FORMAT, "program": program_version(), "started": now}
@@ -69,7 +67,7 @@ def check_manifest(manifest: Any, run_dir: Path) -> Mapping[str, Any]:
 
 
 NO_LONGER = frozenset({"answer_tokens", "on_bad_image"})
-"""Settings that decided the result in earlier versions. Left-out images are part of the fingerprint."""
+"""Settings that decided the result in earlier versions. Omitted images are part of the fingerprint."""
 _NAMES = {
     "endpoints": "what the endpoints are asked for (their model, reasoning_effort, extra_body)",
     "fingerprint": "the content of data and model (their fingerprint)",
@@ -98,7 +96,7 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
     lines: list[str] = []
     for name in sorted({*before, *now} - NO_LONGER):
-        # A setting that only a newer program has, and that is not set, is no difference.
+        # An unset setting that only a newer program has is no difference.
         old, new = before.get(name), now.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += _differences(old, new, f"{path}{name}.")

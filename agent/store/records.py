@@ -1,4 +1,4 @@
-"""What a run keeps on disk, as values."""
+"""The records that a run keeps on disk."""
 
 from __future__ import annotations
 
@@ -19,16 +19,9 @@ T = TypeVar("T")
 
 
 def read_row(folder: Path, key: str, read: Callable[[Any], T], row: Any) -> T:
-    """Return what a row stands for; every row that a store or a shared cache holds is read through here.
+    """Convert a row by ``read``, or raise StoreCorruptError if it has another shape.
 
-    Args:
-        folder: Where the row lies, for the message.
-        key: Its key, for the message.
-        read: From the row's JSON value to what it stands for.
-        row: That value.
-
-    Raises:
-        StoreCorruptError: It is of another shape than what this program writes.
+    Every row of a store or a shared cache is read through here.
     """
     try:
         value = read(row)
@@ -44,7 +37,7 @@ def read_row(folder: Path, key: str, read: Callable[[Any], T], row: Any) -> T:
 
 
 def _whole(value: Any) -> bool:
-    """Return whether the members of a dataclass, at any depth, are of the types that it says."""
+    """Return whether the members of a dataclass have the declared types, at any depth."""
     if not is_dataclass(value):
         return True
     kind: Any = type(value)
@@ -57,7 +50,7 @@ def _hints(kind: type) -> Mapping[str, Any]:
 
 
 def _is(value: Any, hint: Any) -> bool:
-    """Return whether a value that comes from JSON is of a type; numbers that are not finite are of none."""
+    """Return whether a JSON value has a type; numbers that are not finite have none."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return any(_is(value, one) for one in inner)
@@ -69,11 +62,10 @@ def _is(value: Any, hint: Any) -> bool:
 
 
 ANSWER, ASKED, MESSAGE, SKIP = "answer:", "asked:", "message:", "note:skip:"
-"""What keys begin with: of answers, of the hashes of the messages that they answer, of those by hash, and of
-why there is no answer."""
+"""Key prefixes of answers, message hashes by position, messages by hash, and skipped requests."""
 SCORE, NOTE = "score:", "note:"
 LOOKED_UP = (ANSWER, SCORE, NOTE)
-"""What the keys begin with that a session looks up one by one."""
+"""Prefixes of the keys that a session looks up one by one."""
 
 
 def answer_key(position: Position) -> str:
@@ -87,11 +79,7 @@ def asked_key(position: Position) -> str:
 
 
 def answer_position(key: str) -> Position:
-    """Return the inverse of ``answer_key``.
-
-    Raises:
-        StoreCorruptError: It is not such a key.
-    """
+    """Return the inverse of ``answer_key``; raise StoreCorruptError for any other key."""
     try:
         return Position(*map(int, key.removeprefix(ANSWER).split(".")))
     except (TypeError, ValueError) as error:
@@ -100,12 +88,7 @@ def answer_position(key: str) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer from the journal, and which request it answers.
-
-    Attributes:
-        request_hash: ``ChatRequest.hash`` of the request.
-        answer: What the model said.
-    """
+    """An answer from the journal, with ``ChatRequest.hash`` of the request it answers."""
 
     request_hash: str
     answer: ChatAnswer
@@ -122,12 +105,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StoredScore:
-    """What the evaluator said of a template.
-
-    Attributes:
-        template: The template's text.
-        verdict: Its score, or why it has none.
-    """
+    """A template's score, or why it has none."""
 
     template: str
     verdict: Verdict

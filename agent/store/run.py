@@ -1,4 +1,4 @@
-"""The run on disk: every answer that was paid for, every score, and what they cost."""
+"""The run on disk: every paid answer, every score, and what they cost."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 FOLDER = "store"
 _BUILDING = f"{FOLDER}.new."
-"""What a store is called until it is whole; the number of the process that makes it follows."""
+"""Name of a store until it is complete; the number of the process that makes it follows."""
 _CREATING = threading.Lock()
-"""Of this process's threads one at a time, as they would share a name."""
+"""One at a time: threads of a process would share a name."""
 T = TypeVar("T")
 
 
@@ -57,14 +57,11 @@ def _usage(row: Any) -> Spent:
 
 
 class Store:
-    """A run directory's ``store/``; use it as a context manager.
+    """A run directory's ``store/``; use it as a context manager. Make one by ``create`` or ``open``.
 
-    Reads are synchronous and come from the disk; as no other process writes, the keys are known, and what is
-    not there is not looked for. A write is all or nothing, and on the disk (SQLite's ``synchronous=FULL``)
-    when its await returns; see ``agent.store.writer``. Cancelling the await does not undo it: what was paid
-    for is written.
-
-    Make one by ``create`` or ``open``.
+    Reads are synchronous and come from the disk. As no other process writes, all keys are known, and missing
+    ones are not looked for. A write is all or nothing, and on the disk (SQLite's ``synchronous=FULL``) when
+    its await returns; see ``agent.store.writer``. Cancelling the await does not undo it.
     """
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,11 +76,11 @@ class Store:
             with translated(folder):
                 self._manifest = check_manifest(self._cache.read(MANIFEST), folder.parent)
             spent = self._row(USAGE, _usage) or NOTHING
-            # What a killed process had reserved and not settled was perhaps billed, so it counts as used.
+            # A killed process may have been billed for what it had reserved, so that counts as used.
             spent = spent.plus(self._row(RESERVED, _usage) or NOTHING)
             with translated(folder):
                 keys = self._cache.keys(*LOOKED_UP)
-            # Each thread has a connection of its own, and whoever uses the run need not be who opens it.
+            # Each thread has its own connection, and another thread than this one may use the run.
             self._cache.close()
             if_it_fails.pop_all()
         self._writer = Writer(self._cache, folder, spent, clock, keys)
@@ -93,11 +90,7 @@ class Store:
 
     @classmethod
     def create(cls, run_dir: Path, about: Mapping[str, Any]) -> Self:
-        """Start a run: all of its store appears at once, or none of it.
-
-        Args:
-            run_dir: The run directory; made if it is missing.
-            about: JSON values that say what this run is; see ``new_manifest``.
+        """Start a run: all of its store appears at once, or none of it. See ``new_manifest`` for ``about``.
 
         Raises:
             StoreExistsError: The directory holds a run already.
@@ -137,12 +130,12 @@ class Store:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """What the run was created with, and when and by which version it was."""
+        """What the run was created with, when, and by which version."""
         return self._manifest
 
     @property
     def grown(self) -> Mapping[str, int]:
-        """What the run is given more of in this session; see ``grow``."""
+        """What this session extends the run to; see ``grow``."""
         return self._grown
 
     def grow(self, more: Mapping[str, int]) -> None:
@@ -157,16 +150,12 @@ class Store:
             await self._writer.write({MANIFEST: self._manifest})
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
-        """Compare with ``manifest["identity"]``.
-
-        Raises:
-            StoreMismatchError: They differ; it says in what.
-        """
+        """Raise StoreMismatchError if an identity differs from ``manifest["identity"]``."""
         check_identity(self._manifest.get("identity", {}), identity)
 
     @property
     def usage(self) -> Spent:
-        """All that the run has used, this session's time up to now included."""
+        """All that the run has used, including this session's time so far."""
         return self._writer.usage
 
     def answer(self, position: Position) -> StoredAnswer | None:
@@ -186,7 +175,7 @@ class Store:
         bill: Bill = NO_BILL,
         messages: Sequence[Message] = (),
     ) -> None:
-        """Write an answer and what it cost, and what was asked, in one transaction.
+        """Write an answer, its cost and its request in one transaction.
 
         Raises:
             StoreError: The position is answered already, or the disk fails.
@@ -196,7 +185,7 @@ class Store:
         await self._writer.write(rows, bill, new=key)
 
     def _asked(self, position: Position, messages: Sequence[Message]) -> dict[str, Any]:
-        """Return rows for what was asked; of a conversation each message is kept once."""
+        """Return rows for what was asked; each message of a conversation is kept once."""
         if not messages:
             return {}
         hashes = [sha256(canonical(one).encode()).hexdigest() for one in messages]
@@ -207,44 +196,40 @@ class Store:
         return {asked_key(position): hashes, **new}
 
     def score(self, key: str) -> StoredScore | None:
-        """Return what the evaluator said of the template with that key, None if it was not asked."""
+        """Return the verdict on the template with that key, None if it was not scored."""
         return self._known(SCORE + key, StoredScore.from_json)
 
     def scores(self) -> Iterator[tuple[str, StoredScore]]:
-        """Yield every (key, verdict), in the order of the keys."""
+        """Yield every (key, verdict) in key order."""
         for key, score in self._rows(SCORE, StoredScore.from_json):
             yield key.removeprefix(SCORE), score
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
-        """Write what the evaluator said of a template."""
+        """Write the evaluator's verdict on a template."""
         await self._writer.write({SCORE + key: StoredScore(template, verdict)})
 
     async def put_usage(self, bill: Bill) -> None:
-        """Write what an attempt cost that gave no answer."""
+        """Write the cost of an attempt that gave no answer."""
         await self._writer.write({}, bill)
 
     async def put_reserved(self, reserved: Spent) -> None:
-        """Write down what an attempt may cost at most, before it is made."""
+        """Write what an attempt may cost at most, before it is made."""
         await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)))
 
     def note(self, name: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
-        """Return a small JSON value stored under a name, None if it is missing.
-
-        Args:
-            name: Its name.
-            read: From the JSON value to what it stands for.
+        """Return a JSON value stored under a name, converted by ``read``; None if it is missing.
 
         Raises:
-            StoreCorruptError: It is of another shape.
+            StoreCorruptError: It has another shape.
         """
         return self._known(NOTE + name, read)
 
     async def put_note(self, name: str, value: Any) -> None:
-        """Keep a small JSON value by name."""
+        """Keep a small JSON value under a name."""
         await self._writer.write({NOTE + name: value})
 
     def close(self) -> None:
-        """Finish what is being written and let the run go. Safe to call twice."""
+        """Finish open writes and release the run. Safe to call twice."""
         if self._lock.is_locked:
             self._writer.close()
             self._cache.close()
@@ -273,10 +258,10 @@ class Store:
 
 
 def _sweep(run_dir: Path) -> None:
-    """Remove what killed processes had begun to make; what a live one is making is left alone."""
+    """Remove what killed processes had begun to make; keep what a live one is making."""
     for left in run_dir.glob(f"{_BUILDING}*"):
         maker = left.name.removeprefix(_BUILDING)
-        # This process makes nothing yet: what bears its number is that of one before it.
+        # This process makes nothing yet: its number on a folder is that of an earlier process.
         if maker.isdecimal() and (int(maker) == os.getpid() or not is_running(int(maker))):
             shutil.rmtree(left)
 

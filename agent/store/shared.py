@@ -1,8 +1,7 @@
-"""Scores and answers shared across runs, where the user asks for it.
+"""Scores and answers shared across runs, if the user asks for it.
 
-Several processes may use one folder at once: SQLite orders their transactions, and what two of them compute
-at the same time is the same. A row says what it was computed with, so runs on other data or another model
-never meet it.
+Several processes may use one folder at once: SQLite orders their transactions, and concurrent results for a
+key are equal. Keys say what a row was computed with, so runs on other data or another model never meet it.
 """
 
 from __future__ import annotations
@@ -37,10 +36,7 @@ def _as_it_is(row: Any) -> Any:
 
 
 def check_cache(folder: Path | None) -> None:
-    """Make sure that a folder can be a shared cache, or is one, before anything is made or paid.
-
-    Args:
-        folder: The folder; None where nothing is shared.
+    """Check that a folder can be a shared cache, or is one; None passes.
 
     Raises:
         ConfigError: It is a file, or cannot be written.
@@ -63,10 +59,7 @@ def check_cache(folder: Path | None) -> None:
 
 
 class SharedCache:
-    """A folder of scores and answers; a context manager.
-
-    Args:
-        folder: Made if it is missing.
+    """A folder of scores and answers, made if it is missing; a context manager.
 
     Raises:
         StoreVersionError: Another version of the program made it.
@@ -90,14 +83,10 @@ class SharedCache:
             raise
 
     async def read(self, key: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
-        """Return what the row of a key stands for, None if it is missing.
-
-        Args:
-            key: The key.
-            read: From the row's JSON value to what it stands for.
+        """Return a key's row, converted by ``read`` from its JSON value; None if it is missing.
 
         Raises:
-            StoreCorruptError: The row is not of that shape.
+            StoreCorruptError: The row has another shape.
         """
         row = await self._run(functools.partial(self._cache.read, key))
         return None if row is None else read_row(self._folder, key, read, row)
@@ -107,7 +96,7 @@ class SharedCache:
         await self._run(functools.partial(self._cache.write, {key: value}))
 
     def close(self) -> None:
-        """Finish what is being written."""
+        """Finish open writes."""
         self._worker.submit(self._cache.close)
         self._worker.shutdown()
         self._cache.close()
@@ -142,10 +131,7 @@ def _check(about: Any, folder: Path) -> None:
 class SharedScorer:
     """A scorer that looks into the shared cache first, and adds new scores to it.
 
-    Args:
-        cache: The cache.
-        scorer: Computes what is not there.
-        space: What a score depends on besides the template: the evaluator's fingerprint, the objective.
+    ``space`` is what a score depends on besides the template: the evaluator's fingerprint, the objective.
     """
 
     def __init__(self, cache: SharedCache, scorer: TemplateScorer, space: str) -> None:
@@ -154,12 +140,12 @@ class SharedScorer:
         self._space = space
 
     async def score(self, template: str) -> Verdict:
-        """Score one template; raises what the scorer raises, and stores nothing then."""
+        """Score one template; if the scorer raises, store nothing."""
         key = f"score:{self._space}:{template}"
         if (known := await self._cache.read(key, StoredScore.from_json)) is not None:
             return known.verdict
         verdict = await self._scorer.score(template)
-        # What was no number here may be one elsewhere.
+        # A score that is not a number here may be one elsewhere.
         if not isinstance(verdict, Rejection) or verdict.reason != NOT_A_NUMBER:
             await self._cache.write(key, StoredScore(template, verdict).to_json())
         return verdict
@@ -168,12 +154,8 @@ class SharedScorer:
 class SharedAsker:
     """An asker that looks into the shared cache first; what it finds there costs nothing.
 
-    A request is found by all that it says, its seed included, and by where it would be sent.
-
-    Args:
-        cache: The cache.
-        asker: Gets what is not there.
-        space: Where requests are sent: the endpoints' addresses.
+    A request is identified by its full content, its seed included, and by ``space``: the endpoints'
+    addresses.
     """
 
     def __init__(self, cache: SharedCache, asker: Asker, space: str) -> None:
@@ -182,7 +164,7 @@ class SharedAsker:
         self._space = space
 
     async def ask(self, request: ChatRequest) -> BilledAnswer:
-        """Get one answer, from the cache or from the asker; raises what the asker raises."""
+        """Get one answer, from the cache or from the asker."""
         key = f"answer:{self._space}:{request.hash_with(request.max_tokens)}"
         if (known := await self._cache.read(key, ChatAnswer.from_json)) is not None:
             return BilledAnswer(known, NO_BILL, CACHE_ENDPOINT)

@@ -1,4 +1,4 @@
-"""The one thread that writes a run's store: in order, durably, together with what waits beside it."""
+"""The one thread that writes a run's store: in order, durably, in group commits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USAGE, RESERVED = "usage", "reserved"
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """Rows that appear together or not at all, and who waits for them."""
+    """Rows that appear together or not at all, and the future that waits for them."""
 
     rows: Mapping[str, Any]
     bill: Bill
@@ -32,7 +32,7 @@ class _Job:
 
     def resolve(self) -> None:
         """Resolve the future; on the loop."""
-        # One that was cancelled waits no more.
+        # A cancelled future is done already.
         if self.written is None or self.written.done():
             return
         if self.error is None:
@@ -48,20 +48,14 @@ class _Job:
 
 
 class Writer:
-    """The writer of rows, which keeps the totals of what was spent.
+    """Write rows, and keep the totals of what was spent.
 
-    A commit waits for the disk, and most of that wait does not depend on how much is written. So all that
-    comes in one turn of the loop, and all that comes while a commit is under way, goes into the next (group
-    commit): each of its rows is on the disk when the await returns, and each job's rows are there together or
-    not at all. The thread is called, and calls back, once a commit and not once a job. After a commit has
-    failed no other is tried, because a later one that succeeded would leave a hole.
+    Most of a commit's wait for the disk does not depend on how much is written. So all that comes in one pass
+    of the loop, or while a commit is under way, goes into the next (group commit): each job's rows are
+    written together or not at all, and are on the disk when its await returns. After a failed commit no other
+    is tried, because a later one that succeeded would leave a hole.
 
-    Args:
-        cache: Where to.
-        folder: Its folder, for messages.
-        spent: What was used before.
-        clock: Seconds.
-        keys: Those of ``LOOKED_UP`` that are there.
+    ``clock`` returns seconds; ``keys`` are those of ``LOOKED_UP`` that are on disk.
     """
 
     def __init__(
@@ -82,24 +76,21 @@ class Writer:
 
     @property
     def usage(self) -> Spent:
-        """All that was used, the time up to now included."""
+        """All that was used, including the time so far."""
         return replace(self._usage, active_s=self._usage.active_s + self._clock() - self._opened)
 
     def has(self, key: str) -> bool:
-        """Return whether a key that begins as one of ``LOOKED_UP`` is on the disk."""
+        """Return whether a key is on the disk; only for keys that begin as one of ``LOOKED_UP``."""
         return key in self._keys
 
     async def write(self, rows: Mapping[str, Any], bill: Bill = NO_BILL, *, new: str | None = None) -> None:
         """Write rows and a bill; on the disk when this returns, and not undone by cancelling it.
 
-        Args:
-            rows: By key, JSON values or what the journal and the scores are made of; not to be changed until
-                this returns, as they are turned into text in the thread.
-            bill: What to add to the totals.
-            new: The key that must not be there yet.
+        ``rows`` are JSON values, or stored answers and scores, by key; they must not change until this
+        returns, as the thread turns them into text. The key ``new`` must not exist yet.
 
         Raises:
-            StoreError: It is there already, the disk fails, or the writer is closed.
+            StoreError: ``new`` exists, the disk fails, or the writer is closed.
             TypeError: A value is not made of JSON's types.
             ValueError: A value holds NaN or infinity.
         """
@@ -114,9 +105,9 @@ class Writer:
         await written
 
     def close(self) -> None:
-        """Write what waits and the time that has passed, and end the thread; the cache is closed in it.
+        """Write what waits and the elapsed time, end the thread, and close the cache in it.
 
-        It waits for the disk, so a loop has it done in a thread, when nobody writes any more.
+        This blocks for the disk: call it in a thread, once nobody writes any more.
         """
         self._closed = True
         self._waiting.append(_Job({}, NO_BILL, new=None))
@@ -127,11 +118,11 @@ class Writer:
         self._thread.shutdown()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have all that waits written; closing does that by itself."""
+        """Have the waiting jobs written, unless ``close`` does it."""
         if self._closed or not self._waiting:
             self._serving = None
             return
-        # The loop's own way into a thread: one whose time is virtual sees that there is work.
+        # The loop's own way into a thread: a loop with virtual time sees that there is work.
         batch = loop.run_in_executor(self._thread, self._commit_all)
         batch.add_done_callback(partial(self._end, loop))
 
@@ -168,7 +159,7 @@ class Writer:
                 job.error = self._failed
 
     def _add(self, job: _Job, texts: dict[str, str]) -> Exception | None:
-        """Add the rows of a job to those of its commit, or return why they cannot be."""
+        """Add the rows of a job to those of its commit, or return why that is impossible."""
         if job.new is not None and (job.new in texts or job.new in self._keys):
             return StoreError(f"{job.new} is in the journal already")
         try:
