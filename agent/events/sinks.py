@@ -83,6 +83,7 @@ class ThreadedSink:
         self._lost = 0
 
     def __call__(self, event: Event) -> None:
+        """Take an event; never waits."""
         if self._failed is not None:
             self._said = True
             raise RuntimeError(self._why(self._failed)) from None

@@ -74,6 +74,7 @@ class Bus:
         self._listeners = list(listeners)
 
     def __call__(self, event: Event) -> None:
+        """Hand on an event."""
         for listener in tuple(self._listeners):
             try:
                 listener(event)

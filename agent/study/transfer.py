@@ -46,7 +46,7 @@ class Transferred:
         self._grounds: dict[str, tuple[Cell, str]] = {}
 
     def test(self, blocks: Blocks, there: Cell, template: str) -> float | None:
-        """Return a template's test accuracy on the model of another run; None if unknown."""
+        """Return a template's test accuracy on the model of a run; None if unknown."""
         return self._known.get(self._key(blocks, there, template))
 
     def complete(self, study: Study, blocks: Blocks, report: Report) -> None:

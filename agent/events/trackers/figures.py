@@ -169,6 +169,7 @@ class Figures:
         self._status, self._last = "interrupted", dict[str, float]()
 
     def __call__(self, event: Event, _when_ns: int) -> None:
+        """Take an event."""
         if isinstance(event, SearchStarted):
             self._board.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
             self._begun = True

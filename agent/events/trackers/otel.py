@@ -61,6 +61,7 @@ class OtelSpans:
         self._default: float | None = None
 
     def __call__(self, event: Event, when_ns: int) -> None:
+        """Take an event."""
         if self._exporter.failed:
             raise ConnectionError("spans cannot be exported")
         if isinstance(event, SearchStarted):
