@@ -78,7 +78,6 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
         "margin": Scale("the mean margin of a picture's own class"),
     }
 )
-"""By objective."""
 
 
 @dataclass(frozen=True, slots=True)

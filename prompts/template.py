@@ -46,7 +46,7 @@ _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A checked, tidy template with slots ``{}``. Make one with ``parse``: the constructor tidies nothing."""
+    """A checked template with slots ``{}``, made by ``parse``. An untidy text raises CandidateError."""
 
     text: str
 

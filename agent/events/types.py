@@ -140,10 +140,7 @@ class ImagesEncoded(Event, name="evaluator.images_encoded"):
 
 
 class DefaultTemplateScored(Event, name="search.default_template_scored"):
-    """The default template is scored, for comparison: no restart uses it.
-
-    ``val`` is None without validation images.
-    """
+    """The default template is scored, for comparison: no restart uses it."""
 
     template: str
     train: float
@@ -189,10 +186,7 @@ class AnswerReceived(Event, name="restart.answer_received"):
 
 
 class AnswerEmpty(Event, name="restart.answer_empty"):
-    """An answer held no template.
-
-    ``cut``: it was cut before it was whole.
-    """
+    """An answer held no template."""
 
     position: Position
     cut: bool

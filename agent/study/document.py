@@ -99,7 +99,6 @@ def _which(one: RunOutcome) -> dict[str, Any]:
 
 
 def _missing_points(study: Study, outcomes: Sequence[RunOutcome]) -> Iterator[str]:
-    """Yield the points of learning curves that finished runs reached but did not evaluate."""
     # A run without decisions image by image has no details of its test evaluation.
     known = [one for one in outcomes if any(figure.hits is not None for figure in one.figures.values())]
     searches = [one for one in known if one.counts and one.cell.white_box is None]

@@ -120,10 +120,9 @@ def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Fig
 
 
 def _hits(decisions: Decisions | None, name: str, test: float) -> str | None:
-    """Return the hits of an accuracy; None if they belong to another one."""
     hits = None if decisions is None else decisions.hits(name)
     if not hits or abs(sum(hits) - len(hits) * test) > _ROUNDED:
-        return None
+        return None  # of another accuracy
     return digits(hits)
 
 

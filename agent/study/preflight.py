@@ -24,7 +24,6 @@ from .runs import SharedLimits, endpoint_of, is_done
 from .study import Study, shots_label
 
 MOST_RUNS = 100_000
-"""Far more than anybody pays for."""
 
 
 def check_size(study: Study) -> None:

@@ -50,7 +50,6 @@ class Stopped:
 
 
 Found: TypeAlias = SearchResult | NotRun | Stopped
-"""The outcome of a search."""
 
 
 def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:

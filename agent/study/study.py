@@ -29,7 +29,6 @@ from ..config.sources import flag_of, read_toml
 from ..methods.registry import METHODS
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
-"""Settings that a study varies."""
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})
 OPTIONS = tuple(name for name in SearchConfig.model_fields if flag_of(name) and name not in NOT_OPTIONS)
 """Settings of a search that a table may give."""

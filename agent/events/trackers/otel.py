@@ -195,7 +195,6 @@ class _ToFile:
 
 
 def _exporter_to(place: str, file: Path) -> Any:
-    """Return an exporter to a place as ``OtelSpans`` takes it."""
     is_address = urlsplit(place).scheme in ("http", "https")
     if is_address or (not place and "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ):
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
