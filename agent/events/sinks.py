@@ -43,7 +43,7 @@ CLOSE_S = 20.0
 
 
 class EventWriter(Protocol):
-    """The writer in the thread."""
+    """Writes events, in the thread of a ``ThreadedSink``."""
 
     def __call__(self, event: Event, when_ns: int, /) -> None:
         """Take an event and the time of its emission, in nanoseconds since 1970."""

@@ -28,8 +28,8 @@ from ..search.inputs import read_pool, read_wordings
 
 Number = TypeVar("Number", int, float)
 Estimate: TypeAlias = dict[str, Any]
-"""``calls``, ``tokens``, ``cost_usd`` (None: unknown) and ``evaluations`` at most; ``minutes`` by the rate limits
-(None: no limits)."""
+"""``calls``, ``tokens``, ``cost_usd`` (None: unknown) and ``evaluations`` at most; ``minutes`` by the rate
+limits (None: no limits)."""
 LONGEST_NAME = 50
 """Characters of a class name before the data are read. The longest of CoOp's eleven sets has 45."""
 LONGEST_LINE = 120
