@@ -30,17 +30,13 @@ from typing import Protocol, cast
 from .wording import Wordings
 
 TEMPLATE = "template"
-"""The kind that is searched for by default."""
+"""The default kind."""
 KINDS: dict[str, str] = {TEMPLATE: ".template_kind"}
-"""The kinds that ``--prompts`` takes, each with the module that has it as ``KIND``."""
+"""Modules with a ``KIND``, by the names that ``--prompts`` takes."""
 
 
 class CandidateError(ValueError):
-    """A text is not a candidate.
-
-    Attributes:
-        reason: A short slug, such as ``empty`` or ``no_slot``.
-    """
+    """A text is not a candidate; ``reason`` is a short slug, such as ``empty`` or ``no_slot``."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -73,9 +69,9 @@ class RefusedLine:
     """A proposal that is not a usable candidate.
 
     Attributes:
-        line: One line of at most 200 characters that the LLM wrote. Untrusted text.
-        reason: A slug of ``CandidateError``, or ``duplicate`` (of another proposal of this answer),
-            ``too_many_lines`` or ``answer_too_long`` (the rest was not read).
+        line: At most 200 characters that the LLM wrote. Untrusted text.
+        reason: A slug of ``CandidateError``, ``duplicate`` (within this answer), or ``too_many_lines`` or
+            ``answer_too_long`` (the rest was not read).
         message: The reason in words, fit for a request.
     """
 
@@ -136,7 +132,6 @@ class PromptKind(ABC):
 
     Attributes:
         name: Its name in ``KINDS``.
-        words: How requests speak of its candidates.
         example: A candidate, for messages.
         slot: The place within a candidate's text that methods must not change; may be empty.
         frames: Candidates with a gap ``<w>`` for words of a description.
@@ -159,11 +154,7 @@ class PromptKind(ABC):
 
     @abstractmethod
     def parse(self, raw: str, *, max_words: int | None) -> Candidate:
-        """Read one candidate from a text.
-
-        Args:
-            raw: Any text.
-            max_words: The most words that the candidate may have; None for no limit.
+        """Read one candidate of at most ``max_words`` words; None for no limit.
 
         Raises:
             CandidateError: The text is not a candidate.
@@ -178,18 +169,10 @@ class PromptKind(ABC):
         """Return the candidates of a built-in pool (``--initial-pool``), in one group or in several alike."""
 
     def parse_own(self, raw: str) -> Candidate:
-        """Read a candidate that the user wrote, of any length.
-
-        Raises:
-            CandidateError: The text is not a candidate.
-        """
+        """Read a candidate that the user wrote, of any length; raise as ``parse`` does."""
         return self.parse(raw, max_words=None)
 
 
 def kind_named(name: str) -> PromptKind:
-    """Return a prompt kind by the name that ``--prompts`` takes.
-
-    Raises:
-        KeyError: No kind has this name.
-    """
+    """Return the kind that ``--prompts`` calls by this name; raise KeyError for an unknown one."""
     return cast("PromptKind", importlib.import_module(KINDS[name], __package__).KIND)

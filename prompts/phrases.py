@@ -23,11 +23,10 @@ _WITHOUT_CONTENT = frozenset(_FUNCTION_WORDS.split())
 
 
 def phrases(description: str, class_names: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the words and phrases of a description that may stand in a caption, each once.
+    """Return the words and phrases of a description that may stand in a caption, each once, words first.
 
-    A phrase is a run of at most four words of one clause that begins and ends with words of content;
-    one that holds a class name would pull towards that class and is left out. A plural is given in the
-    singular as well. Single words come first.
+    A phrase is a run of at most four words of one clause, with words of content at both ends. One that holds
+    a class name would pull towards that class and is left out. Plurals are added in the singular.
     """
     taboo = {name.casefold() for name in class_names}
     runs = [_WORD.findall(clause) for clause in _CLAUSE.split(description)]
@@ -67,7 +66,7 @@ def _forms(words: Sequence[str]) -> Iterator[str]:
 
 
 def singular(word: str) -> str:
-    """Return an English plural's singular, by its ending; what seems to be none as it is."""
+    """Return an English plural's singular, by its ending; other words as they are."""
     if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
     if word.endswith("ies"):

@@ -1,21 +1,19 @@
-"""Reading templates in an LLM's answer, whatever its form, with a reason for each line refused.
+"""Read the templates in an LLM's answer, whatever its form, with a reason for each refused line.
 
-Proposals, and chatter that is skipped silently:
+Proposals are:
 
-- A string in a JSON document (a list of strings, or of objects with a member such as ``template``), a line
-  that begins with a list mark (a dash, star, bullet, or a number with a full stop, bracket or colon), and,
-  where there is a slot, a table cell, a line in a code fence, a quoted text that begins a line or follows a
-  colon, and a line with a label such as "Template 3:": these are proposals.
-- If none of them is a template, every other line that has a slot is a proposal as well. Otherwise other
-  lines are chatter.
-- Lines without a slot that end in a colon, or that have no letters, are headings and rules: chatter.
-  So is a model's thinking (``without_thinking``), and our own request, repeated (``_without_echoes``).
-- Where a heading such as "Step 2" or "Final" stands above a template, everything above the last of them is
-  chatter.
+- strings in JSON (of a list, or members such as ``template`` of objects), and lines with a list mark (a dash,
+  star, bullet, or a number with a full stop, bracket or colon);
+- where there is a slot: table cells, lines in a code fence, quoted texts that begin a line or follow a colon,
+  and lines with a label such as "Template 3:";
+- if none of these is a template, every other line with a slot.
 
-``MARKS`` lists what is taken off a proposal. Where a quoted text with a slot begins the line or follows a
-colon, and is not followed by a further word, it alone is the proposal. A slot may be written in the ways of
-``template.with_slots``.
+Everything else is chatter and skipped silently: other lines, headings and rules (no slot, and a colon at the
+end or no letters), a model's thinking, our own request repeated, and what stands above the last heading such
+as "Step 2" or "Final" that has a template below it.
+
+``MARKS`` lists what is removed from a proposal. A quoted text with a slot is the whole proposal if it begins
+the line or follows a colon, and no further word follows. Slots may be written as in ``template.with_slots``.
 """
 
 from __future__ import annotations
@@ -53,12 +51,7 @@ _STEP = re.compile(r"^[#*> \t]{0,8}(?:step \d{1,2}\b|final\b)[^\n]{0,80}$", re.I
 
 
 def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Proposals:
-    """Read an answer by the rules above. Never raises, and reads a bounded part of a huge one.
-
-    Args:
-        text: The LLM's answer.
-        max_words: The most words that a template may have; None for no limit.
-    """
+    """Read an answer by the rules above; never raise, and read a bounded part of a huge one."""
     answer = without_thinking(text)
     cut = _CONTROL.sub("\n", answer[:MAX_ANSWER_CHARACTERS].translate(_UNSEEN))
     if not (last := _last_step(cut)) or not (reply := _read(last, max_words)).candidates:
@@ -70,7 +63,7 @@ def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Prop
 
 
 def _last_step(text: str) -> str:
-    """Return what stands under the last heading such as "Step 2" or "Final"; nothing without one."""
+    """Return the text under the last heading such as "Step 2" or "Final"; empty without one."""
     start = 0
     for heading in _STEP.finditer(text):
         if SLOT not in with_slots(heading.group()):
@@ -141,7 +134,7 @@ def _judge(proposals: list[str], max_words: int | None) -> Proposals:
 
 
 def _templates(line: str, max_words: int | None) -> Sequence[Template | RefusedLine]:
-    """Return what a proposal holds; the same line, which restarts come upon again and again, is read once."""
+    """Return a proposal's templates; lines that restarts repeat are read once."""
     if len(line) > MAX_LINE_CHARACTERS:
         return _read_line.__wrapped__(line, max_words)
     return _read_line(line, max_words)
@@ -162,7 +155,7 @@ def _template(candidate: str, max_words: int | None) -> Template:
     if len(candidate) > MAX_LINE_CHARACTERS:
         return Template.parse(candidate, max_words=max_words)
     text = single_spaced(candidate)
-    # Until nothing changes, so that a template which is read again comes out the same.
+    # Until nothing changes, so that a template that is read again comes out the same.
     for _ in range(MOST_ROUNDS):
         bare = alone(text)
         if bare == text:
@@ -193,19 +186,15 @@ _MEMBERS = frozenset(
 _MAX_DOCUMENTS = 100
 _MAX_STRINGS = 1_000
 _MOST_READINGS = 4
-"""How often a text may be decoded without success: each of a hundred unclosed brackets begins a document."""
+"""Failed decoding that is allowed, in lengths of the text: each unclosed bracket begins a document."""
 _START = re.compile(r"^[ \t]*(?=[\[{])", re.MULTILINE)
 
 
 def strings_in_json(text: str) -> tuple[list[str], str]:
-    """Take the proposals out of the JSON documents that begin a line.
+    """Take the proposals out of the JSON documents that begin a line; return them and the other text.
 
-    An object's members named ``template``, ``caption``, ``prompt`` and the like are proposals; where it has
-    none of these, its string members with a slot are. A document without any proposal is text like any
-    other.
-
-    Returns:
-        The proposals, and the text without the documents that they were in.
+    An object's members named ``template``, ``caption``, ``prompt`` and the like are proposals, or else its
+    string members with a slot. A document without a proposal is text like any other.
     """
     decoder = json.JSONDecoder()
     proposals: list[str] = []
@@ -306,9 +295,8 @@ def without_echoes(lines: Iterable[str]) -> Iterator[str]:
 
 
 MOST_ROUNDS = 8
-"""How often the rules of ``MARKS`` are applied: until none changes anything, so that a template that is read
-again comes out the same, but no more often than this. Each takes a time in proportion to the line's length,
-so nothing that an LLM writes makes reading slow."""
+"""Most passes over ``MARKS``. They end when nothing changes, so a template that is read again comes out the
+same; the bound keeps the time in proportion to the line's length, whatever an LLM writes."""
 
 _LIST_MARK = r"(?:[-+•‣◦▪●·–—>]|\*(?!\*)|\(?\d{1,3}[.):\]](?!\d)|[A-Za-z]\)\s)\s*(?:\[[ xX✓]?\]\s+)?"
 LIST_MARK = re.compile(_LIST_MARK)
@@ -349,12 +337,11 @@ _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!\"'-])")
 
 
 class Mark(NamedTuple):
-    """Something that is written around a template and is not part of it.
+    """Something written around a template that is not part of it.
 
     Attributes:
-        name: What it is.
-        taken_off: Takes it off a line without spaces around it; other lines stay as they are.
-        written: A line that has one.
+        taken_off: Removes it from a line without spaces around it; other lines stay as they are.
+        written: An example of a line with it.
         read: The same line without it.
     """
 
@@ -374,7 +361,7 @@ def _first(pattern: re.Pattern[str]) -> Callable[[str], str]:
 
 def _without_leading_marks(text: str) -> str:
     bare = _first(_LEADING_MARKS)(text)
-    # A star right before a word is a bullet, unless it is the one half of an emphasis.
+    # A star right before a word is a bullet, unless it is one half of an emphasis.
     return bare[1:] if re.match(r"\*[^\s*]", bare) and not bare.endswith("*") else bare
 
 
@@ -464,7 +451,7 @@ MARKS = (
 
 
 def without_marks(line: str) -> str:
-    """Take everything off that ``MARKS`` names."""
+    """Remove everything that ``MARKS`` names."""
     text = line.strip()
     for _ in range(MOST_ROUNDS):
         before = text

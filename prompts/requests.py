@@ -1,18 +1,17 @@
 """The requests to the LLM, and the messages that say what its proposals scored.
 
-The methods of papers: the structure is that of "Language Models as Black-Box Optimizers for Vision-Language
-Models" (arXiv 2309.05950): the best and the worst candidates, the rules that a proposal must keep, and in
-later rounds what became of each proposal. Neither the data set's name nor its classes nor its size are said.
+Methods of papers follow "Language Models as Black-Box Optimizers for Vision-Language Models" (arXiv
+2309.05950): the best and worst candidates, the rules of a proposal and, in later rounds, each proposal's
+score. They name neither the data set nor its classes nor its size.
 
 The method ``guided`` adds what the user knows, in two styles. *Rich*, for a model that draws conclusions: one
-conversation with class names, the description and scores. *Short*, for a small one: requests that stand by
-themselves, with the form shown by example and the slot written as [CLASS], which a small model keeps better
-than braces; without scores, which it cannot read, and with class names only where nothing else is known (it
-would write one where the slot belongs). Its texts stand in ``wordings.toml``; docs/method.md has
-measurements.
+conversation with class names, description and scores. *Short*, for a small one: independent requests that
+show the form by example and write the slot as [CLASS], which it keeps better than braces. They leave out
+scores, which it cannot read, and class names unless nothing else is known (it would write one where the slot
+belongs). The texts are in ``wordings.toml``.
 
-Every text follows from the arguments alone. Whoever changes a word of a search for accuracy counts
-``PROMPTS_VERSION`` up, because answers of one version do not belong to requests of another.
+Texts follow from the arguments alone. Whoever changes a word of a search for accuracy counts
+``PROMPTS_VERSION`` up: answers of one version do not belong to requests of another.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ LEARN = "Learn from what helped and what did not"
 BEST_SHOWN, WORST_SHOWN, BEST_REPEATED = 10, 6, 5
 """Scored candidates in the opening of ``guided``, and best ones in each later round."""
 MOST_NAMES, NAMES_OF_MANY = 40, 30
-"""Class names that are listed in full, and how many are listed of more."""
+"""Class names listed in full, and how many are listed of more."""
 SHORT_LINES = 5
-"""Candidates in one answer of a small model: asked for more at once, it repeats itself."""
+"""Candidates in one answer of a small model: with more, it repeats itself."""
 _REFUSED_CHARACTERS = 120
 _MOST_FURTHER_DIGITS = 3
 
@@ -49,14 +48,7 @@ class Message(TypedDict):
 
 
 class Scale(NamedTuple):
-    """How an objective's values are written: accuracies in percent, others as the numbers that they are.
-
-    Attributes:
-        amount: The value in words.
-        factor: Multiplies a value before it is written.
-        digits: Digits after the point, where no more are needed to set two values apart.
-        unit: Stands after the number.
-    """
+    """How an objective's values are written: times ``factor``, with ``digits`` decimals and ``unit``."""
 
     amount: str
     factor: float = 1.0
@@ -86,17 +78,15 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
         "margin": Scale("the mean margin of a picture's own class"),
     }
 )
-"""By the objective's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A candidate in a request, alone or with what became of it.
+    """A candidate or refused line in a request.
 
     Attributes:
-        text: The candidate, or the line that was refused.
-        score: The objective's value; None where it is unknown or not shown.
-        reason: Why it was not scored, in words; None where it was.
+        score: None if it is unknown or not shown.
+        reason: Why it was not scored, in words; None if it was.
     """
 
     text: str
@@ -106,14 +96,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What every request asks for.
-
-    Attributes:
-        words: How candidates are spoken of.
-        proposals: How many candidates to write.
-        max_words: The most words that one may have.
-        objective: What is maximised, a name in ``SCALES``.
-    """
+    """What every request asks for; ``objective`` is a name in ``SCALES``."""
 
     words: KindWords
     proposals: int
@@ -151,13 +134,7 @@ class Wanted:
 
 
 def request_pn(best: Sequence[Outcome], worst: Sequence[Outcome], wanted: Wanted) -> list[Message]:
-    """Open a conversation of method *pn*: the best and the worst candidates, to learn from the contrast.
-
-    Args:
-        best: The best candidates, best first.
-        worst: The worst ones, the worst last; may be empty in a small pool.
-        wanted: What to ask for.
-    """
+    """Open a conversation of method *pn*, from the best (best first) and worst candidates (worst last)."""
     if not worst:
         return request_p(best, wanted)
     task = (
@@ -192,12 +169,9 @@ def request_opro(trajectory: Sequence[Outcome], wanted: Wanted) -> list[Message]
 
 
 def feedback(outcomes: Sequence[Outcome], wanted: Wanted, *, best_before: float) -> Message:
-    """Say what each proposal of the last answer scored against the best before it, and ask for the next.
+    """Say what each proposal scored against the best before it, and ask for the next.
 
-    Args:
-        outcomes: The proposals of the last answer, in its order; empty if nothing could be read in it.
-        wanted: What to ask for.
-        best_before: The objective's best value known before that answer.
+    ``outcomes`` are the last answer's proposals in order; empty if it could not be read.
     """
     lines = [wanted.outcomes_heading, *(_outcome_line(one, best_before, wanted.scale) for one in outcomes)]
     best = max([best_before, *(one.score for one in outcomes if one.score is not None)])
@@ -256,9 +230,9 @@ class Information:
     """What the requests of ``guided`` say about the pictures.
 
     Attributes:
-        description: The user's words, one line; may be empty.
-        class_names: All of them; empty where the LLM may not see them.
-        angle: Where to look first where there is no description.
+        description: One line of the user's words; may be empty.
+        class_names: Empty if the LLM may not see them.
+        angle: Where to look first without a description.
     """
 
     description: str
@@ -277,13 +251,8 @@ def opening(
 ) -> list[Message]:
     """Open a rich conversation.
 
-    Args:
-        wordings: The texts.
-        known: What is known of the pictures.
-        wanted: What to ask for.
-        best: The best candidates with their scores, the best first.
-        worst: The worst ones, the worst last; may be empty.
-        anew: Whether an earlier conversation has found some of the best.
+    ``best`` has the best first, ``worst`` the worst last. ``anew``: an earlier conversation found some of the
+    best.
     """
     parts = [wordings.say("rich.task", goal=wanted.goal)]
     if known.class_names:
@@ -312,12 +281,8 @@ def next_message(
 ) -> Message:
     """Say what the proposals of the last answer scored, and ask for more.
 
-    Args:
-        wordings: The texts.
-        wanted: What to ask for.
-        outcomes: What became of each proposal.
-        best: The best candidates known, with their scores.
-        confused: Pairs of class names that the best of them confuses: the true one, and the one taken for it.
+    ``confused`` has pairs of class names that the best candidate confuses: the true one, and the one taken
+    for it.
     """
     scored = sorted((one for one in outcomes if one.score is not None), key=lambda one: -(one.score or 0.0))
     parts = [listed(wordings.say("rich.outcomes"), scored, wanted.scale)] if scored else []

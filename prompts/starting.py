@@ -14,7 +14,7 @@ from .kinds import Candidate, CandidateError, PromptKind
 
 MAX_FILE_BYTES = 5_000_000
 _LOOKED_AT = 8
-"""Candidates of a group that a draw from several groups chooses among."""
+"""Candidates of a group that are compared in a draw from several groups."""
 
 _JSON_LIST = re.compile(r"""\s*\[\s*(?:["\[{]|\]\s*\Z|\Z)""")
 _KINDS = {
@@ -29,15 +29,10 @@ class PoolError(ValueError):
 
 
 def read_file(path: str | Path, kind: PromptKind) -> list[Candidate]:
-    """Read a file of candidates: a JSON list of strings, or one candidate a line.
+    """Read a UTF-8 file of candidates, at most 5 MB, in order and with repetitions.
 
-    In a file of lines, empty ones and those that begin with ``#`` are skipped. A file named ``.json``, or one
-    that begins like a JSON list, is JSON. UTF-8, with or without a byte-order mark. Order and repetitions are
-    kept.
-
-    Args:
-        path: The file, at most 5 MB.
-        kind: Reads each candidate, by ``parse_own``.
+    A file named ``.json``, or one that begins like a JSON list, is a list of strings. Any other has one
+    candidate a line; empty lines and those that begin with ``#`` are skipped.
 
     Raises:
         PoolError: The file cannot be read, holds no candidate, or has a line that is not one.
@@ -68,12 +63,8 @@ def read_file(path: str | Path, kind: PromptKind) -> list[Candidate]:
 def draw(groups: Sequence[Sequence[Candidate]], n: int, rng: random.Random) -> list[Candidate]:
     """Draw ``n`` candidates without repetition, in an order that depends on ``rng`` alone.
 
-    From one group the draw is plain. Of several groups one after the other gives a candidate, in an order
-    that is drawn anew each time around, and of a few of a group the one is taken whose words were drawn least
-    so far.
-
-    Raises:
-        PoolError: ``n`` is not between 1 and the number of all candidates.
+    Several groups give one candidate each in an order drawn anew each time around: of a few, the one whose
+    words were drawn least so far. Raises PoolError unless ``n`` is between 1 and the number of candidates.
     """
     total = sum(map(len, groups))
     if not 1 <= n <= total:

@@ -1,25 +1,21 @@
-"""Templates, captions with a slot for the class name: checking, comparing, filling, and ways to write a slot.
+"""Templates, captions with a slot for the class name: checking, comparing, filling, and reading slots.
 
 A template's text has no quotes around it, single spaces, nothing invisible, at least one slot ``{}`` and no
-other brace. Its words are what stands between spaces; a slot counts as a word.
+other brace. A slot counts as a word.
 
-Two templates with the same ``Template.key`` are spellings of one template. The key is the text in Unicode's
-NFKC form with case folded, quotes, invisible joiners and the articles *a*, *an*, *the* left out, single
-spaces, no space before a punctuation mark and no full stop at the end.
+Spellings of one template have the same ``Template.key``: the text in NFKC form with case folded, without
+quotes, invisible joiners, the articles *a*, *an*, *the*, spaces before punctuation and a final full stop.
 
-``with_slots`` writes an LLM's placeholders as ``{}``, by this rule, in this order:
+``with_slots`` writes an LLM's placeholders as ``{}``; the first rule that finds one decides:
 
-1. Every bracketed placeholder becomes a slot: ``{}``, ``{ }``, ``{{}}``, ``[]``, ``<>``, ``{0}``, ``%s``,
-   and the names of ``PLACEHOLDERS`` in braces, square or angle brackets (``{class}``, ``[CLASS NAME]``,
-   ``<class_name>``, ``<insert the class name here>``), with the quotes and emphasis right around a named one.
-   Slots with nothing between them are one.
-2. If that gave none, the word CLASS (also LABEL, CATEGORY, CLASSNAME, CLASS_NAME, CLASS NAME) in capitals
-   becomes one.
-3. If that gave none either, and all braces hold one and the same word, ``{flower}``, that becomes one.
-   Without braces the same holds for square and angle brackets (``[number]``, ``<number>``, ``[COLOUR]``),
-   where there are words around them and theirs is not markup (``<br>``, ``[END]``).
+1. ``{}``, ``{ }``, ``{{}}``, ``[]``, ``<>``, ``{0}``, ``%s``, and the names of ``PLACEHOLDERS`` in braces,
+   square or angle brackets (``{class}``, ``[CLASS NAME]``, ``<insert the class name here>``), with the quotes
+   and emphasis right around a name. Adjacent slots become one.
+2. The word CLASS, LABEL, CATEGORY, CLASSNAME, CLASS_NAME or CLASS NAME in capitals.
+3. One and the same word in all braces, ``{flower}``. Without braces: in all square and angle brackets
+   (``[number]``, ``<number>``), if there are words around them and it is not markup (``<br>``, ``[END]``).
 
-Other braces stay, and ``Template`` refuses them: ``{foo} {}`` is refused, ``{class} and {}`` has two slots.
+``Template`` refuses all other braces: ``{foo} {}`` is refused, ``{class} and {}`` has two slots.
 """
 
 from __future__ import annotations
@@ -50,14 +46,7 @@ _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A checked template. Make one with ``parse``.
-
-    Attributes:
-        text: The tidy text, with one or more slots ``{}``.
-
-    Raises:
-        CandidateError: The text given to the constructor is not a tidy template.
-    """
+    """A checked template with slots ``{}``, made by ``parse``. An untidy text raises CandidateError."""
 
     text: str
 
@@ -72,9 +61,7 @@ class Template:
     def parse(cls, raw: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Template:
         """Read a template: take off spaces and quotes around it, make spaces single, check the rest.
 
-        Args:
-            raw: Any text.
-            max_words: The most words that the template may have, a slot counting as one; None for no limit.
+        ``max_words`` counts a slot as a word; None for no limit.
 
         Raises:
             CandidateError: The text is not a template.
@@ -89,7 +76,7 @@ class Template:
 
     @property
     def key(self) -> str:
-        """The normal form: equal for two spellings of one template."""
+        """The normal form: equal for spellings of one template."""
         text = _ANY_QUOTE_OR_JOINER.sub("", unicodedata.normalize("NFKC", self.text).casefold())
         words = [word for word in text.split() if word not in _ARTICLES]
         return _SPACE_BEFORE_MARK.sub("", " ".join(words)).rstrip(" .")
@@ -108,7 +95,7 @@ class Template:
 
 
 def single_spaced(text: str) -> str:
-    """Return a text with one space for several."""
+    """Return a text with single spaces."""
     # Only spaces and tabs: a line break within a template is an error that _check names.
     return _SPACES.sub(" ", text)
 
@@ -176,7 +163,7 @@ TEMPLATE_WORDS = KindWords(
     rule=f"every template has the slot {SLOT} where the name of the class goes",
     unreadable=f"No template could be read in your answer. A template is one line with a slot {SLOT}.",
 )
-"""How requests speak of templates. Whoever changes a word here counts ``requests.PROMPTS_VERSION`` up."""
+"""How requests speak of templates. A changed word needs a new ``requests.PROMPTS_VERSION``."""
 
 
 PLACEHOLDERS = (
@@ -213,7 +200,7 @@ _ONE_WORD = re.compile(r"[\w-]{1,30}")
 
 
 def with_slots(text: str) -> str:
-    """Write every placeholder of a line as ``{}``, by the rule above; a line without one is left as it is."""
+    """Write every placeholder of a line as ``{}``, by the rules above."""
     found = _SLOTS.sub(SLOT, _BARE.sub(SLOT, _NAMED.sub(_slot_in_place, text)))
     if SLOT in found:
         return found

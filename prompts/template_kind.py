@@ -1,4 +1,4 @@
-"""The first prompt kind: templates, such as ``a photo of a {}``."""
+"""The default prompt kind: templates, such as ``a photo of a {}``."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ SYMBOLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         for name, text in _POOLS["symbols"].items()
     }
 )
-"""What a symbol of the grammar's patterns stands for."""
+"""The words for each symbol of the grammar's patterns."""
 PRODUCTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {name: tuple(patterns) for name, patterns in _POOLS["productions"].items()}
 )
-"""The patterns of each kind of caption: templates with symbols in angle brackets."""
+"""Templates with symbols in angle brackets, by kind of caption."""
 MOST_OF_A_PATTERN = 80
-"""Where the words of two symbols can be combined in more ways, so many combinations are taken, spread evenly,
-so that no pattern outweighs the others."""
+"""Most combinations of a pattern's words, spread evenly, so that no pattern outweighs the others."""
 _SYMBOL = re.compile(r"<(\w+)>")
 FRAMES: tuple[str, ...] = (
     "{} <w>", "<w> {}", "a {} <w>", "the <w> {}", "a <w> {}", "{} in <w>", "{} as <w>", "{} on <w>",
@@ -42,26 +41,24 @@ FRAMES: tuple[str, ...] = (
     "a photo of {} in <w>", "a photo of <w> showing {}", "a picture of {} with <w>",
     "a picture of <w> for {}", "{} written in <w>", "{} shown by <w>", "{} made of <w>",
 )  # fmt: skip
-"""Frames of one gap."""
 DOUBLE_FRAMES: tuple[str, ...] = (
     "{} <w> in <v>", "<w> {} in <v>", "{} <w> <v>", "<w> <v> {}", "<w> {} <v>", "a {} <w> on <v>",
     "<w> of {} <v>", "<w> for {} in <v>", "<w> with {} <v>", "the <w> of <v> is {}",
     "a photo of {} <w>, <v>",
 )  # fmt: skip
-"""Frames of two gaps."""
 NEUTRAL: tuple[str, ...] = tuple(
     dict.fromkeys(
         word for name in ("sign", "code", "signal", "counted", "part", "aspect") for word in SYMBOLS[name]
     )
 )
-"""Words of form to fill gaps with where nothing is described."""
+"""Words of form for the gaps where nothing is described."""
 
 _LONGEST_OWN = 10_000
 
 
 @cache
 def grammar() -> Mapping[str, tuple[Template, ...]]:
-    """Return the templates of each production, in their order; none stands twice."""
+    """Return the templates of each production, in order and without repetitions."""
     known: set[str] = set()
     found: dict[str, tuple[Template, ...]] = {}
     for name, patterns in PRODUCTIONS.items():
@@ -90,7 +87,6 @@ def _expanded(pattern: str) -> Iterator[str]:
 
 
 def _with_article(text: str) -> str:
-    """Return a caption with *an* before a vowel, as its words ask for."""
     return re.sub(r"\b([Aa]) (?=[aeiouAEIOU](?!ne\b|ni|se))", r"\1n ", text)
 
 

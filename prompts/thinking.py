@@ -17,8 +17,8 @@ _CLOSES = re.compile(
 def without_thinking(text: str) -> str:
     """Return an answer without what a reasoning model writes before it.
 
-    Everything up to the last closing mark goes, and everything after an opening mark that is never closed: it
-    was cut. A text without thinking comes back as it is, to the character.
+    Everything up to the last closing mark goes, and everything after an opening mark that is never closed. A
+    text without thinking comes back unchanged.
     """
     start = 0
     for closing in _CLOSES.finditer(text):

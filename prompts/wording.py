@@ -1,7 +1,6 @@
-"""The texts of the method ``guided`` as data: ``wordings.toml``, or a user's file in its place.
+"""The texts of the method ``guided``: ``wordings.toml``, changed one by one by a user's file.
 
-A text has places written ``$name``, filled when it is used; a file's text may have the places of the built-in
-one. The texts of a file replace the built-in ones one by one.
+``$name`` in a text is filled on use. A user's text may have the places of the one that it replaces.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ class Wordings:
     """All texts.
 
     Attributes:
-        texts: By name, ``rich.task`` and so on.
+        texts: By name, such as ``rich.task``.
         examples: Requests with their answers that show a small model the form.
-        plain_examples: The same where it is asked for plain words.
-        angles: Where to look first when nothing is said about the pictures.
+        plain_examples: The same for requests for plain words.
+        angles: Where to look first without a description.
     """
 
     texts: Mapping[str, str]
@@ -59,12 +58,9 @@ def built_in() -> Wordings:
 
 
 def with_changes(text: str, ours: Wordings | None = None, *, slot: str = "{}") -> Wordings:
-    """Return wordings with the texts of a file in the place of theirs.
+    """Return wordings with texts replaced by those of a file's content, TOML.
 
-    Args:
-        text: The file's content, TOML.
-        ours: The wordings to change; None for the built-in ones.
-        slot: What ``rich.task`` and ``rich.form`` must say.
+    ``ours`` are the built-in wordings if None; ``slot`` must stand in ``rich.task`` and ``rich.form``.
 
     Raises:
         WordingsError: The text is not TOML, is too long, or has a text that is unknown, empty, or has other

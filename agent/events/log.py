@@ -26,9 +26,9 @@ _RENDER = structlog.processors.JSONRenderer(ensure_ascii=False)
 
 
 class _Files:
-    """A file of bounded size, and those that its older parts moved to.
+    """A file of bounded size, and its older parts.
 
-    Its size is kept count of: asking for it, and flushing, once a line is most of what a line costs.
+    Its size is counted: asking for it, and flushing for each line, are most of what a line costs.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -38,11 +38,7 @@ class _Files:
         self._size = 0
 
     def write(self, lines: Sequence[bytes]) -> None:
-        """Write lines, and have them in the file when this returns.
-
-        Raises:
-            OSError: They cannot be written.
-        """
+        """Write lines; they are in the file when this returns."""
         file, part = self._open(), bytearray()
         for line in lines:
             if self._size and self._size + len(line) > self._max_bytes:
@@ -56,7 +52,7 @@ class _Files:
         file.flush()
 
     def close(self) -> None:
-        """Close the file; it is opened again where more is written."""
+        """Close the file; writing opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -67,7 +63,7 @@ class _Files:
             self._size = self._file.seek(0, os.SEEK_END)
             if self._size:
                 self._file.seek(-1, os.SEEK_END)
-                if self._file.read(1) != b"\n":  # a line that is torn must not take the next with it
+                if self._file.read(1) != b"\n":  # a torn line must not take the next with it
                     self._size += self._file.write(b"\n")
         return self._file
 
@@ -82,13 +78,11 @@ class EventLog:
     """Write events to a file; of a full one the older part moves to ``events.jsonl.1``, at most three.
 
     Events of one pass of the event loop are written together, right after it. If that fails, the next call
-    raises.
+    raises OSError.
 
     Args:
-        path: The file; lines are appended.
-        scrub: Applied to each of an event's values that is no number: takes secrets out.
-        held: Keep the lines in memory until ``start``: so the log begins with the first event, and a run
-            that is never started leaves none.
+        scrub: Removes secrets from an event's values, except numbers.
+        held: Keep lines in memory until ``start``, so a run that never starts leaves no log.
         max_bytes: Size of one file.
     """
 
@@ -109,11 +103,7 @@ class EventLog:
         self._lock = threading.Lock()  # some events come from a thread
 
     def __call__(self, event: Event) -> None:
-        """Take one event.
-
-        Raises:
-            OSError: Earlier events cannot be written.
-        """
+        """Take one event."""
         if self._failure is not None:
             raise self._failure
         clean = {name: self._clean(value) for name, value in event.fields().items()}
@@ -134,7 +124,7 @@ class EventLog:
         self._write()
 
     def start(self) -> None:
-        """Write what was held, and from now on every event as it comes."""
+        """Write the held lines, and from now on every event as it comes."""
         self._held = False
         self._write_later()
 
@@ -146,7 +136,7 @@ class EventLog:
     ) -> None:
         if not self._held and self._failure is None:
             self._write_later()
-        with suppress(OSError):  # it tries once more to write what it could not
+        with suppress(OSError):  # one more try to write the rest
             self._files.close()
 
     def _clean(self, value: Any) -> Any:
@@ -172,7 +162,7 @@ def open_log(run_dir: Path, scrub: Callable[[Any], Any]) -> EventLog:
 
 
 def logged(run_dir: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield what the log of a run holds, the oldest part first; a line that is torn is passed over."""
+    """Yield the events in a run's log, the oldest first; torn lines are skipped."""
     names = [f"{FILE_NAME}.{part}" for part in range(BACKUPS, 0, -1)]
     for name in (*names, FILE_NAME):
         try:

@@ -25,26 +25,25 @@ class Sink(Protocol):
         ...
 
     def start(self) -> None:
-        """Write what was held back so far: the run is on disk now."""
+        """Write what was held: the run is on disk now."""
         ...
 
 
 OpenSink: TypeAlias = Callable[[Path, Callable[[Any], Any]], AbstractContextManager[Sink]]
-"""From the run's folder, and a function that removes secrets, to a sink that holds all events until
-it starts."""
+"""Opens a sink that holds events until it starts, from a run's folder and a function that removes secrets."""
 
 SINKS: Sequence[OpenSink] = [
     open_log,
 ]
 
 MOST_WAITING = 10_000
-"""Events that may wait for a slow sink; further ones are dropped for it, with a note."""
+"""Events that may wait for a slow sink; further ones are dropped, with a note."""
 CLOSE_S = 20.0
-"""The longest time that the end of a run waits for it."""
+"""The longest wait for a sink at the end of a run."""
 
 
 class EventWriter(Protocol):
-    """What works in the thread."""
+    """Writes events, in the thread of a ``ThreadedSink``."""
 
     def __call__(self, event: Event, when_ns: int, /) -> None:
         """Take an event and the time of its emission, in nanoseconds since 1970."""
@@ -60,12 +59,9 @@ class ThreadedSink:
     """Hand events to a writer in a thread of its own, so that the search never waits for it.
 
     Args:
-        name: Its name in messages.
         make: Makes the writer, in the thread: that may load packages and ask servers.
-        emit: Takes a failure at the end; an earlier one is raised, and the bus emits it.
-        scrub: Takes secrets out of what an error says.
-        most_waiting: See ``MOST_WAITING``.
-        close_s: See ``CLOSE_S``.
+        emit: Takes a failure at the end; after an earlier one the next call raises RuntimeError.
+        scrub: Removes secrets from error messages.
     """
 
     def __init__(
@@ -87,11 +83,7 @@ class ThreadedSink:
         self._lost = 0
 
     def __call__(self, event: Event) -> None:
-        """Take an event; never waits.
-
-        Raises:
-            RuntimeError: The writer has failed.
-        """
+        """Take an event; never waits."""
         if self._failed is not None:
             self._said = True
             raise RuntimeError(self._why(self._failed)) from None

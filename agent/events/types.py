@@ -1,7 +1,4 @@
-"""Every event of a run as a frozen value, and the bus that hands events to listeners.
-
-Events say what happened and never decide anything. A kind of event is one class here.
-"""
+"""Every event of a run as a frozen value, and the bus that hands events to listeners."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ class Event:
         dataclass(frozen=True, kw_only=True)(cls)
 
     def fields(self) -> dict[str, Any]:
-        """Return the event's values by name, as JSON values; of a position its three numbers."""
+        """Return the event's values by name, as JSON values; a position gives its three numbers."""
         found: dict[str, Any] = {}
         kind: Any = type(self)
         for name in _names(kind):
@@ -61,12 +58,7 @@ def ignore_event(_event: Event) -> None:
 
 
 class ListenerFailed(Event, name="events.listener_failed"):
-    """A listener raised and gets no further events; the search goes on.
-
-    Attributes:
-        listener: Which one.
-        error: What it raised.
-    """
+    """A listener raised and gets no further events; the search goes on."""
 
     listener: str
     error: str
@@ -75,10 +67,7 @@ class ListenerFailed(Event, name="events.listener_failed"):
 class Bus:
     """Hands every event to every listener, in the order in which they joined; itself a listener.
 
-    A listener that raises is left out from then on: what listens must not be able to end a search.
-
-    Args:
-        listeners: The first listeners.
+    A listener that raises is left out from then on: it must not be able to end a search.
     """
 
     def __init__(self, *listeners: Listener) -> None:
@@ -94,7 +83,7 @@ class Bus:
 
     @contextmanager
     def joined(self, listener: Listener) -> Iterator[None]:
-        """One more listener for as long as the context is open."""
+        """Add a listener for as long as the context is open."""
         self._listeners.append(listener)
         try:
             yield
@@ -111,11 +100,7 @@ class Bus:
 
 
 class RunOpened(Event, name="search.run_opened"):
-    """The run is on disk: from now on it can be resumed.
-
-    Attributes:
-        run_dir: Its folder.
-    """
+    """The run is on disk: from now on it can be resumed."""
 
     run_dir: str
 
@@ -124,13 +109,8 @@ class SearchStarted(Event, name="search.started"):
     """Everything is open and the restarts begin.
 
     Attributes:
-        run_dir: The run's folder.
-        dataset: Name of the data set.
-        classes: Number of its classes.
         model: Name and weights of the vision-language model.
-        llm: The LLM's name; None if the method asks no LLM.
-        method: Name of the method.
-        restarts: Restarts in all.
+        llm: None if the method asks no LLM.
         rounds: Rounds of all restarts together.
         resumed: Whether an earlier session has begun it.
     """
@@ -160,13 +140,7 @@ class ImagesEncoded(Event, name="evaluator.images_encoded"):
 
 
 class DefaultTemplateScored(Event, name="search.default_template_scored"):
-    """The default template is scored, for comparison: no restart uses it.
-
-    Attributes:
-        template: Its text.
-        train: Its training accuracy.
-        val: Its validation accuracy; None where there are no such images.
-    """
+    """The default template is scored, for comparison: no restart uses it."""
 
     template: str
     train: float
@@ -183,10 +157,7 @@ class StartingTemplatesDrawn(Event, name="restart.starting_templates_drawn"):
 class StartingTemplatesScored(Event, name="restart.starting_templates_scored"):
     """The starting templates of a restart are scored.
 
-    Attributes:
-        templates: How many have a score.
-        best: The best of them.
-        train: Its training accuracy.
+    ``templates`` is how many have a score, ``train`` the training accuracy of ``best``.
     """
 
     position: Position
@@ -200,8 +171,6 @@ class AnswerReceived(Event, name="restart.answer_received"):
 
     Attributes:
         replayed: Whether it was there before this session.
-        prompt_tokens: Tokens billed for the messages.
-        completion_tokens: Tokens billed for the answer.
         seconds: From the question to the answer on disk, waits and retries included.
         model: The model that the endpoint says it used.
         finish_reason: The endpoint's word for why the answer ended.
@@ -217,11 +186,7 @@ class AnswerReceived(Event, name="restart.answer_received"):
 
 
 class AnswerEmpty(Event, name="restart.answer_empty"):
-    """An answer held no template.
-
-    Attributes:
-        cut: Whether it was cut before it was whole.
-    """
+    """An answer held no template."""
 
     position: Position
     cut: bool
@@ -230,10 +195,7 @@ class AnswerEmpty(Event, name="restart.answer_empty"):
 class BatchScored(Event, name="evaluator.batch_scored"):
     """The evaluator has worked off a batch.
 
-    Attributes:
-        templates: How many were in it.
-        seconds: How long that took.
-        waiting: Templates that wait in the queue now.
+    ``waiting`` is the number of templates in the queue.
     """
 
     templates: int
@@ -245,9 +207,8 @@ class TemplateScored(Event, name="restart.template_scored"):
     """A template was scored, and its score is on disk.
 
     Attributes:
-        improved: Whether it is better than all that its restart had seen; never true of an initial template,
-            from which a restart sets out.
-        source: Who made it: ``initial``, ``llm``, or the way that asks none, such as ``combine``.
+        improved: Whether it beats all that its restart had seen; never true of an initial template.
+        source: Who made it: ``initial``, ``llm``, or the way that asks no LLM, such as ``combine``.
     """
 
     position: Position
@@ -261,9 +222,7 @@ class TemplateScored(Event, name="restart.template_scored"):
 class TemplateRefused(Event, name="restart.template_refused"):
     """A proposal was not scored.
 
-    Attributes:
-        line: What was proposed, cut to 200 characters.
-        reason: A short slug.
+    ``line`` is the proposal, cut to 200 characters; ``reason`` is a short slug.
     """
 
     position: Position
@@ -274,9 +233,7 @@ class TemplateRefused(Event, name="restart.template_refused"):
 class RoundFinished(Event, name="round.finished"):
     """A round is over: what it proposed is scored.
 
-    Attributes:
-        best: The best template that the restart knows now.
-        train: Its training accuracy.
+    ``best`` is the best template that the restart knows now, ``train`` its training accuracy.
     """
 
     position: Position
@@ -304,13 +261,10 @@ class UsageChanged(Event, name="search.usage_changed"):
 
     Attributes:
         calls: Attempts that were billed, or may have been.
-        failed_calls: Attempts that gave no usable answer.
-        retries: Attempts after a failed one.
-        prompt_tokens: Tokens billed for messages.
-        completion_tokens: Tokens billed for answers.
-        cached_tokens: Those of the messages that came from a vendor's cache.
-        cache_written_tokens: Those of the messages that were written to one.
-        reasoning_tokens: Those of the answers that were thought and not said.
+        failed_calls: Attempts without a usable answer.
+        cached_tokens: Prompt tokens read from a vendor's cache.
+        cache_written_tokens: Prompt tokens written to one.
+        reasoning_tokens: Completion tokens that were thought and not said.
         cost_usd: US dollars that are known to have been billed.
         estimated_tokens: The most tokens of attempts whose usage was not reported.
         left: What is left of each limit that was set, by the limit's name.
@@ -332,10 +286,8 @@ class UsageChanged(Event, name="search.usage_changed"):
 class SearchStopped(Event, name="search.stopped"):
     """A budget or an outage stopped the search before its end.
 
-    Attributes:
-        reason: What it was.
-        limit: The limit that was reached, ``calls``, ``tokens``, ``cost`` or ``minutes``; None for an outage.
-        limits: All limits that were reached.
+    ``limit`` is ``calls``, ``tokens``, ``cost`` or ``minutes``, and None for an outage; ``limits`` are all
+    reached.
     """
 
     reason: str
@@ -354,11 +306,7 @@ class SearchFinished(Event, name="search.finished"):
 
 
 class EndpointEvent(Event):
-    """An event of one endpoint.
-
-    Attributes:
-        endpoint: Its name.
-    """
+    """An event of one endpoint."""
 
     endpoint: str
 
@@ -366,10 +314,7 @@ class EndpointEvent(Event):
 class ChatFailed(EndpointEvent, name="chat.failed"):
     """An attempt failed.
 
-    Attributes:
-        error: Class name of the error.
-        message: Its message.
-        billed: Whether it counts against the budget.
+    ``error`` is the error's class name; ``billed``: it counts against the budget.
     """
 
     error: str
@@ -380,10 +325,8 @@ class ChatFailed(EndpointEvent, name="chat.failed"):
 class RetryScheduled(EndpointEvent, name="retry.scheduled"):
     """A failed attempt will be made again.
 
-    Attributes:
-        attempt: The number of the attempt that failed, from 1.
-        wait_s: Seconds until the next one.
-        reason: ``transient``, ``rate_limited``, ``unusable``, or ``no`` (refused).
+    ``attempt`` is the failed one's number, from 1; ``reason`` is ``transient``, ``rate_limited``,
+    ``unusable``, or ``no`` (refused).
     """
 
     attempt: int
@@ -394,9 +337,7 @@ class RetryScheduled(EndpointEvent, name="retry.scheduled"):
 class LimitLearned(EndpointEvent, name="pacing.limit_learned"):
     """The endpoint stated a limit, or changed one.
 
-    Attributes:
-        limit: ``requests`` or ``tokens``, per minute.
-        value: The limit from now on.
+    ``limit`` is ``requests`` or ``tokens``; ``value`` is per minute.
     """
 
     limit: str
@@ -404,12 +345,7 @@ class LimitLearned(EndpointEvent, name="pacing.limit_learned"):
 
 
 class HeaderIgnored(EndpointEvent, name="pacing.header_ignored"):
-    """A rate-limit header makes no sense and is ignored; emitted once for each header.
-
-    Attributes:
-        header: Its name.
-        value: Its value, cut to a few characters.
-    """
+    """A rate-limit header makes no sense and is ignored; emitted once for each header."""
 
     header: str
     value: str
@@ -418,11 +354,7 @@ class HeaderIgnored(EndpointEvent, name="pacing.header_ignored"):
 class ModelFetched(Event, name="endpoint.model_fetched"):
     """A part of a local model has been downloaded.
 
-    Attributes:
-        model: Its name.
-        source: Where it comes from.
-        done: Bytes of it that are there.
-        of: Bytes of all of it.
+    ``done`` of ``of`` bytes are there.
     """
 
     model: str
@@ -439,22 +371,13 @@ class UsageMissing(EndpointEvent, name="endpoint.usage_missing"):
 
 
 class Paused(EndpointEvent, name="pacing.paused"):
-    """No request is sent to the endpoint for a while, because it asked for that.
-
-    Attributes:
-        wait_s: Seconds.
-    """
+    """No request is sent to the endpoint for a while, because it asked for that."""
 
     wait_s: float
 
 
 class WaitCapped(EndpointEvent, name="pacing.wait_capped"):
-    """The endpoint asked for a longer wait than is accepted; it is tried again sooner.
-
-    Attributes:
-        asked_s: Seconds that it asked for.
-        wait_s: Seconds until it is tried again.
-    """
+    """The endpoint asked for a longer wait than is accepted; it is tried again sooner."""
 
     asked_s: float
     wait_s: float
@@ -463,10 +386,7 @@ class WaitCapped(EndpointEvent, name="pacing.wait_capped"):
 class EndpointPaced(EndpointEvent, name="endpoint.paced"):
     """A session ends: the endpoint's limits, as configured or learned.
 
-    Attributes:
-        in_flight: Requests at once.
-        rpm: Requests a minute; None for no limit.
-        tpm: Tokens a minute; None for no limit.
+    ``in_flight`` is requests at once; ``rpm`` and ``tpm`` are None for no limit.
     """
 
     in_flight: int
@@ -477,9 +397,7 @@ class EndpointPaced(EndpointEvent, name="endpoint.paced"):
 class EndpointRemoved(EndpointEvent, name="endpoint.removed"):
     """The endpoint is no longer used.
 
-    Attributes:
-        message: Why.
-        left: How many endpoints are left.
+    ``left`` is the number of endpoints left.
     """
 
     message: str
@@ -489,9 +407,7 @@ class EndpointRemoved(EndpointEvent, name="endpoint.removed"):
 class EndpointSuspended(EndpointEvent, name="endpoint.suspended"):
     """Other endpoints are asked in its place; emitted when that begins, not for each failed probe after it.
 
-    Attributes:
-        message: Why.
-        wait_s: Seconds until one request may see whether it answers again.
+    After ``wait_s`` one request may see whether it answers again.
     """
 
     message: str
@@ -505,9 +421,7 @@ class EndpointResumed(EndpointEvent, name="endpoint.resumed"):
 class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):
     """Answers were cut before they began: from now on more tokens are asked for here.
 
-    Attributes:
-        before: Tokens of the longest answer asked for until now.
-        now: Tokens from now on.
+    ``before`` and ``now`` are the tokens of the longest answer asked for.
     """
 
     before: int
@@ -517,9 +431,7 @@ class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):
 class GaveUp(EndpointEvent, name="endpoint.gave_up"):
     """Nothing has succeeded for too long.
 
-    Attributes:
-        failing_s: Seconds since the first failure after the last success.
-        message: The last error.
+    ``failing_s`` is the time since the first failure after the last success.
     """
 
     failing_s: float

@@ -1,7 +1,7 @@
-"""Check that something finished was made on the data, texts and weights that a suite names now, by content.
+"""Check by content that finished runs were made on a suite's current data, texts and weights.
 
-A run that is resumed is checked when its data and model are opened. What is finished is not opened again, so
-its data are read here, and no model is loaded.
+Resumed runs are checked when their data and model are opened. Finished runs are not opened again: their data
+are read here, without a model.
 """
 
 from __future__ import annotations
@@ -26,22 +26,18 @@ if TYPE_CHECKING:
     from ...evaluator.datasets.checks import DataContent
 
 SHOTS, WEIGHTS, TEST = "shots", "weights", "test"
-"""Hashes by name; see ``EvaluatorInfo.content``, and ``Decisions.image_set`` for the last one."""
+"""Hashes by name; see ``EvaluatorInfo.content`` and, for ``TEST``, ``Decisions.image_set``."""
 _OPENED = ("data", "data_root", "class_names", "few_shot_file", "columns", "model", "pretrained")
-"""Settings that an evaluator's fingerprint depends on, where they are places."""
+"""Settings that are places and decide an evaluator's fingerprint."""
 _LOCAL = "local-dir:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What is known of the content that something finished was made on.
+    """The content of a finished run; unknown fields are empty or None.
 
-    Attributes:
-        config: Its settings, as JSON values; empty if they are not known.
-        hashes: By name.
-        identity: That of a search; empty for anything else.
-        labels: Of the test images; None if they are not known.
-        classes: Class names; empty if they are not known.
+    ``config`` holds JSON values, ``labels`` the classes of the test images. Only a search has an
+    ``identity``.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -51,12 +47,12 @@ class Made:
     classes: tuple[str, ...] = ()
 
     def other(self, config: SearchConfig, name: str) -> bool:
-        """Return whether a config has another value for a setting; False if those of then are not known."""
+        """Return whether a setting differs in a config; False if the earlier settings are unknown."""
         return bool(self.config) and config.to_public().get(name) != self.config.get(name)
 
 
 class Contents:
-    """The content of today; each data set and file is read once, however much is compared with it."""
+    """The current content; each data set and file is read once."""
 
     def __init__(self) -> None:
         self._data: dict[str, DataContent | UsageError] = {}
@@ -65,16 +61,12 @@ class Contents:
         self._image = cache(_image_hash)
 
     def differences(self, config: SearchConfig, made: Made) -> list[str]:
-        """Return in what the content of a config differs from the content something was made on.
+        """Return how a config's content differs from that of a finished run.
 
-        What is no longer there contradicts nothing, as long as it is looked for where it was.
-
-        Args:
-            config: The settings of today, their places absolute.
-            made: What is finished.
+        Missing content counts as unchanged if its place is. All places in ``config`` are absolute.
 
         Raises:
-            UsageError: A place that was changed cannot be used.
+            UsageError: A changed place cannot be used.
         """
         found = list(self._texts(config, made))
         if config.evaluator is not None:
@@ -143,7 +135,6 @@ class Contents:
 
 
 def _file_hash(path: Path) -> str | None:
-    """Return a hash of a file; None if it is missing."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -163,7 +154,7 @@ def _data(now: DataContent, made: Made) -> Iterator[str]:
         return
     if made.hashes.get(TEST) not in (None, now.test):
         yield "the test images"
-    # There are no labels of images that were left out.
+    # Images that were left out have no labels.
     elif made.labels is not None and len(made.labels) == len(now.labels) and made.labels != now.labels:
         yield "the classes of test images"
     if made.hashes.get(SHOTS) not in (None, now.shots):
@@ -188,7 +179,7 @@ def made_by(run_dir: Path, manifest: Mapping[str, Any]) -> Made:
 
 
 def check_content(run_dir: Path, differences: Sequence[str]) -> None:
-    """Raise UsageError if a finished run in a suite's folder was made on other content."""
+    """Refuse a finished run in a suite's folder that was made on other content."""
     if differences:
         raise UsageError(
             f"--suite-dir {run_dir.parent}: {run_dir.name} in it is finished, and was made on other content "
@@ -198,13 +189,10 @@ def check_content(run_dir: Path, differences: Sequence[str]) -> None:
 
 
 def placed(configs: Sequence[SearchConfig]) -> list[SearchConfig]:
-    """Return the configs of a suite with the places of data sets that are gone, so that they stay places.
+    """Return a suite's configs with relative data places that are gone made absolute.
 
-    A relative path is taken for a name if nothing is there. If a run in the suite's folder was made on data
-    at that very place, the place is meant.
-
-    Args:
-        configs: Each with its folder, which need not be there.
+    A relative path without a file is otherwise read as a name. It is a place if a run in the suite's folder
+    was made on data there.
     """
     found: dict[str, str] = {}
     for config in configs:
@@ -222,7 +210,7 @@ def _may_be_gone(config: SearchConfig) -> bool:
 
 
 def _place_of(config: SearchConfig) -> str | None:
-    """Return where the data of a run lay, if its config names the same place in other words."""
+    """Return where a run's data lay if its config means the same place."""
     assert config.run_dir is not None
     with suppress(UsageError, OSError), Look(config.run_dir) as look:
         place = look.manifest["config"].get("data")

@@ -1,8 +1,7 @@
 """Differences between rows of a study, each with a 95 % interval from a paired bootstrap.
 
-What is drawn again is what the user takes for chance: the test images, the seeds, the data sets. Both sides
-of a difference are drawn together, so what they share cancels. The test images of a data set are the same for
-every seed, so they are drawn once for all its seeds.
+Test images, seeds or data sets are resampled, as the user chooses, and both sides are drawn together, so what
+they share cancels. All seeds share a data set's test images, so these are drawn once for all seeds.
 """
 
 from __future__ import annotations
@@ -28,10 +27,9 @@ Numbers = npt.NDArray[np.float64]
 
 
 def differences(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
-    """Return every difference in ``study.compare``, for each model and number of shots.
+    """Return each difference in ``study.compare`` by model and number of shots, in percentage points.
 
-    A data set and seed is in it where both sides have finished, whatever others have done. The mean is over
-    data sets of the mean over seeds, in percentage points.
+    It is the mean over data sets of means over seeds, for the seeds that both sides have finished.
     """
     return [
         _difference(pair, first, second, model.row, shots, blocks)
@@ -106,10 +104,7 @@ def _points(share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class SetDifferences:
-    """Differences on one data set: of the accuracies by seed, as fractions of 1, and image by image if known.
-
-    ``images`` has for each seed an array of -1, 0 and 1, or None.
-    """
+    """Accuracy differences by seed (fractions of 1), and by image (-1, 0 or 1) if known."""
 
     means: Sequence[float]
     images: Sequence[npt.NDArray[np.int8] | None]
@@ -130,8 +125,7 @@ def interval_of(
 ) -> tuple[Interval | None, tuple[str, ...]]:
     """Return the percentile interval of the mean difference, and what was resampled for it.
 
-    It is None where nothing can be resampled: one seed has no spread, and images are resampled only where
-    those of every run are known. The draws are seeded: the same differences have the same interval.
+    It is None if nothing can be resampled: one seed, or images unknown for some run. Draws are seeded.
     """
     drawn = _drawn(sets, resample)
     if not drawn:
@@ -157,7 +151,7 @@ def _drawn(sets: Sequence[SetDifferences], resample: Collection[str]) -> tuple[s
 
 
 def _set_again(one: SetDifferences, drawn: Collection[str], times: int, rng: np.random.Generator) -> Numbers:
-    """Return the mean of one data set in each of so many draws."""
+    """Return the mean of one data set in each draw."""
     seeds = len(one.means)
     weights = np.full((times, seeds), 1 / seeds)
     if "seeds" in drawn:
@@ -174,8 +168,7 @@ def _set_again(one: SetDifferences, drawn: Collection[str], times: int, rng: np.
 def _joint(images: npt.NDArray[np.int8], weights: Numbers, rng: np.random.Generator) -> Numbers:
     """Return means over seeds and images, the images drawn once for all seeds.
 
-    Images with the same differences for every seed are alike, so what is drawn is how many of each kind.
-    ``images`` is [seeds, images], ``weights`` [times, seeds].
+    ``images`` is [seeds, images], ``weights`` [times, seeds]. Images alike in every seed are drawn as counts.
     """
     kinds, counts = np.unique(images, axis=1, return_counts=True)  # [seeds, kinds]
     number = images.shape[1]

@@ -57,7 +57,7 @@ ABOUT_DETAILS = (
 def findings(
     study: Study, outcomes: Sequence[RunOutcome], transferred: Transferred, title: str
 ) -> dict[str, Any]:
-    """Return the study's document, as JSON values; ``title`` is for a study that has none."""
+    """Return the study's document as JSON values; ``title`` is the default title."""
     blocks = blocks_of(outcomes)
     return {
         "schema": SCHEMA,
@@ -99,7 +99,6 @@ def _which(one: RunOutcome) -> dict[str, Any]:
 
 
 def _missing_points(study: Study, outcomes: Sequence[RunOutcome]) -> Iterator[str]:
-    """Yield which points of learning curves finished runs reached, but did not evaluate."""
     # A run without decisions image by image has no details of its test evaluation.
     known = [one for one in outcomes if any(figure.hits is not None for figure in one.figures.values())]
     searches = [one for one in known if one.counts and one.cell.white_box is None]
@@ -116,14 +115,7 @@ def _missing_points(study: Study, outcomes: Sequence[RunOutcome]) -> Iterator[st
 
 
 def write_findings(folder: Path, document: Mapping[str, Any], outcomes: Sequence[RunOutcome]) -> str | None:
-    """Write the document, its tables and its picture.
-
-    Returns:
-        Why there is no picture; None where there is one, or nothing to draw.
-
-    Raises:
-        OSError: A file cannot be written.
-    """
+    """Write the document, tables and picture; return why a picture could not be drawn, or None."""
     write_atomically(folder / RAW, raw_csv(outcomes))
     write_atomically(folder / MARKDOWN, markdown(document))
     write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -154,7 +146,7 @@ def raw_csv(outcomes: Sequence[RunOutcome]) -> str:
 
 
 def parts(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
-    """Yield every table of a study: its heading, what it shows, and its lines, column names first."""
+    """Yield every table of a study: heading, explanation, and lines with column names first."""
     for table in document["tables"]:
         at_chance = any(row["at_chance"] for row in table["rows"])
         about = f"{ABOUT} {ABOUT_CHANCE}" if at_chance else ABOUT
@@ -243,7 +235,7 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 
 def table_in_markdown(lines: Lines) -> str:
-    """Return one table in Markdown; the first of its lines are the names of its columns."""
+    """Return one table in Markdown; the first line holds the column names."""
     head, *others = lines
     rule = ["---", *("---:" for _ in head[1:])]
     rows = [map(_in_markdown, head), rule, *(map(_in_markdown, line) for line in others)]

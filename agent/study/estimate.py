@@ -1,6 +1,6 @@
-"""Upper bounds on what a search or a study takes: requests, tokens, dollars and templates scored.
+"""Upper bounds on the requests, tokens, dollars and scored templates of a search or a study.
 
-The method itself makes the longest requests, from templates, class names and answers as long as may be.
+The method builds its own longest requests, from the longest templates, class names and answers.
 """
 
 from __future__ import annotations
@@ -28,26 +28,21 @@ from ..search.inputs import read_pool, read_wordings
 
 Number = TypeVar("Number", int, float)
 Estimate: TypeAlias = dict[str, Any]
-"""``calls``, ``tokens``, ``cost_usd`` (None: unknown) and ``evaluations`` at most; ``minutes`` that the rate
-limits take for so many (None: no limits)."""
+"""``calls``, ``tokens``, ``cost_usd`` (None: unknown) and ``evaluations`` at most; ``minutes`` by the rate
+limits (None: no limits)."""
 LONGEST_NAME = 50
-"""Characters of a class name while the data are not read. The longest of CoOp's eleven sets has 45."""
+"""Characters of a class name before the data are read. The longest of CoOp's eleven sets has 45."""
 LONGEST_LINE = 120
 """Characters of a refused line, and of its reason."""
 CHARACTERS_A_TOKEN = 4
 WIDE = "\u754c"
-"""Every letter where the user's own texts are not ASCII: it may take three tokens."""
+"""Stands for each letter of user texts that are not ASCII: it may take three tokens."""
 
 
 def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> Estimate:
-    """Return the most that a search takes within its limits: each request and answer is the longest possible.
+    """Return the most that a search takes within its limits: requests and answers are as long as possible.
 
-    Args:
-        config: The search.
-        class_names: Those of the data; None where they are not read yet: they are assumed to be long then.
-
-    Raises:
-        ConfigError: The starting templates or the wordings cannot be used.
+    Without ``class_names`` (data not read yet), long ones are assumed.
     """
     pool = [template.text for template in read_pool(config)]
     calls = tokens = 0
@@ -81,10 +76,10 @@ def _over_rounds(config: SearchConfig, calls: int, values: Sequence[float]) -> f
 
 
 def estimate_of_all(configs: Sequence[SearchConfig], each: Sequence[Estimate]) -> Estimate:
-    """Return the most that searches take together, within the limits over all, which each config has."""
+    """Return the most that searches take together, within the shared limits, which each config has."""
     limits = configs[0]
     most = _least(sum(one["calls"] for one in each), limits.max_calls)
-    # Requests that the limit over all leaves out propose nothing.
+    # Requests beyond the shared limit propose nothing.
     asking = sum(one["calls"] for one, config in zip(each, configs, strict=True) if _only_asks(config))
     unmade = max(asking - most, 0) * min(one.proposals for one in configs)
     costs = [one["cost_usd"] for one in each]

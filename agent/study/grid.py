@@ -1,4 +1,4 @@
-"""The runs of a study, in the order in which they are made: settings and folders."""
+"""The runs of a study in order, with their settings and folders."""
 
 from __future__ import annotations
 
@@ -28,10 +28,7 @@ ConfigOf = Callable[[Mapping[str, Any]], SearchConfig]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One run of a study. ``data``, ``model``, ``method`` and ``llm`` are names as the tables have them.
-
-    ``white_box`` is the reference that is fitted with ``options`` instead of a search; None for a search.
-    """
+    """One run, with names as in the tables: a search, or ``white_box`` fitted with ``options``."""
 
     data: str
     shots: int | None
@@ -51,18 +48,15 @@ class Cell:
 
     @property
     def block(self) -> tuple[str, int | None, str, int]:
-        """Model, shots, data set and seed: shared by all runs that it is compared with."""
+        """Model, shots, data set and seed: shared by the runs that it is compared with."""
         return self.model, self.shots, self.data, self.seed
 
 
 def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
     """Return every run of a study with its config checked.
 
-    All runs of a seed come before the next seed, and all methods of a data set together: whenever the study
-    is stopped, the finished runs can be compared.
-
-    Raises:
-        ConfigError: A setting is wrong, or two data sets have the same name.
+    Seeds come one after the other, and all methods of a data set together, so the finished runs of a stopped
+    study can be compared.
     """
     _check_names(study)
     cells, taken = list[Cell](), set[str]()
@@ -91,7 +85,7 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
 
 
 def configs_of_file(environment: Mapping[str, str], flags: Mapping[str, Any]) -> ConfigOf:
-    """Return how the configs of a suite file's runs are built; environment and flags decide no result."""
+    """Return the config builder for a suite file; the environment and flags decide no results."""
     beside = {name: value for name, value in from_environment(environment)[0].items() if not decides(name)}
 
     def config_of(given: Mapping[str, Any]) -> SearchConfig:
@@ -117,11 +111,7 @@ def decides(name: str) -> bool:
 
 
 def refuse_deciding(flags: Mapping[str, Any], file: Path) -> None:
-    """Refuse options that decide results beside a suite file.
-
-    Raises:
-        ConfigError: One does.
-    """
+    """Raise ConfigError if an option beside a suite file decides results."""
     for name in flags:
         if decides(name):
             raise ConfigError(f"{flag_of(name)} decides the result: with a suite file, set it in {file}")
@@ -158,10 +148,10 @@ def shown_data(data: str) -> str:
 
 
 def _folder(seed: int, shots: int | None, names: Sequence[str], taken: Container[str]) -> str:
-    """Return a folder's name, with a hash where names that differ would share it.
+    """Return a folder's name, with a hash if different names would share it.
 
-    The first has none, so that a study that is extended keeps its folders. A name that is not ASCII always
-    has one: its letters are lost, and the order of names must not decide. Many disks ignore case.
+    The first has none, so an extended study keeps its folders. A name that is not ASCII always has one: its
+    letters are lost, and the order of names must not decide. Many disks ignore case.
     """
     parts = [f"seed{seed}", *([] if shots is None else [f"{shots}shot"]), *map(_ascii, names)]
     found = "-".join(parts)

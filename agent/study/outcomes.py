@@ -33,7 +33,7 @@ from .runs import (
 )
 
 FITTED = "white_box.json"
-"""The file in the folder of a white-box run."""
+"""The result file in a white-box run's folder."""
 _LABELS = "labels"
 _ROUNDED = 0.5
 """Images by which hits and a rounded accuracy may differ."""
@@ -42,10 +42,7 @@ SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One accuracy on test, with a digit for each image if known (1: correctly classified).
-
-    ``at_chance``: it may be no better than chance level, as far as that is known.
-    """
+    """A test accuracy; ``hits`` has a digit per image (1: correct). ``at_chance``: it may be chance level."""
 
     test: float
     hits: str | None = None
@@ -59,12 +56,10 @@ class RunOutcome:
     Attributes:
         status: ``finished``, ``stopped`` or ``not run``.
         counts: Whether it is in means: finished, with test accuracies.
-        reason: Why not.
         figures: On test: ``best``, ``ensemble`` and baselines, by name.
-        curve: Test accuracy of the choice after so many templates.
-        detailed: Whether the details of its test evaluation are there: hits and curve.
-        spent: See ``SPENT``.
-        found: The result of a search, or what there is instead; None of a fitted reference.
+        curve: Test accuracy of the choice, by number of templates scored.
+        detailed: Whether hits and curve are known.
+        found: The result of a search, or what there is instead; None for a fitted reference.
     """
 
     cell: Cell
@@ -80,11 +75,11 @@ class RunOutcome:
 
 
 Blocks: TypeAlias = Mapping[tuple[str, int | None, str, int], Sequence[RunOutcome]]
-"""Runs that count, by model, shots, data set and seed: what may be compared."""
+"""Runs that count, by model, shots, data set and seed."""
 
 
 def outcome_of(cell: Cell, found: Found) -> RunOutcome:
-    """Return the outcome of a search, with the details of its test evaluation."""
+    """Return the outcome of a search with its test details."""
     if not isinstance(found, SearchResult):
         usage = found.usage if isinstance(found, Stopped) else None
         spent = {} if usage is None else _spent(usage)
@@ -125,20 +120,19 @@ def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Fig
 
 
 def _hits(decisions: Decisions | None, name: str, test: float) -> str | None:
-    """Return the hits of an accuracy; None where they are of another one."""
     hits = None if decisions is None else decisions.hits(name)
     if not hits or abs(sum(hits) - len(hits) * test) > _ROUNDED:
-        return None
+        return None  # of another accuracy
     return digits(hits)
 
 
 def digits(hits: Sequence[bool]) -> str:
-    """Return decisions as a digit for each image, 1 where it is correctly classified."""
+    """Return a digit for each image: 1 if it is correctly classified."""
     return "".join("1" if hit else "0" for hit in hits)
 
 
 def blocks_of(outcomes: Iterable[RunOutcome]) -> dict[tuple[str, int | None, str, int], list[RunOutcome]]:
-    """Return the runs that count, grouped by what they may be compared with."""
+    """Return the runs that count, grouped by ``Cell.block``."""
     blocks: dict[tuple[str, int | None, str, int], list[RunOutcome]] = {}
     for one in outcomes:
         if one.counts:
@@ -147,13 +141,13 @@ def blocks_of(outcomes: Iterable[RunOutcome]) -> dict[tuple[str, int | None, str
 
 
 def where(one: RunOutcome) -> dict[str, Any]:
-    """Return which run it is."""
+    """Return the names that identify a run."""
     cell = one.cell
     return {name: getattr(cell, name) for name in ("data", "shots", "seed", "model", "method", "llm")}
 
 
 def outcomes_as_they_are(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
-    """Yield the outcomes so far of runs in an interrupted study; nothing is run."""
+    """Yield the current outcomes of an interrupted study's runs, without running any."""
     for cell in cells:
         if cell.white_box is None:
             yield outcome_of(cell, as_it_is(cell))
@@ -164,11 +158,7 @@ def outcomes_as_they_are(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
 
 
 def is_fitted(cell: Cell, contents: Contents) -> bool:
-    """Return whether a white-box reference was fitted already; ``contents`` is what its data hold now.
-
-    Raises:
-        UsageError: Its folder holds one with other settings or on other content, or something else.
-    """
+    """Return whether a reference is fitted; raise UsageError if its settings, content or folder differ."""
     if (kept := _kept(cell)) is None:
         return False
     check_content(cell.run_dir, contents.differences(cell.config, _made(kept)))
@@ -178,9 +168,7 @@ def is_fitted(cell: Cell, contents: Contents) -> bool:
 async def fit(cell: Cell, stop: Stop) -> RunOutcome:
     """Fit a white-box reference and evaluate it on test, or read the earlier result.
 
-    Raises:
-        UsageError: See ``is_fitted``.
-        PromptclimbError: A signal.
+    Errors that end the whole study are raised; others become a stopped outcome.
     """
     try:
         if (kept := _kept(cell)) is None:
@@ -192,7 +180,7 @@ async def fit(cell: Cell, stop: Stop) -> RunOutcome:
             cell.run_dir.mkdir(parents=True, exist_ok=True)
             write_atomically(cell.run_dir / FITTED, json.dumps(kept, ensure_ascii=False) + "\n")
     except (PromptclimbError, RuntimeError, ValueError, MemoryError) as error:
-        # torch and scikit-learn raise the latter three, for want of memory say: the other runs go on.
+        # torch and scikit-learn raise the latter three, such as for lack of memory: the other runs go on.
         if ends_all(error):
             raise
         return outcome_of(cell, stopped_by(error))
@@ -216,7 +204,7 @@ def _of_reference(cell: Cell, kept: Mapping[str, Any]) -> RunOutcome:
 def _made(kept: Mapping[str, Any]) -> Made:
     known = kept.get(CONTENT)
     if not isinstance(known, Mapping):
-        return Made()  # an older program did not say
+        return Made()  # recorded by an older version
     labels = known.get(_LABELS)
     hashes = {name: text for name, text in known.items() if isinstance(text, str)}
     return Made(hashes=hashes, labels=tuple(labels) if isinstance(labels, list) else None)
@@ -242,7 +230,7 @@ def _kept(cell: Cell) -> Mapping[str, Any] | None:
         check_free(cell, f".{FITTED}.", FITTED)
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None  # torn: it is fitted again
+        return None  # torn: fit again
     if before != json.loads(json.dumps(_identity(cell))):
         raise UsageError(
             f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it was fitted with other settings; "

@@ -12,9 +12,9 @@ from ..text import printable
 from .study import shots_label
 
 _WIDTH, _LEAST_HEIGHT, _LINE, _GAP = 9.0, 3.2, 0.17, 0.2
-"""Inches; the last two of a line of a label, and between labels."""
+"""Inches; the last two are per line of a label, and between labels."""
 _LONGEST_LINE = 48
-"""Characters: a longer label goes on in the next line, since what is cut off may be all that differs."""
+"""Characters; longer labels wrap, since a part that is cut off may be all that differs."""
 _FONT = "DejaVu Sans"
 """Comes with matplotlib, so that the picture is the same everywhere."""
 _DASHES = ("-", "--", ":", "-.")
@@ -31,10 +31,7 @@ def is_drawable() -> str | None:
 
 
 def svg(document: Mapping[str, Any]) -> str | None:
-    """Return the picture as SVG, the same for the same study; None where there is nothing to show.
-
-    What a name holds that the picture's font lacks stands there by its number in hexadecimal.
-    """
+    """Return the picture as SVG, the same for the same study; None if there is nothing to show."""
     shown = [one for one in document["differences"] if one["points"] is not None]
     groups = _grouped(document["curves"])
     if not shown and not groups:
@@ -82,7 +79,7 @@ def _differences(axes: Any, shown: Sequence[Mapping[str, Any]], labels: Sequence
 
 
 def _grouped(curves: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Return curves by model and number of shots: what may be compared stands together."""
+    """Group the curves that can be compared: by model and number of shots."""
     groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for one in curves:
         groups.setdefault((one["model"], one["shots"]), []).append(one)
@@ -109,7 +106,7 @@ def _curves(axes: Any, curves: Sequence[Mapping[str, Any]], styles: Mapping[str,
         tests = [100 * point["test"] for point in one["points"]]
         drawn += axes.plot(counts, tests, markersize=3, **styles[one["label"]])
     axes.set_title(_wrapped(_heading(curves[0])), fontsize="medium")
-    # Evenly spaced, as the numbers are asked for: a scale would push the last ones together.
+    # Evenly spaced, as the numbers are requested: a scale would push the last ones together.
     axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     axes.set_xlabel("templates scored")
     axes.set_ylabel("test accuracy of the pick, %")
@@ -144,7 +141,7 @@ def _difference_labels(shown: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _height(labels: Sequence[str]) -> float:
-    """Return how high labels stand one below the other, in inches."""
+    """Return the height of stacked labels in inches."""
     return sum(_GAP + _LINE * len(one.splitlines()) for one in labels)
 
 
@@ -153,7 +150,7 @@ def _wrapped(text: str) -> str:
 
 
 def _written(text: str) -> str:
-    """Return a text in characters that the font has, and an SVG may hold."""
+    """Write characters that the font or an SVG lacks as hexadecimal numbers."""
     from matplotlib.font_manager import findfont, get_font
 
     known = get_font(findfont(_FONT)).get_charmap()

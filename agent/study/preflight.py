@@ -24,15 +24,10 @@ from .runs import SharedLimits, endpoint_of, is_done
 from .study import Study, shots_label
 
 MOST_RUNS = 100_000
-"""The most runs of a study: far more than anybody pays for."""
 
 
 def check_size(study: Study) -> None:
-    """Refuse a study with too many runs, before they are listed.
-
-    Raises:
-        ConfigError: There are more than ``MOST_RUNS``.
-    """
+    """Refuse a study with more than ``MOST_RUNS`` runs, before they are listed."""
     runs = sum(max(len(study.llms), 1) if method.asks else 1 for method in study.methods)
     for axis in (study.data, study.shots, study.seeds, study.models):
         runs *= len(axis)
@@ -43,10 +38,7 @@ def check_size(study: Study) -> None:
 def check_budget(study: Study, cells: Sequence[Cell]) -> None:
     """Refuse a budget that is too small for the first seed: one run of each method on each data set.
 
-    Requests are counted for whole runs, where their number is known; tokens and money for one answer a run.
-
-    Raises:
-        ConfigError: It is too small.
+    Requests are counted for whole runs where known, tokens and money for one answer a run.
     """
     searches = [one.config for one in cells if one.white_box is None]
     if searches and searches[0].max_minutes is not None and searches[0].max_minutes <= 0:
@@ -85,15 +77,10 @@ def _requests(config: SearchConfig) -> int:
 def check_cells(
     cells: Sequence[Cell], file: Path | None = None, report: Callable[[str], None] = lambda _line: None
 ) -> list[Cell]:
-    """Check that no run will be refused: folders, settings, files, data sets, shots, names and models.
+    """Raise UsageError if a run would be refused; return the unfinished runs.
 
-    Nothing is written or paid; every model is loaded once.
-
-    Returns:
-        The runs that are not finished.
-
-    Raises:
-        UsageError: One would be refused.
+    Checks folders, settings, files, data sets, shots, names and models. Loads each model once, writes and
+    pays nothing.
     """
     place = "" if file is None else f"{file}: "
     for one in cells:
@@ -117,7 +104,7 @@ def _check_files(configs: Sequence[SearchConfig]) -> None:
 
 
 def _checked_data(waiting: Sequence[Cell], place: str) -> list[tuple[Cell, list[Planned]]]:
-    """Read each data set once; return each run on a CLIP with the references that it fits."""
+    """Read each data set once; return each CLIP run with the references to fit."""
     seen: set[object] = set()
     found: dict[str, tuple[str, tuple[str, ...], int]] = {}
     planned = []
@@ -149,7 +136,6 @@ def _checked_data(waiting: Sequence[Cell], place: str) -> list[tuple[Cell, list[
 def _check_models(
     planned: Sequence[tuple[Cell, list[Planned]]], place: str, report: Callable[[str], None]
 ) -> None:
-    """Load every model once, with all references that are fitted on it."""
     by_model: dict[tuple[str, str], tuple[Cell, list[Planned]]] = {}
     for one, fits in planned:
         by_model.setdefault((one.config.model, str(one.config.pretrained)), (one, []))[1].extend(fits)
@@ -161,11 +147,7 @@ def _check_models(
 
 
 def check_llms(configs: Sequence[SearchConfig], shared: SharedLimits) -> None:
-    """Check, without a request, that the LLMs of unfinished searches can be asked, as far as limits allow.
-
-    Raises:
-        ConfigError: A key is missing, or the local model cannot be used.
-    """
+    """Check, without a request, that unfinished searches can ask their LLMs, as far as limits allow."""
     asking = [config for config in configs if config.needs_llm and not shared.reached(config)]
     for config in {endpoint_of(config): config for config in asking}.values():
         check_endpoints(config, os.environ)

@@ -26,7 +26,7 @@ from .content_check import Contents, check_content, made_by
 from .grid import Cell
 
 INTERRUPTED = "interrupted"
-"""Reason of a run that a signal ended, or that was to come after it."""
+"""Reason of a run that a signal ended or prevented."""
 NO_TEST = "finished, but its scorer reported no test accuracy"
 _UNITS = dict(zip(LIMITS, ("request", "token", "US dollar", "minute"), strict=True))
 
@@ -42,7 +42,7 @@ class NotRun:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A run that an error or a signal ended before it had a result, with what it has used."""
+    """A run that an error or a signal ended without a result, with what it has used."""
 
     reason: str
     usage: Spent = NOTHING
@@ -50,7 +50,6 @@ class Stopped:
 
 
 Found: TypeAlias = SearchResult | NotRun | Stopped
-"""The outcome of a search."""
 
 
 def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:
@@ -88,8 +87,8 @@ def endpoint_of(config: SearchConfig) -> str:
 class SharedLimits:
     """What the limits of a study leave for its next run.
 
-    A run keeps to its own limits, so it is given less of each: what all other runs in the study's folder have
-    used is subtracted, possibly billed attempts included. They are read only where there is a limit.
+    The usage of all other runs in the study's folder is subtracted, possibly billed attempts included. It is
+    read only if there is a limit.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -103,15 +102,11 @@ class SharedLimits:
         }
 
     def share(self, config: SearchConfig) -> SearchConfig:
-        """Return the config of a run with what the others leave of each limit."""
+        """Return a run's config with what the others leave of each limit."""
         return config.model_copy(update=self._left(config, others=True))
 
     def reached(self, config: SearchConfig) -> list[str]:
-        """Return the limits that keep a search from starting or resuming; without an LLM only time does.
-
-        Raises:
-            UsageError: A run in the folder cannot be read, or is in use.
-        """
+        """Return the limits that keep a search from starting or resuming; without an LLM only time does."""
         left = self._left(config)
         needed = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
         return [name for name in needed if name in left and (not left[name] or name in self._reached)]
@@ -166,11 +161,7 @@ def with_limits_of_all(config: SearchConfig, result: SearchResult) -> SearchResu
 
 
 def is_done(cell: Cell, contents: Contents) -> bool:
-    """Return whether a search is finished; ``contents`` is what its data and files hold now.
-
-    Raises:
-        UsageError: Its folder holds something else, or is in use; or it was made on other content.
-    """
+    """Return whether a search is finished; raise UsageError if its folder is in use or has other content."""
     if (cell.run_dir / STORE).exists():
         with Store.open(cell.run_dir) as store, _same_settings(cell):
             manifest = store.manifest
@@ -185,11 +176,7 @@ def is_done(cell: Cell, contents: Contents) -> bool:
 
 
 def check_free(cell: Cell, own: str, what: str) -> None:
-    """Refuse a run's folder without a run that holds anything but unfinished files, which begin with ``own``.
-
-    Raises:
-        UsageError: It does.
-    """
+    """Refuse a folder without a run that holds more than unfinished files, which begin with ``own``."""
     if cell.run_dir.is_dir() and any(not one.name.startswith(own) for one in cell.run_dir.iterdir()):
         raise UsageError(
             f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it is not empty and holds no {what}; "
@@ -199,7 +186,7 @@ def check_free(cell: Cell, own: str, what: str) -> None:
 
 @contextmanager
 def _same_settings(cell: Cell) -> Iterator[None]:
-    """Name the suite's folder where a run in it has other settings."""
+    """Name the suite's folder in errors about other settings."""
     try:
         yield
     except StoreMismatchError as error:
@@ -215,15 +202,8 @@ async def run_search(
 ) -> Found:
     """Start a search, resume it, or read its result.
 
-    Args:
-        cell: The search; the limits in its config are those over all runs.
-        shared: What they leave.
-        refusals: Endpoints that are not asked.
-        opened: Makes the session of a config.
-
-    Raises:
-        UsageError: Its folder holds a search with other settings or of another version.
-        PromptclimbError: A signal, or a store that cannot be used; what it has is kept.
+    Limits in the cell's config are those over all runs. Errors that end the whole study are raised; what the
+    run has is kept.
     """
     begun = (cell.run_dir / STORE).exists()
     limits = shared.reached(cell.config)
@@ -254,7 +234,7 @@ async def run_search(
 
 
 def as_it_is(cell: Cell) -> Found:
-    """Return the outcome so far of a search in an interrupted study; nothing is run."""
+    """Return the current outcome of a search in an interrupted study, without running it."""
     if (last := _last_result(cell)) is not None:
         return last
     return Stopped(INTERRUPTED, _usage(cell)) if (cell.run_dir / STORE).exists() else NotRun(INTERRUPTED)

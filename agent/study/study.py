@@ -1,7 +1,4 @@
-"""A study: what is searched, with which methods, and which comparisons are reported.
-
-Read from a TOML file by ``read_study``, or built from the options of ``suite``.
-"""
+"""A study: its searches, methods and comparisons, from a TOML file or the options of ``suite``."""
 
 from __future__ import annotations
 
@@ -32,7 +29,6 @@ from ..config.sources import flag_of, read_toml
 from ..methods.registry import METHODS
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
-"""Settings that a study varies."""
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})
 OPTIONS = tuple(name for name in SearchConfig.model_fields if flag_of(name) and name not in NOT_OPTIONS)
 """Settings of a search that a table may give."""
@@ -51,7 +47,7 @@ Reference: TypeAlias = Literal[
     "best starting template",
 ]
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
-"""Baselines of every search, in the order of a table's rows; not every data set has hand-made templates."""
+"""Baselines of every search, in table order; some data sets lack hand-made templates."""
 _POINTS = (10, 20, 40, 80, 160, 320, 640)
 _NAMED = ("models", "methods", "llms")
 """Lists in which a name stands for a table."""
@@ -75,7 +71,7 @@ class Table(BaseModel):
 
 
 class Options(Table):
-    """A table in which settings of searches may stand, such as ``[search]`` and ``[sets.NAME]``."""
+    """A table that may hold settings of searches, such as ``[search]`` and ``[sets.NAME]``."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -100,8 +96,8 @@ class Options(Table):
 class StudyMethod(Options):
     """One of ``[[methods]]``, a row of the tables: a method of ``search``, or a white-box reference.
 
-    ``describe``: whether a method that uses a description gets the one in ``[describe]``. ``shots`` and
-    ``models``: run with these only; None for all of the study's.
+    ``describe``: use the description in ``[describe]``. ``shots`` and ``models``: run with these only; None
+    for all.
     """
 
     method: str
@@ -188,7 +184,7 @@ class StudyBudget(Table):
 class Compare(Table):
     """One of ``[[compare]]``: a difference to report, between methods, their ensembles or references.
 
-    The LLMs are named where the two sides differ in that; ``resample`` is what the interval takes for chance.
+    The LLMs are named if the sides differ in them. The interval resamples ``resample``.
     """
 
     first: str
@@ -220,21 +216,14 @@ class Study(Table):
     """A whole study.
 
     Attributes:
-        title: Heading of its tables.
-        data: Data sets.
-        shots: Training images a class; None for the search's own default.
+        shots: Training images per class; None for the search's own default.
         seeds: Seeds of sample and search.
-        models: The vision-language models.
-        methods: Rows of the tables.
         llms: Each is asked by every method that asks.
-        search: Settings of every search.
-        sets: Settings of one data set's searches, by its name.
-        describe: A description for each data set, by its name.
-        budget: Limits over all runs.
+        sets: Settings of the searches on one data set, by its name.
+        describe: Descriptions by data set name.
         references: Baselines that the tables show.
         ensembles: Whether the tables show each method's ensemble too.
-        compare: Differences to report.
-        curve: Numbers of templates after which the choice of that moment is evaluated on test too.
+        curve: Numbers of templates after which the current choice is evaluated on test.
         transfer: Whether templates found on one model are scored on the others.
     """
 
@@ -319,7 +308,7 @@ class Study(Table):
 
     @property
     def comparable(self) -> list[str]:
-        """Every row that a difference may be asked of."""
+        """Names of all rows that a difference may compare."""
         rows = [one.row for one in self.methods]
         ensembles = [one.row + ENSEMBLE_SUFFIX for one in self.methods if not one.is_white_box]
         return [*rows, *ensembles, *REFERENCES]
@@ -391,20 +380,12 @@ _SAID = {"tuple_type": "write a list, [A, B]", "too_short": "it is empty"}
 
 
 def read_study(file: Path) -> Study:
-    """Read the file of a study.
-
-    Raises:
-        ConfigError: It cannot be read, or something in it is wrong; the message names file and place.
-    """
+    """Read a study's file; a ConfigError names file and place."""
     return study_of(read_toml(file, "the suite file", "suite FILE"), f"{file}: ")
 
 
 def study_of(tables: Mapping[str, Any], place: str = "") -> Study:
-    """Return the study that tables describe; ``place`` begins each message.
-
-    Raises:
-        ConfigError: Something in them is wrong.
-    """
+    """Return the study that tables describe; ``place`` begins the message of a ConfigError."""
     try:
         return Study.model_validate(tables)
     except ValidationError as error:

@@ -26,7 +26,7 @@ class StudyRow:
 
     @property
     def binds(self) -> bool:
-        """Whether a data set and seed that it lacks is in no row's mean."""
+        """Whether a data set and seed that it lacks is left out of every mean."""
         return self.method is not None and self.figure == BEST
 
     def runs_on(self, study: Study, model: str, shots: int | None) -> bool:
@@ -79,13 +79,12 @@ def rows_named(study: Study, name: str, llm: str | None = None) -> list[StudyRow
 
 
 def tables(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
-    """Return a table for each model and number of shots; accuracies on test as fractions of 1.
+    """Return a table for each model and number of shots; test accuracies are fractions of 1.
 
-    Only what is alike is averaged. A data set's figures are over the seeds that every method has finished
-    there, and the mean is over the data sets that have such a seed; its ``std`` is the sample standard
-    deviation over the seeds that all these data sets have. A method that has finished nothing has no
-    figures, and removes none of the others'. A baseline that some data set lacks has no mean; one that all
-    lack has no row.
+    A data set's figures average the seeds that every method has finished there; the mean is over data sets
+    with such seeds. ``std`` is the sample standard deviation over the seeds that all these data sets have.
+    Methods without finished runs have no figures and do not restrict the others. A baseline that some data
+    set lacks has no mean; one that all lack has no row.
     """
     return [_table(study, model.row, shots, blocks) for model in study.models for shots in study.shots]
 
@@ -147,10 +146,9 @@ def _mean(values: Sequence[float]) -> float | None:
 def curves(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     """Return learning curves: the test accuracy of what selection would have picked after n templates.
 
-    Curves of one model and number of shots are over the same data sets and seeds: those that every method
-    with a curve has finished, with its details. ``sets`` and ``runs`` are their numbers, ``of`` those of the
-    study. A point is there where every one of these runs has scored so many templates; it is the mean over
-    data sets of the mean over seeds.
+    Curves of one model and number of shots share data sets and seeds: those that every method with a curve
+    has finished in detail. ``sets`` and ``runs`` count them, ``of`` those of the study. A point needs all
+    these runs to have scored so many templates; it is the mean over data sets of means over seeds.
     """
     found = []
     for model in study.models:
@@ -167,7 +165,7 @@ def curves(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
 def _side_by_side(
     rows: Sequence[StudyRow], here: Blocks, study: Study
 ) -> Iterator[tuple[StudyRow, dict[str, Any]]]:
-    """Yield each row that has a curve with it, over the runs that all of them have."""
+    """Yield each row with its curve over the runs that all rows with a curve have."""
     runs = []
     for row in rows:
         own = {key: run for key, block in here.items() if (run := row.run_in(block)) and run.detailed}

@@ -25,23 +25,19 @@ from .study import Study
 from .tables import StudyRow, rows_of
 
 TRANSFER = "transfer.json"
-"""The file in a study's folder with what was scored on other models: nothing is scored twice."""
+"""The file in a study's folder with the scores on other models."""
 _PARTS = 4
-"""Parts of a key: data set, model, template, and the identity of data, model and settings."""
+"""Parts of a key: data set, model, template and identity."""
 _OF_THE_SAMPLE = set(applying_to(EvaluatorSpec, "few-shot sample"))
 """Settings that leave test images, class names and model as they are."""
 LEAST_GAIN = 0.01
-"""Below it, a share of the gain is a ratio of noise."""
+"""Below it, the share of the gain is a ratio of noise."""
 
 
 class Transferred:
-    """Test accuracies of templates on models that they were not found on.
+    """Test accuracies of templates on models that they were not found on; nothing is scored twice.
 
-    A template is scored with the settings of its method's own run on the other model, and the accuracy holds
-    for the data and the model of that run.
-
-    Args:
-        folder: The study's folder.
+    Settings, data and model are those of the method's own run on the other model.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,17 +46,14 @@ class Transferred:
         self._grounds: dict[str, tuple[Cell, str]] = {}
 
     def test(self, blocks: Blocks, there: Cell, template: str) -> float | None:
-        """Return the test accuracy of a template on the model of the method's run there; None if unknown."""
+        """Return a template's test accuracy on the model of a run; None if unknown."""
         return self._known.get(self._key(blocks, there, template))
 
     def complete(self, study: Study, blocks: Blocks, report: Report) -> None:
         """Score what is not known yet; block for as long as that takes.
 
-        The test split of a data set is the same for every seed and number of shots, so each model is opened
-        once for it, and for every method whose settings make another classifier of it.
-
-        Raises:
-            UsageError: Data or model cannot be used.
+        Seeds and numbers of shots share a data set's test split, so each model is opened once for it and for
+        each set of settings that changes the classifier.
         """
         for there, templates in _wanted(study, blocks):
             keys = {self._key(blocks, there, one): one for one in templates}
@@ -79,7 +72,7 @@ class Transferred:
         return json.dumps([there.data, there.model, template, identity], ensure_ascii=False)
 
     def _ground(self, blocks: Blocks, there: Cell) -> tuple[Cell, str]:
-        """Return the first of all runs that are scored alike, with its identity: it stands for them."""
+        """Return the first of all runs that are scored alike, with its identity."""
         alike = _alike(there)
         if alike not in self._grounds:
             here = (block for key, block in blocks.items() if (key[0], key[2]) == (there.model, there.data))
@@ -90,7 +83,7 @@ class Transferred:
 
 
 def _alike(cell: Cell) -> str:
-    """Return all settings that decide what a template scores on test, files by their places."""
+    """Return all settings that decide a template's test score, files by their places."""
     return json.dumps([cell.data, cell.model, cell.config.bare().model_dump_json(exclude=_OF_THE_SAMPLE)])
 
 
@@ -109,9 +102,9 @@ def _identity(cell: Cell) -> str:
 def transfers(study: Study, blocks: Blocks, transferred: Transferred) -> list[dict[str, Any]]:
     """Return, for each method and pair of models, how much of the gain is kept.
 
-    ``kept`` is the gain over the default template, on the other model, of what was found on the first one,
-    divided by the gain of what a search on that other model itself found; both are means over data sets of
-    means over seeds. It is None where searching there gained less than a point.
+    ``kept`` divides the gain over the default template of what was found on the first model by that of a
+    search on the other one, both scored there; means over data sets of means over seeds. It is None if that
+    search gained less than a point.
     """
     return [
         _kept(row, shots, source.row, target.row, blocks, transferred)
@@ -155,7 +148,7 @@ def _kept(
 
 
 def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[str]]]:
-    """Yield a run for all that are scored alike, with the templates that its method found on other models."""
+    """Yield one run for all that are scored alike, with its method's templates from other models."""
     wanted: dict[str, tuple[Cell, dict[str, None]]] = {}
     for (model, shots, data, seed), block in blocks.items():
         for target in (other.row for other in study.models if other.row != model):
@@ -178,7 +171,7 @@ def _tested(evaluator: Evaluator, template: str) -> float | None:
 
 
 def _read(path: Path) -> dict[str, float | None]:
-    """Return what is known; entries of an older form do not say on what they were scored."""
+    """Return what is known, without entries of an older form, which lack the identity."""
     try:
         found: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
         return {

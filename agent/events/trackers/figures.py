@@ -1,4 +1,4 @@
-"""The figures that a tracker gets of a run, by scored template, and the opening of trackers."""
+"""The figures of a run for trackers, by scored template, and the opening of trackers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from ..types import (
 from .known import TRACKERS, place_of
 
 IDS = "trackers.json"
-"""The file in a run's folder with the names that trackers have given it, and the last step that each has."""
+"""The file in a run's folder with its names at trackers, and the last step sent to each."""
 STEPS = "steps"
 MOST_ROWS = 100
-"""Templates whose figures are sent at once at most; MLflow takes a thousand figures."""
+"""Templates sent at once; MLflow takes at most a thousand figures."""
 PROJECT = "promptclimb"
 LONGEST_SETTING = 500
 
@@ -47,7 +47,7 @@ class EarlierScore(NamedTuple):
 
 
 class FigureRow(NamedTuple):
-    """The figures of one scored template, which are of one step."""
+    """The figures of one scored template: one step."""
 
     step: int
     values: Mapping[str, float]
@@ -59,11 +59,10 @@ class Tracked:
     """The run that is tracked.
 
     Attributes:
-        run_dir: Its folder.
-        settings: Its settings by name, free of secrets.
-        files: Names of the files that are worth keeping beside its figures.
+        settings: By name, free of secrets.
+        files: Names of the files worth keeping beside its figures.
         earlier: What earlier processes have scored; see ``scored_before``.
-        scrub: Takes keys out of a value.
+        scrub: Removes keys from a value.
     """
 
     run_dir: Path
@@ -82,12 +81,7 @@ class Tracked:
         return [path for name in self.files if (path := self.run_dir / name).is_file()]
 
     def id_at(self, tracker: str, make: Callable[[], str] = lambda: secrets.token_hex(4)) -> str:
-        """Return the name that the run has with a tracker: the same in every process.
-
-        Args:
-            tracker: The tracker's name and place.
-            make: Gives a new name.
-        """
+        """Return the run's name with a tracker (name and place), the same in every process."""
         with self._writing:  # trackers work in threads of their own
             ids = self._ids()
             if not isinstance(ids.get(tracker), str):
@@ -116,7 +110,7 @@ class Tracked:
         return found if isinstance(found, dict) else {}
 
     def _write(self, ids: Mapping[str, Any]) -> None:
-        # In one step: a run that lost its name in a kill would be another run there.
+        # Written at once: a run that lost its name in a kill would be another run there.
         new = self.run_dir / f"{IDS}.new"
         new.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
         new.replace(self.run_dir / IDS)
@@ -141,10 +135,9 @@ def scored_before(run_dir: Path) -> list[EarlierScore]:
 
 
 class Board(Protocol):
-    """Where figures go. It works in a thread of its own, and may take its time.
+    """Where figures go, in a thread of its own; it may take its time.
 
-    Attributes:
-        place: Which tracker, and where: what one place was sent is not sent there again.
+    ``place`` names tracker and place: what was sent there is not sent again.
     """
 
     place: str
@@ -160,12 +153,7 @@ class Board(Protocol):
 
 
 class Figures:
-    """Turn events into figures: the n-th template that the run scored is step n, whichever process scored it.
-
-    Args:
-        board: Where they go.
-        run: What is tracked.
-    """
+    """Turn events into figures: step n is the n-th template that the run scored, in whichever process."""
 
     def __init__(self, board: Board, run: Tracked) -> None:
         self._board = board
@@ -201,7 +189,7 @@ class Figures:
                 self._last["test"] = event.test
 
     def _catch_up(self) -> None:
-        """Send what earlier processes have scored, and did not send before they were killed."""
+        """Send what earlier processes scored but were killed before sending."""
         has, best = self._run.step_at(self._board.place), None
         for step, one in enumerate(self._run.earlier, 1):
             best = one.train if best is None else max(best, one.train)
@@ -231,7 +219,7 @@ class Figures:
         if not self._rows:
             return
         rows, self._rows = self._rows, []
-        # Noted before it is sent: whoever is killed in between lacks these figures, and has none twice.
+        # Noted before it is sent: a kill in between loses these figures, but sends none twice.
         self._run.note_step(self._board.place, rows[-1].step)
         try:
             self._board.figures(rows)
@@ -240,32 +228,25 @@ class Figures:
             raise
 
     def close(self) -> None:
-        """Hand on how it ended."""
+        """Report how the run ended."""
         if self._begun:
             self.idle()
             self._board.close(self._status, self._last)
 
 
 def _best_so_far(best: float, default: float | None) -> dict[str, float]:
-    """Return the best training score up to now, and its gain over the default template if known."""
+    """Return the best training score so far, and its gain over the default template if known."""
     return {"best_train": best} | ({} if default is None else {"gain_over_default": best - default})
 
 
 SPANS = "otel"
-"""The tracker that takes events as they are; the others take figures."""
+"""The tracker that takes events as they are, not figures."""
 
 
 def trackers_of(
     chosen: Sequence[str] | None, run: Tracked, *, emit: Listener, scrub: Callable[[str], str]
 ) -> list[ThreadedSink]:
-    """Return a sink for each tracker, to be opened; each loads what it needs in its own thread.
-
-    Args:
-        chosen: As ``parse_track`` returns them.
-        run: What is tracked.
-        emit: Takes a failure at the end.
-        scrub: Takes secrets out of their errors.
-    """
+    """Return a sink for each part of ``--track``; each loads what it needs in its own thread."""
     return [
         ThreadedSink(one.partition(":")[0], _maker(one, run), emit=emit, scrub=scrub) for one in chosen or ()
     ]
@@ -283,7 +264,7 @@ def _maker(chosen: str, run: Tracked) -> Callable[[], EventWriter]:
 
 
 class _Others(io.TextIOBase):
-    """Standard output for all threads but those that are to be silent."""
+    """Standard output for all threads that are not silenced."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -291,23 +272,18 @@ class _Others(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # typeshed has an attribute here
-        """That of the stream."""
         return self.stream.encoding
 
     def isatty(self) -> bool:
-        """Return whether the stream is a terminal."""
         return self.stream.isatty()
 
     def fileno(self) -> int:
-        """Return the stream's number."""
         return self.stream.fileno()
 
     def write(self, text: str) -> int:
-        """Write what others print."""
         return len(text) if threading.get_ident() in self.silent else self.stream.write(text)
 
     def flush(self) -> None:
-        """Flush the stream."""
         self.stream.flush()
 
 
@@ -316,7 +292,7 @@ _changing = threading.Lock()
 
 @contextmanager
 def silent_stdout() -> Iterator[None]:
-    """Drop what this thread prints: standard output is for the result, which another thread may print."""
+    """Drop what this thread prints: another thread may print the result on standard output."""
     me = threading.get_ident()
     with _changing:
         others = sys.stdout if isinstance(sys.stdout, _Others) else _Others(sys.stdout)

@@ -1,4 +1,4 @@
-"""The trackers by name: how they are chosen with ``--track``, and what they need."""
+"""Trackers by name: how ``--track`` chooses them, and what they need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ....evaluator.files import user_path
 from ....evaluator.settings import near
 
 NONE = "none"
-"""The value that ends tracking when a run that had a tracker is resumed."""
+"""Ends tracking when a tracked run is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,7 @@ class KnownTracker:
 
     Attributes:
         sink: Module and class in this package.
-        extra: The extra that brings it.
-        packages: What can be imported where the extra is there.
+        packages: What the extra makes importable.
         path: Kind of path that may follow the name after a colon, unless it is an address; empty for no path.
     """
 
@@ -50,7 +49,7 @@ TRACKERS: Mapping[str, KnownTracker] = {
 
 
 def parse_track(value: Any) -> tuple[str, ...] | None:
-    """Return ``"mlflow,otel:http://127.0.0.1:4318"`` as its parts, ``NAME`` or ``NAME:PLACE``; None for none.
+    """Return the parts ``NAME`` or ``NAME:PLACE``, or None for ``none``.
 
     Raises:
         ValueError: A name is unknown or stands twice, or a place holds credentials.
@@ -75,7 +74,7 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
 
 
 def _absolute(part: str, name: str) -> str:
-    """Return a choice whose file or folder is the same from wherever the run is resumed."""
+    """Return a choice with an absolute path, the same wherever the run is resumed."""
     if not _is_path(place := place_of(part), name):
         return part
     return f"{name}:{user_path(place, f'--track {name}')}"
@@ -99,11 +98,7 @@ def _has_credentials(place: str) -> bool:
 
 
 def check_trackers(chosen: tuple[str, ...] | None) -> None:
-    """Make sure that what the trackers need is installed, and that they can write; nothing of it is loaded.
-
-    Raises:
-        UsageError: A package is missing, or a file or folder cannot be written.
-    """
+    """Check, without loading, that trackers are installed and can write; raise UsageError if not."""
     for one in chosen or ():
         name = one.partition(":")[0]
         if not all(map(_is_there, TRACKERS[name].packages)):
@@ -118,7 +113,7 @@ def check_trackers(chosen: tuple[str, ...] | None) -> None:
 
 
 def _check_place(path: Path, *, is_folder: bool) -> None:
-    """Raise OSError where a file, or files in a folder, cannot be written; nothing is left behind."""
+    """Raise OSError if a file, or files in a folder, cannot be written; leave nothing behind."""
     if path.exists() and not is_folder:
         # Not opened: a named pipe would be waited for.
         if path.is_dir() or not os.access(path, os.W_OK):

@@ -24,10 +24,8 @@ _STATUS = {
 class MlflowRuns:
     """Write to a tracking server or a database.
 
-    Args:
-        run: What is tracked.
-        place: A tracking URI, or a file for SQLite; empty for ``$MLFLOW_TRACKING_URI``, then ``mlflow.db``
-            beside the run's folder.
+    ``place`` is a tracking URI, or a file for SQLite; empty for ``$MLFLOW_TRACKING_URI``, then ``mlflow.db``
+    beside the run's folder.
     """
 
     def __init__(self, run: Tracked, place: str) -> None:
@@ -67,7 +65,7 @@ class MlflowRuns:
         )
 
     def figures(self, rows: Sequence[FigureRow]) -> None:
-        """Take the figures of templates in one request: each takes a while."""
+        """Send figures in one request: each takes a while."""
         now = get_current_time_millis()
         metrics = [Metric(name, value, now, row.step) for row in rows for name, value in row.values.items()]
         self._client.log_batch(self._id, metrics=metrics)

@@ -35,16 +35,14 @@ from .figures import Tracked
 
 FILE = "spans.jsonl"
 _TROUBLE = (ChatFailed, GaveUp, Paused, WaitCapped, RetryScheduled)
-"""Noted in the span of the search: they do not say of which request they are."""
+"""Noted in the span of the search: they do not name their request."""
 
 
 class OtelSpans:
-    """Make spans of events; with times as they were attributes.
+    """Make spans of events.
 
-    Args:
-        run: What is tracked.
-        place: Address of a collector (OTLP over HTTP), or a file; empty for
-            ``$OTEL_EXPORTER_OTLP_ENDPOINT``, then ``spans.jsonl`` in the run's folder.
+    ``place`` is a collector's address (OTLP over HTTP), or a file; empty for
+    ``$OTEL_EXPORTER_OTLP_ENDPOINT``, then ``spans.jsonl`` in the run's folder.
     """
 
     def __init__(self, run: Tracked, place: str) -> None:
@@ -104,7 +102,7 @@ class OtelSpans:
         """Nothing is collected here: the exporter does that."""
 
     def close(self) -> None:
-        """End what is open, and export it."""
+        """End and export what is open."""
         for span in (*self._restarts.values(), self._root):
             if span is not None:
                 span.end()
@@ -121,7 +119,7 @@ class OtelSpans:
         address = urlsplit(str(self._run.settings.get("base_url", "")))
         attributes = {
             "gen_ai.operation.name": "chat",
-            # The conventions' word for whoever speaks OpenAI's protocol and is not known otherwise.
+            # The conventions' word for any service that speaks OpenAI's protocol.
             "gen_ai.provider.name": "openai",
             "gen_ai.request.model": self._llm or "",
             "gen_ai.request.temperature": float(self._run.settings.get("temperature", 1.0)),
@@ -162,31 +160,21 @@ class OtelSpans:
 
 
 class _Watched:
-    """A ``SpanExporter`` whose failures are kept, and not only logged.
-
-    Args:
-        exporter: What exports.
-
-    Attributes:
-        failed: Whether spans were lost.
-    """
+    """A ``SpanExporter`` that remembers in ``failed`` whether spans were lost."""
 
     def __init__(self, exporter: Any) -> None:
         self._exporter = exporter
         self.failed = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> Any:
-        """Export spans."""
         result = self._exporter.export(spans)
         self.failed = self.failed or result is not SpanExportResult.SUCCESS
         return result
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Export what the exporter holds back."""
         return bool(self._exporter.force_flush(timeout_millis))
 
     def shutdown(self) -> None:
-        """Let the exporter go."""
         self._exporter.shutdown()
 
 
@@ -207,12 +195,6 @@ class _ToFile:
 
 
 def _exporter_to(place: str, file: Path) -> Any:
-    """Return what exports spans.
-
-    Args:
-        place: The address of a collector, or a file; empty for ``$OTEL_EXPORTER_OTLP_ENDPOINT``.
-        file: Where to, if neither is said.
-    """
     is_address = urlsplit(place).scheme in ("http", "https")
     if is_address or (not place and "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ):
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

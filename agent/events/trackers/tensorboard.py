@@ -12,17 +12,12 @@ from .figures import FigureRow, Tracked
 
 
 class TensorboardFiles:
-    """Write event files; those of a resumed run lie beside the earlier ones.
-
-    Args:
-        run: What is tracked.
-        place: The folder; empty for ``tensorboard/`` in the run's.
-    """
+    """Write event files beside earlier ones, in ``place`` or else ``tensorboard/`` in the run's folder."""
 
     def __init__(self, run: Tracked, place: str) -> None:
         folder = Path(place) / run.run_dir.name if place else run.run_dir / "tensorboard"
         self.place = f"tensorboard {folder}"
-        # A file's name has the second only, and a process that follows within it must not overwrite it.
+        # File names have whole seconds, and a process that follows within one must not overwrite the file.
         self._writer = SummaryWriter(str(folder), filename_suffix=f".{time.time_ns()}")
 
     def begin(self, params: Mapping[str, str]) -> None:

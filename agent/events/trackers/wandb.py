@@ -23,12 +23,10 @@ class _Runs:
             self._run = self._module.init(name=self._name, config=dict(params), resume="allow", **self._only)
 
     def figures(self, rows: Sequence[FigureRow]) -> None:
-        """Take the figures of templates."""
         for row in rows:
             self._run.log({**row.values, "template": row.template}, step=row.step)
 
     def close(self, status: str, last: Mapping[str, float]) -> None:
-        """Take the last figures."""
         with silent_stdout():
             if last:
                 self._run.log({f"final_{name}": value for name, value in last.items()} | {"status": status})
@@ -36,12 +34,7 @@ class _Runs:
 
 
 class WandbRuns(_Runs):
-    """Write into ``wandb/`` in the run's folder, and to no server unless ``$WANDB_MODE`` says so.
-
-    Args:
-        run: What is tracked.
-        place: The project.
-    """
+    """Write into ``wandb/`` in the run's folder, and to no server unless ``$WANDB_MODE`` says so."""
 
     def __init__(self, run: Tracked, place: str) -> None:
         import wandb
@@ -60,12 +53,7 @@ class WandbRuns(_Runs):
 
 
 class TrackioRuns(_Runs):
-    """Write into trackio's own folder, ``$TRACKIO_DIR``.
-
-    Args:
-        run: What is tracked.
-        place: The project.
-    """
+    """Write into trackio's own folder, ``$TRACKIO_DIR``."""
 
     def __init__(self, run: Tracked, place: str) -> None:
         import trackio
