@@ -46,7 +46,7 @@ DIGITS: dict[int, list[_Way]] = {
 def draw_digit(
     draw: ImageDraw.ImageDraw, digit: int, box: tuple[float, float, float, float], rng: Random, width: float
 ) -> None:
-    """Draw one digit in a random handwriting into a box (left, top, right, bottom), ``width`` pixels a stroke."""
+    """Draw one handwritten digit into a box (left, top, right, bottom), ``width`` pixels a stroke."""
     left, top, right, bottom = box
     slant, wobble = rng.uniform(-0.25, 0.25), rng.uniform(0.01, 0.05)
     for path in rng.choice(DIGITS[digit]):
