@@ -1,11 +1,9 @@
-"""Queue templates from many tasks for one scorer, which is called with batches in threads.
+"""Queue templates from many tasks for one scorer, called with batches in threads.
 
-The event loop never blocks, and every waiter gets a verdict or an error.
-
-A call that fails is halved until one template is left. A template that fails alone is tried again; if it
-goes on failing, one that was scored before is scored again as a control. If the control passes, the template
-is at fault (``CrashingTemplateError``). If the control fails too, or if nothing has been scored yet and
-several templates fail, the scorer is at fault (``ScoringFailedError``).
+Every waiter gets a verdict or an error. A failing call is halved until one template is left, which is tried
+again. If it goes on failing, a template that was scored before is scored again as a control. If the control
+passes, the template is at fault (``CrashingTemplateError``). If it fails too, or if nothing has been scored
+yet and several templates fail, the scorer is at fault (``ScoringFailedError``).
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ class Job:
 
     template: str
     future: asyncio.Future[Verdict]
-    arrived: float  # in the loop's time
+    arrived: float
     waiters: int = 0
     failures: int = 0  # calls with this template alone
     control_passed: bool = False  # the scorer has scored another template since it failed
@@ -68,10 +66,7 @@ class _OpenBatch:
 
 
 class Caller:
-    """Calls a scorer from as many threads as it takes batches at once.
-
-    ``max_batch`` is halved when the scorer runs out of memory.
-    """
+    """Calls a scorer from as many threads as it takes batches at once."""
 
     def __init__(self, scorer: Scorer, *, max_batch: int) -> None:
         self.in_flight = batches_at_once(type(scorer).__name__, getattr(scorer, "in_flight", 1))
@@ -130,7 +125,6 @@ class Caller:
             open_batch.fail(open_batch.error)
 
     def _reopen(self, open_batch: _OpenBatch) -> None:
-        """Retry the templates held back, now that the rest of the batch has been tried."""
         for job in open_batch.held_back:
             job.control_passed = self._control is not None
         if self._control is None:
@@ -208,16 +202,14 @@ class Batch(NamedTuple):
 
 
 class Consumer:
-    """Score templates one at a time for many tasks, in batches for one scorer.
-
-    An async context manager: the scorer's threads live as long as the context.
+    """Scores templates one at a time for many tasks, in batches for one scorer, within an async context.
 
     Args:
         max_batch: Most templates a call. Halved for good when the scorer runs out of memory.
         max_age_s: Longest time, in seconds, that a template waits for others while the scorer is idle.
         queue_size: Most templates waiting for a batch; further callers of ``score`` wait for room.
-        grace_s: Longest time, in seconds, that the end of the context waits for a call of the scorer; 0 if
-            the context ends by an error. A longer call is left behind in its thread.
+        grace_s: Longest time, in seconds, that the end of the context waits for a running call; 0 after an
+            error. A longer call is left behind in its thread.
     """
 
     def __init__(
@@ -263,9 +255,7 @@ class Consumer:
             raise ConsumerError(f"the scoring worker died: {self._death!r}") from self._death
 
     async def score(self, template: str) -> Verdict:
-        """Score one template; equal templates in flight at the same time are scored once.
-
-        A score that is not a number is asked for once more, and then becomes a rejection.
+        """Score one template; equal templates in flight are scored once, and nan is asked for once more.
 
         Raises:
             CrashingTemplateError: The scorer fails on this template only.
@@ -317,7 +307,6 @@ class Consumer:
             del self._flying[job.template]
 
     async def _run(self) -> None:
-        """Serve until closed; if one worker dies, end the others."""
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._caller.in_flight):
@@ -339,7 +328,6 @@ class Consumer:
                 self._on_batch(Batch(size, self._now() - began, len(self._queue)))
 
     async def _collect(self) -> list[Job] | None:
-        """Return the next batch once it is full or its oldest job is old enough; None when closing."""
         while not self._closing:
             self._changed.clear()
             due = self._queue[0].arrived + self._max_age_s if self._queue else None

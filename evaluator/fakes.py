@@ -23,9 +23,8 @@ def _pull(word: str, salt: str) -> float:
 class FakeEvaluator:
     """Scores a template by its words, deterministically and instantly.
 
-    Each distinct word pulls the accuracy up or down by a fixed amount; more words pull with less force each,
-    so that the best template is neither the longest nor the shortest. Test agrees with train but for a small
-    disturbance.
+    Each distinct word moves the accuracy by a fixed amount, less the more words there are. Test agrees with
+    train but for a small disturbance.
 
     Args:
         seed: Decides what each word is worth.
@@ -34,9 +33,6 @@ class FakeEvaluator:
         val: Whether there is a validation split.
         before_batch: Called with each batch before it is scored, in the scoring thread; may block or raise.
         in_flight: How many batches it takes at once.
-
-    Attributes:
-        opened: How often the test split was evaluated.
     """
 
     def __init__(

@@ -24,10 +24,8 @@ LONGEST_NAME, LONGEST_PATH = 255, 4_000
 def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = True) -> Path:
     """Return a user's path as an absolute one, ``~`` expanded; it need not exist.
 
-    Args:
-        raw: The path as given.
-        name: Where it was given, such as ``--run-dir``, for the message.
-        follow_links: False keeps a linked folder as the user named it.
+    ``name``, such as ``--run-dir``, is for the message. Without ``follow_links`` a linked folder keeps its
+    name.
 
     Raises:
         ConfigError: It is empty, has a NUL, is not UTF-8 (``config.toml`` and ``result.json`` could not name
@@ -106,16 +104,12 @@ def cache_dir() -> Path:
 
 
 KEPT_S = 90 * 24 * 3600
-"""Seconds for which findings are kept."""
 SETTLED_NS = 2 * 10**9
 """Age from which every later change shows in a file's times, on the coarsest file-system clocks."""
 
 
 class SeenFiles:
-    """Caches findings on sets of files, by their names, sizes, times and inode numbers.
-
-    Without a folder nothing is kept. ``clock`` gives nanoseconds since 1970.
-    """
+    """Caches findings on sets of files, by their names, sizes, times and inodes; nothing without a folder."""
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
         # Windows does not say reliably when a file was last changed.
@@ -123,10 +117,7 @@ class SeenFiles:
         self._clock = clock
 
     def known(self, about: str, paths: Sequence[Path], find: Callable[[], list[str]]) -> list[str]:
-        """Return what was found in unchanged files; else call ``find``, whose errors are not kept.
-
-        ``about`` is what is looked for, with everything besides the files that decides it.
-        """
+        """Return what ``find`` gave for unchanged files, else call it; ``about`` is all else that decides."""
         if self._folder is None:
             return find()
         names, stamp = _look(paths, self._clock())
@@ -201,11 +192,7 @@ def write_json(path: Path, content: dict[str, object]) -> None:
 
 
 def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
-    """Write a file atomically; with ``sync``, make sure that it reaches the disk.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write a file atomically; with ``sync``, make sure that it reaches the disk."""
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -261,10 +248,7 @@ def parse_json(text: str, *, where: str) -> Any:
 
 
 def inside(root: Path, raw: str, *, where: str) -> Path:
-    """Return the absolute path that a split file or a table means; refuse one outside the root.
-
-    Links are not resolved. ``where`` names the place in the file, for the message.
-    """
+    """Return the path, links unresolved, that ``where`` in a file means; refuse one outside the root."""
     if not raw or "\0" in raw:
         raise DataError(f"{where}: {raw!r} is not a path of an image")
     path = os.path.normpath(os.path.join(root, raw))  # noqa: PTH118 - text only, nothing is resolved

@@ -23,10 +23,9 @@ def open_evaluator(
     progress: Progress | None = None,
     look_ahead: bool = False,
 ) -> Evaluator:
-    """Return the evaluator of a specification.
+    """Return the evaluator of a specification. Blocks, so call it in a thread; imports torch only here.
 
-    For CLIP, load data and model and encode images that are not cached; for a custom scorer, call its
-    factory. Blocks, so call it in a thread. Imports torch only here.
+    For CLIP, load data and model and encode uncached images; for a custom scorer, call its factory.
 
     Args:
         spec: What to open; a search's config is one.
@@ -72,8 +71,8 @@ def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
 def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     """Check cheaply that evaluators can be opened later; return the data sets of those with a CLIP model.
 
-    Reads the data sets, decodes their few-shot images and looks for the models. Nothing is encoded or
-    downloaded, and no code of the user's is run.
+    Decodes few-shot images and looks for models; loads no weights, encodes nothing, runs no code of the
+    user's.
 
     Raises:
         DataError: A data set cannot be used.

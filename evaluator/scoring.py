@@ -1,7 +1,6 @@
 """The interface of an evaluator. Imports no torch.
 
-A ``Score`` is what a search may see, so it never holds the held-out test split: ``Evaluator.examine`` opens
-that after selection.
+A ``Score`` never holds the held-out test split: ``Evaluator.examine`` opens that after selection.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
 MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
-"""Reason of a rejection: the evaluator answered with nan or infinity."""
 MOST_CONFUSED = 3
 
 
@@ -102,7 +100,7 @@ class Rejection:
     """A template that this evaluator will never score, and why."""
 
     reason: str  # a slug, such as ``too_many_tokens``
-    message: str  # a sentence
+    message: str
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values."""
@@ -168,11 +166,7 @@ class EvaluatorInfo:
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Anything that scores templates.
-
-    To get several batches at once, such as for a remote scorer, set an attribute ``in_flight``: ``score`` is
-    then called from that many threads. Without it, batches come one after another.
-    """
+    """Anything that scores templates; takes several batches at once, in threads, if it has ``in_flight``."""
 
     def score(self, templates: Sequence[str]) -> Sequence[Verdict]:
         """Score templates; block. Called from one thread at a time, or from ``in_flight`` of them.
@@ -211,13 +205,8 @@ class Evaluator(Scorer, Protocol):
     ) -> Sequence[SplitScores | None]:
         """Score ensembles; with ``test`` on the test split too, once, after selection.
 
-        Args:
-            ensembles: Lists of templates whose normalised text embeddings are averaged.
-            test: False leaves the test split closed, and ``test`` None.
-
-        Returns:
-            One answer per ensemble, in order; None if this scorer cannot measure it, such as several templates
-            without embeddings to average.
+        An ensemble is a list of templates whose normalised text embeddings are averaged. Return one answer
+        each, in order, None if this scorer cannot measure it, such as several templates without embeddings.
 
         Raises:
             TemplateRejectedError: A template cannot be scored by this model.
@@ -305,10 +294,7 @@ class Illustrator(Protocol):
         ...
 
     def thumbnails(self, split: str, places: Sequence[int]) -> Sequence[Thumbnail | None]:
-        """Return thumbnails of some images of a split, which opens it; None for an image that no longer exists.
-
-        ``places`` are indices in the order of ``Predictions.labels``.
-        """
+        """Return thumbnails of images at ``places`` in a split, which opens it; None for a missing image."""
         ...
 
 

@@ -76,10 +76,9 @@ _DECLARED = frozenset(field.name for field in fields(Option))
 
 
 def setting(default: Any, help: str, **about: Any) -> Any:
-    """Return a pydantic field with its declaration.
+    """Return a pydantic field with its declaration; ``about`` are ``Option`` attributes and pydantic's rules.
 
-    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). By default, the flag
-    follows from the field's name, ``show`` from its type, the group from its class.
+    By default, the flag follows from the field's name, ``show`` from its type, the group from its class.
     """
     rules = {name: about.pop(name) for name in about.keys() - _DECLARED}
     option = Option(default=default, help=help, **about)
@@ -107,7 +106,7 @@ class Settings(BaseModel):
         allow_inf_nan=False,  # a run's files are JSON, which has neither
     )
 
-    if not TYPE_CHECKING:  # for type checkers the fields suffice
+    if not TYPE_CHECKING:
 
         def __init__(self, **values: Any) -> None:
             try:
@@ -125,10 +124,7 @@ class Settings(BaseModel):
         return value
 
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
-        """Return the settings that decide the result, as JSON values; ``without`` those of one scope.
-
-        Files and folders count by content, through hashes, and not by path.
-        """
+        """Return the settings that decide the result, except ``without``, as JSON; files count by content."""
         deciding = {
             name
             for name, option in options_of(type(self)).items()
@@ -158,7 +154,6 @@ def options_of(kind: type[Settings]) -> Mapping[str, Option]:
 
 
 def _shape(annotation: Any, option: Option) -> str:
-    """Return how a value of this type is written in ``--help``."""
     kinds = [one for one in get_args(annotation) if one is not type(None)] or [annotation]
     words = [word for one in (annotation, *kinds) for word in get_args(one) if isinstance(word, str)]
     if words or bool in kinds:
@@ -182,8 +177,6 @@ def _without_place(value: Any) -> Any:
 
 
 def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Return what is wrong with values from Python, by field name."""
-
     def one(part: Mapping[str, Any]) -> str:
         field = str(part["loc"][0]) if part["loc"] else ""
         if not field:
@@ -240,10 +233,7 @@ def _without_comma(given: str, kind: str) -> str:
 
 
 def with_settings(message: str, say: Callable[[str, str | None], str]) -> str:
-    """Replace ``{llm}`` and ``{llm=MODEL}`` in a message by how the reader writes the setting.
-
-    ``say`` maps a field's name, and its value or None, to that text.
-    """
+    """Replace ``{llm}`` and ``{llm=MODEL}`` in a message by ``say(name, value or None)``."""
     return _SETTING.sub(lambda found: say(found[1], found[2]), message)
 
 

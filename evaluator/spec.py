@@ -1,7 +1,4 @@
-"""Declare data and scorer as one frozen, validated value; options and reference pages are made from it.
-
-Imports no torch.
-"""
+"""Declare data and scorer as one frozen, validated value. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,9 +17,7 @@ FORM = "path=NAME,label=NAME, and split=NAME where there is one"
 
 
 def parse_columns(text: str | None) -> Mapping[str, str]:
-    """Return the table's own column names by meaning; none for None.
-
-    A name with a comma stands in double quotes with its meaning.
+    """Return the table's own column names by meaning; a name with a comma is in double quotes with it.
 
     Raises:
         ValueError: The text is malformed.
@@ -47,7 +42,6 @@ def parse_columns(text: str | None) -> Mapping[str, str]:
 
 
 Report = Callable[[str], None]
-"""Called with a line worth knowing."""
 Progress = Callable[[int, int], None]
 """Called with the number of images encoded and of all."""
 
@@ -59,7 +53,6 @@ DEFAULT_VIEWS, MOST_VIEWS = 8, 32
 FREE_VIEWS = 8192
 """Most augmented copies of all images together by default."""
 BUNDLED_WEIGHTS = "pico"
-"""``pretrained`` of the bundled models."""
 SAMPLE: tuple[Scope, ...] = ("few-shot sample",)
 IMAGES: tuple[Scope, ...] = ("reading images",)
 CHOICE: tuple[Scope, ...] = ("choice of templates",)
@@ -223,8 +216,8 @@ class ScorerSettings(Settings):
 class EvaluatorSpec(ScorerSettings, DataSettings):
     """Everything that decides what an evaluator is, and how it runs.
 
-    ``shots`` is None until the data are read, then 16, or as many as the smallest class has: with one image
-    per class (``shots=1``, the paper's setting) the selected template is mostly luck.
+    By default, ``shots`` is None until the data are read, then 16 or the size of the smallest class: with one
+    image per class (the paper's setting) the selected template is mostly luck.
 
     Raises:
         ConfigError: A value is wrong; the message names the field.

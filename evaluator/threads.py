@@ -19,8 +19,8 @@ AT_WORK, IDLE = "at work", "idle"
 class DaemonThreads(Executor):
     """An executor of at most ``threads`` calls at once whose threads do not keep the program alive.
 
-    ``ThreadPoolExecutor`` joins its threads at exit, so a call that never returns would block that. A thread
-    lives until ``shutdown``, so what libraries cache per thread stays warm.
+    ``ThreadPoolExecutor`` would wait at exit for a call that never returns. Threads live until ``shutdown``,
+    so what libraries cache per thread stays warm.
     """
 
     def __init__(self, threads: int) -> None:
@@ -87,10 +87,7 @@ _finding = threading.Lock()
 
 
 def turns_of(given: object, at_once: int) -> threading.Semaphore:
-    """Return the semaphore of a user's object, which lets ``at_once`` threads use it at a time.
-
-    Two searches may share the object, or one may have left a call in it. The first caller decides the number.
-    """
+    """Return the semaphore of a user's object, shared between searches; the first ``at_once`` counts."""
     with _finding:
         try:
             return _turns.setdefault(given, threading.Semaphore(at_once))

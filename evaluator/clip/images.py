@@ -1,10 +1,7 @@
 """Encode images once for each model and image set, and cache the features on disk.
 
-Features are safetensors files with a manifest: memory-mapped, checked when read, and written batch by batch,
-so that a large set never fills memory.
-
-Augmented copies show the same image cropped and lit differently, so that a template is not chosen for how its
-images happen to be cut. Nothing is mirrored or rotated: a letter would become another one.
+Features are safetensors files, memory-mapped and written batch by batch, so that a large set never fills
+memory. Augmented copies are cropped and lit differently, but not mirrored or rotated, which changes letters.
 """
 
 from __future__ import annotations
@@ -56,7 +53,7 @@ class Manifest:
     # for each row the index of its image, in order; unreadable images have no row
     kept: tuple[int, ...]
     bad: tuple[tuple[int, str], ...]  # index and complaint of each unreadable image
-    checksum: str  # of the features' bytes
+    checksum: str
 
 
 def feature_key(model: str, preprocessing: str, images: str) -> str:
@@ -111,7 +108,6 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 LEFT_S = 3600
-"""Seconds after which an unfinished file counts as abandoned."""
 HEADER = 120
 """Bytes of the safetensors header, padded with blanks: the number of rows is known last."""
 
@@ -121,7 +117,6 @@ class FeatureFile:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.failure: OSError | None = None
-        """Why the features are not on disk, if so."""
         self._target = folder / f"{key}.safetensors"
         self._shape = (0, 0)
         self._in_memory: list[Tensor] = []
@@ -217,11 +212,7 @@ LARGEST = 512
 
 
 def augmented_copies(picture: Image.Image, count: int, mark: str) -> Iterator[Image.Image]:
-    """Yield ``count`` RGB copies of a picture.
-
-    ``mark``, a hash of the file, seeds them: the same image gets the same copies wherever it lies, and fewer
-    copies are the first of more.
-    """
+    """Yield ``count`` RGB copies, seeded by the file's hash ``mark``; fewer are the first of more."""
     rng = Random(f"views/{RECIPE}/{mark}")
     whole = _reduced(picture)
     width, height = whole.size
@@ -243,7 +234,6 @@ def _reduced(picture: Image.Image) -> Image.Image:
 
 OnBadImage = Literal["fail", "skip"]
 AT_ONCE = 64
-"""Files that a thread hashes in one task."""
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -268,9 +258,8 @@ class ImageEncoder:
     workers: int = 4
     on_bad_image: OnBadImage = "fail"
     seen: SeenFiles = field(default_factory=SeenFiles)
-    # receives a line about what is taken from the cache, rebuilt or left out
     report: Report = lambda _line: None
-    progress: Progress = lambda _done, _of: None  # receives images done and images in all
+    progress: Progress = lambda _done, _of: None
 
     def features(self, paths: Sequence[Path]) -> Features:
         """Return features of the images, from the cache or encoded now."""

@@ -115,7 +115,7 @@ def augmented(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> L
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:
-    if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:  # too many to stay on the device
+    if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:
         return split
     return replace(split, features=split.features.to(device))
 

@@ -1,8 +1,7 @@
 """Import open_clip without the slow packages that the model at hand does not need.
 
-timm and transformers are optional to open_clip; torchvision imports torch's compiler only for a detector.
-They are left out only in a process of the program's own, and timm and transformers are imported once a model
-needs them. This module itself imports neither torch nor open_clip.
+Only in a process of the program's own: timm and transformers wait until a model needs them, torchvision's
+import of torch's compiler until a detector does. This module itself imports neither torch nor open_clip.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ..pico.models import bundled_models
 
 WITHHELD = frozenset({"timm", "transformers"})
 COMPILER = ("torch._dynamo.utils", "is_compile_supported")
-"""The function of torch's compiler that torchvision imports and calls only for detectors."""
+"""torchvision imports it and calls it only for detectors."""
 _USERS = ("open_clip.timm_model", "open_clip.hf_model", "open_clip.coca_model")
 _NEEDS_THEM = ('"timm_', '"hf_')
 """Marks, in a model's settings file, of what needs timm or transformers."""
@@ -107,7 +106,6 @@ def bring_all() -> None:
 
 
 def _is_plain(model: str) -> bool:
-    """Return whether a model needs neither package, as far as its name tells."""
     if any(row["name"] == model for row in bundled_models()):
         return True
     package = importlib.util.find_spec("open_clip")

@@ -169,7 +169,7 @@ class Source:
 
     name: str  # name for open_clip; may begin with ``local-dir:``
     weights: Path
-    # where the tag differs from the default preprocessing
+    # deviations from the default preprocessing
     preprocessing: dict[str, Any] = field(default_factory=dict)
     quick_gelu: bool | None = None  # weights trained with QuickGELU; None if unknown
 
@@ -184,7 +184,7 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
 
     Args:
         model: One of open_clip's names, a bundled one, ``hf-hub:REPOSITORY`` or ``local-dir:FOLDER``.
-        pretrained: A tag, ``pico``, or a checkpoint file; not read with ``hf-hub:`` and ``local-dir:``.
+        pretrained: A tag, ``pico``, or a checkpoint file; ignored with ``hf-hub:`` and ``local-dir:``.
         report: Called with a line for each download.
     """
     if model.startswith("hf-hub:"):
@@ -241,7 +241,6 @@ def _named(model: str, pretrained: str, report: Report) -> Source:
 
 
 def _without_weights(model: str, tags: Sequence[str]) -> str:
-    """Return which weights to name for a model; the default belongs to a bundled model."""
     if not tags:
         return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
     return f"{model} needs its weights: give --pretrained TAG, one of open_clip's: {', '.join(tags)}"

@@ -86,12 +86,12 @@ class LoadedModel:
     model: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
     tokenizer: Any
-    context_length: int  # in tokens
+    context_length: int
     key: str  # content hash of checkpoint and architecture
     weights: str  # content hash of the checkpoint alone
     preprocessing: str  # in one line; with ``key`` it decides an image's features
     device: torch.device
-    logit_scale: float  # factor between cosine and logit
+    logit_scale: float
     corrections: tuple[str, ...] = ()  # settings that differ from the name's, a sentence each
 
 
@@ -147,7 +147,6 @@ def check_bundled(name: str) -> None:
 
 
 def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:
-    """Build the architecture, then load the weights, so that a mismatch can be named."""
     settings = {f"image_{key}": value for key, value in source.preprocessing.items()}
     try:
         model, _, preprocess = open_clip.create_model_and_transforms(
@@ -176,7 +175,6 @@ def _tokenizer(source: Source) -> Any:
 
 
 def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return QuickGELU as the weights need it, where the model's name says otherwise, and say so."""
     config = open_clip.get_model_config(source.name) or {}
     named = bool(config.get("quick_gelu", False))
     if source.quick_gelu is None or source.quick_gelu == named:

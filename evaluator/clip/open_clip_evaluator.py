@@ -39,13 +39,13 @@ _MOST_LISTED = 20
 
 
 class OpenClipEvaluator:
-    """Scores templates by the accuracy of their zero-shot classifiers; see ``Evaluator``.
+    """Scores templates by the accuracy of their zero-shot classifiers.
 
     Args:
         open_test: Returns the test images; called once, when first needed.
         views: Augmented copies of training and validation images; None or empty without copies.
         objective: Decides whether scores carry grey-box values.
-        timed: Called once with the seconds per template, measured on the second full batch.
+        timed: Called once with the seconds per template, measured on a full batch that is not the first one.
     """
 
     def __init__(
@@ -212,7 +212,6 @@ class OpenClipEvaluator:
         return correct(decided, self.views) / len(self.views)
 
     def _measured(self, split: Labelled, weights: Tensor, decided: Tensor) -> tuple[int, dict[str, Any]]:
-        """Return the number of correctly classified images, and the other values of a ``Score``."""
         values: dict[str, Any] = {"class_mean": class_mean(decided, split)}
         if self._grey:
             values["logprob"], values["margin"] = grey_box(split, weights, self._logit_scale)

@@ -1,7 +1,7 @@
 """Score on many machines with actors on a Ray cluster. Needs the extra ``ray``.
 
-Deals the templates of a batch out to actors, starts more while batches are large, stops idle ones, and gives
-a dead actor's work to another one. Ray itself manages addresses, nodes and growth.
+Large batches start more actors, idle ones stop, and a dead actor's work goes to another one. Ray itself
+manages addresses, nodes and growth.
 """
 
 from __future__ import annotations
@@ -45,10 +45,7 @@ _keeper = DaemonThreads(1)
 
 
 class Connection:
-    """A cluster that this process is connected to.
-
-    ``address`` is ``HOST:PORT``, ``ray://HOST:PORT``, ``auto``, or ``local`` to start one here.
-    """
+    """A cluster at ``HOST:PORT``, ``ray://HOST:PORT`` or ``auto``, or one started here for ``local``."""
 
     def __init__(self, address: str) -> None:
         self.ray = _connected(address)

@@ -23,7 +23,6 @@ from ..spec import EvaluatorSpec, Report
 FORM = 1
 """Raise it with every change of what is stored or of an opening's notes."""
 FRESH_S = 7 * 24 * 3600
-"""Seconds for which a measured speed is valid."""
 _PACKAGES = ("torch", "open_clip_torch", "torchvision", "pillow", "numpy", "promptclimb")
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _OF_MODELS = frozenset({".json", ".safetensors", ".bin", ".pth", ".pt"})
@@ -46,8 +45,8 @@ _INFO = TypeAdapter(EvaluatorInfo)
 class Opening:
     """An opening in progress; what it finds holds for the files as they were at its start.
 
-    ``data`` is a hash of the data that was read; ``images`` and ``model`` are stamps of all images and of the
-    model's folder, None if changes may go unseen.
+    ``data`` hashes the data read; ``images`` and ``model`` are stamps of all images and of the model's files
+    with those beside them, None if changes may go unseen.
     """
 
     path: Path
@@ -74,10 +73,7 @@ class Opening:
 
 
 def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = time.time) -> Remembered | None:
-    """Return what the same opening gave on this machine within ``FRESH_S``; None if anything changed.
-
-    The data are read and checked as for an opening; images and weights are only looked at, not read.
-    """
+    """Return what the same opening gave here within ``FRESH_S``; None if data, images or weights changed."""
     try:
         kept = json.loads(_path(spec).read_text("utf-8"))
         found = Remembered(_INFO.validate_python(kept["info"]), float(kept["seconds"]), float(kept["when"]))

@@ -1,7 +1,4 @@
-"""Classify with features and class vectors, and score the decisions.
-
-Shapes: n images, C classes, E dimensions, T templates.
-"""
+"""Classify and score n images of C classes with features [n, E] and class vectors [T, C, E]."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ class Labelled:
     """Images of one split."""
 
     features: Tensor  # [n, E], normalised
-    labels: Tensor  # [n], indices of classes
+    labels: Tensor  # [n]
     classes: int
     left_out: tuple[str, ...] = ()  # what is wrong with each image that was left out
     paths: tuple[Path, ...] = ()  # the files, in the same order; empty if unknown

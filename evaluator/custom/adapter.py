@@ -1,7 +1,4 @@
-"""Adapt a custom scorer to ``Evaluator``.
-
-Its description is checked when it is opened; its answers become plain values when they arrive.
-"""
+"""Adapt a custom scorer to ``Evaluator``; its answers are checked and become plain values on arrival."""
 
 from __future__ import annotations
 
@@ -126,8 +123,8 @@ def fingerprint_of(given: object) -> str:
 def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
     """Return an evaluator for any object with ``score(templates)``.
 
-    ``score`` may answer with ``Score``, ``Rejection``, or a number per template, higher meaning better. An
-    object without both ``info`` and ``examine`` has no test split.
+    ``score`` may answer with ``Score``, ``Rejection``, or a number per template, higher meaning better.
+    Without both ``info`` and ``examine`` there is no test split.
 
     Raises:
         ConfigError: It has no method ``score``, or its description is invalid.
@@ -195,7 +192,6 @@ class CustomEvaluator(ABC):
         """Score ensembles on every split; see ``Evaluator``."""
 
     def _ask(self, method: str, work: Callable[[], T]) -> T:
-        """Call a method of the user's; a failure becomes an EvaluatorError."""
         where = f"{self._name}.{method}"
         try:
             return work()
@@ -210,11 +206,7 @@ class CustomEvaluator(ABC):
 
 
 class ScorerEvaluator(CustomEvaluator):
-    """A scorer without a test split.
-
-    Its ``fingerprint``, if any, tells runs on different scorers apart; without data, its class stands for
-    them.
-    """
+    """A scorer without a test split; ``fingerprint`` tells runs apart, its class stands in for missing data."""
 
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
         spec, kind = spec.with_shots(), type(scorer)
@@ -332,10 +324,7 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
 
 
 def pinned(name: str) -> str:
-    """Return a factory's name so that it is found from any folder.
-
-    A module that is a file in the current folder gets the file's path; an installed or missing one stays.
-    """
+    """Return a factory's name for use in any folder: a module in the current folder becomes a file path."""
     source, _, factory = name.rpartition(":")
     _look_here()
     try:
@@ -362,7 +351,6 @@ def _imported(name: str, source: str) -> ModuleType:
 
 
 def _look_here() -> str:
-    """Add the current folder to the end of the module search path; return it."""
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)

@@ -1,7 +1,4 @@
-"""Check the answers of a custom scorer and turn them into plain Python values.
-
-Every function raises ``WrongAnswerError``; the caller adds whose answer it is.
-"""
+"""Turn a custom scorer's answers into plain Python values; functions raise ``WrongAnswerError``."""
 
 from __future__ import annotations
 
@@ -44,10 +41,7 @@ def listed(answer: object, kind: str, count: int) -> list[Any]:
 
 
 def verdict(answer: object) -> Verdict:
-    """Return a number as a ``Score``, and a ``Score`` or a ``Rejection`` in plain values.
-
-    A number may be nan or infinite here: see ``scoring.checked``.
-    """
+    """Return a number, ``Score`` or ``Rejection`` in plain values; nan passes (see ``scoring.checked``)."""
     if isinstance(answer, Rejection):
         return Rejection(_escaped("reason", answer.reason), _escaped("message", answer.message))
     if isinstance(answer, Score):
@@ -106,7 +100,6 @@ def _labels(answer: object, count: int) -> tuple[int, ...] | None:
 
 
 def _as_list(value: object) -> object:
-    """Return an array of NumPy or torch as a list, anything else unchanged."""
     convert = getattr(value, "tolist", None)
     return convert() if callable(convert) else value
 

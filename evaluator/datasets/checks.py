@@ -197,7 +197,6 @@ def _fault(item: Item) -> str | None:
 
 
 def _has_both_ends(item: Item) -> bool:
-    """Return whether a file begins and ends as an image; False for unknown formats."""
     try:
         with item.path.open("rb") as file:
             start = file.read(8)

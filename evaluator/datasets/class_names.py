@@ -1,8 +1,7 @@
 """Read and tidy class names.
 
-Names from folders, split files and tables have underscores and white space tidied and keep their case; names
-from the user's own file stay as they are. The user's classes may not share a name; published lists may
-(OpenAI's ImageNet names have two such pairs).
+Names from folders, split files and tables lose underscores and extra white space; names from the user's file
+stay as they are. Only published lists may repeat a name (OpenAI's ImageNet names have two such pairs).
 """
 
 from __future__ import annotations

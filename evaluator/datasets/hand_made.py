@@ -48,10 +48,7 @@ def imagenet_class_names() -> tuple[str, ...]:
 
 
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
-    """Return the templates that a found one is compared with, by name of the list.
-
-    ``hand-made`` is there only if this very data set has templates.
-    """
+    """Return the templates to compare with, by list; ``hand-made`` only if the data set has some."""
     found: dict[str, tuple[str, ...]] = {"default template": (DEFAULT_TEMPLATE,)}
     if own := hand_made(name):
         found["hand-made"] = own

@@ -50,7 +50,7 @@ class Known:
     name: str
     kind: Kind  # ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (under the data root)
     title: str
-    where: str = ""  # the folder under the data root; empty for those that need none
+    where: str = ""  # the folder under the data root
 
 
 def known() -> tuple[Known, ...]:
@@ -93,7 +93,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         raise DataError(f"--columns describes a table ({_TABLES}), and --data {spec.data} is not one")
     try:
         found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
-    except OSError as error:  # such as a forbidden link
+    except OSError as error:
         place = spec.data if error.filename is None else f"{spec.data}: {error.filename}"
         raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
     splits = rename(found, spec.class_names)
@@ -120,7 +120,6 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
 
 
 def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> list[str]:
-    """Check the image files, unless they were checked and have not changed; return notes."""
     skip = spec.on_bad_image == "skip"
 
     def check_all() -> list[str]:
@@ -150,10 +149,6 @@ def read_splits(
         data_root: Where named sets of kind ``coop`` and torchvision's lie.
         class_names: File of names that a table's numeric labels stand for.
         columns: A table's columns, as ``parse_columns`` reads them.
-
-    Raises:
-        DataError: The name is unknown, or the data cannot be read.
-        ConfigError: It is not a valid path either.
     """
     scheme, _colon, rest = name_or_path.partition(":")
     if name_or_path in coop.ELEVEN:
@@ -175,7 +170,7 @@ def _read_path(
     path = user_path(raw, "--data", follow_links=False)
     try:
         exists = path.exists()
-    except OSError:  # name too long
+    except OSError:
         exists = False
     if not exists:
         raise DataError(_unknown(raw, path))
@@ -203,7 +198,6 @@ def _unknown(raw: str, path: Path) -> str:
 
 
 def _beside(path: Path) -> list[str]:
-    """Return paths in the same folder with names similar to a missing one."""
     try:
         there = {one.name for one in itertools.islice(path.parent.iterdir(), MOST_LOOKED_AT)}
     except OSError:

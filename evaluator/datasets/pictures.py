@@ -26,10 +26,8 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 def open_rgb(path: Path | str) -> Image.Image:
     """Return an image as RGB: EXIF rotation applied, 16 bits scaled to 8, alpha on white, first frame.
 
-    Pillow's limit against decompression bombs applies as an error.
-
     Raises:
-        DataError: It cannot be read as an image.
+        DataError: It cannot be read as an image, or exceeds Pillow's limit against decompression bombs.
     """
     path = Path(path)
     try:
@@ -104,10 +102,7 @@ QUALITY = 80
 
 
 def thumbnail(path: Path) -> Thumbnail | None:
-    """Return an image as a JPEG of at most ``SIDE`` pixels each way; None if unreadable.
-
-    Only pixels are kept: a photograph's tags may say where it was taken.
-    """
+    """Return a JPEG of at most ``SIDE`` pixels a side, without tags, which may name a place; or None."""
     try:
         picture = open_rgb(path)
     except DataError:

@@ -174,10 +174,7 @@ Parts = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
 def divide(
     items: Iterable[Item], classes: Sequence[str], *, val: float = VAL_SHARE, test: float = TEST_SHARE
 ) -> Parts:
-    """Divide one list, in a stable order, into train, val and test items, class by class.
-
-    ``val`` and ``test`` are shares of each class; at least one image of it goes to test.
-    """
+    """Divide one list, in a stable order, by shares of each class; at least one image of it goes to test."""
     rng = random.Random(SPLIT_SEED)
     parts: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
     for label, found in sorted(by_label(items).items()):

@@ -55,11 +55,11 @@ class Splits:
 
     name: str
     classes: tuple[str, ...]
-    train: tuple[Item, ...]  # in the order of their source, which few-shot sampling depends on
+    train: tuple[Item, ...]  # in source order, which few-shot sampling depends on
     val: tuple[Item, ...]
     test: tuple[Item, ...]
     root: Path
-    notes: tuple[str, ...] = ()  # what a user should know of how it was read, a sentence each
+    notes: tuple[str, ...] = ()  # for the user, on how it was read
     published: bool = False  # the class names come from a published list, which may repeat a name
 
 
@@ -72,7 +72,7 @@ class FewShotData:
     train: tuple[Item, ...]  # at most ``shots`` a class, in the order of the draw
     val: tuple[Item, ...]  # at most ``min(4, shots)`` a class; empty without a validation split
     test: HeldOutTest = field(repr=False)
-    shots: int  # per class, as asked for or chosen by default
+    shots: int  # per class
     seed: int
     notes: tuple[str, ...] = ()
     # defaults that were chosen, a sentence each; no result keeps them, a resumed run has them as settings

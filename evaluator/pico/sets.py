@@ -1,8 +1,7 @@
 """The bundled sets: small problems where a template's words decide what a class name means.
 
 Pictures are drawn on first use, from cut-outs and fonts that no training image of the pico CLIPs shows.
-Few-shot and test pictures use different fonts and, where possible, different cut-outs. Needs only numpy and
-Pillow.
+Few-shot and test pictures use different fonts and, where possible, cut-outs. Needs only numpy and Pillow.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Spec:
     """One bundled set."""
 
     title: str
-    classes: tuple[str, ...]  # by label
+    classes: tuple[str, ...]
     family: str
     form: str
     matching: tuple[str, ...]  # say what the pictures show

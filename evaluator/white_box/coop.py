@@ -1,8 +1,7 @@
 """CoOp: learn vectors before the class name, by gradients through the text tower.
 
-K. Zhou, J. Yang, C. C. Loy, Z. Liu: Learning to Prompt for Vision-Language Models, IJCV 2022; what the paper
-leaves open (momentum, weight decay, dropped batches) follows its public code. Shapes: M vectors, C classes, D
-width of the tower, E embedding.
+K. Zhou, J. Yang, C. C. Loy, Z. Liu: Learning to Prompt for Vision-Language Models, IJCV 2022, with the
+details of its public code. Shapes: M vectors, C classes, D width of the tower, E embedding.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ MAX_ROWS = 65536
 class SoftPrompt:
     """Texts "start, M vectors, class name, full stop, end" for every class.
 
-    The vectors extend the table of token embeddings and are treated as tokens: a beginning that all classes
-    share is computed once.
+    The vectors extend the table of token embeddings, so that a beginning shared by all classes is computed
+    once.
     """
 
     def __init__(self, encoder: TextEncoder, context: int, *, class_specific: bool = False) -> None:

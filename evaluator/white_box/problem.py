@@ -33,7 +33,7 @@ class Problem:
     shots: int
     seed: int
     loaded: LoadedModel
-    encoder: TextEncoder  # in float32
+    encoder: TextEncoder
     train: Labelled
     val: Labelled
     open_test: Callable[[], Labelled]

@@ -80,10 +80,10 @@ class CrossModalOptions(MethodOptions):
 class Reference:
     """A method with its options."""
 
-    title: str  # one line
+    title: str
     module: str  # module in this folder with its ``fit``
     options: type[MethodOptions]
-    given: Mapping[str, Any] = field(default_factory=dict)  # the options that this name sets
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 REFERENCES: Mapping[str, Reference] = MappingProxyType(
@@ -125,7 +125,7 @@ class WhiteBoxResult:
     """The result of a white-box reference."""
 
     name: str
-    train: float  # training accuracy
+    train: float
     val: float | None
     test: float | None  # None unless the split was asked for
     split: str
@@ -133,7 +133,7 @@ class WhiteBoxResult:
     predictions: Predictions
     # JSON values: options as given, and what was chosen on val
     chosen: Mapping[str, Any]
-    trained: int  # learned parameters
+    trained: int
     seconds: float
     # hashes as in ``EvaluatorInfo``, and of the images of the split by the split's name
     content: Mapping[str, str] = field(default_factory=dict)

@@ -98,9 +98,7 @@ def check_planned(one: Planned) -> None:
 
 
 def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Report) -> None:
-    """Load a model once and check that the planned references can be fitted, learned vectors included.
-
-    Only downloads are reported.
+    """Load a model once and check that references, learned vectors included, fit; report only downloads.
 
     Raises:
         ModelError: The model or its checkpoint cannot be used, or not in this way.
@@ -126,5 +124,5 @@ def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Repo
         if isinstance(options, CoopOptions) and key not in looked:
             looked.add(key)
             encoder = build_encoder(full, [loaded], one.classes, downloads)
-            assert isinstance(encoder, TextEncoder)  # a single model has no replicas
+            assert isinstance(encoder, TextEncoder)
             check_room(encoder, options)

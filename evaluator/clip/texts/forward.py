@@ -1,4 +1,4 @@
-"""The text tower on packed rows: pure functions on tensors, differentiable where a tensor requires it.
+"""The text tower on packed rows: differentiable pure functions on tensors.
 
 Shapes: M rows (tokens of all chains of a pass), D width, H heads, d = D / H, E embedding; a group has n
 chains of Q new tokens that attend to S = P + Q tokens.
@@ -39,10 +39,7 @@ def attend(block: Block, x: Tensor, groups: tuple[ChainGroup, ...], masks: list[
 
 
 def by_head(rows: Tensor, parts: int, heads: int) -> Tensor:
-    """Return rows [M, parts x D] as [parts, H, M, d], float32.
-
-    Each head's rows are then contiguous, and what a group gathers needs no further copy.
-    """
+    """Return rows [M, parts x D] as [parts, H, M, d], float32, so that gathering by head needs no copy."""
     size = rows.shape[1] // parts // heads
     split = rows.view(-1, parts, heads, size).permute(1, 2, 0, 3)
     return torch.empty(split.shape, dtype=torch.float32, device=rows.device).copy_(split)
@@ -51,8 +48,7 @@ def by_head(rows: Tensor, parts: int, heads: int) -> Tensor:
 def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, mask: Tensor | None) -> Tensor:
     """Compute float32 attention of n chains, [H, n x Q, d].
 
-    Written out because torch's fused attention on a CPU with several threads makes a chain's result depend on
-    the number of chains.
+    Written out: with torch's fused attention on several CPU threads, a chain's result depends on their number.
 
     Args:
         queries: Of the chains, one after the other, [H, n x Q, d].
@@ -72,7 +68,7 @@ def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, mask: Tensor |
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Return the softmax over the last dimension, in place where no gradient needs the scores.
+    """Return the softmax over the last dimension, in place without gradients.
 
     Step by step on a CPU, where torch's own is slow on short rows.
     """

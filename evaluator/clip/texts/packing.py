@@ -44,9 +44,9 @@ class Pass:
 
 
 def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.device) -> Iterator[Pass]:
-    """Yield passes that together hold each distinct text once.
+    """Yield passes that hold each distinct text once, padded to a multiple of ``quantum`` rows.
 
-    A pass is padded to a multiple of ``quantum`` rows and has at most ``max_rows``, unless one text has more.
+    A pass has at most ``max_rows`` rows, unless one text has more.
     """
 
     def place(index: int) -> tuple[int, tuple[int, ...], int]:

@@ -44,9 +44,7 @@ class TextStatistics:
 
 
 class TextEncoder:
-    """Encodes templates for one model and one list of class names.
-
-    A template's vectors do not depend on the other templates of a call.
+    """Encodes templates for one model and one list of class names, each independently of the others.
 
     Args:
         dtype: Type of the matrix products.
@@ -86,10 +84,7 @@ class TextEncoder:
         return self._filler.check(template)
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
-        """Return normalised embeddings of every template with every class name: [T, C, E], float32.
-
-        The templates must have passed ``check``.
-        """
+        """Return normalised embeddings of checked templates with every class name: [T, C, E], float32."""
         with torch.inference_mode():
             if self._tower is None:
                 return torch.stack([self._plain(template) for template in templates])
@@ -128,7 +123,6 @@ class TextEncoder:
         return torch.cat(parts)
 
     def _encode_rows(self, tower: Tower, rows: Sequence[Row]) -> dict[Row, Tensor]:
-        """Return vectors [C, E] of each row of class texts, in packed passes over all or row by row."""
         parts = [rows] if self._together else [[row] for row in rows]
         return {row: found for part in parts if part for row, found in self._encode_part(tower, part)}
 
@@ -222,10 +216,7 @@ def _company(tower: Tower, rows: int) -> list[Text]:
 
 
 def most_rows(mlp_width: int, device: torch.device) -> int:
-    """Return how many rows go through a tower at once.
-
-    On a CPU, a tensor of them stays below 32 MiB: glibc allocates larger ones anew each time.
-    """
+    """Return the rows of a pass; on a CPU a tensor of them stays below 32 MiB, so that glibc reuses it."""
     return min(ROWS_CPU, NUMBERS_CPU // mlp_width) if device.type == "cpu" else ROWS_GPU
 
 
@@ -249,10 +240,7 @@ def _reader(model: nn.Module) -> Reader:
 
 
 class ReplicatedEncoder:
-    """Deals a batch's templates out to replicas on different devices, one thread each.
-
-    The vectors come back to the first replica's device. If one replica fails, the batch fails.
-    """
+    """Deals a batch's templates out to replicas on several devices; the results return to the first."""
 
     def __init__(self, replicas: Sequence[TextEncoder]) -> None:
         self._replicas = tuple(replicas)

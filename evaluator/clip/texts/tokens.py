@@ -50,7 +50,6 @@ class Filler:
         self._names = tuple(class_names)
         self._limit = context_length
         self._encode = _plain_encoder(tokenizer)
-        # A template is counted and encoded soon after.
         self._recent: OrderedDict[str, list[list[int]]] = OrderedDict()
         self._ends: tuple[int, int] | None = None
         self._encoded_names: list[list[int] | None] = []

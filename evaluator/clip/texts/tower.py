@@ -16,10 +16,7 @@ from torch.nn import functional
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
-    """Return ``x @ weight.T + bias``, optionally with exact GELU: [..., in] -> [..., out].
-
-    Falls back to torch under autograd and wherever oneDNN may be slower.
-    """
+    """Return ``x @ weight.T + bias``, by oneDNN if known to be fast, optionally with exact GELU."""
     if x.device.type == "cpu" and not x.requires_grad and has_onednn(x.dtype):
         product: Any = torch.ops.mkldnn._linear_pointwise
         found: Tensor = product(x, weight, bias, "gelu" if gelu else "none", [], "none" if gelu else "")
@@ -32,8 +29,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False
 def has_onednn(dtype: torch.dtype) -> bool:
     """Return whether to send products of this type to oneDNN directly, as torch does in compiled code.
 
-    torch gives float32 to MKL, which runs at half the width on non-Intel processors. Without AVX-512, oneDNN
-    may lack kernels of its own.
+    torch gives float32 to MKL, which is at half speed on non-Intel processors; without AVX-512, oneDNN may
+    lack kernels.
     """
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or (dtype == torch.float32 and _is_intels()):
         return False

@@ -1,8 +1,7 @@
-"""Read the bundled sets: those drawn by evaluator.pico, and scikit-learn's scans of digits.
+"""Write the drawn sets of evaluator.pico and scikit-learn's digits to the cache once, and read them.
 
-Both are written to the cache once, as class folders. The digits are the test part of UCI's optical
-recognition set: 1,797 scans of 8 x 8 pixels, enlarged to 64 x 64, dark on white. A fixed seed puts 20 % of
-each digit into train, 10 % into val and 70 % into test.
+The digits are the test part of UCI's optical recognition set: 1,797 scans of 8 x 8 pixels, enlarged to 64 x
+64, dark on white. A fixed seed puts 20 % of each digit into train, 10 % into val and 70 % into test.
 """
 
 from __future__ import annotations

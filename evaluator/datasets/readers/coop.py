@@ -174,10 +174,7 @@ def _aircraft_items(name: str, file: Path, images: Path, classes: tuple[str, ...
 
 
 def read_imagenet(name: str, home: Path) -> Splits:
-    """Read ImageNet, by its published split file if there is one, else by its folders.
-
-    ``images/val`` is the test split; ``classnames.txt`` names the folders.
-    """
+    """Read ImageNet by its split file, else by folders named in ``classnames.txt``; ``val`` is test."""
     images = need_folder(name, home / "images")
     if (home / IMAGENET_SPLIT_FILE).is_file():
         return read_split_file(name, home / IMAGENET_SPLIT_FILE, images)

@@ -1,9 +1,8 @@
 """Read folders of class folders: ``DIR/CLASS/*.jpg``, or ``DIR/{train,val,test}/CLASS/*``.
 
 A class is a folder with images in or below it; labels follow the sorted folder names, as in torchvision and
-CLIP_benchmark. Hidden files and links to a folder above are skipped; files that are not images are counted
-and skipped. A class may be called "train" too: a split folder holds class folders and no images of its own,
-and an ambiguous folder is refused.
+CLIP_benchmark. Hidden files, links to a folder above, and files that are not images are skipped. A class may
+be called "train": a split folder holds class folders and no images. An ambiguous folder is refused.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Listing:
     images: dict[str, list[Path]] = field(default_factory=dict)  # by class folder
     # folders without images, with the suffixes of their files
     empty: dict[str, Counter[str]] = field(default_factory=dict)
-    ignored: Counter[str] = field(default_factory=Counter)  # suffixes of all skipped files
+    ignored: Counter[str] = field(default_factory=Counter)  # suffixes of skipped files
 
 
 def list_classes(folder: Path) -> Listing:
@@ -241,16 +240,12 @@ def _holds_classes(entry: os.DirEntry[str]) -> bool:
 
 
 def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] | None = None) -> Splits:
-    """Read a data set from class folders.
+    """Read a data set from class folders, or from split folders that hold them.
 
     Args:
-        folder: The folder of class folders, or of split folders that hold them.
+        folder: The outer folder.
         name: What to call it; the folder's own name if None.
         order: Folder names in label order; sorted by code point if None.
-
-    Raises:
-        DataError: The folder is missing, has no class folders or images, one class only, classes without
-            images, or folders that may be splits or classes.
     """
     folder = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100 - resolve() would leave a linked folder
     if not folder.exists():

@@ -88,7 +88,6 @@ def _check_network(raw: str) -> None:
 
 
 def _parts(raw: str, found: Any) -> dict[str, Any]:
-    """Return the splits by our names; a single one is to be split by rule."""
     if not isinstance(found, Mapping):
         return {"": found}
     parts = {SPLIT_NAMES[name]: part for name, part in found.items() if name in SPLIT_NAMES}

@@ -56,9 +56,6 @@ def read_table(
         data_root: What paths are relative to and must lie under; the table's folder if None.
         names: Class names by label, if the labels are numbers.
         columns: The table's own names of the columns path, label and split.
-
-    Raises:
-        DataError: The table is malformed, a path leads outside the root or to no file, or a label is invalid.
     """
     file = file.expanduser().absolute()
     root = (data_root or file.parent).absolute()

@@ -1,7 +1,6 @@
-"""Read torchvision's data sets from disk and write them to the cache once as image files.
+"""Write torchvision's data sets on disk to the cache once, as image files; nothing is downloaded.
 
-Only sets of images, tables or plain arrays: CIFAR's are pickles, and no pickle is opened. Nothing is
-downloaded.
+Only sets of images, tables or plain arrays: CIFAR's are pickles, and no pickle is opened.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write sets that come as arrays to the cache once, as folders of image files.
 
-A folder is written beside its place and moved when complete, with a marker that holds its number of files and
-the order of its classes. A folder without its marker, or with fewer files, is written again.
+A folder is moved into place when complete, with a marker that holds its number of files and class order.
+Without the marker, or with fewer files, it is written again.
 """
 
 from __future__ import annotations
@@ -30,10 +30,7 @@ Write = Callable[[Path], Sequence[str] | None]
 def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str, ...] | None]:
     """Return a set's folder, written now if missing, and the order of its class folders (None: sorted).
 
-    Args:
-        name: Part of the folder's name.
-        version: Changes whenever what is written changes.
-        write: Fills an empty folder; returns class folder names in label order, or None for sorted order.
+    ``version`` changes with what is written. ``write`` fills an empty folder and returns the class order.
     """
     home = cache_dir() / "datasets"
     place = home / f"{name}-{version}"
@@ -102,8 +99,8 @@ def numbered_set(
         key: Part of the folder's name in the cache.
         version: Changes whenever what is written changes.
         classes: Class names by label.
-        images: Split ("train", "val", "test", or "" for one list to be split by rule), label, image writer;
-            read only if the set is not in the cache.
+        images: Split ("train", "val", "test", or "" to split by rule), label, image writer; read only if the
+            set is not in the cache.
     """
     folders = [f"{label:05d}" for label in range(len(classes))]
 

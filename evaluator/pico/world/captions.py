@@ -13,10 +13,9 @@ _TABLES: dict[str, Any] = tomllib.loads((Path(__file__).parent / "phrases.toml")
 
 
 class FormWords(NamedTuple):
-    """The phrases of one form: for its first role, its second, both, and vague ones.
+    """The phrases of one form; ``{}`` is the name in its first role, ``[]`` in its second.
 
-    In a phrase ``{}`` is the first name, ``[]`` the second. ``lean`` is how often a vague phrase means the
-    first.
+    Vague phrases name no form and mean the first role at rate ``lean``.
     """
 
     first: tuple[str, ...]
@@ -64,7 +63,6 @@ def _condition(scene: Scene) -> Naming:
 
 
 def _numeral(name: str, rng: Random) -> str:
-    """Return a number word, sometimes as a numeral."""
     return str(NUMBERS.index(name)) if rng.random() < 0.12 else name
 
 
@@ -103,7 +101,6 @@ def _places(scene: Scene) -> tuple[str, ...]:
 
 
 def _after(scene: Scene, rng: Random) -> str:
-    """Return what may follow: the medium, the condition or the place."""
     medium = MEDIA[scene.medium].after
     options = [medium, medium] if medium else [_places(scene)]
     choices = [phrases for phrases in (*options, _condition(scene).after) if phrases]
@@ -147,7 +144,6 @@ def _sense(scene: Scene, text: str, rng: Random) -> str:
 
 
 def _thing(scene: Scene, rng: Random) -> str:
-    """Return the thing itself, sometimes with its kind."""
     text = rng.choice(NEUTRAL["everyday"]).replace("{}", scene.name)
     if scene.family == "senses":
         return _sense(scene, text, rng)

@@ -19,7 +19,6 @@ from .scene import CONCEPTS, CORE, DRAWINGS, EVERYDAY, NUMBERS, SENSES, Scene
 WEIGHTS: dict[str, dict[str, float]] = DRAWINGS["weights"]
 """Relative frequency of each form, by family."""
 TWO: dict[str, list[str]] = {**DRAWINGS["two"], "duo": list(duo.FORMS)}
-"""Forms with a second name."""
 _MEDIA: dict[str, Any] = DRAWINGS["media"]
 _EVERYDAY_MEDIA = {name: 40 if name == "photo" else 5 for name in MEDIA}
 _OFTEN = [*CORE, *EVERYDAY]
