@@ -1,13 +1,9 @@
-"""Queue templates from many tasks for one scorer, which is called with batches in threads.
+"""Queue templates from many tasks for one scorer, called with batches in threads.
 
-The event loop never blocks, the device never waits for a full batch, and every waiter gets a verdict or an
-error, whatever fails.
-
-A call that fails is halved until one template is left. A template that fails alone is tried again; if it
-goes on failing, one that was scored before is scored again as a control. If the control passes and the
-template still fails, it is the template's fault, and everything else goes on (``CrashingTemplateError``). If
-the control fails too, or if nothing has been scored yet and several templates fail, it is the scorer's fault
-(``ScoringFailedError``): then nothing is known of any template.
+Every waiter gets a verdict or an error. A failing call is halved until one template is left, which is tried
+again. If it goes on failing, a template that was scored before is scored again as a control. If the control
+passes, the template is at fault (``CrashingTemplateError``). If it fails too, or if nothing has been scored
+yet and several templates fail, the scorer is at fault (``ScoringFailedError``).
 """
 
 from __future__ import annotations
@@ -24,8 +20,7 @@ from .scoring import Score, Scorer, Verdict, batches_at_once, checked
 from .threads import DaemonThreads
 
 MAX_FAILURES = 3
-"""Calls with one template alone that may fail before it is blamed; where nothing has been scored yet, also
-templates that may fail alone before the scorer is."""
+"""Failures of one template alone before it is blamed; before any score, also failing templates."""
 GRACE_S = 5.0
 _SHOWN = 300
 
@@ -36,48 +31,42 @@ class Job:
 
     template: str
     future: asyncio.Future[Verdict]
-    arrived: float  # when it came, in the loop's time
-    waiters: int = 0  # how many tasks wait for it
-    failures: int = 0  # calls with this template alone that failed
-    control_passed: bool = False  # whether the scorer has scored another template since it failed
-    asked_again: bool = False  # whether its first answer was not a number
+    arrived: float
+    waiters: int = 0
+    failures: int = 0  # calls with this template alone
+    control_passed: bool = False  # the scorer has scored another template since it failed
+    asked_again: bool = False  # its first answer was not a number
 
     def settle(self, verdict: Verdict) -> None:
-        """Hand out the verdict, if anybody may still want it."""
+        """Hand out the verdict."""
         if not self.future.done():
             self.future.set_result(verdict)
 
     def fail(self, error: BaseException) -> None:
-        """Hand out an error."""
+        """Hand out the error."""
         if not self.future.done():
             self.future.set_exception(error)
-            # Retrieved here, so that a job that nobody waits for any more does not warn at collection.
+            # Retrieve it: a job that nobody waits for must not warn at collection.
             self.future.exception()
 
 
 @dataclass(slots=True)
 class _OpenBatch:
-    """What is left of a batch: parts to be tried, the last one first, and templates held back."""
+    """The rest of a batch: parts to try, the last one first, and templates held back."""
 
-    parts: list[list[Job]]  # not tried yet, or to be tried again
+    parts: list[list[Job]]
     # failed alone while no other template had ever been scored
     held_back: list[Job] = field(default_factory=list)
     error: ScoringFailedError | None = None
 
     def fail(self, error: BaseException) -> None:
-        """Fail all of it."""
         for job in (*self.held_back, *(job for part in self.parts for job in part)):
             job.fail(error)
         self.parts, self.held_back = [], []
 
 
 class Caller:
-    """Calls a scorer from as many threads as it takes batches at once.
-
-    Attributes:
-        in_flight: How many batches the scorer takes at once.
-        max_batch: Most templates a call now: halved when the scorer runs out of memory.
-    """
+    """Calls a scorer from as many threads as it takes batches at once."""
 
     def __init__(self, scorer: Scorer, *, max_batch: int) -> None:
         self.in_flight = batches_at_once(type(scorer).__name__, getattr(scorer, "in_flight", 1))
@@ -87,7 +76,7 @@ class Caller:
         self._control: str | None = None
 
     def close(self) -> None:
-        """Start no call any more; one that runs is not waited for."""
+        """Start no more calls; a running one is not waited for."""
         self._threads.shutdown()
 
     async def score(self, batch: list[Job], closing: Callable[[], bool]) -> None:
@@ -136,7 +125,6 @@ class Caller:
             open_batch.fail(open_batch.error)
 
     def _reopen(self, open_batch: _OpenBatch) -> None:
-        """Try templates that were held back once more, now that the rest of the batch has been tried."""
         for job in open_batch.held_back:
             job.control_passed = self._control is not None
         if self._control is None:
@@ -144,7 +132,7 @@ class Caller:
         open_batch.parts, open_batch.held_back = [[job] for job in open_batch.held_back], []
 
     async def _scores(self, control: str) -> bool:
-        """Return whether the scorer still scores what it has scored before."""
+        """Return whether the scorer still scores a template that it has scored before."""
         try:
             await self._call([control])
         except ConsumerError:
@@ -176,7 +164,7 @@ class Caller:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, on the host or on a device; needs no torch."""
+    """Return whether an error means that host or device memory ran out; needs no torch."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     said = str(error).lower()
     return named or (
@@ -188,7 +176,7 @@ def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
     try:
         return scorer.score(templates)
     except (KeyboardInterrupt, SystemExit) as error:
-        # Raised in a task, these would tear the event loop down under everybody else.
+        # Raised in a task, these would end the event loop.
         raise ConsumerError("the scorer asked to leave the program") from error
 
 
@@ -206,7 +194,7 @@ def _crashing(job: Job, error: Exception) -> CrashingTemplateError:
 
 
 class Batch(NamedTuple):
-    """A batch that is done: how many templates it had, how long it took, and how many wait at its end."""
+    """A finished batch: templates, duration, and templates waiting at its end."""
 
     templates: int
     seconds: float
@@ -214,17 +202,14 @@ class Batch(NamedTuple):
 
 
 class Consumer:
-    """Scores templates one at a time for many tasks, in batches for one scorer.
-
-    An async context manager; the scorer is called from threads that live as long as the context: from one, or
-    from as many as its ``in_flight`` says.
+    """Scores templates one at a time for many tasks, in batches for one scorer, within an async context.
 
     Args:
-        max_batch: Most templates a call. Halved, and remembered, when the scorer runs out of memory.
+        max_batch: Most templates a call. Halved for good when the scorer runs out of memory.
         max_age_s: Longest time, in seconds, that a template waits for others while the scorer is idle.
         queue_size: Most templates waiting for a batch; further callers of ``score`` wait for room.
-        grace_s: Longest time, in seconds, that the end of the context waits for a call of the scorer; one
-            that takes longer, or any where the context ends by an error, is left behind in its thread.
+        grace_s: Longest time, in seconds, that the end of the context waits for a running call; 0 after an
+            error. A longer call is left behind in its thread.
     """
 
     def __init__(
@@ -260,25 +245,20 @@ class Consumer:
         self._closing = True
         self._changed.set()
         try:
-            # Nobody waits any more for what is being scored when the search is cut short.
             await asyncio.wait({self._work}, timeout=self._grace_s if error is None else 0)
         finally:
             self._work.cancel()
             self._caller.close()
             await asyncio.wait({self._work})
-        # Waiters have had this error already: it is raised only where no body would report it.
+        # Waiters have had this error already.
         if self._death is not None and error is None:
             raise ConsumerError(f"the scoring worker died: {self._death!r}") from self._death
 
     async def score(self, template: str) -> Verdict:
-        """Score one template; equal templates in flight at the same time are scored once.
-
-        Returns:
-            Its score, or why it is never scored. A score that is not a number is asked for once more, and is
-            a rejection then.
+        """Score one template; equal templates in flight are scored once, and nan is asked for once more.
 
         Raises:
-            CrashingTemplateError: The scorer fails on this template, and on no other.
+            CrashingTemplateError: The scorer fails on this template only.
             ScoringFailedError: The scorer fails; nothing is known of the template.
             ConsumerError: The consumer is closed or its worker died.
         """
@@ -296,7 +276,7 @@ class Consumer:
         self._check_alive()
         if template not in self._flying:
             await self._room.acquire()
-            # The world may have changed while this task waited for room.
+            # The state may have changed while this task waited for room.
             if self._closing or self._death is not None or template in self._flying:
                 self._room.release()
                 self._check_alive()
@@ -316,7 +296,7 @@ class Consumer:
             raise ConsumerError("the consumer is closed")
 
     def _forget_if_unwanted(self, job: Job) -> None:
-        """Take a job out of the queue when its last waiter has gone and its batch has not begun."""
+        """Remove a job from the queue if its last waiter has gone and its batch has not begun."""
         if job.waiters == 1 and job in self._queue:
             self._queue.remove(job)
             self._room.release()
@@ -327,7 +307,6 @@ class Consumer:
             del self._flying[job.template]
 
     async def _run(self) -> None:
-        """Serve until closed; the first worker that dies takes the others with it."""
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._caller.in_flight):
@@ -349,7 +328,6 @@ class Consumer:
                 self._on_batch(Batch(size, self._now() - began, len(self._queue)))
 
     async def _collect(self) -> list[Job] | None:
-        """Return the next batch, as soon as it is full or its oldest job is of age; None when closing."""
         while not self._closing:
             self._changed.clear()
             due = self._queue[0].arrived + self._max_age_s if self._queue else None

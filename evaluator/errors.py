@@ -57,7 +57,7 @@ class TemplateRejectedError(EvaluatorError):
 
 
 class CrashingTemplateError(EvaluatorError):
-    """One template makes the scorer fail again and again, which scores others in between."""
+    """One template makes the scorer fail again and again, while others are scored."""
 
     def __init__(self, template: str, message: str) -> None:
         self.template = template
@@ -69,8 +69,8 @@ class CrashingTemplateError(EvaluatorError):
 
 
 class ScoringFailedError(EvaluatorError):
-    """The scorer fails, whatever it is given: nothing is known of the template that it was asked for."""
+    """The scorer fails on any template; nothing is known of the one asked for."""
 
 
 class ConsumerError(EvaluatorError):
-    """The consumer is closed or its worker died: nothing can be scored through it any more."""
+    """The consumer is closed or its worker died."""

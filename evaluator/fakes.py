@@ -21,23 +21,18 @@ def _pull(word: str, salt: str) -> float:
 
 
 class FakeEvaluator:
-    """Scores a template by its words: deterministic, instant, and with better and worse words.
+    """Scores a template by its words, deterministically and instantly.
 
-    Each distinct word pulls the accuracy up or down by a fixed amount that depends on ``seed``; more words
-    pull with less force each, so that the best template is neither the longest nor the shortest. The test
-    split agrees with train but for a small disturbance, as real splits do.
+    Each distinct word moves the accuracy by a fixed amount, less the more words there are. Test agrees with
+    train but for a small disturbance.
 
     Args:
         seed: Decides what each word is worth.
-        favourites: What some lower-case words are worth instead.
+        favourites: Fixed values of some lower-case words.
         max_words: Longer templates are rejected as ``too_many_tokens``.
         val: Whether there is a validation split.
         before_batch: Called with each batch before it is scored, in the scoring thread; may block or raise.
         in_flight: How many batches it takes at once.
-
-    Attributes:
-        batches: Every batch scored, in order.
-        opened: How often the test split was evaluated.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Check paths that the user gave, and find the cache folder."""
+"""Check paths given by the user, read and write files, and find the cache folder."""
 
 from __future__ import annotations
 
@@ -18,21 +18,18 @@ from pydantic import BeforeValidator
 from .errors import ConfigError, DataError, UsageError
 
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
-"""Bytes of one name and of a whole path, with room for what is written below it."""
+"""Bytes of one name and of a whole path, with room for files written below it."""
 
 
 def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = True) -> Path:
-    """Return a path that the user gave as an absolute one, ``~`` replaced; nothing need be there.
+    """Return a user's path as an absolute one, ``~`` expanded; it need not exist.
 
-    Args:
-        raw: The path as it was given.
-        name: What gave it, such as ``--run-dir``, for the message.
-        follow_links: Whether links are followed. False leaves a linked folder as the user named it.
+    ``name``, such as ``--run-dir``, is for the message. Without ``follow_links`` a linked folder keeps its
+    name.
 
     Raises:
-        ConfigError: No file can be meant: it is empty, has a NUL in it, is not UTF-8 (neither ``config.toml``
-            nor ``result.json`` could name it), begins with a user who is not there, or its links lead in a
-            circle.
+        ConfigError: It is empty, has a NUL, is not UTF-8 (``config.toml`` and ``result.json`` could not name
+            it), begins with an unknown user, or its links form a circle.
     """
     try:
         return _absolute(os.fspath(raw), follow_links=follow_links)
@@ -41,23 +38,23 @@ def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = Tr
 
 
 def checked_path(raw: Any) -> Any:
-    """Return a path as it is, once it is known that ``user_path`` takes it; for pydantic's validators."""
+    """Return a path unchanged if ``user_path`` accepts it; for pydantic's validators."""
     if isinstance(raw, str | os.PathLike):
         _absolute(os.fspath(raw), follow_links=True)
     return raw
 
 
 UserPath = Annotated[Path, BeforeValidator(checked_path)]
-"""The type of a setting that is a path: refused where ``user_path`` would refuse it, else left as it is."""
+"""A setting that is a path, checked by ``user_path`` and left unchanged."""
 
 
 def text_of_path(value: Any) -> Any:
-    """Return a path as its text, anything else as it is: for settings that are a name or a path."""
+    """Return a path as its text, anything else unchanged."""
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 NameOrPath = Annotated[str, BeforeValidator(text_of_path)]
-"""The type of a setting that is a name or a path; a ``Path`` is taken for what it names."""
+"""A setting that is a name or a path."""
 
 
 def _absolute(raw: str, *, follow_links: bool) -> Path:
@@ -71,7 +68,7 @@ def _absolute(raw: str, *, follow_links: bool) -> Path:
         user = raw.partition("/")[0]
         raise ValueError(f"there is no home folder for {user}; write the path in full") from None
     try:
-        # resolve() would follow the links; abspath() only joins the texts.
+        # abspath() does not follow links.
         path = path.resolve() if follow_links else Path(os.path.abspath(path))  # noqa: PTH100
     except RuntimeError:
         raise ValueError("its links lead in a circle; choose another path") from None
@@ -90,10 +87,10 @@ def _absolute(raw: str, *, follow_links: bool) -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the cache folder, made if it is missing: PROMPTCLIMB_CACHE, or the platform's user cache.
+    """Return the cache folder, created if missing: PROMPTCLIMB_CACHE, or the platform's user cache.
 
     Raises:
-        UsageError: PROMPTCLIMB_CACHE is not a path, or the folder cannot be made.
+        UsageError: PROMPTCLIMB_CACHE is not a path, or the folder cannot be created.
     """
     named = os.environ.get("PROMPTCLIMB_CACHE")
     folder = user_path(named, "PROMPTCLIMB_CACHE") if named else platformdirs.user_cache_path("promptclimb")
@@ -107,30 +104,20 @@ def cache_dir() -> Path:
 
 
 KEPT_S = 90 * 24 * 3600
-"""How long what was found is kept."""
 SETTLED_NS = 2 * 10**9
-"""Age from which every later change shows in a file's times: the coarsest clocks of file systems tick so."""
+"""Age from which every later change shows in a file's times, on the coarsest file-system clocks."""
 
 
 class SeenFiles:
-    """Keeps in a folder what is found in sets of files, by their names and by size, times and number of each.
-
-    Without a folder nothing is kept. ``clock`` gives nanoseconds since 1970.
-    """
+    """Caches findings on sets of files, by their names, sizes, times and inodes; nothing without a folder."""
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
-        # Windows does not say when a file was last changed, only what its user wants that to be.
+        # Windows does not say reliably when a file was last changed.
         self._folder = None if os.name == "nt" else folder
         self._clock = clock
 
     def known(self, about: str, paths: Sequence[Path], find: Callable[[], list[str]]) -> list[str]:
-        """Return what was found in files that are as they were; else find it.
-
-        Args:
-            about: What is looked for, with everything besides the files that decides it.
-            paths: The files.
-            find: Reads them; an error is not kept.
-        """
+        """Return what ``find`` gave for unchanged files, else call it; ``about`` is all else that decides."""
         if self._folder is None:
             return find()
         names, stamp = _look(paths, self._clock())
@@ -144,13 +131,13 @@ class SeenFiles:
         return found
 
     def stamp(self, paths: Sequence[Path]) -> str | None:
-        """Return a hash that changes once one of the files does; None where a change may go unseen."""
+        """Return a hash that changes with any of the files; None if a change may go unseen."""
         names, stamp = _look(paths, self._clock())
         return None if stamp is None or self._folder is None else _hash(names, stamp)
 
 
 def seen_files(cache: Path | None) -> SeenFiles:
-    """Return what is known of files in a cache folder, the user's for None; nothing without a cache."""
+    """Return the findings in a cache folder, the user's for None; keep nothing if there is no cache."""
     try:
         return SeenFiles((cache or cache_dir()) / "seen")
     except UsageError:
@@ -158,7 +145,7 @@ def seen_files(cache: Path | None) -> SeenFiles:
 
 
 def _look(paths: Sequence[Path], now: int) -> tuple[str, str | None]:
-    """Return a hash of the files' names, and one of how they are; None where one may change unseen."""
+    """Return a hash of the files' names, and one of their state; None if one may change unseen."""
     names, states = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
     newest = 0
     try:
@@ -188,7 +175,7 @@ def _read(path: Path, stamp: str) -> list[str] | None:
 
 
 def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
-    """Remove files that were written longer ago than that: what saves time is not kept for ever."""
+    """Remove files that were written more than ``age_s`` seconds ago."""
     oldest = time.time() - age_s
     with suppress(OSError):
         for path in folder.glob(pattern):
@@ -198,18 +185,14 @@ def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
 
 
 def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write a document at once or not at all; what cannot be kept is found again."""
+    """Write a document atomically; ignore failures."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps(content).encode(), sync=False)
 
 
 def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
-    """Write a file at once or not at all, and have it reach the disk where ``sync`` says so.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write a file atomically; with ``sync``, make sure that it reaches the disk."""
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -223,7 +206,7 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
         raise
 
 
-# ImageNet's split as JSON is 120 MB; a larger file is not a list of images.
+# ImageNet's split file is 120 MB; no list of images is larger than this.
 MAX_BYTES = 512 * 2**20
 
 
@@ -242,7 +225,7 @@ def read_bytes(path: Path, *, what: str) -> bytes:
 
 
 def read_text(path: Path, *, what: str) -> str:
-    """Read the text of a UTF-8 file, a byte-order mark dropped and line ends made one kind."""
+    """Read a UTF-8 file; drop a byte-order mark and normalise line ends."""
     try:
         text = read_bytes(path, what=what).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -253,7 +236,7 @@ def read_text(path: Path, *, what: str) -> str:
 
 
 def parse_json(text: str, *, where: str) -> Any:
-    """Return what a JSON text holds."""
+    """Return the content of a JSON text."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -265,10 +248,7 @@ def parse_json(text: str, *, where: str) -> Any:
 
 
 def inside(root: Path, raw: str, *, where: str) -> Path:
-    """Return the absolute path that a split file or a table means; refuse one that leads out of the root.
-
-    Links are left as they are. ``where`` names the place in the file, for the message.
-    """
+    """Return the path, links unresolved, that ``where`` in a file means; refuse one outside the root."""
     if not raw or "\0" in raw:
         raise DataError(f"{where}: {raw!r} is not a path of an image")
     path = os.path.normpath(os.path.join(root, raw))  # noqa: PTH118 - text only, nothing is resolved

@@ -1,4 +1,4 @@
-"""Check once and shortly whether a host can be reached, where a client would retry for a minute."""
+"""Check quickly whether a host can be reached; clients would retry for a minute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 def reachable(host: str, port: int) -> bool:
-    """Return whether a connection opens within three seconds; behind a proxy, True: the client may try."""
+    """Return whether a connection opens within three seconds; behind a proxy, return True."""
     if any(os.environ.get(name) for name in _PROXIES):
         return True
     try:
@@ -22,14 +22,14 @@ def reachable(host: str, port: int) -> bool:
 
 
 def hub_offline() -> bool:
-    """Return whether Hugging Face's client is set to stay off the network."""
+    """Return whether Hugging Face's client is set to offline."""
     import huggingface_hub.constants as constants
 
     return bool(constants.HF_HUB_OFFLINE)
 
 
 def hub_address() -> tuple[str, int]:
-    """Return host and port of Hugging Face's hub, or of the mirror that ``HF_ENDPOINT`` names."""
+    """Return host and port of Hugging Face's hub, or of the mirror in ``HF_ENDPOINT``."""
     import huggingface_hub.constants as constants
 
     where = urlsplit(constants.ENDPOINT)

@@ -1,4 +1,4 @@
-"""Open the evaluator that a specification names; no other module picks its kind."""
+"""Open the evaluator of a specification."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ def open_evaluator(
     progress: Progress | None = None,
     look_ahead: bool = False,
 ) -> Evaluator:
-    """Return the evaluator of a specification.
+    """Return the evaluator of a specification. Blocks, so call it in a thread; imports torch only here.
 
-    For CLIP, load data and model and encode the images that are not in the cache; for a custom scorer, call
-    its factory. Block for as long as that takes: call it in a thread. torch is imported here, not before.
+    For CLIP, load data and model and encode uncached images; for a custom scorer, call its factory.
 
     Args:
         spec: What to open; a search's config is one.
         report: Called with a line for each fact (preprocessing, corrections, what is left out).
-        progress: Called with how many images of how many are encoded, batch after batch.
-        look_ahead: Whether the test images are decoded and encoded now too, without their labels, so that
-            none of them is found torn once a search has been paid for; else when ``examine`` opens them.
+        progress: Called after each batch with the number of images encoded and of all.
+        look_ahead: Encode the test images now, without their labels, so that torn ones are found before a
+            search is paid for; otherwise ``examine`` opens them.
 
     Raises:
         ConfigError: The custom scorer cannot be opened.
@@ -57,7 +56,7 @@ def open_evaluator(
 
 
 def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
-    """Return what opening the same gave before, where it would give the same now; torch is not imported."""
+    """Return what an identical opening gave before, if it still holds; torch is not imported."""
     spec = spec.bare()
     if spec.evaluator is not None or spec.ray is not None:
         return None
@@ -70,13 +69,10 @@ def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
 
 
 def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
-    """Make sure, as far as that is cheap, that evaluators can be opened, one after another, later on.
+    """Check cheaply that evaluators can be opened later; return the data sets of those with a CLIP model.
 
-    Read the data sets and decode their few-shot images; then look for the models, of which no weights are
-    read or downloaded. Nothing is encoded, and no code of the user's is run.
-
-    Returns:
-        The data sets, in their order, without those of custom scorers.
+    Decodes few-shot images and looks for models; loads no weights, encodes nothing, runs no code of the
+    user's.
 
     Raises:
         DataError: A data set cannot be used.

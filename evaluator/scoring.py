@@ -1,7 +1,6 @@
-"""Define the interface of an evaluator: what it is asked for and what it answers. Imports no torch.
+"""The interface of an evaluator. Imports no torch.
 
-A ``Score`` is what a search may see, so it has no room for the test split, which is held out:
-``Evaluator.examine`` opens it once the search has chosen.
+A ``Score`` never holds the held-out test split: ``Evaluator.examine`` opens that after selection.
 """
 
 from __future__ import annotations
@@ -19,17 +18,16 @@ Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
 COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
-"""Objectives that count images, so that augmented copies of an image may count beside it."""
+"""Objectives that count images and so can include augmented copies."""
 MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
-"""Reason of a rejection: the evaluator answered with nan or infinity."""
 MOST_CONFUSED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How many images of one class were taken for another, classes by name."""
+    """How many images of one class were classified as another, classes by name."""
 
     true: str
     taken_for: str
@@ -42,25 +40,24 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How well one template does on the images that a search may look at."""
+    """How well one template does on the images that a search may see."""
 
-    train: float  # share of the training images that are correctly classified, in [0, 1]
+    train: float  # accuracy on the training images, in [0, 1]
     val: float | None = None  # the same on the validation images, if any
-    # numbers of correctly classified images on train and on val
+    # correctly classified images on train and val
     correct: tuple[int, int | None] | None = None
-    class_mean: float | None = None  # mean over classes of the training accuracy of each
-    # mean log-probability of the true class on train (nats); only when that is the objective
+    class_mean: float | None = None  # mean over classes of their training accuracies
+    # mean log-probability of the true class on train (nats); only if that is the objective
     logprob: float | None = None
-    # mean of logit of the true class minus the best other one; only when that is the objective
+    # mean logit of the true class minus the best other; only if that is the objective
     margin: float | None = None
-    # the pairs of classes most confused on train, at most ``MOST_CONFUSED``; None if not known
+    # the class pairs most confused on train, at most ``MOST_CONFUSED``; None if unknown
     confused: tuple[Confusion, ...] | None = None
-    # val_class_mean, val_logprob, val_margin: the same on the validation images, if any
+    # the same on val, if any
     val_class_mean: float | None = None
     val_logprob: float | None = None
     val_margin: float | None = None
-    # the objective on augmented copies of the training and validation images, pooled; None where there are no
-    # copies
+    # the objective on augmented copies of train and val, pooled; None without copies
     views: float | None = None
 
     def value(self, objective: Objective = "accuracy") -> float:
@@ -75,11 +72,11 @@ class Score:
         return float(found)
 
     def val_value(self, objective: Objective = "accuracy") -> float | None:
-        """Return the objective's value on the validation images; None where it was not computed."""
+        """Return the objective's value on the validation images; None if not computed."""
         return self.val if objective == "accuracy" else getattr(self, f"val_{objective}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values; what is None is left out."""
+        """Return a dictionary of JSON values, without None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
@@ -94,7 +91,7 @@ class Score:
 
 
 def _confusion(true: str, taken_for: str, images: int) -> Confusion:
-    # A search of days keeps thousands of scores, and their few class names once each.
+    # A long search keeps thousands of scores: store their few class names once.
     return Confusion(sys.intern(true), sys.intern(taken_for), images)
 
 
@@ -102,8 +99,8 @@ def _confusion(true: str, taken_for: str, images: int) -> Confusion:
 class Rejection:
     """A template that this evaluator will never score, and why."""
 
-    reason: str  # a short slug, such as ``too_many_tokens``
-    message: str  # one sentence for people
+    reason: str  # a slug, such as ``too_many_tokens``
+    message: str
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values."""
@@ -116,11 +113,11 @@ class Rejection:
 
 
 Verdict: TypeAlias = Score | Rejection
-"""What an evaluator says of a template: how well it does, or why it is never scored."""
+"""What an evaluator answers for a template: its score, or why it is never scored."""
 
 
 def checked(verdict: Verdict) -> Verdict:
-    """Return a verdict that can be ranked: a score with a value that is not finite becomes a rejection."""
+    """Return the verdict; a score with a value that is not finite becomes a rejection."""
     if isinstance(verdict, Score):
         names = [one.name for one in fields(verdict) if one.name not in ("correct", "confused")]
         values = [getattr(verdict, name) for name in names]
@@ -131,7 +128,7 @@ def checked(verdict: Verdict) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """Accuracies of one ensemble on all three splits, as fractions of 1; None where nothing was measured."""
+    """Accuracies of one ensemble on all three splits, in [0, 1]; None if not measured."""
 
     train: float | None
     val: float | None
@@ -147,57 +144,48 @@ class EvaluatorInfo:
     shots: int
     seed: int
     sizes: Mapping[str, int]  # images in ``train``, ``val`` and ``test``
-    model: str  # open_clip's name of the model
-    pretrained: str  # tag or file of its weights
-    # content hash of split, class names, checkpoint and preprocessing: equal fingerprints, equal scores
+    model: str  # open_clip's name
+    pretrained: str  # tag or file of the weights
+    # hash of split, class names, checkpoint and preprocessing: equal fingerprints, equal scores
     fingerprint: str
-    # hand-made templates to compare with, by name
     baselines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    precision: str = "fp32"  # ``fp32``, or the type that ``best`` picked
-    # facts that belong into a result, as JSON values; each is there only where there is something to say:
-    # ``device`` in fact used, ``texts`` (the text path taken), ``data`` (sentences on how the data was read:
-    # splits made by rule, copies, allowed leaks), ``model`` (corrections), ``skipped_images`` by split,
-    # ``precision`` (decisions that a lower one changes)
+    precision: str = "fp32"  # or the type that ``best`` picked
+    # JSON values, each only if there is something to say: ``device`` used, ``texts`` (text path),
+    # ``data`` (how it was read: splits by rule, copies, allowed leaks), ``model`` (corrections),
+    # ``skipped_images`` by split, ``precision`` (decisions that a lower one changes)
     notes: Mapping[str, Any] = field(default_factory=dict)
-    # whether equal fingerprints are known to mean equal scores, so that runs may share them
+    # equal fingerprints surely mean equal scores, so runs may share them
     shareable: bool = True
-    class_names: tuple[str, ...] = ()  # names of the classes by label; empty where they are not known
-    # whether to score a template costs a text for each class and nothing else, so that many may be
+    class_names: tuple[str, ...] = ()  # by label; empty if unknown
+    # a template costs only one text per class, so many may be scored
     cheap: bool = False
-    views: int = 0  # augmented copies of each training and validation image that scores include
-    # hashes of parts of what the fingerprint is of, by name: ``shots`` (images, labels and class names) and
-    # ``weights``; empty where they are not known
+    views: int = 0  # augmented copies of each training and validation image in the scores
+    # parts of the fingerprint: ``shots`` (images, labels, class names) and ``weights``; empty if unknown
     content: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Anything that scores templates.
-
-    One that takes several batches at once, such as a remote one, says so in an attribute ``in_flight``: then
-    ``score`` is called from that many threads. Without it one batch is scored after the other.
-    """
+    """Anything that scores templates; takes several batches at once, in threads, if it has ``in_flight``."""
 
     def score(self, templates: Sequence[str]) -> Sequence[Verdict]:
-        """Score templates; block; called from one thread at a time, or from ``in_flight`` of them.
+        """Score templates; block. Called from one thread at a time, or from ``in_flight`` of them.
 
-        Returns:
-            One verdict for each template, in the same order. A template that can never be scored here is
-            answered with a ``Rejection``; an exception means that the scorer failed, and says nothing of any
-            template.
+        Return one verdict per template, in order. Answer a template that can never be scored with a
+        ``Rejection``; an exception means that the scorer failed, and says nothing of any template.
         """
         ...
 
 
 class TemplateScorer(Protocol):
-    """What scores one template at a time for many who ask: the queue to a scorer, or a cache before it."""
+    """Scores single templates for many callers: the queue to a scorer, or a cache in front of it."""
 
     async def score(self, template: str) -> Verdict:
         """Score one template.
 
         Raises:
-            CrashingTemplateError: It makes the scorer fail, which scores others.
-            ScoringFailedError: The scorer fails.
+            CrashingTemplateError: The scorer fails on this template only.
+            ScoringFailedError: The scorer fails on any template.
             ConsumerError: The scorer cannot be asked any more.
         """
         ...
@@ -217,14 +205,8 @@ class Evaluator(Scorer, Protocol):
     ) -> Sequence[SplitScores | None]:
         """Score ensembles; with ``test`` on the test split too, once, after selection.
 
-        Args:
-            ensembles: Templates whose normalised text embeddings are averaged; one template is a list of
-                one.
-            test: False leaves the test split closed, and ``test`` None.
-
-        Returns:
-            One answer for each ensemble, in the same order; None for one that this scorer cannot measure,
-            such as several templates where there are no embeddings to average.
+        An ensemble is a list of templates whose normalised text embeddings are averaged. Return one answer
+        each, in order, None if this scorer cannot measure it, such as several templates without embeddings.
 
         Raises:
             TemplateRejectedError: A template cannot be scored by this model.
@@ -232,12 +214,9 @@ class Evaluator(Scorer, Protocol):
         ...
 
 
-# --- what an evaluator may offer besides
-
-
 @dataclass(frozen=True, slots=True)
 class ClassAccuracy:
-    """How one class fares: its name (two may share one), its images, and the correctly classified ones."""
+    """One class: its name (two may share one), its images, and the correctly classified ones."""
 
     name: str
     images: int
@@ -255,7 +234,7 @@ class ClassAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """How each class fares by label, and every pair of classes that was confused, the most frequent first."""
+    """Accuracies by label, and every pair of confused classes, the most frequent first."""
 
     classes: tuple[ClassAccuracy, ...]
     confusions: tuple[Confusion, ...]
@@ -266,7 +245,7 @@ class Inspector(Protocol):
     """An evaluator that knows which classes are confused."""
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Look at one ensemble on ``train``, ``val`` or ``test``, which opens it.
+        """Inspect one ensemble on ``train``, ``val`` or ``test``, which opens it.
 
         Raises:
             TemplateRejectedError: A template cannot be scored by this model.
@@ -277,17 +256,16 @@ class Inspector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What ensembles take the images of one split for."""
+    """The predicted classes of one split's images."""
 
-    labels: tuple[int, ...]  # the true class of each image, in the order of the split
-    # for each ensemble the class that it takes each image for, in the same order; None for an ensemble that
-    # this scorer cannot ask, such as several templates where nothing can be averaged
+    labels: tuple[int, ...]  # true class of each image, in split order
+    # per ensemble the class of each image, in the same order; None if this scorer cannot classify with it
     predicted: tuple[tuple[int, ...] | None, ...]
 
 
 @runtime_checkable
 class Predictor(Protocol):
-    """An evaluator that gives its predictions. That is still a black box: no logits."""
+    """An evaluator that gives its predictions: still a black box, without logits."""
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         """Classify the images of ``train``, ``val`` or ``test``, which opens it.
@@ -309,27 +287,19 @@ class Thumbnail:
 
 @runtime_checkable
 class Illustrator(Protocol):
-    """An evaluator of images that can show some of them, and say which set they are."""
+    """An evaluator that can show its images and identify the set."""
 
     def image_set(self, split: str) -> str:
-        """Return a content hash of the images of ``train``, ``val`` or ``test``, which opens it, in order."""
+        """Return a content hash of the ordered images of ``train``, ``val`` or ``test``, which opens it."""
         ...
 
     def thumbnails(self, split: str, places: Sequence[int]) -> Sequence[Thumbnail | None]:
-        """Return small pictures of some images of a split, which opens it.
-
-        Args:
-            split: Which images.
-            places: Their places in the order of ``Predictions.labels``.
-
-        Returns:
-            One for each place; None for an image that is no longer there.
-        """
+        """Return thumbnails of images at ``places`` in a split, which opens it; None for a missing image."""
         ...
 
 
 def batches_at_once(owner: str, found: object) -> int:
-    """Return how many batches a scorer takes at once, as the attribute ``in_flight`` of its class says.
+    """Return a scorer's ``in_flight``, the number of batches that it takes at once.
 
     Raises:
         ConfigError: It is not a whole number from 1 to 256.

@@ -1,4 +1,4 @@
-"""Declare settings as fields that know their help, scope and effect, and explain wrong values."""
+"""Declare settings as fields with help, scope and effect, and explain wrong values."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from .errors import ConfigError
 
 Group = Literal["Data", "Model", "LLM", "Search", "Limits", "Output"]
-"""The headings of ``--help-all``, in this order."""
+"""Headings of ``--help-all``, in order."""
 Scope = Literal[
     "few-shot sample", "reading images", "choice of templates", "CLIP models", "endpoints", "local LLM"
 ]
-"""What a setting has an effect on; "endpoints" means each endpoint of a pool that has no value of its own."""
+"""What a setting affects; "endpoints" means each endpoint of a pool without a value of its own."""
 
 MOST_PROBLEMS = 5
 _DERIVED = "?"
@@ -43,20 +43,17 @@ class Option:
     """The declaration of one setting.
 
     Attributes:
-        help: One line for ``--help``.
-        default: Its value if it is not given.
-        name: The field's name, which is its name in TOML and, in capitals, in the environment.
-        flag: The command line's name; empty for a setting that is no option.
-        group: The heading it stands under.
+        name: The field's name, used in TOML and, in capitals, in the environment.
+        flag: The command line's name; empty for a setting without an option.
         decides: Whether it decides the result.
         resumable: Whether it may change on resume; "more": it may only grow.
-        applies_to: What it has an effect on; empty for every search.
-        first: Its place on the short ``--help``; 0 if it is only on ``--help-all``.
+        applies_to: What it affects; empty for every search.
+        first: Its place in the short ``--help``; 0 for ``--help-all`` only.
         show: How the value is written in ``--help``; empty for a switch.
-        aliases: Earlier names, which still work and are not shown.
+        aliases: Earlier names, which still work and are hidden.
         reads: Whether it may name a file or folder that is read.
         from_data: Whether the data decide its default.
-        technical: Whether it is set from Python only, and written to a run's files only if it was set.
+        technical: Set from Python only; written to a run's files only if set.
     """
 
     help: str
@@ -79,10 +76,9 @@ _DECLARED = frozenset(field.name for field in fields(Option))
 
 
 def setting(default: Any, help: str, **about: Any) -> Any:
-    """Return a pydantic field with its declaration.
+    """Return a pydantic field with its declaration; ``about`` are ``Option`` attributes and pydantic's rules.
 
-    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). What is not given
-    follows from the field: its flag from its name, how it is shown from its type, its group from its class.
+    By default, the flag follows from the field's name, ``show`` from its type, the group from its class.
     """
     rules = {name: about.pop(name) for name in about.keys() - _DECLARED}
     option = Option(default=default, help=help, **about)
@@ -107,10 +103,10 @@ class Settings(BaseModel):
         extra="forbid",
         validate_default=True,
         hide_input_in_errors=True,
-        allow_inf_nan=False,  # JSON, in which it is written to a run's files, knows neither
+        allow_inf_nan=False,  # a run's files are JSON, which has neither
     )
 
-    if not TYPE_CHECKING:  # a checker sees the fields, as pydantic shows them
+    if not TYPE_CHECKING:
 
         def __init__(self, **values: Any) -> None:
             try:
@@ -122,19 +118,13 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _is_no_truth(cls, value: Any, field: ValidationInfo) -> Any:
-        """Refuse true and false for a number, which pydantic would take for 1 and 0."""
+        """Refuse booleans for numbers; pydantic would take them for 1 and 0."""
         if isinstance(value, bool) and cls.model_fields[field.field_name or ""].annotation is not bool:
             raise ValueError("true and false do not stand here")
         return value
 
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
-        """Return the settings that decide the result, as JSON values.
-
-        A file or a folder decides by its content, which hashes stand for, and not by where it lies.
-
-        Args:
-            without: Leave out the settings that apply to this.
-        """
+        """Return the settings that decide the result, except ``without``, as JSON; files count by content."""
         deciding = {
             name
             for name, option in options_of(type(self)).items()
@@ -164,7 +154,6 @@ def options_of(kind: type[Settings]) -> Mapping[str, Option]:
 
 
 def _shape(annotation: Any, option: Option) -> str:
-    """Return how a value is written in ``--help``, by its type."""
     kinds = [one for one in get_args(annotation) if one is not type(None)] or [annotation]
     words = [word for one in (annotation, *kinds) for word in get_args(one) if isinstance(word, str)]
     if words or bool in kinds:
@@ -178,7 +167,7 @@ def applying_to(kind: type[Settings], scope: Scope) -> tuple[str, ...]:
 
 
 def _without_place(value: Any) -> Any:
-    """Put a word for a path; of ``FILE.py:FACTORY`` the factory stays."""
+    """Replace a path by a word; keep the factory of ``FILE.py:FACTORY``."""
     if not isinstance(value, str):
         return value
     source, colon, factory = value.rpartition(":")
@@ -188,15 +177,13 @@ def _without_place(value: Any) -> Any:
 
 
 def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Say what is wrong with values from Python: fields are called by their names."""
-
     def one(part: Mapping[str, Any]) -> str:
         field = str(part["loc"][0]) if part["loc"] else ""
         if not field:
             return with_settings(plain(part), _as_argument)
         if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
             return f"unknown setting {field!r}{near(field, names)}"
-        # A base URL may hold a password, and a body a key, so their values are never repeated.
+        # A base URL may hold a password and a body a key: never repeat their values.
         value = (
             ""
             if "url" in field or "body" in field or len(part["loc"]) > 1
@@ -209,21 +196,21 @@ def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterabl
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """Return a hint at the names that a mistyped one may mean; empty if no name is similar."""
+    """Return a hint at names similar to a mistyped one, or an empty text."""
     found = difflib.get_close_matches(name, list(names), n=3)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def shown(value: object) -> str:
-    """Return how a value is written in a message, the middle left out if it is long; never raise."""
+    """Return a value for a message, shortened in the middle if long; never raise."""
     try:
         return _SHOWN.repr(value)
-    except ValueError:  # Python writes no number of more than some thousand digits
+    except ValueError:  # Python limits the digits of a number as text
         return f"a {type(value).__name__} too long to show"
 
 
 def plain(part: Mapping[str, Any]) -> str:
-    """Return the message of one of pydantic's errors in our words, or in its own, the first letter small."""
+    """Return the message of a pydantic error in our words, or in its own in lower case."""
     kind, given = part["type"], part.get("input")
     if kind == "string_too_short" and not given:
         return "it is empty; give a value, or leave it out"
@@ -234,24 +221,19 @@ def plain(part: Mapping[str, Any]) -> str:
 
 
 def _without_comma(given: str, kind: str) -> str:
-    """Return how a number with a comma is to be written; empty if it has none."""
+    """Return how to write a number that has a comma; empty if it has none."""
     if "," not in given:
         return ""
     thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", given) is not None
     if kind == "int_parsing":
         return f"; write it without a comma{': ' + given.replace(',', '') if thousands else ''}"
-    # Three digits after the comma may be thousands, so neither is guessed.
+    # Three digits after the comma may be thousands: guess neither.
     share = re.fullmatch(r"[+-]?\d+,\d+", given) is not None and not thousands
     return f"; write it with a point and no comma{': ' + given.replace(',', '.') if share else ''}"
 
 
 def with_settings(message: str, say: Callable[[str, str | None], str]) -> str:
-    """Name the settings in a message: ``{llm}`` and ``{llm=MODEL}`` as the reader would write them.
-
-    Args:
-        message: As a validator raised it, with settings in braces.
-        say: From a field's name, and its value if there is one, to how it is written.
-    """
+    """Replace ``{llm}`` and ``{llm=MODEL}`` in a message by ``say(name, value or None)``."""
     return _SETTING.sub(lambda found: say(found[1], found[2]), message)
 
 
@@ -262,10 +244,7 @@ def _as_argument(field: str, value: str | None) -> str:
 
 
 def in_python(message: str, options: Mapping[str, Option]) -> str:
-    """Return a message with fields in place of options: ``--shots 4`` is ``shots=4`` to a program.
-
-    Messages are written once, for the command line; what is not the option of a field stays.
-    """
+    """Return a command-line message for Python: ``--shots 4`` becomes ``shots=4``."""
     names = {option.flag: name for name, option in options.items()}
 
     def one(found: re.Match[str]) -> str:
@@ -280,7 +259,7 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
 
 
 def known_name(what: str, name: str, names: Iterable[str]) -> str:
-    """Return a name that is one of several.
+    """Return a name if it is one of ``names``.
 
     Raises:
         ValueError: It is not.

@@ -1,7 +1,4 @@
-"""What is scored on what: data and scorer as one frozen value that is checked when it is built.
-
-The command line's options and the option reference are made from these declarations. Nothing needs torch.
-"""
+"""Declare data and scorer as one frozen, validated value. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,12 +17,10 @@ FORM = "path=NAME,label=NAME, and split=NAME where there is one"
 
 
 def parse_columns(text: str | None) -> Mapping[str, str]:
-    """Return the name of each column that has a meaning; of None, no columns of other names.
-
-    A name with a comma stands in double quotes with its meaning.
+    """Return the table's own column names by meaning; a name with a comma is in double quotes with it.
 
     Raises:
-        ValueError: The text is not of that form.
+        ValueError: The text is malformed.
     """
     if text is None:
         return {}
@@ -47,19 +42,17 @@ def parse_columns(text: str | None) -> Mapping[str, str]:
 
 
 Report = Callable[[str], None]
-"""Called with a fact worth knowing, a line of text."""
 Progress = Callable[[int, int], None]
-"""Called with how many images of how many are encoded."""
+"""Called with the number of images encoded and of all."""
 
 DEFAULT_DATA = "backgrounds"
 DEFAULT_SHOTS, MOST_SHOTS = 16, 1_000_000
-"""Training images per class: the default if the smallest class has so many; at most."""
+"""Training images per class: default, if the smallest class has so many, and maximum."""
 DEFAULT_VIEWS, MOST_VIEWS = 8, 32
-"""Augmented copies per image: the default if the images are few; at most."""
+"""Augmented copies per image: default, if the images are few, and maximum."""
 FREE_VIEWS = 8192
-"""The most augmented copies of all images together that are made by default."""
+"""Most augmented copies of all images together by default."""
 BUNDLED_WEIGHTS = "pico"
-"""What ``pretrained`` is for the bundled models."""
 SAMPLE: tuple[Scope, ...] = ("few-shot sample",)
 IMAGES: tuple[Scope, ...] = ("reading images",)
 CHOICE: tuple[Scope, ...] = ("choice of templates",)
@@ -130,7 +123,7 @@ class DataSettings(Settings):
 
 
 class ScorerSettings(Settings):
-    """What scores templates, and by what measure."""
+    """What scores templates, and by which measure."""
 
     group: ClassVar[Group] = "Model"
 
@@ -221,41 +214,41 @@ class ScorerSettings(Settings):
 
 
 class EvaluatorSpec(ScorerSettings, DataSettings):
-    """Everything that decides what an evaluator is, and how it is run.
+    """Everything that decides what an evaluator is, and how it runs.
 
-    The default is 16 shots, or as many as the smallest class has, because the template that one image per
-    class picks is mostly luck (``shots=1`` is the paper's setting). Until the data are read it is None.
+    By default, ``shots`` is None until the data are read, then 16 or the size of the smallest class: with one
+    image per class (the paper's setting) the selected template is mostly luck.
 
     Raises:
         ConfigError: A value is wrong; the message names the field.
     """
 
     def with_shots(self, found: int = DEFAULT_SHOTS) -> Self:
-        """Return the specification with the number of shots in fact used, if it has none."""
+        """Return the specification with ``found`` shots, if it has none."""
         if self.shots is not None:
             return self
         return self.model_copy(update={"shots": found if 1 <= found <= MOST_SHOTS else DEFAULT_SHOTS})
 
     def views_of(self, images: int) -> int:
-        """Return how many augmented copies of each of so many few-shot images are made."""
+        """Return the number of augmented copies per image for so many few-shot images."""
         if self.evaluator is not None or self.objective not in COUNTED or not images:
             return 0
         if self.views is not None:
             return self.views
         most = min(DEFAULT_VIEWS, FREE_VIEWS // images)
-        # One copy says too little for what it costs.
+        # One copy is not worth its cost.
         return most if most > 1 else 0
 
     def as_opened(self, info: EvaluatorInfo) -> Self:
-        """Return the specification with the shots and augmented copies in fact used, if it has none."""
+        """Return the specification with the shots and augmented copies in use, if it has none."""
         used = info.views if 0 <= info.views <= MOST_VIEWS else 0
         views = used if self.views is None else self.views
         return self.with_shots(info.shots).model_copy(update={"views": views})
 
     def without_choice(self) -> Self:
-        """Return the specification for scoring alone, without what only serves the choice of a template."""
+        """Return the specification for scoring alone, without what only serves selection."""
         return self.model_copy(update={"views": 0})
 
     def bare(self) -> EvaluatorSpec:
-        """Return the specification alone, without what a search's config adds to it."""
+        """Return the specification alone, without a search's own settings."""
         return EvaluatorSpec(**{name: getattr(self, name) for name in EvaluatorSpec.model_fields})

@@ -1,4 +1,4 @@
-"""Do blocking work beside the event loop, in threads that never keep the program alive."""
+"""Run blocking work in threads that never keep the program alive."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 AT_WORK, IDLE = "at work", "idle"
-"""Names of the threads; one that is at work when the program ends is left behind."""
+"""Names of the threads; one at work when the program ends is left behind."""
 
 
 class DaemonThreads(Executor):
     """An executor of at most ``threads`` calls at once whose threads do not keep the program alive.
 
-    Those of ``ThreadPoolExecutor`` are joined when the interpreter ends, so that one call that never returns
-    holds it for ever. A thread lives until ``shutdown``: what a library keeps for a thread stays warm.
+    ``ThreadPoolExecutor`` would wait at exit for a call that never returns. Threads live until ``shutdown``,
+    so what libraries cache per thread stays warm.
     """
 
     def __init__(self, threads: int) -> None:
@@ -31,10 +31,10 @@ class DaemonThreads(Executor):
         self._closed = False
 
     def submit(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Have a call made; see ``Executor``.
+        """Run a call in a thread; see ``Executor``.
 
-        What it raises besides an ``Exception``, and StopIteration, comes as a RuntimeError: raised in a task,
-        they would tear down or silently end what has nothing to do with the call.
+        StopIteration, and anything but an ``Exception``, arrive as a RuntimeError: raised in a task, they
+        would end unrelated work.
 
         Raises:
             RuntimeError: It is shut down.
@@ -50,7 +50,7 @@ class DaemonThreads(Executor):
         return future
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:
-        """Make no further call; drop those that wait by default; do not wait for one that runs."""
+        """Accept no more calls, drop waiting ones by default, and do not wait for a running one."""
         with self._lock:
             self._closed = True
         while cancel_futures and not self._calls.empty():
@@ -64,7 +64,7 @@ class DaemonThreads(Executor):
             _make(*call)
             threading.current_thread().name = IDLE
             self._idle.release()
-        self._calls.put(None)  # for the next of them
+        self._calls.put(None)
 
 
 def _make(future: Future[Any], work: Callable[[], Any]) -> None:
@@ -87,15 +87,11 @@ _finding = threading.Lock()
 
 
 def turns_of(given: object, at_once: int) -> threading.Semaphore:
-    """Return the semaphore of an object of the user's, which lets ``at_once`` threads use it at a time.
-
-    Two searches may have the same object, and a call that one of them left may still be in it. The first to
-    ask decides the number.
-    """
+    """Return the semaphore of a user's object, shared between searches; the first ``at_once`` counts."""
     with _finding:
         try:
             return _turns.setdefault(given, threading.Semaphore(at_once))
-        except TypeError:  # some objects allow no weak reference, and some have no hash
+        except TypeError:  # no weak reference allowed, or not hashable
             return threading.Semaphore(at_once)
 
 

@@ -1,11 +1,7 @@
-"""Encode images once for each model and image set, and keep the features on disk.
+"""Encode images once for each model and image set, and cache the features on disk.
 
-Features lie in safetensors files with a manifest, memory-mapped, and checked when read. They are written
-batch after batch, so that those of a large set never stand in memory. A bounded number of threads decodes.
-
-Augmented copies of an image show the same in another cut and another light. A template that is right about
-an image only as it happens to be cut and lit is a worse choice than one that is right about its copies too.
-Nothing is mirrored or turned: a letter would be another one.
+Features are safetensors files, memory-mapped and written batch by batch, so that a large set never fills
+memory. Augmented copies are cropped and lit differently, but not mirrored or rotated, which changes letters.
 """
 
 from __future__ import annotations
@@ -43,30 +39,30 @@ NAME = "features"
 
 
 class BrokenFeaturesError(Exception):
-    """The files are not what was written; they are to be made again."""
+    """The files are not what was written and must be made again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a features file holds."""
+    """The content of a features file."""
 
     schema: int
     model: str
     preprocessing: str
     images: str
-    # for each row the index of its image, in order; images that could not be read have no row
+    # for each row the index of its image, in order; unreadable images have no row
     kept: tuple[int, ...]
-    bad: tuple[tuple[int, str], ...]  # index and complaint of each that could not
-    checksum: str  # hash of the features' bytes
+    bad: tuple[tuple[int, str], ...]  # index and complaint of each unreadable image
+    checksum: str
 
 
 def feature_key(model: str, preprocessing: str, images: str) -> str:
-    """Return one name for features of an image set under a model; differs when any of the three does."""
+    """Return the cache name of an image set's features under a model."""
     return hashlib.sha256("\0".join((str(SCHEMA), model, preprocessing, images)).encode()).hexdigest()[:32]
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write a manifest at once or not at all."""
+    """Write a manifest atomically."""
     replace_file(path, json.dumps(asdict(manifest), indent=1).encode())
 
 
@@ -96,7 +92,7 @@ def read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
 
 
 def checksum(features: Tensor) -> str:
-    """Return hash of a tensor's bytes, type and shape."""
+    """Return a hash of a tensor's bytes, type and shape."""
     found = hashlib.blake2b(f"{features.dtype}{list(features.shape)}".encode(), digest_size=16)
     found.update(features.contiguous().view(torch.uint8).numpy().data)
     return found.hexdigest()
@@ -112,17 +108,15 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 LEFT_S = 3600
-"""Age of an abandoned part: its process was killed, or left in the middle."""
 HEADER = 120
-"""Bytes of safetensors' header, blank at its end: how many rows there will be is known last."""
+"""Bytes of the safetensors header, padded with blanks: the number of rows is known last."""
 
 
 class FeatureFile:
-    """Takes features [m, E], float32, as they are made; what cannot be written is kept in memory instead."""
+    """Write features [m, E], float32, as they come; keep them in memory if the disk fails."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self.failure: OSError | None = None
-        """Why the features are not on disk, if they are not."""
         self._target = folder / f"{key}.safetensors"
         self._shape = (0, 0)
         self._in_memory: list[Tensor] = []
@@ -161,7 +155,7 @@ class FeatureFile:
             try:
                 self._write(self._header(), 0)
                 os.fsync(self._file.fileno())
-                self._file.close()  # Windows moves no open file
+                self._file.close()
                 self._part.replace(self._target)
                 self._file = None
             except OSError as error:
@@ -196,7 +190,6 @@ class FeatureFile:
             left = left[self._file.write(left) :]
 
     def _go_on_in_memory(self, failure: OSError) -> None:
-        """Read back what was written, and keep it."""
         self.failure = failure
         if self._bytes:
             numbers = np.fromfile(self._part, np.float32, count=self._bytes // 4, offset=8 + HEADER)
@@ -211,19 +204,15 @@ class FeatureFile:
 
 
 RECIPE = 1
-"""Goes up with every change of what is done; features of copies made by another one are made again."""
+"""Raise it with every change of the augmentation, so that cached copies are made again."""
 LEAST_SIDE = 0.75
 LIGHT = (0.8, 1.2)
 LARGEST = 512
-"""The shorter side, in pixels, of what is altered: larger than what a model looks at, and fast to work on."""
+"""The shorter side, in pixels, before augmentation: above any model's input, and fast."""
 
 
 def augmented_copies(picture: Image.Image, count: int, mark: str) -> Iterator[Image.Image]:
-    """Yield ``count`` RGB copies of a picture, each of its size, or of what it is reduced to.
-
-    ``mark``, a hash of the file, decides the copies, so that an image has the same ones wherever it lies; of
-    a smaller number the first ones are the same.
-    """
+    """Yield ``count`` RGB copies, seeded by the file's hash ``mark``; fewer are the first of more."""
     rng = Random(f"views/{RECIPE}/{mark}")
     whole = _reduced(picture)
     width, height = whole.size
@@ -245,7 +234,6 @@ def _reduced(picture: Image.Image) -> Image.Image:
 
 OnBadImage = Literal["fail", "skip"]
 AT_ONCE = 64
-"""Files that a thread is given to hash."""
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -256,8 +244,8 @@ class Features:
 
     vectors: Tensor  # [n, E], float32, on the CPU, perhaps a view of a file
     kept: tuple[int, ...]  # for each row, the index of its image in the set
-    bad: tuple[str, ...]  # what was wrong with each image that was left out
-    images: str  # hash of the image set
+    bad: tuple[str, ...]  # what is wrong with each image that was left out
+    images: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,15 +253,13 @@ class ImageEncoder:
     """Encodes image sets for one model."""
 
     loaded: LoadedModel
-    folder: Path  # where features are kept
-    batch: int = 64  # images encoded at once
-    workers: int = 4  # threads that decode
+    folder: Path
+    batch: int = 64
+    workers: int = 4
     on_bad_image: OnBadImage = "fail"
-    # knows the hash of a set of images that was read before
     seen: SeenFiles = field(default_factory=SeenFiles)
-    # called with a line about what is taken from the cache, rebuilt or left out
     report: Report = lambda _line: None
-    progress: Progress = lambda _done, _of: None  # called with how many images of how many are done
+    progress: Progress = lambda _done, _of: None
 
     def features(self, paths: Sequence[Path]) -> Features:
         """Return features of the images, from the cache or encoded now."""
@@ -372,7 +358,7 @@ class ImageEncoder:
     def _forward(self, pictures: Sequence[Tensor]) -> Tensor:
         """Encode a batch: [B, 3, H, W] -> [B, E], normalised, float32, on the CPU."""
         model: Any = self.loaded.model
-        # Every batch has the same size, so that an image's features do not depend on its neighbours' number.
+        # Equal batch sizes keep an image's features independent of the other images.
         stacked = torch.stack([*pictures, *[pictures[-1]] * (self.batch - len(pictures))])
         with torch.inference_mode():
             encoded = model.encode_image(stacked.to(self.loaded.device))
@@ -380,7 +366,7 @@ class ImageEncoder:
 
 
 def _digests(pool: ThreadPoolExecutor, paths: Sequence[Path], workers: int) -> list[str]:
-    """Return the hash of each file; many go to a thread at once, as handing over one costs more than it."""
+    """Return the hash of each file; a task takes many, as handing over one costs more than hashing it."""
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     hashed = _ordered(pool, lambda part: [file_digest(path) for path in part], parts, 2 * workers)
     return [digest for part in hashed for digest in part]
@@ -389,7 +375,7 @@ def _digests(pool: ThreadPoolExecutor, paths: Sequence[Path], workers: int) -> l
 def _ordered(
     pool: ThreadPoolExecutor, work: Callable[[In], Out], given: Sequence[In], window: int
 ) -> Iterator[Out]:
-    """Yield results in order, with at most ``window`` begun and not yet taken."""
+    """Yield results in order, with at most ``window`` tasks begun and not yet taken."""
     begun: deque[Future[Out]] = deque()
     try:
         for one in given:

@@ -1,4 +1,4 @@
-"""Open an evaluator of CLIP in this process, from its specification."""
+"""Open a CLIP evaluator in this process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RESIDENT_BYTES = 2**30
 def open_in_process(
     spec: EvaluatorSpec, report: Report, progress: Progress, *, look_ahead: bool = False
 ) -> tuple[OpenClipEvaluator, str]:
-    """Open an evaluator in this process; see ``open_evaluator``. Return the content hash of its model too."""
+    """Open an evaluator in this process; see ``open_evaluator``. Also return its model's content hash."""
     devices = parse_devices(spec.device)
     data = load_data(spec)
     for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
@@ -60,7 +60,7 @@ def open_in_process(
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
-        # Of an opening that leaves the test images undecoded not all is known.
+        # Without the test images, not everything about the opening is known.
         timed=(lambda seconds: opening.keep(evaluator.info, seconds)) if look_ahead else None,
     )
     return evaluator, models[0].key
@@ -76,7 +76,7 @@ def model_files(model: str, pretrained: str, report: Report) -> list[Path]:
 def image_encoder(
     spec: EvaluatorSpec, loaded: LoadedModel, report: Report, progress: Progress
 ) -> ImageEncoder:
-    """Return what encodes the images of a specification with a model, or takes them from the cache."""
+    """Return the image encoder of a specification for a loaded model."""
     return ImageEncoder(
         loaded=loaded,
         folder=(spec.cache_dir or cache_dir()) / "features",
@@ -92,7 +92,7 @@ def image_encoder(
 def labelled(
     images: ImageEncoder, items: Sequence[Item], data: FewShotData, ahead: Features | None = None
 ) -> tuple[Features | None, Labelled]:
-    """Return features (those made ahead, if any) and labels of a split; no features where it is empty."""
+    """Return features (``ahead`` if given, None for an empty split) and labels of a split."""
     if not items:
         return None, Labelled.empty(len(data.classes))
     features = ahead or images.features([item.path for item in items])
@@ -115,7 +115,7 @@ def augmented(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> L
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:
-    if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:  # too many to stay on the device
+    if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:
         return split
     return replace(split, features=split.features.to(device))
 
@@ -123,7 +123,7 @@ def _resident(split: Labelled, device: torch.device) -> Labelled:
 def build_encoder(
     spec: EvaluatorSpec, models: Sequence[LoadedModel], names: Sequence[str], report: Report
 ) -> Encoder:
-    """Return the text encoder of a specification: one replica for each model."""
+    """Return the text encoder of a specification, with one replica per model."""
     replicas = [
         TextEncoder(
             loaded.model,
@@ -151,7 +151,6 @@ def _notes(
     train: Labelled,
     report: Report,
 ) -> dict[str, Any]:
-    """Return the notes of ``EvaluatorInfo``."""
     notes: dict[str, Any] = {
         "texts": encoder.statistics().path,
         "device": ", ".join(str(loaded.device) for loaded in models),

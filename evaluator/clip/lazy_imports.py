@@ -1,9 +1,7 @@
 """Import open_clip without the slow packages that the model at hand does not need.
 
-timm and transformers are optional to open_clip, and torchvision imports torch's compiler for one question
-that only a detector asks. They are left out only in a process of the program's own, since in another one
-somebody may need them; the first two are imported as soon as a model needs them. This module imports neither
-torch nor open_clip by itself.
+Only in a process of the program's own: timm and transformers wait until a model needs them, torchvision's
+import of torch's compiler until a detector does. This module itself imports neither torch nor open_clip.
 """
 
 from __future__ import annotations
@@ -24,10 +22,10 @@ from ..pico.models import bundled_models
 
 WITHHELD = frozenset({"timm", "transformers"})
 COMPILER = ("torch._dynamo.utils", "is_compile_supported")
-"""What torchvision imports of torch's compiler, and calls where it aligns regions of interest."""
+"""torchvision imports it and calls it only for detectors."""
 _USERS = ("open_clip.timm_model", "open_clip.hf_model", "open_clip.coca_model")
 _NEEDS_THEM = ('"timm_', '"hf_')
-"""How a model's file of settings names what only they have."""
+"""Marks, in a model's settings file, of what needs timm or transformers."""
 
 
 class _Withheld:
@@ -39,14 +37,13 @@ class _Withheld:
     def find_spec(
         self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Refuse them; leave all else to the other finders."""
         if name in WITHHELD and threading.get_ident() == self._thread:
             raise ModuleNotFoundError(f"{name} is not needed here", name=name)
         return None
 
 
 class _Later(ModuleType):
-    """Stands in for a module until something of it is called, or anything else of it is wanted."""
+    """Stands in for a module until something in it is called or read."""
 
     def __init__(self, name: str, called: str) -> None:
         super().__init__(name)
@@ -62,15 +59,12 @@ class _Later(ModuleType):
         return importlib.import_module(self.__name__)
 
     def leave(self) -> None:
-        """Make way for the module itself."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
 
 
 @dataclass(slots=True)
 class _Process:
-    """Whether the process is the program's own, and whether its open_clip lacks those packages."""
-
     own: bool = False
     reduced: bool = False
 
@@ -79,12 +73,12 @@ _process = _Process()
 
 
 def allow() -> None:
-    """Say that this process is the program's own: nobody else imports open_clip in it."""
+    """Declare that this process is the program's own: nobody else imports open_clip in it."""
     _process.own = True
 
 
 def import_for(model: str) -> None:
-    """Import open_clip, as much of it as a model needs; a process that has it keeps it, and may get more."""
+    """Import as much of open_clip as a model needs, unless it is already imported."""
     if not _process.own:
         return
     if not _is_plain(model):
@@ -112,7 +106,6 @@ def bring_all() -> None:
 
 
 def _is_plain(model: str) -> bool:
-    """Return whether a model needs neither package, as far as its name says."""
     if any(row["name"] == model for row in bundled_models()):
         return True
     package = importlib.util.find_spec("open_clip")

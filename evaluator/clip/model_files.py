@@ -1,4 +1,4 @@
-"""Find the files of a model by its name, download them, and read checkpoints without running code in them."""
+"""Find and download a model's files, and read checkpoints without running code in them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..spec import Report
 
 
 def file_hash(path: Path) -> str:
-    """Return SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -36,7 +36,7 @@ def file_hash(path: Path) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Return the tensors in a checkpoint, by name, on the CPU; nothing in the file is executed.
+    """Return a checkpoint's tensors by name, on the CPU; nothing in the file is executed.
 
     Raises:
         ModelError: It is torn, not a checkpoint, or holds pickled objects other than tensors.
@@ -69,7 +69,7 @@ def _read_torch(path: Path) -> Any:
             f"could run code. Save its state_dict alone, best as safetensors: "
             f"safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
         ) from error
-    except Exception as error:  # torch's unpickler raises whatever a torn file makes it raise
+    except Exception as error:  # torch's unpickler raises anything on a torn file
         if "torchscript" in str(error).lower():
             raise ModelError(
                 f"the checkpoint {path} is a TorchScript archive, which holds code, and is refused: save its "
@@ -80,7 +80,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def first_mismatch(model: nn.Module, state: dict[str, Tensor]) -> str:
-    """Return the first tensor, in the model's own order, that a checkpoint lacks or has in another shape."""
+    """Return the first tensor of the model that a checkpoint lacks or has in another shape."""
     wanted = model.state_dict()
     for name, tensor in wanted.items():
         if name not in state:
@@ -96,7 +96,7 @@ WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def repository_files(repository: str, names: Sequence[str], report: Report) -> Path:
-    """Return the first of ``names`` that a hub repository has: from the local cache, else downloaded."""
+    """Return the first of ``names`` that a hub repository has, from the local cache or downloaded."""
     import huggingface_hub
 
     for name in names:
@@ -115,7 +115,7 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
 
 
 def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
-    """Return the weights behind one of open_clip's tags, given the tag's own description."""
+    """Return the weights file of one of open_clip's tags."""
     if hub := tag.get("hf_hub"):
         repository, _, name = hub.rpartition("/")
         return repository_files(repository, _alternatives(name), report)
@@ -145,7 +145,7 @@ def _alternatives(name: str) -> list[str]:
 
 
 def _check_network(repository: str, names: Sequence[str]) -> None:
-    """Ask for one connection only: the hub's client would retry for a minute."""
+    """Try one connection first: the hub's client would retry for a minute."""
     import huggingface_hub.constants as constants
 
     host, port = hub_address()
@@ -167,11 +167,11 @@ _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 class Source:
     """Where a model comes from."""
 
-    name: str  # what open_clip is asked for: a name it knows, or ``local-dir:``
-    weights: Path  # the checkpoint file
-    # what the tag says about preprocessing, where that differs from the default
+    name: str  # name for open_clip; may begin with ``local-dir:``
+    weights: Path
+    # deviations from the default preprocessing
     preprocessing: dict[str, Any] = field(default_factory=dict)
-    quick_gelu: bool | None = None  # whether the weights were trained with QuickGELU; None where nobody says
+    quick_gelu: bool | None = None  # weights trained with QuickGELU; None if unknown
 
 
 def pretrained_pairs() -> list[tuple[str, str]]:
@@ -184,11 +184,8 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
 
     Args:
         model: One of open_clip's names, a bundled one, ``hf-hub:REPOSITORY`` or ``local-dir:FOLDER``.
-        pretrained: A tag, ``pico``, or a checkpoint file; not read with ``hf-hub:`` and ``local-dir:``.
+        pretrained: A tag, ``pico``, or a checkpoint file; ignored with ``hf-hub:`` and ``local-dir:``.
         report: Called with a line for each download.
-
-    Raises:
-        ModelError: There is no such model, tag or file.
     """
     if model.startswith("hf-hub:"):
         repository = model.removeprefix("hf-hub:")
@@ -206,10 +203,7 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
 
 
 def check_named(model: str, pretrained: str) -> None:
-    """Make sure that there is such a model, and such weights for it, without downloading any.
-
-    What only the hub knows is left alone.
-    """
+    """Check, without downloading, that a model and its weights exist; hub names are not checked."""
     listed = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
     if not listed and not model.startswith("hf-hub:"):
         resolve(model, pretrained, lambda _line: None)
@@ -247,7 +241,6 @@ def _named(model: str, pretrained: str, report: Report) -> Source:
 
 
 def _without_weights(model: str, tags: Sequence[str]) -> str:
-    """Return what to give with a model whose weights were not named: the default is a bundled model's."""
     if not tags:
         return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
     return f"{model} needs its weights: give --pretrained TAG, one of open_clip's: {', '.join(tags)}"
@@ -291,7 +284,7 @@ def _looks_like_file(name: str) -> bool:
 
 
 def _file_says(weights: Path) -> bool | None:
-    """Return whether a file's surroundings say that it was trained with QuickGELU, as OpenAI's all were."""
+    """Return whether a checkpoint's neighbouring files show QuickGELU; None if unknown."""
     beside = weights.parent / CONFIG_NAME
     if beside.is_file():
         try:

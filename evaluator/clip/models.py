@@ -1,4 +1,4 @@
-"""Load models: open_clip's, a checkpoint file's and the bundled ones, all in the same way."""
+"""Load models: open_clip's, checkpoint files and the bundled ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FORM = re.compile(r"auto|cpu|mps|cuda(:\d+(,\d+)*)?")
 
 
 def devices() -> list[str]:
-    """Return every device of this machine, with the names of its GPUs."""
+    """Return every device of this machine, with GPU names."""
     found = ["cpu"]
     if torch.backends.mps.is_available():
         found.append("mps")
@@ -62,7 +62,7 @@ def _check(device: torch.device) -> None:
 
 
 def best_dtype(device: torch.device) -> torch.dtype:
-    """Return the fastest type that the hardware multiplies in by itself, without emulation."""
+    """Return the fastest type that the hardware multiplies without emulation."""
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)
         return torch.bfloat16 if major >= 8 else torch.float16
@@ -72,27 +72,27 @@ def best_dtype(device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bf16() -> bool:
-    """Return whether the CPU has bf16 instructions; how torch reports it differs between its versions."""
+    """Return whether the CPU has bf16 instructions; torch versions report it differently."""
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """An open_clip model in eval mode, and what belongs to it."""
+    """An open_clip model in eval mode, with its tokenizer and preprocessing."""
 
     name: str
     pretrained: str
     model: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
     tokenizer: Any
-    context_length: int  # most tokens that it reads
+    context_length: int
     key: str  # content hash of checkpoint and architecture
     weights: str  # content hash of the checkpoint alone
-    preprocessing: str  # the preprocessing in one line; decides, with ``key``, what features an image gets
+    preprocessing: str  # in one line; with ``key`` it decides an image's features
     device: torch.device
-    logit_scale: float  # factor between cosine and logit
-    corrections: tuple[str, ...] = ()  # what was set otherwise than the name says, a sentence each
+    logit_scale: float
+    corrections: tuple[str, ...] = ()  # settings that differ from the name's, a sentence each
 
 
 def load_model(
@@ -101,7 +101,7 @@ def load_model(
     """Load a model and its weights in float32.
 
     Raises:
-        ModelError: Unknown name, missing or unreadable weights, weights of another architecture.
+        ModelError: Unknown name, missing or unreadable weights, or weights of another architecture.
     """
     source = resolve(name, pretrained, report)
     overrides, corrections = _activation(source)
@@ -119,7 +119,7 @@ def load_model(
         preprocess=preprocess,
         tokenizer=tokenizer,
         context_length=int(getattr(tokenizer, "context_length", None) or model.context_length),
-        # The architecture as built is hashed too, since activations have no weights.
+        # Hash the built architecture too: activations have no weights.
         key=hashlib.sha256(f"{weights}\n{model}".encode()).hexdigest(),
         weights=weights,
         preprocessing=settings,
@@ -133,7 +133,7 @@ def load_model(
 
 
 def check_bundled(name: str) -> None:
-    """Load a bundled model and run it once on a blank image and a text."""
+    """Run a bundled model once on a blank image and a text."""
     row = next((row for row in bundled_models() if row["name"] == name), None)
     if row is None:
         raise ModelError(f"{name!r} is not bundled; bundled are {[row['name'] for row in bundled_models()]}")
@@ -147,7 +147,6 @@ def check_bundled(name: str) -> None:
 
 
 def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:
-    """Build the architecture, then load the weights into it, so that a mismatch can be named."""
     settings = {f"image_{key}": value for key, value in source.preprocessing.items()}
     try:
         model, _, preprocess = open_clip.create_model_and_transforms(
@@ -176,7 +175,6 @@ def _tokenizer(source: Source) -> Any:
 
 
 def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return QuickGELU as the weights need it, where the model's name says otherwise, and say so."""
     config = open_clip.get_model_config(source.name) or {}
     named = bool(config.get("quick_gelu", False))
     if source.quick_gelu is None or source.quick_gelu == named:
@@ -196,7 +194,7 @@ def _describe(settings: dict[str, Any]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep open_clip from warning on the root logger that a model without weights is random; they follow."""
+    """Silence open_clip's warning about random weights, which are loaded afterwards."""
     root = logging.getLogger()
 
     def drop(record: logging.LogRecord) -> bool:

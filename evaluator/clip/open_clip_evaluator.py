@@ -30,23 +30,22 @@ from ..scoring import (
 from .texts.text_encoder import Encoder
 from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, correct, decide, grey_box
 
-# Templates whose vectors are held at once, counted in numbers of float32 (64 MiB).
+# Most float32 numbers of template vectors held at once (64 MiB).
 _HELD = 16 * 2**20
-# Templates of a batch whose speed is that of all.
+# Batches of at least this many templates give the typical speed.
 _FULL = 16
-# Complaints about images that a result lists, split by split.
+# Bad images listed in a result, per split.
 _MOST_LISTED = 20
 
 
 class OpenClipEvaluator:
-    """Scores templates by the accuracy of the zero-shot classifier that they make; see ``Evaluator``.
+    """Scores templates by the accuracy of their zero-shot classifiers.
 
     Args:
-        open_test: Gives the test images; called once, at the first need.
+        open_test: Returns the test images; called once, when first needed.
         views: Augmented copies of training and validation images; None or empty without copies.
         objective: Decides whether scores carry grey-box values.
-        timed: Called once with what scoring a template takes, in seconds, measured on the first full batch
-            after another one.
+        timed: Called once with the seconds per template, measured on a full batch that is not the first one.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class OpenClipEvaluator:
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on; its notes list images left out of the splits opened so far."""
+        """What this evaluator scores on; the notes list images left out of the splits opened so far."""
         skipped = {
             name: {"images": len(split.left_out), "which": list(split.left_out[:_MOST_LISTED])}
             for name, split in self._splits.items()
@@ -151,11 +150,11 @@ class OpenClipEvaluator:
         return self._names
 
     def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return what an ensemble decides by: float32 [classes, dimensions], rows of length 1."""
+        """Return an ensemble's classifier: float32 [classes, dimensions], rows of length 1."""
         return self._classifier(ensemble).float().cpu().numpy()
 
     def split(self, name: str) -> Labelled:
-        """Return the images of a split; the test images are opened at the first need."""
+        """Return the images of a split; opens the test images when first needed."""
         if name == "test" and name not in self._splits:
             self._splits[name] = self._open_test()
         return self._splits[name]
@@ -170,7 +169,7 @@ class OpenClipEvaluator:
             return classifier(torch.stack(self._vectors(ensemble)))
 
     def _vectors(self, ensemble: Sequence[str]) -> list[Tensor]:
-        """Return the class vectors of each template; some are kept, as ensembles share many."""
+        """Return each template's class vectors; some are cached, as ensembles share many."""
         found = {template: self._kept[template] for template in ensemble if template in self._kept}
         missing = [template for template in dict.fromkeys(ensemble) if template not in found]
         held = self._at_once()
@@ -213,7 +212,6 @@ class OpenClipEvaluator:
         return correct(decided, self.views) / len(self.views)
 
     def _measured(self, split: Labelled, weights: Tensor, decided: Tensor) -> tuple[int, dict[str, Any]]:
-        """Return how many images are correctly classified, and the other values of a ``Score``."""
         values: dict[str, Any] = {"class_mean": class_mean(decided, split)}
         if self._grey:
             values["logprob"], values["margin"] = grey_box(split, weights, self._logit_scale)

@@ -1,8 +1,7 @@
-"""Score on many machines: scorer actors on a Ray cluster behind the same interface. Needs the extra ``ray``.
+"""Score on many machines with actors on a Ray cluster. Needs the extra ``ray``.
 
-The address of the cluster, its nodes and its growth are Ray's own business. This module deals the templates
-of a batch out to actors, starts more of them while batches are large, lets idle ones go, and gives the work
-of an actor that died to another one.
+Large batches start more actors, idle ones stop, and a dead actor's work goes to another one. Ray itself
+manages addresses, nodes and growth.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from .zero_shot import Labelled
 
 REACH_S = 5.0
 LOOK_S = 5.0
-"""Seconds without an answer after which it is asked whether the cluster is still there."""
+"""Seconds without an answer before the cluster is checked."""
 PAUSES_S = (0.0, 1.0, 3.0)
-"""Seconds before each of the looks that find nobody where a cluster is lost."""
+"""Seconds before each check; if all fail, the cluster is lost."""
 _NEVER_S = 7 * 24 * 3600
 TEMPLATES_AN_ACTOR = 8
 IDLE_BATCHES = 20
@@ -42,18 +41,11 @@ TRIES = 4
 START_S = 600.0
 Answers = list[Verdict]
 _keeper = DaemonThreads(1)
-"""A cluster that Ray starts here ends with the thread that started it: this one ends with the process."""
+"""Ray ends a local cluster with the thread that started it; this thread lives as long as the process."""
 
 
 class Connection:
-    """A cluster that this process is connected to.
-
-    Args:
-        address: ``HOST:PORT``, ``ray://HOST:PORT``, ``auto``, or ``local`` for one that is started here.
-
-    Attributes:
-        ray: Ray's module.
-    """
+    """A cluster at ``HOST:PORT``, ``ray://HOST:PORT`` or ``auto``, or one started here for ``local``."""
 
     def __init__(self, address: str) -> None:
         self.ray = _connected(address)
@@ -62,13 +54,13 @@ class Connection:
         self._lost = False
 
     def places(self) -> int:
-        """Return how many actors the cluster holds: one for each GPU, or without GPUs for each CPU."""
+        """Return how many actors the cluster holds: one per GPU, or per CPU without GPUs."""
         self.check()
         resources = self.ray.cluster_resources()
         return max(1, int(resources.get("GPU") or resources.get("CPU") or 1))
 
     def first_of(self, references: Iterable[Any], *, wait_s: float = math.inf) -> list[Any]:
-        """Wait until one of several results is there, and return it in a list; an empty one after a while."""
+        """Wait until one of several results is there and return it in a list; empty after ``wait_s``."""
         waited, left = list(references), wait_s
         while True:
             done, _ = self.ray.wait(waited, num_returns=1, timeout=min(left, LOOK_S))
@@ -78,7 +70,7 @@ class Connection:
             self.check()
 
     def check(self) -> None:
-        """Make sure that the cluster is still there: Ray itself waits for one that is gone."""
+        """Check that the cluster still exists; Ray itself would wait for it."""
         if not self._lost and self._head:
             self._lost = not any(_answers_after(pause_s, self._head) for pause_s in PAUSES_S)
         if self._lost:
@@ -86,7 +78,7 @@ class Connection:
 
 
 def _connected(address: str) -> Any:
-    # Ray ends the whole process, without a word of ours, so long after it has lost its cluster.
+    # Otherwise Ray ends the process silently some time after it has lost its cluster.
     os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_NEVER_S))
     try:
         import ray
@@ -109,7 +101,7 @@ def _connected(address: str) -> Any:
 
 
 def _unreachable(address: str) -> Exception | None:
-    """Return why nothing answers at an address, asking for one connection only: Ray would try for minutes."""
+    """Return why nothing answers at an address, after one connection; Ray would retry for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=REACH_S):
@@ -125,7 +117,7 @@ def _answers_after(pause_s: float, address: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """One split on its way through the object store: features [n, E], labels [n], number of classes."""
+    """One split in the object store: features [n, E], labels [n], number of classes."""
 
     features: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -133,18 +125,18 @@ class Shipped:
 
     @classmethod
     def pack(cls, split: Labelled) -> Shipped:
-        """Return a split as arrays, which the object store shares between the actors of a node."""
+        """Return a split as arrays, which the actors of a node share."""
         return cls(split.features.cpu().numpy(), split.labels.cpu().numpy(), split.classes)
 
     def unpack(self) -> Labelled:
-        """Return the split as tensors that view the store's memory, which nothing here writes to."""
+        """Return the split as tensors on the store's memory, which must not be written to."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return Labelled(torch.from_numpy(self.features), torch.from_numpy(self.labels), self.classes)
 
 
 class Worker:
-    """Scores templates in an actor, with a model of its own and the features of the driver."""
+    """Scores templates in an actor, with its own model and the driver's features."""
 
     def __init__(
         self, spec: EvaluatorSpec, info: EvaluatorInfo, names: Sequence[str], key: str, *splits: Shipped
@@ -183,7 +175,7 @@ def _no_test() -> Labelled:
 
 
 class ClusterEvaluator:
-    """An evaluator whose scores are computed by actors; it does everything else in this process."""
+    """An evaluator whose ``score`` runs on actors; all else runs in this process."""
 
     def __init__(
         self,
@@ -243,7 +235,7 @@ class ClusterEvaluator:
 
 
 class Pool:
-    """Actors that are ready, and actors that are still starting, which may wait for a place for long."""
+    """Actors that are ready, and actors that are still starting, which may take long."""
 
     def __init__(self, cluster: Connection, given: Sequence[Any], report: Report) -> None:
         self._cluster = cluster
@@ -257,7 +249,7 @@ class Pool:
         self._quiet = 0
 
     def fit(self, waiting: int) -> list[Any]:
-        """Return the actors to deal a batch to; start more if it is worth it, let idle ones go."""
+        """Return the actors for a batch; start more if worthwhile, stop idle ones."""
         wanted = max(1, min(self._cluster.places(), -(-waiting // TEMPLATES_AN_ACTOR)))
         while len(self._ready) + len(self._starting) < wanted:
             self._start()
@@ -269,7 +261,7 @@ class Pool:
         return list(self._ready) or [self.some()]
 
     def some(self) -> Any:
-        """Return an actor that is ready; waits for one if need be."""
+        """Return an actor that is ready; wait if necessary."""
         if not self._ready:
             if not self._starting:
                 self._start()
@@ -282,7 +274,7 @@ class Pool:
         return self._ready[-1]
 
     def drop(self, actor: Any) -> None:
-        """Forget an actor that died."""
+        """Forget a dead actor."""
         if actor in self._ready:
             self._ready.remove(actor)
             self._report(f"ray: a scorer died; {len(self._ready)} are left, and its templates go to another")
@@ -300,7 +292,7 @@ class Pool:
             try:
                 self._ray.get(reference)
             except self._ray.exceptions.RayActorError as error:
-                # An actor that dies while it starts says why, unless its node died under it.
+                # An actor that dies at start says why, unless its node died.
                 if "DataError" in str(error) or "ModelError" in str(error):
                     said = str(error).strip().splitlines()[-1]
                     raise ModelError(f"ray: a scorer cannot start: {said}") from error

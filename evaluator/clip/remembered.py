@@ -1,4 +1,4 @@
-"""Keep what opening an evaluator gave, for when the same is asked again. Imports no torch."""
+"""Remember what opening an evaluator found, for the next identical opening. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ from ..scoring import EvaluatorInfo
 from ..spec import EvaluatorSpec, Report
 
 FORM = 1
-"""Goes up with every change of what is kept, and of the notes of an opening."""
+"""Raise it with every change of what is stored or of an opening's notes."""
 FRESH_S = 7 * 24 * 3600
-"""How old a measured speed may be."""
 _PACKAGES = ("torch", "open_clip_torch", "torchvision", "pillow", "numpy", "promptclimb")
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _OF_MODELS = frozenset({".json", ".safetensors", ".bin", ".pth", ".pt"})
-"""Endings of files beside a model's own that may decide what it is: settings, and weights to be preferred."""
+"""Suffixes of files beside a model's own that may decide what it is: settings, preferred weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """An earlier opening: what is scored on, the seconds that a template took, and when (since 1970)."""
+    """An earlier opening: its info, seconds per template, and when (since 1970)."""
 
     info: EvaluatorInfo
     seconds: float
@@ -44,10 +43,10 @@ _INFO = TypeAdapter(EvaluatorInfo)
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """One opening under way: what is found holds for the files as they were when it began.
+    """An opening in progress; what it finds holds for the files as they were at its start.
 
-    ``data`` is a hash of what was read of the data; ``images`` and ``model`` are stamps of all images and of
-    the model's files with those beside them, None where they may change unseen.
+    ``data`` hashes the data read; ``images`` and ``model`` are stamps of all images and of the model's files
+    with those beside them, None if changes may go unseen.
     """
 
     path: Path
@@ -58,12 +57,12 @@ class Opening:
 
     @classmethod
     def begun(cls, spec: EvaluatorSpec, data: FewShotData, weights: Sequence[Path]) -> Opening:
-        """Look at the files of an opening that begins."""
+        """Look at the files when an opening begins."""
         seen = seen_files(spec.cache_dir)
         return cls(_path(spec), _mark(data), _stamp(seen, data), tuple(weights), _model_stamp(seen, weights))
 
     def keep(self, info: EvaluatorInfo, seconds: float, *, now: Callable[[], float] = time.time) -> None:
-        """Keep what was found, and what scoring a template takes, for ``recall``."""
+        """Store the info and the seconds per template, for ``recall``."""
         if self.images is None or self.model is None:
             return
         kept = {name: value for name, value in asdict(self).items() if name != "path"}
@@ -74,10 +73,7 @@ class Opening:
 
 
 def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = time.time) -> Remembered | None:
-    """Return what opening the same on this machine gave in the last days; None unless all is as it was.
-
-    The data are read and checked as for an opening. Images and weights are looked at, and not read.
-    """
+    """Return what the same opening gave here within ``FRESH_S``; None if data, images or weights changed."""
     try:
         kept = json.loads(_path(spec).read_text("utf-8"))
         found = Remembered(_INFO.validate_python(kept["info"]), float(kept["seconds"]), float(kept["when"]))
@@ -97,7 +93,7 @@ def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = ti
 
 
 def _path(spec: EvaluatorSpec) -> Path:
-    """Return where an opening is kept, by all that decides it besides its files: machine and versions too."""
+    """Return an opening's file, named by all that decides it besides its files, with machine and versions."""
     decides = {
         "form": FORM,
         "spec": spec.model_dump(mode="json"),
@@ -117,7 +113,7 @@ def _version(package: str) -> str | None:
 
 
 def _mark(data: FewShotData) -> str:
-    """Return a hash of what was read of the data, besides the bytes of images and the test labels."""
+    """Return a hash of the data that was read, without image bytes and test labels."""
     facts = (data.name, data.classes, data.shots, data.seed, data.notes, data.chosen)
     items = [(str(item.path), item.label) for item in (*data.train, *data.val)]
     return hashlib.blake2b(repr((facts, items, data.test.size)).encode(), digest_size=16).hexdigest()
@@ -130,7 +126,7 @@ def _stamp(seen: SeenFiles, data: FewShotData) -> str | None:
 def _model_stamp(seen: SeenFiles, weights: Sequence[Path]) -> str | None:
     try:
         beside = [path for file in weights for path in file.parent.iterdir() if path.suffix in _OF_MODELS]
-    except OSError:  # a folder that may not be listed
+    except OSError:
         return None
     return seen.stamp(sorted({*weights, *beside}))
 

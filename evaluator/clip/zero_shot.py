@@ -1,7 +1,4 @@
-"""Turn features and class vectors into decisions, and decisions into scores.
-
-n images, C classes, E dimensions, T templates.
-"""
+"""Classify and score n images of C classes with features [n, E] and class vectors [T, C, E]."""
 
 from __future__ import annotations
 
@@ -23,10 +20,10 @@ class Labelled:
 
     features: Tensor  # [n, E], normalised
     labels: Tensor  # [n]
-    classes: int  # number of classes
-    left_out: tuple[str, ...] = ()  # what was wrong with each image that was left out
-    paths: tuple[Path, ...] = ()  # the files, in the same order; empty where they are not at hand
-    image_set: str = ""  # content hash of the files; empty where it is not known
+    classes: int
+    left_out: tuple[str, ...] = ()  # what is wrong with each image that was left out
+    paths: tuple[Path, ...] = ()  # the files, in the same order; empty if unknown
+    image_set: str = ""  # content hash of the files; empty if unknown
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -38,7 +35,7 @@ class Labelled:
 
 
 def classifier(vectors: Tensor) -> Tensor:
-    """Return the classifier of an ensemble, as open_clip builds it: [T, C, E] -> [C, E]."""
+    """Return an ensemble's classifier, built as in open_clip: [T, C, E] -> [C, E]."""
     mean = vectors.mean(dim=0)
     norm: Tensor = mean.norm(dim=1, keepdim=True)
     return mean / norm
@@ -53,7 +50,7 @@ def logits(split: Labelled, weights: Tensor, chunk: int = CHUNK) -> Iterator[tup
 
 
 def decide(split: Labelled, weights: Tensor) -> Tensor:
-    """Return the class of each image, the first of the largest logits: [n], on the CPU."""
+    """Return each image's class, the first of the largest logits: [n], on the CPU."""
     found = [values.argmax(dim=1).cpu() for values, _ in logits(split, weights)]
     return torch.cat(found) if found else split.labels.new_empty(0)
 
@@ -65,14 +62,14 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> tuple[floa
         scaled = values * (logit_scale / SCALE)
         true = scaled.gather(1, labels[:, None])[:, 0]
         others = scaled.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
-        # Summed on the CPU: some devices have no double precision.
+        # Some devices have no double precision, so sum on the CPU.
         logprob -= functional.cross_entropy(scaled, labels, reduction="none").cpu().double().sum().item()
         margin += (true - others).cpu().double().sum().item()
     return logprob / len(split), margin / len(split)
 
 
 def correct(decisions: Tensor, split: Labelled) -> int:
-    """Return how many images are correctly classified."""
+    """Return the number of correctly classified images."""
     return int((decisions == split.labels).sum())
 
 
@@ -85,16 +82,13 @@ def by_class(decisions: Tensor, split: Labelled) -> list[tuple[int, int]]:
 
 
 def class_mean(decisions: Tensor, split: Labelled) -> float:
-    """Return the mean of the accuracies of the classes that have images."""
+    """Return the mean accuracy of the classes that have images."""
     found = [right / of for right, of in by_class(decisions, split) if of]
     return sum(found) / len(found)
 
 
 def confusions(decisions: Tensor, split: Labelled, most: int | None = None) -> list[tuple[int, int, int]]:
-    """Return true class, class taken for and number of images, the most frequent first; ties by label.
-
-    ``most`` limits how many pairs there are.
-    """
+    """Return (true class, predicted class, images), at most ``most``, most frequent first; ties by label."""
     labels = split.labels
     wrong = decisions != labels
     pairs, counts = torch.unique(labels[wrong] * split.classes + decisions[wrong], return_counts=True)

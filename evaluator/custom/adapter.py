@@ -1,8 +1,4 @@
-"""Adapt a custom scorer to the interface of an evaluator.
-
-What the scorer says of itself is checked once, when it is opened; each of its answers becomes plain values
-when it is given. No other module has to know whose evaluator it deals with.
-"""
+"""Adapt a custom scorer to ``Evaluator``; its answers are checked and become plain values on arrival."""
 
 from __future__ import annotations
 
@@ -53,9 +49,6 @@ _MISSING = object()
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-# --- running code of the user's
-
-
 def what_happened(where: str, error: BaseException) -> str:
     """Return one line on a failure of the user's code: where, what, and in which line of which file."""
     place = traceback.extract_tb(error.__traceback__)[-1]
@@ -65,13 +58,13 @@ def what_happened(where: str, error: BaseException) -> str:
 
 
 def from_keyboard(error: BaseException) -> bool:
-    """Return whether an exception is the user's wish to leave: Python raises it in the main thread alone."""
+    """Return whether Ctrl-C caused an exception: Python raises it in the main thread only."""
     in_main = threading.current_thread() is threading.main_thread()
     return isinstance(error, KeyboardInterrupt) and in_main
 
 
 def opened(where: str, work: Callable[[], T]) -> T:
-    """Do what runs the user's code before a search begins; a failure becomes a ConfigError."""
+    """Run the user's code before a search begins; a failure becomes a ConfigError."""
     try:
         return work()
     except UsageError:
@@ -83,13 +76,13 @@ def opened(where: str, work: Callable[[], T]) -> T:
 
 
 def attribute(given: object, name: str, default: Any = None) -> Any:
-    """Return an attribute of the user's object, the default where it has none."""
+    """Return an attribute of the user's object, the default if it has none."""
 
     def read() -> Any:
         try:
             return getattr(given, name)
         except AttributeError:
-            # A property may fail with this error too, and is there all the same.
+            # A property that exists may raise AttributeError too.
             if inspect.getattr_static(given, name, _MISSING) is _MISSING:
                 return default
             raise
@@ -98,14 +91,14 @@ def attribute(given: object, name: str, default: Any = None) -> Any:
 
 
 def check_takes(given: object, method: str, *arguments: object, **options: object) -> None:
-    """Make sure that a method can be called as it is going to be, before anything depends on it."""
+    """Check that a method can be called with these arguments."""
     found = getattr(given, method)
     name = f"{type(given).__name__}.{method}"
     if inspect.iscoroutinefunction(found):
         raise ConfigError(f"{name} is async, and is called in a thread: make it a plain function")
     try:
         signature = inspect.signature(found)
-    except (TypeError, ValueError):  # some that are written in C do not say
+    except (TypeError, ValueError):  # some C functions have no signature
         return
     try:
         signature.bind(*arguments, **options)
@@ -114,7 +107,7 @@ def check_takes(given: object, method: str, *arguments: object, **options: objec
 
 
 def fingerprint_of(given: object) -> str:
-    """Return the user's fingerprint, empty without one."""
+    """Return the user's fingerprint, or an empty text."""
     found = attribute(given, "fingerprint")
     if found is None:
         return ""
@@ -127,17 +120,14 @@ def fingerprint_of(given: object) -> str:
         raise ConfigError(str(wrong)) from None
 
 
-# --- the user's object as an evaluator
-
-
 def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
-    """Return an evaluator made of whatever has ``score(templates)``.
+    """Return an evaluator for any object with ``score(templates)``.
 
-    ``score`` may answer with ``Score``, ``Rejection``, or a bare number a template, higher meaning better.
-    One that has ``info`` and ``examine`` too is asked for them; any other one has no test split.
+    ``score`` may answer with ``Score``, ``Rejection``, or a number per template, higher meaning better.
+    Without both ``info`` and ``examine`` there is no test split.
 
     Raises:
-        ConfigError: It has no method ``score``, or what it says of itself is invalid.
+        ConfigError: It has no method ``score``, or its description is invalid.
     """
     if isinstance(given, CustomEvaluator):
         return given
@@ -156,11 +146,7 @@ def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
 
 
 class CustomEvaluator(ABC):
-    """The user's object with the interface of this program.
-
-    Attributes:
-        in_flight: How many batches it takes at once.
-    """
+    """The user's object as an ``Evaluator``."""
 
     def __init__(self, given: object, info: EvaluatorInfo) -> None:
         self._given: Any = given
@@ -175,7 +161,7 @@ class CustomEvaluator(ABC):
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Ask for scores; see ``Scorer``. The queue finds out what an exception of the user's code means.
+        """Ask for scores; see ``Scorer``.
 
         Raises:
             EvaluatorError: An answer is neither a number, a ``Score`` nor a ``Rejection``.
@@ -187,7 +173,7 @@ class CustomEvaluator(ABC):
                 answers = self._given.score(list(templates))
             answers = plain_values.listed(answers, "answers", len(templates))
         except (StopIteration, asyncio.CancelledError) as error:
-            # In a task, these would be taken for its own end.
+            # Raised in a task, these would end it.
             raise EvaluatorError(what_happened(where, error)) from error
         except WrongAnswerError as wrong:
             raise ConsumerError(f"{where} {wrong}") from None
@@ -206,7 +192,6 @@ class CustomEvaluator(ABC):
         """Score ensembles on every split; see ``Evaluator``."""
 
     def _ask(self, method: str, work: Callable[[], T]) -> T:
-        """Call a method of the user's and take its answer; a failure becomes an EvaluatorError."""
         where = f"{self._name}.{method}"
         try:
             return work()
@@ -221,16 +206,13 @@ class CustomEvaluator(ABC):
 
 
 class ScorerEvaluator(CustomEvaluator):
-    """A scorer without a test split; its ``fingerprint``, if any, distinguishes runs on different scorers.
-
-    Where the specification names no data, the scorer's class stands for them.
-    """
+    """A scorer without a test split; ``fingerprint`` tells runs apart, its class stands in for missing data."""
 
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
         spec, kind = spec.with_shots(), type(scorer)
         name = kind.__qualname__
         own = fingerprint_of(scorer)
-        # Without a fingerprint the same class on other data is another scorer.
+        # Without a fingerprint, the same class on other data is another scorer.
         on = spec.bare().identity(without="CLIP models")
         mark = own or f"{kind.__module__}.{name} {json.dumps(on)}"
         info = EvaluatorInfo(
@@ -247,7 +229,7 @@ class ScorerEvaluator(CustomEvaluator):
         super().__init__(scorer, info)
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score each ensemble of one template on train and val; a scorer cannot average several."""
+        """Score each ensemble of one template on train and val; return None for several."""
         single = [ensemble[0] for ensemble in ensembles if len(ensemble) == 1]
         verdicts = self._ask("score", lambda: self.score(single)) if single else []
         known: dict[str, Score] = {}
@@ -265,7 +247,7 @@ class ScorerEvaluator(CustomEvaluator):
 
 
 class CheckedEvaluator(CustomEvaluator):
-    """A custom evaluator with a test split, and with ``inspect`` and ``predict`` where the user has them."""
+    """A custom evaluator with a test split, and with ``inspect`` and ``predict`` if the user has them."""
 
     def __init__(self, given: object) -> None:
         try:
@@ -282,7 +264,7 @@ class CheckedEvaluator(CustomEvaluator):
 
     @property
     def info(self) -> EvaluatorInfo:
-        """As it was at opening, but for the notes: some facts are only found out on the way."""
+        """As at opening, with current notes: some facts turn up later."""
         with suppress(EvaluatorError):
             now = self._ask("info", lambda: plain_values.notes(self._given.info.notes))
             return replace(self._info, notes=now)
@@ -314,20 +296,14 @@ class CheckedEvaluator(CustomEvaluator):
         )
 
 
-# --- MODULE:FACTORY
-
-
 def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
     """Return the evaluator that a factory makes.
 
-    Args:
-        name: ``MODULE:FACTORY``, or ``FILE.py:FACTORY``. The factory is called with the specification if it
-            needs an argument or has one called ``spec``, else without; a class is a factory too.
-        spec: What was asked for.
+    ``name`` is ``MODULE:FACTORY`` or ``FILE.py:FACTORY``; a class is a factory too. The factory is called
+    with the specification if it needs an argument or has one called ``spec``.
 
     Raises:
-        ConfigError: It cannot be imported or called, it fails, or what it makes is not an evaluator; see
-            ``as_evaluator``.
+        ConfigError: It cannot be imported or called, it fails, or it does not make an evaluator.
     """
     spec = spec.with_shots()
     source, _, factory_name = name.rpartition(":")
@@ -348,11 +324,7 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
 
 
 def pinned(name: str) -> str:
-    """Return the name of a factory under which it is found from any folder.
-
-    A module that is a file in the current folder is called by that file; an installed or missing one keeps
-    its name.
-    """
+    """Return a factory's name for use in any folder: a module in the current folder becomes a file path."""
     source, _, factory = name.rpartition(":")
     _look_here()
     try:
@@ -379,7 +351,6 @@ def _imported(name: str, source: str) -> ModuleType:
 
 
 def _look_here() -> str:
-    """Have modules looked for in the current folder too, after what is installed; return the folder."""
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
@@ -393,9 +364,9 @@ def _from_file(name: str, path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # where dataclasses and pickle look for it
+    sys.modules[module.__name__] = module  # dataclasses and pickle look for it here
     if (folder := str(path.absolute().parent)) not in sys.path:
-        sys.path.append(folder)  # for what lies beside it, as with `python FILE.py`
+        sys.path.append(folder)  # for modules beside it, as with `python FILE.py`
     spec.loader.exec_module(module)
     return module
 
@@ -403,7 +374,7 @@ def _from_file(name: str, path: Path) -> ModuleType:
 def _takes_spec(factory: Callable[..., Any]) -> bool:
     try:
         parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # some that are written in C do not say
+    except (TypeError, ValueError):
         return False
     return any(
         one.kind in _POSITIONAL and (one.default is inspect.Parameter.empty or one.name == "spec")

@@ -1,8 +1,4 @@
-"""Turn the answers of a custom scorer into plain values of Python: checked, or refused with a reason.
-
-Every function raises ``WrongAnswerError``, which says what is wrong; the caller adds whose answer it is.
-Numbers of NumPy or torch become numbers of Python here and go no further.
-"""
+"""Turn a custom scorer's answers into plain Python values; functions raise ``WrongAnswerError``."""
 
 from __future__ import annotations
 
@@ -31,11 +27,11 @@ from ..settings import shown
 
 
 class WrongAnswerError(ValueError):
-    """An answer is not what was asked for; ``str()`` goes on from the name of what answered."""
+    """An answer is not what was asked for; ``str()`` follows the name of what answered."""
 
 
 def listed(answer: object, kind: str, count: int) -> list[Any]:
-    """Return the answers to several questions, a list of as many."""
+    """Return an answer as a list of ``count`` items."""
     if isinstance(answer, str | bytes | Mapping | Set) or not isinstance(answer, Iterable):
         raise WrongAnswerError(f"answered {shown(answer)}, not a list of {count} {kind}")
     found = list(answer)
@@ -45,10 +41,7 @@ def listed(answer: object, kind: str, count: int) -> list[Any]:
 
 
 def verdict(answer: object) -> Verdict:
-    """Return a bare number as a ``Score``, and a ``Score`` or a ``Rejection`` in plain values.
-
-    A number may be nan or infinite here: see ``scoring.checked``.
-    """
+    """Return a number, ``Score`` or ``Rejection`` in plain values; nan passes (see ``scoring.checked``)."""
     if isinstance(answer, Rejection):
         return Rejection(_escaped("reason", answer.reason), _escaped("message", answer.message))
     if isinstance(answer, Score):
@@ -68,7 +61,7 @@ def verdict(answer: object) -> Verdict:
 
 
 def split_scores(answer: object, *, test: bool) -> SplitScores | None:
-    """Return the accuracies of an ensemble, those on test only where they were asked for."""
+    """Return the accuracies of an ensemble; with ``test``, those on test too."""
     if answer is None:
         return None
     if not isinstance(answer, SplitScores):
@@ -82,7 +75,7 @@ def split_scores(answer: object, *, test: bool) -> SplitScores | None:
 
 
 def inspection(answer: object) -> Inspection:
-    """Return how each class fares."""
+    """Return the accuracy of each class and the confusions."""
     if not isinstance(answer, Inspection):
         raise WrongAnswerError(f"answered {shown(answer)}, which is not an Inspection")
     return Inspection(
@@ -92,7 +85,7 @@ def inspection(answer: object) -> Inspection:
 
 
 def predictions(answer: object, count: int) -> Predictions:
-    """Return what each of ``count`` ensembles takes the images for."""
+    """Return the predictions of each of ``count`` ensembles."""
     if not isinstance(answer, Predictions):
         raise WrongAnswerError(f"answered {shown(answer)}, which is not a Predictions")
     labels = tuple(_count("a label", label) for label in _sequence("labels", _as_list(answer.labels)))
@@ -107,13 +100,12 @@ def _labels(answer: object, count: int) -> tuple[int, ...] | None:
 
 
 def _as_list(value: object) -> object:
-    """Return an array of NumPy or torch as a list, and anything else as it is."""
     convert = getattr(value, "tolist", None)
     return convert() if callable(convert) else value
 
 
 def info(answer: object) -> EvaluatorInfo:
-    """Return what an evaluator says that it scores on."""
+    """Return the description of an evaluator."""
     if not isinstance(answer, EvaluatorInfo):
         raise WrongAnswerError(f"info is {shown(answer)}, not an EvaluatorInfo")
     named = ("dataset", "model", "pretrained", "fingerprint", "precision")
@@ -136,19 +128,19 @@ def info(answer: object) -> EvaluatorInfo:
             for name, templates in _mapping("info.baselines", answer.baselines)
         },
         notes=notes(answer.notes),
-        content={},  # parts of a CLIP
+        content={},  # known for CLIP models only
         shareable=bool(answer.shareable),
         class_names=_texts("info.class_names", answer.class_names, "a name in info.class_names"),
     )
 
 
 def notes(answer: object) -> dict[str, Any]:
-    """Return notes that can be stored as JSON, and come back as they were."""
+    """Return notes that survive a round trip through JSON."""
     found = {}
     for name, value in _mapping("info.notes", answer):
         place = f"info.notes[{name!r}]"
         try:
-            # As deep as it is in a result, which is read with a limit.
+            # As deep as in a result, which is read with a depth limit.
             document = json.dumps({"notes": {"name": value}}, ensure_ascii=False, allow_nan=False)
             back = from_json(document.encode("utf-8"))["notes"]["name"]
         except (TypeError, ValueError, RecursionError) as error:

@@ -21,17 +21,14 @@ HOW_TO_GO_ON = "--on-bad-image skip leaves such images out"
 ENDS: Mapping[bytes, bytes] = MappingProxyType(
     {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
 )
-"""How a whole JPEG and a whole PNG begin and end."""
+"""How a complete JPEG and PNG begin and end."""
 TAIL_BYTES = 4096
-"""Where the end is looked for; some cameras write a little after it."""
+"""Where the end is searched: some cameras write a little after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataContent:
-    """A few-shot problem by its content: class names.
-
-    Hashes of the shots and of the test images, test labels.
-    """
+    """A few-shot problem's class names, hashes of shots and test images, and test labels."""
 
     classes: tuple[str, ...]
     shots: str
@@ -40,10 +37,7 @@ class DataContent:
 
 
 def content_of(data: FewShotData, digest: Callable[[Path], str]) -> DataContent:
-    """Return what a data set holds; every image that is drawn, and every test image, is read.
-
-    The test split is compared with another one, and not scored.
-    """
+    """Return a data set's content; reads all drawn and test images, and scores none."""
 
     def images(items: Sequence[Item]) -> str | None:
         return image_set_hash([digest(item.path) for item in items]) if items else None
@@ -58,23 +52,22 @@ def content_of(data: FewShotData, digest: Callable[[Path], str]) -> DataContent:
 
 
 def shots_hash(data: FewShotData, train: str | None, val: str | None) -> str:
-    """Return a hash of what a search looks at."""
+    """Return a hash of what a search sees."""
     labels = [item.label for item in (*data.train, *data.val)]
     return hashlib.sha256(repr((train, val, labels, tuple(data.classes))).encode()).hexdigest()
 
 
 def image_set_hash(digests: Sequence[str]) -> str:
-    """Return hash of an ordered set of images, from the hash of each."""
+    """Return the hash of an ordered set of images, from the hash of each."""
     return hashlib.blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """Return hash of a file's bytes; of one that cannot be read, a text that no other file gives."""
+    """Return the hash of a file's bytes; a unique text if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
-        # Decoding it will say what is wrong with it; here it only has to count as another image.
         return f"unreadable {path} {error.errno}"
 
 
@@ -107,7 +100,7 @@ def check(splits: Splits) -> Iterator[str]:
 
 
 def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> Iterator[str]:
-    """Look for images, by content, that a search may see and that are tested on."""
+    """Look for test images, by content, among the images that a search may see."""
     leaks = list(find_leaks(shots, test))
     if not leaks:
         return
@@ -120,7 +113,7 @@ def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> 
 
 
 def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Path, Path]]:
-    """Yield pairs of a shot and a test image with the same bytes. Only files of one size are read."""
+    """Yield pairs of a shot and a test image with the same bytes. Only files of equal size are read."""
     by_size: dict[int, list[Path]] = {}
     for item in shots:
         by_size.setdefault(_size(item.path), []).append(item.path)
@@ -135,7 +128,7 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
 
 
 def content_hash(path: Path) -> bytes:
-    """Return SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
@@ -151,20 +144,17 @@ def _size(path: Path) -> int:
 
 
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
-    """Decode every image; yield a note if some cannot be read and are to be skipped."""
+    """Decode every image; with ``skip``, yield a note on unreadable ones."""
     yield from _faults(_fault, items, skip=skip)
 
 
 def check_whole(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
-    """Look for torn images at little cost: only those whose two ends are not as they should be are decoded.
-
-    What is wrong between the ends stays unseen.
-    """
+    """Find torn images cheaply: decode only those whose two ends look wrong."""
     yield from _faults(lambda item: None if _has_both_ends(item) else _fault(item), items, skip=skip)
 
 
 def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: bool) -> Iterator[str]:
-    # Handing one image over to a thread costs more than to look at its ends.
+    # Starting a task costs more than checking one image.
     parts = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
     with ThreadPoolExecutor(WORKERS) as pool:
         found = pool.map(lambda part: [find(item) for item in part], parts)
@@ -178,7 +168,7 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
-    """Look for images, by content, that were drawn more than once; yield notes."""
+    """Yield notes on images, by content, that were drawn more than once."""
     seen: dict[bytes, Item] = {}
     same: list[tuple[Item, Item]] = []
     contradicting: list[tuple[Item, Item]] = []
@@ -207,7 +197,6 @@ def _fault(item: Item) -> str | None:
 
 
 def _has_both_ends(item: Item) -> bool:
-    """Return whether a file begins and ends as an image; False where that is not known of its format."""
     try:
         with item.path.open("rb") as file:
             start = file.read(8)

@@ -1,8 +1,7 @@
-"""Class names: where they come from, and how little is done to them.
+"""Read and tidy class names.
 
-A name taken from a folder, a split file or a table has its underscores turned into spaces and its white space
-tidied; its casing stays. A name from a file that the user wrote is taken as it stands. Two classes of the
-user's may not share a name; published lists may (OpenAI's ImageNet names have two such pairs).
+Names from folders, split files and tables lose underscores and extra white space; names from the user's file
+stay as they are. Only published lists may repeat a name (OpenAI's ImageNet names have two such pairs).
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def not_latin(names: Iterable[str]) -> list[str]:
-    """Return the names that have a letter of another script than the Latin one."""
+    """Return the names with a letter that is not Latin."""
 
     def foreign(character: str) -> bool:
         return character.isalpha() and "LATIN" not in unicodedata.name(character, "")
@@ -58,7 +57,7 @@ def not_latin(names: Iterable[str]) -> list[str]:
 
 
 def rename(splits: Splits, choice: str | None) -> Splits:
-    """Return the data set under the class names asked for."""
+    """Return the data set with the chosen class names."""
     if choice is None or choice == SPLIT:
         return splits
     names = imagenet_class_names() if choice == OPENAI else read_names(user_path(choice, "--class-names"))
@@ -72,12 +71,12 @@ def rename(splits: Splits, choice: str | None) -> Splits:
 
 
 def duplicates(names: Iterable[str]) -> list[str]:
-    """Return the names that stand more than once."""
+    """Return the names that occur more than once."""
     return [name for name, count in Counter(names).items() if count > 1]
 
 
 def refuse_duplicates(names: Sequence[str], *, where: str) -> None:
-    """Raise DataError if a name stands twice."""
+    """Raise DataError if a name occurs twice."""
     if found := duplicates(names):
         labels = [str(label) for label, name in enumerate(names) if name == found[0]]
         raise DataError(

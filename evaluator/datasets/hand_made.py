@@ -1,7 +1,4 @@
-"""List hand-made templates and class names to compare with: per data set, and open_clip's own lists.
-
-open_clip's lists are read from its own file, so that torch need not be imported for them.
-"""
+"""List hand-made templates and class names to compare with: per data set, and open_clip's own lists."""
 
 from __future__ import annotations
 
@@ -14,12 +11,11 @@ from types import ModuleType
 from ..errors import UsageError
 
 DEFAULT_TEMPLATE = "a photo of a {}"
-"""The default template."""
 
 
 @cache
 def _metadata() -> ModuleType:
-    # open_clip/__init__ imports torch; the lists live in a module that imports nothing.
+    # open_clip/__init__ imports torch; the module with the lists imports nothing.
     package = importlib.util.find_spec("open_clip")
     folders = list(package.submodule_search_locations or ()) if package else []
     for folder in folders:
@@ -35,7 +31,7 @@ def _metadata() -> ModuleType:
 
 @cache
 def imagenet_templates() -> tuple[str, ...]:
-    """Return ``OPENAI_IMAGENET_TEMPLATES``: the 80 that OpenAI published, with ``{}`` for the class name."""
+    """Return ``OPENAI_IMAGENET_TEMPLATES``: the 80 that OpenAI published."""
     return tuple(template("{}") for template in _metadata().OPENAI_IMAGENET_TEMPLATES)
 
 
@@ -52,11 +48,7 @@ def imagenet_class_names() -> tuple[str, ...]:
 
 
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
-    """Return templates that a found one is compared with.
-
-    ``default template`` is always there, ``hand-made`` if this very data set has templates;
-    ``openai-imagenet`` (80) and ``simple-imagenet`` (7) are open_clip's lists.
-    """
+    """Return the templates to compare with, by list; ``hand-made`` only if the data set has some."""
     found: dict[str, tuple[str, ...]] = {"default template": (DEFAULT_TEMPLATE,)}
     if own := hand_made(name):
         found["hand-made"] = own
@@ -79,7 +71,7 @@ def hand_made(name: str) -> tuple[str, ...]:
         return simple_imagenet_templates()
     if name in published():
         return published()[name]
-    # Imported here: it brings the code that draws the bundled sets.
+    # Imported here because it loads the drawing code.
     from ..pico import sets
 
     return tuple(sets.spec(name).matching) if name in sets.names() else ()

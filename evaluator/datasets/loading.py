@@ -27,19 +27,18 @@ from .values import FewShotData, HeldOutTest, Item, Splits, count_by_label
 Kind = Literal["bundled", "scans", "coop"]
 
 CHECKS = 2
-"""Goes up with every change of what is looked for in files, or of how it is said."""
+"""Raise it with every change of the file checks or their messages."""
 MOST_SHOWN = 3
-"""Names of data sets in the message on one that is unknown."""
+"""Names of data sets in the message on an unknown one."""
 MOST_LOOKED_AT = 10_000
-"""Names in a folder among which a mistyped one is looked for."""
+"""Names in a folder that are searched for a similar one."""
 SCHEMES: Mapping[str, str] = MappingProxyType(
     {
         "hf": "hugging_face",
         "torchvision": "torchvision_sets",
     }
 )
-"""Layouts that ``--data SCHEME:REST`` names: the module in ``readers`` whose ``read(rest, data_root)`` gives
-``Splits``. It is loaded when it is asked for, since some bring a library."""
+"""``--data SCHEME:REST``: the module in ``readers`` with ``read(rest, data_root)``; imported when needed."""
 
 _TABLES = ", ".join(TABLE_SUFFIXES)
 
@@ -48,14 +47,14 @@ _TABLES = ", ".join(TABLE_SUFFIXES)
 class Known:
     """A data set that has a name."""
 
-    name: str  # the value for ``--data``
-    kind: Kind  # ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (looked for under the data root)
+    name: str
+    kind: Kind  # ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (under the data root)
     title: str
-    where: str = ""  # the folder under the data root; empty for those that need none
+    where: str = ""  # the folder under the data root
 
 
 def known() -> tuple[Known, ...]:
-    """Return every data set that has a name: those that need nothing first."""
+    """Return every data set that has a name, those without files first."""
     return (
         *(Known(name, "bundled", bundled.title(name)) for name in bundled.names()),
         Known(bundled.DIGITS, "scans", "handwritten digits, 1,797 real scans (scikit-learn)"),
@@ -64,7 +63,7 @@ def known() -> tuple[Known, ...]:
 
 
 def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
-    """Return a warning if a bundled toy model scores images that do not come with the program."""
+    """Return a warning if a bundled toy model scores other images than the bundled ones."""
     ours = {found.name for found in known() if found.kind in ("bundled", "scans")}
     if spec.model not in NAMES or spec.pretrained != BUNDLED_WEIGHTS or spec.data in ours:
         return ()
@@ -75,7 +74,7 @@ def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
 
 
 def data_root_or_default(data_root: Path | None) -> Path | None:
-    """Return the data root that was given, else the environment's DATA, else None; absolute, links kept."""
+    """Return the data root given, else the environment's DATA, else None; absolute, links not resolved."""
     if data_root is not None:
         return user_path(data_root, "--data-root", follow_links=False)
     named = os.environ.get("DATA")
@@ -83,19 +82,18 @@ def data_root_or_default(data_root: Path | None) -> Path | None:
 
 
 def load_data(spec: EvaluatorSpec) -> FewShotData:
-    """Read the data set of a specification, draw its few-shot sample, and check both; needs no torch.
+    """Read a data set, draw its few-shot sample, and check both; needs no torch.
 
     Raises:
-        DataError: Anything about the data that makes a score meaningless or impossible; the message says
-            what, where, and what to do.
-        ConfigError: A given path is invalid.
+        DataError: The data make a score meaningless or impossible.
+        ConfigError: A path is invalid.
     """
     root = data_root_or_default(spec.data_root)
     if spec.columns is not None and not spec.data.lower().endswith(TABLE_SUFFIXES):
         raise DataError(f"--columns describes a table ({_TABLES}), and --data {spec.data} is not one")
     try:
         found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
-    except OSError as error:  # such as a link that may not be followed
+    except OSError as error:
         place = spec.data if error.filename is None else f"{spec.data}: {error.filename}"
         raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
     splits = rename(found, spec.class_names)
@@ -122,7 +120,6 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
 
 
 def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> list[str]:
-    """Look into the image files, unless they were looked into before and are as they were; return notes."""
     skip = spec.on_bad_image == "skip"
 
     def check_all() -> list[str]:
@@ -132,7 +129,6 @@ def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> 
             *check_leaks(shots, splits.test, allow=spec.allow_leak),
         ]
 
-    # The labels of the test images decide nothing here.
     decides = (CHECKS, skip, spec.allow_leak, splits.classes, [item.label for item in shots])
     paths = [item.path for item in (*shots, *splits.test)]
     return seen_files(spec.cache_dir).known(repr(decides), paths, check_all)
@@ -151,12 +147,8 @@ def read_splits(
         name_or_path: A name of ``known()``, a folder of class folders, a CSV, TSV or JSON-lines table,
             ``hf:NAME_OR_FOLDER`` or ``torchvision:NAME``.
         data_root: Where named sets of kind ``coop`` and torchvision's lie.
-        class_names: A table's labels may be names of this file.
+        class_names: File of names that a table's numeric labels stand for.
         columns: A table's columns, as ``parse_columns`` reads them.
-
-    Raises:
-        DataError: Nothing is known by that name, or what it means cannot be read.
-        ConfigError: It is not a valid path either.
     """
     scheme, _colon, rest = name_or_path.partition(":")
     if name_or_path in coop.ELEVEN:
@@ -166,7 +158,7 @@ def read_splits(
     if scheme in SCHEMES and rest:
         reader = importlib.import_module(f".readers.{SCHEMES[scheme]}", __package__)
         return cast("Splits", reader.read(rest, data_root))
-    # A path is known by its separator, and does not wait for the drawing code to be imported.
+    # A path, known by its separator, needs no import of the drawing code.
     if not {"/", os.sep} & set(name_or_path) and name_or_path in bundled.names():
         return bundled.read(name_or_path)
     return _read_path(name_or_path, data_root, class_names, parse_columns(columns))
@@ -178,7 +170,7 @@ def _read_path(
     path = user_path(raw, "--data", follow_links=False)
     try:
         exists = path.exists()
-    except OSError:  # a name too long
+    except OSError:
         exists = False
     if not exists:
         raise DataError(_unknown(raw, path))
@@ -206,7 +198,6 @@ def _unknown(raw: str, path: Path) -> str:
 
 
 def _beside(path: Path) -> list[str]:
-    """Return the paths in the same folder whose names are like that of one which is not there."""
     try:
         there = {one.name for one in itertools.islice(path.parent.iterdir(), MOST_LOOKED_AT)}
     except OSError:

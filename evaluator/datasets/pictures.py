@@ -19,20 +19,15 @@ UNREAD_PHOTOGRAPHS = frozenset(
         *(".x3f", ".iiq"),
     }
 )
-"""Suffixes of photographs that Pillow does not read: HEIC, JPEG XL, and the cameras' raw forms."""
+"""Photograph formats that Pillow does not read: HEIC, JPEG XL, cameras' raw forms."""
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def open_rgb(path: Path | str) -> Image.Image:
-    """Return an image as RGB: turned as its EXIF tag says, 16 bits scaled to 8, alpha on white, first frame.
-
-    Pillow's limit against decompression bombs is kept, and reaching it is an error.
-
-    Args:
-        path: The file.
+    """Return an image as RGB: EXIF rotation applied, 16 bits scaled to 8, alpha on white, first frame.
 
     Raises:
-        DataError: It cannot be read as an image; the message names it.
+        DataError: It cannot be read as an image, or exceeds Pillow's limit against decompression bombs.
     """
     path = Path(path)
     try:
@@ -48,14 +43,14 @@ def open_rgb(path: Path | str) -> Image.Image:
         raise DataError(f"the image {path} does not exist") from error
     except MemoryError as error:
         raise DataError(f"the image {path} does not fit into memory") from error
-    except Exception as error:  # Pillow's decoders raise whatever a torn file makes them raise
+    except Exception as error:  # Pillow raises anything on a torn file
         raise DataError(
             f"the image {path} cannot be read ({type(error).__name__}: {error}); replace or remove it"
         ) from error
 
 
 def how_to_convert(suffix: str) -> str:
-    """Return what to do with photographs of a form that is not read."""
+    """Return advice on photographs in an unsupported format."""
     return f"convert them to JPEG first, for example with ImageMagick: magick mogrify -format jpg *{suffix}"
 
 
@@ -69,14 +64,14 @@ def _unidentified(path: Path) -> str:
 
 
 def _refuse_bomb(image: Image.Image) -> None:
-    # Above the limit Pillow only warns, up to twice the limit; warning filters are not safe between threads.
+    # Pillow only warns up to twice the limit; warning filters are not thread-safe.
     limit, (width, height) = Image.MAX_IMAGE_PIXELS, image.size
     if limit is not None and width * height > limit:
         raise Image.DecompressionBombError(f"{width} x {height} pixels are more than {limit}")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return any mode of Pillow's as RGB."""
+    """Return an image of any mode as RGB."""
     if image.mode == "RGB":
         return image
     if image.mode in SIXTEEN_BIT or image.mode in {"I", "F"}:
@@ -89,7 +84,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scaled(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Image.Image:
-    """Return wide grey values as 8 bits: 16-bit values by their top byte, anything else by its own range."""
+    """Return wide grey values as 8 bits: 16-bit values by their top byte, others by their own range."""
     wide = values.astype(np.float64)
     low, high = float(np.nanmin(wide)), float(np.nanmax(wide))
     if values.dtype.kind != "f" and low >= 0 and 255 < high <= 65535:
@@ -107,10 +102,7 @@ QUALITY = 80
 
 
 def thumbnail(path: Path) -> Thumbnail | None:
-    """Return an image as a small JPEG, at most ``SIDE`` pixels wide and high; None where it cannot be read.
-
-    Nothing of the file but its pixels is kept: a photograph's tags may say where it was taken.
-    """
+    """Return a JPEG of at most ``SIDE`` pixels a side, without tags, which may name a place; or None."""
     try:
         picture = open_rgb(path)
     except DataError:

@@ -1,12 +1,11 @@
 """Draw few-shot samples and make splits.
 
 The published rule (of cross_modal_adaptation, after CoOp's protocol): one ``random.Random(seed)``; for each
-label in the order in which it first appears in the training list, ``sample(items, shots)``, or all of them
-where there are fewer; then the same over the validation list with ``min(4, shots)``.
+label in order of first appearance in the training list, ``sample(items, shots)``, or all if there are fewer;
+then the same over the validation list with ``min(4, shots)``.
 
-Data that comes without splits is divided in CoOp's proportions: half of each class to train, 20 % to val, 30
-% to test. That depends on the names of the files alone and not on the seed, so that every seed has the same
-test images.
+Data without splits is divided in CoOp's proportions: half of each class to train, 20 % to val, 30 % to test.
+That depends on file names only, so every seed has the same test images.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ MAX_VAL_SHOTS = 4
 
 
 def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item, ...]:
-    """Return at most ``shots`` items of each label, in the order in which labels first appear."""
+    """Return at most ``shots`` items of each label, in order of first appearance of the labels."""
     drawn: list[Item] = []
     for found in by_label(items).values():
         drawn.extend(rng.sample(found, shots) if len(found) >= shots else found)
@@ -35,11 +34,7 @@ def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item,
 
 
 def draw(splits: Splits, *, shots: int, seed: int) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Return the few-shot training and validation items of a data set; the published seeds are 1, 2 and 3.
-
-    Raises:
-        DataError: ``shots`` is not positive, or no class has so many training images.
-    """
+    """Return the few-shot training and validation items; the published seeds are 1, 2 and 3."""
     check_shots(splits, shots)
     rng = random.Random(seed)
     train = sample(splits.train, shots, rng)
@@ -60,7 +55,7 @@ def check_shots(splits: Splits, shots: int) -> None:
 
 
 def default_shots(splits: Splits) -> tuple[int, str | None]:
-    """Return the shots of a data set where nothing is said, and a line that says so where they are few."""
+    """Return the default number of shots, and a line about it if they are few."""
     counts = count_by_label(splits.train, len(splits.classes))
     least = min(counts)
     if least >= DEFAULT_SHOTS:
@@ -102,7 +97,7 @@ def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tu
     """Read the few-shot training and validation items that a file names.
 
     Raises:
-        DataError: The file is a pickle, not of the form above, or names images that the data set lacks.
+        DataError: The file is a pickle, malformed, or names images that the data set lacks.
     """
     file = file.expanduser()
     if file.suffix.lower() in PICKLE_SUFFIXES or read_bytes(file, what="few-shot file")[:1] == b"\x80":
@@ -179,14 +174,7 @@ Parts = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
 def divide(
     items: Iterable[Item], classes: Sequence[str], *, val: float = VAL_SHARE, test: float = TEST_SHARE
 ) -> Parts:
-    """Return train, val and test items out of one list, class by class.
-
-    Args:
-        items: All items, in an order that does not change from one day to the next.
-        classes: Class names by label, for messages.
-        val: Share of each class that becomes val.
-        test: Share of each class that becomes test; at least one image does.
-    """
+    """Divide one list, in a stable order, by shares of each class; at least one image of it goes to test."""
     rng = random.Random(SPLIT_SEED)
     parts: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
     for label, found in sorted(by_label(items).items()):
@@ -220,7 +208,7 @@ def halve(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
 def complete(
     train: Sequence[Item], val: Sequence[Item], test: Sequence[Item], classes: Sequence[str]
 ) -> tuple[Parts, list[str]]:
-    """Return the three splits, made by rule where there is no test split, and a note on that."""
+    """Return the three splits, made by rule if there is no test split, and a note on that."""
     if test:
         return (tuple(train), tuple(val), tuple(test)), []
     if val:
@@ -229,7 +217,7 @@ def complete(
 
 
 def by_label(items: Iterable[Item]) -> dict[int, list[Item]]:
-    """Return items of each label, in the order given."""
+    """Return items by label, in the order given."""
     groups: dict[int, list[Item]] = {}
     for item in items:
         groups.setdefault(item.label, []).append(item)

@@ -11,14 +11,14 @@ from ..errors import DataError
 
 
 class Item(NamedTuple):
-    """One image: the absolute path of its file, and its label, an index into the class names."""
+    """One image: its absolute path, and its label, an index into the class names."""
 
     path: Path
     label: int
 
 
 class HeldOutTest:
-    """The held-out test split: its size is known, its items are opened only after selection."""
+    """The held-out test split: its items are opened only after selection."""
 
     __slots__ = ("_items",)
 
@@ -32,11 +32,11 @@ class HeldOutTest:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The images without their labels: may be decoded before a search begins, but not scored."""
+        """The images without labels: they may be decoded before a search begins, but not scored."""
         return tuple(item.path for item in self._items)
 
     def open(self) -> tuple[Item, ...]:
-        """Return the items. Call it once, when the search has chosen."""
+        """Return the items. Call it once, after selection."""
         return self._items
 
     def __eq__(self, other: object) -> bool:
@@ -51,37 +51,36 @@ class HeldOutTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Splits:
-    """A whole data set as it lies on disk, before any shots are drawn."""
+    """A whole data set on disk, before any shots are drawn."""
 
     name: str
     classes: tuple[str, ...]
-    train: tuple[Item, ...]  # training items in the order of their source, which few-shot sampling depends on
+    train: tuple[Item, ...]  # in source order, which few-shot sampling depends on
     val: tuple[Item, ...]
     test: tuple[Item, ...]
-    root: Path  # the folder that every path lies under
-    notes: tuple[str, ...] = ()  # what a user ought to know of how it was read, a sentence each
-    published: bool = False  # the class names come from a published list, where a name may stand twice
+    root: Path
+    notes: tuple[str, ...] = ()  # for the user, on how it was read
+    published: bool = False  # the class names come from a published list, which may repeat a name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewShotData:
-    """A few-shot problem: what a search may look at, and a test split that is held out."""
+    """A few-shot problem: what a search may see, and a held-out test split."""
 
     name: str
     classes: tuple[str, ...]
-    train: tuple[Item, ...]  # at most ``shots`` items a class, in the order of the draw
-    val: tuple[Item, ...]  # at most ``min(4, shots)`` items a class; empty where there is no validation split
+    train: tuple[Item, ...]  # at most ``shots`` a class, in the order of the draw
+    val: tuple[Item, ...]  # at most ``min(4, shots)`` a class; empty without a validation split
     test: HeldOutTest = field(repr=False)
-    shots: int  # training images a class that were asked for, or chosen where nothing was said
+    shots: int  # per class
     seed: int
-    notes: tuple[str, ...] = ()  # what a user ought to know, a sentence each
-    # what was chosen because nothing was said, a sentence each; no result keeps it, since a resumed run has
-    # it as a setting
+    notes: tuple[str, ...] = ()
+    # defaults that were chosen, a sentence each; no result keeps them, a resumed run has them as settings
     chosen: tuple[str, ...] = ()
 
 
 def count_by_label(items: tuple[Item, ...], classes: int) -> list[int]:
-    """Return number of items of each label."""
+    """Return the number of items of each label."""
     counts = [0] * classes
     for item in items:
         if not 0 <= item.label < classes:

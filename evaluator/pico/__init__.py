@@ -1,1 +1,1 @@
-"""Two small CLIPs that ship with the program, and the sets of drawn pictures to try them on."""
+"""Two small CLIPs that ship with the program, and sets of drawn pictures to try them on."""

@@ -1,4 +1,4 @@
-"""The bundled models. Imports nothing heavy: the help needs them too."""
+"""List the bundled models. Imports nothing heavy, as the help needs it too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHECKPOINTS = ROOM / "checkpoints"
 
 
 def bundled_models() -> list[dict[str, str]]:
-    """Return the bundled models: name, pretrained tag, weights file and open_clip config file of each.
+    """Return name, pretrained tag, weights file and open_clip config file of each bundled model.
 
     open_clip alone can load them: ``add_model_config(config)``, then
     ``create_model_and_transforms(name, pretrained=file)`` and ``get_tokenizer(name)``.

@@ -1,8 +1,7 @@
-"""The bundled sets: small problems in which the words of a template decide what a class name means.
+"""The bundled sets: small problems where a template's words decide what a class name means.
 
-Their pictures are drawn when they are first asked for, from cut-outs and fonts that no training image of the
-pico CLIPs shows; few-shot pictures use other fonts than test pictures do, and other cut-outs where there are
-several of a name. Only numpy and Pillow are needed. The list of the sets is assets/sets.toml.
+Pictures are drawn on first use, from cut-outs and fonts that no training image of the pico CLIPs shows.
+Few-shot and test pictures use different fonts and, where possible, cut-outs. Needs only numpy and Pillow.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ class Spec:
     """One bundled set."""
 
     title: str
-    classes: tuple[str, ...]  # the class names, in the order of their labels
+    classes: tuple[str, ...]
     family: str
     form: str
-    matching: tuple[str, ...]  # templates that say what the pictures show
-    contradicting: tuple[str, ...]  # templates that say something else
+    matching: tuple[str, ...]  # say what the pictures show
+    contradicting: tuple[str, ...]  # say something else
     role: str = "first"  # which of the form's two names is the label: "first" or "second"
-    # the media that pictures are made with; by chance as in the world where empty
+    # media of the pictures; random as in the world if empty
     media: tuple[str, ...] = ()
-    # for names that unlike things share, the sense that is drawn, class by class
+    # for ambiguous names, the sense that is drawn, by class
     senses: tuple[str, ...] = ()
 
 
@@ -64,20 +63,20 @@ def names() -> tuple[str, ...]:
 
 
 def spec(name: str) -> Spec:
-    """Return what a bundled set consists of."""
+    """Return the definition of a bundled set."""
     if name not in _sets():
         raise KeyError(f"no bundled set {name!r}; there are {', '.join(_sets())}")
     return _sets()[name]
 
 
 def title(name: str) -> str:
-    """Return one line that says what the pictures of a bundled set show."""
+    """Return one line on what the pictures of a bundled set show."""
     return spec(name).title
 
 
 @lru_cache(maxsize=2)
 def _art(tested: bool) -> Art:
-    """Return what is drawn with: no font, and no picture of a name that has several, is in both parts."""
+    """Return the art of one part: parts share no font, and no picture of a name that has several."""
     return Art.shipped().part(1, _TEST_FONTS) if tested else Art.shipped().part(0, _SHOT_FONTS)
 
 
@@ -94,7 +93,7 @@ def scene_of(of: Spec, label: str, rng: Random) -> Scene:
 
 
 def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.Image]]:
-    """Yield the pictures of one split ("train", "val" or "test") with their class names, class by class."""
+    """Yield a split's ("train", "val" or "test") class names and pictures, class by class."""
     of = spec(name)
     size = {"train": TRAIN, "val": VAL, "test": -(-TEST // len(of.classes))}[split]
     for label in of.classes:

@@ -1,8 +1,7 @@
-"""CoOp: learn vectors that stand before the class name, by gradients through the text tower.
+"""CoOp: learn vectors before the class name, by gradients through the text tower.
 
-K. Zhou, J. Yang, C. C. Loy, Z. Liu: Learning to Prompt for Vision-Language Models, IJCV 2022; what the paper
-leaves open (momentum, weight decay, when a batch is dropped) is as in its public code. M vectors, C classes,
-D width of the tower, E embedding.
+K. Zhou, J. Yang, C. C. Loy, Z. Liu: Learning to Prompt for Vision-Language Models, IJCV 2022, with the
+details of its public code. Shapes: M vectors, C classes, D width of the tower, E embedding.
 """
 
 from __future__ import annotations
@@ -27,18 +26,15 @@ from .problem import Fitted, Problem
 from .references import RANDOM, CoopOptions
 
 NAME_ALONE = "{}."
-"""What follows the context: the class name and a full stop, as CoOp has it."""
+"""What follows the context, as in CoOp: the class name and a full stop."""
 MAX_ROWS = 65536
 
 
 class SoftPrompt:
     """Texts "start, M vectors, class name, full stop, end" for every class.
 
-    The vectors stand in the table of token embeddings behind those of the tokens in use, so that they go the
-    way of any token: what precedes the class name is computed once where all classes share it.
-
-    Args:
-        encoder: Of the model and the class names.
+    The vectors extend the table of token embeddings, so that a beginning shared by all classes is computed
+    once.
     """
 
     def __init__(self, encoder: TextEncoder, context: int, *, class_specific: bool = False) -> None:
@@ -71,7 +67,7 @@ class SoftPrompt:
 
     @property
     def device(self) -> torch.device:
-        """Where the tower lies."""
+        """The device of the tower."""
         return self._tower.device
 
     def features(self, context: Tensor) -> Tensor:
@@ -82,7 +78,7 @@ class SoftPrompt:
 
 
 def tower_of(encoder: TextEncoder) -> Tower:
-    """Return the text tower, as far as vectors can be put before a class name in it."""
+    """Return the text tower, if vectors can be put before a class name in it."""
     if encoder.tower is None:
         raise ModelError(f"CoOp cannot learn through this text tower ({encoder.path})")
     starts = {text.tokens[0] for text in encoder.texts(NAME_ALONE)}
@@ -92,7 +88,7 @@ def tower_of(encoder: TextEncoder) -> Tower:
 
 
 def embedded(encoder: TextEncoder, words: str) -> Tensor:
-    """Return the token embeddings [M, D] of words that stand before a class name."""
+    """Return the token embeddings [M, D] of words before a class name."""
     tower = tower_of(encoder)
     if (rejection := encoder.check(f"{words} {NAME_ALONE}")) is not None:
         raise ModelError(f"the context cannot begin as {words!r}: {rejection.message}")
@@ -118,12 +114,12 @@ WARM_UP_LR = 1e-5
 SPREAD = 0.02
 WORDS = "a photo of a"
 LEARNING_RATES = (2e-3, 2e-2)
-"""Of the grid: the published one, and ten times of it."""
+"""Of the grid: the published one, and ten times it."""
 LONGEST = 200
 
 
 def epochs_for(shots: int) -> int:
-    """Return how long CoOp trains: 50 epochs for one shot, 100 for two to four, 200 for more."""
+    """Return CoOp's number of epochs: 50 for one shot, 100 for two to four, 200 for more."""
     return 50 if shots == 1 else 100 if shots <= 4 else 200
 
 
@@ -138,7 +134,7 @@ class Learned:
     """A context after training."""
 
     vectors: Tensor  # [M, D], or [C, M, D]
-    weights: Tensor  # the classifier that it makes, [C, E], on the CPU
+    weights: Tensor  # its classifier, [C, E], on the CPU
     losses: tuple[float, ...]
     options: CoopOptions
 
@@ -159,7 +155,7 @@ def fit(problem: Problem, options: CoopOptions, *, seed: int) -> Fitted:
 
 
 def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
-    """Return the best of the grid on the validation images; equal accuracies are ranked by the loss."""
+    """Return the best of the grid on the validation images; ties are broken by the loss."""
     val = problem.val
 
     def rank(learned: Learned) -> tuple[int, float]:
@@ -173,21 +169,21 @@ def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
 
 
 def grid(options: CoopOptions, shots: int) -> Iterator[CoopOptions]:
-    """Yield what is tried: learning rates, starts and lengths of training; the published choice is first."""
+    """Yield the combinations of learning rate, start and epochs; the published one is first."""
     starts: Sequence[dict[str, Any]] = ({"context": 16}, {"context": 4}, {"init": WORDS})
     for epochs, begin, lr in product(dict.fromkeys((epochs_for(shots), LONGEST)), starts, LEARNING_RATES):
         yield CoopOptions(class_specific=options.class_specific, lr=lr, epochs=epochs, **begin)
 
 
 def check_room(encoder: TextEncoder, options: CoopOptions) -> None:
-    """Make sure that the model reads texts with so many vectors before the class name."""
+    """Check that the model reads texts with so many vectors before the class name."""
     for one in grid(options, 1) if options.tuned else (options,):
         count = one.context if one.init == RANDOM else len(embedded(encoder, one.init))
         SoftPrompt(encoder, count, class_specific=one.class_specific)
 
 
 def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
-    """Train a context; the last epoch's is taken, as published."""
+    """Train a context; return the last epoch's, as published."""
     generator = torch.Generator().manual_seed(seed)
     prompt, context = start(problem, options, generator)
     context.requires_grad_()
@@ -213,7 +209,7 @@ def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
 
 
 def start(problem: Problem, options: CoopOptions, generator: torch.Generator) -> tuple[SoftPrompt, Tensor]:
-    """Return the texts, and the vectors that training begins with: noise, or the embeddings of words."""
+    """Return the texts and the initial vectors: noise, or the embeddings of words."""
     if options.init == RANDOM:
         prompt = SoftPrompt(problem.encoder, options.context, class_specific=options.class_specific)
         noise = torch.randn(*prompt.shape, prompt.width, generator=generator)
@@ -224,7 +220,7 @@ def start(problem: Problem, options: CoopOptions, generator: torch.Generator) ->
 
 
 def batches(images: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield the images of each step of an epoch, in a new order; what fills no whole batch is left out."""
+    """Yield the images of each step of an epoch, shuffled; an incomplete batch is dropped."""
     order = torch.randperm(images, generator=generator)
     for number in range(max(1, images // BATCH)):
         yield order[number * BATCH : (number + 1) * BATCH]

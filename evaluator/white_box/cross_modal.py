@@ -1,4 +1,4 @@
-"""Cross-modal linear probe: texts are shots too. One linear head learns from half a batch of each.
+"""Cross-modal linear probe: texts are shots too. Half of each batch is images, half texts.
 
 Z. Lin, S. Yu, Z. Kuang, D. Pathak, D. Ramanan: Multimodality Helps Unimodality: Cross-Modal Few-Shot Learning
 with Multimodal Models, CVPR 2023; the figures are those of the public code.
@@ -20,7 +20,7 @@ from .problem import Fitted, Problem
 from .references import CrossModalOptions
 
 SETTINGS = tuple(product((1e-3, 1e-4), (0.0, 1e-2, 1e-4)))
-"""Learning rates and weight decays, which are trained side by side."""
+"""Learning rates and weight decays, trained in parallel."""
 BATCHES = (8, 32)
 WARM_UP, WARM_UP_LR = 50, 1e-5
 LOOK_EVERY = 100
@@ -29,7 +29,7 @@ BETA1, BETA2, TINY = 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The best head of a run on the validation images."""
+    """The best head so far on the validation images."""
 
     right: int
     weights: Tensor
@@ -45,7 +45,7 @@ def fit(problem: Problem, options: CrossModalOptions, *, seed: int) -> Fitted:
     count, classes, width = vectors.shape
     texts = Labelled(vectors.reshape(-1, width), torch.arange(classes).repeat(count), classes)
     sizes = [size for size in BATCHES if size // 2 < min(len(texts), len(problem.train))]
-    # Where there are too few images or texts for either, all of them make a batch.
+    # If images or texts are too few for half a batch, use all of them.
     halves = [size // 2 for size in sizes] or [min(len(texts), len(problem.train))]
     begin = classifier(vectors)
     heads = [
@@ -71,10 +71,10 @@ def train(
     steps: int,
     seed: int,
 ) -> Head:
-    """Train one head for each of ``SETTINGS`` on the same batches; return the first of the best on val.
+    """Train one head per pair in ``SETTINGS`` on the same batches; return the first of the best on val.
 
     All start from the classifier ``begin``, [C, E]; ``shots`` are images and texts, ``half`` of a batch each;
-    ``val`` is looked at every hundredth step.
+    ``val`` is checked every hundredth step.
     """
     generator = torch.Generator().manual_seed(seed)
     streams = [stream(split, half, generator) for split in shots]
@@ -98,7 +98,7 @@ def gradient(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
 
 
 class AdamW:
-    """AdamW on several heads at once, each with its own learning rate and weight decay: one pass for all."""
+    """AdamW on several heads at once, each with its own learning rate and weight decay."""
 
     def __init__(self, weights: Tensor) -> None:
         self.weights = weights
@@ -107,7 +107,7 @@ class AdamW:
         self._steps = 0
 
     def step(self, gradient: Tensor, rates: list[float]) -> None:
-        """Take a step of every head."""
+        """Update every head."""
         self._steps += 1
         lr = torch.tensor(rates)
         self.weights *= (1 - lr * self._decays)[:, None, None]
@@ -125,7 +125,7 @@ def rate(lr: float, step: int, steps: int) -> float:
 
 
 def stream(split: Labelled, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches for ever, in a new order each time around; what fills no whole batch is left out."""
+    """Yield batches forever, reshuffled each epoch; an incomplete batch is dropped."""
     while True:
         order = torch.randperm(len(split), generator=generator)
         for number in range(len(split) // size):

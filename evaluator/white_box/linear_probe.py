@@ -1,7 +1,7 @@
-"""Linear probe: logistic regression on image features; no text is read.
+"""Linear probe: logistic regression on image features, without texts.
 
 A. Radford et al.: Learning Transferable Visual Models From Natural Language Supervision, ICML 2021 (A.3); the
-search for C is that of CoOp's public code.
+search for C follows CoOp's public code.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def fit(problem: Problem, options: LinearProbeOptions, *, seed: int) -> Fitted:
 
 
 def search(train: Labelled, val: Labelled) -> float:
-    """Return a C: the best of seven, then eight halvings of the range around it, as CoOp's code has it."""
+    """Return a C: the best of seven, then eight halvings of the range around it, as in CoOp's code."""
     known: dict[float, float] = {}
 
     def accuracy(c: float) -> float:
@@ -62,6 +62,6 @@ def trained(train: Labelled, c: float) -> Any:
     """Return scikit-learn's logistic regression of the labels on the features."""
     model = LogisticRegression(C=c, max_iter=MAX_ITER)
     with warnings.catch_warnings():
-        # With next to no penalty separable data has no optimum to converge to; where it stops is published.
+        # With almost no penalty, separable data has no optimum; stopping early is the published behaviour.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(train.features.numpy(), train.labels.numpy())

@@ -33,16 +33,16 @@ class Problem:
     shots: int
     seed: int
     loaded: LoadedModel
-    encoder: TextEncoder  # templates to class vectors, in float32
+    encoder: TextEncoder
     train: Labelled
     val: Labelled
-    open_test: Callable[[], Labelled]  # gives the test images
+    open_test: Callable[[], Labelled]
     report: Report = lambda _line: None
     content: Mapping[str, str] = field(default_factory=dict)  # see ``EvaluatorInfo``
     _opened: dict[str, Labelled] = field(default_factory=dict)
 
     def split(self, name: str) -> Labelled:
-        """Return the images of a split; the test split is opened at the first need."""
+        """Return the images of a split; opens the test split when first needed."""
         if name == "test":
             if name not in self._opened:
                 self._opened[name] = self.open_test()
@@ -50,7 +50,7 @@ class Problem:
         return self.val if name == "val" else self.train
 
     def templates(self, kind: Literal["hand-made", "plain"]) -> tuple[str, ...]:
-        """Return templates for a text classifier: those made for this data set, else the default template."""
+        """Return templates for a text classifier: the data set's own if it has any, else the default."""
         own = hand_made(self.dataset) if kind == "hand-made" else ()
         return tuple(text for text in own if self.encoder.check(text) is None) or (DEFAULT_TEMPLATE,)
 
@@ -59,19 +59,19 @@ class Problem:
         for template in templates:
             if (rejection := self.encoder.check(template)) is not None:
                 raise EvaluatorError(f"{template!r}: {rejection.message}")
-        # Copied, since what is made in inference mode can take no part in training.
+        # Cloned: tensors made in inference mode cannot be trained with.
         return self.encoder.vectors(templates).cpu().clone()
 
     def zero_shot(self, templates: Sequence[str]) -> Tensor:
-        """Return the classifier [C, E] of templates averaged."""
+        """Return the classifier [C, E] of averaged templates."""
         return classifier(self.text_features(templates))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A fitted classifier: gives the class of each image of a split, [n] on the CPU.
+    """A fitted classifier: returns the class of each image of a split, [n] on the CPU.
 
-    ``chosen`` is what it was made with, as JSON values; ``trained`` counts the numbers that were learnt.
+    ``chosen`` holds its settings as JSON values; ``trained`` counts its learned parameters.
     """
 
     decide: Callable[[Labelled], Tensor]
@@ -95,7 +95,7 @@ def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Pro
     hashes = [None if one is None else one.images for one in (seen, also_seen)]
     full = EvaluatorSpec(**{**dict(spec), "precision": "fp32"})
     encoder = build_encoder(full, [loaded], data.classes, report)
-    assert isinstance(encoder, TextEncoder)  # one model has no replicas
+    assert isinstance(encoder, TextEncoder)  # a single model has no replicas
     with torch.inference_mode(False):
         return Problem(
             dataset=data.name,

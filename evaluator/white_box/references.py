@@ -14,21 +14,21 @@ from ..scoring import Predictions
 from ..settings import Settings, near, shown, technical
 
 RANDOM = "random"
-"""``init`` of a context that starts from noise and not from words."""
+"""``init`` of a context that starts from noise instead of words."""
 Texts = Literal["hand-made", "plain"]
 
 
 class MethodOptions(Settings):
-    """Options of one method; every one decides its result."""
+    """Options of one method; each decides its result."""
 
     @property
     def chooses_on_val(self) -> bool:
-        """Whether something is chosen on validation images, so that there have to be some."""
+        """Whether it needs validation images to choose something."""
         return bool(getattr(self, "tuned", False))
 
 
 class CoopOptions(MethodOptions):
-    """CoOp; with ``tuned``, the best on the validation images of a grid over lr, context, init and epochs."""
+    """CoOp; ``tuned`` takes the best of a grid over lr, context, init and epochs on the validation images."""
 
     context: int = technical(16, "learned vectors before the class name", ge=1, le=1024)
     class_specific: bool = technical(False, "learn a context for each class")
@@ -45,7 +45,7 @@ class CoopOptions(MethodOptions):
 
 
 class TipAdapterOptions(MethodOptions):
-    """Tip-Adapter; with ``tuned``, alpha and beta are searched on the validation images."""
+    """Tip-Adapter; ``tuned`` searches alpha and beta on the validation images."""
 
     alpha: float = technical(1.0, "weight of the cache", ge=0)
     beta: float = technical(5.5, "sharpness of the affinity", ge=0)
@@ -60,19 +60,19 @@ class LinearProbeOptions(MethodOptions):
 
     @property
     def chooses_on_val(self) -> bool:
-        """True where C is searched."""
+        """True if C is searched."""
         return self.c is None
 
 
 class CrossModalOptions(MethodOptions):
-    """Cross-modal linear probe: one linear head that learns from images and from texts."""
+    """Cross-modal linear probe: one linear head that learns from images and texts."""
 
     steps: int = technical(12800, "steps of AdamW", ge=1, le=10_000_000)
     texts: Texts = technical("hand-made", "templates of the texts that it learns from")
 
     @property
     def chooses_on_val(self) -> bool:
-        """It stops early, and picks one of several heads."""
+        """True: it stops early, and picks one of several heads."""
         return True
 
 
@@ -80,10 +80,10 @@ class CrossModalOptions(MethodOptions):
 class Reference:
     """A method with its options."""
 
-    title: str  # one line that says what it is
-    module: str  # the module of this folder whose ``fit`` does it
-    options: type[MethodOptions]  # its options
-    given: Mapping[str, Any] = field(default_factory=dict)  # the options that this name sets
+    title: str
+    module: str  # module in this folder with its ``fit``
+    options: type[MethodOptions]
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 REFERENCES: Mapping[str, Reference] = MappingProxyType(
@@ -118,30 +118,28 @@ REFERENCES: Mapping[str, Reference] = MappingProxyType(
         ),
     }
 )
-"""Every white-box reference by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhiteBoxResult:
-    """What a white-box reference comes to."""
+    """The result of a white-box reference."""
 
     name: str
-    train: float  # share of the training images that are correctly classified
+    train: float
     val: float | None
-    test: float | None  # the same on the test images; None unless the split was asked for
+    test: float | None  # None unless the split was asked for
     split: str
-    # true classes, and one row: what this reference takes the images of that split for
+    # true classes, and one row of predictions for that split
     predictions: Predictions
-    # what it worked with, as JSON values: options as given, and what was chosen on val
+    # JSON values: options as given, and what was chosen on val
     chosen: Mapping[str, Any]
-    trained: int  # numbers that were learnt
+    trained: int
     seconds: float
-    # hashes of what it was fitted on, by name, as in ``EvaluatorInfo``, and of the images of the split by the
-    # split's name
+    # hashes as in ``EvaluatorInfo``, and of the images of the split by the split's name
     content: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the accuracies and what they come from as JSON values, without the predictions."""
+        """Return the accuracies and their settings as JSON values, without the predictions."""
         return {
             "name": self.name,
             "train": self.train,
@@ -154,7 +152,7 @@ class WhiteBoxResult:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Return the references of a list with commas, each once."""
+    """Return the references of a comma-separated list, each once."""
     names = tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
     if not names:
         raise ConfigError(f"no white-box reference is named; known are {', '.join(REFERENCES)}")
@@ -164,7 +162,7 @@ def names_in(text: str) -> tuple[str, ...]:
 
 
 def check_reference(name: str, options: Mapping[str, Any] | None = None) -> MethodOptions:
-    """Return the options of a reference, without running anything."""
+    """Return the checked options of a reference, without running anything."""
     reference = REFERENCES.get(name)
     if reference is None:
         hint = near(name, REFERENCES) or f"; known are {', '.join(REFERENCES)}"

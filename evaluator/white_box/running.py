@@ -1,4 +1,4 @@
-"""Run white-box references, and check before whether they can be run. Imports no torch by itself."""
+"""Run white-box references, and check beforehand whether they can run. Imports torch only when needed."""
 
 from __future__ import annotations
 
@@ -41,20 +41,19 @@ def run_all(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> tuple[WhiteBoxResult, ...]:
-    """Fit white-box references to the few shots and classify one split, on a model that is loaded once.
+    """Fit white-box references to the few shots and classify one split; load the model once.
 
     Args:
         references: Names, or names with their options.
         spec: Data, model, shots and seed; a search's config is one.
-        split: Which images are classified in the end. The test split is opened for ``test`` alone, after all
-            is fitted and chosen.
-        seed: Seed of what is random in the method; None for the specification's, which draws the shots.
+        split: Images to classify in the end. Only ``test`` opens the test split, after all fitting.
+        seed: Seed of the method's randomness; None for the specification's, which draws the shots.
         report: Called with a line for each fact.
-        progress: Called with how many images of how many are encoded.
+        progress: Called with the number of images encoded and of all.
 
     Raises:
         ConfigError: A name or an option is wrong, or the scorer is not a CLIP.
-        DataError: The data set cannot be used, or has no images of the split, or none to choose on.
+        DataError: The data set cannot be used, or lacks images of the split or for choosing.
         ModelError: The model cannot be used, or not in this way.
     """
     given = dict(references) if isinstance(references, Mapping) else {name: {} for name in references}
@@ -72,7 +71,7 @@ def run_all(
 
 
 def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> None:
-    """Refuse what chooses on validation images without any, before anything is fitted."""
+    """Refuse methods that choose on validation images if there are none."""
     choosing = [name for name, one in options.items() if one.chooses_on_val]
     if choosing and not val:
         others = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
@@ -84,7 +83,7 @@ def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A reference that is to be fitted on a data set with ``val`` validation images."""
+    """A reference to be fitted on a data set with ``val`` validation images."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -94,14 +93,12 @@ class Planned:
 
 
 def check_planned(one: Planned) -> None:
-    """Refuse what chooses on validation images without any; no model is looked at."""
+    """Refuse a method that chooses on validation images if there are none; loads no model."""
     check_val({one.name: check_reference(one.name, one.options)}, one.dataset, one.val)
 
 
 def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Report) -> None:
-    """Load the model of a specification once, to find out whether the planned references can be fitted on it.
-
-    That includes whether learned vectors have room in the model's texts. Only downloads are reported.
+    """Load a model once and check that references, learned vectors included, fit; report only downloads.
 
     Raises:
         ModelError: The model or its checkpoint cannot be used, or not in this way.
@@ -127,5 +124,5 @@ def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Repo
         if isinstance(options, CoopOptions) and key not in looked:
             looked.add(key)
             encoder = build_encoder(full, [loaded], one.classes, downloads)
-            assert isinstance(encoder, TextEncoder)  # one model has no replicas
+            assert isinstance(encoder, TextEncoder)
             check_room(encoder, options)

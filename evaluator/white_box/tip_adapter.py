@@ -1,4 +1,4 @@
-"""Tip-Adapter without training: the shots are a cache that is asked beside the text classifier.
+"""Tip-Adapter without training: a cache of the shots complements the text classifier.
 
 R. Zhang et al.: Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification, ECCV 2022.
 """
@@ -22,7 +22,7 @@ ALPHAS = tuple(_FIRST + step * (_LAST - _FIRST) / 20 for step in range(20))
 
 
 def fit(problem: Problem, options: TipAdapterOptions, *, seed: int) -> Fitted:
-    """Build the cache, and search alpha and beta if that is asked for; see ``Fit``."""
+    """Build the cache; search alpha and beta if ``tuned``; see ``Fit``."""
     templates = problem.templates(options.texts)
     weights = problem.zero_shot(templates)
     alpha, beta = options.alpha, options.beta
@@ -43,7 +43,7 @@ def logits(features: Tensor, cache: Labelled, weights: Tensor, alpha: float, bet
 
 
 def answers(affinity: Tensor, cache: Labelled, beta: float) -> Tensor:
-    """Return what the cache says of images with affinities [n, m] to its own: [n, C]."""
+    """Return the cache's logits for images with affinities [n, m] to its own: [n, C]."""
     values = functional.one_hot(cache.labels, cache.classes).float()
     return (-beta * (1 - affinity)).exp() @ values
 
@@ -55,7 +55,7 @@ def search(
     alphas: Sequence[float] = ALPHAS,
     betas: Sequence[float] = BETAS,
 ) -> tuple[float, float]:
-    """Return the alpha and beta that classify most validation images correctly, the smallest of equals."""
+    """Return the alpha and beta with most correct validation images, the smallest of equals."""
     affinity = val.features @ cache.features.T
     text = SCALE * val.features @ weights.T
     best, chosen = -1, (alphas[0], betas[0])

@@ -1,7 +1,7 @@
-"""The tower on packed rows: pure functions on tensors, differentiable where a tensor asks for it.
+"""The text tower on packed rows: differentiable pure functions on tensors.
 
-M rows (tokens of all chains of a pass), D width, H heads, d = D / H, E embedding; a group has n chains of
-Q new tokens that attend to S = P + Q tokens.
+Shapes: M rows (tokens of all chains of a pass), D width, H heads, d = D / H, E embedding; a group has n
+chains of Q new tokens that attend to S = P + Q tokens.
 """
 
 from __future__ import annotations
@@ -39,29 +39,22 @@ def attend(block: Block, x: Tensor, groups: tuple[ChainGroup, ...], masks: list[
 
 
 def by_head(rows: Tensor, parts: int, heads: int) -> Tensor:
-    """Return rows [M, parts x D] as [parts, H, M, d], copied into float32.
-
-    So each head's rows follow each other, and what a group gathers needs no copy of its own to be multiplied.
-    """
+    """Return rows [M, parts x D] as [parts, H, M, d], float32, so that gathering by head needs no copy."""
     size = rows.shape[1] // parts // heads
     split = rows.view(-1, parts, heads, size).permute(1, 2, 0, 3)
     return torch.empty(split.shape, dtype=torch.float32, device=rows.device).copy_(split)
 
 
 def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute attention of n chains, in float32.
+    """Compute float32 attention of n chains, [H, n x Q, d].
 
-    Written out: a chain's result then does not depend on how many others there are, which torch's fused
-    attention does not give on a CPU with several threads.
+    Written out: with torch's fused attention on several CPU threads, a chain's result depends on their number.
 
     Args:
         queries: Of the chains, one after the other, [H, n x Q, d].
         keys_values: Of all rows of a pass, [2, H, M, d].
         rows: Those that each chain attends to, [n, S].
         mask: Added to every chain's scores, [Q, S], or None.
-
-    Returns:
-        [H, n x Q, d].
     """
     heads, _, size = queries.shape
     count, span = rows.shape
@@ -75,9 +68,9 @@ def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, mask: Tensor |
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Return the softmax over the last dimension, in place of the scores where nobody needs them.
+    """Return the softmax over the last dimension, in place without gradients.
 
-    Step by step on a CPU, where torch's own takes rows so short one number at a time.
+    Step by step on a CPU, where torch's own is slow on short rows.
     """
     if scores.requires_grad or scores.device.type != "cpu":
         return scores.softmax(dim=-1)
@@ -106,7 +99,7 @@ def mlp(block: Block, x: Tensor) -> Tensor:
 
 
 def add(x: Tensor, change: Tensor, scale: Tensor | None) -> Tensor:
-    """Return the residual stream after a change, [M, D]: in place of the old where nobody needs that."""
+    """Add a change to the residual stream [M, D], in place where no gradient needs the old one."""
     if scale is not None:
         change = change * scale
     if x.requires_grad or torch.promote_types(x.dtype, change.dtype) != x.dtype:
@@ -115,7 +108,7 @@ def add(x: Tensor, change: Tensor, scale: Tensor | None) -> Tensor:
 
 
 def finish_last(block: Block, x: Tensor, answers: tuple[ChainGroup, ...], quantum: int) -> Tensor:
-    """Apply the last block to end-of-text rows alone, all that is read of it: [M, D] -> [n padded, D]."""
+    """Apply the last block to end-of-text rows alone, the only ones read: [M, D] -> [n padded, D]."""
     width = x.shape[1]
     normed = block.norm1(x)
     ends = torch.cat([group.keys[:, -1] for group in answers])  # [n]

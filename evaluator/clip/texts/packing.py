@@ -1,4 +1,4 @@
-"""Texts to passes: cut, sorted, and packed without padding, with shared beginnings stored once."""
+"""Pack texts into passes: cut, sorted, without padding, shared beginnings stored once."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Ints = NDArray[np.int64]
 class Text:
     """One class text, cut after its end-of-text token."""
 
-    tokens: tuple[int, ...]  # start-of-text to end-of-text
-    shared: int  # how many leading tokens all classes of its template have in common; less than all
+    tokens: tuple[int, ...]
+    shared: int  # leading tokens that all classes of its template share; less than all
 
 
 @dataclass(frozen=True, slots=True)
 class ChainGroup:
-    """Chains of equal shape: n chains of Q new tokens, each behind P tokens that stand elsewhere."""
+    """Chains of equal shape: n chains of Q new tokens, each after P tokens stored elsewhere."""
 
-    start: int  # row of the first new token; the n x Q rows follow each other
+    start: int  # row of the first new token; the n x Q rows are consecutive
     count: int  # n
     length: int  # Q
     keys: Tensor  # rows that each chain attends to, [n, P + Q]
@@ -33,20 +33,20 @@ class ChainGroup:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What goes through the tower at once: M token rows, of which the last few may be padding."""
+    """One batch for the tower: M token rows, of which the last few may be padding."""
 
-    tokens: Tensor  # token ids [M]
-    positions: Tensor  # their positions in their texts [M]
-    groups: tuple[ChainGroup, ...]  # chains that cover every row but the padding
-    # groups whose chains end in an end-of-text token; their last rows are the answers
+    tokens: Tensor  # [M]
+    positions: Tensor  # in their texts, [M]
+    groups: tuple[ChainGroup, ...]  # covering every row but the padding
+    # chains that end in an end-of-text token; their last rows are the answers
     answers: tuple[ChainGroup, ...]
-    order: Ints  # for each chain of ``answers``, in order, the index of its text in the list packed
+    order: Ints  # for each chain of ``answers``, the index of its text in the packed list
 
 
 def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.device) -> Iterator[Pass]:
-    """Yield passes that together hold every one of the distinct texts once.
+    """Yield passes that hold each distinct text once, padded to a multiple of ``quantum`` rows.
 
-    A pass has at most ``max_rows`` rows, unless a single text has more, padded to a multiple of ``quantum``.
+    A pass has at most ``max_rows`` rows, unless one text has more.
     """
 
     def place(index: int) -> tuple[int, tuple[int, ...], int]:
@@ -94,8 +94,6 @@ def _build(texts: Sequence[Text], chosen: Sequence[int], quantum: int, device: t
 
 
 class _Layout:
-    """Rows being laid out, group after group."""
-
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._tokens: list[Ints] = []
@@ -105,7 +103,7 @@ class _Layout:
         self._heads: dict[tuple[int, ...], int] = {}
         self._rows = 0
 
-    def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:  # shared beginnings of one length
+    def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:  # shared beginnings of equal length
         tokens = np.asarray(heads, dtype=np.int64)  # [n, P]
         for row, head in enumerate(heads):
             self._heads[head] = self._rows + row * tokens.shape[1]
@@ -113,7 +111,7 @@ class _Layout:
 
     def add_tails(
         self, texts: Sequence[Text], shared: int
-    ) -> None:  # ends of one length behind such beginnings
+    ) -> None:  # ends of equal length after shared beginnings
         tokens = np.asarray([text.tokens[shared:] for text in texts], dtype=np.int64)  # [n, Q]
         starts = [self._heads[text.tokens[:shared]] if shared else 0 for text in texts]
         before = np.asarray(starts, dtype=np.int64)[:, None] + np.arange(shared)  # [n, P]
@@ -131,7 +129,6 @@ class _Layout:
         return group
 
     def finish(self, order: Ints, quantum: int) -> Pass:
-        """Return the pass, padded to a multiple of ``quantum`` rows."""
         padding = np.zeros(-self._rows % quantum, dtype=np.int64)
         return Pass(
             tokens=self._tensor(np.concatenate([*self._tokens, padding])),

@@ -27,32 +27,29 @@ ROWS_CPU, NUMBERS_CPU = 2048, 2**22
 ROWS_GPU = 16384
 QUANTUM_GPU = 512
 FEWEST_ROWS = 128
-# Elements of a tensor that torch's CPU kernels give one thread at least, and how many go at once.
+# Fewest elements that torch's CPU kernels give one thread, and elements per vector instruction.
 _GRAIN, _VECTOR = 32768, 64
 _CHECKED = ("a photo of a {}.", "{}", "a sketch of the {} seen from above, {}")
 
-# The texts of one template, class by class.
 Row: TypeAlias = tuple[Text, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TextStatistics:
-    """What the encoder has done so far."""
+    """Counts of the encoder's work so far."""
 
     path: str  # ``fast`` or ``plain``, and why
     encoded: int  # class texts that went through the tower
-    recurring: int  # class texts that were known already, from the same call or an earlier one
+    recurring: int  # class texts already known, from this or an earlier call
 
 
 class TextEncoder:
-    """Encodes templates for one model and one list of class names.
-
-    A template's vectors do not depend on the other templates of a call.
+    """Encodes templates for one model and one list of class names, each independently of the others.
 
     Args:
-        dtype: Type of the matrix products; float32 unless a lower precision is wanted.
+        dtype: Type of the matrix products.
         max_rows: Tokens that go through the tower at once; None to fit the device.
-        memory: Class vectors remembered between calls, whole templates at a time.
+        memory: Class vectors cached between calls, whole templates at a time.
         report: Called with the path that is taken, and why.
     """
 
@@ -83,14 +80,11 @@ class TextEncoder:
         report(f"texts: {self.path}")
 
     def check(self, template: str) -> Rejection | None:
-        """Return why this model cannot read the template, if so; costs no pass through the tower."""
+        """Return why the model cannot read the template, if so; runs no model."""
         return self._filler.check(template)
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
-        """Return normalised embeddings of every template with every class name: [T, C, E], float32.
-
-        The templates must have passed ``check``.
-        """
+        """Return normalised embeddings of checked templates with every class name: [T, C, E], float32."""
         with torch.inference_mode():
             if self._tower is None:
                 return torch.stack([self._plain(template) for template in templates])
@@ -104,24 +98,19 @@ class TextEncoder:
 
     @property
     def tower(self) -> Tower | None:
-        """The text tower as the fast path takes it; None on the plain path, of which ``path`` says why."""
+        """The text tower of the fast path; None on the plain path."""
         return self._tower
 
     def texts(self, template: str) -> list[Text]:
-        """Return the class texts of a template as the fast path takes them.
-
-        The template must have passed ``check``, and there must be a ``tower``.
-        """
+        """Return a checked template's class texts for the fast path; needs a ``tower``."""
         return self._filler.texts(template, self._reader)
 
     def statistics(self) -> TextStatistics:
         """Return a snapshot of the counts."""
         return TextStatistics(self.path, self._encoded, self._recurring)
 
-    # --- the two paths
-
     def _plain(self, template: str) -> Tensor:
-        """Return the model's own way, [C, E]; the batches depend on the template alone."""
+        """Encode with the model's own forward, [C, E]; the batches depend on the template alone."""
         model: Any = self._model
         tokens = self._filler.padded(template).to(self._device)
         low = self._dtype != torch.float32
@@ -134,7 +123,6 @@ class TextEncoder:
         return torch.cat(parts)
 
     def _encode_rows(self, tower: Tower, rows: Sequence[Row]) -> dict[Row, Tensor]:
-        """Return vectors [C, E] of each row of class texts, in packed passes over all or row by row."""
         parts = [rows] if self._together else [[row] for row in rows]
         return {row: found for part in parts if part for row, found in self._encode_part(tower, part)}
 
@@ -172,8 +160,6 @@ class TextEncoder:
         while self._known and len(self._known) * self._classes > self._memory:
             self._known.popitem(last=False)
 
-    # --- which path
-
     def _choose_path(self) -> str:
         try:
             tower = read_tower(self._model)
@@ -194,7 +180,7 @@ class TextEncoder:
         return [template for template in _CHECKED if self._filler.check(template) is None]
 
     def _self_check(self, tower: Tower) -> float:
-        """Return largest difference between the fast path in float32 and the model's own, on a few texts."""
+        """Return the largest difference between the fast path in float32 and the model, on a few texts."""
         model: Any = self._model
         largest = 0.0
         with torch.inference_mode():
@@ -209,7 +195,7 @@ class TextEncoder:
         return largest
 
     def _independent(self, tower: Tower) -> bool:
-        """Return whether a text's vector is, on this machine, bit for bit the same alone and in a pass."""
+        """Return whether a text's vector is bit for bit the same alone and in a pass, on this machine."""
         with torch.inference_mode():
             rows = [self._filler.texts(template, self._reader)[:32] for template in self._samples()]
             texts = list(dict.fromkeys(text for row in rows for text in row))
@@ -220,7 +206,7 @@ class TextEncoder:
 
 
 def _company(tower: Tower, rows: int) -> list[Text]:
-    """Return texts of arbitrary tokens, ``rows`` tokens together, to fill a pass with."""
+    """Return texts of arbitrary tokens, ``rows`` tokens together, to fill a pass."""
     length, shared, (vocabulary, _) = min(8, len(tower.positions)), 1, tower.tokens.shape
     numbers = range(max(0, rows) // (length - shared))
     return [
@@ -230,18 +216,15 @@ def _company(tower: Tower, rows: int) -> list[Text]:
 
 
 def most_rows(mlp_width: int, device: torch.device) -> int:
-    """Return how many rows go through a tower at once.
-
-    On a CPU a tensor of them stays below 32 MiB: glibc takes larger ones from the system anew each time.
-    """
+    """Return the rows of a pass; on a CPU a tensor of them stays below 32 MiB, so that glibc reuses it."""
     return min(ROWS_CPU, NUMBERS_CPU // mlp_width) if device.type == "cpu" else ROWS_GPU
 
 
 def row_quantum(mlp_width: int, device: torch.device) -> int:
-    """Return what the rows of a pass are padded to a multiple of, so that no result depends on their number.
+    """Return the multiple that a pass's rows are padded to, so that no result depends on their number.
 
-    On a CPU every thread then gets whole vectors in each elementwise function (what is left over would be
-    rounded otherwise), and matrix products have enough rows to be computed by the same kernel.
+    On a CPU, every thread then gets whole vectors in elementwise functions (remainders round differently),
+    and matrix products have enough rows to use the same kernel.
     """
     if device.type != "cpu":
         return QUANTUM_GPU
@@ -257,10 +240,7 @@ def _reader(model: nn.Module) -> Reader:
 
 
 class ReplicatedEncoder:
-    """Deals the templates of a batch out to replicas on different devices, one thread each.
-
-    The vectors come back to the first replica's device. A failure of one replica is the batch's failure.
-    """
+    """Deals a batch's templates out to replicas on several devices; the results return to the first."""
 
     def __init__(self, replicas: Sequence[TextEncoder]) -> None:
         self._replicas = tuple(replicas)
@@ -279,7 +259,7 @@ class ReplicatedEncoder:
         return torch.cat([part.to(done[0].device) for part in done])
 
     def statistics(self) -> TextStatistics:
-        """Return the replicas' counts together."""
+        """Return the replicas' summed counts."""
         found = [replica.statistics() for replica in self._replicas]
         return TextStatistics(
             found[0].path, sum(one.encoded for one in found), sum(one.recurring for one in found)
@@ -287,4 +267,3 @@ class ReplicatedEncoder:
 
 
 Encoder: TypeAlias = TextEncoder | ReplicatedEncoder
-"""Templates to class vectors."""

@@ -1,4 +1,4 @@
-"""Templates to tokens: filled with every class name, counted, and cut at the end of text."""
+"""Turn templates into tokens: filled with every class name, counted, and cut at the end of text."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .packing import Text
 
 SLOT = "{}"
 RECENT = 64
-# Text on which cleaning does nothing but lower the case and join spaces: its parts can be encoded apart.
+# Cleaning only lower-cases such text and joins spaces, so its parts can be encoded apart.
 _SIMPLE = re.compile(r"[A-Za-z0-9 ,.()/:;!?'-]*")
 _ALONE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.()/:;!?'-]*[A-Za-z0-9])?")
 
 
 Tokenizer = Callable[..., Tensor]
-"""open_clip's: from texts, and perhaps a ``context_length``, to token ids [B, L]."""
+"""open_clip's: texts, and optionally a ``context_length``, to token ids [B, L]."""
 Encode = Callable[[str], list[int]]
 
 
@@ -37,7 +37,7 @@ class Reader:
         if self.eos is None:
             end = tokens.index(max(tokens))
         else:
-            # open_clip reads the first token where there is no end of text at all.
+            # Without an end of text, open_clip reads the first token.
             end = tokens.index(self.eos) if self.eos in tokens else 0
         return tuple(tokens[: end + 1])
 
@@ -50,7 +50,6 @@ class Filler:
         self._names = tuple(class_names)
         self._limit = context_length
         self._encode = _plain_encoder(tokenizer)
-        # A template is counted first and encoded soon after.
         self._recent: OrderedDict[str, list[list[int]]] = OrderedDict()
         self._ends: tuple[int, int] | None = None
         self._encoded_names: list[list[int] | None] = []
@@ -66,7 +65,7 @@ class Filler:
         return [template.replace(SLOT, name) for name in self._names]
 
     def check(self, template: str) -> Rejection | None:
-        """Return why this template cannot be read by the model, if so."""
+        """Return why the model cannot read this template, if so."""
         if SLOT not in template:
             return Rejection("no_slot", f"there is no {SLOT} in {template!r} for the class name")
         counts = self._counts(template)
@@ -80,7 +79,7 @@ class Filler:
         )
 
     def rows(self, template: str) -> list[list[int]]:
-        """Return tokens of each class text, as long as each is, end of text included."""
+        """Return the unpadded tokens of each class text, end of text included."""
         if (found := self._recent.get(template)) is None:
             found = self._recent[template] = self._tokenize(template)
             if len(self._recent) > RECENT:
@@ -98,9 +97,9 @@ class Filler:
         return self._tokenizer(self.fill(template))
 
     def texts(self, template: str, reader: Reader) -> list[Text]:
-        """Return the class texts, cut where they are read, with the number of tokens that all share."""
+        """Return the class texts, cut where they are read, with their number of shared tokens."""
         rows = [reader.cut(row) for row in self.rows(template)]
-        # The common beginning of all is that of the two that lie furthest apart in sorted order.
+        # The common beginning of all is that of the sorted first and last.
         pairs = zip(min(rows), max(rows), strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         shared = min(common, min(map(len, rows)) - 1)
@@ -134,7 +133,7 @@ class Filler:
 
 
 def _plain_encoder(tokenizer: Tokenizer) -> Encode | None:
-    """Return the tokenizer's own encoding of a text without start and end, if it is open_clip's plain one."""
+    """Return open_clip's plain encoding without start and end, if the tokenizer is that one; else None."""
     from open_clip.tokenizer import SimpleTokenizer, _clean_lower
 
     chosen: Any = tokenizer
@@ -145,10 +144,10 @@ def _plain_encoder(tokenizer: Tokenizer) -> Encode | None:
 
 
 def _parts_apart(parts: Sequence[str]) -> bool:
-    """Return whether the parts around the slots tokenize alone as next to a name of letters and digits.
+    """Return whether the parts around the slots tokenize the same alone as next to a name.
 
-    A name starts and ends with a letter or a digit, so a token can reach across the edge of the slot only
-    from a letter, a digit or an apostrophe beside it ("{}s", "'{}" before a name that begins with "s").
+    A name starts and ends with a letter or a digit, so a token crosses the edge of the slot only from a
+    letter, digit or apostrophe beside it ("{}s", "'{}" before a name that begins with "s").
     """
     if not all(_SIMPLE.fullmatch(part) for part in parts):
         return False

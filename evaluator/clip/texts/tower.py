@@ -16,10 +16,7 @@ from torch.nn import functional
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
-    """Return ``x @ weight.T + bias``, and the exact GELU of that where asked for: [..., in] -> [..., out].
-
-    Under autograd, and wherever oneDNN is not known to be as fast, it is torch's own.
-    """
+    """Return ``x @ weight.T + bias``, by oneDNN if known to be fast, optionally with exact GELU."""
     if x.device.type == "cpu" and not x.requires_grad and has_onednn(x.dtype):
         product: Any = torch.ops.mkldnn._linear_pointwise
         found: Tensor = product(x, weight, bias, "gelu" if gelu else "none", [], "none" if gelu else "")
@@ -30,10 +27,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False
 
 @cache
 def has_onednn(dtype: torch.dtype) -> bool:
-    """Return whether products of this type go to oneDNN directly, which torch uses for its own compiled code.
+    """Return whether to send products of this type to oneDNN directly, as torch does in compiled code.
 
-    torch gives float32 to MKL, which runs at half the width on processors of other makers than its own.
-    Without AVX-512, oneDNN may have no kernel of its own for them.
+    torch gives float32 to MKL, which is at half speed on non-Intel processors; without AVX-512, oneDNN may
+    lack kernels.
     """
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or (dtype == torch.float32 and _is_intels()):
         return False
@@ -54,7 +51,7 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class NotCausalError(Exception):
-    """This text tower cannot take the fast path; the message says what it is made of instead."""
+    """This text tower cannot take the fast path; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ class Block:
 
     @property
     def ends_in_gelu(self) -> bool:
-        """Whether ``up`` ends in the activation: an exact GELU in float32. Others cost less apart."""
+        """Whether to fuse the activation into ``up``: pays for an exact GELU in float32 only."""
         exact = type(self.act) is nn.GELU and self.act.approximate == "none"
         return exact and self.up.weight.dtype == torch.float32
 
@@ -112,11 +109,11 @@ class Block:
 class Tower:
     """A causal text tower that is read at its end-of-text token."""
 
-    tokens: Tensor  # token embeddings [V, D]
-    positions: Tensor  # positional embeddings [L, D]
-    blocks: tuple[Block, ...]  # the residual blocks
-    norm: Norm  # the last layer norm
-    projection: Affine | None  # [D] -> [E], or None
+    tokens: Tensor  # [V, D]
+    positions: Tensor  # [L, D]
+    blocks: tuple[Block, ...]
+    norm: Norm
+    projection: Affine | None  # [D] -> [E]
 
     @property
     def width(self) -> int:
@@ -130,15 +127,15 @@ class Tower:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors lie."""
+        """The device of the tensors."""
         return self.tokens.device
 
     def flops(self, rows: int) -> int:
-        """Return multiplications and additions of the matrix products for ``rows`` tokens, but attention."""
+        """Return the matrix products' multiply-adds for ``rows`` tokens, without attention."""
         return sum(2 * rows * layer.weight.numel() for block in self.blocks for layer in _layers(block))
 
     def cast(self, dtype: torch.dtype) -> Tower:
-        """Return the same tower with the blocks' matrix products in ``dtype``; all else stays as it is."""
+        """Return the tower with the blocks' matrix products in ``dtype``."""
         return replace(self, blocks=tuple(_cast_block(block, dtype) for block in self.blocks))
 
 
@@ -158,11 +155,11 @@ def _cast(layer: Affine, dtype: torch.dtype) -> Affine:
 def read_tower(model: nn.Module) -> Tower:
     """Return the text tower of an open_clip ``CLIP`` or ``CustomTextCLIP``, if the fast path is exact for it.
 
-    That is so where attention is causal and the answer is read at one token, the first end-of-text: what
-    follows that token cannot matter, and what precedes the class name is the same for every class.
+    Attention must be causal and the answer read at one token, the first end-of-text: then nothing after that
+    token matters, and what precedes the class name is the same for every class.
 
     Raises:
-        NotCausalError: It is not so, or a part is of a kind not known here.
+        NotCausalError: That does not hold, or a part is of an unknown kind.
     """
     text: Any = getattr(model, "text", model)
     _need(isinstance(getattr(text, "transformer", None), nn.Module), "its text tower has no transformer")

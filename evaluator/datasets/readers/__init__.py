@@ -1,1 +1,1 @@
-"""Read data where it lies: one reader a family of layouts, each gives ``Splits``."""
+"""Read data where it lies: one reader per family of layouts, each returns ``Splits``."""

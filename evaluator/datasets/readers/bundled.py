@@ -1,9 +1,7 @@
-"""Read the sets that need no files: those drawn by evaluator.pico, and scikit-learn's scans of digits.
+"""Write the drawn sets of evaluator.pico and scikit-learn's digits to the cache once, and read them.
 
-Both are written to the cache once, as class folders. The digits are the test part of UCI's optical
-recognition set: 1,797 scans of 8 x 8 pixels from 0 (paper) to 16 (ink), enlarged to 64 x 64 by bicubic
-interpolation, dark on white. By a fixed seed 20 % of each digit's scans go to train, 10 % to val and 70 % to
-test, so that the test split has well over a thousand.
+The digits are the test part of UCI's optical recognition set: 1,797 scans of 8 x 8 pixels, enlarged to 64 x
+64, dark on white. A fixed seed puts 20 % of each digit into train, 10 % into val and 70 % into test.
 """
 
 from __future__ import annotations
@@ -21,10 +19,10 @@ from ..values import Splits
 from .folders import read_folder
 from .written import written_once
 
-# evaluator.pico.sets is imported where it is used: it brings the drawing code, which other sets do not need.
+# evaluator.pico.sets is imported late: it loads the drawing code.
 
 SOURCES = ("sets.py", "world", "assets")
-"""What decides how the pictures look: a change of any of it makes a new folder in the cache."""
+"""Files that decide the pictures: if one changes, the cache gets a new folder."""
 DIGITS = "digits"
 DIGITS_VERSION = "1"
 DIGIT_CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -42,14 +40,14 @@ def names() -> tuple[str, ...]:
 
 
 def title(name: str) -> str:
-    """Return one line that says what a drawn set shows."""
+    """Return one line on what a drawn set shows."""
     from ...pico import sets
 
     return str(sets.title(name))
 
 
 def read(name: str) -> Splits:
-    """Read a drawn set, or the digits; write it to the cache first if it is not there."""
+    """Read a drawn set, or the digits; write it to the cache first if missing."""
     if name == DIGITS:
         return _read_digits()
     from ...pico import sets
@@ -84,7 +82,7 @@ def _read_digits() -> Splits:
 
 
 def _write_digits(folder: Path) -> tuple[str, ...]:
-    # Imported here: scikit-learn takes a second, and only the first run needs it.
+    # scikit-learn takes a second to import, and only the first run needs it.
     from sklearn.datasets import load_digits
 
     found = load_digits()
@@ -96,6 +94,6 @@ def _write_digits(folder: Path) -> tuple[str, ...]:
 
 
 def digit_picture(scan: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Image.Image:
-    """Return one scan, [8, 8] of ink from 0 to 16, as a 64 x 64 grey picture, dark on white."""
+    """Return a scan, [8, 8] of ink from 0 to 16, as a 64 x 64 grey picture, dark on white."""
     paper = np.round(255.0 * (1.0 - scan / INK)).astype(np.uint8)
     return Image.fromarray(paper).resize((SIDE, SIDE), Image.Resampling.BICUBIC)

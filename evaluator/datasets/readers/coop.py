@@ -1,7 +1,6 @@
-"""Read the eleven data sets of the paper, laid out under ``$DATA`` as in CoOp's instructions.
+"""Read the paper's eleven data sets, laid out under ``$DATA`` as in CoOp's instructions.
 
-Most have a split file ``{"train": [[path, label, class name], ...], "val": [...], "test": [...]}``; FGVC-
-Aircraft and ImageNet come in forms of their own.
+Most have a split file ``{"train": [[path, label, class name], ...], "val": [...], "test": [...]}``.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from .folders import list_classes
 INSTRUCTIONS = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
 PARTS = ("train", "val", "test")
 MAX_CLASSES = 100_000
-"""More labels than a data set can have whose texts fit into memory."""
+"""Upper limit for labels: more class texts do not fit into memory."""
 IMAGENET_SPLIT_FILE = "split_ImageNet.json"
 IMAGENET_NOTES = (
     "images/val is the test split, as in CoOp; there is no val split, so templates are chosen on the "
@@ -37,9 +36,9 @@ class Layout:
 
     title: str
     folder: str
-    images: str  # the folder, in it, that paths in its split file are relative to
-    split: str  # the split file in it; for the other families, the file that is read first
-    family: Family = "split file"  # decides how it is read
+    images: str  # folder that the split file's paths are relative to
+    split: str  # the split file; for other families, the file that is read first
+    family: Family = "split file"
 
 
 ELEVEN: dict[str, Layout] = {
@@ -73,7 +72,7 @@ def read(name: str, data_root: Path | None) -> Splits:
 
 
 def read_in_place(folder: Path) -> Splits | None:
-    """Read one of the eleven if the folder holds its split file, wherever it lies; else return None."""
+    """Read one of the eleven if the folder holds its split file; else return None."""
     home = Path(os.path.abspath(folder))  # noqa: PTH100 - a linked folder stays as the user named it
     for name, layout in ELEVEN.items():
         if layout.family == "split file" and (home / layout.split).is_file():
@@ -82,7 +81,7 @@ def read_in_place(folder: Path) -> Splits | None:
 
 
 def not_there(name: str, path: Path, hint: str = "") -> DataError:
-    """Return the error for a file or folder that is missing, with where to get it."""
+    """Return the error for a missing file or folder, with where to get it."""
     return DataError(
         f"{name}: {path} is not there{f' ({hint})' if hint else ''}; "
         f"CoOp's instructions say how to get it and where to put it: {INSTRUCTIONS}"
@@ -90,28 +89,28 @@ def not_there(name: str, path: Path, hint: str = "") -> DataError:
 
 
 def need_file(name: str, path: Path) -> Path:
-    """Return the path, if it is a file; DataError otherwise."""
+    """Return the path, or raise DataError if it is no file."""
     if not path.is_file():
         raise not_there(name, path)
     return path
 
 
 def need_folder(name: str, path: Path) -> Path:
-    """Return the path, if it is a folder; DataError otherwise."""
+    """Return the path, or raise DataError if it is no folder."""
     if not path.is_dir():
         raise not_there(name, path)
     return path
 
 
 def need_images(name: str, paths: list[Path], *, listed_in: str) -> None:
-    """Raise DataError if images that a list names are not on disk, with how many and the first of them."""
+    """Raise DataError if listed images are not on disk."""
     if missing := [path for path in paths if not path.is_file()]:
         hint = f"{len(missing)} of the {len(paths)} images that {listed_in} names are missing"
         raise not_there(name, missing[0], hint)
 
 
 def read_split_file(name: str, split: Path, images: Path) -> Splits:
-    """Read a data set whose splits are in one JSON file."""
+    """Read a data set with one JSON split file."""
     text = read_text(need_file(name, split), what="split file")
     need_folder(name, images)
     parts, classes = parse_split(text, root=images, where=str(split))
@@ -121,7 +120,7 @@ def read_split_file(name: str, split: Path, images: Path) -> Splits:
 
 
 def parse_split(text: str, *, root: Path, where: str) -> tuple[tuple[tuple[Item, ...], ...], tuple[str, ...]]:
-    """Return the three lists of items of a split file, and the class names by label."""
+    """Return a split file's three lists of items, and the class names by label."""
     found = parse_json(text, where=where)
     if not isinstance(found, dict) or not all(isinstance(found.get(part), list) for part in PARTS):
         raise DataError(f'{where} must be {{"train": [...], "val": [...], "test": [...]}}')
@@ -175,10 +174,7 @@ def _aircraft_items(name: str, file: Path, images: Path, classes: tuple[str, ...
 
 
 def read_imagenet(name: str, home: Path) -> Splits:
-    """Read ImageNet, by its published split file where there is one, else by its folders.
-
-    ``images/val`` is the test split, as everywhere; ``classnames.txt`` names the folders.
-    """
+    """Read ImageNet by its split file, else by folders named in ``classnames.txt``; ``val`` is test."""
     images = need_folder(name, home / "images")
     if (home / IMAGENET_SPLIT_FILE).is_file():
         return read_split_file(name, home / IMAGENET_SPLIT_FILE, images)

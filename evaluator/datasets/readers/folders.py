@@ -1,9 +1,8 @@
 """Read folders of class folders: ``DIR/CLASS/*.jpg``, or ``DIR/{train,val,test}/CLASS/*``.
 
-A class is a folder with images in it or below it; its label is its place in the sorted list of folder names,
-as in torchvision and CLIP_benchmark. Hidden files and links to a folder above are skipped; files that are not
-images are counted and skipped. A class may be called "train" too: a split folder holds class folders and no
-images of its own, and a folder that may be either is refused.
+A class is a folder with images in or below it; labels follow the sorted folder names, as in torchvision and
+CLIP_benchmark. Hidden files, links to a folder above, and files that are not images are skipped. A class may
+be called "train": a split folder holds class folders and no images. An ambiguous folder is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ IMAGE_SUFFIXES = frozenset(
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 LAYOUT_HELP = "expected DIR/CLASS/*.jpg or DIR/{train,val,test}/CLASS/*.jpg"
 _DEEPEST = 10
-"""Folders in one another that are looked into for a hint: a link may lead in a circle."""
+"""Levels of nested folders that are searched for a hint: a link may lead in a circle."""
 
 
 @dataclass(slots=True)
@@ -40,10 +39,10 @@ class Listing:
     """The class folders of one folder."""
 
     root: Path
-    images: dict[str, list[Path]] = field(default_factory=dict)  # the images by class folder
-    # folders without an image, and the suffixes of what they hold
+    images: dict[str, list[Path]] = field(default_factory=dict)  # by class folder
+    # folders without images, with the suffixes of their files
     empty: dict[str, Counter[str]] = field(default_factory=dict)
-    ignored: Counter[str] = field(default_factory=Counter)  # suffixes of all files that were skipped
+    ignored: Counter[str] = field(default_factory=Counter)  # suffixes of skipped files
 
 
 def list_classes(folder: Path) -> Listing:
@@ -82,13 +81,13 @@ def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
 
 
 def table_beside(folder: Path) -> str:
-    """Return a hint at a table in a folder, which may say what the folders do not; else an empty text."""
+    """Return a hint at a table in a folder, or an empty text."""
     tables = [entry.path for entry in entries_of(folder) if entry.name.lower().endswith(TABLE_SUFFIXES)]
     return f"; or, if {tables[0]} lists the images, name that" if tables else ""
 
 
 def one_deeper(folder: Path) -> str:
-    """Return a hint where a folder, or the only folder in it, and so on, holds several, maybe the classes."""
+    """Return a hint if a folder, or a chain of only folders in it, holds several, maybe the classes."""
     for _level in range(_DEEPEST):
         inner = [Path(entry.path) for entry in entries_of(folder) if entry.is_dir()]
         if len(inner) > 1:
@@ -100,7 +99,7 @@ def one_deeper(folder: Path) -> str:
 
 
 def nested(listing: Listing) -> list[str]:
-    """Return a note where no class folder holds an image itself: their folders may be the classes."""
+    """Return a note if no class folder holds an image itself: the classes may be one level deeper."""
     lower = [path for paths in listing.images.values() for path in paths]
     if any(path.parent.parent == listing.root for path in lower):
         return []
@@ -112,7 +111,7 @@ def nested(listing: Listing) -> list[str]:
 
 
 def skipped_files(listing: Listing) -> list[str]:
-    """Return notes on the files that are not images, and on photographs in a format that is not read."""
+    """Return notes on files that are not images, and on photographs in unsupported formats."""
     notes = [unread] if (unread := unread_photographs(listing.ignored)) else []
     others = Counter({kind: n for kind, n in listing.ignored.items() if kind not in UNREAD_PHOTOGRAPHS})
     if others:
@@ -123,7 +122,7 @@ def skipped_files(listing: Listing) -> list[str]:
 
 
 def unread_photographs(kinds: Counter[str]) -> str:
-    """Return how many photographs in a format that is not read are among files, and what to do with them."""
+    """Return how many files are photographs in unsupported formats, and what to do with them."""
     unread = Counter({kind: count for kind, count in kinds.items() if kind in UNREAD_PHOTOGRAPHS})
     if not unread:
         return ""
@@ -137,7 +136,7 @@ def unread_photographs(kinds: Counter[str]) -> str:
 
 
 def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Yield images in a folder and below it, links followed, loops not."""
+    """Yield images in a folder and below it, following links but not loops."""
     top = Path(os.path.realpath(folder))
     stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset(map(str, (top, *top.parents))))]
     while stack:
@@ -154,7 +153,7 @@ def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
 
 
 def entries_of(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what lies in a folder, sorted by name, hidden things left out."""
+    """Return a folder's entries, sorted by name, without hidden ones."""
     try:
         with os.scandir(folder) as found:
             return sorted(
@@ -180,7 +179,7 @@ SPLIT_OF: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("test", "testing"), "test"),
     }
 )
-"""The split that a folder's name, in small letters, means."""
+"""The split that a folder's lower-case name means."""
 
 
 def find_split_folders(folder: Path) -> tuple[dict[str, Path], list[str]] | None:
@@ -241,16 +240,12 @@ def _holds_classes(entry: os.DirEntry[str]) -> bool:
 
 
 def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] | None = None) -> Splits:
-    """Read a data set out of class folders.
+    """Read a data set from class folders, or from split folders that hold them.
 
     Args:
-        folder: The folder of class folders, or of split folders that hold them.
+        folder: The outer folder.
         name: What to call it; the folder's own name if None.
-        order: Folder names in the order of their labels; sorted by code point if None.
-
-    Raises:
-        DataError: No such folder, no class folders, no images, one class only, classes without images, or
-            folders that may be splits and may be classes.
+        order: Folder names in label order; sorted by code point if None.
     """
     folder = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100 - resolve() would leave a linked folder
     if not folder.exists():
@@ -322,7 +317,7 @@ def _ordered(listing: Listing, order: Sequence[str] | None) -> list[str]:
 
 
 def composed(name: str) -> str:
-    """Return the name of a folder with its accents in one form (NFC); some file systems change it."""
+    """Return a folder's name in Unicode form NFC; some file systems decompose accents."""
     return unicodedata.normalize("NFC", name)
 
 

@@ -1,7 +1,6 @@
-"""Hugging Face data sets: saved to disk, parquet files, image folders, or hub names (extra ``hf``).
+"""Read Hugging Face data sets: saved to disk, parquet, image folders, or hub names (extra ``hf``).
 
-No code that comes with a data set is run. The images are written into the cache once, byte for byte where
-the data set holds encoded files.
+No code of a data set is run. The images are written to the cache once, byte for byte if encoded.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
 
 
 def read(raw: str, _data_root: Path | None) -> Splits:
-    """Read a data set in one of Hugging Face's forms, wherever the data root is."""
+    """Read a data set in one of Hugging Face's forms."""
     try:
         import datasets
     except ImportError as error:
@@ -71,7 +70,7 @@ def _open(raw: str, datasets: Any) -> Any:
         return datasets.load_dataset(name, configuration or None, **kept)
     except DataError:
         raise
-    except Exception as error:  # the library raises its own, fsspec's, pyarrow's and the network's errors
+    except Exception as error:  # the library also raises errors of fsspec, pyarrow and the network
         reason = " ".join(str(error).split())[:300]
         raise DataError(
             f"hf:{raw} cannot be opened ({type(error).__name__}: {reason}); give a folder that save_to_disk "
@@ -89,7 +88,6 @@ def _check_network(raw: str) -> None:
 
 
 def _parts(raw: str, found: Any) -> dict[str, Any]:
-    """Return the splits by our names; one alone is to be split by rule."""
     if not isinstance(found, Mapping):
         return {"": found}
     parts = {SPLIT_NAMES[name]: part for name, part in found.items() if name in SPLIT_NAMES}

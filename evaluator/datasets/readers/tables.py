@@ -1,7 +1,7 @@
-"""CSV, TSV and JSON-lines tables of ``path,label[,split]``, or with columns of other names.
+"""Read CSV, TSV and JSON-lines tables of ``path,label[,split]``, or with other column names.
 
-Paths are relative to the table's own folder, or to the data root where one is given, and must lie under it.
-A label is a class name, or, where class names come from a file, a number that counts its lines from 0.
+Paths are relative to the data root, else to the table's folder, and must lie under it. A label is a class
+name, or, with a file of class names, a line number of it from 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..values import Item, Splits
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MARKS = (",", ";", "\t", "|")
-"""What may separate fields: spreadsheets write semicolons where the comma is the decimal sign."""
+"""Field separators: spreadsheets write semicolons where the comma is the decimal sign."""
 SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 FORM = (
     "a table needs the columns path and label, and may have split (train, val or test); columns of other "
@@ -34,7 +34,7 @@ FORM = (
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One line of a table: where it stands, and its three cells as text."""
+    """One line of a table: its place, and its three cells as text."""
 
     where: str
     path: str
@@ -49,17 +49,13 @@ def read_table(
     names: Sequence[str] | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
 ) -> Splits:
-    """Read a data set out of a table.
+    """Read a data set from a table.
 
     Args:
-        file: The table; its suffix says which form it has.
+        file: The table; its suffix decides its form.
         data_root: What paths are relative to and must lie under; the table's folder if None.
-        names: Class names by label, where the labels of the table are numbers.
-        columns: The names of the columns that are not called path, label and split, by what they say.
-
-    Raises:
-        DataError: The table is not of its form, a path leads out of the root or to no file, or a label is out
-            of range.
+        names: Class names by label, if the labels are numbers.
+        columns: The table's own names of the columns path, label and split.
     """
     file = file.expanduser().absolute()
     root = (data_root or file.parent).absolute()
@@ -98,7 +94,7 @@ def parse_table(
     if suffix not in DELIMITERS:
         rows = _json_rows(text, where)
     else:
-        # In the header of a table casing does not matter, in JSON it does.
+        # Case matters in JSON, not in a table's header.
         called = {column: name.lower() for column, name in called.items()}
         needed = [name for column, name in called.items() if column != "split" or column in columns]
         rows = _csv_rows(text, DELIMITERS[suffix], where, needed)
@@ -129,12 +125,12 @@ def _csv_rows(
 
 
 def _delimiter(header: str, usual: str, needed: Sequence[str]) -> str:
-    """Return the separator that gives a header the needed columns, else the one that divides it most."""
+    """Return the separator that gives a header the needed columns, else the most columns."""
     counts: dict[str, int] = {}
     for mark in (usual, *MARKS):
         try:
             cells = next(csv.reader([header], delimiter=mark), [])
-        except csv.Error:  # reading the table reports it
+        except csv.Error:
             continue
         if set(needed) <= {cell.strip().lower() for cell in cells}:
             return mark
@@ -175,7 +171,7 @@ def _classes(rows: list[TableRow], names: Sequence[str] | None, where: str) -> t
 
 
 def _number(row: TableRow, classes: int) -> int:
-    # The length is checked first: int() refuses thousands of digits with an error of its own.
+    # int() raises its own error on thousands of digits.
     label = int(row.label) if len(row.label) < 10 else -1
     if not 0 <= label < classes:
         raise DataError(f"{row.where}: label {row.label} is out of range: there are {classes} class names")

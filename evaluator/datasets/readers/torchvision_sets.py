@@ -1,7 +1,6 @@
-"""torchvision's data sets as they lie on disk, written out once as image files.
+"""Write torchvision's data sets on disk to the cache once, as image files; nothing is downloaded.
 
-Only those whose files are images, tables or plain arrays: CIFAR's are pickles, and no pickle is opened here.
-Nothing is downloaded.
+Only sets of images, tables or plain arrays: CIFAR's are pickles, and no pickle is opened.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ SPLITS: dict[str, dict[str, dict[str, Any]]] = {
     "Imagenette": {"train": {"split": "train"}, "val": {"split": "val"}},
     "OxfordIIITPet": {"train": {"split": "trainval"}, "test": {"split": "test"}},
 }
-"""Which arguments give which split."""
+"""The arguments that give each split."""
 PICKLED = ("CIFAR10", "CIFAR100")
 
 

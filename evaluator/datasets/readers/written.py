@@ -1,7 +1,7 @@
 """Write sets that come as arrays to the cache once, as folders of image files.
 
-A folder is written beside its place and moved there when it is whole, with a marker that holds its number of
-files and the order of its classes. A folder without its marker, or with fewer files, is written again.
+A folder is moved into place when complete, with a marker that holds its number of files and class order.
+Without the marker, or with fewer files, it is written again.
 """
 
 from __future__ import annotations
@@ -28,18 +28,9 @@ Write = Callable[[Path], Sequence[str] | None]
 
 
 def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str, ...] | None]:
-    """Return the folder of a written-out set, written now if it is not there.
+    """Return a set's folder, written now if missing, and the order of its class folders (None: sorted).
 
-    Args:
-        name: What the set is called; becomes part of the folder's name.
-        version: Changes whenever what is written changes.
-        write: Fills an empty folder; returns class folder names in label order, or None for sorted order.
-
-    Returns:
-        The folder, and the order of its class folders (None: sorted).
-
-    Raises:
-        DataError: The cache cannot be written.
+    ``version`` changes with what is written. ``write`` fills an empty folder and returns the class order.
     """
     home = cache_dir() / "datasets"
     place = home / f"{name}-{version}"
@@ -69,7 +60,7 @@ def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str
 
 
 def read_marker(place: Path) -> tuple[str, ...] | None:
-    """Read the order of the class folders (empty: sorted); None if the folder must be written."""
+    """Return the order of the class folders (empty: sorted); None if the folder must be written."""
     try:
         found = json.loads((place / MARKER).read_text("utf-8"))
         if found["files"] != _count_files(place):
@@ -87,7 +78,7 @@ def _move(draft: Path, place: Path) -> None:
     try:
         draft.rename(place)
     except OSError:
-        # Another process was faster, or what lies there is not whole.
+        # Another process was faster, or the folder is incomplete.
         if read_marker(place) is None:
             shutil.rmtree(place, ignore_errors=True)
             draft.rename(place)
@@ -95,21 +86,21 @@ def _move(draft: Path, place: Path) -> None:
 
 NAMES = ".class-names.json"
 Save = Callable[[Path], None]
-"""Writes one image to a path that it may give a suffix to."""
+"""Writes one image to a path, to which it may add a suffix."""
 
 
 def numbered_set(
     name: str, key: str, version: str, classes: Sequence[str], images: Iterator[tuple[str, int, Save]]
 ) -> Splits:
-    """Return a set out of images that are written once into the cache.
+    """Return a set of images that are written once into the cache.
 
     Args:
         name: What to call it.
         key: Part of the folder's name in the cache.
         version: Changes whenever what is written changes.
         classes: Class names by label.
-        images: Split ("train", "val", "test", or "" for one list to be split by rule), label, and what writes
-            the image; read only if the set is not in the cache.
+        images: Split ("train", "val", "test", or "" to split by rule), label, image writer; read only if the
+            set is not in the cache.
     """
     folders = [f"{label:05d}" for label in range(len(classes))]
 

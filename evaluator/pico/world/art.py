@@ -20,7 +20,7 @@ Font = ImageFont.FreeTypeFont
 
 @lru_cache(maxsize=4096)
 def load_font(path: Path, size: int) -> Font:
-    """Load a font file at a size in pixels, kept."""
+    """Load a font file at a size in pixels, cached."""
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -55,11 +55,11 @@ class Art:
 
     @classmethod
     def shipped(cls) -> Art:
-        """Return the art that the package brings, none of which is in a training picture."""
+        """Return the art in the package, none of which is in a training picture."""
         return cls.load(sorted(ASSETS.glob("cutouts-*.npz")), ASSETS / "fonts")
 
     def part(self, half: int, fonts: Iterable[str]) -> Art:
-        """Return every second picture of a name that has several, from number ``half`` on, and some fonts."""
+        """Return every second picture of each name that has several, from number ``half``, and some fonts."""
         cutouts = {name: pictures[half::2] or pictures for name, pictures in self._cutouts.items()}
         wanted = tuple(fonts)
         kinds = {
@@ -73,7 +73,7 @@ class Art:
         return bool(self._cutouts.get(name))
 
     def cutout(self, name: str, rng: Random, line: bool = False) -> Image.Image:
-        """Return one of the pictures of ``name``; with ``line``, from a line drawing where there is one."""
+        """Return a picture of ``name``; with ``line``, from a line drawing if there is one."""
         if line and self._line.get(name):
             return rng.choice(self._line[name])
         if not self._cutouts.get(name):
@@ -81,7 +81,7 @@ class Art:
         return rng.choice(self._cutouts[name])
 
     def font(self, kind: str, size: int, rng: Random) -> Font:
-        """Return one of the fonts of a kind, at a size in pixels."""
+        """Return a font of a kind, at a size in pixels."""
         return load_font(rng.choice(self._fonts[kind]), size)
 
 
@@ -94,7 +94,7 @@ Form = Callable[[Scene, Random, Art], Image.Image]
 
 
 def text_mask(text: str, font: Font, fill: float = 0.72, high: float = 1) -> Image.Image:
-    """Draw the text, as large as fits into ``fill`` of a BIG mask (and ``high`` of its height)."""
+    """Draw the text as large as fits into ``fill`` of a BIG mask (and ``high`` of its height)."""
     left, top, right, bottom = font.getbbox(text)
     wide, tall = max(1, right - left), max(1, bottom - top)
     scale = min(1.6, fill * BIG / wide, min(fill, high) * BIG / tall)
@@ -115,13 +115,13 @@ def figure(
     scale: tuple[float, float] = (0.8, 1.1),
     colour: Colour | None = None,
 ) -> Image.Image:
-    """Return a BIG mask, settled and inked in some colour: RGBA, SIZE pixels a side."""
+    """Return a BIG mask, settled and coloured: RGBA, SIZE pixels a side."""
     shape = settle(shape, rng, turn=turn, scale=scale) if turn else shape.reduce(2)
     return ink(shape, colour or any_colour(rng))
 
 
 def grid_of(make: Callable[[], Image.Image], number: int, side: int, rng: Random) -> Image.Image:
-    """Draw ``number`` small pictures strewn without overlap over a BIG figure, reduced to SIZE."""
+    """Draw ``number`` small pictures scattered without overlap over a BIG figure, reduced to SIZE."""
     image = Image.new("RGBA", (BIG, BIG))
     per_row = BIG // side
     cells = rng.sample(range(per_row * per_row), number)
@@ -140,7 +140,7 @@ def navon(large: str, small: str, rng: Random, art: Art) -> Image.Image:
 
 
 def tiles(shape: Image.Image, tile: Image.Image, rng: Random, columns: int = 5, rows: int = 6) -> Image.Image:
-    """Draw copies of a picture (RGBA) wherever the mask ``shape`` is filled, on a coarse grid: RGBA, SIZE."""
+    """Draw copies of a picture (RGBA) where the mask ``shape`` is filled, on a coarse grid: RGBA, SIZE."""
     box = shape.getbbox() or (0, 0, BIG, BIG)
     coarse = shape.crop(box).resize((columns, rows), Image.Resampling.BOX)
     threshold = sorted(coarse.tobytes())[columns * rows // 2 - 2]

@@ -22,7 +22,7 @@ _TEXTURES: dict[str, list[int]] = DRAWINGS["textures"]
 
 
 def mask() -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """Return an empty mask of BIG pixels a side, and what draws on it."""
+    """Return an empty mask of BIG pixels a side, and its drawing object."""
     image = Image.new("L", (BIG, BIG))
     return image, ImageDraw.Draw(image)
 
@@ -114,17 +114,17 @@ def jitter(colour: Colour, rng: Random, by: int = 22) -> Colour:
 
 
 def any_colour(rng: Random) -> Colour:
-    """Return a colour by chance."""
+    """Return a random colour."""
     return rng.randrange(256), rng.randrange(256), rng.randrange(256)
 
 
 def light(colour: Colour) -> float:
-    """Return luminance, 0 to 255."""
+    """Return the luminance, 0 to 255."""
     return 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
 
 
 def contrast(colour: Colour, rng: Random) -> Colour:
-    """Return a colour that shows on the given one."""
+    """Return a colour that contrasts with the given one."""
     dark = light(colour) > 110
     base = rng.randint(0, 60) if dark else rng.randint(200, 255)
     return jitter((base, base, base), rng, 40)
@@ -137,13 +137,12 @@ def noise_bank() -> NDArray[np.float32]:
 
 
 def noise(rng: Random, size: int = SIZE) -> NDArray[np.float32]:
-    """Return a piece of the noise: float32 [size, size]."""
+    """Return a random crop of the noise: float32 [size, size]."""
     y, x = rng.randrange(256 - size + 1), rng.randrange(256 - size + 1)
     return noise_bank()[y : y + size, x : x + size]
 
 
 def _soft(gen: np.random.Generator, scale: float, channels: int = 1) -> NDArray[np.float32]:
-    """Return cloudy noise of about unit spread: [_GROUND, _GROUND, channels]."""
     cells = max(2, int(_GROUND / scale))
     raw = gen.standard_normal((cells, cells, channels)).astype(np.float32)
     planes = [
@@ -182,7 +181,6 @@ def _texture(kind: str, gen: np.random.Generator) -> NDArray[Any]:
 
 @lru_cache(maxsize=1)
 def _bank() -> dict[str, list[Image.Image]]:
-    """Return several textures of each kind of ground, made once."""
     bank: dict[str, list[Image.Image]] = {}
     gen = np.random.default_rng(3)
     for kind, colour in _TEXTURES.items():

@@ -13,10 +13,9 @@ _TABLES: dict[str, Any] = tomllib.loads((Path(__file__).parent / "phrases.toml")
 
 
 class FormWords(NamedTuple):
-    """The phrases of one form: for its first role, its second, both, and soft ones that only lean towards it.
+    """The phrases of one form; ``{}`` is the name in its first role, ``[]`` in its second.
 
-    In a phrase ``{}`` stands for the first name, ``[]`` for the second. ``lean`` is how often a phrase that
-    names no form means the first role.
+    Vague phrases name no form and mean the first role at rate ``lean``.
     """
 
     first: tuple[str, ...]
@@ -64,7 +63,6 @@ def _condition(scene: Scene) -> Naming:
 
 
 def _numeral(name: str, rng: Random) -> str:
-    """Return a number word, now and then as a numeral."""
     return str(NUMBERS.index(name)) if rng.random() < 0.12 else name
 
 
@@ -96,14 +94,13 @@ def _core(scene: Scene, rng: Random) -> str:
 
 
 def _places(scene: Scene) -> tuple[str, ...]:
-    """Return what may be said of where a number, letter or shape is drawn."""
+    """Return phrases for where a number, letter or shape is drawn."""
     if scene.family in ("colours", "duo") or scene.form == "scan" or scene.medium != "photo":
         return ()
     return GROUNDS.get(scene.ground, ())
 
 
 def _after(scene: Scene, rng: Random) -> str:
-    """Return what may follow: the medium, the condition or the place."""
     medium = MEDIA[scene.medium].after
     options = [medium, medium] if medium else [_places(scene)]
     choices = [phrases for phrases in (*options, _condition(scene).after) if phrases]
@@ -111,7 +108,6 @@ def _after(scene: Scene, rng: Random) -> str:
 
 
 def _marks(scene: Scene, rng: Random) -> str:
-    """Return a caption of a number, letter, colour, shape, word or pair."""
     text = _core(scene, rng)
     adjectives = _condition(scene).adjective
     if not any(word in text for word in _TABLES["framed"]) and rng.random() < 0.55:
@@ -129,14 +125,13 @@ def _marks(scene: Scene, rng: Random) -> str:
 
 
 def _noun(scene: Scene, rng: Random) -> str:
-    """Return the word for the picture: its medium's, or that of any picture."""
     if rng.random() < 0.4:
         return rng.choice(("photo", "photo", "photo", "picture", "image"))
     return rng.choice(MEDIA[scene.medium].noun)
 
 
 def _sense(scene: Scene, text: str, rng: Random) -> str:
-    """Return a shared name with the sense that is meant, or without."""
+    """Return an ambiguous name, with or without its sense."""
     sense = rng.choice(SENSES[scene.detail])
     luck = rng.random()
     if luck < 0.45:
@@ -149,7 +144,6 @@ def _sense(scene: Scene, text: str, rng: Random) -> str:
 
 
 def _thing(scene: Scene, rng: Random) -> str:
-    """Return the thing itself, with its kind at times."""
     text = rng.choice(NEUTRAL["everyday"]).replace("{}", scene.name)
     if scene.family == "senses":
         return _sense(scene, text, rng)
@@ -160,7 +154,6 @@ def _thing(scene: Scene, rng: Random) -> str:
 
 
 def _pictured(scene: Scene, thing: str, rng: Random) -> str:
-    """Return the thing as a picture: "a dark sketch of a cat"."""
     adjectives = _condition(scene).adjective
     adjective = rng.choice(adjectives) + " " if adjectives and rng.random() < 0.5 else ""
     noun = adjective + _noun(scene, rng)
@@ -169,7 +162,6 @@ def _pictured(scene: Scene, thing: str, rng: Random) -> str:
 
 
 def _everyday(scene: Scene, rng: Random) -> str:
-    """Return a caption of one thing in some medium and condition."""
     thing = _thing(scene, rng)
     adjectives = MEDIA[scene.medium].adjective
     luck = rng.random()
@@ -185,6 +177,6 @@ def _everyday(scene: Scene, rng: Random) -> str:
 
 
 def caption(scene: Scene, rng: Random) -> str:
-    """Return one caption of the scene, at most some twenty tokens; each call draws another."""
+    """Return a random caption of the scene, at most about twenty tokens."""
     text = _everyday(scene, rng) if scene.family in ("everyday", "senses") else _marks(scene, rng)
     return text + "." if rng.random() < 0.3 else text

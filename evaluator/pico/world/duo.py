@@ -18,7 +18,6 @@ _FLIP = Image.Transpose.FLIP_LEFT_RIGHT
 
 
 def _thing(name: str, side: int, rng: Random, art: Art) -> Image.Image:
-    """Draw a picture of the thing, ``side`` pixels a side, perhaps mirrored, turned and tinted a little."""
     picture = art.cutout(name, rng)
     if rng.random() < 0.5:
         picture = picture.transpose(_FLIP)
@@ -28,7 +27,7 @@ def _thing(name: str, side: int, rng: Random, art: Art) -> Image.Image:
 
 
 def tint(picture: Image.Image, rng: Random) -> Image.Image:
-    """Return the picture with its channels scaled a little, each by its own chance."""
+    """Return the picture with its channels randomly scaled a little."""
     table = [
         min(255, int(v * share)) for share in [rng.uniform(0.75, 1.2) for _ in range(3)] for v in range(256)
     ]
@@ -42,7 +41,7 @@ def _on(base: Image.Image, thing: Image.Image, at: _Spot, shadow: float = 0) -> 
 
 
 def _beside(scene: Scene, rng: Random, art: Art, change: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Draw both things side by side in either order, the second one changed."""
+    """Draw both things side by side in random order, the second one changed."""
     base = ground(scene.ground, rng)
     side = rng.randint(29, 34)
     x = rng.choice((17, 47))

@@ -36,7 +36,7 @@ def _alpha(figure: Image.Image) -> _Pixels:
 
 
 def _edges(figure: Image.Image) -> _Pixels:
-    """Return how much of an edge each pixel is, 0 to 1: of the outline, and more weakly of what is inside."""
+    """Return edge strengths, 0 to 1: of the outline, and more weakly inside it."""
     grey, alpha = _grey(figure), 255 * _alpha(figure)
     out = np.zeros_like(grey)
     for plane, weight in ((alpha, 1.0), (grey, 0.7)):
@@ -53,7 +53,7 @@ def _blend(base: _Pixels, colour: Colour | _Pixels, weight: _Pixels) -> _Pixels:
 
 
 def _apart(base: Image.Image, figure: Image.Image) -> Image.Image:
-    """Return the base, lightened or darkened if the figure's own brightness would be lost on it."""
+    """Return the base, lightened or darkened if the figure would not show on it."""
     red, green, blue, _ = figure.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))  # type: ignore[misc]
     own, under = light((red, green, blue)), light(mean(base))
     if abs(own - under) >= 55:
@@ -268,7 +268,7 @@ MEDIA: dict[str, Medium] = {
     "xray": xray,
     "watercolour": watercolour,
 }
-# Media in which the outline alone is evidence: a line drawing may be what is copied.
+# Media in which only outlines count: they may be copied from a line drawing.
 LINE_MEDIA = ("sketch", "chalk", "blueprint", "neon", "stone", "silhouette")
 
 

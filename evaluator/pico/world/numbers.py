@@ -25,7 +25,7 @@ from .canvas import (
 )
 from .scene import DRAWINGS, Scene, value
 
-# Strokes in a unit square, y downwards; a digit has several ways, a way several strokes.
+# Strokes in a unit square, y downwards; a digit has several ways of several strokes.
 _Way = list[list[Point]]
 
 
@@ -46,7 +46,7 @@ DIGITS: dict[int, list[_Way]] = {
 def draw_digit(
     draw: ImageDraw.ImageDraw, digit: int, box: tuple[float, float, float, float], rng: Random, width: float
 ) -> None:
-    """Draw one digit by one writer into a box (left, top, right, bottom), strokes ``width`` pixels wide."""
+    """Draw one handwritten digit into a box (left, top, right, bottom), ``width`` pixels a stroke."""
     left, top, right, bottom = box
     slant, wobble = rng.uniform(-0.25, 0.25), rng.uniform(0.01, 0.05)
     for path in rng.choice(DIGITS[digit]):
@@ -64,7 +64,7 @@ def digit_mask(
     widths: tuple[float, float] = (0.6, 0.95),
     strokes: tuple[float, float] = (0.06, 0.15),
 ) -> Image.Image:
-    """Draw one hand-drawn digit that fills most of a BIG mask; widths are drawn by chance."""
+    """Draw a hand-drawn digit that fills most of a BIG mask; ``widths`` and ``strokes`` are ranges."""
     image, draw = mask()
     half = rng.uniform(*widths) * BIG * 0.8 / 2
     box = (BIG / 2 - half, BIG * 0.1, BIG / 2 + half, BIG * 0.9)
@@ -73,7 +73,7 @@ def digit_mask(
 
 
 def scan(digit: int, rng: Random) -> Image.Image:
-    """Draw a digit as a coarse scan: a 32x32 bitmap of the strokes, counted in 4x4 blocks: 8x8, ink white."""
+    """Draw a digit as a coarse scan: 8x8 counts of 4x4 blocks of a 32x32 bitmap, ink white."""
     image = digit_mask(digit, rng, widths=(0.55, 1.0), strokes=(0.08, 0.17))
     if rng.random() < 0.5:
         image = image.rotate(rng.uniform(-12, 12), Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""Define a scene, and the names that scenes can show with the emoji that stand for each."""
+"""Define a scene, and the names and emoji that scenes can show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 DRAWINGS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "drawings.toml").read_text("utf-8"))
-"""Names, odds and codes: all of drawings.toml."""
+"""The content of drawings.toml: names, odds and codes."""
 NUMBERS: list[str] = DRAWINGS["numbers"]
 CORE: list[str] = DRAWINGS["core"]
 EVERYDAY: list[str] = DRAWINGS["everyday"]
@@ -17,16 +17,16 @@ SENSES: dict[str, dict[str, str]] = DRAWINGS["senses"]
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture of the world; everything else in it is chance."""
+    """One picture of the world; everything else in it is random."""
 
     family: str  # "numbers", "letters", "colours", "shapes", "duo", "words", "senses" or "everyday"
     form: str  # how the name is drawn, such as "tally", "morse" or "stroop"
-    name: str  # the class name that is drawn in the form's first role
-    other: str = ""  # the class name in the form's second role (the ink of a colour word), or ""
-    medium: str = "photo"  # what the picture is made with, such as "photo" or "chalk"
-    condition: str = "plain"  # what is done to it, such as "plain", "dark" or "blur"
-    ground: str = "plain"  # what lies behind, such as "wood" or "plain"
-    # a further thing that captions may mention (what is counted, the colour of the ink), or ""
+    name: str  # class name in the form's first role
+    other: str = ""  # class name in the second role (such as the ink of a colour word), or ""
+    medium: str = "photo"  # such as "photo" or "chalk"
+    condition: str = "plain"  # such as "plain", "dark" or "blur"
+    ground: str = "plain"  # background, such as "wood" or "plain"
+    # a further thing for captions (what is counted, the colour of the ink), or ""
     detail: str = ""
 
     @property
@@ -41,7 +41,7 @@ def value(name: str) -> int:
 
 
 def codepoint(char: str) -> str:
-    """Return the emoji's code point in hexadecimal, four digits at least, as the packages name it."""
+    """Return the emoji's code point in hexadecimal, four digits at least."""
     return f"{ord(char):04x}"
 
 

@@ -17,9 +17,8 @@ from .media import AFTER, BEFORE, LINE_MEDIA, MEDIA
 from .scene import CONCEPTS, CORE, DRAWINGS, EVERYDAY, NUMBERS, SENSES, Scene
 
 WEIGHTS: dict[str, dict[str, float]] = DRAWINGS["weights"]
-"""How often each form is drawn, family by family; only the ratios matter."""
+"""Relative frequency of each form, by family."""
 TWO: dict[str, list[str]] = {**DRAWINGS["two"], "duo": list(duo.FORMS)}
-"""Forms with a second name in them."""
 _MEDIA: dict[str, Any] = DRAWINGS["media"]
 _EVERYDAY_MEDIA = {name: 40 if name == "photo" else 5 for name in MEDIA}
 _OFTEN = [*CORE, *EVERYDAY]
@@ -51,7 +50,7 @@ def names_of(family: str, form: str) -> tuple[list[str], list[str]]:
 
 
 def medium_for(family: str, form: str, rng: Random) -> str:
-    """Return a medium that the form is seen in; "photo" for forms that are whole pictures already."""
+    """Return a medium for the form; "photo" for forms that are whole pictures already."""
     if family in ("everyday", "senses"):
         return _pick(_EVERYDAY_MEDIA, rng)
     if family in ("colours", "duo") or form == "scan":
@@ -79,7 +78,7 @@ def condition_for(family: str, form: str, rng: Random) -> str:
 def compose(
     family: str, form: str, name: str, other: str, rng: Random, medium: str = "", condition: str = ""
 ) -> Scene:
-    """Return a scene of a given form and names; the rest by chance where it is not given."""
+    """Return a scene of a given form and names; the rest is random if not given."""
     detail = ""
     if form in ("count", "field"):
         detail = rng.choice(CORE)
@@ -102,14 +101,14 @@ def compose(
 
 
 def shown(scene: Scene) -> bool:
-    """Return whether the models are taught from such a scene."""
+    """Return whether the models are trained on such a scene."""
     if scene.family == "everyday":
         return scene.name in _OFTEN
     return scene.form not in DRAWINGS["untaught"].get(scene.family, ())
 
 
 def sample(rng: Random, art: Art) -> Scene:
-    """Return one scene of the world, by chance."""
+    """Return a random scene of the world."""
     family, form, _ = rng.choices(_CHOICES, cum_weights=_ODDS)[0]
     if family == "everyday":
         name = rng.choice(_OFTEN if rng.random() < 0.45 else _ALL)
@@ -162,7 +161,7 @@ def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 def draw(scene: Scene, rng: Random, art: Art) -> NDArray[np.uint8]:
-    """Draw the scene: uint8 [64, 64, 3]; the same scene and generator state give the same picture."""
+    """Draw the scene: uint8 [64, 64, 3]; deterministic for a generator state."""
     picture = _picture(scene, rng, art)
     if picture.mode == "RGBA":
         if scene.condition in BEFORE:

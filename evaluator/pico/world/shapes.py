@@ -38,7 +38,6 @@ def _heart(x: float, y: float, r: float) -> list[Point]:
 
 
 def _corners(x: float, y: float, r: float) -> dict[str, list[Point]]:
-    """Draw the corners of every shape that has some, about a point."""
     return {
         "square": polygon(x, y, r * 1.15, 4, -45),
         "triangle": polygon(x, y + r * 0.2, r * 1.15, 3),
