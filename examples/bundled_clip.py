@@ -6,8 +6,7 @@ Run it by ``python examples/bundled_clip.py``.
 from __future__ import annotations
 
 from promptclimb import SearchConfig, search_sync
-from promptclimb.agent.events.event import Event
-from promptclimb.agent.events.searching import TemplateScored
+from promptclimb.agent.events.types import Event, TemplateScored
 
 
 def watch(event: Event) -> None:
