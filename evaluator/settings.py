@@ -78,8 +78,8 @@ _DECLARED = frozenset(field.name for field in fields(Option))
 def setting(default: Any, help: str, **about: Any) -> Any:
     """Return a pydantic field with its declaration.
 
-    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …); flag, ``show`` and group
-    follow from the field by default.
+    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). By default, flag,
+    ``show`` and group follow from the field.
     """
     rules = {name: about.pop(name) for name in about.keys() - _DECLARED}
     option = Option(default=default, help=help, **about)
