@@ -31,7 +31,7 @@ class Job:
 
     template: str
     future: asyncio.Future[Verdict]
-    arrived: float
+    arrived: float  # in the loop's time
     waiters: int = 0
     failures: int = 0  # calls with this template alone
     control_passed: bool = False  # the scorer has scored another template since it failed

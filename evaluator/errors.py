@@ -1,20 +1,4 @@
-"""Define every error that the evaluator raises on purpose, under the root of the whole program.
-
-::
-
-    PromptclimbError                    the message is a sentence for the user
-    ├── UsageError                      wrong usage or input: says what was wrong, where, what to do
-    │   ├── ConfigError                 an option, a variable or a configuration file
-    │   ├── DataError                   images, splits, class names
-    │   └── ModelError                  names, checkpoints, devices, clusters
-    └── EvaluatorError                  the scorer cannot do what it is asked to
-        ├── TemplateRejectedError       a template that was to be examined cannot be scored
-        ├── CrashingTemplateError       one template makes the scorer fail, which scores others
-        ├── ScoringFailedError          the scorer fails, whatever it is given
-        └── ConsumerError               the queue to the scorer is closed, or its worker died
-
-``agent.errors`` holds the agent's own.
-"""
+"""Define every error that the evaluator raises on purpose; ``agent.errors`` draws the whole tree."""
 
 from __future__ import annotations
 

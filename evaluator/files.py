@@ -24,8 +24,7 @@ LONGEST_NAME, LONGEST_PATH = 255, 4_000
 def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = True) -> Path:
     """Return a user's path as an absolute one, ``~`` expanded; it need not exist.
 
-    ``name``, such as ``--run-dir``, is for the message. Without ``follow_links`` a linked folder keeps its
-    name.
+    ``name``, such as ``--run-dir``, is for the message; ``follow_links=False`` keeps a linked folder's name.
 
     Raises:
         ConfigError: It is empty, has a NUL, is not UTF-8 (``config.toml`` and ``result.json`` could not name
@@ -87,11 +86,7 @@ def _absolute(raw: str, *, follow_links: bool) -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the cache folder, created if missing: PROMPTCLIMB_CACHE, or the platform's user cache.
-
-    Raises:
-        UsageError: PROMPTCLIMB_CACHE is not a path, or the folder cannot be created.
-    """
+    """Return the cache folder, created if missing: PROMPTCLIMB_CACHE, or the platform's user cache."""
     named = os.environ.get("PROMPTCLIMB_CACHE")
     folder = user_path(named, "PROMPTCLIMB_CACHE") if named else platformdirs.user_cache_path("promptclimb")
     try:

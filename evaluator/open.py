@@ -71,8 +71,7 @@ def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
 def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     """Check cheaply that evaluators can be opened later; return the data sets of those with a CLIP model.
 
-    Decodes few-shot images and looks for models; loads no weights, encodes nothing, runs no code of the
-    user's.
+    Decodes few-shot images and looks for models; loads no weights, encodes nothing, runs no user code.
 
     Raises:
         DataError: A data set cannot be used.

@@ -203,7 +203,7 @@ class Evaluator(Scorer, Protocol):
     def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
     ) -> Sequence[SplitScores | None]:
-        """Score ensembles; with ``test`` on the test split too, once, after selection.
+        """Score ensembles; with ``test`` on the test split too, once, after selection; else it is None.
 
         An ensemble is a list of templates whose normalised text embeddings are averaged. Return one answer
         each, in order, None if this scorer cannot measure it, such as several templates without embeddings.
@@ -299,11 +299,7 @@ class Illustrator(Protocol):
 
 
 def batches_at_once(owner: str, found: object) -> int:
-    """Return a scorer's ``in_flight``, the number of batches that it takes at once.
-
-    Raises:
-        ConfigError: It is not a whole number from 1 to 256.
-    """
+    """Return a scorer's ``in_flight``, from 1 to 256, else raise ConfigError."""
     if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= MAX_IN_FLIGHT:
         raise ConfigError(
             f"{owner}.in_flight is {shown(found)}; it says how many batches are taken at once, a whole "

@@ -76,9 +76,10 @@ _DECLARED = frozenset(field.name for field in fields(Option))
 
 
 def setting(default: Any, help: str, **about: Any) -> Any:
-    """Return a pydantic field with its declaration; ``about`` are ``Option`` attributes and pydantic's rules.
+    """Return a pydantic field with its declaration.
 
-    By default, the flag follows from the field's name, ``show`` from its type, the group from its class.
+    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). By default, flag,
+    ``show`` and group follow from the field.
     """
     rules = {name: about.pop(name) for name in about.keys() - _DECLARED}
     option = Option(default=default, help=help, **about)
@@ -259,11 +260,7 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
 
 
 def known_name(what: str, name: str, names: Iterable[str]) -> str:
-    """Return a name if it is one of ``names``.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """Return a name that is one of ``names``; raise ValueError otherwise."""
     if name not in names:
         raise ValueError(f"unknown {what}{near(name, names)}; known are {', '.join(names)}")
     return name

@@ -17,11 +17,7 @@ FORM = "path=NAME,label=NAME, and split=NAME where there is one"
 
 
 def parse_columns(text: str | None) -> Mapping[str, str]:
-    """Return the table's own column names by meaning; a name with a comma is in double quotes with it.
-
-    Raises:
-        ValueError: The text is malformed.
-    """
+    """Return the table's own column names by meaning; a name with a comma is in double quotes with it."""
     if text is None:
         return {}
     try:
@@ -218,9 +214,6 @@ class EvaluatorSpec(ScorerSettings, DataSettings):
 
     By default, ``shots`` is None until the data are read, then 16 or the size of the smallest class: with one
     image per class (the paper's setting) the selected template is mostly luck.
-
-    Raises:
-        ConfigError: A value is wrong; the message names the field.
     """
 
     def with_shots(self, found: int = DEFAULT_SHOTS) -> Self:

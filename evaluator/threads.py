@@ -35,9 +35,6 @@ class DaemonThreads(Executor):
 
         StopIteration, and anything but an ``Exception``, arrive as a RuntimeError: raised in a task, they
         would end unrelated work.
-
-        Raises:
-            RuntimeError: It is shut down.
         """
         future: Future[T] = Future()
         with self._lock:
@@ -64,7 +61,7 @@ class DaemonThreads(Executor):
             _make(*call)
             threading.current_thread().name = IDLE
             self._idle.release()
-        self._calls.put(None)
+        self._calls.put(None)  # for the next thread
 
 
 def _make(future: Future[Any], work: Callable[[], Any]) -> None:

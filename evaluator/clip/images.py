@@ -155,7 +155,7 @@ class FeatureFile:
             try:
                 self._write(self._header(), 0)
                 os.fsync(self._file.fileno())
-                self._file.close()
+                self._file.close()  # Windows cannot move an open file
                 self._part.replace(self._target)
                 self._file = None
             except OSError as error:

@@ -98,11 +98,7 @@ class LoadedModel:
 def load_model(
     name: str, pretrained: str, device: torch.device, *, report: Report = lambda _line: None
 ) -> LoadedModel:
-    """Load a model and its weights in float32.
-
-    Raises:
-        ModelError: Unknown name, missing or unreadable weights, or weights of another architecture.
-    """
+    """Load a model and its weights in float32; ModelError if they are missing or do not match."""
     source = resolve(name, pretrained, report)
     overrides, corrections = _activation(source)
     for correction in corrections:

@@ -126,7 +126,7 @@ def _stamp(seen: SeenFiles, data: FewShotData) -> str | None:
 def _model_stamp(seen: SeenFiles, weights: Sequence[Path]) -> str | None:
     try:
         beside = [path for file in weights for path in file.parent.iterdir() if path.suffix in _OF_MODELS]
-    except OSError:
+    except OSError:  # the folder may not be listed
         return None
     return seen.stamp(sorted({*weights, *beside}))
 

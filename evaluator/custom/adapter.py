@@ -124,7 +124,7 @@ def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
     """Return an evaluator for any object with ``score(templates)``.
 
     ``score`` may answer with ``Score``, ``Rejection``, or a number per template, higher meaning better.
-    Without both ``info`` and ``examine`` there is no test split.
+    Unless it has ``info`` and ``examine`` too, there is no test split.
 
     Raises:
         ConfigError: It has no method ``score``, or its description is invalid.
@@ -206,7 +206,7 @@ class CustomEvaluator(ABC):
 
 
 class ScorerEvaluator(CustomEvaluator):
-    """A scorer without a test split; ``fingerprint`` tells runs apart, its class stands in for missing data."""
+    """A scorer without a test split; ``fingerprint`` identifies it, its class stands for unnamed data."""
 
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
         spec, kind = spec.with_shots(), type(scorer)

@@ -93,7 +93,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         raise DataError(f"--columns describes a table ({_TABLES}), and --data {spec.data} is not one")
     try:
         found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
-    except OSError as error:
+    except OSError as error:  # such as a forbidden link
         place = spec.data if error.filename is None else f"{spec.data}: {error.filename}"
         raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
     splits = rename(found, spec.class_names)
@@ -129,6 +129,7 @@ def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> 
             *check_leaks(shots, splits.test, allow=spec.allow_leak),
         ]
 
+    # Test labels decide nothing here.
     decides = (CHECKS, skip, spec.allow_leak, splits.classes, [item.label for item in shots])
     paths = [item.path for item in (*shots, *splits.test)]
     return seen_files(spec.cache_dir).known(repr(decides), paths, check_all)
@@ -170,7 +171,7 @@ def _read_path(
     path = user_path(raw, "--data", follow_links=False)
     try:
         exists = path.exists()
-    except OSError:
+    except OSError:  # name too long
         exists = False
     if not exists:
         raise DataError(_unknown(raw, path))

@@ -102,7 +102,7 @@ QUALITY = 80
 
 
 def thumbnail(path: Path) -> Thumbnail | None:
-    """Return a JPEG of at most ``SIDE`` pixels a side, without tags, which may name a place; or None."""
+    """Return a JPEG of at most ``SIDE`` pixels a side, without tags (a place, say); None if unreadable."""
     try:
         picture = open_rgb(path)
     except DataError:

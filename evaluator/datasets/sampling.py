@@ -94,11 +94,7 @@ class _FewShotFile(BaseModel):
 
 
 def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Read the few-shot training and validation items that a file names.
-
-    Raises:
-        DataError: The file is a pickle, malformed, or names images that the data set lacks.
-    """
+    """Read the few-shot training and validation items that a file names; pickles are refused."""
     file = file.expanduser()
     if file.suffix.lower() in PICKLE_SUFFIXES or read_bytes(file, what="few-shot file")[:1] == b"\x80":
         raise DataError(f"{file} is a pickle; {HOW_TO_CONVERT}")

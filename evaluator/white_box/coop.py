@@ -33,8 +33,7 @@ MAX_ROWS = 65536
 class SoftPrompt:
     """Texts "start, M vectors, class name, full stop, end" for every class.
 
-    The vectors extend the table of token embeddings, so that a beginning shared by all classes is computed
-    once.
+    The vectors extend the token embeddings, so that a beginning shared by all classes is computed once.
     """
 
     def __init__(self, encoder: TextEncoder, context: int, *, class_specific: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Run white-box references, and check beforehand whether they can run. Imports torch only when needed."""
+"""Run white-box references, and check first whether they can run. Imports torch only when needed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def run_all(
 
 
 def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> None:
-    """Refuse methods that choose on validation images if there are none."""
+    """Raise DataError if a method chooses on validation images and the data set has no such images."""
     choosing = [name for name, one in options.items() if one.chooses_on_val]
     if choosing and not val:
         others = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
@@ -93,16 +93,12 @@ class Planned:
 
 
 def check_planned(one: Planned) -> None:
-    """Refuse a method that chooses on validation images if there are none; loads no model."""
+    """Raise DataError as ``check_val`` does, without loading a model."""
     check_val({one.name: check_reference(one.name, one.options)}, one.dataset, one.val)
 
 
 def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Report) -> None:
-    """Load a model once and check that references, learned vectors included, fit; report only downloads.
-
-    Raises:
-        ModelError: The model or its checkpoint cannot be used, or not in this way.
-    """
+    """Load a model once and check that references, learned vectors included, fit; report only downloads."""
     import torch
 
     from ..clip.in_process import build_encoder

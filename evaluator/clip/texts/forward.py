@@ -48,7 +48,8 @@ def by_head(rows: Tensor, parts: int, heads: int) -> Tensor:
 def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, mask: Tensor | None) -> Tensor:
     """Compute float32 attention of n chains, [H, n x Q, d].
 
-    Written out: with torch's fused attention on several CPU threads, a chain's result depends on their number.
+    Written out: in torch's fused attention on several CPU threads, a chain's result depends on how many
+    others there are.
 
     Args:
         queries: Of the chains, one after the other, [H, n x Q, d].

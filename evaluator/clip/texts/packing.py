@@ -44,10 +44,7 @@ class Pass:
 
 
 def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.device) -> Iterator[Pass]:
-    """Yield passes that hold each distinct text once, padded to a multiple of ``quantum`` rows.
-
-    A pass has at most ``max_rows`` rows, unless one text has more.
-    """
+    """Yield passes of at most ``max_rows`` rows, or one longer text, padded to a multiple of ``quantum``."""
 
     def place(index: int) -> tuple[int, tuple[int, ...], int]:
         text = texts[index]

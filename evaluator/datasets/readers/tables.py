@@ -130,7 +130,7 @@ def _delimiter(header: str, usual: str, needed: Sequence[str]) -> str:
     for mark in (usual, *MARKS):
         try:
             cells = next(csv.reader([header], delimiter=mark), [])
-        except csv.Error:
+        except csv.Error:  # reported when the table is read
             continue
         if set(needed) <= {cell.strip().lower() for cell in cells}:
             return mark
