@@ -21,6 +21,12 @@ LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Bytes of one name and of a whole path, with room for files written below it."""
 
 
+KEPT_S = 90 * 24 * 3600
+SETTLED_NS = 2 * 10**9
+"""Age from which every later change shows in a file's times, on the coarsest file-system clocks."""
+MOST_TEXT_BYTES = 512 * 2**20
+
+
 def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = True) -> Path:
     """Return a user's path as an absolute one, ``~`` expanded; it need not exist.
 
@@ -96,11 +102,6 @@ def cache_dir() -> Path:
             f"the cache folder {folder} cannot be made ({error.strerror}); set PROMPTCLIMB_CACHE to another"
         ) from error
     return folder
-
-
-KEPT_S = 90 * 24 * 3600
-SETTLED_NS = 2 * 10**9
-"""Age from which every later change shows in a file's times, on the coarsest file-system clocks."""
 
 
 class SeenFiles:
@@ -202,7 +203,6 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
 
 
 # ImageNet's split file is 120 MB; no list of images is larger than this.
-MAX_BYTES = 512 * 2**20
 
 
 def read_bytes(path: Path, *, what: str) -> bytes:
@@ -210,8 +210,8 @@ def read_bytes(path: Path, *, what: str) -> bytes:
     try:
         if path.is_dir():
             raise DataError(f"{path} is a folder; the {what} must be a file")
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path}: {size} bytes are too many for a {what} (at most {MAX_BYTES})")
+        if (size := path.stat().st_size) > MOST_TEXT_BYTES:
+            raise DataError(f"{path}: {size} bytes are too many for a {what} (at most {MOST_TEXT_BYTES})")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"the {what} {path} does not exist") from error

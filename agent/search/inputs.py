@@ -25,6 +25,7 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
 from ..errors import EndpointError, StoreMismatchError
 from ..events.types import Event, ImagesEncoded, Listener, Noted
+from ..results.result import LLM_FALLBACK
 from ..store.shared import check_cache
 from .user_objects import name_of
 
@@ -32,8 +33,6 @@ LLM_CONTENT = "llm_content"
 """Identity key: the content hash of the user's own model file."""
 CONTENT = "content"
 """Manifest key: hashes of data and weights, by name."""
-FALLBACK = "llm_fallback"
-"""The note of a run in which a method replaces the local LLM."""
 GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
 """Settings that may be increased when a run is resumed."""
 
@@ -100,7 +99,7 @@ async def with_fallback(
     """
     if not may_fall_back(config):
         return config, {}
-    if FALLBACK in (earlier or {}):
+    if LLM_FALLBACK in (earlier or {}):
         return with_fallback_method(config), {}
     from ..llm.local_server import is_available, make_loaded, make_ready
 
@@ -116,7 +115,7 @@ async def with_fallback(
     method = config.llm_fallback
     note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
     emit(Noted(text=note))
-    return with_fallback_method(config), {FALLBACK: note}
+    return with_fallback_method(config), {LLM_FALLBACK: note}
 
 
 def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyType({})) -> SearchConfig:
@@ -125,7 +124,7 @@ def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyT
         return config
     from ..llm.local_server import is_available
 
-    usable = FALLBACK not in earlier and is_available(config.llm or "") is None
+    usable = LLM_FALLBACK not in earlier and is_available(config.llm or "") is None
     return config if usable else with_fallback_method(config)
 
 

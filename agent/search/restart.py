@@ -44,6 +44,13 @@ from .choice import pooled
 from .journal import Journal, Skipped
 from .scorebook import Scorebook
 
+REPEATS = frozenset({"known", "duplicate"})
+"""Reasons for refusing a proposal that is not new."""
+MOST_REPEATS = 2
+"""Answers in a row without a new template that end a conversation: a new one does better."""
+MOST_SHOWN_OF_A_LINE = 200
+"""Characters of a refused line in an event."""
+
 
 @dataclass(slots=True)
 class RestartRecord:
@@ -121,12 +128,6 @@ class Searched:
         return found
 
 
-REPEATS = frozenset({"known", "duplicate"})
-"""Reasons for refusing a proposal that is not new."""
-MOST_REPEATS = 2
-"""Answers in a row without a new template that end a conversation: a new one does better."""
-
-
 class EarlyStopping:
     """Decide when a conversation or a restart ends early; ``sizes`` are the images in train and val."""
 
@@ -178,10 +179,6 @@ class EarlyStopping:
         if patience is not None and self._rounds_without_gain >= patience:
             return f"no better template in {counted(patience, 'round')} (--patience)"
         return None
-
-
-MOST_SHOWN_OF_A_LINE = 200
-"""Characters of a refused line in an event."""
 
 
 class Restart:

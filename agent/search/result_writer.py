@@ -44,6 +44,10 @@ from .measuring import measured
 from .restart import RestartRecord, Searched
 from .test_evaluation import Evaluated, openings
 
+MOST_PICTURES = 12
+"""Maximum images that the best template fixes, and maximum that it breaks."""
+MOST_SHOWN = 8
+
 
 def build_result(
     config: SearchConfig,
@@ -178,11 +182,6 @@ def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord])
         reasoning_tokens=spent.reasoning_tokens,
         reported_usd=dollars(spent.vendor_picodollars) if spent.vendor_calls else None,
     )
-
-
-MOST_PICTURES = 12
-"""Maximum images that the best template fixes, and maximum that it breaks."""
-MOST_SHOWN = 8
 
 
 async def details_of(

@@ -32,6 +32,7 @@ from .records import (
     StoredScore,
     answer_key,
     answer_position,
+    as_it_is,
     asked_key,
     read_row,
 )
@@ -46,10 +47,6 @@ _BUILDING = f"{FOLDER}.new."
 _CREATING = threading.Lock()
 """One at a time: threads of a process would share a name."""
 T = TypeVar("T")
-
-
-def _as_it_is(row: Any) -> Any:
-    return row
 
 
 def _usage(row: Any) -> Spent:
@@ -216,7 +213,7 @@ class Store:
         """Write what an attempt may cost at most, before it is made."""
         await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)))
 
-    def note(self, name: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
+    def note(self, name: str, read: Callable[[Any], T] = as_it_is) -> T | None:
         """Return a JSON value stored under a name, converted by ``read``; None if it is missing.
 
         Raises:
@@ -246,7 +243,7 @@ class Store:
     def _known(self, key: str, read: Callable[[Any], T]) -> T | None:
         return self._row(key, read) if self._writer.has(key) else None
 
-    def _row(self, key: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
+    def _row(self, key: str, read: Callable[[Any], T] = as_it_is) -> T | None:
         with translated(self._folder):
             row = self._cache.read(key)
         return None if row is None else read_row(self._folder, key, read, row)

@@ -22,17 +22,13 @@ from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.cost import NO_BILL
 from ..versions import PROGRAM, program_version
 from .disk import FILE_NAME, TextCache, inspect, translated
-from .records import StoredScore, read_row
+from .records import StoredScore, as_it_is, read_row
 
 FORMAT = 1
 """Increases whenever earlier rows could be misread."""
 _ABOUT = "shared"
 CACHE_ENDPOINT = "cache"
 T = TypeVar("T")
-
-
-def _as_it_is(row: Any) -> Any:
-    return row
 
 
 def check_cache(folder: Path | None) -> None:
@@ -82,7 +78,7 @@ class SharedCache:
             self.close()
             raise
 
-    async def read(self, key: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
+    async def read(self, key: str, read: Callable[[Any], T] = as_it_is) -> T | None:
         """Return a key's row, converted by ``read`` from its JSON value; None if it is missing.
 
         Raises:

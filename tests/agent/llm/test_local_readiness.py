@@ -13,8 +13,9 @@ from promptclimb.agent.events.types import Event, ModelFetched, Noted
 from promptclimb.agent.llm import local_server
 from promptclimb.agent.llm.local_models import model_name
 from promptclimb.agent.llm.local_server import is_available, make_ready
+from promptclimb.agent.results.result import LLM_FALLBACK
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.inputs import FALLBACK, fallen_back, with_fallback
+from promptclimb.agent.search.inputs import fallen_back, with_fallback
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 
@@ -100,7 +101,7 @@ async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in
     for _ in range(2):
         found, notes = await with_fallback(config(), events.append, {})
         assert (found.method, found.llm) == ("random", None)
-        assert "the index is offline" in notes[FALLBACK]
+        assert "the index is offline" in notes[LLM_FALLBACK]
     assert fetching == ["local"]
     assert fallen_back(config()) == found
     assert sum(isinstance(event, Noted) for event in events) == 2
@@ -128,7 +129,7 @@ async def test_a_run_that_began_without_an_llm_continues_without(
     assert is_available() is None
     result = await resume(tmp_path / "run", evaluator=FakeEvaluator())
     assert (result.status, result.method) == ("finished", "random")
-    assert "not_there is not installed" in result.notes[FALLBACK]
+    assert "not_there is not installed" in result.notes[LLM_FALLBACK]
 
 
 @pytest.mark.usefixtures("llama")
@@ -140,7 +141,7 @@ async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Pa
     result = await search(one, evaluator=FakeEvaluator(), on_event=events.append)
     assert (result.status, result.method, result.llm.model) == ("finished", "random", None)
     (said,) = [event.text for event in events if isinstance(event, Noted) and "file bounds" in event.text]
-    assert said == result.notes[FALLBACK]
+    assert said == result.notes[LLM_FALLBACK]
     assert "\n" not in said
     assert fallen_back(one).llm is None
 
