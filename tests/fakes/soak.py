@@ -7,6 +7,7 @@ time. All else is drawn at random for each attempt.
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import tracemalloc
 from collections import Counter, deque
@@ -210,7 +211,7 @@ async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
                 await ledger.put_usage(reply.bill)
             done += 1
             if done == turns // 5:
-                first_kib = tracemalloc.get_traced_memory()[0] / 1024
+                first_kib = _held_kib()
             _check(chats, budget)
 
     await asyncio.gather(*(restart() for _ in range(restarts)))
@@ -222,9 +223,15 @@ async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
     )
     faults = sum((chat.faults for chat in chats), Counter[str]())
     calls, tokens = (sum(getattr(chat, name) for chat in chats) for name in ("calls", "tokens"))
-    grew = tracemalloc.get_traced_memory()[0] / 1024 - first_kib
+    grew = _held_kib() - first_kib
     hours = asyncio.get_running_loop().time() / 3600
     return Soaked(turns, lost, round(hours, 1), calls, tokens, faults, events, round(grew, 1))
+
+
+def _held_kib() -> float:
+    """Return the memory in use, without the cycles that the garbage collector has yet to free."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] / 1024
 
 
 def _check(chats: list[MoodyChat], budget: Budget) -> None:
