@@ -8,12 +8,13 @@
     │   ├── DataError
     │   ├── ModelError
     │   ├── EndpointError
-    │   ├── StoreMissingError           these six are StoreErrors too
+    │   ├── StoreMissingError           these seven are StoreErrors too
     │   ├── StoreExistsError
     │   ├── StoreLockedError
     │   ├── StoreMismatchError
     │   ├── StoreVersionError
-    │   └── StoreCorruptError
+    │   ├── StoreCorruptError
+    │   └── UntrustedRunError
     ├── ChatError                       one attempt at the LLM failed
     │   ├── TransientChatError
     │   ├── RateLimitedError
@@ -268,3 +269,7 @@ class StoreVersionError(StoreError, UsageError):
 
 class StoreCorruptError(StoreError, UsageError):
     """The store is torn, of another program, or holds something unsafe to load; nothing of it was loaded."""
+
+
+class UntrustedRunError(StoreError, UsageError):
+    """What the run would execute, or where it would send, was not set by this user in this folder."""

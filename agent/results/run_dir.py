@@ -229,14 +229,32 @@ def result_of(run_dir: Path) -> SearchResult:
 
 
 def stored_config(
-    run_dir: Path, changes: Mapping[str, Any] | None = None, *, place: str = COMMAND_LINE
+    run_dir: Path,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    place: str = COMMAND_LINE,
+    safe: Iterable[str] = (),
+    trust: bool = False,
 ) -> SearchConfig:
     """Return the config from a run's store, with ``changes`` applied; errors name their ``place``.
 
+    ``safe`` names settings that the caller does not use; ``trust``: accept the stored ones, and sign them.
+
     Raises:
         UsageError: There is no run, another version made it, or a change is wrong.
+        UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
-    return build([(f"the run {run_dir}", _manifest(run_dir)["config"]), (place, changes or {})])
+    # Imported here: the command line lists the export formats without it.
+    from ..store.run import Store
+    from ..store.trust import check_trusted
+
+    with Store.open(run_dir) as store:
+        config = build([(f"the run {run_dir}", store.manifest["config"]), (place, changes or {})])
+        if trust:
+            store.trust()
+        else:
+            check_trusted(run_dir, store.manifest, config, safe={*safe, *(changes or {})})
+    return config
 
 
 def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
@@ -245,15 +263,11 @@ def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
     Raises:
         UsageError: There is no run, or another version made it.
     """
-    return dict(_manifest(run_dir).get("given", {}))
-
-
-def _manifest(run_dir: Path) -> Mapping[str, Any]:
     # Imported here: the command line lists the export formats without it.
     from ..store.run import Store
 
     with Store.open(run_dir) as store:
-        return store.manifest
+        return dict(store.manifest.get("given", {}))
 
 
 def config_text(run_dir: Path) -> str:

@@ -32,6 +32,7 @@ from ..events.types import Bus, Listener
 from ..results.page import rewrite_report
 from ..results.result import SearchResult
 from ..results.run_dir import stored_config
+from ..store.trust import OF_EVALUATOR, OF_LLM
 from .run import SearchRun
 
 Split = Literal["train", "val", "test"]
@@ -187,6 +188,7 @@ async def resume(
     run_dir: Path | str,
     *,
     changes: Mapping[str, Any] | None = None,
+    trust: bool = False,
     evaluator: object | None = None,
     chat: object | None = None,
     on_event: Listener | None = None,
@@ -197,12 +199,14 @@ async def resume(
         run_dir: The run's folder.
         changes: Settings by name that replace the run's own: those that do not decide the result, and more
             restarts, conversations or rounds, also of a finished run.
+        trust: Run the code and ask the addresses of a run that was made elsewhere, has moved or was edited.
         evaluator: The same as for ``search``, if one was given.
         chat: As for ``search``.
         on_event: As for ``search``.
 
     Raises:
         UsageError: The folder holds no run, is in use, or a change would decide the result.
+        UntrustedRunError: What it would execute, or where it would send, was not set by this user there.
         PromptclimbError: As for ``search``.
     """
     _check("resume", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
@@ -211,7 +215,8 @@ async def resume(
         _check("resume", "each name in changes", name, str, "a text")
     with python_words():
         folder = user_path(run_dir, "run_dir")
-        config = stored_config(folder, changes, place="changes")
+        safe = {*(() if evaluator is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
+        config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
         run = SearchRun(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
         return await run.resume(folder)
 
