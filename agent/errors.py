@@ -39,7 +39,8 @@
     │   ├── ScoringFailedError
     │   └── ConsumerError
     └── StoreError
-        └── StoreFullError
+        ├── StoreFullError
+        └── StoreGoneError
 """
 
 from __future__ import annotations
@@ -241,6 +242,10 @@ class StoreError(PromptclimbError):
 
 class StoreFullError(StoreError):
     """The disk has no room left; everything written before is kept."""
+
+
+class StoreGoneError(StoreError):
+    """The run's folder was removed, moved or replaced while the run was live."""
 
 
 class StoreMissingError(StoreError, UsageError):
