@@ -50,19 +50,16 @@ def test_a_search_ends_as_without_readers(streams: str, said: str, tmp_path: Pat
     assert "error" not in done.stderr
 
 
-@pytest.mark.parametrize("streams", [">/dev/full", ">&-", "| true"])
-def test_json_that_nobody_gets_is_an_error_of_a_run_that_is_kept(streams: str, tmp_path: Path) -> None:
+def test_json_that_nobody_gets_is_an_error_of_a_run_that_is_kept(tmp_path: Path) -> None:
     """A script that asked for the document must not take its absence for success."""
-    done = run(tmp_path, *SEARCH, "--json", streams=streams)
+    done = run(tmp_path, *SEARCH, "--json", streams="| true")
     assert (tmp_path / "code").read_text() == "code 1\n"
     assert "error: standard output cannot be written" in done.stderr
     assert (tmp_path / "r" / "result.json").exists()
 
 
-@pytest.mark.parametrize(("streams", "said"), [("| true", ""), (">/dev/full", "No space left on device")])
-def test_other_commands_fail_without_their_output(streams: str, said: str, tmp_path: Path) -> None:
-    """Their text is their result; that a reader had enough of it is not worth a word."""
-    done = run(tmp_path, "config", "--show", "--method", "combine", streams=streams)
+def test_other_commands_fail_without_their_output(tmp_path: Path) -> None:
+    """Their text is their result."""
+    done = run(tmp_path, "config", "--show", "--method", "combine", streams=">/dev/full")
     assert (tmp_path / "code").read_text() == "code 1\n"
-    assert said in done.stderr
-    assert bool(done.stderr) == bool(said)
+    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
