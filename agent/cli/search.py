@@ -32,7 +32,7 @@ from .options import (
     given_settings,
     say_unknown_variables,
 )
-from .output import console, json_alone, print_json, resume_command, say, short_path, with_higher
+from .output import console, print_json, result_alone, resume_command, say, short_path, with_higher
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -178,7 +178,7 @@ def run_session(
             return await work(SearchRun(config=config, emit=Bus(display, *listeners), stop=stop))
 
     try:
-        with json_alone(as_json):
+        with result_alone():
             result = run_interruptible(run)
     except BaseException as error:
         hint.print(config, wrong_address=_has_wrong_address(config, error), error=error)

@@ -102,16 +102,17 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
     """Parse ``"0.15/0.60"`` or ``"0.15/0.075/0.60"``; ``"auto"`` is left."""
     if value is None:
         return None
-    if not isinstance(value, str):
+    if isinstance(value, Mapping | Price):
         return Price.model_validate(value)
-    if value.strip().lower() == AUTO:
+    text = value if isinstance(value, str) else ""
+    if text.strip().lower() == AUTO:
         return AUTO
     names = {2: ("prompt", "completion"), 3: ("prompt", "cached", "completion")}
     try:
-        parts = [float(part) for part in value.split("/")]
+        parts = [float(part) for part in text.split("/")]
         named = zip(names[len(parts)], parts, strict=True)
     except (KeyError, ValueError):
-        comma = "; numbers have a point and no comma" if "," in value else ""
+        comma = "; numbers have a point and no comma" if "," in text else ""
         raise ValueError(
             "write it as IN/OUT or IN/CACHED/OUT, numbers of dollars per million tokens, "
             f"such as 0.15/0.60, or auto{comma}"
@@ -221,16 +222,16 @@ def _too_long(place: str) -> str:
 
 
 def parse_extra_body(value: Any) -> Any:
-    """Return a JSON object, given as text or table, as canonical JSON; other values as they are."""
+    """Return a JSON object, given as text or table, as canonical JSON; None is left."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, Mapping):
-            raise ValueError("write a JSON object, such as '{\"top_p\": 0.9}'")
+            value = ()
+    if value is None:
+        return None
     if not isinstance(value, Mapping):
-        return value
+        raise ValueError("write a JSON object, such as '{\"top_p\": 0.9}'")
     for name, reason in RESERVED_MEMBERS.items():
         if name in value:
             raise ValueError(f"{name!r} has no place in it: {reason}")

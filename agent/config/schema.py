@@ -350,9 +350,9 @@ class OutputSettings(Settings):
 
     run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=11)
     shared_cache: UserPath | None = setting(
-        None, "folder in which scores are shared with other runs on the same data", flag="cache"
+        None, "folder in which scores are shared with other runs on the same data", aliases=("cache",)
     )
-    cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)")
+    cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)")
     track: tuple[str, ...] | None = setting(
         None,
         "send figures to trackers, several with commas: mlflow[:URI], trackio[:PROJECT], wandb[:PROJECT], "

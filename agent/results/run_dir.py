@@ -20,6 +20,7 @@ from ...evaluator.files import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
 from ..errors import StoreExistsError
+from ..regular_files import irregular, read_regular
 from ..text import printable
 from .result import Row, SearchResult
 
@@ -106,9 +107,12 @@ def check_run_dir(run_dir: Path) -> None:
 
 
 def check_files(run_dir: Path) -> None:
-    """Raise UsageError if a folder stands in place of one of the run's files."""
-    if taken := [run_dir / name for name in FILES if (run_dir / name).is_dir()]:
-        raise UsageError(f"{taken[0]} is a folder, where a file of the run belongs; move it away")
+    """Raise UsageError if a folder, link or pipe stands in place of one of the run's files."""
+    from ..events.log import LOGS  # imported here: the command line lists the export formats without it
+
+    for path in (run_dir / name for name in (*FILES, *LOGS)):
+        if (what := irregular(path)) is not None:
+            raise UsageError(f"{path} is {what}, where a file of the run belongs; move it away")
 
 
 def belongs_to_a_run(path: Path) -> bool:
@@ -195,7 +199,7 @@ def read_result(run_dir: Path) -> SearchResult:
         ValueError: The file is not a result of this program.
         OSError: It cannot be read.
     """
-    text = (run_dir / RESULT).read_text("utf-8")
+    text = read_regular(run_dir / RESULT)
     try:
         document = json.loads(text)
     except RecursionError as error:
@@ -273,6 +277,6 @@ def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
 def config_text(run_dir: Path) -> str:
     """Return the text of ``config.toml`` for display, or a line that it is missing."""
     try:
-        return (run_dir / CONFIG).read_text("utf-8")
+        return read_regular(run_dir / CONFIG)
     except (OSError, UnicodeDecodeError) as error:
         return f"# {CONFIG} cannot be read: {error}\n"
