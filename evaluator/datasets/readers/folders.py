@@ -253,10 +253,11 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
     if not folder.is_dir():
         raise DataError(f"{folder} is a file, not a folder of class folders; {LAYOUT_HELP}")
     if (found := find_split_folders(folder)) is not None:
-        classes, (train, val, test), notes = _read_split_folders(*found, order)
+        names, classes, (train, val, test), notes = _read_split_folders(*found, order)
     else:
         listing = list_classes(folder)
-        classes, items = _items(listing, _ordered(listing, order))
+        names = _ordered(listing, order)
+        classes, items = _items(listing, names)
         train, val, test = divide(items, classes)
         notes = [RULE, *nested(listing), *skipped_files(listing)]
     return Splits(
@@ -266,13 +267,14 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         val=val,
         test=test,
         root=folder,
+        sources=tuple(names),
         notes=tuple(notes),
     )
 
 
 def _read_split_folders(
     places: Mapping[str, Path], others: Sequence[str], order: Sequence[str] | None
-) -> tuple[tuple[str, ...], Parts, list[str]]:
+) -> tuple[list[str], tuple[str, ...], Parts, list[str]]:
     listing = list_classes(places["train"])
     names = _ordered(listing, order)
     classes, train = _items(listing, names)
@@ -284,7 +286,7 @@ def _read_split_folders(
     if test and not val:
         notes.append("there is no val split: templates are chosen on the training shots alone")
     parts, made = complete(train, val, test, classes)
-    return classes, parts, [*notes, *made]
+    return names, classes, parts, [*notes, *made]
 
 
 def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str]) -> tuple[Item, ...]:
