@@ -244,15 +244,16 @@ def plain(part: Mapping[str, Any]) -> str:
         return "it is empty; give a value, or leave it out"
     if kind in _WORDS:
         limits = part.get("ctx", {}).items()
-        whole = {
-            name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in limits
-        }
-        text = _WORDS[kind].format(**whole)
+        text = _WORDS[kind].format(**{name: _whole(one) for name, one in limits})
         if kind == "literal_error" and isinstance(given, str):
             return text + near(given, re.findall("'([^']+)'", part["ctx"]["expected"]))
         return text + (_without_comma(given.strip(), kind) if isinstance(given, str) else "")
     message = str(part["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
+
+
+def _whole(limit: Any) -> Any:
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
 def _without_comma(given: str, kind: str) -> str:
