@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -291,7 +292,9 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
             return f"{name}=True" if isinstance(options[name].default, bool) else name
         return f"{name}={value}" if value.isdecimal() else _as_argument(name, value)
 
-    return _RESUME.sub(lambda found: f"`resume({found['run_dir']!r})`", _OPTION.sub(one, message))
+    return _RESUME.sub(
+        lambda found: f"`resume({shlex.split(found['run_dir'])[0]!r})`", _OPTION.sub(one, message)
+    )
 
 
 def known_name(what: str, name: Any, names: Iterable[str]) -> str:

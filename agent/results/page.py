@@ -124,7 +124,7 @@ def _environment() -> Environment:
 
 
 def _visible(value: Any) -> Any:
-    return visible(value) if isinstance(value, str) else value
+    return type(value)(visible(value)) if isinstance(value, str) else value  # Markup stays Markup
 
 
 def _style() -> Any:
