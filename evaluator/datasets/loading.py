@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 from ..errors import DataError
 from ..files import seen_files, user_path
-from ..pico.models import NAMES
+from ..pico.models import NAMES, toy_model_note
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names_file, rename
@@ -65,12 +65,8 @@ def known() -> tuple[Known, ...]:
 def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
     """Return a warning if a bundled toy model scores other images than the bundled ones."""
     ours = {found.name for found in known() if found.kind in ("bundled", "scans")}
-    if spec.model not in NAMES or spec.pretrained != BUNDLED_WEIGHTS or spec.data in ours:
-        return ()
-    return (
-        f"{spec.model} is a bundled toy model, trained on small drawings: its accuracy on your images says "
-        "little. Choose a full model, for example --model ViT-B-32 --pretrained laion2b_s34b_b79k",
-    )
+    toy = spec.evaluator is None and spec.model in NAMES and spec.pretrained == BUNDLED_WEIGHTS
+    return (toy_model_note(spec.model),) if toy and spec.data not in ours else ()
 
 
 def data_root_or_default(data_root: Path | None) -> Path | None:
