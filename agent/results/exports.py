@@ -20,7 +20,7 @@ from ...evaluator.open import open_evaluator
 from ...prompts.template import SLOT, Template
 from ..config.schema import SearchConfig
 from .advice import positional
-from .details import BEST, ENSEMBLE
+from .details import BEST, ENSEMBLE, read_details
 from .result import SearchResult
 from .run_dir import (
     belongs_to_a_run,
@@ -91,12 +91,29 @@ class Found:
         """The run's config, from its store."""
         return stored_config(self.run_dir)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names by label, as the run kept them, else from its data."""
+        details = read_details(self.run_dir)
+        if details is not None and details.decisions is not None and details.decisions.classes:
+            return details.decisions.classes
+        return load_data(self.config).classes
+
     def check_named(self, what: str) -> None:
         """Raise UsageError if the run's evaluator was a Python object, which the config cannot name."""
         if (evaluator := stored_user_objects(self.run_dir).get("evaluator")) is not None:
             raise UsageError(
                 f"{self.run_dir} was made in Python with its own evaluator ({evaluator}), so there are no "
-                f"{what} to export"
+                f"{what}"
+            )
+
+    def check_clip(self, what: str) -> None:
+        """Raise UsageError if the run used a custom scorer: its code is not run here."""
+        self.check_named(what)
+        if (evaluator := self.config.evaluator) is not None:
+            raise UsageError(
+                f"{self.run_dir} was made with a custom scorer ({evaluator}), so there are no {what}: they "
+                "need a CLIP model"
             )
 
 
@@ -134,7 +151,7 @@ def cupl(found: Found) -> str:
     try:
         classes = load_data(found.config).classes
     except UsageError:
-        found.check_named("class names")
+        found.check_named("class names to export")
         raise
     templates = [Template.parse(text, max_words=None) for text in found.templates]
     return _json({name: [template.fill(name) for template in templates] for name in classes})
@@ -166,7 +183,7 @@ def safetensors(found: Found) -> bytes:
     """
     from safetensors.numpy import save
 
-    found.check_named("classifier vectors")
+    found.check_clip("classifier vectors to export")
     evaluator = open_evaluator(found.config)
     if not isinstance(evaluator, HasClassifier):
         raise UsageError("this evaluator has no class vectors, so there is no classifier to export")
