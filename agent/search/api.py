@@ -30,6 +30,7 @@ from ...prompts.template import Template
 from ..config.schema import SearchConfig
 from ..config.sources import python_words
 from ..events.types import Bus, Listener
+from ..results.confusion import ConfusionMatrix
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import Found
 from ..results.page import rewrite_report
@@ -71,6 +72,11 @@ class Evaluation:
     inspection: Inspection | None = None
     white_box: tuple[WhiteBoxResult, ...] = ()
 
+    @property
+    def matrix(self) -> ConfusionMatrix | None:
+        """The confusion matrix of all together; None without ``inspection``."""
+        return None if self.inspection is None else ConfusionMatrix.of_inspection(self.inspection)
+
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
         """Return the document of ``evaluate --json``, with at most ``most_confusions`` confused pairs."""
         document: dict[str, Any] = {
@@ -84,6 +90,10 @@ class Evaluation:
         if self.inspection is not None:
             document["classes"] = [one.to_json() for one in self.inspection.classes]
             document["confusions"] = [asdict(one) for one in self.inspection.confusions[:most_confusions]]
+        if (matrix := self.matrix) is not None:
+            for label, one in enumerate(document["classes"]):
+                one |= {"recall": matrix.recall(label), "precision": matrix.precision(label)}
+            document["matrix"] = [matrix.row(label) for label in range(len(matrix.classes))]
         if self.white_box:
             document["white_box"] = [one.to_json() for one in self.white_box]
         return document
