@@ -268,11 +268,21 @@ def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
     Raises:
         UsageError: There is no run, or another version made it.
     """
+    return dict(_manifest(run_dir).get("given", {}))
+
+
+def stored_weights(run_dir: Path) -> str | None:
+    """Return the content hash of the weights that a run used; None if it is not known."""
+    found = _manifest(run_dir).get("content")
+    return found.get("weights") if isinstance(found, dict) else None
+
+
+def _manifest(run_dir: Path) -> Mapping[str, Any]:
     # Imported here: the command line lists the export formats without it.
     from ..store.run import Store
 
     with Store.open(run_dir) as store:
-        return dict(store.manifest.get("given", {}))
+        return dict(store.manifest)
 
 
 def config_text(run_dir: Path) -> str:

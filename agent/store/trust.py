@@ -120,7 +120,7 @@ def _from_environment(settings: Mapping[str, Any], environment: Mapping[str, str
 
 
 def _same(name: str, given: str, stored: Any) -> bool:
-    return stored == (without_credentials(given).rstrip("/") if name == "base_url" else given)
+    return bool(stored == (without_credentials(given).rstrip("/") if name == "base_url" else given))
 
 
 def _is_signed(secret: bytes, run_dir: Path, name: str, value: Any, signed: Mapping[str, Any]) -> bool:
