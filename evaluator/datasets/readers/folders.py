@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -118,9 +118,9 @@ def one_deeper(folder: Path) -> str:
 def nested(listing: Listing) -> list[str]:
     """Return a note if no class folder holds an image itself: the classes may be one level deeper."""
     inner: list[set[str]] = []
-    for name, paths in listing.images.items():
-        start = len(os.fspath(listing.root / name)) + 1
-        below = [Path(os.fspath(path)[start:]).parts for path in paths]
+    depth = len(listing.root.parts) + 1
+    for paths in listing.images.values():
+        below = [path.parts[depth:] for path in paths]
         if any(len(parts) == 1 for parts in below):
             return []
         inner.append({parts[0] for parts in below})
@@ -164,35 +164,21 @@ def unread_photographs(kinds: Counter[str]) -> str:
     return f"{found} ({', '.join(suffixes)}); {how_to_convert(suffixes[0])}"
 
 
-def walk(
-    folder: Path, ignored: Counter[str], on_error: Callable[[DataError], None] | None = None
-) -> Iterator[Path]:
-    """Yield images in a folder and below it, following links but not loops.
-
-    A folder that cannot be read raises DataError, or is passed over after a call of ``on_error``.
-    """
+def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
+    """Yield images in a folder and below it, following links but not loops."""
     top = Path(os.path.realpath(folder))
     stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset(map(str, (top, *top.parents))))]
     while stack:
         here, above = stack.pop()
-        try:
-            entries = entries_of(here)
-        except DataError as error:
-            if on_error is None:
-                raise
-            on_error(error)
-            continue
-        inner = []
-        for entry in entries:
+        for entry in entries_of(here):
             if entry.is_dir():
                 real = os.path.realpath(entry.path)
                 if real not in above:
-                    inner.append((Path(entry.path), above | {real}))
+                    stack.append((Path(entry.path), above | {real}))
             elif is_image(entry):
                 yield Path(entry.path)
             else:
                 ignored[_kind(entry)] += 1
-        stack += reversed(inner)
 
 
 def entries_of(folder: Path) -> list[os.DirEntry[str]]:
