@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 MOST_BYTES = 512 * 2**20
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -25,7 +25,7 @@ def irregular(path: Path) -> str | None:
     return "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
 
 
-def open_regular(path: Path, mode: str = "rb", *, most: int = MOST_BYTES) -> IO[bytes]:
+def open_regular(path: Path, mode: str = "rb", *, most: int = MOST_BYTES) -> BinaryIO:
     """Open a file as bytes; never wait for a pipe, and never follow a link.
 
     Raises:
@@ -34,7 +34,7 @@ def open_regular(path: Path, mode: str = "rb", *, most: int = MOST_BYTES) -> IO[
     if (what := irregular(path)) is not None:
         raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
     # Path.open takes no opener.
-    file: IO[bytes] = open(path, mode, opener=_opened)  # noqa: SIM115
+    file = cast("BinaryIO", open(path, mode, opener=_opened))  # noqa: SIM115
     found = os.fstat(file.fileno())
     if stat.S_ISREG(found.st_mode) and found.st_size <= most:
         return file

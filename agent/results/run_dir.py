@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -93,7 +94,7 @@ def check_run_dir(run_dir: Path) -> None:
         # Checked afterwards: what was found may belong to a run that has begun since.
         if (run_dir / STORE).exists():
             raise StoreExistsError(
-                f"{run_dir} holds a run already; continue it with `resume {run_dir}`, "
+                f"{run_dir} holds a run already; continue it with `resume {shlex.quote(str(run_dir))}`, "
                 "or choose another --run-dir"
             )
         if others:
@@ -224,7 +225,7 @@ def result_of(run_dir: Path) -> SearchResult:
         if not run_dir.is_dir():
             remedy = "there is no such folder"
         elif (run_dir / STORE).exists():
-            remedy = f"continue it with `resume {run_dir}`"
+            remedy = f"continue it with `resume {shlex.quote(str(run_dir))}`"
         else:
             remedy = "it is not the folder of a run"
         raise UsageError(f"{run_dir} holds no {RESULT}: {remedy}") from error
@@ -267,11 +268,21 @@ def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
     Raises:
         UsageError: There is no run, or another version made it.
     """
+    return dict(_manifest(run_dir).get("given", {}))
+
+
+def stored_weights(run_dir: Path) -> str | None:
+    """Return the content hash of the weights that a run used; None if it is not known."""
+    found = _manifest(run_dir).get("content")
+    return found.get("weights") if isinstance(found, dict) else None
+
+
+def _manifest(run_dir: Path) -> Mapping[str, Any]:
     # Imported here: the command line lists the export formats without it.
     from ..store.run import Store
 
     with Store.open(run_dir) as store:
-        return dict(store.manifest.get("given", {}))
+        return dict(store.manifest)
 
 
 def config_text(run_dir: Path) -> str:

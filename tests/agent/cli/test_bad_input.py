@@ -352,7 +352,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         "circle",
     ),
     "a shared cache that is a file": (
-        lambda p: p.search(cache=p.file("taken", "x")),
+        lambda p: p.search(shared_cache=p.file("taken", "x")),
         "--shared-cache .*taken",
     ),
     "a configuration with a NUL in a path": (
