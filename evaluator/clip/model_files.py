@@ -267,8 +267,8 @@ def _without_weights(model: str, tags: Sequence[str]) -> str:
     if not tags:
         return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
     first = next((tag for start in _PREFERRED for tag in tags if tag.startswith(start)), tags[0])
-    others = f", or another of open_clip's: {', '.join(tag for tag in tags if tag != first)}"
-    return f"{model} needs its weights: give --pretrained {first}{others if len(tags) > 1 else ''}"
+    others = f"; others of open_clip's: {', '.join(tag for tag in tags if tag != first)}"
+    return f"{model} needs its weights: give --pretrained TAG, best {first}{others if len(tags) > 1 else ''}"
 
 
 def _local(folder: Path) -> Source:
