@@ -168,7 +168,7 @@ class _RunningStudy:
         else:
             counts, of = sum(one.counts for one in outcomes), counted(len(outcomes), "run")
             say(f"tables of {counts:,} finished of {of}: {short_path(self.folder / MARKDOWN)}")
-        say("Everything is kept. Run the same command again to resume.")
+        say(f"What is in {short_path(self.folder)} is kept. Run the same command again to resume.")
 
 
 def _tables(document: Mapping[str, Any]) -> str:
