@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.cli import doctor
-from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
+from promptclimb.agent.cli.exit_codes import FAILED, NOTHING_USABLE
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
@@ -316,6 +316,26 @@ def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int,
     with Serving(script=("null",) * unusable) as server:
         asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1")
         assert call("suite", *which, *FEW, *asked) == code
+
+
+@pytest.mark.parametrize("fault", ["500", "cut_off"])
+def test_an_llm_that_never_answers_ends_with_3(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search and a suite of nothing but failures do not pass for finished ones."""
+    with Serving(script=(fault,) * 99) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "1")
+        assert call("search", *one, *asked, "--run-dir", "r") == NOTHING_USABLE
+        assert "the LLM gave no answer" in capsys.readouterr().out
+        suite = ("--seeds", "1,2", "--methods", "pn", *asked[:-2])
+        assert call("suite", *one, *suite) == NOTHING_USABLE
+
+
+def test_a_search_that_an_outage_stopped_has_failed() -> None:
+    """It has some templates of the LLM's, and is neither finished nor stopped by a limit."""
+    with Serving(script=("ok", *("500",) * 99)) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "2")
+        assert call("search", *one, *asked, "--run-dir", "r") == FAILED
 
 
 def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[str]) -> None:
