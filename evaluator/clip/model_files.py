@@ -249,9 +249,7 @@ def _unknown(typed: str) -> str:
     if path.is_dir():
         return f"--model {typed} is a folder: write --model local-dir:{typed}"
     if path.is_file():
-        return (
-            f"--model {typed} is a file: give it as --pretrained {typed}, with the --model it was trained as"
-        )
+        return f"--model {typed} is a file: write --model NAME --pretrained {typed}"
     known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
     hub, near = "", _nearest(typed, known)
     if "/" in typed:

@@ -180,7 +180,7 @@ def test_any_bytes_are_a_checkpoint_or_a_clear_error(
         (
             "ViT-B-32",
             "pico",
-            "ViT-B-32 needs its weights: give --pretrained laion2b_s34b_b79k, or another of open_clip's: open",
+            "ViT-B-32 needs its weights: give --pretrained laion2b_s34b_b79k, or another of open_clip's: ",
         ),
         ("ViT-B-32", "pico", ", metaclip_fullcc"),
         ("tiny-clip", "pico", "no weights for tiny-clip: give a checkpoint as --pretrained FILE"),
