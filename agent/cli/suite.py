@@ -343,8 +343,8 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     texts = {
         "max_calls": "requests at most",
-        "max_tokens": "tokens at most, in and out",
-        "max_cost": "dollars at most; needs --price",
+        "max_tokens": "tokens at most, in and out; one answer more at worst",
+        "max_cost": "dollars at most, one answer more at worst; needs --price",
         "max_minutes": "minutes of active time at most",
     }
     for name in LIMITS:

@@ -333,9 +333,16 @@ class LimitSettings(Settings):
         RETRY_S, "seconds a request may take in all, waits included", show="SECONDS", gt=0, le=LONGEST_S
     )
     max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
-    max_tokens: int | None = setting(None, "tokens at most, in and out", ge=0, le=MOST_COUNTED)
+    max_tokens: int | None = setting(
+        None, "tokens at most, in and out; one answer more at worst", ge=0, le=MOST_COUNTED
+    )
     max_cost: float | None = setting(
-        None, "dollars at most; needs --price", first=10, show="DOLLARS", ge=0, le=MOST_DOLLARS
+        None,
+        "dollars at most, one answer more at worst; needs --price",
+        first=10,
+        show="DOLLARS",
+        ge=0,
+        le=MOST_DOLLARS,
     )
     max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
     give_up_after: float = setting(

@@ -5,7 +5,6 @@ Errors name the setting's place, the value, and what would be right.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import ValidationError
 
-from ...evaluator.errors import ConfigError, PromptclimbError
-from ...evaluator.files import user_path
+from ...evaluator.errors import ConfigError, DataError, PromptclimbError
+from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
 from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
 from .fields import absolute_llm, text_or_file
@@ -74,20 +73,14 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def read_toml(file: Path | str, what: str = "the config file", option: str = "--config") -> dict[str, Any]:
+def read_toml(file: Path | str, what: str = "config file", option: str = "--config") -> dict[str, Any]:
     """Read settings from a file; messages call it ``what``, given by ``option``."""
     path = user_path(file, option)
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))  # editors on Windows add a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{what} {path} cannot be read: {why}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{what} {path} is not TOML: {error}") from error
-    except ValueError as error:
-        raise ConfigError(f"{what} {path}: a number in it is too long") from error
-    except RecursionError as error:
-        raise ConfigError(f"{what} {path}: lists or tables in it lie too deep in one another") from error
+        text = read_text(path, what=what, most=MOST_SETTINGS_BYTES)
+        return parse_toml(text, where=f"the {what} {path}")
+    except DataError as error:
+        raise ConfigError(str(error)) from error
 
 
 def from_sources(

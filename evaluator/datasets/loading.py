@@ -17,7 +17,7 @@ from ..files import seen_files, user_path
 from ..pico.models import NAMES, toy_model_note
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
-from .class_names import OPENAI, SPLIT, read_names, rename
+from .class_names import OPENAI, SPLIT, read_names_file, rename
 from .readers import bundled, coop
 from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, read_folder
 from .readers.tables import read_table
@@ -110,6 +110,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         test=HeldOutTest(splits.test),
         shots=shots,
         seed=spec.seed,
+        sources=splits.sources,
         notes=(*splits.notes, *notes),
         chosen=() if line is None else (line,),
     )
@@ -175,10 +176,11 @@ def _read_path(
         return coop.read_in_place(path) or read_folder(path)
     if path.suffix.lower() in TABLE_SUFFIXES:
         listed = class_names not in (None, OPENAI, SPLIT)
+        names = read_names_file(user_path(str(class_names), "--class-names")) if listed else None
         return read_table(
             path,
             data_root=data_root,
-            names=read_names(user_path(str(class_names), "--class-names")) if listed else None,
+            names=None if isinstance(names, Mapping) else names,
             columns=columns,
         )
     raise DataError(f"{path} is a file, but no table ({_TABLES}) nor a folder; {LAYOUT_HELP}")

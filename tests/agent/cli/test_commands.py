@@ -579,12 +579,23 @@ def test_evaluate_says_which_classes_are_confused(
     assert call(*ask, "1", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["confusions"] == [{"true": "[dog]", "taken_for": "cat", "images": 3}]
-    assert found["classes"][0] == {"name": "cat", "images": 4, "correct": 3, "accuracy": 0.75}
+    cat = {"name": "cat", "images": 4, "correct": 3, "accuracy": 0.75, "recall": 0.75, "precision": 0.5}
+    assert found["classes"][0] == cat
+    assert found["matrix"] == [[3, 1, 0], [3, 1, 0], [0, 0, 0]]
     assert found["classes"][2]["accuracy"] is None
     assert call(*ask) == 0
     out = capsys.readouterr().out
     assert out.index("75.00") > out.index("25.00")
     assert "[dog]" in out
+    assert re.search(r"1 cat +│ 3 │ 1 │ 0 │", out)
+    assert call(*ask[:-1], "--matrix", "m/found.csv") == 0
+    assert (
+        Path("m/found.csv").read_text("utf-8")
+        == "true class,cat,[dog],cow\ncat,3,1,0\n[dog],3,1,0\ncow,0,0,0\n"
+    )
+    out, err = capsys.readouterr()
+    assert "most often confused" not in out
+    assert "confusion matrix: m/found.csv" in err
     assert call(*ask, "0") == 2
 
 
@@ -802,6 +813,10 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     assert len(json.loads((tmp_path / "t.json").read_text())) == 1
     assert call("export", "r", "--format", "csv", "--only", "best") == 2
     assert "--only best" in only_line(capsys.readouterr().err)
+    assert call("export", "r", "--format", "all", "--out", "every") == 0
+    out, err = capsys.readouterr()
+    assert sorted(out.splitlines()) == sorted(map(str, (tmp_path / "every").iterdir()))
+    assert "left out: safetensors: " in err
     for words in (("--format", "word"), ()):
         assert call("export", "r", *words) == 2
         assert "open-clip" in only_line(capsys.readouterr().err)
@@ -1075,7 +1090,7 @@ def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     [
         ("search", ["--data", "--model", "--pretrained", "--llm", "--describe"]),
         ("suite", ["--data", "--methods", "--seeds", "--suite-dir", "--model"]),
-        ("evaluate", ["--templates", "--baselines", "--split", "--confusions", "--data"]),
+        ("evaluate", ["--templates", "--baselines", "--split", "--confusions", "--matrix"]),
         ("resume", ["--max-calls", "--max-tokens", "--max-cost", "--max-minutes", "--restarts"]),
     ],
 )

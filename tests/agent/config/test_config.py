@@ -257,7 +257,7 @@ def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
     file.write_text(
         'base_url = "https://me:pw-secret@h/v1?key=pw-secret"\n'
         '[[endpoints]]\nbase_url = "https://me:pw-secret@h/v1"\nprice = "1/2"\n'
-        '[[endpoints]]\nbase_url = "https://i/v1"\nkey_env = "OTHER"\n'
+        '[[endpoints]]\nbase_url = "https://i/v1"\nkey_env = "OTHER_KEY"\n'
     )
     flags = {
         "llm": "m",

@@ -222,6 +222,30 @@ def test_the_classes_are_counted(count: int, said: str) -> None:
     assert said in Reader(page(small_result(inspection=look))).text
 
 
+@pytest.mark.parametrize("count", [2, 12, 100, 1000])
+def test_the_confusion_matrix_stays_readable(count: int) -> None:
+    """All of a few classes, else those with the most errors and what lies outside; names stay text."""
+    labels = tuple(label for label in range(count) for _ in range(4))
+    taken = tuple((label + 1) % count if place % 5 == 0 else label for place, label in enumerate(labels))
+    names = tuple(f"<i>{label}</i>" for label in range(count))
+    decided = Decisions(image_set=None, classes=names, labels=labels, predicted={"best": taken})
+    right = [
+        sum(one == two == label for one, two in zip(labels, taken, strict=True)) for label in range(count)
+    ]
+    classes = tuple(ClassAccuracy(name, images=4, correct=right[label]) for label, name in enumerate(names))
+    found = small_result(inspection=Inspected(split="test", classes=classes, confusions=()))
+    text = page(found, details=Details(decisions=decided))
+    read = Reader(text)
+    assert read.tags.count("i") == count  # the bars of the table, and no name
+    assert text.count("--share:") == min(count, 16) ** 2
+    assert ("of 1,000 classes with the most errors" in read.text) == (count == 1000)
+    assert ("others" in read.text) == (count > 16)
+    assert read.open == []
+    assert len(text) < 1_000_000
+    other = replace(decided, labels=(0,), predicted={"best": (0,)})
+    assert "Confusion matrix" not in page(found, details=Details(decisions=other))
+
+
 def test_an_average_is_called_that_before_its_templates() -> None:
     """Nobody takes the number for that of further templates."""
     four = Ensemble(templates=("a {}", "b {}", "c {}", "d {}"), train=0.5, val=None, test=None)
