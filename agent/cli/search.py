@@ -179,7 +179,7 @@ def run_session(
 
     try:
         with result_alone():
-            result = run_interruptible(run)
+            result = run_interruptible(run, lambda: hint.print(config))
     except BaseException as error:
         hint.print(config, wrong_address=_has_wrong_address(config, error), error=error)
         if isinstance(error, InterruptedRunError) and hint.run_dir is None:
@@ -189,8 +189,6 @@ def run_session(
     if hint.run_dir is None:
         say("The run was finished already. This is its result:")
     print_result(console(stderr=as_json), result, hint.run_dir or result.run_dir)
-    if (tip := config.description_tip) is not None:
-        say(tip)
     if result.status == "stopped":
         hint.print(config)
     if as_json:

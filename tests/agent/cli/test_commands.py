@@ -213,10 +213,10 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["search", "--method", "random", "--data", ""], "--data '': it is empty"),
         (["nonsense"], "nonsense"),
         (["evaluate", "--templates", "missing.txt"], "missing.txt"),
-        (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
-        (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
-        (["evaluate", "--baselines", ","], "no white-box reference is named"),
-        (["evaluate", "--baselines", "coop"], "a custom scorer is not one"),
+        (["evaluate"], "give --templates FILE, --white-box NAMES or both"),
+        (["evaluate", "--white-box", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
+        (["evaluate", "--white-box", ","], "no white-box reference is named"),
+        (["evaluate", "--white-box", "coop"], "a custom scorer is not one"),
         (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
     ],
 )
@@ -626,7 +626,7 @@ def test_evaluate_shows_white_box_references_beside_templates(
     monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
     spec = pictures(tmp_path)
     clip = ("--data", spec.data, "--model", spec.model, "--pretrained", spec.pretrained, "--shots", "4")
-    ask = ("evaluate", *clip, "--device", "cpu", "--baselines", "tip-adapter,linear-probe")
+    ask = ("evaluate", *clip, "--device", "cpu", "--white-box", "tip-adapter,linear-probe")
     assert call(*ask, "--split", "val", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["template"] for row in found["scores"]] == ["a photo of a {}"]
@@ -1110,7 +1110,7 @@ def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     [
         ("search", ["--data", "--model", "--pretrained", "--llm", "--describe"]),
         ("suite", ["--data", "--methods", "--seeds", "--suite-dir", "--model"]),
-        ("evaluate", ["--templates", "--baselines", "--split", "--confusions", "--matrix"]),
+        ("evaluate", ["--templates", "--white-box", "--split", "--confusions", "--matrix"]),
         ("resume", ["--max-calls", "--max-tokens", "--max-cost", "--max-minutes", "--restarts"]),
     ],
 )
