@@ -29,7 +29,7 @@ from ..study.study import white_box_label
 from ..text import printable
 from .display import Display
 from .interrupts import run_interruptible
-from .output import aligned, console, json_alone, print_json, print_text, say, say_refused
+from .output import aligned, console, print_json, print_text, result_alone, say, say_refused
 
 _BOUNDS = {"calls": "requests", "tokens": "tokens", "cost_usd": "dollars", "evaluations": "templates scored"}
 _PLACE = ("method", "llm", "model", "shots")
@@ -41,7 +41,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     An LLM or tracker that cannot be used is reported at the end: the bounds hold without it.
     """
     estimate(config)  # finds mistakes in the starting templates before opening anything
-    with json_alone(as_json):
+    with result_alone():
         info = _opened(config)
     config = config.as_opened(info)
     bound = estimate(config, info.class_names)
@@ -65,7 +65,7 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     places: dict[str, EvaluatorInfo] = {}
     try:
         waiting = check_cells(cells, file, say)
-        with json_alone(as_json):
+        with result_alone():
             places = _open_all([one.config for one in cells])
     except UsageError:
         if not as_json:

@@ -25,7 +25,7 @@ from ..search.api import Evaluation, score_templates
 from ..search.inputs import read_template_file
 from ..text import printable
 from .options import add_json, add_search_options, given_spec, positive_number
-from .output import console, json_alone, print_json, say, short_path
+from .output import console, print_json, result_alone, say, short_path
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -47,7 +47,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates)
     matrix_file = None if arguments.matrix is None else user_path(arguments.matrix, "--matrix")
     spec = given_spec(arguments)
-    with json_alone(arguments.as_json):
+    with result_alone():
         found = score_templates(
             templates,
             spec,

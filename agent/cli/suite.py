@@ -40,7 +40,7 @@ from . import exit_codes
 from .display import Display
 from .interrupts import interruptible, run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
-from .output import aligned, console, json_alone, print_json, print_text, say, short_path
+from .output import aligned, console, print_json, print_text, result_alone, say, short_path
 from .search import say_unused
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def suite(arguments: argparse.Namespace) -> int:
 
 def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
     try:
-        with json_alone(as_json):
+        with result_alone():
             run_interruptible(running.run)
         with interruptible():
             document, no_picture = running.write(running.outcomes)
@@ -351,8 +351,8 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     texts = {
         "max_calls": "requests at most",
-        "max_tokens": "tokens at most, in and out",
-        "max_cost": "dollars at most; needs --price",
+        "max_tokens": "tokens at most, in and out; one answer more at worst",
+        "max_cost": "dollars at most, one answer more at worst; needs --price",
         "max_minutes": "minutes of active time at most",
     }
     for name in LIMITS:

@@ -31,7 +31,6 @@ from ..events.types import (
     EndpointSuspended,
     GaveUp,
     Listener,
-    Noted,
     RetryScheduled,
     UsageMissing,
     ignore_event,
@@ -160,8 +159,6 @@ class LLMAsker:
             longest_pause_s=self._policy.longest_asked_s,
             emit=self._emit,
         )
-        # Until the first answer its billing is unknown: neither a bound nor a price need hold.
-        limiter.one_by_one = self.budget.weighs
         return Member(endpoint, limiter, clock=self._clock, has_answered=has_answers)
 
     def close(self) -> None:
@@ -402,8 +399,8 @@ class LLMAsker:
 
     def _succeeded(self, attempt: _Attempt, answer: ChatAnswer) -> None:
         member, permit = attempt.member, attempt.permit
-        self._learn_bill(attempt, answer.usage if answer.usage_known else None)
         if answer.usage_known:
+            self._learn_bill(attempt, answer.usage)
             attempt.billed = Spent.of(answer.usage, member.price)
         else:
             attempt.bill_unknown()
@@ -446,15 +443,10 @@ class LLMAsker:
         name, billed = type(error).__name__, bool(attempt.used.calls)
         self._emit(ChatFailed(endpoint=member.name, error=name, message=str(error), billed=billed))
 
-    def _learn_bill(self, attempt: _Attempt, usage: TokenUsage | None) -> None:
-        member, request = attempt.member, attempt.request
-        if usage is not None:
-            self._bound.learn(request, usage)
-        if member.billed(request, usage or TokenUsage()) and self.budget.weighs:
-            self._emit(
-                Noted(text=f"{member.name}: answers have no bound; within limits it is asked one by one")
-            )
-        member.limiter.one_by_one = self.budget.weighs and not member.bounded
+    def _learn_bill(self, attempt: _Attempt, usage: TokenUsage) -> None:
+        self._bound.learn(attempt.request, usage)
+        if attempt.member.price is not None:
+            attempt.member.price.learn(usage)
 
     def _lengthens(self, attempt: _Attempt, error: ChatError) -> bool:
         """Ask for longer answers if they are cut before they begin, and limits allow it."""

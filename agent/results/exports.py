@@ -18,7 +18,8 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...prompts.template import SLOT, Template
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
+from ..store.trust import OF_EVALUATOR
 from .advice import positional
 from .confusion import ConfusionMatrix
 from .details import BEST, ENSEMBLE, read_details
@@ -89,8 +90,8 @@ class Found:
 
     @property
     def config(self) -> SearchConfig:
-        """The run's config, from its store."""
-        return stored_config(self.run_dir)
+        """The run's config, from its store, to read its data."""
+        return stored_config(self.run_dir, safe=OPTIONS)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -199,7 +200,7 @@ def safetensors(found: Found) -> bytes:
     from safetensors.numpy import save
 
     found.check_clip("classifier vectors to export")
-    evaluator = open_evaluator(found.config)
+    evaluator = open_evaluator(stored_config(found.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
     if not isinstance(evaluator, HasClassifier):
         raise UsageError("this evaluator has no class vectors, so there is no classifier to export")
     metadata = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ..position import LLM
+from ..text import visible
 from .advice import next_steps, use_of
 from .chart import course_figure
 from .details import Ancestor, marked
@@ -43,7 +44,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 100
 _SKIPPED = "skipped_images"
 _MOST_LISTED = 10
-_CONTROLS = {number: " " for number in (*range(32), *range(127, 160)) if chr(number) not in "\t\n"}
 _HEADINGS = {
     "found": "What was gained",
     "course": "How the search went",
@@ -117,14 +117,14 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_without_controls,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def _without_controls(value: Any) -> Any:
-    return value.translate(_CONTROLS) if isinstance(value, str) else value
+def _visible(value: Any) -> Any:
+    return type(value)(visible(value)) if isinstance(value, str) else value  # Markup stays Markup
 
 
 def _style() -> Any:

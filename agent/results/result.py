@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted
+from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import ClassAccuracy, Confusion
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
 
@@ -35,7 +36,7 @@ NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
 LLM_FALLBACK = "llm_fallback"
 """Names of a search's notes; a custom scorer may add others."""
-PROMINENT = (LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
+PROMINENT = (TOY_MODEL, LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
 """Notes without which the figures would be misread."""
 
 

@@ -27,7 +27,7 @@ from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_
 from ...evaluator.white_box.running import run_all
 from ...prompts.kinds import CandidateError
 from ...prompts.template import Template
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import python_words
 from ..events.types import Bus, Listener
 from ..results.confusion import ConfusionMatrix
@@ -36,6 +36,7 @@ from ..results.exports import Found
 from ..results.page import rewrite_report
 from ..results.result import SearchResult
 from ..results.run_dir import result_of, stored_config, stored_weights
+from ..store.trust import OF_EVALUATOR, OF_LLM
 from .run import SearchRun
 
 Split = Literal["train", "val", "test"]
@@ -200,6 +201,7 @@ async def resume(
     run_dir: Path | str,
     *,
     changes: Mapping[str, Any] | None = None,
+    trust: bool = False,
     evaluator: object | None = None,
     chat: object | None = None,
     on_event: Listener | None = None,
@@ -210,12 +212,14 @@ async def resume(
         run_dir: The run's folder.
         changes: Settings by name that replace the run's own: those that do not decide the result, and more
             restarts, conversations or rounds, also of a finished run.
+        trust: Run the code and ask the addresses of a run that was made elsewhere, has moved or was edited.
         evaluator: The same as for ``search``, if one was given.
         chat: As for ``search``.
         on_event: As for ``search``.
 
     Raises:
         UsageError: The folder holds no run, is in use, or a change would decide the result.
+        UntrustedRunError: What it would execute, or where it would send, was not set by this user there.
         PromptclimbError: As for ``search``.
     """
     _check("resume", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
@@ -224,7 +228,8 @@ async def resume(
         _check("resume", "each name in changes", name, str, "a text")
     with python_words():
         folder = user_path(run_dir, "run_dir")
-        config = stored_config(folder, changes, place="changes")
+        safe = {*(() if evaluator is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
+        config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
         run = SearchRun(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
         return await run.resume(folder)
 
@@ -296,7 +301,7 @@ def predictor_of_run(
     """
     found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
     found.check_clip("classes to predict")
-    config = stored_config(run_dir, changes)
+    config = stored_config(run_dir, changes, safe=OPTIONS.keys() - OF_EVALUATOR)
     names = found.class_names if class_names is None else class_names
     predictor = FolderPredictor(config.bare(), names, found.templates, report)
     if stored_weights(run_dir) not in (None, predictor.weights):

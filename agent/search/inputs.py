@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ...evaluator.custom.adapter import as_evaluator, pinned
-from ...evaluator.errors import ConfigError
-from ...evaluator.files import user_path
+from ...evaluator.errors import ConfigError, DataError
+from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
@@ -20,7 +20,7 @@ from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.starting import PoolError, read_file
 from ...prompts.template import Template
-from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, with_changes
+from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
 from ..errors import EndpointError, StoreMismatchError
@@ -166,13 +166,11 @@ def read_wordings(config: SearchConfig) -> Wordings:
     if config.wordings is None:
         return kind.wordings
     try:
-        with user_path(config.wordings, "--wordings").open(encoding="utf-8-sig") as file:
-            return with_changes(file.read(SIZE_LIMIT + 1), kind.wordings, slot=kind.slot)
-    except UnicodeDecodeError:
-        raise ConfigError(f"--wordings {config.wordings}: it is not UTF-8 text; save it as UTF-8") from None
-    except (OSError, WordingsError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"--wordings {config.wordings}: {why}") from error
+        path = user_path(config.wordings, "--wordings")
+        text = read_text(path, what="wordings file", most=MOST_SETTINGS_BYTES)
+        return with_changes(text, kind.wordings, slot=kind.slot)
+    except (DataError, WordingsError) as error:
+        raise ConfigError(f"--wordings {config.wordings}: {error}") from error
 
 
 def check_places(config: SearchConfig, *, labels: bool) -> None:

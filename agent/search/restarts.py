@@ -248,7 +248,7 @@ def shared_cache(
     user_objects: Mapping[str, str],
     endpoints: Sequence[Endpoint],
 ) -> Iterator[tuple[TemplateScorer, Asker]]:
-    """Yield a scorer and an asker that look into the folder of ``--cache`` first, if there is one.
+    """Yield a scorer and an asker that look into the folder of ``--shared-cache`` first, if there is one.
 
     A run still writes all that it uses into its own store, so it can be resumed without the shared folder.
     Scores are shared by the evaluator's fingerprint, answers by who gives them: a custom chat, an address, or

@@ -233,6 +233,19 @@ def _reduced(picture: Image.Image) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
+MOST_SLENDER = 100
+"""Longer side over the shorter one: models scale the shorter side up, and then cut out the middle."""
+
+
+def middle(picture: Image.Image) -> Image.Image:
+    """Return a picture, or the middle of one so slender that scaling it up would fill memory."""
+    longest = MOST_SLENDER * min(picture.size)
+    if max(picture.size) <= longest:
+        return picture
+    left, top = ((side - min(side, longest)) // 2 for side in picture.size)
+    return picture.crop((left, top, left + min(picture.width, longest), top + min(picture.height, longest)))
+
+
 OnBadImage = Literal["fail", "skip"]
 AT_ONCE = 64
 In = TypeVar("In")
@@ -363,7 +376,11 @@ class ImageEncoder:
 
     def _decode(self, path: Path, digest: str, views: int | None) -> list[Tensor] | DataError:
         try:
-            image = open_rgb(path)
+            whole = open_rgb(path)
+            image = middle(whole)
+            if image is not whole and views is None:
+                size = f"{whole.width} x {whole.height} pixels"
+                self.report(f"images: only the middle of {path} counts, {size} are too slender")
             pictures = [image] if views is None else augmented_copies(image, views, digest)
             return [self.loaded.preprocess(one) for one in pictures]
         except DataError as error:

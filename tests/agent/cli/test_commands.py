@@ -708,12 +708,15 @@ def test_scores_outside_of_0_to_1_are_no_percentages(
     assert "-700000" not in out + err
 
 
-def test_models_that_nothing_matches_are_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
-    """The bundled ones are listed all the same, on standard output."""
+def test_models_are_searched_by_name_and_tag(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only those that match are listed, bundled ones among them; that none does is said."""
     assert call("models", "--grep", "zzz") == 0
-    assert "no pretrained model of open_clip has 'zzz' in its name or tag" in only_line(
-        capsys.readouterr().err
-    )
+    out, err = capsys.readouterr()
+    assert (out, only_line(err)) == ("", "no model has 'zzz' in its name or tag")
+    assert call("models", "--grep", "vit-b-32") == 0
+    assert all("ViT-B-32" in line for line in capsys.readouterr().out.splitlines()[1:])
+    assert call("models", "--grep", "PICO", "--json") == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["RN-pico", "ViT-pico"]
 
 
 def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -363,7 +363,8 @@ def test_a_live_run_shows_what_is_known_so_far() -> None:
 
 def test_what_no_page_may_hold_is_left_out() -> None:
     """Control characters and halves of characters, as an LLM may send them."""
-    refused = {"control_character": Refused(count=1, examples=("a\x00\x1b[31m\x9b {}\ud83d",))}
+    refused = {"control_character": Refused(count=1, examples=("a\x00\x1b[31m\x9b \u202e{}\ud83d",))}
     text = page(small_result(rejected={"control_character": 1}), course=Course(refused=refused))
-    assert "a  [31m  {}?" in text
+    assert "a  [31m  \\u202e{}?" in text
+    assert "\u202e" not in text
     assert not set(text) & {chr(number) for number in (*range(9), *range(11, 32), *range(127, 160))}
