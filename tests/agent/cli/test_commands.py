@@ -818,6 +818,7 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     out, err = capsys.readouterr()
     assert sorted(out.splitlines()) == sorted(map(str, (tmp_path / "every").iterdir()))
     assert "left out: safetensors: " in err
+    assert "Where a file can hold several templates: it holds the ensemble" in err
     for words in (("--format", "word"), ()):
         assert call("export", "r", *words) == 2
         assert "open-clip" in only_line(capsys.readouterr().err)
