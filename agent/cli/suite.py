@@ -21,7 +21,7 @@ from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
-from ..events.types import Bus
+from ..events.types import Bus, Event, Noted
 from ..llm.budget import LIMITS
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
 from ..results.result import SearchResult
@@ -119,6 +119,7 @@ class _RunningStudy:
         self.transfer_failed: str | None = None
         self._transferred = Transferred(folder)
         self._shared, self._refusals = SharedLimits(folder), Refusals()
+        self._noted: set[str] = set()
 
     async def run(self, stop: Stop) -> None:
         """Make every run in turn, then score the templates found on other models."""
@@ -144,9 +145,16 @@ class _RunningStudy:
             return await fit(cell, stop)
         with Display(console()) as display:
 
+            def shown(event: Event) -> None:
+                # Most runs of a study have the same model and data: each note is shown once.
+                if not isinstance(event, Noted) or event.text not in self._noted:
+                    display(event)
+                if isinstance(event, Noted):
+                    self._noted.add(event.text)
+
             def opened(config: SearchConfig) -> SearchRun:
                 curve = self.study.curve
-                return SearchRun(config=config, emit=Bus(display), stop=stop.part(), curve=curve)
+                return SearchRun(config=config, emit=Bus(shown), stop=stop.part(), curve=curve)
 
             return outcome_of(cell, await run_search(cell, self._shared, self._refusals, opened))
 
