@@ -22,7 +22,7 @@ from typing import Any
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import with_llm_table
+from benchmarks import class_names, with_llm_table
 from benchmarks.peers import tables as peers
 from benchmarks.recorded_names import todays
 
@@ -157,6 +157,11 @@ def searches(folder: Path, name: str) -> Lines:
         yield (arm, f"{one['mean']:.1f}", *own, f"{requests:.1f}")
 
 
+def names(folder: Path, name: str) -> Lines:
+    """Yield what new names of classes gain on kinds of sets, RN-pico."""
+    return class_names.table([row for row in _lines(folder / f"{name}.jsonl") if row["model"] == "RN-pico"])
+
+
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "means": means,
     "sets": sets,
@@ -164,6 +169,7 @@ KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "found": found,
     "optimizers": optimizers,
     "searches": searches,
+    "names": names,
 }
 
 

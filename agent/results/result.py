@@ -40,6 +40,10 @@ PROMINENT = (TOY_MODEL, LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, EMPTY, 
 """Notes without which the figures would be misread."""
 
 
+class OtherSchemaError(ValueError):
+    """A result was written by a version with another form of it."""
+
+
 def parsed(kind: type[T], document: Mapping[str, Any], name: str) -> T:
     """Return the dataclass that a JSON object holds, checking every type; unknown members are ignored.
 
@@ -348,12 +352,13 @@ class SearchResult:
         """Return the result that a document holds.
 
         Raises:
-            ValueError: It has another schema, or is not a result.
+            OtherSchemaError: It has another schema.
+            ValueError: It is not a result.
         """
         if not isinstance(document, Mapping):
             raise ValueError("not a result: not a JSON object")
         if document.get("schema") != SCHEMA:
-            raise ValueError(
+            raise OtherSchemaError(
                 f"it is a result of schema {document.get('schema')!r}, and this version reads schema "
                 f"{SCHEMA}; use the version that made it"
             )

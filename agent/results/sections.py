@@ -120,13 +120,13 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         baseline = None
     rows = _class_rows(look, decisions, baseline, matrix)
     shown = rows[:MOST_CLASSES]
-    against = "" if baseline is None else f", and by how many points that changed against the {baseline}"
-    precision = "; precision is how much of what was taken for a class belongs to it" if matrix else ""
+    change = "" if baseline is None else f" Change: the difference in points to the {baseline}."
+    precision = " Precision: how much of what is classified as a class belongs to it." if matrix else ""
     order = "those that changed most first" if baseline is not None else "those least often right first"
     of = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
     return {
-        "about": f"Under the best template, on {look.split}: recall is how much of each class is correctly "
-        f"classified{against}{precision}. {of}, {order}; then the most frequent confusions.",
+        "about": f"Of the best template, on {look.split}. Recall: how much of a class is classified "
+        f"correctly.{change}{precision} {of}, {order}; then the most frequent confusions.",
         "baseline": baseline,
         "rows": shown,
         "more": rows[MOST_CLASSES:MOST_LISTED],
