@@ -26,7 +26,7 @@ from typing import Any
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import few_scorings, with_llm_table
+from benchmarks import class_names, few_scorings, with_llm_table
 from benchmarks.over_sets import OverSets, holm, over_sets
 from benchmarks.peers import tables as peers
 from benchmarks.recorded_names import todays
@@ -206,6 +206,11 @@ def few(folder: Path, name: str) -> Lines:
         yield (row, *(f"{found[str(number)]:.1f}" for number in few_scorings.SCORINGS))
 
 
+def names(folder: Path, name: str) -> Lines:
+    """Yield what new names of classes gain on kinds of sets, RN-pico."""
+    return class_names.table([row for row in _lines(folder / f"{name}.jsonl") if row["model"] == "RN-pico"])
+
+
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "means": means,
     "sets": sets,
@@ -215,6 +220,7 @@ KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "optimizers": optimizers,
     "searches": searches,
     "few": few,
+    "names": names,
 }
 
 
