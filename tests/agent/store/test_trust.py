@@ -220,3 +220,17 @@ def test_export_of_class_names_needs_no_trust(tmp_path: Path) -> None:
     assert export(run_dir, "cupl").exists()
     with pytest.raises(UntrustedRunError, match=r"ray://evil\.example"):
         export(run_dir, "safetensors")
+
+
+def test_a_suite_resumes_the_runs_that_its_options_name(tmp_path: Path) -> None:
+    """What it runs comes from its command, whatever their stores name."""
+    (tmp_path / "x.py").write_text(SCORER)
+    options = ("--evaluator", "x.py:make", "--restarts", "1", "--rounds", "2", "--initial", "5")
+    suite = ("suite", "--data", "words", "--methods", "random", "--seeds", "1", *options, "--suite-dir", "s")
+    assert main(suite) == 0
+    shutil.rmtree(tmp_path / "cache")
+    (result,) = (tmp_path / "s").glob("*/result.json")
+    result.unlink()
+    edit(result.parent, lambda manifest: manifest["config"].update(evaluator="their.module:make"))
+    assert main(suite) == 0
+    assert result.exists()
