@@ -268,7 +268,9 @@ def _cards(view: RunView) -> list[Card]:
     for name, one in (result.gain.over if result.gain else {}).items():
         cell = gain_cell(one)
         found.append((f"over {name}", cell.points, cell.interval))
-    return [*found, ("ensemble", _text(getattr(result.ensemble, split), view), split)]
+    if (together := getattr(result.ensemble, split)) is not None:  # a custom scorer may not average
+        found.append(("ensemble", _text(together, view), split))
+    return found
 
 
 def _origin(row: Row) -> str:

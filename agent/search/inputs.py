@@ -233,7 +233,8 @@ def check_content(store: Store, info: EvaluatorInfo) -> None:
     before = store.manifest.get(CONTENT) or {}
     if store.manifest["identity"].get("fingerprint") == info.fingerprint or not before or not info.content:
         return
-    names, files = set(store.note(IMAGE_NAMES) or ()), set(info.files)
+    names: set[str] = set(store.note(IMAGE_NAMES) or ())
+    files = set(info.files)
     changes = [
         f"{counted(len(found), 'image is', 'images are')} {what}: {_some(found)}"
         for what, found in (("gone", names - files), ("new", files - names))
