@@ -29,6 +29,8 @@ ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
 ALIASES: Mapping[str, str] = MappingProxyType(
     {alias: name for name, option in OPTIONS.items() for alias in option.aliases}
 )
+_GIVEN = tuple(name for name, option in OPTIONS.items() if option.flag or name == "endpoints")
+"""The settings that a file can hold."""
 _OF_A_STUDY = "methods"
 """A setting of every study file and of no settings file."""
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
@@ -113,7 +115,8 @@ def _layers(
     """Return what each place sets, with the place's name; the last one wins."""
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if toml_path is not None:
-        layers.append((str(toml_path), read_toml(toml_path)))
+        written = read_toml(toml_path)
+        layers.append((str(toml_path), {name.replace("-", "_"): value for name, value in written.items()}))
         if _OF_A_STUDY in layers[0][1]:
             raise ConfigError(
                 f"{toml_path} is the file of a study: `suite {toml_path}` runs it; a search reads settings"
@@ -244,10 +247,10 @@ def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) ->
     if not field:
         return with_settings(plain(part), _as_option)
     if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
-        return f"unknown setting {field!r} in {places.get(field, 'the config')}{near(field, OPTIONS)}"
+        return f"unknown setting {field!r} in {places.get(field, 'the config')}{near(field, _GIVEN)}"
     name = _called(field, places.get(field))
     where = "" if places.get(field) in (None, COMMAND_LINE) else f" (from {places[field]})"
-    inside = ".".join(str(step) for step in part["loc"][1:])
+    inside = ".".join(str(step + 1 if isinstance(step, int) else step) for step in part["loc"][1:])
     # A base URL may hold a password and a body a key, so their values are never repeated.
     hidden = "url" in field or field in ("endpoints", "extra_body")
     value = "" if hidden else f" {shown(values.get(field))}"

@@ -40,6 +40,7 @@ from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store.run import Store
 from ..store.shared import check_cache
+from ..store.trust import OF_EVALUATOR, OF_LLM
 from .choice import choose
 from .event_loop import entered, short_collections, to_the_end
 from .inputs import (
@@ -142,6 +143,11 @@ class SearchRun:
     def _user_objects(self) -> dict[str, str]:
         return names_of(evaluator=self.evaluator, chat=self.chat)
 
+    def _unused(self, config: SearchConfig) -> frozenset[str]:
+        """Return the settings that name code or addresses which this session does not use."""
+        of_llm = OF_LLM if self.chat is not None or not config.needs_llm else frozenset()
+        return of_llm | (OF_EVALUATOR if self.evaluator is not None else frozenset())
+
     async def _resolve(self, earlier: Mapping[str, Any] | None) -> tuple[SearchConfig, Mapping[str, Any]]:
         """Return absolute settings, without a missing local LLM, and notes; resumed runs have ``earlier``."""
         config, notes = self.config, self.notes
@@ -222,7 +228,7 @@ class SearchRun:
         done = complete_result(run_dir)
         if done is not None:
             reopen(run_dir, done, store.grown)
-        await store.put_config(config.to_public())
+        await store.put_config(config.to_public(), self._unused(config))
         for sink in sinks:
             sink.start()
         self._announce(config, evaluator.info, run_dir, resumed=earlier is not None)

@@ -11,10 +11,11 @@ import json
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -282,6 +283,19 @@ class ImageEncoder:
         """Return features of augmented copies of the images, ``count`` rows an image."""
         return self._features(paths, count)
 
+    def batches(self, paths: Iterable[Path]) -> Iterator[tuple[list[tuple[Path, DataError | None]], Tensor]]:
+        """Yield up to ``batch`` images with what is wrong with each, and features of the readable ones.
+
+        Nothing is cached and any number of images may follow; ``on_bad_image`` does not apply.
+        """
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
+            window = max(2 * self.workers, self.batch)
+            decoded = _ordered(pool, lambda path: (path, self._decode(path, "", None)), paths, window)
+            while part := list(islice(decoded, self.batch)):
+                pictures = [one for _, found in part if not isinstance(found, DataError) for one in found]
+                bad = [(path, found if isinstance(found, DataError) else None) for path, found in part]
+                yield bad, self._forward(pictures) if pictures else torch.empty(0, 0)
+
     def _features(self, paths: Sequence[Path], views: int | None) -> Features:
         digests: list[str] = []
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
@@ -390,7 +404,7 @@ def _digests(pool: ThreadPoolExecutor, paths: Sequence[Path], workers: int) -> l
 
 
 def _ordered(
-    pool: ThreadPoolExecutor, work: Callable[[In], Out], given: Sequence[In], window: int
+    pool: ThreadPoolExecutor, work: Callable[[In], Out], given: Iterable[In], window: int
 ) -> Iterator[Out]:
     """Yield results in order, with at most ``window`` tasks begun and not yet taken."""
     begun: deque[Future[Out]] = deque()

@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 from ..errors import DataError
 from ..files import seen_files, user_path
-from ..pico.models import NAMES
+from ..pico.models import NAMES, toy_model_note
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names_file, rename
@@ -67,12 +67,8 @@ def known() -> tuple[Known, ...]:
 def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
     """Return a warning if a bundled toy model scores other images than the bundled ones."""
     ours = {found.name for found in known() if found.kind in ("bundled", "scans")}
-    if spec.model not in NAMES or spec.pretrained != BUNDLED_WEIGHTS or spec.data in ours:
-        return ()
-    return (
-        f"{spec.model} is a bundled toy model, trained on small drawings: its accuracy on your images says "
-        "little. Choose a full model, for example --model ViT-B-32 --pretrained laion2b_s34b_b79k",
-    )
+    toy = spec.evaluator is None and spec.model in NAMES and spec.pretrained == BUNDLED_WEIGHTS
+    return (toy_model_note(spec.model),) if toy and spec.data not in ours else ()
 
 
 def data_root_or_default(data_root: Path | None) -> Path | None:
@@ -119,7 +115,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         sources=splits.sources,
         files=_file_names(splits),
         notes=(*splits.notes, *notes),
-        chosen=() if line is None else (line,),
+        chosen=tuple(one for one in (line, _folder_of_that_name(spec.data)) if one is not None),
     )
 
 
@@ -128,6 +124,14 @@ def _file_names(splits: Splits) -> tuple[str, ...]:
     if len(items) > MOST_FILES:
         return ()
     return tuple(sorted(os.path.relpath(item.path, splits.root) for item in items))
+
+
+def _folder_of_that_name(data: str) -> str | None:
+    """Return a warning if a named data set is read although a folder here has its name."""
+    named = "/" not in data and any(one.name == data for one in known())
+    if not named or not Path(data).is_dir():
+        return None
+    return f"{data} is the data set of that name; to read the folder {data} here, write --data ./{data}"
 
 
 def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> list[str]:

@@ -355,7 +355,10 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: p.search(run_dir=link_to_itself(p) / "run"),
         "circle",
     ),
-    "a shared cache that is a file": (lambda p: p.search(cache=p.file("taken", "x")), "--cache .*taken"),
+    "a shared cache that is a file": (
+        lambda p: p.search(shared_cache=p.file("taken", "x")),
+        "--shared-cache .*taken",
+    ),
     "a configuration with a NUL in a path": (
         lambda p: p.search("--config", p.file("c.toml", 'shared_cache = "a\\u0000b"\n')),
         r"shared_cache .*c\.toml.*NUL",
