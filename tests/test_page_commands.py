@@ -23,7 +23,7 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --data path/to/images --model ViT-B-32": "fetches a model, and may use a paid LLM",
     "promptclimb search --base-url https://api.mistral.ai/v1": "uses a paid LLM",
     "promptclimb doctor --base-url https://api.mistral.ai/v1": "uses a paid LLM",
-    "promptclimb evaluate --baselines coop-tuned": "fetches a model; test_running fits references",
+    "promptclimb evaluate --white-box coop-tuned": "fetches a model; test_running fits references",
     "promptclimb suite suites/": "hours; test_suite_file runs small ones, test_results_page checks the page",
     "python benchmarks/simulated_reader.py": "250 searches, half an hour",
     "python benchmarks/with_llm.py --llm local": "test_results_page makes its table",

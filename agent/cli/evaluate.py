@@ -42,8 +42,8 @@ MOST_COLUMNS = 16
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Score the templates of a file, one by one and as an ensemble, and references, on one split."""
-    if arguments.templates is None and arguments.baselines is None:
-        raise ConfigError("give --templates FILE, --baselines NAMES or both")
+    if arguments.templates is None and arguments.white_box is None:
+        raise ConfigError("give --templates FILE, --white-box NAMES or both")
     templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates)
     matrix_file = None if arguments.matrix is None else user_path(arguments.matrix, "--matrix")
     spec = given_spec(arguments)
@@ -53,7 +53,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
             spec,
             split=arguments.split,
             inspect=arguments.confusions is not None or matrix_file is not None,
-            white_box=arguments.baselines or (),
+            white_box=arguments.white_box or (),
             report=say,
         )
     matrix = found.matrix
@@ -192,15 +192,16 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help=f"JSON, or one a line (with --baselines, where it is left out: {DEFAULT_TEMPLATE!r} alone)",
+        help=f"JSON, or one a line (with --white-box, where it is left out: {DEFAULT_TEMPLATE!r} alone)",
     )
     parser.add_argument(
-        "--baselines",
+        "--white-box",
         type=_names,
         metavar="NAMES",
-        help=f"references beside them that see inside the model, fitted to the same shots (white box): "
+        help=f"references beside them that see inside the model, fitted to the same shots: "
         f"{', '.join(REFERENCES)}",
     )
+    parser.add_argument("--baselines", dest="white_box", type=_names, help=argparse.SUPPRESS)  # earlier name
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"
     )

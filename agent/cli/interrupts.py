@@ -7,13 +7,13 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
 from ..errors import InterruptedRunError
 from ..stop import Stop
-from .output import say
+from .output import console, say
 
 T = TypeVar("T")
 
@@ -28,8 +28,12 @@ def _ending() -> list[int]:
     return [signal.SIGINT, signal.SIGTERM, _HANGUP]
 
 
-def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
-    """Run async work with SIGINT, SIGTERM and SIGHUP turned into a stop.
+def run_interruptible(work: Callable[[Stop], Awaitable[T]], leave: Callable[[], None] = lambda: None) -> T:
+    """Run async work with SIGINT, SIGTERM and SIGHUP turned into a stop; a second signal quits at once.
+
+    Args:
+        work: Takes the stop.
+        leave: Called before quitting at once; says how to continue.
 
     Raises:
         InterruptedRunError: A signal ended it; every answer is on disk.
@@ -42,11 +46,13 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
             if stop.cause is not None and number == _HANGUP:
                 return
             if stop.cause is not None:
+                console().show_cursor()  # which a live panel hides
+                say("Quitting now.")
+                leave()
                 # All answers and scores are on disk; a thread within a batch would delay the exit.
                 os._exit(128 + number)
             stop.ask(InterruptedRunError(number))
-            with suppress(OSError):  # the terminal may have gone
-                say("Finishing open requests. Press Ctrl-C again to quit now.")
+            say("Finishing open requests. Press Ctrl-C again to quit now.")
 
         for number in _ending():
             _on_signal(number, interrupt)

@@ -17,7 +17,7 @@ from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError, Sto
 from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.budget import LIMITS
 from ..llm.headers import is_azure
-from ..results.result import NOTHING_USABLE, SearchResult
+from ..results.result import SearchResult
 from ..results.run_state import is_run
 from ..search.run import SearchRun
 from ..stop import Stop
@@ -179,7 +179,7 @@ def run_session(
 
     try:
         with result_alone():
-            result = run_interruptible(run)
+            result = run_interruptible(run, lambda: hint.print(config))
     except BaseException as error:
         hint.print(config, wrong_address=_has_wrong_address(config, error), error=error)
         if isinstance(error, InterruptedRunError) and hint.run_dir is None:
@@ -189,13 +189,11 @@ def run_session(
     if hint.run_dir is None:
         say("The run was finished already. This is its result:")
     print_result(console(stderr=as_json), result, hint.run_dir or result.run_dir)
-    if (tip := config.description_tip) is not None:
-        say(tip)
     if result.status == "stopped":
         hint.print(config)
     if as_json:
         print_json(result.to_json())
-    return exit_codes.NOTHING_USABLE if NOTHING_USABLE in result.notes else exit_codes.FINISHED
+    return exit_codes.of_result(result)
 
 
 def _has_wrong_address(config: SearchConfig, error: BaseException) -> bool:

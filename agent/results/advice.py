@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -124,7 +124,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
 
 
 def _on_rounds(view: RunView, result: SearchResult) -> str:
-    described = "describe" in tomllib.loads(view.config)
+    described = re.search(r"^describe\s*=", view.config, re.MULTILINE) is not None  # it may be damaged
     text = "Another description" if described else "A description"
     llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
     return (

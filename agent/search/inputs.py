@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ...evaluator.counts import counted
 from ...evaluator.custom.adapter import as_evaluator, pinned
 from ...evaluator.errors import ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
@@ -26,6 +27,7 @@ from ..config.sources import flag_of
 from ..errors import EndpointError, StoreMismatchError
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..results.result import LLM_FALLBACK
+from ..store.run import Store
 from ..store.shared import check_cache
 from .user_objects import name_of
 
@@ -33,6 +35,8 @@ LLM_CONTENT = "llm_content"
 """Identity key: the content hash of the user's own model file."""
 CONTENT = "content"
 """Manifest key: hashes of data and weights, by name."""
+IMAGE_NAMES, MOST_NAMED = "files", 3
+"""The store's note of the images' names, and how many of them a message names."""
 GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
 """Settings that may be increased when a run is resumed."""
 
@@ -222,6 +226,34 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now
+
+
+def check_content(store: Store, info: EvaluatorInfo) -> None:
+    """Raise StoreMismatchError, with names of files, if images or weights of a resumed run have changed."""
+    before = store.manifest.get(CONTENT) or {}
+    if store.manifest["identity"].get("fingerprint") == info.fingerprint or not before or not info.content:
+        return
+    names: set[str] = set(store.note(IMAGE_NAMES) or ())
+    files = set(info.files)
+    changes = [
+        f"{counted(len(found), 'image is', 'images are')} {what}: {_some(found)}"
+        for what, found in (("gone", names - files), ("new", files - names))
+        if found and names and files
+    ]
+    if not changes and before.get("weights") != info.content["weights"]:
+        changes = ["the model's weights are others"]
+    elif not changes and before.get("shots") != info.content["shots"]:
+        changes = ["an image among the shots, or a class name, is another"]
+    if changes:
+        raise StoreMismatchError(
+            f"{info.dataset} has changed since the run started, so its scores do not fit: "
+            f"{'; '.join(changes)}. Restore what was there, under the same names, or start a new run",
+            differences=tuple(changes),
+        )
+
+
+def _some(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
 def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:

@@ -89,11 +89,18 @@ class RestartRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searched:
-    """The records of all restarts; ``stopped`` is None if all were completed, ``budget`` what is left."""
+    """The records of all restarts.
+
+    Attributes:
+        stopped: None if all were completed.
+        budget: What is left.
+        asked: An LLM was asked, in this session or an earlier one.
+    """
 
     records: Sequence[RestartRecord]
     stopped: SearchStopped | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
+    asked: bool = False
 
     @property
     def scored(self) -> list[Entry]:
@@ -122,9 +129,10 @@ class Searched:
         if empty:
             said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
             found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
-        answered = answers or any(record.unusable for record in records)
-        if answered and not any(record.proposed for record in records):
-            found[NOTHING_USABLE] = "the LLM proposed no new template that could be scored"
+        if (answers or self.asked) and not any(record.proposed for record in records):
+            answered = answers or any(record.unusable for record in records)
+            what = "proposed no new template that could be scored" if answered else "gave no answer"
+            found[NOTHING_USABLE] = f"the LLM {what}"
         return found
 
 

@@ -71,12 +71,13 @@ class OpenRun:
         """Run all restarts to their ends, or to what ends them early."""
         config, store, info = self.config, self.store, self.evaluator.info
         budget = Budget(Limits.of(config), spent=store.usage)
+        begun = next(store.answers(), None) is not None
         proposer = LLMAsker(
             self.endpoints,
             budget=budget,
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
-            has_answers=next(store.answers(), None) is not None,
+            has_answers=begun,
             ledger=store,
             emit=self.emit,
             rng=rng_for(config.seed, "jitter"),
@@ -90,7 +91,7 @@ class OpenRun:
         async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
             with shared_cache(config, info, consumer, proposer, self.user_objects, self.endpoints) as shared:
                 scorer, asker = shared
-                scheduler, empty = FairScheduler(), EmptyAnswers()
+                scheduler, empty = FairScheduler(), EmptyAnswers(begun=begun)
                 scorebook = Scorebook(store, scorer, scrub=self.scrub, scheduler=scheduler)
                 journals = [
                     Journal(store, asker, self.stop, empty, scheduler) for _ in range(config.restarts)
@@ -119,7 +120,12 @@ class OpenRun:
         proposer.close()
         if stopped is None:
             await store.put_note(ALL_RESTARTS_DONE, config.all_rounds)
-        return Searched(records=workers.records, stopped=stopped, budget=budget.usage_changed().left)
+        return Searched(
+            records=workers.records,
+            stopped=stopped,
+            budget=budget.usage_changed().left,
+            asked=budget.spent.calls + budget.spent.failed_calls > 0,
+        )
 
     def _batch_scored(self, batch: Batch) -> None:
         seconds = round(batch.seconds, 3)

@@ -45,7 +45,9 @@ from .choice import choose
 from .event_loop import entered, short_collections, to_the_end
 from .inputs import (
     CONTENT,
+    IMAGE_NAMES,
     LLM_CONTENT,
+    check_content,
     check_places,
     growth,
     identity_of,
@@ -217,7 +219,9 @@ class SearchRun:
                 CONTENT: dict(evaluator.info.content),
             }
             store = await stack.enter_async_context(entered(lambda: Store.create(run_dir, about)))
+            await store.put_note(IMAGE_NAMES, list(evaluator.info.files))
         else:
+            check_content(earlier, evaluator.info)
             earlier.check_identity(identity)
             store = earlier
         write_atomically(run_dir / CONFIG, to_toml(config))
@@ -290,6 +294,8 @@ class SearchRun:
             if earlier is None:  # one that has all its answers needs no LLM any more
                 check_endpoints(config, self.environment)
             evaluator = await ready_evaluator(config, self.evaluator, self.emit)
+            if earlier is not None:
+                check_content(earlier, evaluator.info)
             return await endpoints(), evaluator
         return await endpoints(), await ready_evaluator(config, self.evaluator, self.emit)
 

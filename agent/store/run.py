@@ -19,7 +19,7 @@ from ..errors import StoreExistsError, StoreMissingError
 from ..llm.chat import ChatAnswer
 from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from ..position import Position
-from .disk import FILE_NAME, TextCache, canonical, inspect, translated
+from .disk import DATABASE_FILES, FILE_NAME, TextCache, canonical, inspect, translated
 from .lock import check_regular, is_running, lock
 from .manifest import MANIFEST, check_identity, check_manifest, new_manifest
 from .records import (
@@ -64,7 +64,7 @@ class Store:
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
-        check_regular(folder, *(f"{FILE_NAME}{ending}" for ending in ("", "-wal", "-shm", "-journal")))
+        check_regular(folder, *DATABASE_FILES)
         self._lock = lock(folder)
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(self._lock.release)

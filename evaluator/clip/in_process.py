@@ -61,9 +61,9 @@ def open_in_process(
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
-        # Without the test images, not everything about the opening is known.
-        timed=(lambda seconds: opening.keep(evaluator.info, seconds)) if look_ahead else None,
     )
+    if look_ahead:  # without the test images, not everything about the opening is known
+        opening.keep(evaluator.info)
     return evaluator, models[0].key
 
 
@@ -215,6 +215,7 @@ def _info(
         notes=notes,
         cheap=True,
         views=views,
+        files=data.files,
         content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
     )
 

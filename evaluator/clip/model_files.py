@@ -249,9 +249,7 @@ def _unknown(typed: str) -> str:
     if path.is_dir():
         return f"--model {typed} is a folder: write --model local-dir:{typed}"
     if path.is_file():
-        return (
-            f"--model {typed} is a file: give it as --pretrained {typed}, with the --model it was trained as"
-        )
+        return f"--model {typed} is a file: write --model NAME --pretrained {typed}"
     known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
     hub, near = "", _nearest(typed, known)
     if "/" in typed:
@@ -267,8 +265,8 @@ def _without_weights(model: str, tags: Sequence[str]) -> str:
     if not tags:
         return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
     first = next((tag for start in _PREFERRED for tag in tags if tag.startswith(start)), tags[0])
-    others = f", or another of open_clip's: {', '.join(tag for tag in tags if tag != first)}"
-    return f"{model} needs its weights: give --pretrained {first}{others if len(tags) > 1 else ''}"
+    others = f"; others are: {', '.join(tag for tag in tags if tag != first)}"
+    return f"{model} needs its weights: give --pretrained TAG, best {first}{others if len(tags) > 1 else ''}"
 
 
 def _local(folder: Path) -> Source:

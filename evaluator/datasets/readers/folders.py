@@ -118,9 +118,9 @@ def one_deeper(folder: Path) -> str:
 def nested(listing: Listing) -> list[str]:
     """Return a note if no class folder holds an image itself: the classes may be one level deeper."""
     inner: list[set[str]] = []
-    for name, paths in listing.images.items():
-        start = len(os.fspath(listing.root / name)) + 1
-        below = [Path(os.fspath(path)[start:]).parts for path in paths]
+    depth = len(listing.root.parts) + 1
+    for paths in listing.images.values():
+        below = [path.parts[depth:] for path in paths]
         if any(len(parts) == 1 for parts in below):
             return []
         inner.append({parts[0] for parts in below})

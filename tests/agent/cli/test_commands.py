@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.cli import doctor
-from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
+from promptclimb.agent.cli.exit_codes import FAILED, NOTHING_USABLE
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
@@ -214,10 +214,10 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["search", "--method", "random", "--data", ""], "--data '': it is empty"),
         (["nonsense"], "nonsense"),
         (["evaluate", "--templates", "missing.txt"], "missing.txt"),
-        (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
-        (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
-        (["evaluate", "--baselines", ","], "no white-box reference is named"),
-        (["evaluate", "--baselines", "coop"], "a custom scorer is not one"),
+        (["evaluate"], "give --templates FILE, --white-box NAMES or both"),
+        (["evaluate", "--white-box", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
+        (["evaluate", "--white-box", ","], "no white-box reference is named"),
+        (["evaluate", "--white-box", "coop"], "a custom scorer is not one"),
         (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
     ],
 )
@@ -317,6 +317,26 @@ def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int,
     with Serving(script=("null",) * unusable) as server:
         asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1")
         assert call("suite", *which, *FEW, *asked) == code
+
+
+@pytest.mark.parametrize("fault", ["500", "cut_off"])
+def test_an_llm_that_never_answers_ends_with_3(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search and a suite of nothing but failures do not pass for finished ones."""
+    with Serving(script=(fault,) * 99) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "1")
+        assert call("search", *one, *asked, "--run-dir", "r") == NOTHING_USABLE
+        assert "the LLM gave no answer" in capsys.readouterr().out
+        suite = ("--seeds", "1,2", "--methods", "pn", *asked[:-2])
+        assert call("suite", *one, *suite) == NOTHING_USABLE
+
+
+def test_a_search_that_an_outage_stopped_has_failed() -> None:
+    """It has some templates of the LLM's, and is neither finished nor stopped by a limit."""
+    with Serving(script=("ok", *("500",) * 99)) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "2")
+        assert call("search", *one, *asked, "--run-dir", "r") == FAILED
 
 
 def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -607,7 +627,7 @@ def test_evaluate_shows_white_box_references_beside_templates(
     monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
     spec = pictures(tmp_path)
     clip = ("--data", spec.data, "--model", spec.model, "--pretrained", spec.pretrained, "--shots", "4")
-    ask = ("evaluate", *clip, "--device", "cpu", "--baselines", "tip-adapter,linear-probe")
+    ask = ("evaluate", *clip, "--device", "cpu", "--white-box", "tip-adapter,linear-probe")
     assert call(*ask, "--split", "val", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["template"] for row in found["scores"]] == ["a photo of a {}"]
@@ -1122,7 +1142,7 @@ def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     [
         ("search", ["--data", "--model", "--pretrained", "--llm", "--describe"]),
         ("suite", ["--data", "--methods", "--seeds", "--suite-dir", "--model"]),
-        ("evaluate", ["--templates", "--baselines", "--split", "--confusions", "--matrix"]),
+        ("evaluate", ["--templates", "--white-box", "--split", "--confusions", "--matrix"]),
         ("resume", ["--max-calls", "--max-tokens", "--max-cost", "--max-minutes", "--restarts"]),
     ],
 )

@@ -62,7 +62,9 @@ def test_a_second_signal_leaves_at_once(first: int, tmp_path: Path) -> None:
         search.send_signal(signal.SIGHUP)  # a closed terminal sends it twice, after Ctrl-C too
         search.send_signal(signal.SIGTERM)
         assert search.wait(30) == 143
-        search.communicate()
+        last = search.communicate()[1].splitlines()
+        assert last[0] == "Quitting now."
+        assert last[1].startswith("Everything is kept. Resume with: ")
     finally:
         hanging.kill()
         hanging.communicate()
