@@ -327,7 +327,13 @@ async def conclude(
     the split stays closed, and a StoreError is raised.
     """
     choice = await choose(config, evaluator, searched.scored, curve)
-    found = await evaluate_choice(evaluator, store, choice, test=searched.stopped is None)
+    found = await evaluate_choice(
+        evaluator,
+        store,
+        choice,
+        test=searched.stopped is None,
+        renaming=None if searched.names is None else searched.names.renaming,
+    )
     details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)
     result = build_result(
         config,
