@@ -180,6 +180,13 @@ def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
         raise ConsumerError("the scorer asked to leave the program") from error
 
 
+def _dead(death: BaseException) -> ConsumerError:
+    """Return the error of every template after the one at which the worker died."""
+    if isinstance(death, ConsumerError):
+        return ConsumerError(str(death))
+    return ConsumerError(f"the scoring worker died: {death!r}")
+
+
 def _failed(job: Job, error: Exception) -> ScoringFailedError:
     failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {repr(error)[:_SHOWN]}")
     failure.__cause__ = error
@@ -252,7 +259,7 @@ class Consumer:
             await asyncio.wait({self._work})
         # Waiters have had this error already.
         if self._death is not None and error is None:
-            raise ConsumerError(f"the scoring worker died: {self._death!r}") from self._death
+            raise _dead(self._death) from self._death
 
     async def score(self, template: str) -> Verdict:
         """Score one template; equal templates in flight are scored once, and nan is asked for once more.
@@ -291,7 +298,7 @@ class Consumer:
 
     def _check_alive(self) -> None:
         if self._death is not None:
-            raise ConsumerError(f"the scoring worker died: {self._death!r}") from self._death
+            raise _dead(self._death) from self._death
         if self._closing:
             raise ConsumerError("the consumer is closed")
 
@@ -348,7 +355,7 @@ class Consumer:
         if self._death is None:
             error = ConsumerError("the consumer was closed before this template was scored")
         else:
-            error = ConsumerError(f"the scoring worker died: {self._death!r}")
+            error = _dead(self._death)
             error.__cause__ = self._death
         for job in list(self._flying.values()):
             job.fail(error)
