@@ -133,7 +133,8 @@ class _Program(Parser):
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
-                parser.error(f"it takes no argument {unknown[0]!r}")
+                hint = f"; did you mean --data {unknown[0]}?" if "--data" in parser.known_options() else ""
+                parser.error(f"it takes no argument {unknown[0]!r}{hint}")
             parser.no_option(unknown[0])
         return given
 

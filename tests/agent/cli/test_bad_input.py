@@ -326,7 +326,27 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "an unknown command": (lambda p: ["serach"], "search"),
     "a mistyped option": (lambda p: ["search", "--dta", "x"], "no option '--dta'; did you mean --data?"),
     "an unknown option with a value": (lambda p: ["search", "--qqq=sk-9"], r"no option '--qqq' \(see"),
-    "an argument too many": (lambda p: ["search", "here"], "it takes no argument 'here'"),
+    "an argument too many": (lambda p: ["search", "here"], "no argument 'here'; did you mean --data here"),
+    "settings in a table": (
+        lambda p: p.search("--config", p.file("c.toml", "[data]\nshots = 4\n[search]\nseed = 1\n")),
+        "unknown setting 'search' in .*c.toml; settings stand at the top, in no table",
+    ),
+    "a key in a file": (
+        lambda p: p.search("--config", p.file("c.toml", "api_key = 'x'\n")),
+        "unknown setting 'api_key' in .*c.toml; keys are read from the environment alone, from OPENAI_",
+    ),
+    "a text without quotes": (
+        lambda p: p.search("--config", p.file("c.toml", "data = dice\n")),
+        r"c.toml is not TOML: Invalid value \(at line 1, column 8\); texts stand in quotes",
+    ),
+    "one table of endpoints": (
+        lambda p: p.search("--config", p.file("c.toml", "[endpoints]\nbase_url = 'http://h/v1'\n")),
+        r"endpoints \(from .*c.toml\): write \[\[endpoints\]\] above each table",
+    ),
+    "an unknown member of an endpoint": (
+        lambda p: p.search("--config", p.file("c.toml", "[[endpoints]]\nbase_urls = 'http://h/v1'\n")),
+        r"endpoints.1.base_urls \(from .*c.toml\): it is not known here; did you mean base_url",
+    ),
     "a configuration with an unknown field": (
         lambda p: p.search("--config", p.file("c.toml", "shotz = 4\n")),
         "shotz",
