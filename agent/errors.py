@@ -132,6 +132,7 @@ class UnusableAnswerError(ChatError):
     Attributes:
         reason: "bad_json", "not_json", "no_choices", "no_content", "length", "content_filter", "refusal" or
             "too_big".
+        final: It is too long even with the most tokens that are requested, so another one would be too.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class UnusableAnswerError(ChatError):
     ) -> None:
         super().__init__(message, status=status, headers=headers, usage=usage, perhaps_billed=True)
         self.reason = reason
+        self.final = False
 
 
 class FatalChatError(ChatError):
@@ -184,7 +186,8 @@ class RequestFailedError(PromptclimbError):
 
     Attributes:
         attempts: Attempts made.
-        answered: The model answered, but never usably; it would do so again, and be paid again.
+        answered: The model answered, but never usably, or a content filter refused the request; it would do
+            so again, and be paid again.
         refused: The refusal leaves open whether the request or the endpoint is at fault.
     """
 

@@ -17,7 +17,7 @@ from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError, Sto
 from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.budget import LIMITS
 from ..llm.headers import is_azure
-from ..results.result import NOTHING_USABLE, SearchResult
+from ..results.result import SearchResult
 from ..results.run_state import is_run
 from ..search.run import SearchRun
 from ..stop import Stop
@@ -193,7 +193,7 @@ def run_session(
         hint.print(config)
     if as_json:
         print_json(result.to_json())
-    return exit_codes.NOTHING_USABLE if NOTHING_USABLE in result.notes else exit_codes.FINISHED
+    return exit_codes.of_result(result)
 
 
 def _has_wrong_address(config: SearchConfig, error: BaseException) -> bool:

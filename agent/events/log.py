@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, Self
 
 import structlog
 
@@ -37,7 +37,7 @@ class _Files:
     def __init__(self, path: Path, max_bytes: int) -> None:
         self._path = path
         self._max_bytes = max_bytes
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
         self._size = 0
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -60,7 +60,7 @@ class _Files:
             self._file.close()
             self._file = None
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> IO[bytes]:
         if self._file is None:
             self._file = open_regular(self._path, "a+b")
             self._size = self._file.seek(0, os.SEEK_END)

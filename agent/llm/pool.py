@@ -229,11 +229,11 @@ class Member:
     def judged(self, error: ChatError) -> ChatError | RequestFailedError:
         """Return the error that a failure amounts to.
 
-        Once the endpoint has answered, a refused key or model may be a slip, so it is asked again. A refused
-        request then fails alone: for certain if a content filter or the context is named, else only if others
-        are answered.
+        A request that a content filter refuses fails alone. Once the endpoint has answered, a refused key or
+        model may be a slip, so it is asked again. Any refused request then fails alone: for certain if the
+        context is named, else only if others are answered.
         """
-        if not self._has_answered:
+        if not self._has_answered and not isinstance(error, FlaggedRequestError):
             return error
         if isinstance(error, KeyRejectedError | ModelNotFoundError):
             self._single_refusals += 1

@@ -42,10 +42,12 @@ from ..store.run import Store
 from ..store.shared import check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .choice import choose
-from .event_loop import entered, short_collections, to_the_end
+from .event_loop import entered, quick_switches, short_collections, to_the_end
 from .inputs import (
     CONTENT,
+    IMAGE_NAMES,
     LLM_CONTENT,
+    check_content,
     check_places,
     growth,
     identity_of,
@@ -165,6 +167,7 @@ class SearchRun:
             async with AsyncExitStack() as stack:
                 run = await self._open(stack, used, run_dir, resolved, earlier)
                 stack.enter_context(short_collections())
+                stack.enter_context(quick_switches())
                 searched = await run.restart_all()
                 manifest = run.store.manifest
                 prices: Mapping[str, Any] = run.store.note(PRICES) or {}
@@ -217,7 +220,9 @@ class SearchRun:
                 CONTENT: dict(evaluator.info.content),
             }
             store = await stack.enter_async_context(entered(lambda: Store.create(run_dir, about)))
+            await store.put_note(IMAGE_NAMES, list(evaluator.info.files))
         else:
+            check_content(earlier, evaluator.info)
             earlier.check_identity(identity)
             store = earlier
         write_atomically(run_dir / CONFIG, to_toml(config))
@@ -290,6 +295,8 @@ class SearchRun:
             if earlier is None:  # one that has all its answers needs no LLM any more
                 check_endpoints(config, self.environment)
             evaluator = await ready_evaluator(config, self.evaluator, self.emit)
+            if earlier is not None:
+                check_content(earlier, evaluator.info)
             return await endpoints(), evaluator
         return await endpoints(), await ready_evaluator(config, self.evaluator, self.emit)
 
@@ -333,7 +340,13 @@ async def conclude(
     the split stays closed, and a StoreError is raised.
     """
     choice = await choose(config, evaluator, searched.scored, curve)
-    found = await evaluate_choice(evaluator, store, choice, test=searched.stopped is None)
+    found = await evaluate_choice(
+        evaluator,
+        store,
+        choice,
+        test=searched.stopped is None,
+        renaming=None if searched.names is None else searched.names.renaming,
+    )
     details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)
     result = build_result(
         config,

@@ -19,7 +19,7 @@ from ..errors import StoreExistsError, StoreMissingError
 from ..llm.chat import ChatAnswer
 from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from ..position import Position
-from .disk import FILE_NAME, TextCache, canonical, inspect, translated
+from .disk import DATABASE_FILES, FILE_NAME, TextCache, canonical, inspect, translated
 from .lock import check_regular, is_running, lock
 from .manifest import MANIFEST, check_identity, check_manifest, new_manifest
 from .records import (
@@ -64,7 +64,7 @@ class Store:
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
-        check_regular(folder, *(f"{FILE_NAME}{ending}" for ending in ("", "-wal", "-shm", "-journal")))
+        check_regular(folder, *DATABASE_FILES)
         self._lock = lock(folder)
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(self._lock.release)
@@ -234,7 +234,11 @@ class Store:
 
     async def put_note(self, name: str, value: Any) -> None:
         """Keep a small JSON value under a name."""
-        await self._writer.write({NOTE + name: value})
+        await self.put_notes({name: value})
+
+    async def put_notes(self, values: Mapping[str, Any]) -> None:
+        """Keep several JSON values under their names, in one transaction."""
+        await self._writer.write({NOTE + name: value for name, value in values.items()})
 
     def close(self) -> None:
         """Finish open writes and release the run. Safe to call twice."""

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import StoreError, StoreGoneError
 from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from .disk import FILE_NAME, TextCache, canonical, translated
+from .lock import LOCK_NAME
 from .records import LOOKED_UP, StoredAnswer, StoredScore
 
 USAGE, RESERVED = "usage", "reserved"
@@ -66,7 +67,7 @@ class Writer:
         self._clock = clock
         self._keys = keys
         self._opened = clock()
-        self._file = _file_at(folder)
+        self._files = _files_at(folder)
         self._usage = spent
         self._reserved = NOTHING
         self._failed: StoreError | None = None
@@ -153,7 +154,7 @@ class Writer:
                 texts |= {USAGE: canonical(asdict(written)), RESERVED: canonical(asdict(reserved))}
                 self._cache.write_texts(texts)
                 # Open files outlive their folder: without this look the run would go on, and pay.
-                if _file_at(self._folder) != self._file:
+                if _files_at(self._folder) != self._files:
                     raise StoreGoneError(
                         f"{self._folder.parent} was removed, moved or replaced while the run was live: "
                         "the run stopped"
@@ -182,13 +183,13 @@ class Writer:
         return error
 
 
-def _file_at(folder: Path) -> tuple[int, int] | None:
-    """Return which file the database's path names; None for none."""
+def _files_at(folder: Path) -> list[tuple[int, int]] | None:
+    """Return which files the paths of database and lock name; None if one is missing."""
     try:
-        found = (folder / FILE_NAME).stat()
+        found = [(folder / name).stat() for name in (FILE_NAME, LOCK_NAME)]
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return [(one.st_dev, one.st_ino) for one in found]
 
 
 def _text(value: Any) -> str:

@@ -215,6 +215,7 @@ def _info(
         notes=notes,
         cheap=True,
         views=views,
+        files=data.files,
         content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
     )
 

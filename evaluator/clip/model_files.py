@@ -264,8 +264,8 @@ def _without_weights(model: str, tags: Sequence[str]) -> str:
     if not tags:
         return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
     first = next((tag for start in _PREFERRED for tag in tags if tag.startswith(start)), tags[0])
-    others = f" (`promptclimb models --grep {model}` lists all {len(tags)})" if len(tags) > 1 else ""
-    return f"{model} needs its weights: give --pretrained {first}{others}"
+    others = f"; others are: {', '.join(tag for tag in tags if tag != first)}"
+    return f"{model} needs its weights: give --pretrained TAG, best {first}{others if len(tags) > 1 else ''}"
 
 
 def _local(folder: Path) -> Source:

@@ -26,6 +26,8 @@ from .values import FewShotData, HeldOutTest, Item, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
 
+MOST_FILES = 10_000
+"""Images whose names are kept."""
 CHECKS = 2
 """Raise it with every change of the file checks or their messages."""
 MOST_SHOWN = 3
@@ -111,9 +113,25 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         shots=shots,
         seed=spec.seed,
         sources=splits.sources,
+        files=_file_names(splits),
         notes=(*splits.notes, *notes),
-        chosen=() if line is None else (line,),
+        chosen=tuple(one for one in (line, _folder_of_that_name(spec.data)) if one is not None),
     )
+
+
+def _file_names(splits: Splits) -> tuple[str, ...]:
+    items = (*splits.train, *splits.val, *splits.test)
+    if len(items) > MOST_FILES:
+        return ()
+    return tuple(sorted(os.path.relpath(item.path, splits.root) for item in items))
+
+
+def _folder_of_that_name(data: str) -> str | None:
+    """Return a warning if a named data set is read although a folder here has its name."""
+    named = "/" not in data and any(one.name == data for one in known())
+    if not named or not Path(data).is_dir():
+        return None
+    return f"{data} is the data set of that name; to read the folder {data} here, write --data ./{data}"
 
 
 def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> list[str]:

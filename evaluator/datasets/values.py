@@ -77,6 +77,8 @@ class FewShotData:
     shots: int  # per class
     seed: int
     sources: tuple[str, ...] = ()  # folder names or the table's labels, by label; empty: the class names
+    # names of all images, below the data's folder, on which the sample depends; empty if too many to keep
+    files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     # defaults that were chosen, a sentence each; no result keeps them, a resumed run has them as settings
     chosen: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -164,21 +164,35 @@ def unread_photographs(kinds: Counter[str]) -> str:
     return f"{found} ({', '.join(suffixes)}); {how_to_convert(suffixes[0])}"
 
 
-def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Yield images in a folder and below it, following links but not loops."""
+def walk(
+    folder: Path, ignored: Counter[str], on_error: Callable[[DataError], None] | None = None
+) -> Iterator[Path]:
+    """Yield images in a folder and below it, following links but not loops.
+
+    A folder that cannot be read raises DataError, or is passed over after a call of ``on_error``.
+    """
     top = Path(os.path.realpath(folder))
     stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset(map(str, (top, *top.parents))))]
     while stack:
         here, above = stack.pop()
-        for entry in entries_of(here):
+        try:
+            entries = entries_of(here)
+        except DataError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+            continue
+        inner = []
+        for entry in entries:
             if entry.is_dir():
                 real = os.path.realpath(entry.path)
                 if real not in above:
-                    stack.append((Path(entry.path), above | {real}))
+                    inner.append((Path(entry.path), above | {real}))
             elif is_image(entry):
                 yield Path(entry.path)
             else:
                 ignored[_kind(entry)] += 1
+        stack += reversed(inner)
 
 
 def entries_of(folder: Path) -> list[os.DirEntry[str]]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.cli import doctor
-from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
+from promptclimb.agent.cli.exit_codes import FAILED, NOTHING_USABLE
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
@@ -316,6 +317,26 @@ def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int,
     with Serving(script=("null",) * unusable) as server:
         asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1")
         assert call("suite", *which, *FEW, *asked) == code
+
+
+@pytest.mark.parametrize("fault", ["500", "cut_off"])
+def test_an_llm_that_never_answers_ends_with_3(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search and a suite of nothing but failures do not pass for finished ones."""
+    with Serving(script=(fault,) * 99) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "1")
+        assert call("search", *one, *asked, "--run-dir", "r") == NOTHING_USABLE
+        assert "the LLM gave no answer" in capsys.readouterr().out
+        suite = ("--seeds", "1,2", "--methods", "pn", *asked[:-2])
+        assert call("suite", *one, *suite) == NOTHING_USABLE
+
+
+def test_a_search_that_an_outage_stopped_has_failed() -> None:
+    """It has some templates of the LLM's, and is neither finished nor stopped by a limit."""
+    with Serving(script=("ok", *("500",) * 99)) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "2")
+        assert call("search", *one, *asked, "--run-dir", "r") == FAILED
 
 
 def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -817,6 +838,7 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     out, err = capsys.readouterr()
     assert sorted(out.splitlines()) == sorted(map(str, (tmp_path / "every").iterdir()))
     assert "left out: safetensors: " in err
+    assert "Where a file can hold several templates: it holds the ensemble" in err
     for words in (("--format", "word"), ()):
         assert call("export", "r", *words) == 2
         assert "open-clip" in only_line(capsys.readouterr().err)
@@ -866,6 +888,36 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     (tmp_path / "r" / "result.json").unlink()
     assert call("export", "r", "--format", "csv") == 2
     assert only_line(capsys.readouterr().err).endswith("Resume it: python run_agent.py resume r")
+
+
+def test_the_page_opens_where_there_is_a_browser(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Never in CI or without a screen; the path is printed in any case."""
+    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or len(opened) < 2)
+    monkeypatch.delenv("CI", raising=False)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    page = tmp_path / "r" / "report.html"
+
+    def said() -> str:
+        capsys.readouterr()
+        assert call("report", "r", "--open") == 0
+        out, err = capsys.readouterr()
+        assert out == f"{page}\n"
+        return err
+
+    if sys.platform == "linux":
+        assert "no browser here" in said()
+    monkeypatch.setenv("BROWSER", "mine")
+    assert said() == ""
+    assert opened == [page.as_uri()]
+    assert "no browser here" in said()
+    monkeypatch.setenv("CI", "true")
+    assert "no browser here" in said()
+    assert len(opened) == 2
 
 
 def test_a_run_without_a_result_is_reported_as_far_as_it_is(

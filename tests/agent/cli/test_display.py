@@ -469,7 +469,7 @@ def test_an_average_is_called_that_before_its_templates() -> None:
 
 
 def test_the_number_of_encoded_images_only_grows() -> None:
-    """Splits and their augmented copies are encoded in turn; each tells its own count."""
+    """Splits and their augmented copies are encoded in turn; each has its own count."""
     progress, seen = SearchProgress(), []
     for done, of in ((64, 192), (192, 192), (48, 48), (64, 384), (384, 384), (384, 384)):
         progress.take(ImagesEncoded(done=done, of=of))

@@ -246,6 +246,25 @@ def test_the_confusion_matrix_stays_readable(count: int) -> None:
     assert "Confusion matrix" not in page(found, details=Details(decisions=other))
 
 
+def test_the_headline_of_a_custom_scorer_names_its_baseline() -> None:
+    """Its scores as it gives them; no card without a figure, and no word of images that it has not."""
+    scored = Best(template="b {}", train=39.5, val=None, test=None)
+    together = Ensemble(templates=("b {}",), train=None, val=None, test=None)
+    nothing = Dataset(name="notes", classes=0, shots=1, seed=1, sizes=Sizes())
+    found = small_result(
+        best=scored, ensemble=together, dataset=nothing, leaderboard=(replace(row(1, "b {}"), train=39.5),)
+    )
+    seen = view(found)
+    state = replace(seen.state, starting=39.25, rounds=2)
+    read = Reader(render(replace(seen, state=state)))
+    assert (
+        "The best template has 39.5, +0.25 over the best starting template. There are no test images to "
+        "confirm it." in read.text
+    )
+    assert "over best starting template+0.25train" in read.text
+    assert "ensemble-" not in read.text.partition("What was gained")[0]
+
+
 def test_an_average_is_called_that_before_its_templates() -> None:
     """Nobody takes the number for that of further templates."""
     four = Ensemble(templates=("a {}", "b {}", "c {}", "d {}"), train=0.5, val=None, test=None)

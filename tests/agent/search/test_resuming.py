@@ -236,12 +236,15 @@ class Leaving(ChatByHash):
         return answer
 
 
-@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced", "unlocked"])
 def test_a_run_whose_folder_goes_asks_nothing_more(tmp_path: Path, how: str) -> None:
     """It stops at the next commit; what was moved resumes there, the answer in flight included."""
     run_dir, moved = tmp_path / "r", tmp_path / "moved"
 
     def leave() -> None:
+        if how == "unlocked":  # another process could take it now
+            (run_dir / "store" / "run.lock").unlink()
+            return
         if how == "replaced":
             shutil.copytree(run_dir, tmp_path / "copy")
         run_dir.rename(moved)
@@ -254,7 +257,7 @@ def test_a_run_whose_folder_goes_asks_nothing_more(tmp_path: Path, how: str) -> 
     with pytest.raises(StoreGoneError, match=r"/r was removed, moved or replaced while the run was live"):
         run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=chat))
     assert len(chat.asked) == 2
-    assert run_dir.exists() == (how == "replaced")
+    assert run_dir.exists() == (how in ("replaced", "unlocked"))
     if how == "moved":
         later = ChatByHash()
         found = run_virtual(resume(moved, evaluator=FakeEvaluator(), chat=later))
