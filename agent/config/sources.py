@@ -92,7 +92,8 @@ def from_sources(
 ) -> SearchConfig:
     """Build a search's config: file, overridden by environment, overridden by flags.
 
-    ``flags`` hold only the values that were given. ``report`` gets a line on each earlier name in the file.
+    ``flags`` hold only the values that were given. ``report`` gets a line on each earlier name in the file,
+    and on the data set if only a description was given.
 
     Raises:
         ConfigError: A value is wrong, a name is unknown, or a file cannot be read.
@@ -102,6 +103,8 @@ def from_sources(
         for line in renamed(layers[0][1]):
             report(f"{toml_path}: {line}")
     config = absolute(build([(place, with_files(layer)) for place, layer in layers]))
+    if report is not None and config.describe and not any("data" in layer for _place, layer in layers):
+        report(f"no --data is given: searching on the bundled set {config.data}")
     _check_until(config, layers)
     return config
 

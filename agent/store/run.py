@@ -234,7 +234,11 @@ class Store:
 
     async def put_note(self, name: str, value: Any) -> None:
         """Keep a small JSON value under a name."""
-        await self._writer.write({NOTE + name: value})
+        await self.put_notes({name: value})
+
+    async def put_notes(self, values: Mapping[str, Any]) -> None:
+        """Keep several JSON values under their names, in one transaction."""
+        await self._writer.write({NOTE + name: value for name, value in values.items()})
 
     def close(self) -> None:
         """Finish open writes and release the run. Safe to call twice."""

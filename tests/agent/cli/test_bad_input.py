@@ -326,7 +326,11 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "an unknown command": (lambda p: ["serach"], "search"),
     "a mistyped option": (lambda p: ["search", "--dta", "x"], "no option '--dta'; did you mean --data?"),
     "an unknown option with a value": (lambda p: ["search", "--qqq=sk-9"], r"no option '--qqq' \(see"),
-    "an argument too many": (lambda p: ["search", "here"], "it takes no argument 'here'"),
+    "an argument too many": (lambda p: ["search", "here"], r"it takes no argument 'here' \("),
+    "a folder that is no option's": (
+        lambda p: ["search", str(p.images("good fabric"))],
+        r"did you mean --data '.*good fabric'\?",
+    ),
     "a configuration with an unknown field": (
         lambda p: p.search("--config", p.file("c.toml", "shotz = 4\n")),
         "shotz",

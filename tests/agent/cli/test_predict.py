@@ -137,6 +137,7 @@ def test_templates_and_names_of_ones_own_need_no_run(
     (row,) = rows_of(capsys.readouterr().out)
     assert row["file"] == "b.png"
     assert row["class"] in ("Katze", "Eiche")
+    Path("names.txt").write_text("cat=Katze\noak=Eiche\n")
     assert call("predict", images / "b.png", "--run", home / "run", "--class-names", "names.txt") == 0
     assert rows_of(capsys.readouterr().out)[0]["class"] in ("Katze", "Eiche")
 
