@@ -180,9 +180,17 @@ def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
         raise ConsumerError("the scorer asked to leave the program") from error
 
 
+<<<<<<< HEAD
 def _said(error: BaseException | None) -> str:
     """Return an error of ours as its sentence, any other with its class."""
     return (str(error) if isinstance(error, PromptclimbError) else repr(error))[:_SHOWN]
+=======
+def _dead(death: BaseException) -> ConsumerError:
+    """Return the error of every template after the one at which the worker died."""
+    if isinstance(death, ConsumerError):
+        return ConsumerError(str(death))
+    return ConsumerError(f"the scoring worker died: {death!r}")
+>>>>>>> proofs
 
 
 def _failed(job: Job, error: Exception) -> ScoringFailedError:
@@ -257,7 +265,11 @@ class Consumer:
             await asyncio.wait({self._work})
         # Waiters have had this error already.
         if self._death is not None and error is None:
+<<<<<<< HEAD
             raise ConsumerError(f"scoring has ended: {_said(self._death)}") from self._death
+=======
+            raise _dead(self._death) from self._death
+>>>>>>> proofs
 
     async def score(self, template: str) -> Verdict:
         """Score one template; equal templates in flight are scored once, and nan is asked for once more.
@@ -296,7 +308,11 @@ class Consumer:
 
     def _check_alive(self) -> None:
         if self._death is not None:
+<<<<<<< HEAD
             raise ConsumerError(f"scoring has ended: {_said(self._death)}") from self._death
+=======
+            raise _dead(self._death) from self._death
+>>>>>>> proofs
         if self._closing:
             raise ConsumerError("the consumer is closed")
 
@@ -353,7 +369,11 @@ class Consumer:
         if self._death is None:
             error = ConsumerError("the consumer was closed before this template was scored")
         else:
+<<<<<<< HEAD
             error = ConsumerError(f"scoring has ended: {_said(self._death)}")
+=======
+            error = _dead(self._death)
+>>>>>>> proofs
             error.__cause__ = self._death
         for job in list(self._flying.values()):
             job.fail(error)

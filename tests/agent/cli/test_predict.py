@@ -20,6 +20,7 @@ from promptclimb.agent.results.exports import export
 from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.prediction import FolderPredictor
 from tests.fakes.few_shots import pictures
 
 
@@ -110,6 +111,26 @@ def test_every_image_has_a_line_and_no_cell_is_a_formula(
     assert "written to found/p.csv" in err
     assert sorted(os.walk(images)) == before
     assert [path.name for path in Path("found").iterdir()] == ["p.csv"]
+
+
+def test_an_interrupted_file_does_not_look_finished(
+    home: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is there keeps the name FILE.part; if there is no image, no file is left."""
+    Path("empty").mkdir()
+    assert call("predict", "empty", "--run", home / "run", "--out", "p.csv") == 2
+    assert not list(Path().glob("p.csv*"))
+    whole = FolderPredictor.predict
+
+    def interrupted(self: FolderPredictor, *given: Any, **more: Any) -> Any:
+        yield from itertools.islice(whole(self, *given, **more), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FolderPredictor, "predict", interrupted)
+    assert call("predict", images, "--run", home / "run", "--out", "p.csv") == 130
+    assert "so far is in p.csv.part" in capsys.readouterr().err
+    assert not Path("p.csv").exists()
+    assert len(rows_of(Path("p.csv.part").read_text("utf-8"))) == 2
 
 
 def test_json_is_one_document(home: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
