@@ -8,12 +8,13 @@
     │   ├── DataError
     │   ├── ModelError
     │   ├── EndpointError
-    │   ├── StoreMissingError           these six are StoreErrors too
+    │   ├── StoreMissingError           these seven are StoreErrors too
     │   ├── StoreExistsError
     │   ├── StoreLockedError
     │   ├── StoreMismatchError
     │   ├── StoreVersionError
-    │   └── StoreCorruptError
+    │   ├── StoreCorruptError
+    │   └── UntrustedRunError
     ├── ChatError                       one attempt at the LLM failed
     │   ├── TransientChatError
     │   ├── RateLimitedError
@@ -38,7 +39,8 @@
     │   ├── ScoringFailedError
     │   └── ConsumerError
     └── StoreError
-        └── StoreFullError
+        ├── StoreFullError
+        └── StoreGoneError
 """
 
 from __future__ import annotations
@@ -245,6 +247,10 @@ class StoreFullError(StoreError):
     """The disk has no room left; everything written before is kept."""
 
 
+class StoreGoneError(StoreError):
+    """The run's folder was removed, moved or replaced while the run was live."""
+
+
 class StoreMissingError(StoreError, UsageError):
     """The directory holds no run."""
 
@@ -271,3 +277,7 @@ class StoreVersionError(StoreError, UsageError):
 
 class StoreCorruptError(StoreError, UsageError):
     """The store is torn, of another program, or holds something unsafe to load; nothing of it was loaded."""
+
+
+class UntrustedRunError(StoreError, UsageError):
+    """What the run would execute, or where it would send, was not set by this user in this folder."""

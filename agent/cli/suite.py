@@ -21,7 +21,7 @@ from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
-from ..events.types import Bus
+from ..events.types import Bus, Event, Noted
 from ..llm.budget import LIMITS
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
 from ..results.result import SearchResult
@@ -40,7 +40,7 @@ from . import exit_codes
 from .display import Display
 from .interrupts import interruptible, run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
-from .output import aligned, console, json_alone, print_json, print_text, say, short_path
+from .output import aligned, console, print_json, print_text, result_alone, say, short_path
 from .search import say_unused
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def suite(arguments: argparse.Namespace) -> int:
 
 def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
     try:
-        with json_alone(as_json):
+        with result_alone():
             run_interruptible(running.run)
         with interruptible():
             document, no_picture = running.write(running.outcomes)
@@ -119,6 +119,7 @@ class _RunningStudy:
         self.transfer_failed: str | None = None
         self._transferred = Transferred(folder)
         self._shared, self._refusals = SharedLimits(folder), Refusals()
+        self._noted: set[str] = set()
 
     async def run(self, stop: Stop) -> None:
         """Make every run in turn, then score the templates found on other models."""
@@ -144,9 +145,16 @@ class _RunningStudy:
             return await fit(cell, stop)
         with Display(console()) as display:
 
+            def shown(event: Event) -> None:
+                # Most runs of a study have the same model and data: each note is shown once.
+                if not isinstance(event, Noted) or event.text not in self._noted:
+                    display(event)
+                if isinstance(event, Noted):
+                    self._noted.add(event.text)
+
             def opened(config: SearchConfig) -> SearchRun:
                 curve = self.study.curve
-                return SearchRun(config=config, emit=Bus(display), stop=stop.part(), curve=curve)
+                return SearchRun(config=config, emit=Bus(shown), stop=stop.part(), curve=curve)
 
             return outcome_of(cell, await run_search(cell, self._shared, self._refusals, opened))
 
@@ -168,7 +176,7 @@ class _RunningStudy:
         else:
             counts, of = sum(one.counts for one in outcomes), counted(len(outcomes), "run")
             say(f"tables of {counts:,} finished of {of}: {short_path(self.folder / MARKDOWN)}")
-        say("Everything is kept. Run the same command again to resume.")
+        say(f"What is in {short_path(self.folder)} is kept. Run the same command again to resume.")
 
 
 def _tables(document: Mapping[str, Any]) -> str:

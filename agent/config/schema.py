@@ -18,7 +18,7 @@ from ...evaluator.files import UserPath
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import EvaluatorSpec
-from ...prompts.kinds import KINDS, TEMPLATE
+from ...prompts.kinds import CLASS_NAMES, KINDS, TEMPLATE
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
 from ..methods.registry import METHODS, described
@@ -179,6 +179,9 @@ class SearchSettings(Settings):
 
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
     prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
+    name_rounds: int = setting(
+        4, "rounds of new names for classes, with --prompts class-names", decides=True, **_COUNT
+    )
     describe: str | None = setting(
         None,
         "what your images show, in your words: a sentence, or a file with one",
@@ -261,14 +264,19 @@ class SearchSettings(Settings):
         return known_name("method", name, METHODS)
 
     @property
+    def searches_names(self) -> bool:
+        """Whether names of single classes are searched for, once the best template is known."""
+        return self.prompts == CLASS_NAMES
+
+    @property
     def needs_llm(self) -> bool:
-        """Whether the method asks a chat LLM."""
-        return METHODS[self.method].asks_llm
+        """Whether the method, or the search for class names, asks a chat LLM."""
+        return METHODS[self.method].asks_llm or self.searches_names
 
     @property
     def uses_description(self) -> bool:
-        """Whether the method uses the description."""
-        return METHODS[self.method].uses_description
+        """Whether the method, or the search for class names, uses the description."""
+        return METHODS[self.method].uses_description or self.searches_names
 
     @property
     def all_rounds(self) -> int:
@@ -357,9 +365,9 @@ class OutputSettings(Settings):
 
     run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=11)
     shared_cache: UserPath | None = setting(
-        None, "folder in which scores are shared with other runs on the same data", flag="cache"
+        None, "folder in which scores are shared with other runs on the same data", aliases=("cache",)
     )
-    cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)")
+    cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)")
     track: tuple[str, ...] | None = setting(
         None,
         "send figures to trackers, several with commas: mlflow[:URI], trackio[:PROJECT], wandb[:PROJECT], "
@@ -379,6 +387,12 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.searches_names and self.blind:
+            raise ValueError(
+                "{prompts=class-names} shows the LLM the names of the classes; leave {blind} out"
+            )
+        if self.searches_names and self.llm is None:
+            raise ValueError("{prompts=class-names} needs an LLM: give {llm=MODEL} or {llm=local}")
         if self.needs_llm and self.llm is None:
             raise ValueError(
                 f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{method=combine}} for a "
@@ -418,8 +432,11 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
         A description is its text, even if it begins like a path. Of a pool's endpoints, the requests decide,
         not addresses or prices.
         """
+        found = super().identity(without=without)
+        if not self.searches_names:
+            del found["name_rounds"]
         return {
-            **super().identity(without=without),
+            **found,
             "llm": self.placeless_llm,
             "describe": self.describe,
             "endpoints": different_overrides(self.overrides),
