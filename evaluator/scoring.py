@@ -24,6 +24,8 @@ MAX_IN_FLIGHT = 256
 NOT_A_NUMBER = "not_a_number"
 MOST_CONFUSED = 3
 
+DEFAULT_TEMPLATE = "a photo of a {}"
+
 
 @dataclass(frozen=True, slots=True)
 class Confusion:

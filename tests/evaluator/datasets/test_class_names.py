@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from promptclimb.evaluator.datasets.checks import check
 from promptclimb.evaluator.datasets.class_names import read_names, rename, tidy
-from promptclimb.evaluator.datasets.hand_made import DEFAULT_TEMPLATE, for_dataset, hand_made, published
+from promptclimb.evaluator.datasets.hand_made import for_dataset, hand_made, published
 from promptclimb.evaluator.datasets.loading import known
 from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from tests.evaluator.datasets.conftest import unless_refused
 
 
