@@ -15,7 +15,7 @@ _NOISE = Decimal("1e-9")
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens that one answer was billed for.
+    """Tokens that one answer was billed for, with those of billed refusals before it.
 
     Attributes:
         prompt_tokens: All tokens of the messages, cached ones included.
@@ -24,6 +24,7 @@ class TokenUsage:
         cache_1h_tokens: The written ones that are cached for an hour.
         vendor_picodollars: The cost in 1e-12 US dollars as the endpoint reports it; None without a report.
         service_tier: As reported, such as ``flex``.
+        calls: Billed replies.
     """
 
     prompt_tokens: int = 0
@@ -34,6 +35,7 @@ class TokenUsage:
     reasoning_tokens: int = 0
     vendor_picodollars: int | None = None
     service_tier: str | None = None
+    calls: int = 1
 
     @property
     def total(self) -> int:
@@ -52,6 +54,7 @@ class TokenUsage:
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             vendor_picodollars=sum(costs) if costs else None,
             service_tier=other.service_tier or self.service_tier,
+            calls=self.calls + other.calls,
         )
 
     @property
@@ -62,6 +65,7 @@ class TokenUsage:
             and self.cached_tokens >= 0
             and 0 <= self.reasoning_tokens <= self.completion_tokens
             and (self.vendor_picodollars or 0) >= 0
+            and self.calls > 0
         )
 
 

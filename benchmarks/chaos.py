@@ -283,6 +283,8 @@ class Chaos:
             stats = endpoint.statistics()
         self._compare(calm, struck, asked, stats, billed=faults is FAULTS)
         at_the_end = struck.journal()
+        for run in (calm, struck):
+            shutil.rmtree(run.run_dir)
         self.figures.lost += sum(at_the_end.get(key) != value for key, value in known.items())
         self.figures.answers += len(at_the_end)
         self.figures.faults.update(stats["faults"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +27,9 @@ KEPT_S = 90 * 24 * 3600
 SETTLED_NS = 2 * 10**9
 """Age from which every later change shows in a file's times, on the coarsest file-system clocks."""
 MOST_TEXT_BYTES = 512 * 2**20
+"""Largest list of images that is read: ImageNet's split file has 120 MB."""
+MOST_SETTINGS_BYTES = 4 * 2**20
+"""Largest file of settings, wordings or names that is read."""
 
 
 def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = True) -> Path:
@@ -202,27 +207,35 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
         raise
 
 
-# ImageNet's split file is 120 MB; no list of images is larger than this.
+def read_bytes(path: Path, *, what: str, most: int = MOST_TEXT_BYTES) -> bytes:
+    """Read a regular file of at most ``most`` bytes; every file that an option names is read by this.
 
-
-def read_bytes(path: Path, *, what: str) -> bytes:
-    """Read the bytes of a file."""
+    Raises:
+        DataError: It cannot be read, is larger, or is a device or pipe, which may have no end.
+    """
     try:
-        if path.is_dir():
+        state = path.stat()
+        if stat.S_ISDIR(state.st_mode):
             raise DataError(f"{path} is a folder; the {what} must be a file")
-        if (size := path.stat().st_size) > MOST_TEXT_BYTES:
-            raise DataError(f"{path}: {size} bytes are too many for a {what} (at most {MOST_TEXT_BYTES})")
-        return path.read_bytes()
+        if not stat.S_ISREG(state.st_mode):
+            raise DataError(f"{path} is a device or a pipe; the {what} must be a regular file")
+        if state.st_size <= most:
+            with path.open("rb") as file:
+                content = file.read(most + 1)  # it may grow, and files of the system have no size
+            if len(content) <= most:
+                return content
+        raise DataError(f"{path} is too large for a {what}: it has more than {most:,} bytes")
     except FileNotFoundError as error:
         raise DataError(f"the {what} {path} does not exist") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"the {what} {path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"the {what} {path} cannot be read: {why}") from error
 
 
-def read_text(path: Path, *, what: str) -> str:
-    """Read a UTF-8 file; drop a byte-order mark and normalise line ends."""
+def read_text(path: Path, *, what: str, most: int = MOST_TEXT_BYTES) -> str:
+    """Read a UTF-8 file; drop a byte-order mark and normalise line ends; see ``read_bytes``."""
     try:
-        text = read_bytes(path, what=what).decode("utf-8-sig")
+        text = read_bytes(path, what=what, most=most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"the {what} {path} is not UTF-8 (byte {error.start}); save it as UTF-8 text"
@@ -240,6 +253,18 @@ def parse_json(text: str, *, where: str) -> Any:
         ) from error
     except (RecursionError, ValueError) as error:
         raise DataError(f"{where} is not JSON that can be read: {error}") from error
+
+
+def parse_toml(text: str, *, where: str) -> dict[str, Any]:
+    """Return the content of a TOML text."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{where} is not TOML: {error}") from error
+    except ValueError as error:
+        raise DataError(f"{where}: a number in it is too long") from error
+    except RecursionError as error:
+        raise DataError(f"{where}: lists or tables in it lie too deep in one another") from error
 
 
 def inside(root: Path, raw: str, *, where: str) -> Path:

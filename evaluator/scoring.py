@@ -162,6 +162,8 @@ class EvaluatorInfo:
     views: int = 0  # augmented copies of each training and validation image in the scores
     # parts of the fingerprint: ``shots`` (images, labels, class names) and ``weights``; empty if unknown
     content: Mapping[str, str] = field(default_factory=dict)
+    # names of all images, below the data's folder; empty if unknown or too many to keep
+    files: tuple[str, ...] = ()
 
 
 @runtime_checkable

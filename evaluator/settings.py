@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -29,7 +30,34 @@ _DERIVED = "?"
 BY_CONTENT = "(a file or folder, by its content)"
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
-_NUMBERS: Mapping[str, str] = MappingProxyType({"float_parsing": "number", "int_parsing": "whole number"})
+_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "bool_parsing": "it must be true or false",
+        "bool_type": "it must be true or false",
+        "dict_type": "it must be a table",
+        "extra_forbidden": "it is not known here",
+        "finite_number": "it must be a finite number",
+        "float_parsing": "it is not a number",
+        "float_type": "it is not a number",
+        "greater_than": "it must be more than {gt:,}",
+        "greater_than_equal": "it must be at least {ge:,}",
+        "int_from_float": "it is not a whole number",
+        "int_parsing": "it is not a whole number",
+        "int_parsing_size": "it must be smaller",
+        "int_type": "it is not a whole number",
+        "less_than": "it must be less than {lt:,}",
+        "less_than_equal": "it must be at most {le:,}",
+        "list_type": "it must be a list",
+        "literal_error": "it must be {expected}",
+        "missing": "it is missing",
+        "model_type": "it must be a table",
+        "path_type": "it must be a path, as text",
+        "string_pattern_mismatch": "it must be one word of small letters, digits, - and _",
+        "string_type": "it must be text",
+        "tuple_type": "it must be a list",
+    }
+)
+"""What we say in place of pydantic, by the type of its error."""
 _SETTING = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
 _OPTION = re.compile(
     r"(?<![\w/.-])--(?P<flag>[a-z][a-z-]*[a-z])"
@@ -121,7 +149,7 @@ class Settings(BaseModel):
     def _is_no_truth(cls, value: Any, field: ValidationInfo) -> Any:
         """Refuse booleans for numbers; pydantic would take them for 1 and 0."""
         if isinstance(value, bool) and cls.model_fields[field.field_name or ""].annotation is not bool:
-            raise ValueError("true and false do not stand here")
+            raise ValueError("true and false are no values of it")
         return value
 
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
@@ -211,19 +239,27 @@ def shown(value: object) -> str:
 
 
 def plain(part: Mapping[str, Any]) -> str:
-    """Return the message of a pydantic error in our words, or in its own in lower case."""
+    """Return the message of a pydantic error in our words."""
     kind, given = part["type"], part.get("input")
     if kind == "string_too_short" and not given:
         return "it is empty; give a value, or leave it out"
-    if kind in _NUMBERS and isinstance(given, str):
-        return f"it is not a {_NUMBERS[kind]}{_without_comma(given.strip(), kind)}"
+    if kind in _WORDS:
+        limits = part.get("ctx", {}).items()
+        text = _WORDS[kind].format(**{name: _whole(one) for name, one in limits})
+        if kind == "literal_error" and isinstance(given, str):
+            return text + near(given, re.findall("'([^']+)'", part["ctx"]["expected"]))
+        return text + (_without_comma(given.strip(), kind) if isinstance(given, str) else "")
     message = str(part["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
+def _whole(limit: Any) -> Any:
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+
+
 def _without_comma(given: str, kind: str) -> str:
     """Return how to write a number that has a comma; empty if it has none."""
-    if "," not in given:
+    if "," not in given or kind not in ("float_parsing", "int_parsing"):
         return ""
     thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", given) is not None
     if kind == "int_parsing":
@@ -256,11 +292,15 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
             return f"{name}=True" if isinstance(options[name].default, bool) else name
         return f"{name}={value}" if value.isdecimal() else _as_argument(name, value)
 
-    return _RESUME.sub(lambda found: f"`resume({found['run_dir']!r})`", _OPTION.sub(one, message))
+    return _RESUME.sub(
+        lambda found: f"`resume({shlex.split(found['run_dir'])[0]!r})`", _OPTION.sub(one, message)
+    )
 
 
-def known_name(what: str, name: str, names: Iterable[str]) -> str:
+def known_name(what: str, name: Any, names: Iterable[str]) -> str:
     """Return a name that is one of ``names``; raise ValueError otherwise."""
+    if not isinstance(name, str):
+        raise ValueError(f"it must be text, one of {', '.join(names)}")
     if name not in names:
         raise ValueError(f"unknown {what}{near(name, names)}; known are {', '.join(names)}")
     return name

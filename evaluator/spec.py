@@ -87,7 +87,8 @@ class DataSettings(Settings):
     )
     class_names: NameOrPath | None = setting(
         None,
-        "openai, split, or a file with one class name per line",
+        "openai, split, or a file: FOLDER=NAME lines, or one name per line in the order of the labels; also "
+        "JSON or TOML",
         decides=True,
         show="openai|split|FILE",
         reads="file",

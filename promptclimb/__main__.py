@@ -56,8 +56,9 @@ def leave(code: int) -> int:
     dies by SIGABRT instead of ending with the code that says what happened. What counts is on disk by now.
     """
     if any(thread.name == AT_WORK for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # closed from the start
+                stream.flush()
         os._exit(code)
     return code
 

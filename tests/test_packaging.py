@@ -1,10 +1,10 @@
-"""Installed, the program is ``promptclimb`` and nothing else, whatever lies beside it."""
+"""Installed, also editable, the program is ``promptclimb`` and nothing else, whatever lies beside it."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -14,6 +14,8 @@ import pytest
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.slow
+
+NEEDED = "".join(f"{place}\n" for place in sys.path if place.endswith("site-packages"))
 
 USE = """
 import agent, evaluator, prompts
@@ -53,7 +55,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run([str(python), "-m", "pip", "install", "-q", "--no-deps", str(wheel)], home)
     # A path alone: the links of an editable installation there are not followed.
     (site,) = home.glob("lib/python*/site-packages")
-    (site / "needed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", "utf-8")
+    (site / "needed.pth").write_text(NEEDED, "utf-8")
     return python
 
 
@@ -86,3 +88,30 @@ def test_each_of_its_names_is_the_same_command(python: Path, tmp_path: Path) -> 
     listed = run([str(script), "models"], tmp_path)
     assert "RN-pico" in listed
     assert str(ROOT) not in listed
+
+
+BESIDE = """
+import promptclimb, promptclimb.agent.cli.main
+assert promptclimb.SearchConfig and promptclimb.__name__ == "promptclimb"
+try:
+    import evaluator
+except ModuleNotFoundError:
+    print(promptclimb.__file__)
+"""
+
+
+def test_a_script_beside_a_clone_finds_the_editable_installation(tmp_path: Path) -> None:
+    """The clone has no ``__init__.py`` and is not taken for the package; no room becomes a package."""
+    clone = tmp_path / "promptclimb"
+    for name in run(["git", "ls-files"], ROOT).splitlines():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone / name)
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    run([str(python), "-m", "pip", "install", "-q", "--no-deps", "--editable", str(clone)], tmp_path)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "needed.pth").write_text(NEEDED, "utf-8")
+    (tmp_path / "use.py").write_text(BESIDE, "utf-8")
+    found = run([str(python), "use.py"], tmp_path).strip()
+    assert Path(found).resolve() == (clone / "promptclimb" / "__init__.py").resolve()
+    assert "promptclimb" in run([str(python.with_name("promptclimb")), "--version"], tmp_path)

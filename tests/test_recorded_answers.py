@@ -44,7 +44,7 @@ def test_a_comparison_is_played_again_with_recorded_answers(tmp_path: Path) -> N
     command += ["--only", ";".join(names), "--keep", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    kept = (ROOT / "docs" / "results" / "league-recorded.jsonl").read_text("utf-8").splitlines()
+    kept = (ROOT / "docs" / "results" / "optimizers-recorded.jsonl").read_text("utf-8").splitlines()
     known = {row["key"]: (row["template"], row["answered"]) for row in map(json.loads, kept)}
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text("utf-8").splitlines() if line]
     assert [row["row"] for row in rows] == names

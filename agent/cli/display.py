@@ -126,6 +126,8 @@ class SearchProgress:
     retries: Counter[str] = field(default_factory=Counter)
     pauses: int = 0
     _failure: str = ""
+    _encoded: int = 0
+    _encoding: tuple[int, int] = (0, 0)
 
     def take(self, event: Event) -> None:
         """Update the progress from an event."""
@@ -133,7 +135,7 @@ class SearchProgress:
             case SearchStarted():
                 self.started = event
             case ImagesEncoded():
-                self.opening = f"{event.done:,} of {event.of:,} images encoded"
+                self._take_images(event)
             case ModelFetched():
                 done, of = (f"{size / 1e6:,.0f}" for size in (event.done, event.of))
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {of} MB"
@@ -147,6 +149,15 @@ class SearchProgress:
                 self._take_round(event)
             case _:
                 self._take_request(event)
+
+    def _take_images(self, event: ImagesEncoded) -> None:
+        """Add up the images of all splits and of their augmented copies, which are encoded in turn."""
+        done, of = self._encoding
+        if event.of != of or event.done <= done:
+            self._encoded += done
+        self._encoding = event.done, event.of
+        left = f", {event.of - event.done:,} to go in this split" if event.done < event.of else ""
+        self.opening = f"{self._encoded + event.done:,} images encoded{left}"
 
     def _take_score(self, event: DefaultTemplateScored | TemplateScored) -> None:
         self.percent = self.percent and are_shares((event.train, event.val))
@@ -164,7 +175,8 @@ class SearchProgress:
         if isinstance(event, RoundSkipped):
             return
         self.latest = ""
-        restart.best, restart.train = event.best, event.train
+        if not restart.best or event.train > restart.train:  # another template as good is no progress
+            restart.best, restart.train = event.best, event.train
         restart.done = restart.done or isinstance(event, RestartFinished)
         if isinstance(event, StartingTemplatesScored):
             self.starting = event.train if self.starting is None else max(self.starting, event.train)

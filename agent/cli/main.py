@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -15,22 +16,41 @@ from ...evaluator.errors import PromptclimbError, UsageError
 from ..errors import InterruptedRunError
 from ..secrets import Scrubber, secrets_named_in
 from .exit_codes import FAILED, FINISHED, WRONG
-from .output import say, take_any_text
+from .output import Stream, say, unfailing_streams
 from .parser import make_parser
+
+_RUNS = ("search", "resume", "suite")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; without a command, print the help."""
-    take_any_text()
     given_arguments = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        parser = make_parser(given_arguments)
-        if not given_arguments:
-            parser.print_help()
-            return FINISHED
-        given = parser.parse_args(given_arguments)
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
+    with unfailing_streams() as out:
+        try:
+            parser = make_parser(given_arguments)
+            if not given_arguments:
+                parser.print_help()
+                return FINISHED
+            given = parser.parse_args(given_arguments)
+        except SystemExit as leaving:
+            return int(leaving.code or 0)
+        code = _run(given)
+        out.flush()
+        return code if out.failure is None else _undelivered(given, code, out)
+
+
+def _undelivered(given: argparse.Namespace, code: int, out: Stream) -> int:
+    """Report that standard output could not be written; a run without ``--json`` keeps its exit code."""
+    as_json = getattr(given, "as_json", False)
+    keeps = given.command in _RUNS and not as_json
+    # The reader of a text went away, as with `| head`.
+    if as_json or not isinstance(out.failure, BrokenPipeError):
+        kept = "; what was found is in the folder all the same" if given.command in _RUNS else ""
+        say(f"{'note' if keeps else 'error'}: standard output cannot be written: {out.reason}{kept}")
+    return code if keeps else code or FAILED
+
+
+def _run(given: argparse.Namespace) -> int:
     # Values of environment variables named like secrets are removed from messages.
     scrub = Scrubber(secrets_named_in(os.environ)).scrub_quoted
     try:
@@ -42,10 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + error.signal
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of standard output has gone, as with `| head`.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lives as long as the process
-        return FAILED
     except ModuleNotFoundError as error:
         say(f"error: {error}; `make install` installs what is missing")
         return FAILED

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 
@@ -22,11 +24,76 @@ def console(*, stderr: bool = True) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def take_any_text() -> None:
-    """Escape characters that the streams cannot encode: class names and templates are in any script."""
-    for stream in (sys.stdout, sys.stderr):
+class Stream:
+    """A standard stream that never raises: what cannot be written is dropped, and ``failure`` says why.
+
+    Its reader may go away, its disk may be full, and it may have been closed from the start.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        closed = OSError(errno.EBADF, "it is closed")
+        self.failure: OSError | ValueError | None = closed if stream is None else None
+        self._stream: TextIO = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: SIM115, PTH123 - lives as long as the process
         if isinstance(stream, io.TextIOWrapper):
+            # Class names and templates are in any script, and encodings are not.
             stream.reconfigure(errors="backslashreplace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text if that is possible."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush if that is possible."""
+        self._try(self._stream.flush)
+
+    def finish(self) -> None:
+        """Flush; drop what cannot be written, as Python's own flush at exit would change the exit code."""
+        if not self._try(self._stream.flush):
+            self._discard()
+
+    @property
+    def reason(self) -> str:
+        """Why it could not be written."""
+        return (isinstance(self.failure, OSError) and self.failure.strerror) or str(self.failure)
+
+    def _try(self, work: Callable[[], object]) -> bool:
+        try:
+            work()
+        except (OSError, ValueError) as error:  # ValueError: somebody closed the file
+            self.failure = error
+            if isinstance(error, BrokenPipeError):
+                self._discard()
+            return False
+        return True
+
+    def _discard(self) -> None:
+        """Send to nowhere what its buffer holds and all that follows."""
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+@contextmanager
+def unfailing_streams() -> Iterator[Stream]:
+    """Make standard output, which is yielded, and standard error unfailing: output never decides a run."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # a file of the run would get this number, and stray messages
+    before, streams = (sys.stdout, sys.stderr), (Stream(sys.stdout), Stream(sys.stderr))
+    sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", streams)
+    try:
+        yield streams[0]
+    finally:
+        sys.stdout, sys.stderr = before
+        for stream in streams:
+            stream.finish()
 
 
 def say(text: str) -> None:
@@ -40,9 +107,9 @@ def say_refused(why: str, what: str = "search") -> None:
     say(f"note: the {what} would be refused: {why}")
 
 
-def json_alone(as_json: bool) -> AbstractContextManager[object]:
-    """Keep standard output for JSON: redirect a custom scorer's prints to standard error."""
-    return redirect_stdout(sys.stderr) if as_json else nullcontext()
+def result_alone() -> AbstractContextManager[object]:
+    """Keep standard output for the result: redirect a custom scorer's prints to standard error."""
+    return redirect_stdout(sys.stderr)
 
 
 def print_json(document: Any) -> None:

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "resume": "resume an interrupted or stopped run",
         "status": "show the state of runs, live ones too",
         "evaluate": "score your own templates",
+        "predict": "classify a folder of images without labels",
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
         "compare": "compare runs side by side, with intervals",

@@ -46,6 +46,11 @@ _SECRET = re.compile(
     r"api[-_]?key|authori[sz]ation|password|passwd|secret|credential|(?:access|auth|bearer)[-_]?token|\Atoken\Z",
     re.IGNORECASE,
 )
+_KEY_VARIABLE = re.compile(r"(?=.*(?:KEY|TOKEN))[A-Za-z_]\w{0,99}", re.ASCII | re.IGNORECASE)
+_OTHER_SECRET = re.compile(
+    r"\AAWS_(?!BEARER_TOKEN_BEDROCK\Z)|SECRET|PASSW|PRIVATE|SESSION|SSH_", re.IGNORECASE
+)
+"""Names of variables that ``key_env`` may hold, and parts of names that it may not."""
 _LOOKS_LIKE_A_FILE = re.compile(r"(?:\.{0,2}[/\\]|~)\S*|\S+\.(?:txt|md|rst|json|toml)", re.IGNORECASE)
 
 
@@ -97,16 +102,17 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
     """Parse ``"0.15/0.60"`` or ``"0.15/0.075/0.60"``; ``"auto"`` is left."""
     if value is None:
         return None
-    if not isinstance(value, str):
+    if isinstance(value, Mapping | Price):
         return Price.model_validate(value)
-    if value.strip().lower() == AUTO:
+    text = value if isinstance(value, str) else ""
+    if text.strip().lower() == AUTO:
         return AUTO
     names = {2: ("prompt", "completion"), 3: ("prompt", "cached", "completion")}
     try:
-        parts = [float(part) for part in value.split("/")]
+        parts = [float(part) for part in text.split("/")]
         named = zip(names[len(parts)], parts, strict=True)
     except (KeyError, ValueError):
-        comma = "; numbers have a point and no comma" if "," in value else ""
+        comma = "; numbers have a point and no comma" if "," in text else ""
         raise ValueError(
             "write it as IN/OUT or IN/CACHED/OUT, numbers of dollars per million tokens, "
             f"such as 0.15/0.60, or auto{comma}"
@@ -216,16 +222,16 @@ def _too_long(place: str) -> str:
 
 
 def parse_extra_body(value: Any) -> Any:
-    """Return a JSON object, given as text or table, as canonical JSON; other values as they are."""
+    """Return a JSON object, given as text or table, as canonical JSON; None is left."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, Mapping):
-            raise ValueError("write a JSON object, such as '{\"top_p\": 0.9}'")
+            value = ()
+    if value is None:
+        return None
     if not isinstance(value, Mapping):
-        return value
+        raise ValueError("write a JSON object, such as '{\"top_p\": 0.9}'")
     for name, reason in RESERVED_MEMBERS.items():
         if name in value:
             raise ValueError(f"{name!r} has no place in it: {reason}")
@@ -269,6 +275,16 @@ class EndpointConfig(_Part):
     _extra = field_validator("extra_body", mode="before")(parse_extra_body)
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
+
+    @field_validator("key_env")
+    @classmethod
+    def _key_env(cls, name: str) -> str:
+        if not _KEY_VARIABLE.fullmatch(name) or _OTHER_SECRET.search(name):
+            raise ValueError(
+                f"{shown(name)} is not a variable for an endpoint's key, named like VENDOR_API_KEY or "
+                "VENDOR_TOKEN; put the key in a variable of its own"
+            )
+        return name
 
     def overrides(
         self, llm: str | None, reasoning_effort: str | None, extra_body: str | None

@@ -179,9 +179,7 @@ class SearchSettings(Settings):
 
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
     prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
-    name_rounds: int = setting(
-        4, "rounds of new names for classes, with --prompts class-names", decides=True, **_COUNT
-    )
+    name_rounds: int = setting(4, "rounds of new class names (--prompts class-names)", decides=True, **_COUNT)
     describe: str | None = setting(
         None,
         "what your images show, in your words: a sentence, or a file with one",
@@ -341,9 +339,16 @@ class LimitSettings(Settings):
         RETRY_S, "seconds a request may take in all, waits included", show="SECONDS", gt=0, le=LONGEST_S
     )
     max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
-    max_tokens: int | None = setting(None, "tokens at most, in and out", ge=0, le=MOST_COUNTED)
+    max_tokens: int | None = setting(
+        None, "tokens at most, in and out; one answer more at worst", ge=0, le=MOST_COUNTED
+    )
     max_cost: float | None = setting(
-        None, "dollars at most; needs --price", first=10, show="DOLLARS", ge=0, le=MOST_DOLLARS
+        None,
+        "dollars at most, one answer more at worst; needs --price",
+        first=10,
+        show="DOLLARS",
+        ge=0,
+        le=MOST_DOLLARS,
     )
     max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
     give_up_after: float = setting(
@@ -358,9 +363,9 @@ class OutputSettings(Settings):
 
     run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=11)
     shared_cache: UserPath | None = setting(
-        None, "folder in which scores are shared with other runs on the same data", flag="cache"
+        None, "folder in which scores are shared with other runs on the same data", aliases=("cache",)
     )
-    cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)")
+    cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)")
     track: tuple[str, ...] | None = setting(
         None,
         "send figures to trackers, several with commas: mlflow[:URI], trackio[:PROJECT], wandb[:PROJECT], "

@@ -5,7 +5,6 @@ Errors name the setting's place, the value, and what would be right.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import ValidationError
 
-from ...evaluator.errors import ConfigError, PromptclimbError
-from ...evaluator.files import user_path
+from ...evaluator.errors import ConfigError, DataError, PromptclimbError
+from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
 from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
 from .fields import absolute_llm, text_or_file
@@ -30,6 +29,8 @@ ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
 ALIASES: Mapping[str, str] = MappingProxyType(
     {alias: name for name, option in OPTIONS.items() for alias in option.aliases}
 )
+_GIVEN = tuple(name for name, option in OPTIONS.items() if option.flag or name == "endpoints")
+"""The settings that a file can hold."""
 _OF_A_STUDY = "methods"
 """A setting of every study file and of no settings file."""
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
@@ -72,20 +73,14 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def read_toml(file: Path | str, what: str = "the config file", option: str = "--config") -> dict[str, Any]:
+def read_toml(file: Path | str, what: str = "config file", option: str = "--config") -> dict[str, Any]:
     """Read settings from a file; messages call it ``what``, given by ``option``."""
     path = user_path(file, option)
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))  # editors on Windows add a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{what} {path} cannot be read: {why}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{what} {path} is not TOML: {error}") from error
-    except ValueError as error:
-        raise ConfigError(f"{what} {path}: a number in it is too long") from error
-    except RecursionError as error:
-        raise ConfigError(f"{what} {path}: lists or tables in it lie too deep in one another") from error
+        text = read_text(path, what=what, most=MOST_SETTINGS_BYTES)
+        return parse_toml(text, where=f"the {what} {path}")
+    except DataError as error:
+        raise ConfigError(str(error)) from error
 
 
 def from_sources(
@@ -117,7 +112,8 @@ def _layers(
     """Return what each place sets, with the place's name; the last one wins."""
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if toml_path is not None:
-        layers.append((str(toml_path), read_toml(toml_path)))
+        written = read_toml(toml_path)
+        layers.append((str(toml_path), {name.replace("-", "_"): value for name, value in written.items()}))
         if _OF_A_STUDY in layers[0][1]:
             raise ConfigError(
                 f"{toml_path} is the file of a study: `suite {toml_path}` runs it; a search reads settings"
@@ -248,10 +244,10 @@ def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) ->
     if not field:
         return with_settings(plain(part), _as_option)
     if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
-        return f"unknown setting {field!r} in {places.get(field, 'the config')}{near(field, OPTIONS)}"
+        return f"unknown setting {field!r} in {places.get(field, 'the config')}{near(field, _GIVEN)}"
     name = _called(field, places.get(field))
     where = "" if places.get(field) in (None, COMMAND_LINE) else f" (from {places[field]})"
-    inside = ".".join(str(step) for step in part["loc"][1:])
+    inside = ".".join(str(step + 1 if isinstance(step, int) else step) for step in part["loc"][1:])
     # A base URL may hold a password and a body a key, so their values are never repeated.
     hidden = "url" in field or field in ("endpoints", "extra_body")
     value = "" if hidden else f" {shown(values.get(field))}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -25,7 +26,7 @@ from .chat import ChatAnswer, ChatRequest
 from .dialects import Dialect, Sent, silently_cut
 from .headers import clean_key, is_loopback, key_headers, why_unconnected
 from .refusals import MAX_MESSAGE, failure_of, flagged
-from .replies import MAX_BODY, RawReply, error_object, read_answer
+from .replies import MAX_BODY, RawReply, billed, error_object, read_answer
 
 NO_KEY = "none"
 KEEP_ALIVE_S = 3.0
@@ -33,7 +34,7 @@ KEEP_ALIVE_S = 3.0
 MOST_REFUSALS = 8
 """Refusals of one request that are learned from; each concerns something else."""
 MAX_FAILURE = 2**18
-"""Bytes read of a failure's body."""
+"""Decoded bytes that are read of a failure's body."""
 FOREIGN_ERRORS = (
     openai.OpenAIError,
     httpx2.HTTPError,
@@ -103,7 +104,8 @@ class OpenAIChat:
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Make one attempt; raise a ChatError if it fails."""
-        dialect, spent = self.dialect, TokenUsage()
+        dialect = self.dialect
+        spent: TokenUsage | None = None
         for number in range(self._most_refusals + 1):
             sent = dialect.put(request, self._options)
             try:
@@ -113,16 +115,16 @@ class OpenAIChat:
                 if isinstance(error, UnusableAnswerError):
                     self._learn(dialect)  # still an answer: the endpoint takes the request as it was sent
                 learned = self._learned(dialect, refused, sent)
-                spent = spent.plus(error.usage or TokenUsage())
+                spent = _sum(spent, error.usage)
                 if learned is None or number == self._most_refusals:
-                    if spent.total and not (error.usage is None and error.perhaps_billed):
+                    if not (error.usage is None and error.perhaps_billed):
                         error.usage = spent
                     raise error from refused.cause
                 dialect = learned
             else:
                 self._learn(dialect)
                 self._warn_of_a_cut(sent, answer)
-                return replace(answer, billed=spent.plus(answer.usage)) if spent.total else answer
+                return answer if spent is None else replace(answer, billed=spent.plus(answer.usage))
         raise AssertionError("unreachable")
 
     def asked_tokens(self, request: ChatRequest) -> int:
@@ -201,6 +203,10 @@ class OpenAIChat:
             )
 
 
+def _sum(one: TokenUsage | None, other: TokenUsage | None) -> TokenUsage | None:
+    return one.plus(other) if one is not None and other is not None else one or other
+
+
 class _RefusedError(Exception):
     """One request without an answer: the error, the body that states it, and the error's cause."""
 
@@ -243,33 +249,37 @@ async def _keep_key(request: httpx2.Request) -> None:
 
 
 async def _cut_failures(response: httpx2.Response) -> None:
-    """Show the SDK, which reads failures whole, only the beginning of one."""
-    if response.status_code >= 300 and isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Beginning(response.stream)
+    """Show the SDK, which reads failures whole, only the beginning of one, decoded piece by piece."""
+    if response.status_code >= 300:
+        # Of its own: the beginning of a compressed body can become a thousand times as long.
+        whole = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)
+        response.headers.pop("content-encoding", None)
+        response.stream = _Beginning(whole)
 
 
 class _Beginning(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
+    def __init__(self, whole: httpx2.Response) -> None:
+        self._whole = whole
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         left = MAX_FAILURE
-        async for part in self._stream:
-            yield part[:left]
-            if (left := left - len(part)) <= 0:
-                return
+        async with aclosing(self._whole.aiter_bytes()) as parts:
+            async for part in parts:
+                yield part[:left]
+                if (left := left - len(part)) <= 0:
+                    return
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await self._whole.aclose()
 
 
 def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
     """Return the ChatError for one of ``FOREIGN_ERRORS``; an unforeseen one becomes transient."""
     if isinstance(error, openai.APIStatusError):
-        body = error.body or error.message
-        return failure_of(
-            error.status_code, body, error.response.headers, scrub, advice=_redirected(error.response)
-        )
+        body, reply = error.body or error.message, error.response
+        failure = failure_of(error.status_code, body, reply.headers, scrub, advice=_redirected(reply))
+        failure.usage = _billed_in(reply)
+        return failure
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
@@ -281,6 +291,15 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
     said = f"{error} ({type(cause).__name__}: {cause})" if cause else f"{type(error).__name__}: {error}"
     never_sent = any(_in_chain(error, kind) for kind in (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
     return TransientChatError(one_line(scrub(said), MAX_MESSAGE), perhaps_billed=not never_sent)
+
+
+def _billed_in(failure: httpx2.Response) -> TokenUsage | None:
+    """Return the usage that a failure reports beside its error; None if it reports none."""
+    try:
+        found = json.loads(failure.text)
+    except (ValueError, RecursionError, httpx2.StreamError):
+        return None
+    return billed(found) if isinstance(found, dict) else None
 
 
 def _redirected(response: httpx2.Response) -> str:

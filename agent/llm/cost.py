@@ -332,7 +332,7 @@ class Spent:
     def of(cls, usage: TokenUsage, price: Tariff | None) -> Spent:
         """Return the usage of one billed attempt."""
         return cls(
-            calls=1,
+            calls=usage.calls,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,

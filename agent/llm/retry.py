@@ -21,7 +21,8 @@ OnRetry = Callable[[int, float, FailureKind], None]
 """Called with the number of a failed attempt, the wait after it, and its kind."""
 
 MODEL_SAID = frozenset({"no_content", "length", "content_filter", "refusal"})
-"""Unusable answers by the model itself: it may well give them again, and they are paid for."""
+"""Unusable answers by the model itself: it may well give them again, and they are paid for. The endpoint is
+well, so they cause no growing pauses."""
 SHORTEST_REST_S = 5.0
 LONGEST_REST_S = 300.0
 
@@ -102,8 +103,12 @@ async def retrying(
     failures: list[ChatError] = []
 
     def unusable() -> bool:
-        kinds = [classify(error) for error in failures]
-        return kinds.count("unusable") >= min(policy.unusable_attempts, policy.attempts)
+        answers = [error for error in failures if classify(error) == "unusable"]
+        final = any(isinstance(error, UnusableAnswerError) and error.final for error in answers)
+        return final or len(answers) >= min(policy.unusable_attempts, policy.attempts)
+
+    def sick() -> int:
+        return sum(classify(error) != "unusable" for error in failures)
 
     def over(state: tenacity.RetryCallState) -> bool:
         # Attempts after which the endpoint asks for a wait are not counted: total_s ends those.
@@ -126,7 +131,7 @@ async def retrying(
     retries = tenacity.AsyncRetrying(
         sleep=sleep,
         stop=over,
-        wait=lambda _: policy.wait_s(len(failures), failures[-1].retry_after, rng),
+        wait=lambda _: policy.wait_s(max(sick(), 1), failures[-1].retry_after, rng),
         retry=tenacity.retry_if_exception(lambda error: classify(error) != "no"),
         before_sleep=report,
         reraise=True,

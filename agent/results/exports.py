@@ -18,9 +18,11 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...prompts.template import SLOT, Template
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
+from ..store.trust import OF_EVALUATOR
 from .advice import positional
-from .details import BEST, ENSEMBLE
+from .confusion import ConfusionMatrix
+from .details import BEST, ENSEMBLE, read_details
 from .result import SearchResult
 from .run_dir import (
     belongs_to_a_run,
@@ -98,15 +100,32 @@ class Found:
 
     @property
     def config(self) -> SearchConfig:
-        """The run's config, from its store."""
-        return stored_config(self.run_dir)
+        """The run's config, from its store, to read its data."""
+        return stored_config(self.run_dir, safe=OPTIONS)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names by label, as the run kept them, else from its data."""
+        details = read_details(self.run_dir)
+        if details is not None and details.decisions is not None and details.decisions.classes:
+            return details.decisions.classes
+        return load_data(self.config).classes
 
     def check_named(self, what: str) -> None:
         """Raise UsageError if the run's evaluator was a Python object, which the config cannot name."""
         if (evaluator := stored_user_objects(self.run_dir).get("evaluator")) is not None:
             raise UsageError(
                 f"{self.run_dir} was made in Python with its own evaluator ({evaluator}), so there are no "
-                f"{what} to export"
+                f"{what}"
+            )
+
+    def check_clip(self, what: str) -> None:
+        """Raise UsageError if the run used a custom scorer: its code is not run here."""
+        self.check_named(what)
+        if (evaluator := self.config.evaluator) is not None:
+            raise UsageError(
+                f"{self.run_dir} was made with a custom scorer ({evaluator}), so there are no {what}: they "
+                "need a CLIP model"
             )
 
 
@@ -144,7 +163,7 @@ def cupl(found: Found) -> str:
     try:
         classes = load_data(found.config).classes
     except UsageError:
-        found.check_named("class names")
+        found.check_named("class names to export")
         raise
     templates = [Template.parse(text, max_words=None) for text in found.templates]
     texts = {
@@ -171,6 +190,20 @@ def leaderboard(found: Found) -> str:
     return leaderboard_csv(found.result.leaderboard)
 
 
+def confusion_matrix(found: Found) -> str:
+    """Return the best template's confusion matrix on test as CSV: rows are true classes."""
+    details = read_details(found.run_dir)
+    decisions = None if details is None else details.decisions
+    if decisions is None or BEST not in decisions.predicted or not decisions.classes:
+        raise UsageError(
+            f"{found.run_dir} keeps no decisions on test images, so there is no confusion matrix"
+        )
+    matrix = ConfusionMatrix.of_decisions(decisions.classes, decisions.labels, decisions.predicted[BEST])
+    if matrix is None:
+        raise UsageError(f"{found.run_dir}: its decisions name classes that it does not know")
+    return matrix.to_csv()
+
+
 def coop(found: Found) -> str:
     """Return CoOp's zero-shot entry of ``CUSTOM_TEMPLATES``, and ``CTX_INIT`` if possible.
 
@@ -192,8 +225,8 @@ def safetensors(found: Found) -> bytes:
     """
     from safetensors.numpy import save
 
-    found.check_named("classifier vectors")
-    evaluator = open_evaluator(found.config)
+    found.check_clip("classifier vectors to export")
+    evaluator = open_evaluator(stored_config(found.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
     if not isinstance(evaluator, HasClassifier):
         raise UsageError("this evaluator has no class vectors, so there is no classifier to export")
     names = found.named(evaluator.class_names)
@@ -220,6 +253,7 @@ FORMS: Mapping[str, Form] = {
     "clip-benchmark-custom": Form("clip-benchmark-custom-templates.json", clip_benchmark_custom),
     "cupl": Form("cupl-prompts.json", cupl),
     "csv": Form("leaderboard.csv", leaderboard, choices=()),
+    "confusion-matrix": Form("confusion-matrix.csv", confusion_matrix, choices=()),
     "coop": Form("coop-templates.json", coop, choices=(BEST,)),
     "safetensors": Form("classifier.safetensors", safetensors),
     "class-names": Form("class-names.txt", class_names, choices=()),
@@ -244,7 +278,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     _checked(form, only)
     run_dir = user_path(run_dir, "RUN_DIR")
     if out is None:
-        target = run_dir / FOLDER / FORMS[form].file
+        target = run_dir / FOLDER / file_name(form, only)
     elif belongs_to_a_run(user_path(out, "--out")):
         raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
     else:
@@ -257,6 +291,44 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror or error}") from error
     return target
+
+
+def file_name(form: str, only: str | None = None) -> str:
+    """Return the name of an export; the best template alone does not replace the ensemble's file."""
+    file = Path(FORMS[form].file)
+    alone = only == BEST and ENSEMBLE in FORMS[form].choices
+    return str(file.with_stem(f"{file.stem}-best") if alone else file)
+
+
+def export_all(
+    run_dir: Path | str,
+    *,
+    out: Path | str | None = None,
+    only: str | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> list[Path]:
+    """Write every format into a folder, and return the files; see ``export`` for errors.
+
+    A format that this run cannot have is left out and reported: without data or model, for example.
+
+    Args:
+        run_dir: The folder of a run that has a result.
+        out: The folder to write; None for ``RUN_DIR/exports``.
+        only: ``best`` or ``ensemble``, for the formats that take it; None for each format's default.
+        report: Called with a line for each format that is left out.
+    """
+    folder = user_path(run_dir, "RUN_DIR") / FOLDER if out is None else user_path(out, "--out")
+    if folder.is_file():
+        raise UsageError(f"--out {out} is a file; with all formats, name a folder")
+    found = []
+    result_of(user_path(run_dir, "RUN_DIR"))  # without it, no format can be written
+    for form, about in FORMS.items():
+        choice = only if only in about.choices else None
+        try:
+            found.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
+        except UsageError as error:
+            report(f"left out: {form}: {error}")
+    return found
 
 
 def which(result: SearchResult, form: str, only: str | None = None) -> str:

@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import Any
 
 from ...evaluator.counts import enumerated
+from ...evaluator.pico.models import TOY_MODEL
 from .details import BEST, Decisions, Details
 from .figures import has_accuracies
 from .result import Difference, Gain, Interval, SearchResult
@@ -301,8 +302,10 @@ def _without_images(result: SearchResult) -> float | None:
 
 
 def verdict_on(result: SearchResult) -> str:
-    """Return the gain on test in one sentence, with a chance-level warning; empty if unknown."""
+    """Return the gain on test in one sentence, with warnings (toy model, chance level); empty if unknown."""
+    toy = "measured by a toy model, so it says nothing about a real one" if TOY_MODEL in result.notes else ""
     parts = ["" if result.gain is None else result.gain.sentence, not_above_chance(result)]
+    parts.append(toy if any(parts) else "")
     return "; ".join(part for part in parts if part)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted
+from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import ClassAccuracy, Confusion
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
 
@@ -36,8 +37,12 @@ NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
 LLM_FALLBACK = "llm_fallback"
 """Names of a search's notes; a custom scorer may add others."""
-PROMINENT = (LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, UNNAMED, EMPTY, NOTHING_USABLE)
+PROMINENT = (TOY_MODEL, LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, UNNAMED, EMPTY, NOTHING_USABLE)
 """Notes without which the figures would be misread."""
+
+
+class OtherSchemaError(ValueError):
+    """A result was written by a version with another form of it."""
 
 
 def parsed(kind: type[T], document: Mapping[str, Any], name: str) -> T:
@@ -355,12 +360,13 @@ class SearchResult:
         """Return the result that a document holds.
 
         Raises:
-            ValueError: It has another schema, or is not a result.
+            OtherSchemaError: It has another schema.
+            ValueError: It is not a result.
         """
         if not isinstance(document, Mapping):
             raise ValueError("not a result: not a JSON object")
         if document.get("schema") != SCHEMA:
-            raise ValueError(
+            raise OtherSchemaError(
                 f"it is a result of schema {document.get('schema')!r}, and this version reads schema "
                 f"{SCHEMA}; use the version that made it"
             )

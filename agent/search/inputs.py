@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ...evaluator.counts import counted
 from ...evaluator.custom.adapter import as_evaluator, pinned
-from ...evaluator.errors import ConfigError
-from ...evaluator.files import user_path
+from ...evaluator.errors import ConfigError, DataError
+from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
 from ...evaluator.threads import in_thread
@@ -20,12 +21,13 @@ from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.starting import PoolError, read_file
 from ...prompts.template import Template
-from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, with_changes
+from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
 from ..errors import EndpointError, StoreMismatchError
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..results.result import LLM_FALLBACK
+from ..store.run import Store
 from ..store.shared import check_cache
 from .user_objects import name_of
 
@@ -33,6 +35,8 @@ LLM_CONTENT = "llm_content"
 """Identity key: the content hash of the user's own model file."""
 CONTENT = "content"
 """Manifest key: hashes of data and weights, by name."""
+IMAGE_NAMES, MOST_NAMED = "files", 3
+"""The store's note of the images' names, and how many of them a message names."""
 GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
 """Settings that may be increased when a run is resumed."""
 
@@ -181,13 +185,11 @@ def read_wordings(config: SearchConfig) -> Wordings:
     if config.wordings is None:
         return kind.wordings
     try:
-        with user_path(config.wordings, "--wordings").open(encoding="utf-8-sig") as file:
-            return with_changes(file.read(SIZE_LIMIT + 1), kind.wordings, slot=kind.slot)
-    except UnicodeDecodeError:
-        raise ConfigError(f"--wordings {config.wordings}: it is not UTF-8 text; save it as UTF-8") from None
-    except (OSError, WordingsError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"--wordings {config.wordings}: {why}") from error
+        path = user_path(config.wordings, "--wordings")
+        text = read_text(path, what="wordings file", most=MOST_SETTINGS_BYTES)
+        return with_changes(text, kind.wordings, slot=kind.slot)
+    except (DataError, WordingsError) as error:
+        raise ConfigError(f"--wordings {config.wordings}: {error}") from error
 
 
 def check_places(config: SearchConfig, *, labels: bool) -> None:
@@ -239,6 +241,34 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now
+
+
+def check_content(store: Store, info: EvaluatorInfo) -> None:
+    """Raise StoreMismatchError, with names of files, if images or weights of a resumed run have changed."""
+    before = store.manifest.get(CONTENT) or {}
+    if store.manifest["identity"].get("fingerprint") == info.fingerprint or not before or not info.content:
+        return
+    names: set[str] = set(store.note(IMAGE_NAMES) or ())
+    files = set(info.files)
+    changes = [
+        f"{counted(len(found), 'image is', 'images are')} {what}: {_some(found)}"
+        for what, found in (("gone", names - files), ("new", files - names))
+        if found and names and files
+    ]
+    if not changes and before.get("weights") != info.content["weights"]:
+        changes = ["the model's weights are others"]
+    elif not changes and before.get("shots") != info.content["shots"]:
+        changes = ["an image among the shots, or a class name, is another"]
+    if changes:
+        raise StoreMismatchError(
+            f"{info.dataset} has changed since the run started, so its scores do not fit: "
+            f"{'; '.join(changes)}. Restore what was there, under the same names, or start a new run",
+            differences=tuple(changes),
+        )
+
+
+def _some(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
 def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:

@@ -280,11 +280,16 @@ class NameScores:
         if (stored := self._store.note(row, _Base.read)) is None:
             self._check()
             labels, copies, (predicted,) = await self._ask([{}])
+            if copies % (len(labels) - copies):  # images whose copies cannot be read
+                self._splits.remove("views")
+                labels, copies, (predicted,) = await self._ask([{}])
             if predicted is None:
                 raise EvaluationFailedError("predict_named gives no predictions without new names")
             stored = _Base(labels, predicted, copies)
             await self._store.put_note(row, stored.to_json())
         self.labels, self.base, self.copies = stored.labels, stored.predicted, stored.copies
+        if not self.copies and "views" in self._splits:
+            self._splits.remove("views")
 
     async def predict_all(self, renamings: Sequence[Renaming]) -> list[Predicted | None]:
         """Return the predictions of each renaming, in order; None where the model cannot read a name."""

@@ -104,13 +104,17 @@ class NamesRecord(RestartRecord):
 class Searched:
     """The records of all restarts, and of the search for class names, if there was one.
 
-    ``stopped`` is None if all were completed, ``budget`` what is left.
+    Attributes:
+        stopped: None if all were completed.
+        budget: What is left.
+        asked: An LLM was asked, in this session or an earlier one.
     """
 
     records: Sequence[RestartRecord]
     names: NamesRecord | None = None
     stopped: SearchStopped | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
+    asked: bool = False
 
     @property
     def everything(self) -> Sequence[RestartRecord]:
@@ -144,9 +148,12 @@ class Searched:
         if empty:
             said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
             found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
-        answered = any(record.answers or record.unusable for record in self.everything)
-        if answered and not any(record.proposed for record in self.everything):
-            found[NOTHING_USABLE] = "the LLM proposed no new template that could be scored"
+        everything = self.everything
+        answers = sum(record.answers for record in everything)
+        if (answers or self.asked) and not any(record.proposed for record in everything):
+            answered = answers or any(record.unusable for record in everything)
+            what = "proposed no new template that could be scored" if answered else "gave no answer"
+            found[NOTHING_USABLE] = f"the LLM {what}"
         return found
 
 

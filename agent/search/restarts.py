@@ -75,12 +75,13 @@ class OpenRun:
         """Run all restarts to their ends, or to what ends them early."""
         config, store, info = self.config, self.store, self.evaluator.info
         budget = Budget(Limits.of(config), spent=store.usage)
+        begun = next(store.answers(), None) is not None
         proposer = LLMAsker(
             self.endpoints,
             budget=budget,
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
-            has_answers=next(store.answers(), None) is not None,
+            has_answers=begun,
             ledger=store,
             emit=self.emit,
             rng=rng_for(config.seed, "jitter"),
@@ -94,7 +95,7 @@ class OpenRun:
         async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
             with shared_cache(config, info, consumer, proposer, self.user_objects, self.endpoints) as shared:
                 scorer, asker = shared
-                scheduler, empty = FairScheduler(), EmptyAnswers()
+                scheduler, empty = FairScheduler(), EmptyAnswers(begun=begun)
                 scorebook = Scorebook(store, scorer, scrub=self.scrub, scheduler=scheduler)
                 journals = [
                     Journal(store, asker, self.stop, empty, scheduler) for _ in range(config.restarts)
@@ -129,7 +130,8 @@ class OpenRun:
         proposer.close()
         if searched.stopped is None:
             await store.put_note(ALL_RESTARTS_DONE, config.all_rounds)
-        return replace(searched, budget=budget.usage_changed().left)
+        asked = budget.spent.calls + budget.spent.failed_calls > 0
+        return replace(searched, budget=budget.usage_changed().left, asked=asked)
 
     async def _name_search(
         self, searched: Searched, answers: Journal, check: Callable[[], None]
@@ -296,7 +298,7 @@ def shared_cache(
     user_objects: Mapping[str, str],
     endpoints: Sequence[Endpoint],
 ) -> Iterator[tuple[TemplateScorer, Asker]]:
-    """Yield a scorer and an asker that look into the folder of ``--cache`` first, if there is one.
+    """Yield a scorer and an asker that look into the folder of ``--shared-cache`` first, if there is one.
 
     A run still writes all that it uses into its own store, so it can be resumed without the shared folder.
     Scores are shared by the evaluator's fingerprint, answers by who gives them: a custom chat, an address, or

@@ -97,7 +97,9 @@ class UserChat:
             if not _runs():  # the interpreter closes what was never finished
                 raise
             raise self._explained(error) from error
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, BaseExceptionGroup) as error:
+            if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
+                raise KeyboardInterrupt from error
             raise self._explained(error) from error
         return self._checked(answer, request)
 

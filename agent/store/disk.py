@@ -19,6 +19,8 @@ import diskcache
 from ..errors import StoreCorruptError, StoreError, StoreFullError
 
 FILE_NAME: str = diskcache.core.DBNAME
+DATABASE_FILES: tuple[str, ...] = tuple(f"{FILE_NAME}{ending}" for ending in ("", "-wal", "-shm", "-journal"))
+"""The database and the files that SQLite has beside it."""
 SYNCHRONOUS_NORMAL, SYNCHRONOUS_FULL = 1, 2
 _SETTINGS: dict[str, object] = {
     **diskcache.DEFAULT_SETTINGS,
@@ -133,6 +135,8 @@ def translated(directory: Path) -> Iterator[None]:
             raise StoreFullError(_no_room(directory, error)) from error
         if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise StoreCorruptError(f"{directory / FILE_NAME} is torn or not a database ({error})") from error
+        if code == sqlite3.SQLITE_ERROR:  # our statements are right, so a table or column is missing
+            raise StoreCorruptError(f"{directory / FILE_NAME} is another program's ({error})") from error
         raise StoreError(f"{directory}: the store cannot be used ({error})") from error
     except OSError as error:
         if error.errno in _NO_ROOM_ERRNOS:

@@ -48,7 +48,8 @@ def check_cache(folder: Path | None) -> None:
             pass
     except OSError as error:
         raise ConfigError(
-            f"--cache {folder}: it cannot be written ({error.strerror or error}); choose another folder"
+            f"--shared-cache {folder}: it cannot be written ({error.strerror or error}); "
+            "choose another folder"
         ) from error
     if (folder / FILE_NAME).exists():
         SharedCache(folder).close()
@@ -115,11 +116,11 @@ class SharedCache:
 
 def _check(about: Any, folder: Path) -> None:
     if not isinstance(about, dict) or "format" not in about:
-        raise StoreCorruptError(f"--cache {folder}: this is no shared cache; choose another folder")
+        raise StoreCorruptError(f"--shared-cache {folder}: this is no shared cache; choose another folder")
     if about["format"] != FORMAT:
         maker = f"{PROGRAM} {about['program']}" if "program" in about else "another version"
         raise StoreVersionError(
-            f"--cache {folder}: a shared cache of format {about['format']}, made by {maker}; this is "
+            f"--shared-cache {folder}: a shared cache of format {about['format']}, made by {maker}; this is "
             f"{PROGRAM} {program_version()}, which uses format {FORMAT}: choose another folder"
         )
 

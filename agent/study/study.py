@@ -381,7 +381,7 @@ _SAID = {"tuple_type": "write a list, [A, B]", "too_short": "it is empty"}
 
 def read_study(file: Path) -> Study:
     """Read a study's file; a ConfigError names file and place."""
-    return study_of(read_toml(file, "the suite file", "suite FILE"), f"{file}: ")
+    return study_of(read_toml(file, "suite file", "suite FILE"), f"{file}: ")
 
 
 def study_of(tables: Mapping[str, Any], place: str = "") -> Study:

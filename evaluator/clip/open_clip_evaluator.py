@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,8 +33,6 @@ from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, c
 
 # Most float32 numbers of template vectors held at once (64 MiB).
 _HELD = 16 * 2**20
-# Batches of at least this many templates give the typical speed.
-_FULL = 16
 # Classifiers with renamed classes held at once: one template on train, val and augmented copies.
 _RENAMED = 3
 # Most vectors of new names held at once.
@@ -51,7 +48,6 @@ class OpenClipEvaluator:
         open_test: Returns the test images; called once, when first needed.
         views: Augmented copies of training and validation images; None or empty without copies.
         objective: Decides whether scores carry grey-box values.
-        timed: Called once with the seconds per template, measured on a full batch that is not the first one.
     """
 
     def __init__(
@@ -66,7 +62,6 @@ class OpenClipEvaluator:
         views: Labelled | None = None,
         objective: Objective = "accuracy",
         logit_scale: float = 100.0,
-        timed: Callable[[float], None] | None = None,
     ) -> None:
         self._info = info
         self._encoder = encoder
@@ -76,7 +71,6 @@ class OpenClipEvaluator:
         self._open_test = open_test
         self._objective, self._grey = objective, objective in GREY_BOX
         self._logit_scale = logit_scale
-        self._timed, self._warm = timed, False
         self._kept: dict[str, Tensor] = {}
         self._renamed: OrderedDict[tuple[str, str], RenamedClasses] = OrderedDict()
         self._named: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
@@ -95,7 +89,6 @@ class OpenClipEvaluator:
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Score templates on train and val; see ``Scorer``."""
-        began = time.perf_counter()
         answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
         wanted = [index for index, answer in enumerate(answers) if answer is None]
         held = self._at_once()
@@ -103,10 +96,6 @@ class OpenClipEvaluator:
             part = wanted[start : start + held]
             for index, vectors in zip(part, self._encoder.vectors([templates[i] for i in part]), strict=True):
                 answers[index] = self._score(classifier(vectors[None]))
-        if self._timed is not None and self._warm and len(wanted) >= _FULL:
-            self._timed((time.perf_counter() - began) / len(wanted))
-            self._timed = None
-        self._warm = True
         return [answer for answer in answers if answer is not None]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:

@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields, replace
+from itertools import islice
 from typing import Any, SupportsIndex, cast
 
 from pydantic_core import from_json
@@ -34,9 +35,10 @@ def listed(answer: object, kind: str, count: int) -> list[Any]:
     """Return an answer as a list of ``count`` items."""
     if isinstance(answer, str | bytes | Mapping | Set) or not isinstance(answer, Iterable):
         raise WrongAnswerError(f"answered {shown(answer)}, not a list of {count} {kind}")
-    found = list(answer)
+    found = list(islice(answer, count + 1))  # an iterator may have no end
     if len(found) != count:
-        raise WrongAnswerError(f"gave {len(found)} {kind}, and {count} were asked for")
+        given = f"more than {count}" if len(found) > count else len(found)
+        raise WrongAnswerError(f"gave {given} {kind}, and {count} were asked for")
     return found
 
 
@@ -128,7 +130,8 @@ def info(answer: object) -> EvaluatorInfo:
             for name, templates in _mapping("info.baselines", answer.baselines)
         },
         notes=notes(answer.notes),
-        content={},  # known for CLIP models only
+        content={},  # this and files are known for CLIP models only
+        files=(),
         shareable=bool(answer.shareable),
         class_names=_texts("info.class_names", answer.class_names, "a name in info.class_names"),
     )

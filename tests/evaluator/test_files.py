@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from promptclimb.evaluator.datasets.loading import data_root_or_default, load_data, read_splits
-from promptclimb.evaluator.errors import ConfigError, UsageError
-from promptclimb.evaluator.files import cache_dir, user_path
+from promptclimb.evaluator.errors import ConfigError, DataError, UsageError
+from promptclimb.evaluator.files import cache_dir, read_bytes, user_path
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 NONE = {
@@ -86,3 +86,23 @@ def test_a_name_that_no_folder_can_have_is_refused(raw: str) -> None:
         user_path(raw, "--run-dir")
     with pytest.raises(ConfigError, match="longer than a path can be"):
         user_path(raw, "--run-dir", follow_links=False)
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "sparse", "system"])
+def test_what_has_no_end_or_is_too_large_is_not_read(tmp_path: Path, kind: str) -> None:
+    """A device, a pipe that nobody writes to, a file of many bytes or one that grows while it is read."""
+    place = tmp_path / kind
+    if kind == "device":
+        place.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "sparse":
+        with place.open("wb") as file:
+            file.truncate(2**40)
+    else:
+        place.symlink_to("/proc/self/maps")  # its size is said to be 0
+        if not place.exists():
+            pytest.skip("there is no /proc here")
+    message = "device or a pipe" if kind in ("device", "pipe") else "too large for a list"
+    with pytest.raises(DataError, match=message):
+        read_bytes(place, what="list", most=100)

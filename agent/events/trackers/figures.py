@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
+from ....evaluator.files import replace_file
+from ...regular_files import read_regular
 from ..log import logged
 from ..sinks import EventWriter, ThreadedSink
 from ..types import (
@@ -104,16 +106,14 @@ class Tracked:
 
     def _ids(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.run_dir / IDS).read_text("utf-8"))
+            found = json.loads(read_regular(self.run_dir / IDS))
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
 
     def _write(self, ids: Mapping[str, Any]) -> None:
         # Written at once: a run that lost its name in a kill would be another run there.
-        new = self.run_dir / f"{IDS}.new"
-        new.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
-        new.replace(self.run_dir / IDS)
+        replace_file(self.run_dir / IDS, f"{json.dumps(ids, indent=2)}\n".encode(), sync=False)
 
 
 def scored_before(run_dir: Path) -> list[EarlierScore]:

@@ -56,8 +56,10 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
     """
     if value is None:
         return None
-    parts = value.split(",") if isinstance(value, str) else list(value)
-    parts = [str(part).strip() for part in parts]
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(part, str) for part in given):
+        raise ValueError(f"it must be text, names from {', '.join(TRACKERS)}")
+    parts = [part.strip() for part in given]
     if parts in ([NONE], []):
         return None
     names = [part.partition(":")[0] for part in parts]

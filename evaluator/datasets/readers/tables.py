@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -63,7 +63,7 @@ def read_table(
     rows = list(parse_table(text, suffix=suffix, where=str(file), columns=columns))
     if not rows:
         raise DataError(f"{file} has no rows; {FORM}")
-    classes, label_of = _classes(rows, names, str(file))
+    sources, classes, label_of = _classes(rows, names, str(file))
     parts: dict[str, list[Item]] = {name: [] for name in ("", "train", "val", "test")}
     for row in rows:
         item = Item(_existing(inside(root, row.path, where=row.where), row), label_of(row))
@@ -82,6 +82,7 @@ def read_table(
         val=val_items,
         test=test_items,
         root=root,
+        sources=sources,
         notes=tuple(notes),
     )
 
@@ -158,16 +159,19 @@ def _cell(cells: dict[str, Any], column: str, where: str) -> str:
     return str(value).strip()
 
 
-def _classes(rows: list[TableRow], names: Sequence[str] | None, where: str) -> tuple[tuple[str, ...], Any]:
+def _classes(
+    rows: list[TableRow], names: Sequence[str] | None, where: str
+) -> tuple[tuple[str, ...], tuple[str, ...], Callable[[TableRow], int]]:
+    """Return the table's own labels in order, the class names, and what gives the label of a row."""
     if names is not None and all(row.label.lstrip("-").isdecimal() for row in rows):
-        return tuple(names), lambda row: _number(row, len(names))
+        return tuple(map(str, range(len(names)))), tuple(names), lambda row: _number(row, len(names))
     raw = sorted({row.label for row in rows}, key=_natural)
     if len(raw) < 2:
         raise DataError(f"{where} has one class only ({raw[0]!r}); at least two are needed")
     classes = tuple(tidy(label, where=where) for label in raw)
     refuse_duplicates(classes, where=where)
     labels = {label: number for number, label in enumerate(raw)}
-    return classes, lambda row: labels[row.label]
+    return tuple(raw), classes, lambda row: labels[row.label]
 
 
 def _number(row: TableRow, classes: int) -> int:

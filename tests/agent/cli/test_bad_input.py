@@ -192,6 +192,12 @@ def coop_root(place: Place, split: str) -> Path:
     return place.folder / "root"
 
 
+def device(place: Place, name: str) -> str:
+    """A link to a file that has no end."""
+    (place.folder / name).symlink_to("/dev/zero")
+    return str(place.folder / name)
+
+
 def occupied(place: Place) -> Path:
     """A folder with somebody's papers in it."""
     return Path(place.file("papers/thesis.txt", "important")).parent
@@ -264,6 +270,15 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "shots 0": (lambda p: p.search(shots=0), "--shots"),
     "shots that are no number": (lambda p: p.search(shots="many"), "--shots"),
     "shots over the count": (lambda p: p.search(shots=3), "give --shots 2 or fewer"),
+    # Files without an end.
+    **{
+        f"a device for --{option}": (
+            lambda p, option=option: p.search(f"--{option}", "/dev/zero"),
+            "/dev/zero:? is (a device or a pipe|not a file)",
+        )
+        for option in ("config", "class-names", "few-shot-file", "wordings", "initial")
+    },
+    "a device for a suite file": (lambda p: ["suite", device(p, "s.toml")], "device or a pipe"),
     # The templates.
     "an empty template file": (lambda p: p.search(initial=p.file("t.txt", "\n\n")), "empty"),
     "templates that are not UTF-8": (lambda p: p.search(initial=p.file("t.txt", b"caf\xe9 {}\n")), "UTF-8"),
@@ -336,7 +351,10 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: p.search(run_dir=link_to_itself(p) / "run"),
         "circle",
     ),
-    "a shared cache that is a file": (lambda p: p.search(cache=p.file("taken", "x")), "--cache .*taken"),
+    "a shared cache that is a file": (
+        lambda p: p.search(shared_cache=p.file("taken", "x")),
+        "--shared-cache .*taken",
+    ),
     "a configuration with a NUL in a path": (
         lambda p: p.search("--config", p.file("c.toml", 'shared_cache = "a\\u0000b"\n')),
         r"shared_cache .*c\.toml.*NUL",

@@ -137,7 +137,7 @@ def test_a_pool_of_endpoints_from_a_file(tmp_path: Path) -> None:
 def test_a_shared_cache(tmp_path: Path, alone: list[tuple[str, float]]) -> None:
     """A second run finds the scores of the first, and the same templates."""
     for name in ("first", "second"):
-        arguments = ("--method", "random", "--cache", "shared", "--run-dir", name)
+        arguments = ("--method", "random", "--shared-cache", "shared", "--run-dir", name)
         assert leaderboard(tmp_path, *arguments) == alone
 
 

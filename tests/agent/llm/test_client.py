@@ -6,6 +6,8 @@ import hashlib
 import inspect
 import json
 import traceback
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -639,6 +641,30 @@ async def test_a_failure_whose_body_never_ends_is_read_to_a_bound() -> None:
     assert sent < 64 * MAX_FAILURE
 
 
+@pytest.mark.parametrize(
+    ("status", "encoding"), [(200, "gzip"), (302, "gzip"), (400, "gzip"), (500, "gzip"), (500, "deflate")]
+)
+async def test_a_compressed_body_is_decoded_no_further_than_it_is_read(status: int, encoding: str) -> None:
+    """A few kilobytes that become 64 MB take little memory, whatever the status says."""
+    packing = zlib.compressobj(9, wbits=31 if encoding == "gzip" else 15)
+    pieces = [packing.compress(b'{"error": {"message": "all broken' + b" " * 2**20)]
+    pieces += [packing.compress(b" " * 2**20) for _ in range(63)]
+    packed = b"".join(pieces) + packing.flush()
+
+    async def handler(_request: web.Request) -> web.Response:
+        headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+        return web.Response(body=packed, status=status, headers=headers)
+
+    tracemalloc.start()
+    try:
+        error = await against(handler)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * MAX_BODY
+    assert status in (200, 302) or "all broken" in str(error)
+
+
 async def test_a_client_says_how_long_an_answer_it_would_ask_for() -> None:
     """Not longer than its endpoint was found to take, also seen through who knows of the stop."""
 
@@ -694,16 +720,28 @@ async def test_an_unusable_answer_may_have_no_tokens() -> None:
     assert (await says(completion("", usage={"prompt_tokens": 5}))).usage is None
 
 
+@pytest.mark.parametrize("status", [400, 422, 429, 500, 503])
+async def test_a_failure_that_reports_usage_is_billed(status: int) -> None:
+    """Whatever its status says."""
+
+    async def handler(_request: web.Request) -> web.Response:
+        usage = {"prompt_tokens": 30, "completion_tokens": 7}
+        return web.json_response({"error": {"message": "broken"}, "usage": usage}, status=status)
+
+    assert (await against(handler)).usage.total >= 37
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
 @pytest.mark.parametrize("mends", [True, False])
-async def test_a_refusal_that_was_billed_is_paid_with_what_follows(mends: bool) -> None:
-    """Whether an answer follows or another refusal."""
+async def test_a_refusal_that_was_billed_is_paid_with_what_follows(mends: bool, status: int) -> None:
+    """Whether an answer follows or another refusal, each as a call."""
     bill = {"prompt_tokens": 100, "completion_tokens": 1000, "cost": 0.5}
 
     async def handler(request: web.Request) -> web.Response:
         asked = await request.json()
         if "seed" in asked:
             return web.json_response(
-                {"error": {"code": 400, "message": "seed is not supported"}, "usage": bill}
+                {"error": {"code": 400, "message": "seed is not supported"}, "usage": bill}, status=status
             )
         if not mends:
             return web.json_response({"error": {"message": "flagged by moderation"}}, status=400)
@@ -711,7 +749,7 @@ async def test_a_refusal_that_was_billed_is_paid_with_what_follows(mends: bool) 
 
     picodollars = 500_000_000_000
     both, one = (
-        TokenUsage(200, 2000, vendor_picodollars=2 * picodollars),
+        TokenUsage(200, 2000, vendor_picodollars=2 * picodollars, calls=2),
         TokenUsage(100, 1000, vendor_picodollars=picodollars),
     )
     assert (await against(handler)).usage == (both if mends else one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
 import sys
@@ -252,6 +253,7 @@ def test_a_rejection_is_two_texts_that_a_file_can_hold() -> None:
         ({"a {}": 0.5, "b {}": 0.5}, "Saying.score answered {.*, not a list of 2"),
         ("ab", "Saying.score answered 'ab', not a list of 2"),
         ([0.5], "Saying.score gave 1 answers, and 2 were asked for"),
+        (itertools.repeat(0.5), "Saying.score gave more than 2 answers, and 2 were asked for"),
         (raising(SystemExit(0)), r"Saying.score: SystemExit: 0 \(.*test_custom.py, line \d+\)"),
         (raising(GeneratorExit()), r"Saying.score: GeneratorExit \("),
     ],
