@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from .errors import ConsumerError, CrashingTemplateError, ScoringFailedError
+from .errors import ConsumerError, CrashingTemplateError, PromptclimbError, ScoringFailedError
 from .scoring import Score, Scorer, Verdict, batches_at_once, checked
 from .threads import DaemonThreads
 
@@ -180,14 +180,19 @@ def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
         raise ConsumerError("the scorer asked to leave the program") from error
 
 
+def _said(error: BaseException | None) -> str:
+    """Return an error of ours as its sentence, any other with its class."""
+    return (str(error) if isinstance(error, PromptclimbError) else repr(error))[:_SHOWN]
+
+
 def _failed(job: Job, error: Exception) -> ScoringFailedError:
-    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {repr(error)[:_SHOWN]}")
+    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_said(error)}")
     failure.__cause__ = error
     return failure
 
 
 def _crashing(job: Job, error: Exception) -> CrashingTemplateError:
-    text = f"the scorer failed on it {job.failures} times, while it scores others: {repr(error)[:_SHOWN]}"
+    text = f"the scorer failed on it {job.failures} times, while it scores others: {_said(error)}"
     failure = CrashingTemplateError(job.template, text)
     failure.__cause__ = error
     return failure
@@ -252,7 +257,7 @@ class Consumer:
             await asyncio.wait({self._work})
         # Waiters have had this error already.
         if self._death is not None and error is None:
-            raise ConsumerError(f"the scoring worker died: {self._death!r}") from self._death
+            raise ConsumerError(f"scoring has ended: {_said(self._death)}") from self._death
 
     async def score(self, template: str) -> Verdict:
         """Score one template; equal templates in flight are scored once, and nan is asked for once more.
@@ -291,7 +296,7 @@ class Consumer:
 
     def _check_alive(self) -> None:
         if self._death is not None:
-            raise ConsumerError(f"the scoring worker died: {self._death!r}") from self._death
+            raise ConsumerError(f"scoring has ended: {_said(self._death)}") from self._death
         if self._closing:
             raise ConsumerError("the consumer is closed")
 
@@ -348,7 +353,7 @@ class Consumer:
         if self._death is None:
             error = ConsumerError("the consumer was closed before this template was scored")
         else:
-            error = ConsumerError(f"the scoring worker died: {self._death!r}")
+            error = ConsumerError(f"scoring has ended: {_said(self._death)}")
             error.__cause__ = self._death
         for job in list(self._flying.values()):
             job.fail(error)

@@ -148,7 +148,8 @@ class ScorerSettings(Settings):
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", show="DEVICE", min_length=1)
     evaluator: str | None = setting(
         None,
-        "a custom scorer: a function or class that makes one, from a module or FILE.py",
+        "a custom scorer: a class, a function that makes one, or a function of `templates`, from a module or "
+        "FILE.py",
         decides=True,
         show="MODULE:FACTORY",
     )

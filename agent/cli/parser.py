@@ -6,6 +6,7 @@ import argparse
 import difflib
 import importlib
 import re
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -133,7 +134,9 @@ class _Program(Parser):
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
-                parser.error(f"it takes no argument {unknown[0]!r}")
+                known = "--data" in parser.known_options() and Path(unknown[0]).exists()
+                hint = f"; did you mean --data {shlex.quote(unknown[0])}?" if known else ""
+                parser.error(f"it takes no argument {unknown[0]!r}{hint}")
             parser.no_option(unknown[0])
         return given
 

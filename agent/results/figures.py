@@ -52,7 +52,7 @@ def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str
     """Return ``62.5`` for 0.625 in percent, else the number itself; a dash for None."""
     if value is None:
         return "-"
-    return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.6g}"
+    return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.4g}"
 
 
 def difference_text(difference: float, *, percent: bool) -> str:

@@ -13,13 +13,14 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.scoring import EvaluatorInfo, Rejection
+from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Message, Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
 from ..config.fields import style_of
 from ..config.schema import SearchConfig, most_free
+from ..errors import EvaluationFailedError
 from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -273,6 +274,11 @@ class Restart:
         position, sample = Position(self.record.number), self._sample()
         self._emit(StartingTemplatesDrawn(position=position, templates=len(sample)))
         await self._score(sample, position, INITIAL)
+        if not len(self._memory) and set(self.record.rejected) == {NOT_A_NUMBER}:
+            raise EvaluationFailedError(
+                f"the scorer failed: it answered nan or infinity for all {len(sample)} starting templates; "
+                "make it return a finite number for each"
+            )
         if not len(self._memory):
             raise UsageError(
                 f"none of the {len(sample)} starting templates can be scored by this model "

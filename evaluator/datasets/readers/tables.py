@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -63,6 +64,7 @@ def read_table(
     rows = list(parse_table(text, suffix=suffix, where=str(file), columns=columns))
     if not rows:
         raise DataError(f"{file} has no rows; {FORM}")
+    rows = _under(root, rows)
     sources, classes, label_of = _classes(rows, names, str(file))
     parts: dict[str, list[Item]] = {name: [] for name in ("", "train", "val", "test")}
     for row in rows:
@@ -84,6 +86,24 @@ def read_table(
         root=root,
         sources=sources,
         notes=tuple(notes),
+    )
+
+
+def _under(root: Path, rows: list[TableRow]) -> list[TableRow]:
+    """Return rows whose paths are all absolute under the root; name a root that fits if they are outside."""
+    places = [os.path.normpath(row.path) for row in rows]
+    if not all(map(os.path.isabs, places)):
+        return rows
+    common = os.path.commonpath([os.path.dirname(place) for place in places])  # noqa: PTH120 - fast
+    real = os.path.realpath(common)  # the root may be named without its links
+    if os.path.commonpath([common, root]) == str(root):
+        return rows
+    if os.path.commonpath([real, root]) == str(root):
+        start = len(common)
+        return [replace(row, path=real + place[start:]) for row, place in zip(rows, places, strict=True)]
+    raise DataError(
+        f"{rows[0].where}: {rows[0].path!r} is an absolute path outside {root}; give --data-root {common}, "
+        "which holds all images"
     )
 
 
