@@ -14,7 +14,7 @@ def printable(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return untrusted text for a page: controls become spaces, and what turns or hides text an escape."""
+    """Return untrusted text, lines kept: controls become spaces, and what turns or hides text an escape."""
     return text if text.isprintable() else "".join(map(_visible, text))
 
 

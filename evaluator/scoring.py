@@ -280,6 +280,26 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class NamePredictor(Protocol):
+    """An evaluator that gives its predictions with other names of single classes; without logits too."""
+
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        """Classify images by one template, once for each renaming.
+
+        A renaming has new names by label; they go into the template's slot, and all other classes keep their
+        names. ``predicted`` has an entry for each renaming, None if the model cannot read a name. ``split``
+        is ``train``, ``val``, ``views`` (their augmented copies, if ``info.views`` says so), or ``test``,
+        which opens it.
+
+        Raises:
+            TemplateRejectedError: The template cannot be scored by this model.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
     """A small picture of an image: the image's file name, and the picture as a JPEG file."""

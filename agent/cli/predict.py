@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ...evaluator.counts import counted
-from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names
+from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
 from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
@@ -25,7 +25,7 @@ from ..search.api import predictor_of_run
 from ..search.inputs import read_template_file
 from ..text import printable
 from .folders import folder_with_result
-from .options import add_json, add_search_options, given_settings, given_spec, positive_number
+from .options import add_search_options, given_settings, given_spec, positive_number
 from .output import say, short_path
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ def _predictor(arguments: argparse.Namespace) -> FolderPredictor:
 def _names(choice: str) -> tuple[str, ...]:
     if choice == SPLIT:
         raise ConfigError("--class-names split: images without labels have no names; give a file")
-    return imagenet_class_names() if choice == OPENAI else read_names(user_path(choice, "--class-names"))
+    if choice == OPENAI:
+        return imagenet_class_names()
+    found = read_names_file(user_path(choice, "--class-names"))
+    return tuple(found.values()) if isinstance(found, dict) else found
 
 
 def _out(given: str | None) -> Path | None:
@@ -120,8 +123,15 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
         stream = part.open("w", encoding="utf-8", errors="backslashreplace", newline="")
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror or error}") from error
-    with stream:
-        yield stream
+    try:
+        with stream:
+            yield stream
+    except UsageError:
+        part.unlink()  # no image was classified
+        raise
+    except BaseException:
+        say(f"what was written so far is in {short_path(part)}")
+        raise
     part.replace(out)
 
 
@@ -215,5 +225,5 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     leave_out = [name for name in options_of(EvaluatorSpec) if name not in TAKEN]
     add_search_options(parser, groups=("Data", "Model"), leave_out=leave_out, first=TAKEN, defaults=False)
-    add_json(parser)
+    parser.add_argument("--json", dest="as_json", action="store_true", help="JSON instead of CSV")
     parser.set_defaults(run=predict)

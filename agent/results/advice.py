@@ -147,17 +147,20 @@ def use_of(view: RunView) -> Use | None:
     result = view.result
     if result is None:
         return None
-    alone = result.gain is not None and result.gain.ensemble_is_worse
+    named = bool(result.best.class_names)
+    alone = named or (result.gain is not None and result.gain.ensemble_is_worse)
     used = (result.best.template,) if alone else result.ensemble.templates
     templates = _listed("templates", [positional(one) for one in result.scored_as(*used)])
     names = _names(view)
     if names is None or (not result.model.pretrained and ":" not in result.model.name):
         which = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"
+        which = "The best template, for the new class names above" if named else which
         return Use(f"{which}; {{}} is the slot of the class name.", templates, "")
     code = "\n".join([*_model(result), "", names, templates, *_CLASSIFIER])
     only = " --only best" if alone else ""
+    which = "the best template with the new class names" if named else _which(used, alone=alone)
     return Use(
-        f"With open_clip: {_which(used, alone=alone)}.",
+        f"With open_clip: {which}.",
         code,
         f"As a file: promptclimb export {_folder(view)} --format open-clip{only} (or clip-benchmark, cupl, "
         f"coop, safetensors). {_PICTURES}",
@@ -203,10 +206,12 @@ def _names(view: RunView) -> str | None:
     if decisions is not None and decisions.image_set is None:
         return None
     look = view.result.inspection if view.result else None
-    names = [one.name for one in look.classes] if look is not None else []
+    new = (view.result.best.class_names if view.result else None) or {}
+    names = [new.get(one.name, one.name) for one in look.classes] if look is not None else []
     if 0 < len(names) <= MOST_NAMES:
         return _listed("names", names)
-    return "names = [...]  # the class names, in the order of their labels"
+    which = "the class names, the new ones of result.json among them," if new else "the class names,"
+    return f"names = [...]  # {which} in the order of their labels"
 
 
 def _listed(name: str, texts: Sequence[str]) -> str:

@@ -65,8 +65,13 @@ class HasClassifier(Protocol):
     def class_names(self) -> tuple[str, ...]:
         """Class names by label."""
 
-    def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return the class vectors of an ensemble: float32 [classes, dimensions], rows of length 1."""
+    def classifier(
+        self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """Return the class vectors of an ensemble: float32 [classes, dimensions], rows of length 1.
+
+        ``renaming`` has other class names by label.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,11 @@ class Found:
     def with_slots(self) -> list[str]:
         """The templates with CLIP_benchmark's slot, ``{c}``."""
         return [template.replace(SLOT, "{c}") for template in self.templates]
+
+    def named(self, classes: Sequence[str]) -> list[str]:
+        """Return class names with the new ones that the run accepted."""
+        new = self.result.best.class_names or {}
+        return [new.get(name, name) for name in classes]
 
     @property
     def config(self) -> SearchConfig:
@@ -156,7 +166,23 @@ def cupl(found: Found) -> str:
         found.check_named("class names to export")
         raise
     templates = [Template.parse(text, max_words=None) for text in found.templates]
-    return _json({name: [template.fill(name) for template in templates] for name in classes})
+    texts = {
+        old: [template.fill(name) for template in templates]
+        for old, name in zip(classes, found.named(classes), strict=True)
+    }
+    return _json(texts)
+
+
+def class_names(found: Found) -> str:
+    """Return the new class names for ``--class-names``: a line ``CLASS=NAME`` for each renamed class."""
+    names = found.result.best.class_names
+    if not names:
+        raise UsageError(
+            f"{found.run_dir} has no new class names; a search with --prompts class-names looks for them"
+        )
+    if wrong := next((name for name in names if "=" in name), None):
+        raise UsageError(f"the class {wrong!r} has a = in its name, which no line CLASS=NAME can hold")
+    return "".join(f"{old}={new}\n" for old, new in names.items())
 
 
 def leaderboard(found: Found) -> str:
@@ -203,15 +229,18 @@ def safetensors(found: Found) -> bytes:
     evaluator = open_evaluator(stored_config(found.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
     if not isinstance(evaluator, HasClassifier):
         raise UsageError("this evaluator has no class vectors, so there is no classifier to export")
+    names = found.named(evaluator.class_names)
+    pairs = enumerate(zip(evaluator.class_names, names, strict=True))
+    renaming = {label: new for label, (old, new) in pairs if new != old}
     metadata = {
-        "classes": json.dumps(list(evaluator.class_names), ensure_ascii=False),
+        "classes": json.dumps(names, ensure_ascii=False),
         "templates": json.dumps(list(found.templates), ensure_ascii=False),
         "model": evaluator.info.model,
         "pretrained": str(evaluator.info.pretrained),
         "fingerprint": evaluator.info.fingerprint,
         "dataset": evaluator.info.dataset,
     }
-    return save({TENSOR: evaluator.classifier(found.templates)}, metadata=metadata)
+    return save({TENSOR: evaluator.classifier(found.templates, renaming)}, metadata=metadata)
 
 
 def _json(document: Any) -> str:
@@ -227,6 +256,7 @@ FORMS: Mapping[str, Form] = {
     "confusion-matrix": Form("confusion-matrix.csv", confusion_matrix, choices=()),
     "coop": Form("coop-templates.json", coop, choices=(BEST,)),
     "safetensors": Form("classifier.safetensors", safetensors),
+    "class-names": Form("class-names.txt", class_names, choices=()),
 }
 
 
@@ -245,7 +275,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     """
     if form not in FORMS:
         raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMS)}")
-    only = _checked(form, only)
+    _checked(form, only)
     run_dir = user_path(run_dir, "RUN_DIR")
     if out is None:
         target = run_dir / FOLDER / file_name(form, only)
@@ -253,7 +283,8 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
     else:
         target = Path(out).expanduser()
-    content = FORMS[form].content(Found(run_dir, result_of(run_dir), only))
+    result = result_of(run_dir)
+    content = FORMS[form].content(Found(run_dir, result, _chosen(result, form, only)))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, content)
@@ -304,6 +335,8 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
     """Return in a line which templates an export holds; empty if the format has no choice."""
     if not FORMS[form].choices:
         return ""
+    if result.best.class_names and _chosen(result, form, only) == BEST:
+        return "It holds the best template; --format class-names writes the class names that belong to it."
     worse = result.gain is not None and result.gain.ensemble_is_worse
     if _checked(form, only) == BEST:
         return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
@@ -313,6 +346,13 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
     if worse:
         return f"{holds}: on test it is worse than the best template alone, which --only best writes."
     return f"{holds}; --only best writes the best alone."
+
+
+def _chosen(result: SearchResult, form: str, only: str | None) -> str:
+    """Return what to write; new class names were chosen for the best template, so it is the default then."""
+    if only is None and result.best.class_names and BEST in FORMS[form].choices:
+        return BEST
+    return _checked(form, only)
 
 
 def _checked(form: str, only: str | None) -> str:

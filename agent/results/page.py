@@ -35,7 +35,7 @@ from .result import PROMINENT, Row, SearchResult, Sizes
 from .run_dir import REPORT, RESULT, result_of, write_atomically
 from .run_state import is_run
 from .run_view import Refused, RunView, view_of
-from .sections import about_scores, classes_of, compared_rows, gain_cell, word_effects
+from .sections import about_scores, classes_of, compared_rows, gain_cell, names_of, word_effects
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,6 +47,7 @@ _MOST_LISTED = 10
 _HEADINGS = {
     "found": "What was gained",
     "course": "How the search went",
+    "names": "Which classes got new names",
     "classes": "Which classes changed",
     "lineage": "Where the best template came from",
     "words": "Which words helped",
@@ -140,8 +141,10 @@ def _page_of(view: RunView) -> dict[str, Any]:
     words = [(heading, found) for heading, found in (("better with", better), ("worse with", worse)) if found]
     classes = classes_of(view)
     compared = compared_rows(result) if result else []
+    names = names_of(view)
     present = {
         "found": result is not None,
+        "names": names is not None,
         "classes": classes is not None,
         "lineage": bool(rows),
         "words": bool(words),
@@ -161,6 +164,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "gains": any(row.gain is not None for row in compared),
         "about_scores": about_scores(result) if result else "",
         "course": course_figure(view),
+        "names": names,
         "classes": classes,
         "words": words,
         "lines": _lines(view.lineage),

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 from .confusion import ConfusionMatrix
 from .details import BEST, Decisions, Picture
 from .figures import about_test, has_accuracies
-from .gain import chance_level, most_frequent_share
+from .gain import ORIGINAL_NAMES, chance_level, most_frequent_share
 from .result import Best, Difference, Ensemble, Inspected, Row, SearchResult
 from .run_view import RunView
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000
 MOST_CONFUSED = 12
+MOST_TAKEN_FOR = 3
+"""Classes that a renamed class was taken for, in its row."""
 FEWEST_WITH_WORD = 3
 """Fewest templates with a word, and without it, for it to be reported."""
 MOST_WORDS = 8
@@ -134,6 +136,50 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         "confused": _confused(look, decisions, baseline),
         "pictures": _picture_groups(details.pictures if details is not None else (), baseline),
     }
+
+
+class NameRow(NamedTuple):
+    """A renamed class; counts are None if test was not evaluated.
+
+    Attributes:
+        before: Test images classified correctly with the original names.
+        after: The same with the new ones.
+        taken_for: What the images were taken for before, with counts.
+    """
+
+    old: str
+    new: str
+    images: int | None = None
+    before: int | None = None
+    after: int | None = None
+    taken_for: str = ""
+
+
+def names_of(view: RunView) -> list[NameRow] | None:
+    """Return the renamed classes, those that gained most first; None if no names were searched for."""
+    if view.result is None or (names := view.result.best.class_names) is None:
+        return None
+    decisions = None if view.details is None else view.details.decisions
+    if decisions is None or not {BEST, ORIGINAL_NAMES} <= decisions.predicted.keys():
+        return [NameRow(old, new) for old, new in names.items()]
+    before, after = decisions.predicted[ORIGINAL_NAMES], decisions.predicted[BEST]
+    found = []
+    for label, old in enumerate(decisions.classes):
+        if old not in names:
+            continue
+        places = [place for place, true in enumerate(decisions.labels) if true == label]
+        taken = Counter(decisions.class_name(before[place]) for place in places if before[place] != label)
+        found.append(
+            NameRow(
+                old,
+                names[old],
+                len(places),
+                sum(before[place] == label for place in places),
+                sum(after[place] == label for place in places),
+                ", ".join(f"{other} ({count})" for other, count in taken.most_common(MOST_TAKEN_FOR)),
+            )
+        )
+    return sorted(found, key=lambda row: (row.before or 0) - (row.after or 0))
 
 
 def _matrix_of(decisions: Decisions | None, look: Inspected) -> ConfusionMatrix | None:

@@ -15,7 +15,7 @@ from ...evaluator.custom.adapter import as_evaluator, pinned
 from ...evaluator.errors import ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import Evaluator, EvaluatorInfo
+from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
@@ -60,12 +60,25 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
                 raise ConfigError(
                     f"{name}: {template!r} in info.baselines[{baseline!r}] is not a template: {error}"
                 ) from error
+    if config.searches_names:
+        _check_renames(evaluator, name)
     if config.shared_cache is not None and not info.shareable:
         raise ConfigError(
             f"{name} has no fingerprint, so {flag_of('shared_cache')} cannot share its scores: give it an "
             "attribute `fingerprint`, a text that is another one whenever its scores are"
         )
     return evaluator
+
+
+def _check_renames(evaluator: Evaluator, name: str) -> None:
+    """Raise ConfigError if an evaluator cannot score other names of single classes."""
+    if isinstance(evaluator, NamePredictor) and len(evaluator.info.class_names) == evaluator.info.classes > 0:
+        return
+    raise ConfigError(
+        f"--prompts class-names cannot score names with {name}: give it a method "
+        "`predict_named(template, renamings, split)` (see evaluator.scoring.NamePredictor), and its classes "
+        "in `info.class_names`, or search with --prompts template"
+    )
 
 
 async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
@@ -118,6 +131,7 @@ async def with_fallback(
         return config, {}
     method = config.llm_fallback
     note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
+    note += ", and for no class names" if config.searches_names else ""
     emit(Noted(text=note))
     return with_fallback_method(config), {LLM_FALLBACK: note}
 
@@ -134,7 +148,8 @@ def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyT
 
 def with_fallback_method(config: SearchConfig) -> SearchConfig:
     """Return the config with the method that replaces the local LLM."""
-    return config.model_copy(update={"method": config.llm_fallback, "llm": None})
+    prompts = TEMPLATE if config.searches_names else config.prompts  # names are the LLM's alone
+    return config.model_copy(update={"method": config.llm_fallback, "llm": None, "prompts": prompts})
 
 
 def may_fall_back(config: SearchConfig) -> bool:

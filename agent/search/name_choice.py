@@ -126,13 +126,13 @@ async def choose_names(
         base: Predictions with the original names.
         tried: By label and name, the predictions with that name alone, in order of preference.
         predict: Scores a renaming of several classes.
-        copies: How many of the last labels belong to augmented copies.
+        copies: How many of the last labels belong to augmented copies. They count only if each image has
+            equally many.
         final: Whether to do steps 2 and 3; a choice for the next request needs neither, and scores nothing.
     """
     images = len(labels) - copies
-    if not images or copies % images:
-        raise ValueError(f"{copies} copies of {images} images: each image must have as many")
-    few = _Images(labels, images, copies // images)
+    even = images > 0 and copies % images == 0
+    few = _Images(labels if even else labels[:images], images, copies // images if even else 0)
     alone = {
         label: sorted(
             ((few.compare(predicted, base), name) for name, predicted in names.items()),
@@ -154,11 +154,12 @@ async def choose_names(
     if few.compare(now, base).gain < few.share_to_repair() * few.wrong(base):
         return {}
     ranked = {label: [name for _, name in alone[label]] for label in order}
-    return await _improved(few, chosen, now, ranked, predict)
+    return await _improved(few, base, chosen, now, ranked, predict)
 
 
 async def _improved(
     few: _Images,
+    base: Predicted,
     chosen: dict[int, str],
     now: Predicted,
     ranked: Mapping[int, Sequence[str]],
@@ -177,7 +178,7 @@ async def _improved(
         best = 0.0
         before = now
         for option in options:
-            then = await predict(option)
+            then = await predict(option) if option else base
             gain = few.compare(then, before).gain
             # Without new name if that is as good.
             if gain > best + _ROUNDING or (label not in option and gain >= best - _ROUNDING):

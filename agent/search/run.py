@@ -42,7 +42,7 @@ from ..store.run import Store
 from ..store.shared import check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .choice import choose
-from .event_loop import entered, short_collections, to_the_end
+from .event_loop import entered, quick_switches, short_collections, to_the_end
 from .inputs import (
     CONTENT,
     IMAGE_NAMES,
@@ -118,6 +118,8 @@ class SearchRun:
         """Continue a run; its config may change what does not decide the result, and ask for more."""
         async with entered(lambda: Store.open(run_dir)) as store:
             config, notes = await self._resolve(store.manifest.get("notes", {}))
+            if config.needs_llm and store.unpaid:
+                store.correct(config.placeless_llm)
             grown = growth(config, store.manifest["identity"])
             done = None if grown else complete_result(run_dir)
             if done is None:
@@ -167,6 +169,7 @@ class SearchRun:
             async with AsyncExitStack() as stack:
                 run = await self._open(stack, used, run_dir, resolved, earlier)
                 stack.enter_context(short_collections())
+                stack.enter_context(quick_switches())
                 searched = await run.restart_all()
                 manifest = run.store.manifest
                 prices: Mapping[str, Any] = run.store.note(PRICES) or {}
@@ -339,7 +342,13 @@ async def conclude(
     the split stays closed, and a StoreError is raised.
     """
     choice = await choose(config, evaluator, searched.scored, curve)
-    found = await evaluate_choice(evaluator, store, choice, test=searched.stopped is None)
+    found = await evaluate_choice(
+        evaluator,
+        store,
+        choice,
+        test=searched.stopped is None,
+        renaming=None if searched.names is None else searched.names.renaming,
+    )
     details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)
     result = build_result(
         config,

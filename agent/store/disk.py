@@ -157,12 +157,10 @@ def inspect(directory: Path) -> None:
         (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise StoreCorruptError(f"{path} is torn: {verdict}")
+        check_tables(database, path)
         names = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-        strange = sorted(name for name in names - _OBJECTS if not name.startswith("sqlite_"))
-        if strange or not names >= _TABLES:
-            raise StoreCorruptError(
-                f"{path} is another program's: {', '.join(strange) or 'it has no store in it'}"
-            )
+        if strange := sorted(name for name in names - _OBJECTS if not name.startswith("sqlite_")):
+            raise StoreCorruptError(f"{path} is another program's: {', '.join(strange)}")
         settings = {name for (name,) in database.execute("SELECT key FROM Settings")}
         if odd := sorted(settings - {*_SETTINGS, *diskcache.core.METADATA}):
             raise StoreCorruptError(f"{path} has settings that are not ours: {', '.join(map(str, odd))}")
@@ -172,6 +170,13 @@ def inspect(directory: Path) -> None:
         raise StoreCorruptError(
             f"{path} holds a pickle or a file where JSON belongs: {rows}; nothing was loaded"
         )
+
+
+def check_tables(database: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreCorruptError if the tables are missing, or compute something: a view may never end."""
+    made = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    if not all(str(made.get(name)).count("(") == 1 for name in _TABLES):
+        raise StoreCorruptError(f"{path} is another program's: it has no store in it")
 
 
 def _no_room(directory: Path, error: Exception) -> str:

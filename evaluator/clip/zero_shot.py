@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -68,16 +69,20 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> tuple[floa
     return logprob / len(split), margin / len(split)
 
 
+# Counting is left to NumPy: torch's small operations take longer, and each lets go of the interpreter lock
+# for too short for another thread, such as the event loop's, to get it.
+
+
 def correct(decisions: Tensor, split: Labelled) -> int:
     """Return the number of correctly classified images."""
-    return int((decisions == split.labels).sum())
+    return int(np.count_nonzero(decisions.numpy() == split.labels.numpy()))
 
 
 def by_class(decisions: Tensor, split: Labelled) -> list[tuple[int, int]]:
     """Return, for each class, its correctly classified images and all its images."""
-    labels = split.labels
-    right: list[int] = torch.bincount(labels[decisions == labels], minlength=split.classes).tolist()
-    of: list[int] = torch.bincount(labels, minlength=split.classes).tolist()
+    labels = split.labels.numpy()
+    right: list[int] = np.bincount(labels[decisions.numpy() == labels], minlength=split.classes).tolist()
+    of: list[int] = np.bincount(labels, minlength=split.classes).tolist()
     return list(zip(right, of, strict=True))
 
 
@@ -89,10 +94,10 @@ def class_mean(decisions: Tensor, split: Labelled) -> float:
 
 def confusions(decisions: Tensor, split: Labelled, most: int | None = None) -> list[tuple[int, int, int]]:
     """Return (true class, predicted class, images), at most ``most``, most frequent first; ties by label."""
-    labels = split.labels
-    wrong = decisions != labels
-    pairs, counts = torch.unique(labels[wrong] * split.classes + decisions[wrong], return_counts=True)
-    first = torch.sort(counts, descending=True, stable=True).indices[:most]
+    labels, decided = split.labels.numpy(), decisions.numpy()
+    wrong = decided != labels
+    pairs, counts = np.unique(labels[wrong] * split.classes + decided[wrong], return_counts=True)
+    first = np.argsort(-counts, kind="stable")[:most]
     return [
         (pair // split.classes, pair % split.classes, count)
         for pair, count in zip(pairs[first].tolist(), counts[first].tolist(), strict=True)

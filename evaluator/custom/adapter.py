@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -262,7 +262,7 @@ class ScorerEvaluator(CustomEvaluator):
 
 
 class CheckedEvaluator(CustomEvaluator):
-    """A custom evaluator with a test split, and with ``inspect`` and ``predict`` if the user has them."""
+    """A custom evaluator with a test split, and with its optional methods if the user has them."""
 
     def __init__(self, given: object) -> None:
         try:
@@ -276,6 +276,9 @@ class CheckedEvaluator(CustomEvaluator):
         if callable(attribute(given, "predict")):
             check_takes(given, "predict", [["a {}"]], split="test")
             self.predict = self._predict
+        if callable(attribute(given, "predict_named")):
+            check_takes(given, "predict_named", "a {}", [{0: "b"}], split="test")
+            self.predict_named = self._predict_named
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -308,6 +311,17 @@ class CheckedEvaluator(CustomEvaluator):
         return self._ask(
             "predict",
             lambda: plain_values.predictions(self._given.predict(questions, split=split), len(questions)),
+        )
+
+    def _predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        questions = [dict(renaming) for renaming in renamings]
+        return self._ask(
+            "predict_named",
+            lambda: plain_values.predictions(
+                self._given.predict_named(template, questions, split=split), len(questions)
+            ),
         )
 
 

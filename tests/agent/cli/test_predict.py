@@ -20,6 +20,7 @@ from promptclimb.agent.results.exports import export
 from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.prediction import FolderPredictor
 from tests.fakes.few_shots import pictures
 
 
@@ -112,6 +113,26 @@ def test_every_image_has_a_line_and_no_cell_is_a_formula(
     assert [path.name for path in Path("found").iterdir()] == ["p.csv"]
 
 
+def test_an_interrupted_file_does_not_look_finished(
+    home: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is there keeps the name FILE.part; if there is no image, no file is left."""
+    Path("empty").mkdir()
+    assert call("predict", "empty", "--run", home / "run", "--out", "p.csv") == 2
+    assert not list(Path().glob("p.csv*"))
+    whole = FolderPredictor.predict
+
+    def interrupted(self: FolderPredictor, *given: Any, **more: Any) -> Any:
+        yield from itertools.islice(whole(self, *given, **more), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FolderPredictor, "predict", interrupted)
+    assert call("predict", images, "--run", home / "run", "--out", "p.csv") == 130
+    assert "so far is in p.csv.part" in capsys.readouterr().err
+    assert not Path("p.csv").exists()
+    assert len(rows_of(Path("p.csv.part").read_text("utf-8"))) == 2
+
+
 def test_json_is_one_document(home: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the model, the templates, the class names, and every file by its own name."""
     assert call("predict", images, "--run", home / "run", "--json") == 0
@@ -137,6 +158,7 @@ def test_templates_and_names_of_ones_own_need_no_run(
     (row,) = rows_of(capsys.readouterr().out)
     assert row["file"] == "b.png"
     assert row["class"] in ("Katze", "Eiche")
+    Path("names.txt").write_text("cat=Katze\noak=Eiche\n")
     assert call("predict", images / "b.png", "--run", home / "run", "--class-names", "names.txt") == 0
     assert rows_of(capsys.readouterr().out)[0]["class"] in ("Katze", "Eiche")
 

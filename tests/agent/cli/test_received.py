@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,24 @@ def test_a_pipe_or_a_link_in_place_of_a_file(
     assert (
         "precious" not in said.out + said.err + Path("r/report.html").read_text() if kind == "link" else True
     )
+
+
+@pytest.mark.parametrize(
+    "change", [{"format": 9, "program": "\x1b[31m\u202e1"}, {"given": {"chat": "\x1b[31m\u202e"}}]
+)
+def test_a_manifest_cannot_write_on_the_terminal(
+    change: dict[str, object], received: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not with colours, and not from right to left."""
+    with sqlite3.connect(received / "store" / "cache.db") as database:
+        (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
+        changed = json.dumps({**json.loads(text), **change})
+        database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (changed,))
+    database.close()
+    assert main(["resume", "r", "--restarts", "2"]) == 2
+    said = capsys.readouterr().err
+    assert "[31m\\u202e" in said
+    assert not {"\x1b", "\u202e"} & {*said}
 
 
 @pytest.mark.parametrize("text", ["", "\0" * 512, 'method = "gui', "[" * 5000, "describe = 'x'\n\0"])

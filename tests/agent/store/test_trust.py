@@ -43,7 +43,7 @@ HARMLESS = """
     service_tier extra_body llm_fallback llm_slots method prompts describe blind style wordings restarts
     conversations rounds proposals top_k starting_pool initial max_words max_turns ensemble_size patience
     until concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens max_cost
-    max_minutes give_up_after run_dir cache_answers
+    max_minutes give_up_after run_dir cache_answers name_rounds
 """
 """Numbers, names, texts, and files that are read as data and identify the run by their content."""
 SCORER = """
@@ -166,16 +166,12 @@ def test_a_received_run_runs_no_code_until_it_is_trusted(
     assert main([*search, "--run-dir", "made"]) == 0
     (tmp_path / "x.ran").unlink()
     (tmp_path / "made").rename("received")
-    for arguments in (
-        ["resume", "received", "--restarts", "2"],
-        ["export", "received", "--format", "safetensors"],
-    ):
-        capsys.readouterr()
-        assert main(arguments) == 2
-        said = capsys.readouterr().err
-        assert f"run the code {tmp_path / 'x.py'}:make\n" in said
+    capsys.readouterr()
     assert main(["resume", "received", "--restarts", "2"]) == 2
-    assert capsys.readouterr().err.endswith("resume received --trust\n")
+    said = capsys.readouterr().err
+    assert f"run the code {tmp_path / 'x.py'}:make\n" in said
+    assert said.endswith("resume received --trust\n")
+    assert main(["export", "received", "--format", "safetensors"]) == 2
     for command in ("status", "report", "transcript"):
         assert main([command, "received"]) == 0
     assert main(["export", "received", "--format", "csv"]) == 0
@@ -224,3 +220,17 @@ def test_export_of_class_names_needs_no_trust(tmp_path: Path) -> None:
     assert export(run_dir, "cupl").exists()
     with pytest.raises(UntrustedRunError, match=r"ray://evil\.example"):
         export(run_dir, "safetensors")
+
+
+def test_a_suite_resumes_the_runs_that_its_options_name(tmp_path: Path) -> None:
+    """What it runs comes from its command, whatever their stores name."""
+    (tmp_path / "x.py").write_text(SCORER)
+    options = ("--evaluator", "x.py:make", "--restarts", "1", "--rounds", "2", "--initial", "5")
+    suite = ("suite", "--data", "words", "--methods", "random", "--seeds", "1", *options, "--suite-dir", "s")
+    assert main(suite) == 0
+    shutil.rmtree(tmp_path / "cache")
+    (result,) = (tmp_path / "s").glob("*/result.json")
+    result.unlink()
+    edit(result.parent, lambda manifest: manifest["config"].update(evaluator="their.module:make"))
+    assert main(suite) == 0
+    assert result.exists()
