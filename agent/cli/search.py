@@ -120,10 +120,8 @@ class _ResumeHint:
         elif isinstance(event, SearchStopped):
             self._limits = event.limits
 
-    def print(
-        self, config: SearchConfig, *, wrong_address: bool = False, error: BaseException | None = None
-    ) -> None:
-        """Print how to resume, if there is a run; ``wrong_address`` if the LLM's address must change."""
+    def print(self, config: SearchConfig, error: BaseException | None = None) -> None:
+        """Print how to resume after an error, if there is a run."""
         if self.run_dir is None:
             return
         if isinstance(error, StoreGoneError) or not is_run(self.run_dir):
@@ -133,8 +131,10 @@ class _ResumeHint:
             )
             return
         command = resume_command(self.run_dir, self._limits)
-        if wrong_address:
+        if _has_wrong_address(config, error):
             say(f"Everything is kept. Resume with the right address: {command} --base-url URL/v1")
+        elif _lacks_model(error):
+            say(f"Everything is kept. Resume with the right model: {command} --llm MODEL")
         else:
             say(f"Everything is kept. Resume{with_higher(self._limits) or ' with'}: {command}")
         if (lost := _not_kept(config)) is not None:
@@ -183,7 +183,7 @@ def run_session(
         with result_alone():
             result = run_interruptible(run, lambda: hint.print(config))
     except BaseException as error:
-        hint.print(config, wrong_address=_has_wrong_address(config, error), error=error)
+        hint.print(config, error)
         if isinstance(error, InterruptedRunError) and hint.run_dir is None:
             say("Stopped while data and model were opened: nothing was requested or scored.")
         raise
@@ -198,10 +198,13 @@ def run_session(
     return exit_codes.of_result(result)
 
 
-def _has_wrong_address(config: SearchConfig, error: BaseException) -> bool:
-    missing = isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError)
+def _lacks_model(error: BaseException | None) -> bool:
+    return isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError)
+
+
+def _has_wrong_address(config: SearchConfig, error: BaseException | None) -> bool:
     url = config.base_url or DEFAULT_BASE_URL
-    return missing and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
+    return _lacks_model(error) and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
 
 
 def add_parser(commands: Commands, line: str) -> None:

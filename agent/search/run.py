@@ -118,6 +118,8 @@ class SearchRun:
         """Continue a run; its config may change what does not decide the result, and ask for more."""
         async with entered(lambda: Store.open(run_dir)) as store:
             config, notes = await self._resolve(store.manifest.get("notes", {}))
+            if config.needs_llm and store.unpaid:
+                store.correct(config.placeless_llm)
             grown = growth(config, store.manifest["identity"])
             done = None if grown else complete_result(run_dir)
             if done is None:

@@ -143,6 +143,18 @@ class Store:
         self._grown = dict(more)
         self._manifest = {**self._manifest, "identity": {**self._manifest["identity"], **more}}
 
+    @property
+    def unpaid(self) -> bool:
+        """Whether no LLM has answered, nor charged for anything."""
+        return not self.usage.calls and next(self.answers(), None) is None
+
+    def correct(self, llm: Any) -> None:
+        """Set the LLM of an unpaid run, if it is another one; on disk with the next ``put_config``."""
+        if llm == self._manifest["identity"].get("llm"):
+            return
+        kept = {name: value for name, value in self._manifest["identity"].items() if name != "llm_content"}
+        self._manifest = {**self._manifest, "identity": {**kept, "llm": llm}}
+
     async def put_config(self, config: Mapping[str, Any], unused: Collection[str] = ()) -> None:
         """Keep the settings of this session for the next one, signed except those that it does not use."""
         manifest = _signed({**self._manifest, "config": dict(config)}, self._folder.parent, unused)

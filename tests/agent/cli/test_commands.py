@@ -400,7 +400,7 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     """On the terminal and on the page: its address, the last error, and how many calls failed."""
     with Serving(faults={"500": 1.0}) as server:
         few = ("--restarts", "1", "--rounds", "1", "--retry-attempts", "1")
-        assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == 0
+        assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == NOTHING_USABLE
     out, err = capsys.readouterr()
     page = (tmp_path / "r" / "report.html").read_text()
     said = f"no answer in the last round ({server.base_url}: no usable answer in 1 attempt: the endpoint"
@@ -426,6 +426,20 @@ def test_a_forgotten_end_of_the_address_is_thought_of(
     (found,) = [one for one in json.loads(capsys.readouterr().out) if one["what"] == "endpoint"]
     assert found["state"] == "note"
     assert "/v1" in found["text"]
+
+
+def test_a_wrong_model_is_corrected_when_nothing_was_paid(capsys: pytest.CaptureFixture[str]) -> None:
+    """By the printed command; once an answer is on disk, another model needs another run."""
+    with Serving(model="right") as server:
+        given = ("--base-url", server.base_url, "--run-dir", "r")
+        assert call("search", *SMALL[:-4], "--method", "pn", "--llm", "wrong", *given) == 2
+        *_, way_on, last = capsys.readouterr().err.strip().splitlines()
+        assert "check the model's name in --llm" in last
+        assert way_on.endswith("Resume with the right model: python run_agent.py resume r --llm MODEL")
+        assert call("resume", "r", "--llm", "right", "--max-calls", "2") == 0
+        assert call("resume", "r", "--llm", "another", "--max-calls", "9") == 2
+        assert "llm: it was 'right', now 'another'" in capsys.readouterr().err
+        assert call("resume", "r", "--max-calls", "99") == 0
 
 
 def test_the_doctor_says_what_an_endpoint_can_do(
