@@ -320,6 +320,23 @@ def test_the_llm_of_the_method_and_of_the_names_is_one(tmp_path: Path) -> None:
     assert again.usage.replayed >= 1
 
 
+def test_the_transcript_has_the_names_after_the_restarts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order in which they were asked."""
+    chat = NameChat(("- a drawing of a {}", *ANSWERS))
+    found(tmp_path / "r", chat=chat, method="pn", initial=4, name_rounds=2)
+    assert main(["transcript", str(tmp_path / "r")]) == 0
+    headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("##")]
+    assert headings == [
+        "## Restart 1",
+        "### Restart 1, conversation 1, round 1",
+        "## Class names",
+        "### Class names, round 1",
+        "### Class names, round 2",
+    ]
+
+
 def test_a_scorer_that_cannot_rename_is_refused_at_once(tmp_path: Path) -> None:
     """The message says what to implement; nothing is asked and no folder is left."""
     chat = NameChat()
