@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -164,10 +164,13 @@ def names_of(view: RunView) -> list[NameRow] | None:
         return [NameRow(old, new) for old, new in names.items()]
     before, after = decisions.predicted[ORIGINAL_NAMES], decisions.predicted[BEST]
     found = []
+    by_class: dict[int, list[int]] = defaultdict(list)
+    for place, true in enumerate(decisions.labels):
+        by_class[true].append(place)
     for label, old in enumerate(decisions.classes):
         if old not in names:
             continue
-        places = [place for place, true in enumerate(decisions.labels) if true == label]
+        places = by_class[label]
         taken = Counter(decisions.class_name(before[place]) for place in places if before[place] != label)
         found.append(
             NameRow(
