@@ -2,7 +2,7 @@
 
     python benchmarks/class_names.py --json
 
-On each bundled set and few-shot draw the best of eight plain templates is the shared template. Recorded
+On each bundled set and few-shot draw the best of eight simple templates is the shared template. Recorded
 names (recorded/class_names.json) are tried for each class alone, and ``choose_names`` of the program chooses
 from the predicted labels on few-shot images and their augmented copies. No LLM is asked. Arms:
 

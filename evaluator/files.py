@@ -260,7 +260,8 @@ def parse_toml(text: str, *, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{where} is not TOML: {error}") from error
+        quotes = "; texts stand in quotes" if "Invalid value" in str(error) else ""
+        raise DataError(f"{where} is not TOML: {error}{quotes}") from error
     except ValueError as error:
         raise DataError(f"{where}: a number in it is too long") from error
     except RecursionError as error:

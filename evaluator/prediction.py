@@ -40,13 +40,20 @@ class FolderPredictor:
         class_names: By label.
         templates: Each with a slot ``{}``; their text embeddings are averaged.
         report: Called with lines about the model, and folders that cannot be read.
+        texts: Names in the templates' slots, by label; None for the class names.
 
     Raises:
         UsageError: The model, a template or the class names cannot be used.
     """
 
     def __init__(
-        self, spec: EvaluatorSpec, class_names: Sequence[str], templates: Sequence[str], report: Report
+        self,
+        spec: EvaluatorSpec,
+        class_names: Sequence[str],
+        templates: Sequence[str],
+        report: Report,
+        *,
+        texts: Sequence[str] | None = None,
     ) -> None:
         if spec.evaluator is not None:
             raise UsageError(f"{spec.evaluator} is a custom scorer; only a CLIP model predicts classes")
@@ -59,7 +66,7 @@ class FolderPredictor:
 
         self.spec, self.class_names, self.templates = spec, tuple(class_names), tuple(templates)
         self._report = report
-        self._classifier = ImageClassifier(spec, class_names, templates, report)
+        self._classifier = ImageClassifier(spec, texts or class_names, templates, report)
         for note in toy_model_notes(spec.model_copy(update={"data": "images"})):
             report(note)
 

@@ -22,7 +22,10 @@ COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
 MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
+DEFAULT_TEMPLATE = "a photo of a {}"
 MOST_CONFUSED = 3
+
+DEFAULT_TEMPLATE = "a photo of a {}"
 
 
 @dataclass(frozen=True, slots=True)

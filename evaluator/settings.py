@@ -248,7 +248,7 @@ def plain(part: Mapping[str, Any]) -> str:
         text = _WORDS[kind].format(**{name: _whole(one) for name, one in limits})
         if kind == "literal_error" and isinstance(given, str):
             return text + near(given, re.findall("'([^']+)'", part["ctx"]["expected"]))
-        return text + (_without_comma(given.strip(), kind) if isinstance(given, str) else "")
+        return text + (_rewritten(given.strip(), kind) if isinstance(given, str) else "")
     message = str(part["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
@@ -257,9 +257,13 @@ def _whole(limit: Any) -> Any:
     return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
-def _without_comma(given: str, kind: str) -> str:
-    """Return how to write a number that has a comma; empty if it has none."""
-    if "," not in given or kind not in ("float_parsing", "int_parsing"):
+def _rewritten(given: str, kind: str) -> str:
+    """Return how to write a number that has a comma or a unit; empty if it has neither."""
+    if kind not in ("float_parsing", "int_parsing"):
+        return ""
+    if re.fullmatch(r"[$€] ?\d+(\.\d+)?|\d+(\.\d+)? ?([$€%]|[a-zA-Z]+)", given):
+        return "; write it without a unit"
+    if "," not in given:
         return ""
     thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", given) is not None
     if kind == "int_parsing":

@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ...evaluator.datasets.hand_made import DEFAULT_TEMPLATE
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
-from ...evaluator.scoring import Inspection
+from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in

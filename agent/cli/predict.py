@@ -123,8 +123,15 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
         stream = part.open("w", encoding="utf-8", errors="backslashreplace", newline="")
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror or error}") from error
-    with stream:
-        yield stream
+    try:
+        with stream:
+            yield stream
+    except UsageError:
+        part.unlink()  # no image was classified
+        raise
+    except BaseException:
+        say(f"what was written so far is in {short_path(part)}")
+        raise
     part.replace(out)
 
 

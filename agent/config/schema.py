@@ -179,9 +179,7 @@ class SearchSettings(Settings):
 
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
     prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
-    name_rounds: int = setting(
-        4, "rounds of new names for classes, with --prompts class-names", decides=True, **_COUNT
-    )
+    name_rounds: int = setting(4, "rounds of new class names (--prompts class-names)", decides=True, **_COUNT)
     describe: str | None = setting(
         None,
         "what your images show, in your words: a sentence, or a file with one",

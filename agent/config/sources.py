@@ -5,6 +5,7 @@ Errors name the setting's place, the value, and what would be right.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from ...evaluator.errors import ConfigError, DataError, PromptclimbError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
 from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
-from .fields import absolute_llm, text_or_file
+from .fields import EndpointConfig, absolute_llm, text_or_file
 from .schema import OPTIONS, SearchConfig
 
 Config = TypeVar("Config", bound=EvaluatorSpec)
@@ -247,14 +248,30 @@ def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) ->
     if not field:
         return with_settings(plain(part), _as_option)
     if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
-        return f"unknown setting {field!r} in {places.get(field, 'the config')}{near(field, _GIVEN)}"
+        return (
+            f"unknown setting {field!r} in {places.get(field, 'the config')}{_hint(field, values.get(field))}"
+        )
+    if field == "endpoints" and part["type"] == "tuple_type":
+        return f"endpoints (from {places.get(field)}): write [[endpoints]] above each table"
     name = _called(field, places.get(field))
     where = "" if places.get(field) in (None, COMMAND_LINE) else f" (from {places[field]})"
     inside = ".".join(str(step + 1 if isinstance(step, int) else step) for step in part["loc"][1:])
     # A base URL may hold a password and a body a key, so their values are never repeated.
     hidden = "url" in field or field in ("endpoints", "extra_body")
     value = "" if hidden else f" {shown(values.get(field))}"
-    return f"{name}{'.' + inside if inside else ''}{value}{where}: {plain(part)}"
+    known = (
+        near(str(part["loc"][-1]), EndpointConfig.model_fields) if part["type"] == "extra_forbidden" else ""
+    )
+    return f"{name}{'.' + inside if inside else ''}{value}{where}: {plain(part)}{known}"
+
+
+def _hint(field: str, value: Any) -> str:
+    """Return what an unknown setting of a file was perhaps meant as."""
+    if isinstance(value, Mapping):
+        return "; settings stand at the top, in no table"
+    if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, _GIVEN):
+        return "; keys are read from the environment alone, from OPENAI_API_KEY"
+    return near(field, _GIVEN)
 
 
 def _as_option(field: str, value: str | None) -> str:

@@ -231,7 +231,7 @@ class TemplateRefused(Event, name="restart.template_refused"):
 
 
 class NameScored(Event, name="names.scored"):
-    """A new name of one class was tried alone on the few-shot images.
+    """A new class name was tried alone.
 
     ``gained`` and ``lost`` are the images that it puts right and wrong, compared with the class's own name.
     """

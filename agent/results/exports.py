@@ -94,8 +94,8 @@ class Found:
         return [template.replace(SLOT, "{c}") for template in self.templates]
 
     def named(self, classes: Sequence[str]) -> list[str]:
-        """Return class names with the new ones that the run accepted."""
-        new = self.result.best.class_names or {}
+        """Return class names with the new ones that the run accepted for its best template."""
+        new = (self.result.best.class_names if self.only == BEST else None) or {}
         return [new.get(name, name) for name in classes]
 
     @property

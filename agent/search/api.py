@@ -302,8 +302,11 @@ def predictor_of_run(
     found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
     found.check_clip("classes to predict")
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - {"model"})  # nothing else is used
-    names = found.class_names if class_names is None else class_names
-    predictor = FolderPredictor(config.bare(), names, found.templates, report)
+    names, texts = class_names, class_names
+    if names is None:
+        names = found.class_names
+        texts = found.named(names)
+    predictor = FolderPredictor(config.bare(), names, found.templates, report, texts=texts)
     if stored_weights(run_dir) not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
     return predictor

@@ -239,6 +239,8 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
     listed = f"; open_clip has {', '.join(tags)}" if tags else "; open_clip has no weights for it"
     if having := [name for name, tag in pretrained_pairs() if tag == pretrained]:
         listed = f"; it is one of {having[0]}: give that as --model too"
+    elif pretrained in open_clip.list_models():
+        listed = "; it is a model: give it as --model, and --pretrained TAG of it"
     raise ModelError(
         f"{pretrained!r} is neither a tag of {model} nor a file{_nearest(pretrained, tags)}{listed}"
     )
@@ -251,14 +253,11 @@ def _unknown(typed: str) -> str:
     if path.is_file():
         return f"--model {typed} is a file: write --model NAME --pretrained {typed}"
     known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
-    hub, near = "", _nearest(typed, known)
+    near = _nearest(typed.replace("/", "-"), known, cutoff=0.7 if "/" in typed else 0.5)
+    more = "" if near else "; a checkpoint goes with its architecture: --model NAME --pretrained FILE"
     if "/" in typed:
-        hub = f"; a model in open_clip's form on Hugging Face's hub is hf-hub:{typed}"
-        near = _nearest(typed.replace("/", "-"), known, cutoff=0.7)
-    return (
-        f"unknown model {typed!r}{near}; `promptclimb models --grep TEXT` lists them{hub}; "
-        "a checkpoint goes with its architecture: --model NAME --pretrained FILE"
-    )
+        more = f"; a model in open_clip's form on Hugging Face's hub is hf-hub:{typed}{more}"
+    return f"unknown model {typed!r}{near}; `promptclimb models --grep TEXT` lists them{more}"
 
 
 def _without_weights(model: str, tags: Sequence[str]) -> str:

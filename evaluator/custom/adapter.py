@@ -19,7 +19,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from ..datasets.hand_made import DEFAULT_TEMPLATE
 from ..errors import (
     ConfigError,
     ConsumerError,
@@ -29,6 +28,7 @@ from ..errors import (
     UsageError,
 )
 from ..scoring import (
+    DEFAULT_TEMPLATE,
     Evaluator,
     EvaluatorInfo,
     Inspection,

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from promptclimb import SearchConfig, search_sync
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.details import BEST, ENSEMBLE, read_details
 from promptclimb.agent.results.exports import export
+from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.prediction import FolderPredictor
 from tests.fakes.few_shots import pictures
 
 
@@ -84,6 +87,41 @@ def test_the_classes_are_those_of_the_runs_own_evaluation(
     assert all(1 / len(names) <= float(row["probability"]) <= 1 for row in rows)
 
 
+def test_new_class_names_of_a_run_stand_in_the_texts_only(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best template is filled with them; the classes keep their names. The ensemble has its own."""
+    result = read_result(home / "run")
+    names = read_details(home / "run")
+    assert names is not None
+    assert names.decisions is not None
+    classes = names.decisions.classes
+    shutil.copytree(home / "run", tmp_path / "run")
+    new = {classes[0]: "a distant galaxy"}
+    write_result(tmp_path / "run", replace(result, best=replace(result.best, class_names=new)))
+    shown = {}
+    for key, run, more in (
+        ("named", tmp_path / "run", []),
+        ("plain", home / "run", []),
+        ("ensemble", tmp_path / "run", ["--ensemble"]),
+        ("plain ensemble", home / "run", ["--ensemble"]),
+    ):
+        assert call("predict", home / "pictures" / "test", "--run", run, *more) == 0
+        shown[key] = rows_of(capsys.readouterr().out)
+    assert shown["named"] != shown["plain"]
+    assert {row["class"] for row in shown["named"]} <= set(classes)
+    assert shown["ensemble"] == shown["plain ensemble"]
+    (tmp_path / "names.txt").write_text("\n".join([new[classes[0]], *classes[1:]]))
+    (tmp_path / "best.txt").write_text(result.best.template)
+    options = ["--class-names", tmp_path / "names.txt", "--model", result.model.name]
+    options += ["--pretrained", result.model.pretrained, "--templates", tmp_path / "best.txt"]
+    assert call("predict", home / "pictures" / "test", *options) == 0
+    same = rows_of(capsys.readouterr().out)
+    assert [float(row["probability"]) for row in same] == pytest.approx(
+        [float(row["probability"]) for row in shown["named"]], abs=1e-4
+    )
+
+
 def test_every_image_has_a_line_and_no_cell_is_a_formula(
     home: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +148,26 @@ def test_every_image_has_a_line_and_no_cell_is_a_formula(
     assert "written to found/p.csv" in err
     assert sorted(os.walk(images)) == before
     assert [path.name for path in Path("found").iterdir()] == ["p.csv"]
+
+
+def test_an_interrupted_file_does_not_look_finished(
+    home: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is there keeps the name FILE.part; if there is no image, no file is left."""
+    Path("empty").mkdir()
+    assert call("predict", "empty", "--run", home / "run", "--out", "p.csv") == 2
+    assert not list(Path().glob("p.csv*"))
+    whole = FolderPredictor.predict
+
+    def interrupted(self: FolderPredictor, *given: Any, **more: Any) -> Any:
+        yield from itertools.islice(whole(self, *given, **more), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FolderPredictor, "predict", interrupted)
+    assert call("predict", images, "--run", home / "run", "--out", "p.csv") == 130
+    assert "so far is in p.csv.part" in capsys.readouterr().err
+    assert not Path("p.csv").exists()
+    assert len(rows_of(Path("p.csv.part").read_text("utf-8"))) == 2
 
 
 def test_json_is_one_document(home: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,6 +121,8 @@ def test_unknown_variables_under_our_prefix_are_named() -> None:
         ({"method": "pn", "llm": "m", "max_cost": "1"}, ["--max-cost needs a price", "--price IN/OUT"]),
         ({"temperature": "hot"}, ["--temperature", "'hot'", "it is not a number"]),
         ({"temperature": "0,7"}, ["--temperature '0,7'", "with a point and no comma: 0.7"]),
+        ({"max_minutes": "1 h"}, ["--max-minutes '1 h': it is not a number; write it without a unit"]),
+        ({"max_cost": "$5"}, ["--max-cost '$5': it is not a number; write it without a unit"]),
         ({"max_minutes": "1,5,5"}, ["--max-minutes '1,5,5'", "with a point and no comma"]),
         ({"until": "0,95"}, ["--until '0,95'", "a point and no comma"]),
         ({"max_calls": "1,000"}, ["--max-calls '1,000'", "write it without a comma: 1000"]),

@@ -130,7 +130,7 @@ def test_a_search_without_a_description_says_what_would_help() -> None:
 
 
 def test_a_description_without_data_names_the_set_that_is_used(tmp_path: Path) -> None:
-    """Who describes images of their own and forgets ``--data`` is told of the bundled set."""
+    """Who describes images of their own may have forgotten ``--data``: a note names the set."""
     lines: list[str] = []
     flags = {"describe": "birds at a feeder", "method": "combine"}
     from_sources(flags, {}, report=lines.append)

@@ -186,7 +186,7 @@ def test_no_classifier_is_made_up_for_an_evaluator_from_python(run_dir: Path) ->
 def test_the_formats_are_those_that_are_documented() -> None:
     """For other tools, and two tables."""
     names = "open-clip clip-benchmark clip-benchmark-custom cupl csv confusion-matrix coop safetensors"
-    assert list(FORMS) == names.split()
+    assert list(FORMS) == [*names.split(), "class-names"]
 
 
 def test_the_best_alone_does_not_replace_the_ensemble(run_dir: Path) -> None:
@@ -204,7 +204,7 @@ def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
     said: list[str] = []
     files = export_all(run_dir, out=tmp_path / "all", report=said.append)
     assert sorted(tmp_path.joinpath("all").iterdir()) == sorted(files)
-    missing = {"safetensors", "confusion-matrix"}
+    missing = {"safetensors", "confusion-matrix", "class-names"}
     assert [file.name for file in files] == [one.file for name, one in FORMS.items() if name not in missing]
     assert {line.split(": ")[1] for line in said} == missing
     names = [file.name for file in export_all(run_dir, out=tmp_path / "best", only="best")]

@@ -26,6 +26,7 @@ from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Predictions
 from promptclimb.prompts.class_names import MOST_CLASSES
 from tests.fakes.clock import run_virtual
@@ -414,5 +415,9 @@ def test_names_of_a_strong_llm_gain_on_a_bundled_set(tmp_path: Path) -> None:
     written = export(tmp_path / "r", "cupl").read_text("utf-8")
     for old, new in (result.best.class_names or {}).items():
         assert json.loads(written)[old] == [result.best.template.replace("{}", new)]
+    named = settings.model_copy(update={"class_names": export(tmp_path / "r", "class-names")})
+    again = open_evaluator(named).examine([[result.best.template]], test=True)[0]
+    assert again is not None
+    assert again.test == result.best.test
     vectors = load(export(tmp_path / "r", "safetensors").read_bytes())["classifier"]
     assert vectors.shape[0] == 12

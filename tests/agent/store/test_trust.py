@@ -43,7 +43,7 @@ HARMLESS = """
     service_tier extra_body llm_fallback llm_slots method prompts describe blind style wordings restarts
     conversations rounds proposals top_k starting_pool initial max_words max_turns ensemble_size patience
     until concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens max_cost
-    max_minutes give_up_after run_dir cache_answers
+    max_minutes give_up_after run_dir cache_answers name_rounds
 """
 """Numbers, names, texts, and files that are read as data and identify the run by their content."""
 SCORER = """

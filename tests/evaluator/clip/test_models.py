@@ -182,7 +182,7 @@ def test_any_bytes_are_a_checkpoint_or_a_clear_error(
             "pico",
             "ViT-B-32 needs its weights: give --pretrained TAG, best laion2b_s34b_b79k; others are: ",
         ),
-        ("ViT-B-32", "pico", ", metaclip_fullcc"),
+        ("RN-pico", "ViT-B-32", "neither a tag of RN-pico nor a file; it is a model: give it as --model"),
         ("tiny-clip", "pico", "no weights for tiny-clip: give a checkpoint as --pretrained FILE"),
         ("RN50-quickgelu", "pico", "give --pretrained TAG, best openai; others are: yfcc15m, cc12m"),
         ("RN-pico", "laion2b_s34b_b79k", "neither a tag of RN-pico nor a file; it is one of ViT-B-32: give"),

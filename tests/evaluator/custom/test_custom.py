@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from promptclimb.evaluator.custom.adapter import ScorerEvaluator, as_evaluator, open_custom, pinned
-from promptclimb.evaluator.datasets.hand_made import DEFAULT_TEMPLATE
 from promptclimb.evaluator.errors import (
     ConfigError,
     ConsumerError,
@@ -27,6 +26,7 @@ from promptclimb.evaluator.errors import (
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import (
+    DEFAULT_TEMPLATE,
     ClassAccuracy,
     Confusion,
     Evaluator,

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from promptclimb.evaluator.datasets.checks import check
 from promptclimb.evaluator.datasets.class_names import read_names, rename, tidy
-from promptclimb.evaluator.datasets.hand_made import DEFAULT_TEMPLATE, for_dataset, hand_made, published
+from promptclimb.evaluator.datasets.hand_made import for_dataset, hand_made, published
 from promptclimb.evaluator.datasets.loading import known
 from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from tests.evaluator.datasets.conftest import unless_refused
 
 
@@ -37,6 +38,12 @@ def test_names_that_most_models_do_not_read_are_noted() -> None:
     (note,) = check(ours)
     assert note.startswith("2 class names, such as 'чайник', in other letters than Latin ones")
     assert list(check(splits(4))) == []
+
+
+def test_names_that_differ_only_in_capitals_are_noted() -> None:
+    """The texts of two such classes are one to most tokenizers, so that one of them is never found."""
+    (note,) = check(replace(splits(3), classes=("Cat", "dog", "cat")))
+    assert "'Cat' and 'cat' differ only in their capitals" in note
 
 
 def test_openai_names_are_open_clips_thousand() -> None:
