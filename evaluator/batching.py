@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from .errors import ConsumerError, CrashingTemplateError, ScoringFailedError
+from .errors import ConsumerError, CrashingTemplateError, PromptclimbError, ScoringFailedError
 from .scoring import Score, Scorer, Verdict, batches_at_once, checked
 from .threads import DaemonThreads
 
@@ -182,19 +182,23 @@ def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
 
 def _dead(death: BaseException) -> ConsumerError:
     """Return the error of every template after the one at which the worker died."""
-    if isinstance(death, ConsumerError):
-        return ConsumerError(str(death))
-    return ConsumerError(f"the scoring worker died: {death!r}")
+    prefix = "" if isinstance(death, ConsumerError) else "the scoring worker died: "
+    return ConsumerError(f"{prefix}{_words(death)}")
+
+
+def _words(error: BaseException) -> str:
+    """Return an error of ours as it reads, any other with the name of its type."""
+    return (str(error) if isinstance(error, PromptclimbError) else repr(error))[:_SHOWN]
 
 
 def _failed(job: Job, error: Exception) -> ScoringFailedError:
-    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {repr(error)[:_SHOWN]}")
+    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_words(error)}")
     failure.__cause__ = error
     return failure
 
 
 def _crashing(job: Job, error: Exception) -> CrashingTemplateError:
-    text = f"the scorer failed on it {job.failures} times, while it scores others: {repr(error)[:_SHOWN]}"
+    text = f"the scorer failed on it {job.failures} times, while it scores others: {_words(error)}"
     failure = CrashingTemplateError(job.template, text)
     failure.__cause__ = error
     return failure
