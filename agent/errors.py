@@ -8,12 +8,13 @@
     │   ├── DataError
     │   ├── ModelError
     │   ├── EndpointError
-    │   ├── StoreMissingError           these six are StoreErrors too
+    │   ├── StoreMissingError           these seven are StoreErrors too
     │   ├── StoreExistsError
     │   ├── StoreLockedError
     │   ├── StoreMismatchError
     │   ├── StoreVersionError
-    │   └── StoreCorruptError
+    │   ├── StoreCorruptError
+    │   └── UntrustedRunError
     ├── ChatError                       one attempt at the LLM failed
     │   ├── TransientChatError
     │   ├── RateLimitedError
@@ -38,7 +39,8 @@
     │   ├── ScoringFailedError
     │   └── ConsumerError
     └── StoreError
-        └── StoreFullError
+        ├── StoreFullError
+        └── StoreGoneError
 """
 
 from __future__ import annotations
@@ -130,6 +132,7 @@ class UnusableAnswerError(ChatError):
     Attributes:
         reason: "bad_json", "not_json", "no_choices", "no_content", "length", "content_filter", "refusal" or
             "too_big".
+        final: It is too long even with the most tokens that are requested, so another one would be too.
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class UnusableAnswerError(ChatError):
     ) -> None:
         super().__init__(message, status=status, headers=headers, usage=usage, perhaps_billed=True)
         self.reason = reason
+        self.final = False
 
 
 class FatalChatError(ChatError):
@@ -182,7 +186,8 @@ class RequestFailedError(PromptclimbError):
 
     Attributes:
         attempts: Attempts made.
-        answered: The model answered, but never usably; it would do so again, and be paid again.
+        answered: The model answered, but never usably, or a content filter refused the request; it would do
+            so again, and be paid again.
         refused: The refusal leaves open whether the request or the endpoint is at fault.
     """
 
@@ -242,6 +247,10 @@ class StoreFullError(StoreError):
     """The disk has no room left; everything written before is kept."""
 
 
+class StoreGoneError(StoreError):
+    """The run's folder was removed, moved or replaced while the run was live."""
+
+
 class StoreMissingError(StoreError, UsageError):
     """The directory holds no run."""
 
@@ -268,3 +277,7 @@ class StoreVersionError(StoreError, UsageError):
 
 class StoreCorruptError(StoreError, UsageError):
     """The store is torn, of another program, or holds something unsafe to load; nothing of it was loaded."""
+
+
+class UntrustedRunError(StoreError, UsageError):
+    """What the run would execute, or where it would send, was not set by this user in this folder."""

@@ -6,6 +6,8 @@ import hashlib
 import random
 from typing import NamedTuple
 
+NAMES = 0
+"""The restart number of the search for class names, which follows the restarts."""
 INITIAL, LLM = "initial", "llm"
 """Sources of candidates that are not methods: the starting templates, and the LLM."""
 
@@ -14,7 +16,7 @@ class Position(NamedTuple):
     """A place in a run.
 
     Attributes:
-        restart: From 1.
+        restart: From 1; ``NAMES`` for the search for class names.
         conversation: From 1 within the restart; 0 for its starting candidates.
         round: From 1 within the conversation; 0 for the starting candidates.
         sample: Which of several requests of that round, from 0.
@@ -31,6 +33,8 @@ class Position(NamedTuple):
         return self.conversation == 0
 
     def __str__(self) -> str:
+        if self.restart == NAMES and not self.initial:
+            return f"class names, round {self.round}"
         if self.initial:
             return f"restart {self.restart}, initial"
         return f"restart {self.restart}, conversation {self.conversation}, round {self.round}"

@@ -1,20 +1,24 @@
 """Make the tables of docs/results.md from the raw data in docs/results.
 
     promptclimb suite suites/bundled.toml --suite-dir runs/bundled
-    python benchmarks/results_page.py miniature=runs/bundled
+    python benchmarks/results_page.py bundled=runs/bundled
 
 ``NAME=SUITE_DIR`` first copies the raw data of a finished study to ``docs/results/NAME*.csv``. Then every
 table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again. Other text is written by hand.
+The differences of a study are those that ``suites/NAME.toml`` compares.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import functools
+import itertools
 import json
 import re
 import statistics
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +26,13 @@ from typing import Any
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import with_llm_table
+from benchmarks import class_names, few_scorings, with_llm_table
+from benchmarks.over_sets import OverSets, holm, over_sets
 from benchmarks.peers import tables as peers
 from benchmarks.recorded_names import todays
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 PAGE = "results.md"
 PART = re.compile(
     r"(?P<head><!-- (?P<kind>[a-z]+): (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL
@@ -39,6 +45,7 @@ BASELINES: Mapping[str, str] = {
     "best starting template": "best starting template",
     "best hand-made": "best hand-made",
 }
+BASELINE_TEMPLATES = {"default template": 1, "OpenAI's 80 templates": 80, "best starting template": 80}
 METHODS = (
     *(FOUND_BY, "combine, with description", "words", "mutate", "random"),
     *("CoOp", "Tip-Adapter", "linear probe"),
@@ -50,26 +57,41 @@ BY_SET: Mapping[str, tuple[str, str]] = {
     "best hand-made": (FOUND_BY, "best hand-made"),
     "CoOp (white box)": ("CoOp", "best"),
 }
-COMPARED = ("league-recorded", "league")
+COMPARED = ("optimizers-recorded", "optimizers")
 """The recorded rows with a strong LLM, and those with the local one."""
 BASE = "pn, no information"
+
+STUDIES = ("bundled", "by-shots", "feedback", "one-shot")
+"""Studies whose differences are on the page; Holm's correction is over all of them."""
+STARTS = ("default template", "best starting template")
+LEAST = 1.0
+"""Points of a gain of which a share is worth a figure."""
 
 Row = Mapping[str, str]
 Lines = Iterable[Sequence[str]]
 
 
 def means(folder: Path, name: str) -> Lines:
-    """Yield test accuracies by model and shots, the means over sets of the means over seeds."""
+    """Yield test accuracies by model and shots, means over sets of means over seeds, and their cost."""
     runs = _runs(folder, name)
     places = sorted({(row["model"], int(row["shots"])) for row in runs})
-    yield ("", *(f"{model}, {shots} shot{'s' * (shots > 1)}" for model, shots in places))
+    yield (
+        "",
+        *(f"{model}, {shots} shot{'s' * (shots > 1)}" for model, shots in places),
+        "templates",
+        "requests",
+    )
     sources = [(label, METHODS[0], figure) for label, figure in BASELINES.items()]
     white = {row["method"] for row in runs if row["white_box"] == "1"}
     sources += [(f"{one}{' (white box)' * (one in white)}", one, "best") for one in METHODS]
     for label, method, figure in sources:
+        cost = BASELINE_TEMPLATES.get(label), 0
+        if figure == "best":
+            cost = (None, 0) if method in white else _budget(runs, method)
         yield (
             label,
             *(f"{_mean(runs, method, figure, model=model, shots=str(shots)):.1f}" for model, shots in places),
+            *_cost(*cost),
         )
 
 
@@ -83,20 +105,38 @@ def sets(folder: Path, name: str) -> Lines:
 
 
 def differences(folder: Path, name: str) -> Lines:
-    """Yield differences with their intervals: a line per comparison, a column per model and shots."""
-    rows = _rows(folder / f"{name}-differences.csv")
-    places = list(dict.fromkeys((row["model"], row["shots"]) for row in rows))
-    yield ("", *(f"{model}, {shots}" for model, shots in places))
-    for pair in dict.fromkeys((row["first"], row["second"]) for row in rows):
-        cells = {
-            (row["model"], row["shots"]): _over(float(row["points"]), (float(row["low"]), float(row["high"])))
-            for row in rows
-            if (row["first"], row["second"]) == pair
-        }
+    """Yield differences over sets: a line per comparison, a column per model and shots, and their cost."""
+    runs = _runs(folder, name)
+    places = sorted({(row["model"], int(row["shots"])) for row in runs})
+    pairs = dict.fromkeys((pair[0], pair[1]) for pair in _compared(folder, name))
+    kept = holm({key: one.p for key, one in _all_differences(folder).items()})
+    found = _all_differences(folder)
+    yield ("", *(f"{model}, {shots}" for model, shots in places), "templates", "requests")
+    for first, second in pairs:
+        keys = [_key(name, first, second, model, shots) for model, shots in places]
+        costs = [_side_cost(runs, side) for side in (first, second)]
         yield (
-            f"{todays(pair[0])} over {todays(pair[1])}",
-            *(cells.get(place, "") for place in places),
+            f"{first} over {second}",
+            *(_spread(found[key], "*" * (key in kept)) for key in keys),
+            *(f"{one} : {other}" for one, other in zip(*costs, strict=True)),
         )
+
+
+def transfer(folder: Path, name: str) -> Lines:
+    """Yield the gain on the other model over the best starting template there, of the gain found there."""
+    runs = _runs(folder, name)
+    rows = _rows(folder / f"{name}-transfer.csv")
+    places = sorted({(row["from"], row["to"], int(row["shots"])) for row in rows})
+    yield ("", *(f"{one} to {other}, {shots}" for one, other, shots in places))
+    for method in dict.fromkeys(row["method"] for row in rows):
+        cells = {}
+        for row in (row for row in rows if row["method"] == method):
+            place = {"model": row["to"], "shots": row["shots"]}
+            default, start = (_mean(runs, method, figure, **place) for figure in STARTS)
+            gains = [float(row[figure]) - (start - default) for figure in ("brought", "native")]
+            share = f" ({100 * gains[0] / gains[1]:.0f} %)" if gains[1] >= LEAST else ""
+            cells[row["from"], row["to"], int(row["shots"])] = f"{gains[0]:+z.1f} of {gains[1]:+z.1f}{share}"
+        yield (method, *(cells[place] for place in places))
 
 
 def found(folder: Path, name: str) -> Lines:
@@ -126,7 +166,7 @@ def optimizers(folder: Path, _name: str) -> Lines:
     """Yield what each optimizer found with the strong and with the local LLM."""
     strong, local = (peers.document(_lines(folder / f"{name}.jsonl"))["rows"] for name in COMPARED)
     yield (
-        *("", "strong LLM", "guided over it", "best or near", "templates", "requests"),
+        *("", "strong LLM", "guided over it", "mean rank", "near best", "templates", "requests"),
         *("local LLM", "guided over it"),
     )
     for name, row in strong.items():
@@ -135,7 +175,8 @@ def optimizers(folder: Path, _name: str) -> Lines:
             name,
             f"{row['test']:.1f}",
             _peer_over(row),
-            f"{row['first']['first_or_within']} of {row['first']['of']}",
+            f"{row['standing']['rank']:.1f}",
+            f"{row['standing']['near']} of {row['standing']['of']}",
             f"{row['scored']:.0f}",
             f"{row['answered']:.1f}",
             f"{other['test']:.1f}" if other else "",
@@ -157,13 +198,29 @@ def searches(folder: Path, name: str) -> Lines:
         yield (arm, f"{one['mean']:.1f}", *own, f"{requests:.1f}")
 
 
+def few(folder: Path, name: str) -> Lines:
+    """Yield what methods without an LLM find at few scorings."""
+    table = few_scorings.summary(_lines(folder / f"{name}.jsonl"))
+    yield ("", *(f"{number} scorings" for number in few_scorings.SCORINGS))
+    for row, found in table.items():
+        yield (row, *(f"{found[str(number)]:.1f}" for number in few_scorings.SCORINGS))
+
+
+def names(folder: Path, name: str) -> Lines:
+    """Yield what new names of classes gain on kinds of sets, RN-pico."""
+    return class_names.table([row for row in _lines(folder / f"{name}.jsonl") if row["model"] == "RN-pico"])
+
+
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "means": means,
     "sets": sets,
     "differences": differences,
+    "transfer": transfer,
     "found": found,
     "optimizers": optimizers,
     "searches": searches,
+    "few": few,
+    "names": names,
 }
 
 
@@ -195,16 +252,6 @@ def keep(name: str, suite: Path, folder: Path) -> None:
         raise SystemExit(f"{name}={suite}: no suite.json there. Expected the folder of a finished study.")
     study = json.loads((suite / "suite.json").read_text("utf-8"))
     (folder / f"{name}.csv").write_text((suite / "runs.csv").read_text("utf-8"), "utf-8")
-    compared = [
-        {
-            **{key: one[key] for key in ("first", "second", "model", "shots", "sets", "runs", "points")},
-            "low": one["interval"][0],
-            "high": one["interval"][1],
-            "over": ", ".join(one["resampled"]),
-        }
-        for one in study["differences"]
-        if one["interval"] is not None
-    ]
     columns = ("shots", "from", "to", "sets", "brought", "native", "kept")
     moved = [
         {"method": one["label"], **{key: one[key] for key in columns}}
@@ -216,7 +263,7 @@ def keep(name: str, suite: Path, folder: Path) -> None:
         for one in study["curves"]
         for point in one["points"]
     ]
-    for part, rows in (("differences", compared), ("transfer", moved), ("curves", curves)):
+    for part, rows in (("transfer", moved), ("curves", curves)):
         if rows:
             with (folder / f"{name}-{part}.csv").open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -231,9 +278,9 @@ def _runs(folder: Path, name: str) -> list[Row]:
 def _rows(file: Path) -> list[Row]:
     with file.open(encoding="utf-8", newline="") as opened:
         rows = list(csv.DictReader(opened))
-    named = ("method", "first", "second")
     return [
-        {todays(key): todays(value) if key in named else value for key, value in row.items()} for row in rows
+        {todays(key): todays(value) if key == "method" else value for key, value in row.items()}
+        for row in rows
     ]
 
 
@@ -250,13 +297,86 @@ def _mean(runs: Iterable[Row], method: str, figure: str, **place: str) -> float:
     return statistics.fmean(map(statistics.fmean, by_set.values()))
 
 
+def _compared(folder: Path, name: str) -> list[tuple[str, str]]:
+    """Return the pairs that a study compares."""
+    study = tomllib.loads((ROOT / "suites" / f"{name}.toml").read_text("utf-8"))
+    return [(pair["first"], pair["second"]) for pair in study["compare"]]
+
+
+def _key(*parts: object) -> str:
+    return ", ".join(map(str, parts))
+
+
+@functools.cache
+def _all_differences(folder: Path) -> Mapping[str, OverSets]:
+    """Return the differences of every study whose rows are in a folder."""
+    found = {}
+    for name in STUDIES:
+        if not (folder / f"{name}.csv").is_file():
+            continue
+        runs = _runs(folder, name)
+        places = sorted({(row["model"], int(row["shots"])) for row in runs})
+        for (first, second), (model, shots) in itertools.product(_compared(folder, name), places):
+            here = [row for row in runs if (row["model"], row["shots"]) == (model, str(shots))]
+            key = _key(name, first, second, model, shots)
+            found[key] = over_sets(_by_set(here, first, second), key)
+    return found
+
+
+def _by_set(runs: Sequence[Row], first: str, second: str) -> Mapping[str, list[float]]:
+    """Return differences in points by set, a list over seeds."""
+    one, other = _tests(runs, first, second), _tests(runs, second, first)
+    found: dict[str, list[float]] = {}
+    for cell in sorted(one.keys() & other.keys()):
+        found.setdefault(cell[0], []).append(100 * (one[cell] - other[cell]))
+    return found
+
+
+def _tests(runs: Sequence[Row], side: str, beside: str) -> Mapping[tuple[str, str], float]:
+    """Return a side's test accuracies by set and seed; a baseline is read from the rows of the other side."""
+    method, figure = _figure(side)
+    if method not in {row["method"] for row in runs}:
+        method, figure = _figure(beside)[0], f"test: {side}"
+    return {(row["data"], row["seed"]): float(row[figure]) for row in runs if row["method"] == method}
+
+
+def _figure(side: str) -> tuple[str, str]:
+    return (side.removesuffix(" ensemble"), "test: ensemble" if side.endswith(" ensemble") else "test: best")
+
+
+def _budget(runs: Sequence[Row], method: str) -> tuple[float, float]:
+    """Return the mean number of templates scored and of requests."""
+    rows = [row for row in runs if row["method"] == method]
+    scored, asked = (
+        statistics.fmean(float(row[column]) for row in rows) for column in ("evaluated", "calls")
+    )
+    return scored, asked
+
+
+def _side_cost(runs: Sequence[Row], side: str) -> tuple[str, str]:
+    method, _ = _figure(side)
+    searched = [row for row in runs if row["method"] == method]
+    if not searched:
+        return _cost(BASELINE_TEMPLATES.get(side), 0)
+    return _cost(None, 0) if searched[0]["white_box"] == "1" else _cost(*_budget(runs, method))
+
+
+def _cost(templates: float | None, requests: float) -> tuple[str, str]:
+    return "" if templates is None else f"{templates:.0f}", f"{requests:.1f}" if requests else "0"
+
+
+def _spread(one: OverSets, star: str) -> str:
+    trimmed = "" if one.trimmed is None else f"; {one.trimmed:+z.1f}"
+    return f"{_over(one.mean, one.interval, star)}<br>{one.median:+z.1f}{trimmed}"
+
+
 def _gain(run: Row) -> float:
     return float(run["test: best"]) - float(run["test: default template"])
 
 
-def _over(points: float, interval: Sequence[float]) -> str:
+def _over(points: float, interval: Sequence[float], star: str = "") -> str:
     low, high = interval
-    return f"{points:+z.1f} ({low:z.1f} to {high:z.1f})"
+    return f"{points:+z.1f}{star} ({low:z.1f} to {high:z.1f})"
 
 
 def _peer_over(row: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from promptclimb.evaluator.clip.zero_shot import correct, decide
-from promptclimb.evaluator.datasets.hand_made import DEFAULT_TEMPLATE
+from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.white_box.problem import Problem, open_problem, solve
 from promptclimb.evaluator.white_box.references import REFERENCES, check_reference, names_in

@@ -180,25 +180,19 @@ def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
         raise ConsumerError("the scorer asked to leave the program") from error
 
 
-def _dead(death: BaseException) -> ConsumerError:
-    """Return the error of every template after the one at which the worker died."""
-    prefix = "" if isinstance(death, ConsumerError) else "the scoring worker died: "
-    return ConsumerError(f"{prefix}{_words(death)}")
-
-
-def _words(error: BaseException) -> str:
-    """Return an error of ours as it reads, any other with the name of its type."""
+def _said(error: BaseException | None) -> str:
+    """Return an error of ours as its sentence, any other with its class."""
     return (str(error) if isinstance(error, PromptclimbError) else repr(error))[:_SHOWN]
 
 
 def _failed(job: Job, error: Exception) -> ScoringFailedError:
-    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_words(error)}")
+    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_said(error)}")
     failure.__cause__ = error
     return failure
 
 
 def _crashing(job: Job, error: Exception) -> CrashingTemplateError:
-    text = f"the scorer failed on it {job.failures} times, while it scores others: {_words(error)}"
+    text = f"the scorer failed on it {job.failures} times, while it scores others: {_said(error)}"
     failure = CrashingTemplateError(job.template, text)
     failure.__cause__ = error
     return failure
@@ -263,7 +257,7 @@ class Consumer:
             await asyncio.wait({self._work})
         # Waiters have had this error already.
         if self._death is not None and error is None:
-            raise _dead(self._death) from self._death
+            raise ConsumerError(f"scoring has ended: {_said(self._death)}") from self._death
 
     async def score(self, template: str) -> Verdict:
         """Score one template; equal templates in flight are scored once, and nan is asked for once more.
@@ -302,7 +296,7 @@ class Consumer:
 
     def _check_alive(self) -> None:
         if self._death is not None:
-            raise _dead(self._death) from self._death
+            raise ConsumerError(f"scoring has ended: {_said(self._death)}") from self._death
         if self._closing:
             raise ConsumerError("the consumer is closed")
 
@@ -359,7 +353,7 @@ class Consumer:
         if self._death is None:
             error = ConsumerError("the consumer was closed before this template was scored")
         else:
-            error = _dead(self._death)
+            error = ConsumerError(f"scoring has ended: {_said(self._death)}")
             error.__cause__ = self._death
         for job in list(self._flying.values()):
             job.fail(error)

@@ -8,6 +8,7 @@ import os
 import stat
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -252,6 +253,19 @@ def parse_json(text: str, *, where: str) -> Any:
         ) from error
     except (RecursionError, ValueError) as error:
         raise DataError(f"{where} is not JSON that can be read: {error}") from error
+
+
+def parse_toml(text: str, *, where: str) -> dict[str, Any]:
+    """Return the content of a TOML text."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        quotes = "; texts stand in quotes" if "Invalid value" in str(error) else ""
+        raise DataError(f"{where} is not TOML: {error}{quotes}") from error
+    except ValueError as error:
+        raise DataError(f"{where}: a number in it is too long") from error
+    except RecursionError as error:
+        raise DataError(f"{where}: lists or tables in it lie too deep in one another") from error
 
 
 def inside(root: Path, raw: str, *, where: str) -> Path:

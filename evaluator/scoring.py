@@ -22,7 +22,10 @@ COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
 MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
+DEFAULT_TEMPLATE = "a photo of a {}"
 MOST_CONFUSED = 3
+
+DEFAULT_TEMPLATE = "a photo of a {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,8 @@ class EvaluatorInfo:
     views: int = 0  # augmented copies of each training and validation image in the scores
     # parts of the fingerprint: ``shots`` (images, labels, class names) and ``weights``; empty if unknown
     content: Mapping[str, str] = field(default_factory=dict)
+    # names of all images, below the data's folder; empty if unknown or too many to keep
+    files: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -273,6 +278,26 @@ class Predictor(Protocol):
         Raises:
             TemplateRejectedError: A template cannot be scored by this model.
             EvaluatorError: An ensemble is empty.
+        """
+        ...
+
+
+@runtime_checkable
+class NamePredictor(Protocol):
+    """An evaluator that gives its predictions with other names of single classes; without logits too."""
+
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        """Classify images by one template, once for each renaming.
+
+        A renaming has new names by label; they go into the template's slot, and all other classes keep their
+        names. ``predicted`` has an entry for each renaming, None if the model cannot read a name. ``split``
+        is ``train``, ``val``, ``views`` (their augmented copies, if ``info.views`` says so), or ``test``,
+        which opens it.
+
+        Raises:
+            TemplateRejectedError: The template cannot be scored by this model.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -244,20 +245,25 @@ def plain(part: Mapping[str, Any]) -> str:
         return "it is empty; give a value, or leave it out"
     if kind in _WORDS:
         limits = part.get("ctx", {}).items()
-        whole = {
-            name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in limits
-        }
-        text = _WORDS[kind].format(**whole)
+        text = _WORDS[kind].format(**{name: _whole(one) for name, one in limits})
         if kind == "literal_error" and isinstance(given, str):
             return text + near(given, re.findall("'([^']+)'", part["ctx"]["expected"]))
-        return text + (_without_comma(given.strip(), kind) if isinstance(given, str) else "")
+        return text + (_rewritten(given.strip(), kind) if isinstance(given, str) else "")
     message = str(part["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
-def _without_comma(given: str, kind: str) -> str:
-    """Return how to write a number that has a comma; empty if it has none."""
-    if "," not in given or kind not in ("float_parsing", "int_parsing"):
+def _whole(limit: Any) -> Any:
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+
+
+def _rewritten(given: str, kind: str) -> str:
+    """Return how to write a number that has a comma or a unit; empty if it has neither."""
+    if kind not in ("float_parsing", "int_parsing"):
+        return ""
+    if re.fullmatch(r"[$€] ?\d+(\.\d+)?|\d+(\.\d+)? ?([$€%]|[a-zA-Z]+)", given):
+        return "; write it without a unit"
+    if "," not in given:
         return ""
     thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", given) is not None
     if kind == "int_parsing":
@@ -290,7 +296,9 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
             return f"{name}=True" if isinstance(options[name].default, bool) else name
         return f"{name}={value}" if value.isdecimal() else _as_argument(name, value)
 
-    return _RESUME.sub(lambda found: f"`resume({found['run_dir']!r})`", _OPTION.sub(one, message))
+    return _RESUME.sub(
+        lambda found: f"`resume({shlex.split(found['run_dir'])[0]!r})`", _OPTION.sub(one, message)
+    )
 
 
 def known_name(what: str, name: Any, names: Iterable[str]) -> str:

@@ -87,7 +87,8 @@ class DataSettings(Settings):
     )
     class_names: NameOrPath | None = setting(
         None,
-        "openai, split, or a file with one class name per line",
+        "openai, split, or a file: FOLDER=NAME lines, or one name per line in the order of the labels; also "
+        "JSON or TOML",
         decides=True,
         show="openai|split|FILE",
         reads="file",
@@ -147,7 +148,8 @@ class ScorerSettings(Settings):
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", show="DEVICE", min_length=1)
     evaluator: str | None = setting(
         None,
-        "a custom scorer: a function or class that makes one, from a module or FILE.py",
+        "a custom scorer: a class, a function that makes one, or a function of `templates`, from a module or "
+        "FILE.py",
         decides=True,
         show="MODULE:FACTORY",
     )

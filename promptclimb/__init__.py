@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         datasets,
         evaluate,
         load_data,
+        predict,
         report,
         resume,
         resume_sync,
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     )
     from .evaluator.datasets.pictures import open_rgb
     from .evaluator.errors import PromptclimbError
+    from .evaluator.prediction import PredictedImage
     from .evaluator.spec import EvaluatorSpec
 
 _HOME = {
     "Evaluation": ".agent.search.api",
     "EvaluatorSpec": ".evaluator.spec",
+    "PredictedImage": ".evaluator.prediction",
     "PromptclimbError": ".agent.errors",
     "SearchConfig": ".agent.config.schema",
     "SearchResult": ".agent.results.result",
@@ -48,6 +51,7 @@ _HOME = {
     "evaluate": ".agent.search.api",
     "load_data": ".agent.search.api",
     "open_rgb": ".evaluator.datasets.pictures",
+    "predict": ".agent.search.api",
     "report": ".agent.search.api",
     "resume": ".agent.search.api",
     "resume_sync": ".agent.search.api",
@@ -58,6 +62,7 @@ _HOME = {
 __all__ = [
     "Evaluation",
     "EvaluatorSpec",
+    "PredictedImage",
     "PromptclimbError",
     "SearchConfig",
     "SearchResult",
@@ -65,6 +70,7 @@ __all__ = [
     "evaluate",
     "load_data",
     "open_rgb",
+    "predict",
     "report",
     "resume",
     "resume_sync",

@@ -31,7 +31,9 @@ from .wording import Wordings
 
 TEMPLATE = "template"
 """The default kind."""
-KINDS: dict[str, str] = {TEMPLATE: ".template_kind"}
+CLASS_NAMES = "class-names"
+"""Templates, then names of single classes."""
+KINDS: dict[str, str] = {TEMPLATE: ".template_kind", CLASS_NAMES: ".class_names"}
 """Modules with a ``KIND``, by the names that ``--prompts`` takes."""
 
 

@@ -77,9 +77,7 @@ class Template:
     @property
     def key(self) -> str:
         """The normal form: equal for spellings of one template."""
-        text = _ANY_QUOTE_OR_JOINER.sub("", unicodedata.normalize("NFKC", self.text).casefold())
-        words = [word for word in text.split() if word not in _ARTICLES]
-        return _SPACE_BEFORE_MARK.sub("", " ".join(words)).rstrip(" .")
+        return spelling_key(self.text)
 
     @property
     def scored_as(self) -> str:
@@ -92,6 +90,23 @@ class Template:
 
     def __str__(self) -> str:
         return self.text
+
+
+def spelling_key(text: str) -> str:
+    """Return the normal form of a text: equal for its spellings."""
+    folded = _ANY_QUOTE_OR_JOINER.sub("", unicodedata.normalize("NFKC", text).casefold())
+    words = [word for word in folded.split() if word not in _ARTICLES]
+    return _SPACE_BEFORE_MARK.sub("", " ".join(words)).rstrip(" .")
+
+
+def check_characters(text: str) -> None:
+    """Raise CandidateError if a text has a line break, a control or an invisible character."""
+    for place, character in enumerate(text):
+        if unicodedata.category(character) in _FORBIDDEN_CATEGORIES and character not in _JOINERS:
+            raise CandidateError(
+                "control_character",
+                f"character {place + 1} is U+{ord(character):04X}, a control, a line break or invisible",
+            )
 
 
 def single_spaced(text: str) -> str:
@@ -123,12 +138,7 @@ def _check(text: str) -> None:
         raise CandidateError("empty", "it is empty")
     if len(text) > MAX_CHARACTERS:
         raise _too_long(len(text))
-    for place, character in enumerate(text):
-        if unicodedata.category(character) in _FORBIDDEN_CATEGORIES and character not in _JOINERS:
-            raise CandidateError(
-                "control_character",
-                f"character {place + 1} is U+{ord(character):04X}, a control, a line break or invisible",
-            )
+    check_characters(text)
     without_slots = text.replace(SLOT, "\0")
     if "{" in without_slots or "}" in without_slots:
         raise CandidateError("stray_brace", f"{_shown(text)} has a brace that is not part of a slot {SLOT}")

@@ -24,6 +24,7 @@ ORDER = {
     "agent": ("cli", "study", "search", "results", "store", "llm", "config", "methods", "events"),
     "evaluator": (
         "open",
+        "prediction",
         "white_box",
         "clip",
         "datasets",

@@ -23,7 +23,7 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --data path/to/images --model ViT-B-32": "fetches a model, and may use a paid LLM",
     "promptclimb search --base-url https://api.mistral.ai/v1": "uses a paid LLM",
     "promptclimb doctor --base-url https://api.mistral.ai/v1": "uses a paid LLM",
-    "promptclimb evaluate --baselines coop-tuned": "fetches a model; test_running fits references",
+    "promptclimb evaluate --white-box coop-tuned": "fetches a model; test_running fits references",
     "promptclimb suite suites/": "hours; test_suite_file runs small ones, test_results_page checks the page",
     "python benchmarks/simulated_reader.py": "250 searches, half an hour",
     "python benchmarks/with_llm.py --llm local": "test_results_page makes its table",
@@ -34,6 +34,7 @@ NOT_RUN: Mapping[str, str] = {
 """Commands that are not run, by how they begin, and why."""
 STANDS_FOR: Mapping[str, str] = {
     "RUN_DIR": "runs/mine",
+    "runs/NAME": "runs/clip",
     "OTHER_RUN_DIR": "runs/other",
     "FILE": "leaderboard.out",
 }
@@ -91,6 +92,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("mine", "other"):
         printed = run(folder, f"promptclimb search {scorer} --method random --run-dir runs/{name}")
         assert "best found" in printed
+    clip = "--data path/to/images --method random --restarts 1 --rounds 1 --initial 4 --run-dir runs/clip"
+    assert "best found" in run(folder, f"promptclimb search {clip}")
     return folder
 
 

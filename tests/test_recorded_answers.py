@@ -44,8 +44,27 @@ def test_a_comparison_is_played_again_with_recorded_answers(tmp_path: Path) -> N
     command += ["--only", ";".join(names), "--keep", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    kept = (ROOT / "docs" / "results" / "league-recorded.jsonl").read_text("utf-8").splitlines()
+    kept = (ROOT / "docs" / "results" / "optimizers-recorded.jsonl").read_text("utf-8").splitlines()
     known = {row["key"]: (row["template"], row["answered"]) for row in map(json.loads, kept)}
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text("utf-8").splitlines() if line]
     assert [row["row"] for row in rows] == names
     assert [(row.get("template"), row["answered"]) for row in rows] == [known[row["key"]] for row in rows]
+
+
+@pytest.mark.slow
+def test_recorded_class_names_gain_what_the_kept_row_says(tmp_path: Path) -> None:
+    """One set and draw, without an LLM: the same names are chosen, with the same accuracy."""
+    rows = (ROOT / "docs" / "results" / "class-names.jsonl").read_text("utf-8").splitlines()
+    (kept,) = (
+        row
+        for row in map(json.loads, rows)
+        if (row["model"], row["data"], row["shots"], row["draw"]) == ("RN-pico", "shared-names", 4, 11)
+    )
+    command = [sys.executable, "benchmarks/class_names.py", "--data", "shared-names", "--shots", "4"]
+    command += ["--draws", "11", "--keep", str(tmp_path / "rows.jsonl"), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (row,) = map(json.loads, (tmp_path / "rows.jsonl").read_text("utf-8").splitlines())
+    assert row["names"] == kept["names"]
+    assert row["strong"] == pytest.approx(kept["strong"], abs=0.3)
+    assert {one["first"] for one in json.loads(done.stdout)["differences"]} >= {"strong", "name-words"}

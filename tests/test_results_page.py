@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks import results_page, with_llm_table
+from benchmarks.over_sets import holm, over_sets
 from benchmarks.peers import tables as peers
 from benchmarks.recorded_names import todays
 from tests.paths import ROOT
@@ -40,13 +41,13 @@ def test_every_kind_of_table_is_on_the_page() -> None:
 def test_every_raw_file_is_named_on_the_page_or_makes_a_table() -> None:
     """No data without a reader."""
     parts = {part["name"] for part in results_page.PART.finditer(PAGE)} | set(results_page.COMPARED)
-    made = {f"{name}{ending}" for name in parts for ending in (".csv", "-differences.csv", ".jsonl")}
+    made = {f"{name}{ending}" for name in parts for ending in (".csv", "-transfer.csv", ".jsonl")}
     assert [one.name for one in RESULTS.iterdir() if one.name not in made and one.name not in PAGE] == []
 
 
 def test_a_mean_is_over_data_sets_of_the_means_over_seeds() -> None:
     """Recomputed from the rows, independently."""
-    with (RESULTS / "miniature.csv").open(encoding="utf-8", newline="") as file:
+    with (RESULTS / "bundled.csv").open(encoding="utf-8", newline="") as file:
         rows = [
             row
             for row in csv.DictReader(file)
@@ -56,61 +57,69 @@ def test_a_mean_is_over_data_sets_of_the_means_over_seeds() -> None:
     sets = {row["data"] for row in rows}
     by_set = [[float(row["test: best"]) for row in rows if row["data"] == name] for name in sets]
     mean = 100 * statistics.mean(map(statistics.mean, by_set))
-    table = {line[0]: line[1:] for line in results_page.means(RESULTS, "miniature")}
+    table = {line[0]: line[1:] for line in results_page.means(RESULTS, "bundled")}
     assert len(rows) == 39
     assert table["guided, with description"][1] == f"{mean:.1f}"
 
 
 def test_templates_on_the_page_were_found() -> None:
     """Those with the largest gain first, no data set twice in half of them."""
-    _, *lines = results_page.found(RESULTS, "miniature")
+    _, *lines = results_page.found(RESULTS, "bundled")
     gains = [float(line[-1]) for line in lines]
     assert gains == sorted(gains, reverse=True)
     assert len({line[0] for line in lines[:4]}) == len({line[0] for line in lines[4:]}) == 4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["league-scorings", "league-scorings-local"])
-def test_the_counts_at_equal_scorings_are_those_of_the_rows(name: str) -> None:
-    """Of the sets on which our search is best or not measurably below the best."""
+@pytest.mark.parametrize("name", ["optimizers-scorings", "optimizers-scorings-local"])
+def test_the_counts_with_many_scorings_are_those_of_the_rows(name: str) -> None:
+    """Of the sets on which our search is near the best."""
     rows = [json.loads(line) for line in (RESULTS / f"{name}.jsonl").read_text("utf-8").splitlines()]
-    first = peers.document(rows)["rows"]["guided, with description"]["first"]
-    assert f"{first['first_or_within']} of {first['of']}" in PAGE
+    standing = peers.document(rows)["rows"]["guided, with description"]["standing"]
+    assert f"on {standing['near']} of {standing['of']}" in PAGE
+
+
+def test_a_difference_over_sets_has_a_median_and_a_trimmed_mean() -> None:
+    """One set with a large difference moves the mean alone, and does not remain with the correction."""
+    sets = {f"set {number}": [float(number % 3) - 1, float(number % 3) - 1] for number in range(12)}
+    found = over_sets({**sets, "large": [60.0, 60.0]}, "a")
+    assert found.mean == pytest.approx(60 / 13)
+    assert (found.median, found.p > 0.05) == (0, True)
+    assert found.trimmed == pytest.approx(-1 / 11)
+    assert found.interval[0] < 0 < found.interval[1]
+    alike = over_sets({name: [2.0, 3.0] for name in sets}, "b")
+    assert alike.p == 2 / 2**12
+    assert holm({"a": found.p, "b": alike.p}) == {"b"}
+
+
+def test_holm_stops_at_the_first_that_fails() -> None:
+    """Even where a later one is below its own level."""
+    assert holm({"a": 0.01, "b": 0.03, "c": 0.04}) == {"a"}
 
 
 def study() -> dict[str, Any]:
     """What a finished study leaves in suite.json, as far as it is kept."""
-    difference = {
-        "first": "guided, with description",
-        "second": "random",
-        "model": "RN-pico",
-        "shots": 1,
-        "sets": 1,
-        "runs": 1,
-        "points": 2.0,
-        "interval": [1.0, 3.0],
-        "resampled": ["images"],
-    }
     curve = {"label": "random", "model": "RN-pico", "shots": 1, "points": [{"templates": 10, "test": 0.5}]}
-    return {"differences": [difference], "transfer": [], "curves": [curve]}
+    return {"transfer": [], "curves": [curve]}
 
 
 def test_a_study_is_kept_and_its_table_made_again(tmp_path: Path) -> None:
     """Raw data beside the page; the text by hand stays."""
     (tmp_path / "results").mkdir()
-    page = "Text.\n\n<!-- differences: small -->\nold\n<!-- end -->\n\nMore.\n"
+    page = "Text.\n\n<!-- sets: small -->\nold\n<!-- end -->\n\nMore.\n"
     (tmp_path / "results.md").write_text(page, "utf-8")
     suite = tmp_path / "suite"
     suite.mkdir()
     (suite / "suite.json").write_text(json.dumps(study()), "utf-8")
-    (suite / "runs.csv").write_text("data\n", "utf-8")
+    bundled = (RESULTS / "bundled.csv").read_text("utf-8")
+    (suite / "runs.csv").write_text(bundled, "utf-8")
     results_page.main([f"small={suite}"], docs=tmp_path)
     text = (tmp_path / "results.md").read_text("utf-8")
-    assert "|guided, with description over random|+2.0 (1.0 to 3.0)|" in text
+    assert "|frames|15.5|74.2|89.6|89.8|92.2|" in text
     assert text.startswith("Text.")
     assert text.endswith("<!-- end -->\n\nMore.\n")
     assert "old" not in text
-    assert (tmp_path / "results" / "small.csv").read_text("utf-8") == "data\n"
+    assert (tmp_path / "results" / "small.csv").read_text("utf-8") == bundled
     assert "random,RN-pico,1,10,0.5" in (tmp_path / "results" / "small-curves.csv").read_text("utf-8")
 
 
@@ -137,12 +146,13 @@ def test_the_table_of_a_benchmark_is_over_what_every_arm_has_played() -> None:
 
 def test_the_readme_shows_the_means() -> None:
     """Its table is part of the page's."""
-    table = {line[0]: line[1:3] for line in results_page.means(RESULTS, "miniature")}
+    table = {line[0]: line[1:3] for line in results_page.means(RESULTS, "bundled")}
     readme = (ROOT / "README.md").read_text("utf-8").replace("*", "")
     for shown, row in {
         "`a photo of a {}`": "default template",
         "best of 80 starting templates": "best starting template",
         "`guided`, with description": "guided, with description",
+        "`combine`, with description (no LLM)": "combine, with description",
         "best template by a person who saw the images": "best hand-made",
         "CoOp, which uses gradients": "CoOp (white box)",
     }.items():

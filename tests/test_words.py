@@ -78,9 +78,6 @@ EXCEPTIONS = {
     "agent/store/disk.py": {r"resets?"},  # a method of diskcache
     "benchmarks/recorded_names.py": None,  # the names in recorded data
     "tests/test_results_page.py": None,  # names of recorded files
-    "benchmarks/results_page.py": {r"miniatures?|pico world", r"leagues?"},  # names of recorded files
-    "docs/results.md": {r"miniatures?|pico world", r"leagues?"},  # names of recorded files
-    "tests/test_recorded_answers.py": {r"leagues?"},  # names of recorded files
     "benchmarks/peers/job.py": {r"(?:un|fore)?told|tell(?:s|ing)?", r"altered views?"},  # recorded names
     "benchmarks/peers/black_box.py": {r"leagues?"},  # seeds of a recorded draw
     **{

@@ -57,16 +57,15 @@ def _split_table(document: dict[str, Any]) -> None:
         split: Counter(item["label"] for item in document.get(split, ()))
         for split in ("train", "val", "test")
     }
+    filled = [split for split in counts if document.get(split)]
     rows = [
-        {
-            "label": label,
-            "class": name,
-            **{split: counts[split][label] for split in counts if document.get(split)},
-        }
-        for label, name in enumerate(classes)
+        {"label": label, "source": source, "class": name, **{split: counts[split][label] for split in filled}}
+        for label, (source, name) in enumerate(zip(document["sources"], classes, strict=True))
     ]
     say(f"{document['name']}: {len(classes)} classes, {counted(document['test_size'], 'test image')}")
-    print_table(("label", "class", *(split for split in counts if document.get(split))), rows)
+    # Folders, or a table's labels, unless they are merely tidied.
+    renamed = [" ".join(source.replace("_", " ").split()) for source in document["sources"]] != classes
+    print_table(("label", *(["source"] if renamed else []), "class", *filled), rows)
     example = document["train"][0]["path"] if document["train"] else ""
     if example:
         say(f"for example {Path(example)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from ..events.types import (
     BatchScored,
     ChatFailed,
     DefaultTemplateScored,
+    EndpointEvent,
     EndpointRemoved,
     EndpointResumed,
     EndpointSuspended,
@@ -33,6 +34,7 @@ from ..events.types import (
     ImagesEncoded,
     ListenerFailed,
     ModelFetched,
+    NameRoundFinished,
     Noted,
     Paused,
     RestartFinished,
@@ -75,6 +77,7 @@ RETRIES = {
     "no": "refusal",
 }
 _MOST_TEMPLATES = 2
+_MOST_NAMES = 12
 _LONGEST_REASON = 100
 
 
@@ -123,6 +126,8 @@ class SearchProgress:
     retries: Counter[str] = field(default_factory=Counter)
     pauses: int = 0
     _failure: str = ""
+    _encoded: int = 0
+    _encoding: tuple[int, int] = (0, 0)
 
     def take(self, event: Event) -> None:
         """Update the progress from an event."""
@@ -130,7 +135,7 @@ class SearchProgress:
             case SearchStarted():
                 self.started = event
             case ImagesEncoded():
-                self.opening = f"{event.done:,} of {event.of:,} images encoded"
+                self._take_images(event)
             case ModelFetched():
                 done, of = (f"{size / 1e6:,.0f}" for size in (event.done, event.of))
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {of} MB"
@@ -144,6 +149,15 @@ class SearchProgress:
                 self._take_round(event)
             case _:
                 self._take_request(event)
+
+    def _take_images(self, event: ImagesEncoded) -> None:
+        """Add up the images of all splits and of their augmented copies, which are encoded in turn."""
+        done, of = self._encoding
+        if event.of != of or event.done <= done:
+            self._encoded += done
+        self._encoding = event.done, event.of
+        left = f", {event.of - event.done:,} to go in this split" if event.done < event.of else ""
+        self.opening = f"{self._encoded + event.done:,} images encoded{left}"
 
     def _take_score(self, event: DefaultTemplateScored | TemplateScored) -> None:
         self.percent = self.percent and are_shares((event.train, event.val))
@@ -161,7 +175,8 @@ class SearchProgress:
         if isinstance(event, RoundSkipped):
             return
         self.latest = ""
-        restart.best, restart.train = event.best, event.train
+        if not restart.best or event.train > restart.train:  # another template as good is no progress
+            restart.best, restart.train = event.best, event.train
         restart.done = restart.done or isinstance(event, RestartFinished)
         if isinstance(event, StartingTemplatesScored):
             self.starting = event.train if self.starting is None else max(self.starting, event.train)
@@ -433,8 +448,19 @@ def sentence(event: Event) -> str | None:
             return event.text
         case SearchStarted():
             return _opening(event)
+        case NameRoundFinished():
+            return _name_round(event)
         case SearchStopped():
             return f"stopping: {event.reason}"
+        case EndpointEvent():
+            return _of_endpoint(event)
+        case ListenerFailed():
+            return f"the listener {event.listener} failed and gets no more events ({event.error})"
+    return None
+
+
+def _of_endpoint(event: EndpointEvent) -> str | None:
+    match event:
         case UsageMissing():
             return (
                 f"{event.endpoint} does not report how many tokens its answers cost: "
@@ -445,8 +471,6 @@ def sentence(event: Event) -> str | None:
             return f"{event.endpoint} is not used any more ({event.message}); {left}"
         case EndpointSuspended():
             return f"{event.endpoint} fails ({event.message}); the other endpoints are asked in its place"
-        case EndpointResumed():
-            return f"{event.endpoint} answers again"
         case AnswerTokensRaised():
             return (
                 f"{event.endpoint} used up {event.before:,} tokens before an answer began: "
@@ -462,9 +486,15 @@ def sentence(event: Event) -> str | None:
                 f"giving up: no call has succeeded for {event.failing_s:,.0f} s; "
                 f"the last error, from {event.endpoint}: {event.message}"
             )
-        case ListenerFailed():
-            return f"the listener {event.listener} failed and gets no more events ({event.error})"
+        case EndpointResumed():
+            return f"{event.endpoint} answers again"
     return None
+
+
+def _name_round(event: NameRoundFinished) -> str:
+    renamed = counted(event.renamed, "class", "classes")
+    done = f"{event.right:,} of {counted(event.images, 'few-shot image')} correct"
+    return f"{event.position}: {renamed} renamed, {done}"
 
 
 def _opening(event: SearchStarted) -> str:
@@ -508,6 +538,8 @@ def _shown(templates: Sequence[str]) -> str:
 
 def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     lines = [verdict] if (verdict := verdict_on(result)) else []
+    if (names := result.best.class_names) is not None:
+        lines.append(_named(names))
     lines.append(_spent(result))
     if (made := made_by_llm(result)) is not None:
         lines.append(f"{made[0]:,} of the {counted(made[1], 'new template')} are the LLM's")
@@ -523,6 +555,14 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     if run_dir is not None:
         lines.append(f"files: {run_dir}")
     return lines
+
+
+def _named(names: Mapping[str, str]) -> str:
+    if not names:
+        return "class names: no new name was accepted"
+    shown = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:_MOST_NAMES]]
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return f"class names: {'; '.join(shown)}{more}"
 
 
 def _spent(result: SearchResult) -> str:

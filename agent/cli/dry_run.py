@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..events.types import Bus, Noted
 from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
-from ..search.inputs import ready_evaluator
+from ..search.inputs import fallen_back, may_fall_back, ready_evaluator
 from ..stop import Stop
 from ..study.estimate import Estimate, estimate, estimate_of_all
 from ..study.grid import Cell
@@ -31,6 +32,8 @@ from .display import Display
 from .interrupts import run_interruptible
 from .output import aligned, console, print_json, print_text, result_alone, say, say_refused
 
+LOCAL_S = 6.5
+"""Seconds a request of the smallest local LLM takes on two CPU cores, as measured over 48."""
 _BOUNDS = {"calls": "requests", "tokens": "tokens", "cost_usd": "dollars", "evaluations": "templates scored"}
 _PLACE = ("method", "llm", "model", "shots")
 
@@ -44,11 +47,15 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     with result_alone():
         info = _opened(config)
     config = config.as_opened(info)
-    bound = estimate(config, info.class_names)
+    used = fallen_back(config)
+    bound = estimate(used, info.class_names)
     if as_json:
         print_json(bound)
     else:
-        print_text(f"{_split(info)}\n\n{_shape(config)}\n{_bound_text(config, bound)}")
+        print_text(f"{_split(info)}\n\n{_shape(used)}\n{_bound_text(used, bound)}")
+        if may_fall_back(config):
+            when = "If the local LLM cannot be loaded" if used is config else "The local LLM cannot be loaded"
+            print_text(f"{when}: method {config.llm_fallback} is used instead, without requests.\n")
     try:
         check_trackers(config.track)
         check_endpoints(config, os.environ)
@@ -191,7 +198,14 @@ def _bound_text(config: SearchConfig, bound: Estimate) -> str:
     if asks:
         lines += [f"at most {bound['calls']:,} requests", f"at most {bound['tokens']:,} tokens"]
         cost = bound["cost_usd"]
-        lines.append("dollars unknown: give --price" if cost is None else f"at most ${cost:.4f}")
+        if config.is_local:
+            minutes = math.ceil(bound["calls"] * LOCAL_S / 60)
+            lines.append(
+                f"no cost; the LLM runs here: about {counted(minutes, 'minute')} for the 0.5b model on two "
+                "CPU cores, more for larger models"
+            )
+        else:
+            lines.append("dollars unknown: give --price" if cost is None else f"at most ${cost:.4f}")
     lines.append(f"at most {bound['evaluations']:,} templates scored")
     if bound["minutes"] is not None:
         lines.append(f"{bound['minutes']:,.1f} minutes for that at the given limits")

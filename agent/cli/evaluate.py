@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ...evaluator.datasets.hand_made import DEFAULT_TEMPLATE
-from ...evaluator.errors import ConfigError
-from ...evaluator.scoring import Inspection
+from ...evaluator.errors import ConfigError, UsageError
+from ...evaluator.files import user_path
+from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
+from ..results.confusion import ConfusionMatrix
 from ..results.figures import are_shares, score_text
 from ..results.gain import wilson
+from ..results.run_dir import belongs_to_a_run, write_atomically
 from ..search.api import Evaluation, score_templates
 from ..search.inputs import read_template_file
 from ..text import printable
 from .options import add_json, add_search_options, given_spec, positive_number
-from .output import console, print_json, result_alone, say
+from .output import console, print_json, result_alone, say, short_path
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -32,31 +35,37 @@ example:
       --model ViT-B-32 --pretrained laion2b_s34b_b79k
 """
 DIGITS = 2
+MOST_COLUMNS = 16
+"""Most classes whose confusion matrix fits a terminal."""
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Score the templates of a file, one by one and as an ensemble, and references, on one split."""
-    if arguments.templates is None and arguments.baselines is None:
-        raise ConfigError("give --templates FILE, --baselines NAMES or both")
+    if arguments.templates is None and arguments.white_box is None:
+        raise ConfigError("give --templates FILE, --white-box NAMES or both")
     templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates)
+    matrix_file = None if arguments.matrix is None else user_path(arguments.matrix, "--matrix")
     spec = given_spec(arguments)
     with result_alone():
         found = score_templates(
             templates,
             spec,
             split=arguments.split,
-            inspect=arguments.confusions is not None,
-            white_box=arguments.baselines or (),
+            inspect=arguments.confusions is not None or matrix_file is not None,
+            white_box=arguments.white_box or (),
             report=say,
         )
+    matrix = found.matrix
+    if matrix_file is not None:
+        _write_matrix(matrix_file, matrix)
     if arguments.as_json:
         print_json(found.to_json(most_confusions=arguments.confusions))
         return 0
     _print_table(found)
     if found.white_box:
         _print_white_box(found)
-    if found.inspection is not None:
-        _print_inspection(found.inspection, most=arguments.confusions)
+    if found.inspection is not None and arguments.confusions is not None:
+        _print_inspection(found.inspection, matrix, most=arguments.confusions)
     return 0
 
 
@@ -121,14 +130,15 @@ def _chosen(found: WhiteBoxResult) -> str:
     return printable(", ".join(parts).replace("_", " "))
 
 
-def _print_inspection(found: Inspection, *, most: int) -> None:
-    classes = Table(title="correctly classified by the ensemble of all templates", title_justify="left")
-    for name in ("class", "images", "in %"):
+def _print_inspection(found: Inspection, matrix: ConfusionMatrix | None, *, most: int) -> None:
+    classes = Table(title="each class, by the ensemble of all templates", title_justify="left")
+    for name in ("class", "images", "recall, %", *(("precision, %",) if matrix else ())):
         classes.add_column(name, justify="left" if name == "class" else "right")
-    for one in sorted(found.classes, key=lambda one: (one.accuracy is None, one.accuracy)):
-        classes.add_row(
-            Text(one.name), str(one.images), score_text(one.accuracy, percent=True, digits=DIGITS)
-        )
+    ordered = sorted(enumerate(found.classes), key=lambda one: (one[1].accuracy is None, one[1].accuracy))
+    for label, one in ordered:
+        shares = [one.accuracy, *([matrix.precision(label)] if matrix else [])]
+        cells = [score_text(share, percent=True, digits=DIGITS) for share in shares]
+        classes.add_row(Text(one.name), str(one.images), *cells)
     pairs = Table(title="most often confused", title_justify="left")
     for name in ("class", "taken for", "images"):
         pairs.add_column(name, justify="right" if name == "images" else "left")
@@ -137,6 +147,35 @@ def _print_inspection(found: Inspection, *, most: int) -> None:
     shown = console(stderr=False)
     shown.print(classes)
     shown.print(pairs)
+    if matrix is not None and len(matrix.classes) <= MOST_COLUMNS:
+        shown.print(_matrix_table(matrix))
+    elif matrix is not None:
+        say(f"--matrix FILE.csv writes the confusion matrix of all {len(matrix.classes):,} classes")
+
+
+def _matrix_table(matrix: ConfusionMatrix) -> Table:
+    table = Table(
+        title="confusion matrix: rows are true classes, columns predicted ones", title_justify="left"
+    )
+    table.add_column("class")
+    for label in range(len(matrix.classes)):
+        table.add_column(str(label + 1), justify="right")
+    for label, name in enumerate(matrix.classes):
+        table.add_row(Text(f"{label + 1} {name}"), *map(str, matrix.row(label)))
+    return table
+
+
+def _write_matrix(file: Path, matrix: ConfusionMatrix | None) -> None:
+    if matrix is None:
+        raise UsageError("--matrix: this evaluator reports a confusion with a class that it does not name")
+    if belongs_to_a_run(file):
+        raise UsageError(f"--matrix {file} is a run's own file, which that run needs; choose another name")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, matrix.to_csv())
+    except OSError as error:
+        raise UsageError(f"--matrix {file} cannot be written: {error.strerror or error}") from error
+    say(f"confusion matrix: {short_path(file)}")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -152,15 +191,16 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help=f"JSON, or one a line (with --baselines, where it is left out: {DEFAULT_TEMPLATE!r} alone)",
+        help=f"JSON, or one a line (with --white-box, where it is left out: {DEFAULT_TEMPLATE!r} alone)",
     )
     parser.add_argument(
-        "--baselines",
+        "--white-box",
         type=_names,
         metavar="NAMES",
-        help=f"references beside them that see inside the model, fitted to the same shots (white box): "
+        help=f"references beside them that see inside the model, fitted to the same shots: "
         f"{', '.join(REFERENCES)}",
     )
+    parser.add_argument("--baselines", dest="white_box", type=_names, help=argparse.SUPPRESS)  # earlier name
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"
     )
@@ -170,9 +210,10 @@ def add_parser(commands: Commands, line: str) -> None:
         nargs="?",
         const=10,
         metavar="N",
-        help="for all templates together, say how each class fares and the N pairs most often confused "
-        "(default: 10)",
+        help="for all templates together, show recall and precision of each class, the N pairs most often "
+        "confused (default: 10), and the confusion matrix",
     )
+    parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
     leave_out = applying_to(EvaluatorSpec, "choice of templates")
     add_search_options(parser, groups=("Data", "Model"), leave_out=leave_out)
     add_json(parser)

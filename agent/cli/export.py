@@ -15,13 +15,21 @@ from .output import print_text, say
 if TYPE_CHECKING:
     from .parser import Commands
 
+ALL = "all"
+
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the file, and print its path and which templates it holds."""
+    """Write the file, or all, and print the path and which templates it holds."""
     run_dir = folder_with_result(arguments.directory)
     form, only = arguments.form, arguments.only
     if form is None:
-        raise UsageError(f"export needs --format: choose from {', '.join(exports.FORMS)}")
+        raise UsageError(f"export needs --format: choose from {', '.join(exports.FORMS)}, {ALL}")
+    if form == ALL:
+        files = exports.export_all(run_dir, out=arguments.out, only=only, report=say)
+        print_text("".join(f"{file}\n" for file in files))
+        line = exports.which(result_of(run_dir), next(iter(exports.FORMS)), only)
+        say(f"Where a file can hold several templates: {line[0].lower()}{line[1:]}")
+        return 0
     print_text(f"{exports.export(run_dir, form, out=arguments.out, only=only)}\n")
     if line := exports.which(result_of(run_dir), form, only):
         say(line)
@@ -33,9 +41,14 @@ def add_parser(commands: Commands, line: str) -> None:
     parser = commands.add_parser("export", help=line)
     parser.add_argument("directory", metavar="RUN_DIR")
     parser.add_argument(
-        "--format", dest="form", metavar="FORMAT", help=f"one of {', '.join(exports.FORMS)}; required"
+        "--format",
+        dest="form",
+        metavar="FORMAT",
+        help=f"one of {', '.join(exports.FORMS)}, or {ALL}: every one that this run can have; required",
     )
-    parser.add_argument("--out", metavar="FILE", help="where to (default: RUN_DIR/exports/)")
+    parser.add_argument(
+        "--out", metavar="FILE", help=f"where to, with {ALL} a folder (default: RUN_DIR/exports/)"
+    )
     parser.add_argument(
         "--only",
         choices=(BEST, ENSEMBLE),

@@ -11,6 +11,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.settings import near
+from ..regular_files import read_regular
 from ..results.run_dir import RESULT, SUMMARY
 from ..results.run_state import is_run, runs_in, state_of
 from .output import program, resume_command, short_path
@@ -92,7 +93,7 @@ def _is_suite(folder: Path, runs: list[Path]) -> bool:
 def _is_over(folder: Path, runs: list[Path]) -> bool:
     """Return whether a suite finished all its searches, including those it left out."""
     try:
-        document = json.loads((folder / SUMMARY).read_text("utf-8"))
+        document = json.loads(read_regular(folder / SUMMARY))
     except (OSError, ValueError, RecursionError):
         return False  # missing, or not written by a suite
     left = document.get("left_out") if isinstance(document, dict) else None

@@ -13,13 +13,27 @@ from typing import TypeVar
 
 from ..errors import InterruptedRunError
 from ..stop import Stop
-from .output import say
+from .output import console, say
 
 T = TypeVar("T")
 
+_HANGUP: int | None = getattr(signal, "SIGHUP", None)
+"""The terminal has gone; it comes twice, from the kernel and from the shell. Windows has no such signal."""
 
-def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
-    """Run async work with SIGINT and SIGTERM turned into a stop.
+
+def _ending() -> list[int]:
+    """Return the signals that end a search; under ``nohup`` a hangup is ignored, and stays so."""
+    if _HANGUP is None or signal.getsignal(_HANGUP) is signal.SIG_IGN:
+        return [signal.SIGINT, signal.SIGTERM]
+    return [signal.SIGINT, signal.SIGTERM, _HANGUP]
+
+
+def run_interruptible(work: Callable[[Stop], Awaitable[T]], leave: Callable[[], None] = lambda: None) -> T:
+    """Run async work with SIGINT, SIGTERM and SIGHUP turned into a stop; a second signal quits at once.
+
+    Args:
+        work: Takes the stop.
+        leave: Called before quitting at once; says how to continue.
 
     Raises:
         InterruptedRunError: A signal ended it; every answer is on disk.
@@ -29,13 +43,18 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
         stop = Stop()
 
         def interrupt(number: int) -> None:
+            if stop.cause is not None and number == _HANGUP:
+                return
             if stop.cause is not None:
+                console().show_cursor()  # which a live panel hides
+                say("Quitting now.")
+                leave()
                 # All answers and scores are on disk; a thread within a batch would delay the exit.
                 os._exit(128 + number)
-            say("Finishing open requests. Press Ctrl-C again to quit now.")
             stop.ask(InterruptedRunError(number))
+            say("Finishing open requests. Press Ctrl-C again to quit now.")
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ending():
             _on_signal(number, interrupt)
         return await work(stop)
 
@@ -44,7 +63,7 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise InterruptedRunError on SIGTERM, for work without a loop; a second one quits at once."""
+    """Raise InterruptedRunError on SIGTERM or SIGHUP, for work without a loop; a second one quits at once."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread can handle signals
         return
@@ -53,11 +72,13 @@ def interruptible() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         raise InterruptedRunError(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # Python itself turns SIGINT into KeyboardInterrupt.
+    before = {number: signal.signal(number, interrupt) for number in _ending() if number != signal.SIGINT}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _on_signal(number: int, call: Callable[[int], None]) -> None:

@@ -6,42 +6,37 @@ import argparse
 from typing import TYPE_CHECKING
 
 from .options import add_json
-from .output import print_json, print_table, say
+from .output import print_json, print_table, program, say
 
 if TYPE_CHECKING:
     from .parser import Commands
 
 
 def models(arguments: argparse.Namespace) -> int:
-    """List the bundled models, and those of open_clip that match a text."""
+    """List the bundled models, or all that match a text, open_clip's too."""
     from ...evaluator.pico.models import bundled_models
 
-    rows = [{name: str(value) for name, value in model.items()} for model in bundled_models()]
-    matches: list[dict[str, str]] = []
+    rows = bundled_models()
     if arguments.grep is not None:
         from ...evaluator.clip.model_files import pretrained_pairs
 
         text = arguments.grep.lower()
-        matches = [
-            {"name": name, "pretrained": tag}
-            for name, tag in pretrained_pairs()
-            if text in name.lower() or text in tag.lower()
-        ]
-        rows += matches
+        rows += [{"name": name, "pretrained": tag} for name, tag in pretrained_pairs()]
+        rows = [row for row in rows if text in row["name"].lower() or text in row["pretrained"].lower()]
     if arguments.as_json:
         print_json(rows)
-        return 0
-    print_table(("name", "pretrained", "file", "config"), rows)
-    if arguments.grep is not None and not matches:
-        say(f"no pretrained model of open_clip has {arguments.grep!r} in its name or tag")
-    elif arguments.grep is None:
-        say("open_clip's own models work too: `models --grep ViT-B-32` lists them")
+    elif not rows:
+        say(f"no model has {arguments.grep!r} in its name or tag")
+    else:
+        print_table(("name", "pretrained", "file", "config"), rows)
+    if arguments.grep is None:
+        say(f"open_clip's own models work too: `{program()} models --grep ViT-B-32` lists them")
     return 0
 
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``models``."""
     parser = commands.add_parser("models", help=line)
-    parser.add_argument("--grep", metavar="TEXT", help="open_clip's pretrained pairs with this text")
+    parser.add_argument("--grep", metavar="TEXT", help="those with this text in name or tag, open_clip's too")
     add_json(parser)
     parser.set_defaults(run=models)

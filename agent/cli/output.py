@@ -16,7 +16,7 @@ from typing import Any, TextIO, cast
 
 from rich.console import Console
 
-from ..text import printable
+from ..text import printable, visible
 
 
 def console(*, stderr: bool = True) -> Console:
@@ -97,8 +97,8 @@ def unfailing_streams() -> Iterator[Stream]:
 
 
 def say(text: str) -> None:
-    """Write a line on standard error."""
-    sys.stderr.write(text + "\n")
+    """Write a line on standard error; what it quotes may come from a run of somebody else's."""
+    sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()
 
 

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import importlib
 import re
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "resume": "resume an interrupted or stopped run",
         "status": "show the state of runs, live ones too",
         "evaluate": "score your own templates",
+        "predict": "classify a folder of images without labels",
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
         "compare": "compare runs side by side, with intervals",
@@ -132,7 +134,9 @@ class _Program(Parser):
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
-                parser.error(f"it takes no argument {unknown[0]!r}")
+                known = "--data" in parser.known_options() and Path(unknown[0]).exists()
+                hint = f"; did you mean --data {shlex.quote(unknown[0])}?" if known else ""
+                parser.error(f"it takes no argument {unknown[0]!r}{hint}")
             parser.no_option(unknown[0])
         return given
 
@@ -148,7 +152,7 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     if first != COMPLETION:  # which takes a shell's name
         wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     if wanted is not None and wanted not in COMMANDS:
-        near = difflib.get_close_matches(wanted, COMMANDS, n=1)
+        near = difflib.get_close_matches(wanted, (*COMMANDS, "--help", "--version"), n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
         parser.error(f"there is no command {wanted!r}; {hint}")
     commands = _add_commands(parser, () if wanted is None else (wanted,))

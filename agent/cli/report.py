@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..results.page import rewrite_report
 from .folders import run_folder
-from .output import print_text
+from .output import print_text, say
 
 if TYPE_CHECKING:
     from .parser import Commands
+
+_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+"""Without one of these variables, only a browser in the terminal could open."""
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -20,7 +27,18 @@ def report(arguments: argparse.Namespace) -> int:
     """
     page = rewrite_report(run_folder(arguments.directory), pictures=arguments.pictures)
     print_text(f"{page}\n")
+    if arguments.open and not _shown(page):
+        say("There is no browser here. Open the file in one.")
     return 0
+
+
+def _shown(page: Path) -> bool:
+    """Open the page in the user's browser; return whether there is one that has a screen."""
+    screen = sys.platform in ("darwin", "win32") or any(map(os.environ.get, _SCREENS))
+    try:
+        return screen and not os.environ.get("CI") and webbrowser.open(page.as_uri())
+    except (webbrowser.Error, OSError):
+        return False
 
 
 def add_parser(commands: Commands, line: str) -> None:
@@ -30,4 +48,5 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--no-pictures", dest="pictures", action="store_false", help="leave the small test images out"
     )
+    parser.add_argument("--open", action="store_true", help="show it in the browser, except in CI")
     parser.set_defaults(run=report)

@@ -12,11 +12,12 @@ from ...evaluator.files import user_path
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import with_files
+from ..errors import UntrustedRunError
 from ..results.run_dir import stored_config
 from ..results.run_state import runs_in, state_of
 from .folders import run_folder
 from .options import add_json, add_live, add_search_options, given_settings
-from .output import say, short_path
+from .output import resume_command, say, short_path
 from .search import run_session
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 def resume(arguments: argparse.Namespace) -> int:
     """Resume a run."""
     run_dir = _latest() if arguments.directory is None else run_folder(arguments.directory)
-    config = _with_credentials(stored_config(run_dir, with_files(given_settings(arguments))))
+    changes = with_files(given_settings(arguments))
+    try:
+        config = _with_credentials(stored_config(run_dir, changes, trust=arguments.trust))
+    except UntrustedRunError as error:
+        raise UsageError(f"{error}:\n  {resume_command(run_dir)} --trust") from error
     return run_session(
         config, lambda session: session.resume(run_dir), as_json=arguments.as_json, live=arguments.live
     )
@@ -58,6 +63,11 @@ def add_parser(commands: Commands, line: str) -> None:
     may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
     limits = [name for name in OPTIONS if name.startswith("max_") and OPTIONS[name].group == "Limits"]
     add_search_options(parser, leave_out=("run_dir",), first=[*limits, *may_change], defaults=False)
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the code and ask the addresses of a run that was made elsewhere, has moved or was edited",
+    )
     add_live(parser)
     add_json(parser)
     parser.set_defaults(run=resume)

@@ -13,11 +13,12 @@ from ...evaluator.counts import enumerated
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
-from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
+from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError, StoreGoneError
 from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.budget import LIMITS
 from ..llm.headers import is_azure
-from ..results.result import NOTHING_USABLE, SearchResult
+from ..results.result import SearchResult
+from ..results.run_state import is_run
 from ..search.run import SearchRun
 from ..stop import Stop
 from . import exit_codes
@@ -31,7 +32,7 @@ from .options import (
     given_settings,
     say_unknown_variables,
 )
-from .output import console, print_json, result_alone, resume_command, say, with_higher
+from .output import console, print_json, result_alone, resume_command, say, short_path, with_higher
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -86,10 +87,12 @@ def config_from(arguments: argparse.Namespace) -> SearchConfig:
 
 
 def say_unused(configs: Sequence[SearchConfig]) -> None:
-    """Report settings without effect: an unused description, limits if no LLM is asked."""
+    """Report settings without effect: an unused description or LLM, limits if no LLM is asked."""
     for line in dict.fromkeys(config.unused_description for config in configs):
         if line is not None:
             say(f"note: {line}")
+    if any(config.llm for config in configs) and not any(config.needs_llm for config in configs):
+        say(f"note: --llm is not used by method {configs[0].method}")
     say_idle_limits(configs)
 
 
@@ -117,13 +120,21 @@ class _ResumeHint:
         elif isinstance(event, SearchStopped):
             self._limits = event.limits
 
-    def print(self, config: SearchConfig, *, wrong_address: bool = False) -> None:
-        """Print how to resume, if there is a run; ``wrong_address`` if the LLM's address must change."""
+    def print(self, config: SearchConfig, error: BaseException | None = None) -> None:
+        """Print how to resume after an error, if there is a run."""
         if self.run_dir is None:
             return
+        if isinstance(error, StoreGoneError) or not is_run(self.run_dir):
+            say(
+                f"{short_path(self.run_dir)} is gone. If you moved it, resume it at its new place: all "
+                "but the requests in flight is kept. If you removed it, nothing is kept."
+            )
+            return
         command = resume_command(self.run_dir, self._limits)
-        if wrong_address:
+        if _has_wrong_address(config, error):
             say(f"Everything is kept. Resume with the right address: {command} --base-url URL/v1")
+        elif _lacks_model(error):
+            say(f"Everything is kept. Resume with the right model: {command} --llm MODEL")
         else:
             say(f"Everything is kept. Resume{with_higher(self._limits) or ' with'}: {command}")
         if (lost := _not_kept(config)) is not None:
@@ -170,9 +181,9 @@ def run_session(
 
     try:
         with result_alone():
-            result = run_interruptible(run)
+            result = run_interruptible(run, lambda: hint.print(config))
     except BaseException as error:
-        hint.print(config, wrong_address=_has_wrong_address(config, error))
+        hint.print(config, error)
         if isinstance(error, InterruptedRunError) and hint.run_dir is None:
             say("Stopped while data and model were opened: nothing was requested or scored.")
         raise
@@ -180,19 +191,20 @@ def run_session(
     if hint.run_dir is None:
         say("The run was finished already. This is its result:")
     print_result(console(stderr=as_json), result, hint.run_dir or result.run_dir)
-    if (tip := config.description_tip) is not None:
-        say(tip)
     if result.status == "stopped":
         hint.print(config)
     if as_json:
         print_json(result.to_json())
-    return exit_codes.NOTHING_USABLE if NOTHING_USABLE in result.notes else exit_codes.FINISHED
+    return exit_codes.of_result(result)
 
 
-def _has_wrong_address(config: SearchConfig, error: BaseException) -> bool:
-    missing = isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError)
+def _lacks_model(error: BaseException | None) -> bool:
+    return isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError)
+
+
+def _has_wrong_address(config: SearchConfig, error: BaseException | None) -> bool:
     url = config.base_url or DEFAULT_BASE_URL
-    return missing and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
+    return _lacks_model(error) and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
 
 
 def add_parser(commands: Commands, line: str) -> None:

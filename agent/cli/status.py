@@ -11,7 +11,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ..results.figures import are_shares, score_text
-from ..results.run_state import RunState, is_run, runs_below, runs_in, state_of
+from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
 from .folders import about_runs, given_folder
 from .output import print_json, print_table, print_text, resume_command, say, short_path, with_higher
@@ -71,6 +71,8 @@ def _row(state: RunState) -> dict[str, str]:
 
 def _lines(state: RunState) -> list[str]:
     usage = state.usage
+    if state.state == OTHER_VERSION:
+        return [f"{short_path(state.run_dir)}: {state.state}: {state.stop_reason}"]
     lines = [f"{short_path(state.run_dir)}: {state.state}"]
     if started := state.started:
         who = f"LLM {started.get('llm')}" if started.get("llm") else "no LLM"

@@ -21,10 +21,10 @@ from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
-from ..events.types import Bus
+from ..events.types import Bus, Event, Noted
 from ..llm.budget import LIMITS
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
-from ..results.result import NOTHING_USABLE, SearchResult
+from ..results.result import SearchResult
 from ..search.run import SearchRun
 from ..stop import Stop
 from ..store.lock import lock_folder, refuse_beside_another, was_locked
@@ -119,6 +119,7 @@ class _RunningStudy:
         self.transfer_failed: str | None = None
         self._transferred = Transferred(folder)
         self._shared, self._refusals = SharedLimits(folder), Refusals()
+        self._noted: set[str] = set()
 
     async def run(self, stop: Stop) -> None:
         """Make every run in turn, then score the templates found on other models."""
@@ -144,9 +145,16 @@ class _RunningStudy:
             return await fit(cell, stop)
         with Display(console()) as display:
 
+            def shown(event: Event) -> None:
+                # Most runs of a study have the same model and data: each note is shown once.
+                if not isinstance(event, Noted) or event.text not in self._noted:
+                    display(event)
+                if isinstance(event, Noted):
+                    self._noted.add(event.text)
+
             def opened(config: SearchConfig) -> SearchRun:
                 curve = self.study.curve
-                return SearchRun(config=config, emit=Bus(display), stop=stop.part(), curve=curve)
+                return SearchRun(config=config, emit=Bus(shown), stop=stop.part(), curve=curve)
 
             return outcome_of(cell, await run_search(cell, self._shared, self._refusals, opened))
 
@@ -168,7 +176,7 @@ class _RunningStudy:
         else:
             counts, of = sum(one.counts for one in outcomes), counted(len(outcomes), "run")
             say(f"tables of {counts:,} finished of {of}: {short_path(self.folder / MARKDOWN)}")
-        say("Everything is kept. Run the same command again to resume.")
+        say(f"What is in {short_path(self.folder)} is kept. Run the same command again to resume.")
 
 
 def _tables(document: Mapping[str, Any]) -> str:
@@ -180,13 +188,15 @@ def _tables(document: Mapping[str, Any]) -> str:
 
 
 def _exit_code(found: Sequence[Found]) -> int:
-    """Return FAILED if a run failed; NOTHING_USABLE if no LLM that answered gave anything usable."""
+    """Return FAILED if a run failed; NOTHING_USABLE if no LLM that was asked gave anything usable."""
     if any(isinstance(one, Stopped) for one in found):
         return exit_codes.FAILED
-    asked = [one for one in found if isinstance(one, SearchResult) and one.llm.model is not None]
-    answered = [one for one in asked if one.usage.calls or one.usage.replayed]
-    unusable = bool(answered) and all(NOTHING_USABLE in one.notes for one in answered)
-    return exit_codes.NOTHING_USABLE if unusable else exit_codes.FINISHED
+    results = [one for one in found if isinstance(one, SearchResult) and one.llm.model is not None]
+    asked = [one for one in results if one.usage.calls or one.usage.failed_calls or one.usage.replayed]
+    codes = {exit_codes.of_result(one) for one in asked}
+    if codes == {exit_codes.NOTHING_USABLE}:
+        return exit_codes.NOTHING_USABLE
+    return exit_codes.FAILED if exit_codes.FAILED in codes else exit_codes.FINISHED
 
 
 def _lock(folder: Path) -> BaseFileLock:
@@ -343,8 +353,8 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     texts = {
         "max_calls": "requests at most",
-        "max_tokens": "tokens at most, in and out",
-        "max_cost": "dollars at most; needs --price",
+        "max_tokens": "tokens at most, in and out; one answer more at worst",
+        "max_cost": "dollars at most, one answer more at worst; needs --price",
         "max_minutes": "minutes of active time at most",
     }
     for name in LIMITS:

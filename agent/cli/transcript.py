@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..position import NAMES, Position
 from ..results.run_state import state_of
 from ..secrets import Scrubber, secrets_named_in
 from ..store.look import Exchange, Look
@@ -55,22 +56,24 @@ def _jsonl(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
 def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
     """Yield headings for restarts and rounds, and each text in a block that it cannot leave."""
     yield f"# Requests and answers of {printable(short_path(run_dir))}\n"
-    restart, before, asked = None, (None, None), list[Mapping[str, str]]()
+    restart, before, asked = -1, (-1, -1), list[Mapping[str, str]]()
     for row in rows:
-        if row["restart"] != restart:
-            restart = row["restart"]
-            yield f"\n## Restart {restart}\n"
-        if (place := (restart, row["conversation"])) != before:
-            before, asked = place, []
+        place = Position(row["restart"], row["conversation"], row["round"])
+        if place.restart != restart:
+            restart = place.restart
+            yield f"\n## {'Class names' if restart == NAMES else f'Restart {restart}'}\n"
+        if place[:2] != before:
+            before, asked = place[:2], []
         sample = f", sample {row['sample'] + 1}" if row["sample"] else ""
-        yield f"\n### Restart {restart}, conversation {row['conversation']}, round {row['round']}{sample}\n\n"
+        where = str(place)
+        yield f"\n### {where[0].upper()}{where[1:]}{sample}\n\n"
         if row["messages"] is not None:
             yield from _request(row["messages"], asked)
             asked = row["messages"]
         elif row["answer"] is not None:
             yield f"*{NOT_KEPT}*\n\n"
         yield _outcome(row)
-    if restart is None:
+    if restart < 0:
         yield f"\n{_nothing(run_dir)}\n"
 
 

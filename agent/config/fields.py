@@ -46,6 +46,11 @@ _SECRET = re.compile(
     r"api[-_]?key|authori[sz]ation|password|passwd|secret|credential|(?:access|auth|bearer)[-_]?token|\Atoken\Z",
     re.IGNORECASE,
 )
+_KEY_VARIABLE = re.compile(r"(?=.*(?:KEY|TOKEN))[A-Za-z_]\w{0,99}", re.ASCII | re.IGNORECASE)
+_OTHER_SECRET = re.compile(
+    r"\AAWS_(?!BEARER_TOKEN_BEDROCK\Z)|SECRET|PASSW|PRIVATE|SESSION|SSH_", re.IGNORECASE
+)
+"""Names of variables that ``key_env`` may hold, and parts of names that it may not."""
 _LOOKS_LIKE_A_FILE = re.compile(r"(?:\.{0,2}[/\\]|~)\S*|\S+\.(?:txt|md|rst|json|toml)", re.IGNORECASE)
 
 
@@ -270,6 +275,16 @@ class EndpointConfig(_Part):
     _extra = field_validator("extra_body", mode="before")(parse_extra_body)
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
+
+    @field_validator("key_env")
+    @classmethod
+    def _key_env(cls, name: str) -> str:
+        if not _KEY_VARIABLE.fullmatch(name) or _OTHER_SECRET.search(name):
+            raise ValueError(
+                f"{shown(name)} is not a variable for an endpoint's key, named like VENDOR_API_KEY or "
+                "VENDOR_TOKEN; put the key in a variable of its own"
+            )
+        return name
 
     def overrides(
         self, llm: str | None, reasoning_effort: str | None, extra_body: str | None

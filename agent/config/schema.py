@@ -18,7 +18,7 @@ from ...evaluator.files import UserPath
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import EvaluatorSpec
-from ...prompts.kinds import KINDS, TEMPLATE
+from ...prompts.kinds import CLASS_NAMES, KINDS, TEMPLATE
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
 from ..methods.registry import METHODS, described
@@ -179,6 +179,7 @@ class SearchSettings(Settings):
 
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
     prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
+    name_rounds: int = setting(4, "rounds of new class names (--prompts class-names)", decides=True, **_COUNT)
     describe: str | None = setting(
         None,
         "what your images show, in your words: a sentence, or a file with one",
@@ -261,14 +262,19 @@ class SearchSettings(Settings):
         return known_name("method", name, METHODS)
 
     @property
+    def searches_names(self) -> bool:
+        """Whether names of single classes are searched for, once the best template is known."""
+        return self.prompts == CLASS_NAMES
+
+    @property
     def needs_llm(self) -> bool:
-        """Whether the method asks a chat LLM."""
-        return METHODS[self.method].asks_llm
+        """Whether the method, or the search for class names, asks a chat LLM."""
+        return METHODS[self.method].asks_llm or self.searches_names
 
     @property
     def uses_description(self) -> bool:
-        """Whether the method uses the description."""
-        return METHODS[self.method].uses_description
+        """Whether the method, or the search for class names, uses the description."""
+        return METHODS[self.method].uses_description or self.searches_names
 
     @property
     def all_rounds(self) -> int:
@@ -333,9 +339,16 @@ class LimitSettings(Settings):
         RETRY_S, "seconds a request may take in all, waits included", show="SECONDS", gt=0, le=LONGEST_S
     )
     max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
-    max_tokens: int | None = setting(None, "tokens at most, in and out", ge=0, le=MOST_COUNTED)
+    max_tokens: int | None = setting(
+        None, "tokens at most, in and out; one answer more at worst", ge=0, le=MOST_COUNTED
+    )
     max_cost: float | None = setting(
-        None, "dollars at most; needs --price", first=10, show="DOLLARS", ge=0, le=MOST_DOLLARS
+        None,
+        "dollars at most, one answer more at worst; needs --price",
+        first=10,
+        show="DOLLARS",
+        ge=0,
+        le=MOST_DOLLARS,
     )
     max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
     give_up_after: float = setting(
@@ -372,6 +385,12 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.searches_names and self.blind:
+            raise ValueError(
+                "{prompts=class-names} shows the LLM the names of the classes; leave {blind} out"
+            )
+        if self.searches_names and self.llm is None:
+            raise ValueError("{prompts=class-names} needs an LLM: give {llm=MODEL} or {llm=local}")
         if self.needs_llm and self.llm is None:
             raise ValueError(
                 f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{method=combine}} for a "
@@ -411,8 +430,11 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
         A description is its text, even if it begins like a path. Of a pool's endpoints, the requests decide,
         not addresses or prices.
         """
+        found = super().identity(without=without)
+        if not self.searches_names:
+            del found["name_rounds"]
         return {
-            **super().identity(without=without),
+            **found,
             "llm": self.placeless_llm,
             "describe": self.describe,
             "endpoints": different_overrides(self.overrides),

@@ -5,7 +5,7 @@ Errors name the setting's place, the value, and what would be right.
 
 from __future__ import annotations
 
-import tomllib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +16,10 @@ import tomli_w
 from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError, PromptclimbError
-from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
+from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
 from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
-from .fields import absolute_llm, text_or_file
+from .fields import EndpointConfig, absolute_llm, text_or_file
 from .schema import OPTIONS, SearchConfig
 
 Config = TypeVar("Config", bound=EvaluatorSpec)
@@ -78,15 +78,10 @@ def read_toml(file: Path | str, what: str = "config file", option: str = "--conf
     """Read settings from a file; messages call it ``what``, given by ``option``."""
     path = user_path(file, option)
     try:
-        return tomllib.loads(read_text(path, what=what, most=MOST_SETTINGS_BYTES))
+        text = read_text(path, what=what, most=MOST_SETTINGS_BYTES)
+        return parse_toml(text, where=f"the {what} {path}")
     except DataError as error:
         raise ConfigError(str(error)) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the {what} {path} is not TOML: {error}") from error
-    except ValueError as error:
-        raise ConfigError(f"the {what} {path}: a number in it is too long") from error
-    except RecursionError as error:
-        raise ConfigError(f"the {what} {path}: lists or tables in it lie too deep in one another") from error
 
 
 def from_sources(
@@ -98,7 +93,8 @@ def from_sources(
 ) -> SearchConfig:
     """Build a search's config: file, overridden by environment, overridden by flags.
 
-    ``flags`` hold only the values that were given. ``report`` gets a line on each earlier name in the file.
+    ``flags`` hold only the values that were given. ``report`` gets a line on each earlier name in the file,
+    and on the data set if only a description was given.
 
     Raises:
         ConfigError: A value is wrong, a name is unknown, or a file cannot be read.
@@ -108,6 +104,8 @@ def from_sources(
         for line in renamed(layers[0][1]):
             report(f"{toml_path}: {line}")
     config = absolute(build([(place, with_files(layer)) for place, layer in layers]))
+    if report is not None and config.describe and not any("data" in layer for _place, layer in layers):
+        report(f"no --data is given: searching on the bundled set {config.data}")
     _check_until(config, layers)
     return config
 
@@ -250,14 +248,30 @@ def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) ->
     if not field:
         return with_settings(plain(part), _as_option)
     if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
-        return f"unknown setting {field!r} in {places.get(field, 'the config')}{near(field, _GIVEN)}"
+        return (
+            f"unknown setting {field!r} in {places.get(field, 'the config')}{_hint(field, values.get(field))}"
+        )
+    if field == "endpoints" and part["type"] == "tuple_type":
+        return f"endpoints (from {places.get(field)}): write [[endpoints]] above each table"
     name = _called(field, places.get(field))
     where = "" if places.get(field) in (None, COMMAND_LINE) else f" (from {places[field]})"
     inside = ".".join(str(step + 1 if isinstance(step, int) else step) for step in part["loc"][1:])
     # A base URL may hold a password and a body a key, so their values are never repeated.
     hidden = "url" in field or field in ("endpoints", "extra_body")
     value = "" if hidden else f" {shown(values.get(field))}"
-    return f"{name}{'.' + inside if inside else ''}{value}{where}: {plain(part)}"
+    known = (
+        near(str(part["loc"][-1]), EndpointConfig.model_fields) if part["type"] == "extra_forbidden" else ""
+    )
+    return f"{name}{'.' + inside if inside else ''}{value}{where}: {plain(part)}{known}"
+
+
+def _hint(field: str, value: Any) -> str:
+    """Return what an unknown setting of a file was perhaps meant as."""
+    if isinstance(value, Mapping):
+        return "; settings stand at the top, in no table"
+    if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, _GIVEN):
+        return "; keys are read from the environment alone, from OPENAI_API_KEY"
+    return near(field, _GIVEN)
 
 
 def _as_option(field: str, value: str | None) -> str:

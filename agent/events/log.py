@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, Self
 
 import structlog
 
+from ..regular_files import open_regular
 from .types import Event
 
 FILE_NAME = "events.jsonl"
 MAX_BYTES = 32 * 1024 * 1024
 BACKUPS = 3
+LOGS = (FILE_NAME, *(f"{FILE_NAME}.{part}" for part in range(1, BACKUPS + 1)))
+"""The log and its older parts, newest first."""
 HELD_AT_MOST = 10_000
 
 _STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
@@ -34,7 +37,7 @@ class _Files:
     def __init__(self, path: Path, max_bytes: int) -> None:
         self._path = path
         self._max_bytes = max_bytes
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
         self._size = 0
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -57,9 +60,9 @@ class _Files:
             self._file.close()
             self._file = None
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> IO[bytes]:
         if self._file is None:
-            self._file = self._path.open("a+b")
+            self._file = open_regular(self._path, "a+b")
             self._size = self._file.seek(0, os.SEEK_END)
             if self._size:
                 self._file.seek(-1, os.SEEK_END)
@@ -163,13 +166,12 @@ def open_log(run_dir: Path, scrub: Callable[[Any], Any]) -> EventLog:
 
 def logged(run_dir: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the events in a run's log, the oldest first; torn lines are skipped."""
-    names = [f"{FILE_NAME}.{part}" for part in range(BACKUPS, 0, -1)]
-    for name in (*names, FILE_NAME):
+    for name in reversed(LOGS):
         try:
-            with (run_dir / name).open(encoding="utf-8", errors="replace") as lines:
+            with open_regular(run_dir / name, most=2 * MAX_BYTES) as lines:
                 for line in lines:
                     try:
-                        event = json.loads(line)
+                        event = json.loads(line.decode("utf-8", "replace"))
                     except (ValueError, RecursionError):
                         continue
                     if isinstance(event, dict):

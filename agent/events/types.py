@@ -230,6 +230,45 @@ class TemplateRefused(Event, name="restart.template_refused"):
     reason: str
 
 
+class NameScored(Event, name="names.scored"):
+    """A new class name was tried alone.
+
+    ``gained`` and ``lost`` are the images that it puts right and wrong, compared with the class's own name.
+    """
+
+    position: Position
+    class_name: str
+    new_name: str
+    gained: int
+    lost: int
+
+
+class NameRefused(Event, name="names.refused"):
+    """A proposed name was not tried.
+
+    ``line`` is the proposal, cut to 200 characters; ``reason`` is a short slug.
+    """
+
+    position: Position
+    line: str
+    reason: str
+
+
+class NameRoundFinished(Event, name="names.round_finished"):
+    """A round of names is over.
+
+    Attributes:
+        renamed: Classes with a new name so far.
+        right: Few-shot images that are classified correctly with those names.
+        images: Few-shot images in all.
+    """
+
+    position: Position
+    renamed: int
+    right: int
+    images: int
+
+
 class RoundFinished(Event, name="round.finished"):
     """A round is over: what it proposed is scored.
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from ..errors import (
     ChatError,
     FatalChatError,
+    FlaggedRequestError,
     GaveUpError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -31,7 +32,6 @@ from ..events.types import (
     EndpointSuspended,
     GaveUp,
     Listener,
-    Noted,
     RetryScheduled,
     UsageMissing,
     ignore_event,
@@ -160,8 +160,6 @@ class LLMAsker:
             longest_pause_s=self._policy.longest_asked_s,
             emit=self._emit,
         )
-        # Until the first answer its billing is unknown: neither a bound nor a price need hold.
-        limiter.one_by_one = self.budget.weighs
         return Member(endpoint, limiter, clock=self._clock, has_answered=has_answers)
 
     def close(self) -> None:
@@ -336,8 +334,7 @@ class LLMAsker:
         except ChatError as said:
             error = attempt.member.judged(said)
             failure = said if isinstance(error, RequestFailedError) else error
-            spared = _concerns_the_request(error) and not attempt.permit.probe
-            self._failed(attempt, failure, spared=spared)
+            self._failed(attempt, failure, spared=self._spares(attempt, said, error))
             await self._write(attempt)
             self._check_outage(attempt, failure)
             raise error from said.__cause__
@@ -402,8 +399,8 @@ class LLMAsker:
 
     def _succeeded(self, attempt: _Attempt, answer: ChatAnswer) -> None:
         member, permit = attempt.member, attempt.permit
-        self._learn_bill(attempt, answer.usage if answer.usage_known else None)
         if answer.usage_known:
+            self._learn_bill(attempt, answer.usage)
             attempt.billed = Spent.of(answer.usage, member.price)
         else:
             attempt.bill_unknown()
@@ -422,6 +419,8 @@ class LLMAsker:
         """Record a failure; ``spared``: it does not count against the endpoint."""
         member, permit, limiter = attempt.member, attempt.permit, attempt.member.limiter
         attempt.failed = 1
+        if isinstance(error, UnusableAnswerError):
+            error.final = error.reason == "length" and attempt.longer
         if error.usage is not None:
             attempt.billed = Spent.of(error.usage, member.price)
             self._learn_bill(attempt, error.usage)
@@ -446,15 +445,23 @@ class LLMAsker:
         name, billed = type(error).__name__, bool(attempt.used.calls)
         self._emit(ChatFailed(endpoint=member.name, error=name, message=str(error), billed=billed))
 
-    def _learn_bill(self, attempt: _Attempt, usage: TokenUsage | None) -> None:
-        member, request = attempt.member, attempt.request
-        if usage is not None:
-            self._bound.learn(request, usage)
-        if member.billed(request, usage or TokenUsage()) and self.budget.weighs:
-            self._emit(
-                Noted(text=f"{member.name}: answers have no bound; within limits it is asked one by one")
-            )
-        member.limiter.one_by_one = self.budget.weighs and not member.bounded
+    def _spares(self, attempt: _Attempt, said: ChatError, error: ChatError | RequestFailedError) -> bool:
+        """Return whether a failure says nothing against the endpoint.
+
+        A model that thinks too long does so elsewhere too, unless others have given usable answers.
+        """
+        if isinstance(said, FlaggedRequestError):
+            return True
+        if isinstance(said, UnusableAnswerError) and said.reason in OF_THE_REQUEST:
+            return not attempt.permit.probe
+        if isinstance(said, UnusableAnswerError) and said.reason == "length":
+            return not any(one.breaker.closed for one in self._pool.members if one is not attempt.member)
+        return isinstance(error, RateLimitedError | RequestFailedError) and not attempt.permit.probe
+
+    def _learn_bill(self, attempt: _Attempt, usage: TokenUsage) -> None:
+        self._bound.learn(attempt.request, usage)
+        if attempt.member.price is not None:
+            attempt.member.price.learn(usage)
 
     def _lengthens(self, attempt: _Attempt, error: ChatError) -> bool:
         """Ask for longer answers if they are cut before they begin, and limits allow it."""
@@ -483,6 +490,9 @@ class LLMAsker:
     def _check_outage(self, attempt: _Attempt, error: ChatError) -> None:
         if isinstance(error, FatalChatError):
             return
+        # A model's own unusable answers are no outage; another endpoint may do better after a while.
+        if classify(error) == "unusable" and len(self._members) < 2:
+            return
         self._outage.failed(error.took_s)
         if not self._outage.over_the_limit or self._gave_up:
             return
@@ -496,9 +506,3 @@ class LLMAsker:
     async def _write(self, attempt: _Attempt) -> None:
         if self._ledger is not None and attempt.bill != NO_BILL:
             await self._ledger.put_usage(attempt.bill)
-
-
-def _concerns_the_request(error: ChatError | RequestFailedError) -> bool:
-    if isinstance(error, UnusableAnswerError):
-        return error.reason in OF_THE_REQUEST
-    return isinstance(error, RateLimitedError | RequestFailedError)

@@ -18,6 +18,8 @@ from .chat import ChatRequest, size
 from .cost import NOTHING, Spent, Tariff, cost_at_most
 
 HEADROOM = 1.5
+DEARER = 50
+"""How many times as much as any answer before it one may cost, and a limit is exceeded by it alone."""
 
 
 LIMITS = ("max_calls", "max_tokens", "max_cost", "max_minutes")
@@ -81,6 +83,12 @@ class TokenBound:
 class Budget:
     """Holds a run to its limits: spent and reserved amounts together never exceed one.
 
+    An endpoint may charge for more than was reserved. So with a limit on tokens or money, the first request
+    goes alone, and then as many at once as there have been answers. One goes beside others only if the limit
+    has room for them at ``DEARER`` times the most expensive answer so far, on top of what they reserved. So a
+    limit is exceeded by one answer at most, unless answers become more than ``DEARER`` times as expensive at
+    once.
+
     Numbers change only between two awaits, so no interleaving or cancellation can leak. ``spent`` is the
     usage of earlier processes; ``clock`` counts seconds, by default the running loop's.
     """
@@ -93,6 +101,7 @@ class Budget:
         self._started = self._clock()
         self._spent = spent
         self.reserved = NOTHING
+        self._answers = self._most_tokens = self._most_picodollars = 0
         self._waiting: deque[tuple[Spent, asyncio.Future[None]]] = deque()
         dollars = None if limits.cost_usd is None else Decimal(str(limits.cost_usd))
         self._picodollars = None if dollars is None else int(dollars * PICODOLLARS)
@@ -157,7 +166,7 @@ class Budget:
         )
 
     async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
-        """Reserve one call and the most that it can cost; wait for earlier reservations, in order.
+        """Reserve one call and the most that it should cost; wait for earlier reservations, in order.
 
         Raises:
             BudgetSpentError: What is left is not enough, or the time is up.
@@ -184,6 +193,9 @@ class Budget:
         """Replace a reservation by its real cost; by nothing if it was not billed."""
         self.reserved = self.reserved.minus(reserved)
         self._spent = self._spent.plus(used)
+        self._answers += used.calls
+        self._most_tokens = max(self._most_tokens, used.prompt_tokens + used.completion_tokens)
+        self._most_picodollars = max(self._most_picodollars, used.picodollars)
         self._serve()
 
     def _serve(self) -> None:
@@ -209,7 +221,17 @@ class Budget:
             said = enumerated(exceeded.values())
             verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
-        return not self._exceeded(self._spent.plus(self.reserved).plus(need))
+        others = self.reserved
+        if self.weighs and others.calls:
+            if others.calls >= self._answers:
+                return False
+            others = replace(
+                others,
+                estimated_tokens=others.estimated_tokens + DEARER * others.calls * self._most_tokens,
+                estimated_picodollars=others.estimated_picodollars
+                + DEARER * others.calls * self._most_picodollars,
+            )
+        return not self._exceeded(self._spent.plus(others).plus(need))
 
     def _exceeded(self, total: Spent) -> dict[str, str]:
         limits = self.limits

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
@@ -31,6 +31,7 @@ from .dialects import Dialect
 from .headers import clean_key, is_azure, is_loopback, key_headers, why_unconnected
 from .limiter import RateLimits
 from .pool import Endpoint
+from .refusals import lacks_model
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 TRIES = 4
@@ -314,7 +315,10 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
                     f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
                 ) as reply:
                     body = await reply.content.read(_MAX_BODY)
-                    return _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
+                found = _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
+                if found.models and model and model not in found.models:
+                    await _check_unlisted(session, url, query, headers, model, found.models)
+                return found
             except aiohttp.ClientConnectorError as error:
                 if attempt == TRIES:
                     raise EndpointError(
@@ -332,6 +336,32 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
                     return Preflight(note=f"{url}/models did not answer ({type(error).__name__}); continuing")
             await asyncio.sleep(PAUSE_S)
     raise AssertionError("unreachable")
+
+
+async def _check_unlisted(
+    session: aiohttp.ClientSession,
+    url: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    model: str,
+    listed: Sequence[str],
+) -> None:
+    """Ask for a model that is not listed, which costs nothing; raise EndpointError if it does not exist.
+
+    Endpoints without such a question answer in other words, and the first request shows it.
+    """
+    there = f"{url}/models/{quote(model, safe='')}"
+    try:
+        async with session.get(there, params=query, headers=headers, allow_redirects=False) as reply:
+            body = await reply.content.read(_MAX_BODY)
+    except (aiohttp.ClientError, TimeoutError):
+        return
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    if reply.status == 404 and lacks_model(said):
+        raise EndpointError(f"{url} has no model {model!r}{similar(model, listed)}; give another with --llm")
 
 
 def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, model: str) -> Preflight:

@@ -176,7 +176,6 @@ class RateLimiter:
 
     Attributes:
         closed: Why it is no longer used; None while it is.
-        one_by_one: Allow one request at a time, whatever is configured.
         took_s: Seconds of recent answers.
     """
 
@@ -193,7 +192,6 @@ class RateLimiter:
         self.name = name
         self.limits = limits
         self.closed: FatalChatError | None = None
-        self.one_by_one = False
         self.took_s: deque[float] = deque(maxlen=SAMPLES)
         self._clock = clock
         self._rng = rng
@@ -237,7 +235,7 @@ class RateLimiter:
 
     @property
     def _places(self) -> int:
-        return 1 if self.one_by_one else int(self._ceiling)
+        return int(self._ceiling)
 
     @property
     def pauses(self) -> bool:

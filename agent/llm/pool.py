@@ -35,8 +35,7 @@ from ..errors import (
     RequestTooLargeError,
     TransientChatError,
 )
-from ..prices import TokenUsage
-from .chat import ChatClient, ChatRequest, asked_tokens
+from .chat import ChatClient, ChatRequest
 from .cost import CorrectedPrice, TablePrice, Tariff
 from .limiter import Permit, RateLimiter, RateLimits
 
@@ -57,8 +56,6 @@ UNFIT_REQUESTS = 9
 """Requests in a row that a working endpoint may refuse before it counts as refusing all."""
 MORE_TOKENS = 4
 """Factor by which answers are made longer, once, if they are cut before they begin."""
-SPARE_TOKENS = 8
-"""Tokens billed beyond the bound that are tolerated: some servers count the end of a text too."""
 
 SHORTEST_WAIT_S = 0.001
 SHORTEST_PATIENCE_S = 1.0
@@ -163,7 +160,6 @@ class Member:
 
     Attributes:
         price: Corrected by the costs that it reports.
-        bounded: Its answers are no longer than asked for.
         usage_missing: Its missing usage was reported.
         suspended: Its suspension was reported.
         answers: Whether its answers need more tokens: no sign of it ("short"), perhaps ("trying"), it answers
@@ -182,7 +178,6 @@ class Member:
         self.limiter = limiter
         self.breaker = Breaker(clock)
         self.price = None if endpoint.price is None else CorrectedPrice(endpoint.price)
-        self.bounded = True
         self.usage_missing = self.suspended = False
         self.answers: Literal["short", "trying", "long", "capped"] = "short"
         self._has_answered = has_answered
@@ -224,18 +219,6 @@ class Member:
         if longer and self.answers == "trying":
             self.answers = "long"
 
-    def billed(self, request: ChatRequest, usage: TokenUsage) -> bool:
-        """Record a bill; return whether it is the first to show that answers have no bound."""
-        if self.price is not None:
-            self.price.learn(usage)
-        was = self.bounded
-        self.bounded = (
-            was
-            and asked_tokens(self.endpoint.client, request) > 0
-            and usage.completion_tokens <= request.max_tokens + SPARE_TOKENS
-        )
-        return was and not self.bounded
-
     def asked_too_much(self, error: ChatError, *, longer: bool) -> bool:
         """Return whether a request for more tokens is refused; from then on no such request is made."""
         if not longer or self.answers != "trying" or not isinstance(error, BadRequestError):
@@ -246,11 +229,11 @@ class Member:
     def judged(self, error: ChatError) -> ChatError | RequestFailedError:
         """Return the error that a failure amounts to.
 
-        Once the endpoint has answered, a refused key or model may be a slip, so it is asked again. A refused
-        request then fails alone: for certain if a content filter or the context is named, else only if others
-        are answered.
+        A request that a content filter refuses fails alone. Once the endpoint has answered, a refused key or
+        model may be a slip, so it is asked again. Any refused request then fails alone: for certain if the
+        context is named, else only if others are answered.
         """
-        if not self._has_answered:
+        if not self._has_answered and not isinstance(error, FlaggedRequestError):
             return error
         if isinstance(error, KeyRejectedError | ModelNotFoundError):
             self._single_refusals += 1

@@ -356,7 +356,7 @@ def _kind(status: int, body: object) -> type[ChatError]:
         return FlaggedRequestError  # of the request, not of the key
     if status == 400 and _BAD_KEY.search(refusal.text):
         return KeyRejectedError
-    if status == 400 and _NO_MODEL.search(refusal.text):
+    if status == 400 and lacks_model(body):
         return ModelNotFoundError
     if status in TRANSIENT_STATUS or status >= 500:
         return TransientChatError
@@ -367,6 +367,11 @@ def _kind(status: int, body: object) -> type[ChatError]:
 def flagged(body: object) -> bool:
     """Return whether a content filter refuses the request, so that no other parameters can help."""
     return bool(_FLAGGED.search(read_refusal(body).text))
+
+
+def lacks_model(body: object) -> bool:
+    """Return whether a refusal says in so many words that there is no such model."""
+    return bool(_NO_MODEL.search(read_refusal(body).text))
 
 
 def status_in(error: object) -> int:

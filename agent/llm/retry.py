@@ -102,8 +102,9 @@ async def retrying(
     failures: list[ChatError] = []
 
     def unusable() -> bool:
-        kinds = [classify(error) for error in failures]
-        return kinds.count("unusable") >= min(policy.unusable_attempts, policy.attempts)
+        answers = [error for error in failures if classify(error) == "unusable"]
+        final = any(isinstance(error, UnusableAnswerError) and error.final for error in answers)
+        return final or len(answers) >= min(policy.unusable_attempts, policy.attempts)
 
     def over(state: tenacity.RetryCallState) -> bool:
         # Attempts after which the endpoint asks for a wait are not counted: total_s ends those.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
+from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
 from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE, not_above_chance
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
@@ -34,7 +37,7 @@ _CLASSIFIER = (
 
 def next_steps(view: RunView) -> list[str]:
     """Return at least one sentence, the most urgent first."""
-    result, folder = view.result, shlex.quote(view.state.run_dir.name)
+    result, folder = view.result, _folder(view)
     if result is None or result.status == "stopped":
         if view.state.state == "live":
             return ["Wait: the search is running. This page shows its state at the time it was made."]
@@ -44,8 +47,22 @@ def next_steps(view: RunView) -> list[str]:
             "requested again."
         )
         return [first, *(_on_answers(result, folder) if result else [])]
+    if TOY_MODEL in result.notes:
+        return [
+            f"Search again with a real model: promptclimb search {REAL_MODEL} and your other options. Its "
+            "weights are downloaded once (605 MB); promptclimb models --grep ViT lists others."
+        ]
     steps = [*_on_test(result, folder), *_on_chance(result), *_on_answers(result, folder)]
-    return [*steps, *_on_gain(view, result)] or ["Use the best template, or the ensemble, as shown above."]
+    steps += _on_gain(view, result, folder)
+    return steps or ["Use the best template, or the ensemble, as shown above."]
+
+
+def _folder(view: RunView) -> str:
+    """Return the run's folder for a command that is copied into the shell from which the page is written."""
+    path = view.state.run_dir
+    with suppress(ValueError):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
 
 
 def _on_test(result: SearchResult, folder: str) -> list[str]:
@@ -77,7 +94,7 @@ def _on_chance(result: SearchResult) -> list[str]:
     ]
 
 
-def _on_gain(view: RunView, result: SearchResult) -> list[str]:
+def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
     gain, steps = result.gain, list[str]()
     if gain is None:
         return steps
@@ -89,7 +106,7 @@ def _on_gain(view: RunView, result: SearchResult) -> list[str]:
     elif gain.ensemble_is_worse:
         steps.append(
             "Use the best template alone: on test the ensemble, which templates.json holds, is worse "
-            "(promptclimb export RUN_DIR --format FORM --only best)."
+            f"(promptclimb export {folder} --format open-clip --only best)."
         )
     if hand_made is not None and hand_made.sign < 0:
         steps.append(
@@ -107,7 +124,7 @@ def _on_gain(view: RunView, result: SearchResult) -> list[str]:
 
 
 def _on_rounds(view: RunView, result: SearchResult) -> str:
-    described = "describe" in tomllib.loads(view.config)
+    described = re.search(r"^describe\s*=", view.config, re.MULTILINE) is not None  # it may be damaged
     text = "Another description" if described else "A description"
     llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
     return (
@@ -130,20 +147,23 @@ def use_of(view: RunView) -> Use | None:
     result = view.result
     if result is None:
         return None
-    alone = result.gain is not None and result.gain.ensemble_is_worse
+    named = bool(result.best.class_names)
+    alone = named or (result.gain is not None and result.gain.ensemble_is_worse)
     used = (result.best.template,) if alone else result.ensemble.templates
     templates = _listed("templates", [positional(one) for one in result.scored_as(*used)])
     names = _names(view)
     if names is None or (not result.model.pretrained and ":" not in result.model.name):
         which = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"
+        which = "The best template, for the new class names above" if named else which
         return Use(f"{which}; {{}} is the slot of the class name.", templates, "")
     code = "\n".join([*_model(result), "", names, templates, *_CLASSIFIER])
     only = " --only best" if alone else ""
+    which = "the best template with the new class names" if named else _which(used, alone=alone)
     return Use(
-        f"With open_clip: {_which(used, alone=alone)}.",
+        f"With open_clip: {which}.",
         code,
-        "For CLIP_benchmark, CuPL, CoOp, or the classifier itself: promptclimb export RUN_DIR --format FORM"
-        f"{only}. {_PICTURES}",
+        f"As a file: promptclimb export {_folder(view)} --format open-clip{only} (or clip-benchmark, cupl, "
+        f"coop, safetensors). {_PICTURES}",
     )
 
 
@@ -186,10 +206,12 @@ def _names(view: RunView) -> str | None:
     if decisions is not None and decisions.image_set is None:
         return None
     look = view.result.inspection if view.result else None
-    names = [one.name for one in look.classes] if look is not None else []
+    new = (view.result.best.class_names if view.result else None) or {}
+    names = [new.get(one.name, one.name) for one in look.classes] if look is not None else []
     if 0 < len(names) <= MOST_NAMES:
         return _listed("names", names)
-    return "names = [...]  # the class names, in the order of their labels"
+    which = "the class names, the new ones of result.json among them," if new else "the class names,"
+    return f"names = [...]  # {which} in the order of their labels"
 
 
 def _listed(name: str, texts: Sequence[str]) -> str:

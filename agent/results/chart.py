@@ -208,7 +208,7 @@ def _empty(size: tuple[int, int], curves: int, levels: int, last: int, *, percen
         stroke_style={"width": 2.5, "linejoin": "round"},
         disable_xml_declaration=True,
         margin=6,
-        value_formatter=lambda value: f"{value:.6g}",
+        value_formatter=lambda value: f"{value:.4g}",
     )
     distance = next(distance for distance in _nice() if last / distance <= 8)
     chart.x_labels = range(0, last + 1, distance)

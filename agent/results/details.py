@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ConfigDict
 
+from ..regular_files import read_regular
 from .result import Row, adapter, parsed
 from .run_dir import DETAILS, write_atomically
 
@@ -141,7 +142,7 @@ def write_details(run_dir: Path, details: Details) -> None:
 def read_details(run_dir: Path) -> Details | None:
     """Read the details of a run; None if the file is missing or unreadable."""
     try:
-        return Details.from_json(json.loads((run_dir / DETAILS).read_text("utf-8")))
+        return Details.from_json(json.loads(read_regular(run_dir / DETAILS)))
     except (OSError, ValueError, RecursionError):
         return None
 

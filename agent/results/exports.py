@@ -18,9 +18,11 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...prompts.template import SLOT, Template
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
+from ..store.trust import OF_EVALUATOR
 from .advice import positional
-from .details import BEST, ENSEMBLE
+from .confusion import ConfusionMatrix
+from .details import BEST, ENSEMBLE, read_details
 from .result import SearchResult
 from .run_dir import (
     belongs_to_a_run,
@@ -63,8 +65,13 @@ class HasClassifier(Protocol):
     def class_names(self) -> tuple[str, ...]:
         """Class names by label."""
 
-    def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return the class vectors of an ensemble: float32 [classes, dimensions], rows of length 1."""
+    def classifier(
+        self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """Return the class vectors of an ensemble: float32 [classes, dimensions], rows of length 1.
+
+        ``renaming`` has other class names by label.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +93,39 @@ class Found:
         """The templates with CLIP_benchmark's slot, ``{c}``."""
         return [template.replace(SLOT, "{c}") for template in self.templates]
 
+    def named(self, classes: Sequence[str]) -> list[str]:
+        """Return class names with the new ones that the run accepted for its best template."""
+        new = (self.result.best.class_names if self.only == BEST else None) or {}
+        return [new.get(name, name) for name in classes]
+
     @property
     def config(self) -> SearchConfig:
-        """The run's config, from its store."""
-        return stored_config(self.run_dir)
+        """The run's config, from its store, to read its data."""
+        return stored_config(self.run_dir, safe=OPTIONS)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names by label, as the run kept them, else from its data."""
+        details = read_details(self.run_dir)
+        if details is not None and details.decisions is not None and details.decisions.classes:
+            return details.decisions.classes
+        return load_data(self.config).classes
 
     def check_named(self, what: str) -> None:
         """Raise UsageError if the run's evaluator was a Python object, which the config cannot name."""
         if (evaluator := stored_user_objects(self.run_dir).get("evaluator")) is not None:
             raise UsageError(
                 f"{self.run_dir} was made in Python with its own evaluator ({evaluator}), so there are no "
-                f"{what} to export"
+                f"{what}"
+            )
+
+    def check_clip(self, what: str) -> None:
+        """Raise UsageError if the run used a custom scorer: its code is not run here."""
+        self.check_named(what)
+        if (evaluator := self.config.evaluator) is not None:
+            raise UsageError(
+                f"{self.run_dir} was made with a custom scorer ({evaluator}), so there are no {what}: they "
+                "need a CLIP model"
             )
 
 
@@ -134,15 +163,45 @@ def cupl(found: Found) -> str:
     try:
         classes = load_data(found.config).classes
     except UsageError:
-        found.check_named("class names")
+        found.check_named("class names to export")
         raise
     templates = [Template.parse(text, max_words=None) for text in found.templates]
-    return _json({name: [template.fill(name) for template in templates] for name in classes})
+    texts = {
+        old: [template.fill(name) for template in templates]
+        for old, name in zip(classes, found.named(classes), strict=True)
+    }
+    return _json(texts)
+
+
+def class_names(found: Found) -> str:
+    """Return the new class names for ``--class-names``: a line ``CLASS=NAME`` for each renamed class."""
+    names = found.result.best.class_names
+    if not names:
+        raise UsageError(
+            f"{found.run_dir} has no new class names; a search with --prompts class-names looks for them"
+        )
+    if wrong := next((name for name in names if "=" in name), None):
+        raise UsageError(f"the class {wrong!r} has a = in its name, which no line CLASS=NAME can hold")
+    return "".join(f"{old}={new}\n" for old, new in names.items())
 
 
 def leaderboard(found: Found) -> str:
     """Return the leaderboard as CSV; no cell is taken for a formula."""
     return leaderboard_csv(found.result.leaderboard)
+
+
+def confusion_matrix(found: Found) -> str:
+    """Return the best template's confusion matrix on test as CSV: rows are true classes."""
+    details = read_details(found.run_dir)
+    decisions = None if details is None else details.decisions
+    if decisions is None or BEST not in decisions.predicted or not decisions.classes:
+        raise UsageError(
+            f"{found.run_dir} keeps no decisions on test images, so there is no confusion matrix"
+        )
+    matrix = ConfusionMatrix.of_decisions(decisions.classes, decisions.labels, decisions.predicted[BEST])
+    if matrix is None:
+        raise UsageError(f"{found.run_dir}: its decisions name classes that it does not know")
+    return matrix.to_csv()
 
 
 def coop(found: Found) -> str:
@@ -166,19 +225,22 @@ def safetensors(found: Found) -> bytes:
     """
     from safetensors.numpy import save
 
-    found.check_named("classifier vectors")
-    evaluator = open_evaluator(found.config)
+    found.check_clip("classifier vectors to export")
+    evaluator = open_evaluator(stored_config(found.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
     if not isinstance(evaluator, HasClassifier):
         raise UsageError("this evaluator has no class vectors, so there is no classifier to export")
+    names = found.named(evaluator.class_names)
+    pairs = enumerate(zip(evaluator.class_names, names, strict=True))
+    renaming = {label: new for label, (old, new) in pairs if new != old}
     metadata = {
-        "classes": json.dumps(list(evaluator.class_names), ensure_ascii=False),
+        "classes": json.dumps(names, ensure_ascii=False),
         "templates": json.dumps(list(found.templates), ensure_ascii=False),
         "model": evaluator.info.model,
         "pretrained": str(evaluator.info.pretrained),
         "fingerprint": evaluator.info.fingerprint,
         "dataset": evaluator.info.dataset,
     }
-    return save({TENSOR: evaluator.classifier(found.templates)}, metadata=metadata)
+    return save({TENSOR: evaluator.classifier(found.templates, renaming)}, metadata=metadata)
 
 
 def _json(document: Any) -> str:
@@ -191,8 +253,10 @@ FORMS: Mapping[str, Form] = {
     "clip-benchmark-custom": Form("clip-benchmark-custom-templates.json", clip_benchmark_custom),
     "cupl": Form("cupl-prompts.json", cupl),
     "csv": Form("leaderboard.csv", leaderboard, choices=()),
+    "confusion-matrix": Form("confusion-matrix.csv", confusion_matrix, choices=()),
     "coop": Form("coop-templates.json", coop, choices=(BEST,)),
     "safetensors": Form("classifier.safetensors", safetensors),
+    "class-names": Form("class-names.txt", class_names, choices=()),
 }
 
 
@@ -211,15 +275,16 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     """
     if form not in FORMS:
         raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMS)}")
-    only = _checked(form, only)
+    _checked(form, only)
     run_dir = user_path(run_dir, "RUN_DIR")
     if out is None:
-        target = run_dir / FOLDER / FORMS[form].file
+        target = run_dir / FOLDER / file_name(form, only)
     elif belongs_to_a_run(user_path(out, "--out")):
         raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
     else:
         target = Path(out).expanduser()
-    content = FORMS[form].content(Found(run_dir, result_of(run_dir), only))
+    result = result_of(run_dir)
+    content = FORMS[form].content(Found(run_dir, result, _chosen(result, form, only)))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, content)
@@ -228,10 +293,50 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     return target
 
 
+def file_name(form: str, only: str | None = None) -> str:
+    """Return the name of an export; the best template alone does not replace the ensemble's file."""
+    file = Path(FORMS[form].file)
+    alone = only == BEST and ENSEMBLE in FORMS[form].choices
+    return str(file.with_stem(f"{file.stem}-best") if alone else file)
+
+
+def export_all(
+    run_dir: Path | str,
+    *,
+    out: Path | str | None = None,
+    only: str | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> list[Path]:
+    """Write every format into a folder, and return the files; see ``export`` for errors.
+
+    A format that this run cannot have is left out and reported: without data or model, for example.
+
+    Args:
+        run_dir: The folder of a run that has a result.
+        out: The folder to write; None for ``RUN_DIR/exports``.
+        only: ``best`` or ``ensemble``, for the formats that take it; None for each format's default.
+        report: Called with a line for each format that is left out.
+    """
+    folder = user_path(run_dir, "RUN_DIR") / FOLDER if out is None else user_path(out, "--out")
+    if folder.is_file():
+        raise UsageError(f"--out {out} is a file; with all formats, name a folder")
+    found = []
+    result_of(user_path(run_dir, "RUN_DIR"))  # without it, no format can be written
+    for form, about in FORMS.items():
+        choice = only if only in about.choices else None
+        try:
+            found.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
+        except UsageError as error:
+            report(f"left out: {form}: {error}")
+    return found
+
+
 def which(result: SearchResult, form: str, only: str | None = None) -> str:
     """Return in a line which templates an export holds; empty if the format has no choice."""
     if not FORMS[form].choices:
         return ""
+    if result.best.class_names and _chosen(result, form, only) == BEST:
+        return "It holds the best template; --format class-names writes the class names that belong to it."
     worse = result.gain is not None and result.gain.ensemble_is_worse
     if _checked(form, only) == BEST:
         return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
@@ -241,6 +346,13 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
     if worse:
         return f"{holds}: on test it is worse than the best template alone, which --only best writes."
     return f"{holds}; --only best writes the best alone."
+
+
+def _chosen(result: SearchResult, form: str, only: str | None) -> str:
+    """Return what to write; new class names were chosen for the best template, so it is the default then."""
+    if only is None and result.best.class_names and BEST in FORMS[form].choices:
+        return BEST
+    return _checked(form, only)
 
 
 def _checked(form: str, only: str | None) -> str:

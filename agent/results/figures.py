@@ -17,7 +17,12 @@ REJECTED: Mapping[str, str] = MappingProxyType(
         "empty": "empty",
         "scorer_failed": "that make the evaluator fail",
         "known": "known already",
+        "markup": "names with markup",
+        "name_of_another_class": "names of another class",
         "no_slot": "without the slot {}",
+        "own_name": "names that a class has already",
+        "proposed_for_another_class": "names proposed for another class before",
+        "slot": "names with a slot or a brace",
         "not_a_number": "scored with something that is not a number",
         "stray_brace": "with a brace outside a slot",
         "too_long": "with too many characters",
@@ -25,6 +30,7 @@ REJECTED: Mapping[str, str] = MappingProxyType(
         "too_many_proposals": "beyond the number asked for",
         "too_many_tokens": "too long for the model's text encoder",
         "too_many_words": "with too many words",
+        "unknown_class": "names for a class that there is not",
     }
 )
 """Reasons of a rejection in words, after the number of lines; another evaluator may have more."""
@@ -46,7 +52,7 @@ def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str
     """Return ``62.5`` for 0.625 in percent, else the number itself; a dash for None."""
     if value is None:
         return "-"
-    return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.6g}"
+    return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.4g}"
 
 
 def difference_text(difference: float, *, percent: bool) -> str:

@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import Any
 
 from ...evaluator.counts import enumerated
+from ...evaluator.pico.models import TOY_MODEL
 from .details import BEST, Decisions, Details
 from .figures import has_accuracies
 from .result import Difference, Gain, Interval, SearchResult
@@ -103,8 +104,11 @@ DEFAULT_TEMPLATE = "default template"
 HAND_MADE = "hand-made"
 BEST_HAND_MADE = "best hand-made"
 BEST_STARTING = "best starting template"
+ORIGINAL_NAMES = "original names"
 ENSEMBLE = "ensemble"
-_COMPARED = {name: f"the {name}" for name in (DEFAULT_TEMPLATE, BEST_HAND_MADE, BEST_STARTING)}
+_COMPARED = {
+    name: f"the {name}" for name in (ORIGINAL_NAMES, DEFAULT_TEMPLATE, BEST_HAND_MADE, BEST_STARTING)
+}
 """The baselines that ``best`` is compared with, and their names in a sentence."""
 CHANCE_MARK = "†"
 """Marks an accuracy in tables that may be no better than the chance level."""
@@ -117,6 +121,7 @@ class Examined:
     """One or several templates together on the test images; None for what is not known.
 
     Attributes:
+        names: New class names in use, sorted by class.
         test: Share of the test images classified correctly.
         hits: Whether each image is classified correctly.
         predicted: Predicted label of each image.
@@ -127,12 +132,16 @@ class Examined:
     hits: Sequence[bool] | None = None
     predicted: Sequence[int] | None = None
     labels: Sequence[int] | None = None
+    names: tuple[tuple[str, str], ...] = ()
 
 
 def gain_of(
-    best: Examined, ensemble: Examined, baselines: Mapping[str, Examined], *, images: int
+    best: Examined, ensemble: Examined | None, baselines: Mapping[str, Examined], *, images: int
 ) -> Gain | None:
-    """Return the gain over baselines chosen without test; None if scores are unknown or not shares."""
+    """Return the gain over baselines chosen without test; None if scores are unknown or not shares.
+
+    ``ensemble`` is None if it is not comparable with ``best``.
+    """
     over = {
         name: found
         for name, one in _compared(baselines).items()
@@ -140,7 +149,7 @@ def gain_of(
     }
     if not over:
         return None
-    together = _between(ensemble, best, images)
+    together = None if ensemble is None else _between(ensemble, best, images)
     return Gain(over=over, ensemble=together, verdict=_verdict(_named(over, baselines), together))
 
 
@@ -160,7 +169,7 @@ def _between(first: Examined, second: Examined, images: int, others: int | None 
         return None
     if not all(0.0 <= share <= 1.0 for share in (first.test, second.test)):
         return None
-    same = first.templates == second.templates and others is None
+    same = (first.templates, first.names) == (second.templates, second.names) and others is None
     if first.hits and second.hits is not None:
         pairs = list(zip(first.hits, second.hits, strict=True))
         better, worse = sum(one > other for one, other in pairs), sum(one < other for one, other in pairs)
@@ -293,8 +302,10 @@ def _without_images(result: SearchResult) -> float | None:
 
 
 def verdict_on(result: SearchResult) -> str:
-    """Return the gain on test in one sentence, with a chance-level warning; empty if unknown."""
+    """Return the gain on test in one sentence, with warnings (toy model, chance level); empty if unknown."""
+    toy = "measured by a toy model, so it says nothing about a real one" if TOY_MODEL in result.notes else ""
     parts = ["" if result.gain is None else result.gain.sentence, not_above_chance(result)]
+    parts.append(toy if any(parts) else "")
     return "; ".join(part for part in parts if part)
 
 
@@ -321,7 +332,8 @@ class Contender:
         """Return its best template on test; with its decisions if they are to be paired."""
         best, decisions = self.result.best, self.decisions
         hits = decisions.hits(BEST) if paired and decisions is not None else None
-        return Examined(templates=(best.template,), test=best.test, hits=hits)
+        names = tuple(sorted((best.class_names or {}).items()))
+        return Examined(templates=(best.template,), test=best.test, hits=hits, names=names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ..position import LLM
+from ..text import visible
 from .advice import next_steps, use_of
 from .chart import course_figure
 from .details import Ancestor, marked
@@ -22,19 +23,19 @@ from .figures import (
     REJECTED,
     about_order,
     about_test,
-    difference_text,
+    gains_so_far,
     has_accuracies,
     kinds_of_tokens,
     made_by_llm,
     score_text,
     unreported,
 )
-from .gain import DEFAULT_TEMPLATE, verdict_on
+from .gain import BEST_STARTING, DEFAULT_TEMPLATE, verdict_on
 from .result import PROMINENT, Row, SearchResult, Sizes
 from .run_dir import REPORT, RESULT, result_of, write_atomically
 from .run_state import is_run
 from .run_view import Refused, RunView, view_of
-from .sections import about_scores, classes_of, compared_rows, gain_cell, word_effects
+from .sections import about_scores, classes_of, compared_rows, gain_cell, names_of, word_effects
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,10 +44,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 100
 _SKIPPED = "skipped_images"
 _MOST_LISTED = 10
-_CONTROLS = {number: " " for number in (*range(32), *range(127, 160)) if chr(number) not in "\t\n"}
 _HEADINGS = {
     "found": "What was gained",
     "course": "How the search went",
+    "names": "Which classes got new names",
     "classes": "Which classes changed",
     "lineage": "Where the best template came from",
     "words": "Which words helped",
@@ -117,14 +118,14 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_without_controls,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def _without_controls(value: Any) -> Any:
-    return value.translate(_CONTROLS) if isinstance(value, str) else value
+def _visible(value: Any) -> Any:
+    return type(value)(visible(value)) if isinstance(value, str) else value  # Markup stays Markup
 
 
 def _style() -> Any:
@@ -140,8 +141,10 @@ def _page_of(view: RunView) -> dict[str, Any]:
     words = [(heading, found) for heading, found in (("better with", better), ("worse with", worse)) if found]
     classes = classes_of(view)
     compared = compared_rows(result) if result else []
+    names = names_of(view)
     present = {
         "found": result is not None,
+        "names": names is not None,
         "classes": classes is not None,
         "lineage": bool(rows),
         "words": bool(words),
@@ -161,6 +164,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "gains": any(row.gain is not None for row in compared),
         "about_scores": about_scores(result) if result else "",
         "course": course_figure(view),
+        "names": names,
         "classes": classes,
         "words": words,
         "lines": _lines(view.lineage),
@@ -214,11 +218,15 @@ def _verdict(view: RunView) -> str:
     rows = view.rows
     if not rows:
         return "Nothing was scored yet."
-    best = f"{_text(result.best.train if result else rows[0].train, view)} on the training images"
-    if over_default := _over_default(view):
-        best += f", {over_default} over the {DEFAULT_TEMPLATE}"
+    # A custom scorer may have no images, or not say so.
+    images = " on the training images" if result is None or result.dataset.sizes.train else ""
+    best = ", ".join([f"{_text(_best_score(view), view)}{images}", *_gains(view).values()])
     if result is not None and result.status == "finished":
-        return f"The best template has {best}; nothing is known of it on test images. {about_test(result)}"
+        if result.dataset.sizes.test:
+            return (
+                f"The best template has {best}; nothing is known of it on test images. {about_test(result)}"
+            )
+        return f"The best template has {best}. There are no test images to confirm it."
     of = state.started.get("rounds")
     done = f"{state.rounds:,} of {of:,} rounds" if isinstance(of, int) else f"{state.rounds:,} rounds"
     how = {"live": "the search is running", "stopped": "the search was stopped"}
@@ -228,12 +236,19 @@ def _verdict(view: RunView) -> str:
     )
 
 
-def _over_default(view: RunView) -> str:
-    default, rows = view.state.default, view.rows
-    if default is None or not rows:
-        return ""
-    best = rows[0].train if view.result is None else view.result.best.train
-    return difference_text(best - default, percent=view.percent)
+def _best_score(view: RunView) -> float:
+    return view.rows[0].train if view.result is None else view.result.best.train
+
+
+def _gains(view: RunView) -> dict[str, str]:
+    """Return the training gains of the best template in words, by the baseline's name."""
+    if not view.rows:
+        return {}
+    state = view.state
+    starting = state.starting if state.rounds else None
+    known = {DEFAULT_TEMPLATE: state.default, BEST_STARTING: starting}
+    found = gains_so_far(_best_score(view), default=state.default, starting=starting, percent=view.percent)
+    return dict(zip([name for name, value in known.items() if value is not None], found, strict=True))
 
 
 def _text(value: float | None, view: RunView) -> str:
@@ -260,15 +275,21 @@ def _cards(view: RunView) -> list[Card]:
     if result is None:
         rows = view.rows
         best = [("best so far", _text(rows[0].train, view), "train")] if rows else []
-        if over_default := _over_default(view):
-            best.append((f"over {DEFAULT_TEMPLATE}", over_default, "train"))
-        return [*best, ("templates scored", f"{len(rows):,}", "")]
+        return [*best, *_training_cards(view), ("templates scored", f"{len(rows):,}", "")]
     split = next((one for one in ("test", "val", "train") if getattr(result.best, one) is not None), "train")
     found = [("best found", _text(getattr(result.best, split), view), split)]
     for name, one in (result.gain.over if result.gain else {}).items():
         cell = gain_cell(one)
         found.append((f"over {name}", cell.points, cell.interval))
-    return [*found, ("ensemble", _text(getattr(result.ensemble, split), view), split)]
+    if result.gain is None and split == "train":
+        found += _training_cards(view)
+    if (together := getattr(result.ensemble, split)) is not None:
+        found.append(("ensemble", _text(together, view), split))
+    return found
+
+
+def _training_cards(view: RunView) -> list[Card]:
+    return [(f"over {name}", text.partition(" over ")[0], "train") for name, text in _gains(view).items()]
 
 
 def _origin(row: Row) -> str:

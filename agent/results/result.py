@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted
+from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import ClassAccuracy, Confusion
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
 
@@ -30,13 +31,18 @@ UNEXAMINED = "unexamined"
 UNINSPECTED = "uninspected"
 UNGROWN = "ensemble_ungrown"
 UNPAIRED = "unpaired"
+UNNAMED = "names_unexamined"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
 LLM_FALLBACK = "llm_fallback"
 """Names of a search's notes; a custom scorer may add others."""
-PROMINENT = (LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
+PROMINENT = (TOY_MODEL, LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, UNNAMED, EMPTY, NOTHING_USABLE)
 """Notes without which the figures would be misread."""
+
+
+class OtherSchemaError(ValueError):
+    """A result was written by a version with another form of it."""
 
 
 def parsed(kind: type[T], document: Mapping[str, Any], name: str) -> T:
@@ -110,12 +116,17 @@ class Llm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """One template with its accuracies, as fractions of 1; None for a split that was not measured."""
+    """One template with its accuracies, as fractions of 1; None for a split that was not measured.
+
+    Attributes:
+        class_names: The new name of each class that got one, by its own name; None if none were searched for.
+    """
 
     template: str
     train: float
     val: float | None
     test: float | None
+    class_names: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +281,7 @@ class SearchResult:
 
     Attributes:
         status: ``finished``, or ``stopped`` by a limit or an outage.
-        best: The template that the selection rule puts first.
+        best: The template that the selection rule puts first, with the accepted class names.
         ensemble: Averaged templates of the leaderboard; one that is listed twice weighs twice.
         baselines: By name: hand-made templates, and the best starting template.
         leaderboard: Every scored template, best first.
@@ -340,6 +351,8 @@ class SearchResult:
         """Return JSON values, in the documented order."""
         # The folder may be moved with its files.
         found = adapter(SearchResult).dump_python(self, mode="json", exclude={"run_dir"}, warnings=False)
+        if self.best.class_names is None:
+            del found["best"]["class_names"]
         return {"schema": SCHEMA, **found}
 
     @classmethod
@@ -347,12 +360,13 @@ class SearchResult:
         """Return the result that a document holds.
 
         Raises:
-            ValueError: It has another schema, or is not a result.
+            OtherSchemaError: It has another schema.
+            ValueError: It is not a result.
         """
         if not isinstance(document, Mapping):
             raise ValueError("not a result: not a JSON object")
         if document.get("schema") != SCHEMA:
-            raise ValueError(
+            raise OtherSchemaError(
                 f"it is a result of schema {document.get('schema')!r}, and this version reads schema "
                 f"{SCHEMA}; use the version that made it"
             )

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from ...evaluator.files import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
 from ..errors import StoreExistsError
+from ..regular_files import irregular, read_regular
 from ..text import printable
 from .result import Row, SearchResult
 
@@ -92,7 +94,7 @@ def check_run_dir(run_dir: Path) -> None:
         # Checked afterwards: what was found may belong to a run that has begun since.
         if (run_dir / STORE).exists():
             raise StoreExistsError(
-                f"{run_dir} holds a run already; continue it with `resume {run_dir}`, "
+                f"{run_dir} holds a run already; continue it with `resume {shlex.quote(str(run_dir))}`, "
                 "or choose another --run-dir"
             )
         if others:
@@ -106,9 +108,12 @@ def check_run_dir(run_dir: Path) -> None:
 
 
 def check_files(run_dir: Path) -> None:
-    """Raise UsageError if a folder stands in place of one of the run's files."""
-    if taken := [run_dir / name for name in FILES if (run_dir / name).is_dir()]:
-        raise UsageError(f"{taken[0]} is a folder, where a file of the run belongs; move it away")
+    """Raise UsageError if a folder, link or pipe stands in place of one of the run's files."""
+    from ..events.log import LOGS  # imported here: the command line lists the export formats without it
+
+    for path in (run_dir / name for name in (*FILES, *LOGS)):
+        if (what := irregular(path)) is not None:
+            raise UsageError(f"{path} is {what}, where a file of the run belongs; move it away")
 
 
 def belongs_to_a_run(path: Path) -> bool:
@@ -195,7 +200,7 @@ def read_result(run_dir: Path) -> SearchResult:
         ValueError: The file is not a result of this program.
         OSError: It cannot be read.
     """
-    text = (run_dir / RESULT).read_text("utf-8")
+    text = read_regular(run_dir / RESULT)
     try:
         document = json.loads(text)
     except RecursionError as error:
@@ -220,7 +225,7 @@ def result_of(run_dir: Path) -> SearchResult:
         if not run_dir.is_dir():
             remedy = "there is no such folder"
         elif (run_dir / STORE).exists():
-            remedy = f"continue it with `resume {run_dir}`"
+            remedy = f"continue it with `resume {shlex.quote(str(run_dir))}`"
         else:
             remedy = "it is not the folder of a run"
         raise UsageError(f"{run_dir} holds no {RESULT}: {remedy}") from error
@@ -229,14 +234,32 @@ def result_of(run_dir: Path) -> SearchResult:
 
 
 def stored_config(
-    run_dir: Path, changes: Mapping[str, Any] | None = None, *, place: str = COMMAND_LINE
+    run_dir: Path,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    place: str = COMMAND_LINE,
+    safe: Iterable[str] = (),
+    trust: bool = False,
 ) -> SearchConfig:
     """Return the config from a run's store, with ``changes`` applied; errors name their ``place``.
 
+    ``safe`` names settings that the caller does not use; ``trust``: accept the stored ones, and sign them.
+
     Raises:
         UsageError: There is no run, another version made it, or a change is wrong.
+        UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
-    return build([(f"the run {run_dir}", _manifest(run_dir)["config"]), (place, changes or {})])
+    # Imported here: the command line lists the export formats without it.
+    from ..store.run import Store
+    from ..store.trust import check_trusted
+
+    with Store.open(run_dir) as store:
+        config = build([(f"the run {run_dir}", store.manifest["config"]), (place, changes or {})])
+        if trust:
+            store.trust()
+        else:
+            check_trusted(run_dir, store.manifest, config, safe={*safe, *(changes or {})})
+    return config
 
 
 def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
@@ -248,17 +271,23 @@ def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
     return dict(_manifest(run_dir).get("given", {}))
 
 
+def stored_weights(run_dir: Path) -> str | None:
+    """Return the content hash of the weights that a run used; None if it is not known."""
+    found = _manifest(run_dir).get("content")
+    return found.get("weights") if isinstance(found, dict) else None
+
+
 def _manifest(run_dir: Path) -> Mapping[str, Any]:
     # Imported here: the command line lists the export formats without it.
     from ..store.run import Store
 
     with Store.open(run_dir) as store:
-        return store.manifest
+        return dict(store.manifest)
 
 
 def config_text(run_dir: Path) -> str:
     """Return the text of ``config.toml`` for display, or a line that it is missing."""
     try:
-        return (run_dir / CONFIG).read_text("utf-8")
+        return read_regular(run_dir / CONFIG)
     except (OSError, UnicodeDecodeError) as error:
         return f"# {CONFIG} cannot be read: {error}\n"

@@ -24,9 +24,10 @@ from ..events.types import (
 from ..store.lock import is_live
 from .figures import are_shares, gains_so_far
 from .gain import verdict_on
-from .result import ENDED_EARLY, SearchResult
+from .result import ENDED_EARLY, OtherSchemaError, SearchResult
 from .run_dir import STORE, read_result
 
+OTHER_VERSION = "of another version"
 _BEST = (StartingTemplatesScored.name, RoundFinished.name, RestartFinished.name)
 _ROUND = (RoundFinished.name, RoundSkipped.name)
 _PLACE = ("restart", "conversation", "round")
@@ -44,8 +45,8 @@ class RunState:
     """The state of a run.
 
     Attributes:
-        state: "live" while a process works on it, "finished", "stopped" by a limit or an outage, or
-            "unfinished" after an interruption or a crash.
+        state: "live" while a process works on it, "finished", "stopped" by a limit or an outage,
+            "unfinished" after an interruption or a crash, or "of another version".
         started: The ``SearchStarted`` of the latest session, as logged; empty before that.
         best: The best template by training accuracy; None before the first.
         train: Its training accuracy, a fraction of 1.
@@ -132,6 +133,9 @@ def state_of(run_dir: Path) -> RunState:
         return found
     try:
         result = read_result(run_dir)
+    except OtherSchemaError as error:
+        found.state, found.stop_reason = OTHER_VERSION, str(error)
+        return found
     except (OSError, ValueError):
         return found  # missing or torn: a resume writes it
     found.take(result)

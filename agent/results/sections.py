@@ -7,14 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from .confusion import ConfusionMatrix
 from .details import BEST, Decisions, Picture
 from .figures import about_test, has_accuracies
-from .gain import chance_level, most_frequent_share
+from .gain import ORIGINAL_NAMES, chance_level, most_frequent_share
 from .result import Best, Difference, Ensemble, Inspected, Row, SearchResult
 from .run_view import RunView
 
 MOST_CLASSES = 30
+MOST_LISTED = 1000
 MOST_CONFUSED = 12
+MOST_TAKEN_FOR = 3
+"""Classes that a renamed class was taken for, in its row."""
 FEWEST_WITH_WORD = 3
 """Fewest templates with a word, and without it, for it to be reported."""
 MOST_WORDS = 8
@@ -98,8 +102,10 @@ def about_scores(result: SearchResult) -> str:
     return text + about_test(result)
 
 
-ClassRow = tuple[str, int, float, float | None]
-"""Class name, images, percent classified correctly, and its change in points."""
+MOST_IN_MATRIX = 16
+"""Most classes in the confusion matrix on the page, which stays readable."""
+ClassRow = tuple[str, int, float, float | None, float | None]
+"""Class name, images, recall in percent, its change in points, and precision in percent."""
 Confused = tuple[str, str, int, int | None]
 """Class name, the class it is taken for, images now, and images before."""
 
@@ -111,33 +117,119 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     details = view.details
     decisions = None if details is None else details.decisions
     baseline = None if details is None or decisions is None else details.baseline
-    if decisions is None or baseline is None or not _fits(decisions, look, baseline):
-        decisions, baseline = None, None
-    rows = _class_rows(look, decisions, baseline)
+    matrix = _matrix_of(decisions, look)
+    if matrix is None or decisions is None or baseline not in decisions.predicted:
+        baseline = None
+    rows = _class_rows(look, decisions, baseline, matrix)
     shown = rows[:MOST_CLASSES]
-    against = "" if baseline is None else f", and by how many points that changed against the {baseline}"
+    change = "" if baseline is None else f" Change: the difference in points to the {baseline}."
+    precision = " Precision: how much of what is classified as a class belongs to it." if matrix else ""
     order = "those that changed most first" if baseline is not None else "those least often right first"
     of = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
     return {
-        "about": f"Under the best template, on {look.split}: how much of each class is correctly classified"
-        f"{against}. {of}, {order}; then the most frequent confusions.",
+        "about": f"Of the best template, on {look.split}. Recall: how much of a class is classified "
+        f"correctly.{change}{precision} {of}, {order}; then the most frequent confusions.",
         "baseline": baseline,
         "rows": shown,
+        "more": rows[MOST_CLASSES:MOST_LISTED],
+        "matrix": None if matrix is None else _matrix_cells(matrix),
         "confused": _confused(look, decisions, baseline),
         "pictures": _picture_groups(details.pictures if details is not None else (), baseline),
     }
 
 
-def _fits(decisions: Decisions, look: Inspected, baseline: str) -> bool:
-    """Check that decisions belong to this result: the run's files may have been changed."""
-    known = BEST in decisions.predicted and baseline in decisions.predicted
-    counts = Counter(decisions.labels)
-    return known and [one.images for one in look.classes] == [
-        counts[label] for label in range(len(look.classes))
-    ]
+class NameRow(NamedTuple):
+    """A renamed class; counts are None if test was not evaluated.
+
+    Attributes:
+        before: Test images classified correctly with the original names.
+        after: The same with the new ones.
+        taken_for: What the images were taken for before, with counts.
+    """
+
+    old: str
+    new: str
+    images: int | None = None
+    before: int | None = None
+    after: int | None = None
+    taken_for: str = ""
 
 
-def _class_rows(look: Inspected, decisions: Decisions | None, baseline: str | None) -> list[ClassRow]:
+def names_of(view: RunView) -> list[NameRow] | None:
+    """Return the renamed classes, those that gained most first; None if no names were searched for."""
+    if view.result is None or (names := view.result.best.class_names) is None:
+        return None
+    decisions = None if view.details is None else view.details.decisions
+    if decisions is None or not {BEST, ORIGINAL_NAMES} <= decisions.predicted.keys():
+        return [NameRow(old, new) for old, new in names.items()]
+    before, after = decisions.predicted[ORIGINAL_NAMES], decisions.predicted[BEST]
+    found = []
+    for label, old in enumerate(decisions.classes):
+        if old not in names:
+            continue
+        places = [place for place, true in enumerate(decisions.labels) if true == label]
+        taken = Counter(decisions.class_name(before[place]) for place in places if before[place] != label)
+        found.append(
+            NameRow(
+                old,
+                names[old],
+                len(places),
+                sum(before[place] == label for place in places),
+                sum(after[place] == label for place in places),
+                ", ".join(f"{other} ({count})" for other, count in taken.most_common(MOST_TAKEN_FOR)),
+            )
+        )
+    return sorted(found, key=lambda row: (row.before or 0) - (row.after or 0))
+
+
+def _matrix_of(decisions: Decisions | None, look: Inspected) -> ConfusionMatrix | None:
+    """Return the matrix of the best template if the decisions are this result's: files may be changed."""
+    if decisions is None or BEST not in decisions.predicted:
+        return None
+    names = [one.name for one in look.classes]
+    found = ConfusionMatrix.of_decisions(names, decisions.labels, decisions.predicted[BEST])
+    if found is None or any(one.images != found.images(label) for label, one in enumerate(look.classes)):
+        return None
+    return found
+
+
+class MatrixRow(NamedTuple):
+    """A line of the matrix: number and name of the true class, cells, and images taken for other classes.
+
+    A cell is a number of images, its share of the row in percent, and whether it is the true class.
+    """
+
+    number: int
+    name: str
+    cells: list[tuple[int, float, bool]]
+    others: int
+
+
+def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
+    """Return the matrix of all classes, or of those with the most errors."""
+    labels = matrix.most_confused(MOST_IN_MATRIX)
+    rows = []
+    for true in labels:
+        row, images = matrix.row(true, labels), matrix.images(true)
+        cells = [
+            (count, 100 * count / images if images else 0.0, label == true)
+            for label, count in zip(labels, row, strict=True)
+        ]
+        rows.append(MatrixRow(true + 1, matrix.classes[true], cells, images - sum(row)))
+    whole = len(labels) == len(matrix.classes)
+    return {
+        "about": "Rows are true classes, columns the classes that they are taken for, by number; cells are "
+        "images, darker with their share of the row."
+        + ("" if whole else f" The {len(labels)} of {len(matrix.classes):,} classes with the most errors."),
+        "columns": [(label + 1, matrix.classes[label]) for label in labels],
+        "rows": rows,
+        "whole": whole,
+    }
+
+
+def _class_rows(
+    look: Inspected, decisions: Decisions | None, baseline: str | None, matrix: ConfusionMatrix | None
+) -> list[ClassRow]:
     right: Mapping[int, int] = {}
     if decisions is not None and baseline is not None:
         hits = decisions.hits(baseline) or []
@@ -145,8 +237,10 @@ def _class_rows(look: Inspected, decisions: Decisions | None, baseline: str | No
     found: list[ClassRow] = []
     for label, one in enumerate(look.classes):
         if one.images:
-            change = 100 * (one.correct - right[label]) / one.images if decisions is not None else None
-            found.append((one.name, one.images, 100 * one.correct / one.images, change))
+            change = 100 * (one.correct - right[label]) / one.images if baseline is not None else None
+            precision = None if matrix is None else matrix.precision(label)
+            percent = None if precision is None else 100 * precision
+            found.append((one.name, one.images, 100 * one.correct / one.images, change, percent))
     return sorted(found, key=lambda row: (-abs(row[3] or 0.0), row[2]))
 
 
@@ -155,7 +249,7 @@ def _confused(look: Inspected, decisions: Decisions | None, baseline: str | None
     if decisions is not None and baseline is not None:
         pairs = zip(decisions.labels, decisions.predicted[baseline], strict=True)
         before.update((decisions.class_name(true), decisions.class_name(taken)) for true, taken in pairs)
-    known = decisions is not None
+    known = baseline is not None
     return [
         (one.true, one.taken_for, one.images, before[one.true, one.taken_for] if known else None)
         for one in look.confusions[:MOST_CONFUSED]

@@ -1,4 +1,4 @@
-"""The library's functions: ``search``, ``resume``, ``evaluate``, ``datasets``, ``load_data``, ``report``.
+"""The library's functions: ``search``, ``resume``, ``evaluate``, ``predict``, ``load_data`` and others.
 
 Their errors name config fields. The command line has its own path, as its errors name options.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -20,18 +20,23 @@ from ...evaluator.datasets.values import FewShotData
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
+from ...evaluator.prediction import FolderPredictor, PredictedImage
 from ...evaluator.scoring import Evaluator, Inspection, Inspector
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
 from ...prompts.kinds import CandidateError
 from ...prompts.template import Template
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import python_words
 from ..events.types import Bus, Listener
+from ..results.confusion import ConfusionMatrix
+from ..results.details import BEST, ENSEMBLE
+from ..results.exports import Found
 from ..results.page import rewrite_report
 from ..results.result import SearchResult
-from ..results.run_dir import stored_config
+from ..results.run_dir import result_of, stored_config, stored_weights
+from ..store.trust import OF_EVALUATOR, OF_LLM
 from .run import SearchRun
 
 Split = Literal["train", "val", "test"]
@@ -68,6 +73,11 @@ class Evaluation:
     inspection: Inspection | None = None
     white_box: tuple[WhiteBoxResult, ...] = ()
 
+    @property
+    def matrix(self) -> ConfusionMatrix | None:
+        """The confusion matrix of all together; None without ``inspection``."""
+        return None if self.inspection is None else ConfusionMatrix.of_inspection(self.inspection)
+
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
         """Return the document of ``evaluate --json``, with at most ``most_confusions`` confused pairs."""
         document: dict[str, Any] = {
@@ -81,6 +91,10 @@ class Evaluation:
         if self.inspection is not None:
             document["classes"] = [one.to_json() for one in self.inspection.classes]
             document["confusions"] = [asdict(one) for one in self.inspection.confusions[:most_confusions]]
+        if (matrix := self.matrix) is not None:
+            for label, one in enumerate(document["classes"]):
+                one |= {"recall": matrix.recall(label), "precision": matrix.precision(label)}
+            document["matrix"] = [matrix.row(label) for label in range(len(matrix.classes))]
         if self.white_box:
             document["white_box"] = [one.to_json() for one in self.white_box]
         return document
@@ -187,6 +201,7 @@ async def resume(
     run_dir: Path | str,
     *,
     changes: Mapping[str, Any] | None = None,
+    trust: bool = False,
     evaluator: object | None = None,
     chat: object | None = None,
     on_event: Listener | None = None,
@@ -197,12 +212,14 @@ async def resume(
         run_dir: The run's folder.
         changes: Settings by name that replace the run's own: those that do not decide the result, and more
             restarts, conversations or rounds, also of a finished run.
+        trust: Run the code and ask the addresses of a run that was made elsewhere, has moved or was edited.
         evaluator: The same as for ``search``, if one was given.
         chat: As for ``search``.
         on_event: As for ``search``.
 
     Raises:
         UsageError: The folder holds no run, is in use, or a change would decide the result.
+        UntrustedRunError: What it would execute, or where it would send, was not set by this user there.
         PromptclimbError: As for ``search``.
     """
     _check("resume", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
@@ -211,7 +228,8 @@ async def resume(
         _check("resume", "each name in changes", name, str, "a text")
     with python_words():
         folder = user_path(run_dir, "run_dir")
-        config = stored_config(folder, changes, place="changes")
+        safe = {*(() if evaluator is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
+        config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
         run = SearchRun(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
         return await run.resume(folder)
 
@@ -267,6 +285,75 @@ def evaluate(
             evaluator=evaluator,
             report=report,
         )
+
+
+def predictor_of_run(
+    run_dir: Path,
+    *,
+    ensemble: bool = False,
+    class_names: Sequence[str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    report: Callable[[str], None],
+) -> FolderPredictor:
+    """Open the model of a run with its best template, or its ensemble; see ``predict`` for errors.
+
+    No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
+    """
+    found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
+    found.check_clip("classes to predict")
+    config = stored_config(run_dir, changes, safe=OPTIONS.keys() - {"model"})  # nothing else is used
+    names, texts = class_names, class_names
+    if names is None:
+        names = found.class_names
+        texts = found.named(names)
+    predictor = FolderPredictor(config.bare(), names, found.templates, report, texts=texts)
+    if stored_weights(run_dir) not in (None, predictor.weights):
+        report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
+    return predictor
+
+
+def predict(
+    folder: Path | str,
+    *,
+    run_dir: Path | str | None = None,
+    ensemble: bool = False,
+    templates: Iterable[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    spec: EvaluatorSpec | None = None,
+    top: int = 1,
+    report: Callable[[str], None] | None = None,
+) -> Iterator[PredictedImage]:
+    """Classify the images in a folder and below it, one by one; an image that cannot be read has an error.
+
+    Args:
+        folder: A folder of images without labels, or one image.
+        run_dir: A finished run with a CLIP model, whose model, class names and best template are used.
+        ensemble: Use the run's ensemble instead of its best template.
+        templates: Without a run: templates, each with a slot ``{}``.
+        class_names: By label; with a run, they replace its own.
+        spec: Without a run: names the model; its data are not read.
+        top: Classes per image, the most likely first.
+        report: Called with lines about the model.
+
+    Raises:
+        UsageError: An argument or the model cannot be used, the run used a custom scorer, or no image can be
+            read.
+    """
+    _check("predict", "folder", folder, (str, os.PathLike), "the path of a folder of images")
+    with python_words():
+        images, say = user_path(folder, "folder"), report or (lambda _line: None)
+        if not images.exists():
+            raise UsageError(f"there is no folder {images}")
+        if (run_dir is None) == (templates is None):
+            raise UsageError("predict: give run_dir, or templates with class_names and spec")
+        if run_dir is not None:
+            run = user_path(run_dir, "run_dir")
+            predictor = predictor_of_run(run, ensemble=ensemble, class_names=class_names, report=say)
+        else:
+            _check("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
+            texts = [_checked(text) for text in templates or ()]
+            predictor = FolderPredictor(_rechecked(spec or EvaluatorSpec()), class_names or (), texts, say)
+    return predictor.predict(images, top=top)
 
 
 def datasets() -> tuple[Known, ...]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ...evaluator.counts import counted
 from ...evaluator.custom.adapter import as_evaluator, pinned
 from ...evaluator.errors import ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import Evaluator, EvaluatorInfo
+from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
@@ -26,6 +27,7 @@ from ..config.sources import flag_of
 from ..errors import EndpointError, StoreMismatchError
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..results.result import LLM_FALLBACK
+from ..store.run import Store
 from ..store.shared import check_cache
 from .user_objects import name_of
 
@@ -33,6 +35,8 @@ LLM_CONTENT = "llm_content"
 """Identity key: the content hash of the user's own model file."""
 CONTENT = "content"
 """Manifest key: hashes of data and weights, by name."""
+IMAGE_NAMES, MOST_NAMED = "files", 3
+"""The store's note of the images' names, and how many of them a message names."""
 GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
 """Settings that may be increased when a run is resumed."""
 
@@ -56,12 +60,25 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
                 raise ConfigError(
                     f"{name}: {template!r} in info.baselines[{baseline!r}] is not a template: {error}"
                 ) from error
+    if config.searches_names:
+        _check_renames(evaluator, name)
     if config.shared_cache is not None and not info.shareable:
         raise ConfigError(
             f"{name} has no fingerprint, so {flag_of('shared_cache')} cannot share its scores: give it an "
             "attribute `fingerprint`, a text that is another one whenever its scores are"
         )
     return evaluator
+
+
+def _check_renames(evaluator: Evaluator, name: str) -> None:
+    """Raise ConfigError if an evaluator cannot score other names of single classes."""
+    if isinstance(evaluator, NamePredictor) and len(evaluator.info.class_names) == evaluator.info.classes > 0:
+        return
+    raise ConfigError(
+        f"--prompts class-names cannot score names with {name}: give it a method "
+        "`predict_named(template, renamings, split)` (see evaluator.scoring.NamePredictor), and its classes "
+        "in `info.class_names`, or search with --prompts template"
+    )
 
 
 async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
@@ -114,6 +131,7 @@ async def with_fallback(
         return config, {}
     method = config.llm_fallback
     note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
+    note += ", and for no class names" if config.searches_names else ""
     emit(Noted(text=note))
     return with_fallback_method(config), {LLM_FALLBACK: note}
 
@@ -130,7 +148,8 @@ def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyT
 
 def with_fallback_method(config: SearchConfig) -> SearchConfig:
     """Return the config with the method that replaces the local LLM."""
-    return config.model_copy(update={"method": config.llm_fallback, "llm": None})
+    prompts = TEMPLATE if config.searches_names else config.prompts  # names are the LLM's alone
+    return config.model_copy(update={"method": config.llm_fallback, "llm": None, "prompts": prompts})
 
 
 def may_fall_back(config: SearchConfig) -> bool:
@@ -222,6 +241,34 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now
+
+
+def check_content(store: Store, info: EvaluatorInfo) -> None:
+    """Raise StoreMismatchError, with names of files, if images or weights of a resumed run have changed."""
+    before = store.manifest.get(CONTENT) or {}
+    if store.manifest["identity"].get("fingerprint") == info.fingerprint or not before or not info.content:
+        return
+    names: set[str] = set(store.note(IMAGE_NAMES) or ())
+    files = set(info.files)
+    changes = [
+        f"{counted(len(found), 'image is', 'images are')} {what}: {_some(found)}"
+        for what, found in (("gone", names - files), ("new", files - names))
+        if found and names and files
+    ]
+    if not changes and before.get("weights") != info.content["weights"]:
+        changes = ["the model's weights are others"]
+    elif not changes and before.get("shots") != info.content["shots"]:
+        changes = ["an image among the shots, or a class name, is another"]
+    if changes:
+        raise StoreMismatchError(
+            f"{info.dataset} has changed since the run started, so its scores do not fit: "
+            f"{'; '.join(changes)}. Restore what was there, under the same names, or start a new run",
+            differences=tuple(changes),
+        )
+
+
+def _some(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
 def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:

@@ -14,6 +14,8 @@ from .event_loop import FairScheduler
 MOST_EMPTY_IN_A_ROW = 12
 """Answers of a default restart, 2 conversations of 6 rounds: the model had several chances in two
 conversations."""
+MOST_UNUSABLE_AT_FIRST = 4
+"""Requests of a run that get unusable answers before any gets a usable one."""
 
 
 class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
@@ -26,25 +28,37 @@ class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
 
 
 class EmptyAnswers:
-    """Count new answers in a row without a template, over all restarts, to stop paying for nothing."""
+    """Count new answers in a row without a template, over all restarts, to stop paying for nothing.
 
-    def __init__(self) -> None:
-        self._in_a_row = 0
-        self._cut = 0
+    ``begun``: the run has answers of an earlier session.
+    """
 
-    def count(self, *, empty: bool, cut: bool) -> None:
-        """Count a new answer: whether it held no template, and whether it was cut at the token limit."""
+    def __init__(self, *, begun: bool = False) -> None:
+        self._begun = begun
+        self._in_a_row = self._cut = self._unusable = 0
+        self._last = ""
+
+    def count(self, *, empty: bool, cut: bool, unusable: str = "") -> None:
+        """Count a new answer: whether it held no template, was cut at the token limit, why it is unusable."""
         self._in_a_row = self._in_a_row + 1 if empty else 0
         self._cut = self._cut + cut if empty else 0
+        self._unusable += bool(unusable)
+        self._last = unusable or self._last
+        self._begun = self._begun or not unusable
 
     def check(self) -> None:
         """Raise GaveUpError if too many answers in a row held no template."""
-        if self._in_a_row < MOST_EMPTY_IN_A_ROW:
-            return
-        said = f"no template could be read in the last {self._in_a_row} answers"
+        remedy = "choose another --llm in a new run"
         if self._cut:
-            raise GaveUpError(f"{said}, {self._cut} of them cut for length: raise --answer-tokens")
-        raise GaveUpError(f"{said}: choose another --llm in a new run, or raise --answer-tokens")
+            remedy = "raise --answer-tokens, or lower --reasoning-effort"
+        if not self._begun and self._unusable >= MOST_UNUSABLE_AT_FIRST:
+            said = f"none of the first {self._unusable} requests got a usable answer"
+            raise GaveUpError(f"{said} (the last: {self._last}): {remedy}")
+        if self._in_a_row >= MOST_EMPTY_IN_A_ROW:
+            cut = f", {self._cut} of them cut for length" if self._cut else ""
+            raise GaveUpError(
+                f"no template could be read in the last {self._in_a_row} answers{cut}: {remedy}"
+            )
 
 
 class _Skip(BaseModel):
@@ -138,10 +152,11 @@ class Journal:
 
     async def _skip(self, position: Position, request: ChatRequest, error: RequestFailedError) -> Skipped:
         cause = error.__cause__
-        unusable = isinstance(cause, UnusableAnswerError)
+        unusable = error.answered or isinstance(cause, UnusableAnswerError)
         self._skipped[position] = _Skip(request=request.hash, reason=str(error), unusable=unusable)
-        if isinstance(cause, UnusableAnswerError):
-            self.count(empty=True, cut=cause.reason == "length")
+        if unusable:
+            cut = isinstance(cause, UnusableAnswerError) and cause.reason == "length"
+            self._empty.count(empty=True, cut=cut, unusable=str(error))
         refused_before = self._store.note(_name("refused", position)) == request.hash
         if error.refused:
             self._refused[position] = request.hash

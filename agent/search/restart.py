@@ -13,13 +13,14 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.scoring import EvaluatorInfo, Rejection
+from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Message, Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
 from ..config.fields import style_of
 from ..config.schema import SearchConfig, most_free
+from ..errors import EvaluationFailedError
 from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -87,13 +88,39 @@ class RestartRecord:
     done: bool = False
 
 
+@dataclass(slots=True)
+class NamesRecord(RestartRecord):
+    """What the search for class names has done so far.
+
+    Attributes:
+        template: The template whose slot the names go into.
+        renaming: The names accepted so far, by label.
+    """
+
+    template: str = ""
+    renaming: Mapping[int, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searched:
-    """The records of all restarts; ``stopped`` is None if all were completed, ``budget`` what is left."""
+    """The records of all restarts, and of the search for class names, if there was one.
+
+    Attributes:
+        stopped: None if all were completed.
+        budget: What is left.
+        asked: An LLM was asked, in this session or an earlier one.
+    """
 
     records: Sequence[RestartRecord]
+    names: NamesRecord | None = None
     stopped: SearchStopped | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
+    asked: bool = False
+
+    @property
+    def everything(self) -> Sequence[RestartRecord]:
+        """All records."""
+        return self.records if self.names is None else (*self.records, self.names)
 
     @property
     def scored(self) -> list[Entry]:
@@ -104,7 +131,7 @@ class Searched:
     def rejected(self) -> dict[str, int]:
         """Refused lines and templates, by reason."""
         total: Counter[str] = Counter()
-        for record in self.records:
+        for record in self.everything:
             total.update(record.rejected)
         return dict(sorted(total.items()))
 
@@ -122,9 +149,12 @@ class Searched:
         if empty:
             said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
             found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
-        answered = answers or any(record.unusable for record in records)
-        if answered and not any(record.proposed for record in records):
-            found[NOTHING_USABLE] = "the LLM proposed no new template that could be scored"
+        everything = self.everything
+        answers = sum(record.answers for record in everything)
+        if (answers or self.asked) and not any(record.proposed for record in everything):
+            answered = answers or any(record.unusable for record in everything)
+            what = "proposed no new template that could be scored" if answered else "gave no answer"
+            found[NOTHING_USABLE] = f"the LLM {what}"
         return found
 
 
@@ -244,6 +274,11 @@ class Restart:
         position, sample = Position(self.record.number), self._sample()
         self._emit(StartingTemplatesDrawn(position=position, templates=len(sample)))
         await self._score(sample, position, INITIAL)
+        if not len(self._memory) and set(self.record.rejected) == {NOT_A_NUMBER}:
+            raise EvaluationFailedError(
+                f"the scorer failed: it answered nan or infinity for all {len(sample)} starting templates; "
+                "make it return a finite number for each"
+            )
         if not len(self._memory):
             raise UsageError(
                 f"none of the {len(sample)} starting templates can be scored by this model "
@@ -332,36 +367,7 @@ class Restart:
             self._answers.count(empty=empty, cut=cut)
 
     async def _ask(self, messages: Sequence[Message], position: Position) -> tuple[ChatAnswer, bool]:
-        config = self._config
-        # The first request of a round keeps the seed from when a round had only one.
-        place = position if position.sample else position[:3]
-        request = ChatRequest(
-            messages=tuple(messages),
-            model=config.placeless_llm or "",
-            temperature=config.temperature,
-            max_tokens=config.answer_tokens,
-            seed=derived(config.seed, *place),
-            reasoning_effort=config.reasoning_effort,
-            extra_body=config.extra_body,
-        )
-        now = asyncio.get_running_loop().time
-        asked = now()
-        answer, replayed = await self._answers.answer(position, request)
-        self.record.answers += 1
-        self.record.replayed += replayed
-        self.record.exchanges[position] = (request.messages, answer.text)
-        self._emit(
-            AnswerReceived(
-                position=position,
-                replayed=replayed,
-                prompt_tokens=answer.prompt_tokens,
-                completion_tokens=answer.completion_tokens,
-                seconds=0.0 if replayed else round(now() - asked, 3),
-                model=answer.model,
-                finish_reason=answer.finish_reason,
-            )
-        )
-        return answer, replayed
+        return await ask(self._config, self._answers, self.record, self._emit, messages, position)
 
     def _view(self, place: Callable[[], Position]) -> View:
         config = self._config
@@ -440,3 +446,43 @@ class Restart:
         self.record.rejected[reason] += 1
         self._emit(TemplateRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
         return Outcome(line, reason=message)
+
+
+async def ask(
+    config: SearchConfig,
+    answers: Journal,
+    record: RestartRecord,
+    emit: Listener,
+    messages: Sequence[Message],
+    position: Position,
+) -> tuple[ChatAnswer, bool]:
+    """Ask the LLM at a position, note it in the record, and return the answer and whether it was on disk."""
+    # The first request of a round keeps the seed from when a round had only one.
+    place = position if position.sample else position[:3]
+    request = ChatRequest(
+        messages=tuple(messages),
+        model=config.placeless_llm or "",
+        temperature=config.temperature,
+        max_tokens=config.answer_tokens,
+        seed=derived(config.seed, *place),
+        reasoning_effort=config.reasoning_effort,
+        extra_body=config.extra_body,
+    )
+    now = asyncio.get_running_loop().time
+    asked = now()
+    answer, replayed = await answers.answer(position, request)
+    record.answers += 1
+    record.replayed += replayed
+    record.exchanges[position] = (request.messages, answer.text)
+    emit(
+        AnswerReceived(
+            position=position,
+            replayed=replayed,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            seconds=0.0 if replayed else round(now() - asked, 3),
+            model=answer.model,
+            finish_reason=answer.finish_reason,
+        )
+    )
+    return answer, replayed

@@ -7,11 +7,13 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ...evaluator.batching import Batch, Consumer
 from ...evaluator.errors import PromptclimbError
-from ...evaluator.scoring import Evaluator, EvaluatorInfo, TemplateScorer
+from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor, TemplateScorer
+from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
@@ -35,9 +37,11 @@ from ..position import rng_for
 from ..stop import Stop
 from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
+from .choice import select
 from .event_loop import FairScheduler
 from .journal import EmptyAnswers, Journal
-from .restart import Restart, Searched
+from .names import NameSearch
+from .restart import Restart, RestartRecord, Searched
 from .scorebook import Scorebook
 
 ALL_RESTARTS_DONE = "all_restarts_done"
@@ -71,12 +75,13 @@ class OpenRun:
         """Run all restarts to their ends, or to what ends them early."""
         config, store, info = self.config, self.store, self.evaluator.info
         budget = Budget(Limits.of(config), spent=store.usage)
+        begun = next(store.answers(), None) is not None
         proposer = LLMAsker(
             self.endpoints,
             budget=budget,
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
-            has_answers=next(store.answers(), None) is not None,
+            has_answers=begun,
             ledger=store,
             emit=self.emit,
             rng=rng_for(config.seed, "jitter"),
@@ -90,7 +95,7 @@ class OpenRun:
         async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
             with shared_cache(config, info, consumer, proposer, self.user_objects, self.endpoints) as shared:
                 scorer, asker = shared
-                scheduler, empty = FairScheduler(), EmptyAnswers()
+                scheduler, empty = FairScheduler(), EmptyAnswers(begun=begun)
                 scorebook = Scorebook(store, scorer, scrub=self.scrub, scheduler=scheduler)
                 journals = [
                     Journal(store, asker, self.stop, empty, scheduler) for _ in range(config.restarts)
@@ -113,17 +118,62 @@ class OpenRun:
                 )
                 workers = Workers(restarts, scheduler, stop=self.stop, emit=self.emit)
                 stopped = await workers.run(config.concurrency)
-                if all(record.done for record in workers.records):
+                searched = Searched(records=workers.records, stopped=stopped)
+                if stopped is None and config.searches_names:
+                    journals.append(Journal(store, asker, self.stop, empty, scheduler))
+                    search = await self._name_search(searched, journals[-1], check)
+                    workers = Workers([search], scheduler, stop=self.stop, emit=self.emit)
+                    searched = replace(searched, names=search.record, stopped=await workers.run(1))
+                if all(record.done for record in searched.everything):
                     for journal in journals:
                         await journal.keep_refused()
         proposer.close()
-        if stopped is None:
+        if searched.stopped is None:
             await store.put_note(ALL_RESTARTS_DONE, config.all_rounds)
-        return Searched(records=workers.records, stopped=stopped, budget=budget.usage_changed().left)
+        asked = budget.spent.calls + budget.spent.failed_calls > 0
+        return replace(searched, budget=budget.usage_changed().left, asked=asked)
+
+    async def _name_search(
+        self, searched: Searched, answers: Journal, check: Callable[[], None]
+    ) -> NameSearch:
+        """Return the search for class names in the best template."""
+        config, info, evaluator = self.config, self.evaluator.info, self.evaluator
+        assert isinstance(evaluator, NamePredictor), "checked when it was opened"
+        order = await in_thread(
+            lambda: select(searched.scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
+        )
+        return NameSearch(
+            order[0].scored_as,
+            config,
+            evaluator=evaluator,
+            info=info,
+            store=self.store,
+            answers=answers,
+            check=check,
+            emit=self.emit,
+        )
 
     def _batch_scored(self, batch: Batch) -> None:
         seconds = round(batch.seconds, 3)
         self.emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
+
+
+class Work(Protocol):
+    """A restart, or the search for class names."""
+
+    @property
+    def record(self) -> RestartRecord:
+        """What it has done so far."""
+        ...
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier session has begun it."""
+        ...
+
+    async def run(self) -> None:
+        """Do all of it."""
+        ...
 
 
 class Workers:
@@ -134,7 +184,7 @@ class Workers:
     """
 
     def __init__(
-        self, restarts: Iterable[Restart], scheduler: FairScheduler, *, stop: Stop, emit: Listener
+        self, restarts: Iterable[Work], scheduler: FairScheduler, *, stop: Stop, emit: Listener
     ) -> None:
         self._waiting = deque(restarts)
         self.records = tuple(restart.record for restart in self._waiting)

@@ -40,11 +40,14 @@ from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store.run import Store
 from ..store.shared import check_cache
+from ..store.trust import OF_EVALUATOR, OF_LLM
 from .choice import choose
 from .event_loop import entered, quick_switches, short_collections, to_the_end
 from .inputs import (
     CONTENT,
+    IMAGE_NAMES,
     LLM_CONTENT,
+    check_content,
     check_places,
     growth,
     identity_of,
@@ -115,6 +118,8 @@ class SearchRun:
         """Continue a run; its config may change what does not decide the result, and ask for more."""
         async with entered(lambda: Store.open(run_dir)) as store:
             config, notes = await self._resolve(store.manifest.get("notes", {}))
+            if config.needs_llm and store.unpaid:
+                store.correct(config.placeless_llm)
             grown = growth(config, store.manifest["identity"])
             done = None if grown else complete_result(run_dir)
             if done is None:
@@ -139,6 +144,11 @@ class SearchRun:
     @property
     def _user_objects(self) -> dict[str, str]:
         return names_of(evaluator=self.evaluator, chat=self.chat)
+
+    def _unused(self, config: SearchConfig) -> frozenset[str]:
+        """Return the settings that name code or addresses which this session does not use."""
+        of_llm = OF_LLM if self.chat is not None or not config.needs_llm else frozenset()
+        return of_llm | (OF_EVALUATOR if self.evaluator is not None else frozenset())
 
     async def _resolve(self, earlier: Mapping[str, Any] | None) -> tuple[SearchConfig, Mapping[str, Any]]:
         """Return absolute settings, without a missing local LLM, and notes; resumed runs have ``earlier``."""
@@ -212,14 +222,16 @@ class SearchRun:
                 CONTENT: dict(evaluator.info.content),
             }
             store = await stack.enter_async_context(entered(lambda: Store.create(run_dir, about)))
+            await store.put_note(IMAGE_NAMES, list(evaluator.info.files))
         else:
+            check_content(earlier, evaluator.info)
             earlier.check_identity(identity)
             store = earlier
         write_atomically(run_dir / CONFIG, to_toml(config))
         done = complete_result(run_dir)
         if done is not None:
             reopen(run_dir, done, store.grown)
-        await store.put_config(config.to_public())
+        await store.put_config(config.to_public(), self._unused(config))
         for sink in sinks:
             sink.start()
         self._announce(config, evaluator.info, run_dir, resumed=earlier is not None)
@@ -285,6 +297,8 @@ class SearchRun:
             if earlier is None:  # one that has all its answers needs no LLM any more
                 check_endpoints(config, self.environment)
             evaluator = await ready_evaluator(config, self.evaluator, self.emit)
+            if earlier is not None:
+                check_content(earlier, evaluator.info)
             return await endpoints(), evaluator
         return await endpoints(), await ready_evaluator(config, self.evaluator, self.emit)
 
@@ -328,7 +342,13 @@ async def conclude(
     the split stays closed, and a StoreError is raised.
     """
     choice = await choose(config, evaluator, searched.scored, curve)
-    found = await evaluate_choice(evaluator, store, choice, test=searched.stopped is None)
+    found = await evaluate_choice(
+        evaluator,
+        store,
+        choice,
+        test=searched.stopped is None,
+        renaming=None if searched.names is None else searched.names.renaming,
+    )
     details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)
     result = build_result(
         config,

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import TemplateRejectedError
-from ...evaluator.scoring import Evaluator, Inspector, Predictions, Predictor, SplitScores
+from ...evaluator.scoring import (
+    ClassAccuracy,
+    Confusion,
+    Evaluator,
+    Inspector,
+    NamePredictor,
+    Predictions,
+    Predictor,
+    SplitScores,
+)
 from ..errors import EvaluationFailedError
 from ..results.details import BEST, ENSEMBLE, Pick
-from ..results.gain import Examined, gain_of
+from ..results.gain import ORIGINAL_NAMES, Examined, gain_of
 from ..results.result import (
     MOST_CONFUSIONS,
     UNEXAMINED,
     UNINSPECTED,
+    UNNAMED,
     UNOPENED,
     UNPAIRED,
     Ensemble,
@@ -49,12 +60,22 @@ class Evaluated:
     notes: dict[str, str]
     images: Mapping[str, Examined] = field(default_factory=dict)
     inspection: Inspected | None = None
+    class_names: Mapping[str, str] | None = None
     gain: Gain | None = None
     picks: tuple[Pick, ...] = ()
 
 
-async def evaluate_choice(evaluator: Evaluator, store: Store, choice: Choice, *, test: bool) -> Evaluated:
+async def evaluate_choice(
+    evaluator: Evaluator,
+    store: Store,
+    choice: Choice,
+    *,
+    test: bool,
+    renaming: Mapping[int, str] | None = None,
+) -> Evaluated:
     """Measure the choice on every split; nothing of it feeds back into the choice.
+
+    ``renaming`` has the new class names of the best template by label; None if none were searched for.
 
     A failure must not cost the result: without the test split there are train and val, without those the
     score by which a single template was chosen, and the rest is None.
@@ -70,20 +91,95 @@ async def evaluate_choice(evaluator: Evaluator, store: Store, choice: Choice, *,
     found = Evaluated(
         best=best, ensemble=ensemble, baselines=dict(zip(choice.baselines, others, strict=True)), notes=notes
     )
-    if not test or UNOPENED in notes:
+    opened = test and UNOPENED not in notes
+    if renaming is not None:
+        found.class_names = {evaluator.info.class_names[label]: name for label, name in renaming.items()}
+    if opened:
+        await _inspect(evaluator, choice.best.scored_as, found)
+        examined = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
+        found.images = dict(zip((BEST, ENSEMBLE, *choice.baselines), examined, strict=True))
+    if renaming:
+        await _rename(evaluator, choice.best.scored_as, renaming, found, test=opened)
+    if not opened:
         return found
-    await _inspect(evaluator, choice.best.scored_as, found)
-    examined = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
-    found.images = dict(zip((BEST, ENSEMBLE, *choice.baselines), examined, strict=True))
-    baselines = {name: found.images[name] for name in choice.baselines}
+    images = dict(found.images)
+    ensemble_images = images.pop(ENSEMBLE)
     found.gain = gain_of(
-        found.images[BEST], found.images[ENSEMBLE], baselines, images=evaluator.info.sizes["test"]
+        images.pop(BEST),
+        None if renaming else ensemble_images,
+        images,
+        images=evaluator.info.sizes["test"],
     )
     found.picks = tuple(
         Pick(after=after, template=one.text, test=on_test.test)
         for (after, one), on_test in zip(choice.early.items(), accuracies[len(groups) :], strict=True)
     )
     return found
+
+
+async def _rename(
+    evaluator: Evaluator, template: str, renaming: Mapping[int, str], found: Evaluated, *, test: bool
+) -> None:
+    """Measure the best template with new class names; with the original ones it becomes a baseline."""
+    assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
+    sizes, names = evaluator.info.sizes, evaluator.info.class_names
+    splits = [
+        split for split in ("train", "val", "test") if sizes.get(split, 0) and (test or split != "test")
+    ]
+
+    def work() -> dict[str, tuple[Sequence[int], Sequence[int]]]:
+        answers = {split: evaluator.predict_named(template, [renaming], split=split) for split in splits}
+        return {split: (one.labels, one.predicted[0] or ()) for split, one in answers.items()}
+
+    original, before = found.best, found.images.get(BEST)
+    try:
+        by_split = await measured(work)
+        hits = {split: _hits(predicted, labels) for split, (labels, predicted) in by_split.items()}
+    except Exception as error:  # noqa: BLE001 - noted in the result
+        found.notes[UNNAMED] = f"the new class names could not be examined: {reason(error)}"
+        found.best = replace(original, train=None, val=None, test=None)
+        hits, by_split = {}, {}
+    shares = {split: sum(one) / len(one) for split, one in hits.items()}
+    if shares:
+        found.best = replace(
+            original, train=shares.get("train"), val=shares.get("val"), test=shares.get("test")
+        )
+    found.baselines = {**found.baselines, ORIGINAL_NAMES: original}
+    if before is None:
+        return
+    labels, predicted = by_split.get("test", ((), ()))
+    found.images = {
+        **found.images,
+        ORIGINAL_NAMES: before,
+        BEST: Examined(
+            templates=before.templates,
+            test=shares.get("test"),
+            hits=hits.get("test"),
+            predicted=predicted or None,
+            labels=labels or None,
+            names=tuple(sorted((names[label], name) for label, name in renaming.items())),
+        ),
+    }
+    found.inspection = _inspected(names, labels, predicted) if predicted else None
+
+
+def _inspected(names: Sequence[str], labels: Sequence[int], predicted: Sequence[int]) -> Inspected:
+    images, right = Counter(labels), Counter[int]()
+    wrong = Counter[tuple[int, int]]()
+    for true, taken in zip(labels, predicted, strict=True):
+        if true == taken:
+            right[true] += 1
+        else:
+            wrong[true, taken] += 1
+    confused = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:MOST_CONFUSIONS]
+    return Inspected(
+        split="test",
+        classes=tuple(
+            ClassAccuracy(name, images=images[label], correct=right[label])
+            for label, name in enumerate(names)
+        ),
+        confusions=tuple(Confusion(names[true], names[taken], count) for (true, taken), count in confused),
+    )
 
 
 def openings(store: Store) -> int:

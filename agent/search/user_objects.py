@@ -25,8 +25,9 @@ MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, N
 
 
 def name_of(one: object) -> str:
-    """Return the name of an object's class, for people: ``module.Class``."""
-    return f"{type(one).__module__}.{type(one).__qualname__}"
+    """Return the name of an object's class, or of a function, for people: ``module.Class``."""
+    named: Any = one if inspect.isroutine(one) else type(one)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def names_of(*, evaluator: object | None, chat: object | None) -> dict[str, str]:
@@ -97,7 +98,9 @@ class UserChat:
             if not _runs():  # the interpreter closes what was never finished
                 raise
             raise self._explained(error) from error
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, BaseExceptionGroup) as error:
+            if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
+                raise KeyboardInterrupt from error
             raise self._explained(error) from error
         return self._checked(answer, request)
 

@@ -19,6 +19,8 @@ import diskcache
 from ..errors import StoreCorruptError, StoreError, StoreFullError
 
 FILE_NAME: str = diskcache.core.DBNAME
+DATABASE_FILES: tuple[str, ...] = tuple(f"{FILE_NAME}{ending}" for ending in ("", "-wal", "-shm", "-journal"))
+"""The database and the files that SQLite has beside it."""
 SYNCHRONOUS_NORMAL, SYNCHRONOUS_FULL = 1, 2
 _SETTINGS: dict[str, object] = {
     **diskcache.DEFAULT_SETTINGS,
@@ -133,6 +135,8 @@ def translated(directory: Path) -> Iterator[None]:
             raise StoreFullError(_no_room(directory, error)) from error
         if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise StoreCorruptError(f"{directory / FILE_NAME} is torn or not a database ({error})") from error
+        if code == sqlite3.SQLITE_ERROR:  # our statements are right, so a table or column is missing
+            raise StoreCorruptError(f"{directory / FILE_NAME} is another program's ({error})") from error
         raise StoreError(f"{directory}: the store cannot be used ({error})") from error
     except OSError as error:
         if error.errno in _NO_ROOM_ERRNOS:
@@ -153,12 +157,10 @@ def inspect(directory: Path) -> None:
         (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise StoreCorruptError(f"{path} is torn: {verdict}")
+        check_tables(database, path)
         names = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-        strange = sorted(name for name in names - _OBJECTS if not name.startswith("sqlite_"))
-        if strange or not names >= _TABLES:
-            raise StoreCorruptError(
-                f"{path} is another program's: {', '.join(strange) or 'it has no store in it'}"
-            )
+        if strange := sorted(name for name in names - _OBJECTS if not name.startswith("sqlite_")):
+            raise StoreCorruptError(f"{path} is another program's: {', '.join(strange)}")
         settings = {name for (name,) in database.execute("SELECT key FROM Settings")}
         if odd := sorted(settings - {*_SETTINGS, *diskcache.core.METADATA}):
             raise StoreCorruptError(f"{path} has settings that are not ours: {', '.join(map(str, odd))}")
@@ -168,6 +170,13 @@ def inspect(directory: Path) -> None:
         raise StoreCorruptError(
             f"{path} holds a pickle or a file where JSON belongs: {rows}; nothing was loaded"
         )
+
+
+def check_tables(database: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreCorruptError if the tables are missing, or compute something: a view may never end."""
+    made = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    if not all(str(made.get(name)).count("(") == 1 for name in _TABLES):
+        raise StoreCorruptError(f"{path} is another program's: it has no store in it")
 
 
 def _no_room(directory: Path, error: Exception) -> str:

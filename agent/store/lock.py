@@ -9,7 +9,8 @@ from pathlib import Path
 
 import filelock
 
-from ..errors import StoreError, StoreLockedError
+from ..errors import StoreCorruptError, StoreError, StoreLockedError
+from ..regular_files import irregular, open_regular, read_regular
 
 LOCK_NAME, OWNER_NAME = "run.lock", "run.pid"
 _OF_SEVERAL = ".lock", ".pid"
@@ -43,6 +44,7 @@ def refuse_beside_another(folder: Path) -> None:
 
 
 def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> filelock.BaseFileLock:
+    check_regular(directory, lock_name, owner_name)
     held = filelock.FileLock(directory / lock_name, timeout=0, thread_local=False)
     try:
         held.acquire()
@@ -56,10 +58,17 @@ def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> fil
     return held
 
 
+def check_regular(directory: Path, *names: str) -> None:
+    """Raise StoreCorruptError if a link, folder or pipe stands in place of a file that is written to."""
+    for path in (directory / name for name in names):
+        if (what := irregular(path)) is not None:
+            raise StoreCorruptError(f"{path} is {what}, where a file of the run belongs; move it away")
+
+
 def _in_use(shown: Path, owner_file: Path) -> StoreLockedError:
     owner = ""
     with contextlib.suppress(OSError, ValueError):
-        owner = f" (process {int(owner_file.read_text('ascii'))})"
+        owner = f" (process {int(read_regular(owner_file))})"
     return StoreLockedError(
         f"{shown} is in use by a live process{owner}; wait for it, or stop it, and try again"
     )
@@ -81,7 +90,7 @@ def is_running(process: int) -> bool:
 def is_live(directory: Path) -> bool:
     """Return whether a live process has the run; write nothing, as the run may be another user's."""
     try:
-        owner = int((directory / OWNER_NAME).read_text("ascii"))
+        owner = int(read_regular(directory / OWNER_NAME))
     except (OSError, ValueError):
         return False  # nobody has begun it
     # The number may belong to another process by now; the lock decides.
@@ -99,7 +108,7 @@ def _is_held(path: Path) -> bool:
     import fcntl
 
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # some file systems call it the latter
         return True

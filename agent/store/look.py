@@ -13,7 +13,8 @@ from typing import Any, Self, TypeVar
 from ..errors import StoreCorruptError, StoreMissingError
 from ..llm.chat import ChatAnswer
 from ..position import Position
-from .disk import FILE_NAME, parse, translated
+from .disk import DATABASE_FILES, FILE_NAME, check_tables, parse, translated
+from .lock import check_regular
 from .manifest import MANIFEST, check_manifest
 from .records import ANSWER, MESSAGE, SKIP, StoredAnswer, answer_key, answer_position, asked_key, read_row
 
@@ -49,10 +50,12 @@ class Look:
             raise StoreMissingError(
                 f"{run_dir} holds no run: there is no {path.parent.name}/{FILE_NAME} in it"
             )
+        check_regular(self._folder, *DATABASE_FILES)
         with translated(self._folder), contextlib.ExitStack() as if_it_fails:
             self._database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
             if_it_fails.callback(self._database.close)
             self._database.execute("PRAGMA trusted_schema = OFF")
+            check_tables(self._database, path)
             self._manifest = check_manifest(self._value(MANIFEST), run_dir)
             if_it_fails.pop_all()
 

@@ -22,8 +22,9 @@ _PARTS: Mapping[str, type] = {
     "config": dict,
     "given": dict,
     "notes": dict,
+    "signatures": dict,
 }
-_MAY_LACK: Mapping[str, Any] = {"program": "", "started": "", "given": {}, "notes": {}}
+_MAY_LACK: Mapping[str, Any] = {"program": "", "started": "", "given": {}, "notes": {}, "signatures": {}}
 
 
 def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:

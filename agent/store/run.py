@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -19,8 +19,8 @@ from ..errors import StoreExistsError, StoreMissingError
 from ..llm.chat import ChatAnswer
 from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from ..position import Position
-from .disk import FILE_NAME, TextCache, canonical, inspect, translated
-from .lock import is_running, lock
+from .disk import DATABASE_FILES, FILE_NAME, TextCache, canonical, inspect, translated
+from .lock import check_regular, is_running, lock
 from .manifest import MANIFEST, check_identity, check_manifest, new_manifest
 from .records import (
     ANSWER,
@@ -36,6 +36,7 @@ from .records import (
     asked_key,
     read_row,
 )
+from .trust import SIGNATURES, signatures
 from .writer import RESERVED, USAGE, Writer
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Store:
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
+        check_regular(folder, *DATABASE_FILES)
         self._lock = lock(folder)
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(self._lock.release)
@@ -104,7 +106,8 @@ class Store:
             _sweep(run_dir)
             try:
                 with contextlib.closing(TextCache(building)) as cache:
-                    cache.write({MANIFEST: new_manifest(about), USAGE: asdict(NOTHING)})
+                    signed = _signed(new_manifest(about), run_dir)
+                    cache.write({MANIFEST: signed, USAGE: asdict(NOTHING)})
                 _appear(building, folder)
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
@@ -140,11 +143,31 @@ class Store:
         self._grown = dict(more)
         self._manifest = {**self._manifest, "identity": {**self._manifest["identity"], **more}}
 
-    async def put_config(self, config: Mapping[str, Any]) -> None:
-        """Keep the settings of this session for the next one."""
-        if config != self._manifest.get("config"):
-            self._manifest = {**self._manifest, "config": dict(config)}
-            await self._writer.write({MANIFEST: self._manifest})
+    @property
+    def unpaid(self) -> bool:
+        """Whether no LLM has answered, nor charged for anything."""
+        return not self.usage.calls and next(self.answers(), None) is None
+
+    def correct(self, llm: Any) -> None:
+        """Set the LLM of an unpaid run, if it is another one; on disk with the next ``put_config``."""
+        if llm == self._manifest["identity"].get("llm"):
+            return
+        kept = {name: value for name, value in self._manifest["identity"].items() if name != "llm_content"}
+        self._manifest = {**self._manifest, "identity": {**kept, "llm": llm}}
+
+    async def put_config(self, config: Mapping[str, Any], unused: Collection[str] = ()) -> None:
+        """Keep the settings of this session for the next one, signed except those that it does not use."""
+        manifest = _signed({**self._manifest, "config": dict(config)}, self._folder.parent, unused)
+        if manifest != self._manifest:
+            self._manifest = manifest
+            await self._writer.write({MANIFEST: manifest})
+
+    def trust(self) -> None:
+        """Sign the settings as they are, on disk when this returns; before anything else is written."""
+        self._manifest = _signed(self._manifest, self._folder.parent)
+        with translated(self._folder):
+            self._cache.write({MANIFEST: self._manifest})
+        self._cache.close()
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Raise StoreMismatchError if an identity differs from ``manifest["identity"]``."""
@@ -223,7 +246,11 @@ class Store:
 
     async def put_note(self, name: str, value: Any) -> None:
         """Keep a small JSON value under a name."""
-        await self._writer.write({NOTE + name: value})
+        await self.put_notes({name: value})
+
+    async def put_notes(self, values: Mapping[str, Any]) -> None:
+        """Keep several JSON values under their names, in one transaction."""
+        await self._writer.write({NOTE + name: value for name, value in values.items()})
 
     def close(self) -> None:
         """Finish open writes and release the run. Safe to call twice."""
@@ -252,6 +279,13 @@ class Store:
         with translated(self._folder):
             for key, row in self._cache.rows(prefix):
                 yield key, read_row(self._folder, key, read, row)
+
+
+def _signed(manifest: Mapping[str, Any], run_dir: Path, unused: Collection[str] = ()) -> dict[str, Any]:
+    """Return a manifest with this user's signatures; nobody has checked what is unused."""
+    before, now = manifest.get(SIGNATURES, {}), signatures(run_dir, manifest["config"])
+    signed = {name: (before.get(name) if name in unused else now[name]) for name in now}
+    return {**manifest, SIGNATURES: {name: one for name, one in signed.items() if one is not None}}
 
 
 def _sweep(run_dir: Path) -> None:

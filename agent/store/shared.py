@@ -48,7 +48,8 @@ def check_cache(folder: Path | None) -> None:
             pass
     except OSError as error:
         raise ConfigError(
-            f"--shared-cache {folder}: it cannot be written ({error.strerror or error}); choose another folder"
+            f"--shared-cache {folder}: it cannot be written ({error.strerror or error}); "
+            "choose another folder"
         ) from error
     if (folder / FILE_NAME).exists():
         SharedCache(folder).close()

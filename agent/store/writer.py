@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
+from ..errors import StoreError, StoreGoneError
 from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
-from .disk import TextCache, canonical, translated
+from .disk import FILE_NAME, TextCache, canonical, translated
+from .lock import LOCK_NAME
 from .records import LOOKED_UP, StoredAnswer, StoredScore
 
 USAGE, RESERVED = "usage", "reserved"
@@ -66,6 +67,7 @@ class Writer:
         self._clock = clock
         self._keys = keys
         self._opened = clock()
+        self._files = _files_at(folder)
         self._usage = spent
         self._reserved = NOTHING
         self._failed: StoreError | None = None
@@ -151,6 +153,12 @@ class Writer:
                 written = replace(usage, active_s=usage.active_s + self._clock() - self._opened)
                 texts |= {USAGE: canonical(asdict(written)), RESERVED: canonical(asdict(reserved))}
                 self._cache.write_texts(texts)
+                # Open files outlive their folder: without this look the run would go on, and pay.
+                if _files_at(self._folder) != self._files:
+                    raise StoreGoneError(
+                        f"{self._folder.parent} was removed, moved or replaced while the run was live: "
+                        "the run stopped"
+                    )
             self._keys.update(key for key in texts if key.startswith(LOOKED_UP))
             self._usage, self._reserved = usage, reserved
         except BaseException as error:  # noqa: BLE001 - raised in every job of this commit
@@ -173,6 +181,15 @@ class Writer:
         error = StoreError(f"{self._folder}: cannot write ({why}); everything written before is kept")
         error.__cause__ = cause
         return error
+
+
+def _files_at(folder: Path) -> list[tuple[int, int]] | None:
+    """Return which files the paths of database and lock name; None if one is missing."""
+    try:
+        found = [(folder / name).stat() for name in (FILE_NAME, LOCK_NAME)]
+    except OSError:
+        return None
+    return [(one.st_dev, one.st_ino) for one in found]
 
 
 def _text(value: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
+from ...evaluator.datasets.loading import toy_model_notes
 from ..results.details import BEST
 from ..results.gain import CHANCE_MARK, ENSEMBLE
 from ..results.run_dir import SUMMARY, safe_cell, write_atomically
@@ -72,7 +73,7 @@ def findings(
             for one in outcomes
             if one.counts and not one.detailed
         ],
-        "notes": list(_missing_points(study, outcomes)),
+        "notes": [*_toy_models(outcomes), *_missing_points(study, outcomes)],
         "runs": [_run(one) for one in outcomes],
     }
 
@@ -96,6 +97,10 @@ def _run(one: RunOutcome) -> dict[str, Any]:
 
 def _which(one: RunOutcome) -> dict[str, Any]:
     return {"folder": one.cell.run_dir.name, "white_box": one.cell.white_box is not None}
+
+
+def _toy_models(outcomes: Sequence[RunOutcome]) -> Iterator[str]:
+    yield from dict.fromkeys(note for one in outcomes for note in toy_model_notes(one.cell.config))
 
 
 def _missing_points(study: Study, outcomes: Sequence[RunOutcome]) -> Iterator[str]:

@@ -12,6 +12,14 @@ from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
+from ...prompts.class_names import (
+    MAX_NAME_CHARACTERS,
+    MOST_CLASSES,
+    MOST_TRIED_SHOWN,
+    ClassRecord,
+    rich_request,
+    short_name_request,
+)
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Outcome
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig, Style, style_of
@@ -25,6 +33,7 @@ from ..methods.registry import METHODS
 from ..position import Position
 from ..prices import PICODOLLARS, TokenUsage
 from ..search.inputs import read_pool, read_wordings
+from ..search.names import MOST_TAKEN_FOR
 
 Number = TypeVar("Number", int, float)
 Estimate: TypeAlias = dict[str, Any]
@@ -47,15 +56,27 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     pool = [template.text for template in read_pool(config)]
     calls = tokens = 0
     cost: float | None = 0.0
+    rounds = config.all_rounds
     if config.needs_llm:
         calls = _least(config.all_rounds * METHODS[config.method].requests, config.max_calls)
         answer = MORE_TOKENS * config.answer_tokens
-        each = [TokenUsage(prompt, answer) for prompt in longest_requests(config, class_names, pool)]
-        tokens = _least(int(_over_rounds(config, calls, [one.total for one in each])), config.max_tokens)
+        each = [TokenUsage()]
+        if METHODS[config.method].asks_llm:
+            each = [TokenUsage(prompt, answer) for prompt in longest_requests(config, class_names, pool)]
         costs = [known for one in each if (known := cost_of(config, one)) is not None]
-        cost = round(_least(_over_rounds(config, calls, costs), config.max_cost), 6) if costs else None
-    # A limit on requests bounds the rounds too, where each makes one.
-    rounds = calls if _only_asks(config) else config.all_rounds
+        dollars = _over_rounds(config, calls, costs) if costs else None
+        tokens = int(_over_rounds(config, calls, [one.total for one in each]))
+        # A limit on requests bounds the rounds too, where each makes one.
+        rounds = calls if _only_asks(config) else rounds
+        names, prompt = _name_requests(config, class_names)
+        names = _least(calls + names, config.max_calls) - calls
+        calls += names
+        tokens = _least(tokens + names * (prompt + answer), config.max_tokens)
+        of_names = cost_of(config, TokenUsage(prompt, answer))
+        if dollars is not None and of_names is not None:
+            cost = round(_least(dollars + names * of_names, config.max_cost), 6)
+        else:
+            cost = None
     initial = config.restarts * min(config.most_initial, len(pool))
     method = METHODS[config.method]
     free = config.restarts * method.free_per_restart + config.all_rounds * method.free_per_round
@@ -164,8 +185,34 @@ def _longest_template(number: int, letter: str) -> str:
     return f"{SLOT} {number}".ljust(MAX_CHARACTERS, letter)
 
 
+def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> tuple[int, int]:
+    """Return the requests of the search for class names, and the tokens of the longest one."""
+    if not config.searches_names:
+        return 0, 0
+    names = class_names or ["x" * LONGEST_NAME] * MOST_CLASSES
+    longest = max(names, key=len)
+    if (config.style or style_of(config.llm)) == "short":
+        each, messages = min(len(names), MOST_CLASSES), short_name_request(longest)
+    else:
+        tried = [("x" * MAX_NAME_CHARACTERS, 0, 0)] * MOST_TRIED_SHOWN
+        record = ClassRecord(
+            name=longest,
+            current=tried[0][0],
+            images=1000,
+            before=1000,
+            right=1000,
+            taken_for=[(longest, 1000)] * MOST_TAKEN_FOR,
+            tried=tried,
+        )
+        shown = [record] * min(len(names), MOST_CLASSES)
+        each = 1
+        messages = rich_request("x" * MAX_CHARACTERS, names, shown, description=config.description)
+    request = ChatRequest(messages=tuple(messages), model="")
+    return config.name_rounds * each, request.prompt_tokens_at_most
+
+
 def _only_asks(config: SearchConfig) -> bool:
-    return config.needs_llm and not METHODS[config.method].mixed
+    return METHODS[config.method].asks_llm and not METHODS[config.method].mixed
 
 
 def cost_of(config: SearchConfig, tokens: TokenUsage) -> float | None:

@@ -11,10 +11,11 @@ import json
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -232,6 +233,19 @@ def _reduced(picture: Image.Image) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
+MOST_SLENDER = 100
+"""Longer side over the shorter one: models scale the shorter side up, and then cut out the middle."""
+
+
+def middle(picture: Image.Image) -> Image.Image:
+    """Return a picture, or the middle of one so slender that scaling it up would fill memory."""
+    longest = MOST_SLENDER * min(picture.size)
+    if max(picture.size) <= longest:
+        return picture
+    left, top = ((side - min(side, longest)) // 2 for side in picture.size)
+    return picture.crop((left, top, left + min(picture.width, longest), top + min(picture.height, longest)))
+
+
 OnBadImage = Literal["fail", "skip"]
 AT_ONCE = 64
 In = TypeVar("In")
@@ -268,6 +282,19 @@ class ImageEncoder:
     def views(self, paths: Sequence[Path], count: int) -> Features:
         """Return features of augmented copies of the images, ``count`` rows an image."""
         return self._features(paths, count)
+
+    def batches(self, paths: Iterable[Path]) -> Iterator[tuple[list[tuple[Path, DataError | None]], Tensor]]:
+        """Yield up to ``batch`` images with what is wrong with each, and features of the readable ones.
+
+        Nothing is cached and any number of images may follow; ``on_bad_image`` does not apply.
+        """
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
+            window = max(2 * self.workers, self.batch)
+            decoded = _ordered(pool, lambda path: (path, self._decode(path, "", None)), paths, window)
+            while part := list(islice(decoded, self.batch)):
+                pictures = [one for _, found in part if not isinstance(found, DataError) for one in found]
+                bad = [(path, found if isinstance(found, DataError) else None) for path, found in part]
+                yield bad, self._forward(pictures) if pictures else torch.empty(0, 0)
 
     def _features(self, paths: Sequence[Path], views: int | None) -> Features:
         digests: list[str] = []
@@ -349,7 +376,11 @@ class ImageEncoder:
 
     def _decode(self, path: Path, digest: str, views: int | None) -> list[Tensor] | DataError:
         try:
-            image = open_rgb(path)
+            whole = open_rgb(path)
+            image = middle(whole)
+            if image is not whole and views is None:
+                size = f"{whole.width} x {whole.height} pixels"
+                self.report(f"images: only the middle of {path} counts, {size} are too slender")
             pictures = [image] if views is None else augmented_copies(image, views, digest)
             return [self.loaded.preprocess(one) for one in pictures]
         except DataError as error:
@@ -373,7 +404,7 @@ def _digests(pool: ThreadPoolExecutor, paths: Sequence[Path], workers: int) -> l
 
 
 def _ordered(
-    pool: ThreadPoolExecutor, work: Callable[[In], Out], given: Sequence[In], window: int
+    pool: ThreadPoolExecutor, work: Callable[[In], Out], given: Iterable[In], window: int
 ) -> Iterator[Out]:
     """Yield results in order, with at most ``window`` tasks begun and not yet taken."""
     begun: deque[Future[Out]] = deque()

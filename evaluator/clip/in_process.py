@@ -15,6 +15,7 @@ from ..datasets.hand_made import for_dataset
 from ..datasets.loading import load_data, toy_model_notes
 from ..datasets.values import FewShotData, Item
 from ..files import cache_dir, seen_files
+from ..pico.models import TOY_MODEL
 from ..scoring import EvaluatorInfo
 from ..spec import EvaluatorSpec, Progress, Report
 from .images import RECIPE, Features, ImageEncoder
@@ -60,9 +61,9 @@ def open_in_process(
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
-        # Without the test images, not everything about the opening is known.
-        timed=(lambda seconds: opening.keep(evaluator.info, seconds)) if look_ahead else None,
     )
+    if look_ahead:  # without the test images, not everything about the opening is known
+        opening.keep(evaluator.info)
     return evaluator, models[0].key
 
 
@@ -157,8 +158,10 @@ def _notes(
     }
     if data.notes:
         notes["data"] = list(data.notes)
-    if about_model := [*toy_model_notes(spec), *models[0].corrections]:
-        notes["model"] = about_model
+    for line in toy_model_notes(spec):
+        notes[TOY_MODEL] = line
+    if models[0].corrections:
+        notes["model"] = list(models[0].corrections)
     dtype = _dtype(spec, models[0])
     if dtype == torch.float32:
         return notes
@@ -212,6 +215,7 @@ def _info(
         notes=notes,
         cheap=True,
         views=views,
+        files=data.files,
         content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
     )
 

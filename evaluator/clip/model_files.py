@@ -161,6 +161,8 @@ def _check_network(repository: str, names: Sequence[str]) -> None:
 
 
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+_PREFERRED = ("laion2b_s", "datacomp", "dfn", "webli", "openai")
+"""Beginnings of tags to recommend, the first that a model has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +201,7 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
             _register(row["name"], row["config"])
             quick_gelu = bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
             return Source(name=model, weights=_file(row["file"]), quick_gelu=quick_gelu)
-    return _named(model.replace("/", "-"), pretrained, report)
+    return _named(model, pretrained, report)
 
 
 def check_named(model: str, pretrained: str) -> None:
@@ -209,7 +211,8 @@ def check_named(model: str, pretrained: str) -> None:
         resolve(model, pretrained, lambda _line: None)
 
 
-def _named(model: str, pretrained: str, report: Report) -> Source:
+def _named(typed: str, pretrained: str, report: Report) -> Source:
+    model = typed.replace("/", "-")  # as open_clip does, for ViT-B/32
     for row in bundled_models():
         if row["name"] == model:
             _register(model, row["config"])
@@ -217,8 +220,7 @@ def _named(model: str, pretrained: str, report: Report) -> Source:
         beside = Path(pretrained).parent / CONFIG_NAME
         if _looks_like_file(pretrained) and beside.is_file():
             return Source(name=f"local-dir:{beside.parent}", weights=_file(pretrained))
-        known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
-        raise ModelError(f"unknown model {model!r}{_nearest(model, known)}; `models` lists them")
+        raise ModelError(_unknown(typed))
     tag: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
     if tag:
         settings: dict[str, Any] = {key: tag[key] for key in _PREPROCESSING if key in tag}
@@ -235,15 +237,35 @@ def _named(model: str, pretrained: str, report: Report) -> Source:
     if _looks_like_file(pretrained):
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
     listed = f"; open_clip has {', '.join(tags)}" if tags else "; open_clip has no weights for it"
+    if having := [name for name, tag in pretrained_pairs() if tag == pretrained]:
+        listed = f"; it is one of {having[0]}: give that as --model too"
+    elif pretrained in open_clip.list_models():
+        listed = "; it is a model: give it as --model, and --pretrained TAG of it"
     raise ModelError(
         f"{pretrained!r} is neither a tag of {model} nor a file{_nearest(pretrained, tags)}{listed}"
     )
 
 
+def _unknown(typed: str) -> str:
+    path = user_path(typed, "--model", follow_links=False)
+    if path.is_dir():
+        return f"--model {typed} is a folder: write --model local-dir:{typed}"
+    if path.is_file():
+        return f"--model {typed} is a file: write --model NAME --pretrained {typed}"
+    known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
+    near = _nearest(typed.replace("/", "-"), known, cutoff=0.7 if "/" in typed else 0.5)
+    more = "" if near else "; a checkpoint goes with its architecture: --model NAME --pretrained FILE"
+    if "/" in typed:
+        more = f"; a model in open_clip's form on Hugging Face's hub is hf-hub:{typed}{more}"
+    return f"unknown model {typed!r}{near}; `promptclimb models --grep TEXT` lists them{more}"
+
+
 def _without_weights(model: str, tags: Sequence[str]) -> str:
     if not tags:
         return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
-    return f"{model} needs its weights: give --pretrained TAG, one of open_clip's: {', '.join(tags)}"
+    first = next((tag for start in _PREFERRED for tag in tags if tag.startswith(start)), tags[0])
+    others = f"; others are: {', '.join(tag for tag in tags if tag != first)}"
+    return f"{model} needs its weights: give --pretrained TAG, best {first}{others if len(tags) > 1 else ''}"
 
 
 def _local(folder: Path) -> Source:
@@ -294,7 +316,7 @@ def _file_says(weights: Path) -> bool | None:
     return True if "openai" in weights.resolve().as_posix().lower().rsplit("/", 1)[-1] else None
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     by_lower = {one.lower(): one for one in known}
-    near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
+    near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=cutoff)]
     return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,13 +27,16 @@ from ..scoring import (
     Thumbnail,
     Verdict,
 )
+from .renamed import RenamedClasses
 from .texts.text_encoder import Encoder
 from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, correct, decide, grey_box
 
 # Most float32 numbers of template vectors held at once (64 MiB).
 _HELD = 16 * 2**20
-# Batches of at least this many templates give the typical speed.
-_FULL = 16
+# Classifiers with renamed classes held at once: one template on train, val and augmented copies.
+_RENAMED = 3
+# Most vectors of new names held at once.
+_NAMES_HELD = 2**14
 # Bad images listed in a result, per split.
 _MOST_LISTED = 20
 
@@ -45,7 +48,6 @@ class OpenClipEvaluator:
         open_test: Returns the test images; called once, when first needed.
         views: Augmented copies of training and validation images; None or empty without copies.
         objective: Decides whether scores carry grey-box values.
-        timed: Called once with the seconds per template, measured on a full batch that is not the first one.
     """
 
     def __init__(
@@ -60,7 +62,6 @@ class OpenClipEvaluator:
         views: Labelled | None = None,
         objective: Objective = "accuracy",
         logit_scale: float = 100.0,
-        timed: Callable[[float], None] | None = None,
     ) -> None:
         self._info = info
         self._encoder = encoder
@@ -70,8 +71,9 @@ class OpenClipEvaluator:
         self._open_test = open_test
         self._objective, self._grey = objective, objective in GREY_BOX
         self._logit_scale = logit_scale
-        self._timed, self._warm = timed, False
         self._kept: dict[str, Tensor] = {}
+        self._renamed: OrderedDict[tuple[str, str], RenamedClasses] = OrderedDict()
+        self._named: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -87,7 +89,6 @@ class OpenClipEvaluator:
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Score templates on train and val; see ``Scorer``."""
-        began = time.perf_counter()
         answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
         wanted = [index for index, answer in enumerate(answers) if answer is None]
         held = self._at_once()
@@ -95,10 +96,6 @@ class OpenClipEvaluator:
             part = wanted[start : start + held]
             for index, vectors in zip(part, self._encoder.vectors([templates[i] for i in part]), strict=True):
                 answers[index] = self._score(classifier(vectors[None]))
-        if self._timed is not None and self._warm and len(wanted) >= _FULL:
-            self._timed((time.perf_counter() - began) / len(wanted))
-            self._timed = None
-        self._warm = True
         return [answer for answer in answers if answer is not None]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
@@ -135,6 +132,62 @@ class OpenClipEvaluator:
             found = [tuple(decide(labelled, one).tolist()) for one in weights]
         return Predictions(tuple(labelled.labels.tolist()), tuple(found))
 
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        """Classify the images of a split with other class names; see ``NamePredictor``."""
+        labelled = (self.views or Labelled.empty(len(self._names))) if split == "views" else self.split(split)
+        if not len(labelled):
+            return Predictions((), ((),) * len(renamings))
+        classes = self._renamed_classes(template, split, labelled)
+        names = list(dict.fromkeys(name for renaming in renamings for name in renaming.values()))
+        vectors = self._name_vectors(template, names)
+        readable = [one for one in renamings if vectors.keys() >= set(one.values())]
+        with torch.inference_mode():
+            decided = iter(classes.decide_all(readable, vectors))
+        base = classes.base.tolist()
+        found: list[tuple[int, ...] | None] = []
+        for renaming in renamings:
+            if not vectors.keys() >= set(renaming.values()):
+                found.append(None)
+                continue
+            # Few images change, and only those are worth a conversion.
+            now = next(decided)
+            changed = (now != classes.base).nonzero()[:, 0]
+            labels = base.copy()
+            for place, label in zip(changed.tolist(), now[changed].tolist(), strict=True):
+                labels[place] = label
+            found.append(tuple(labels))
+        return Predictions(tuple(labelled.labels.tolist()), tuple(found))
+
+    def _renamed_classes(self, template: str, split: str, labelled: Labelled) -> RenamedClasses:
+        key = template, split
+        if key not in self._renamed:
+            with torch.inference_mode():
+                self._renamed[key] = RenamedClasses(labelled, self._classifier([template]))
+            if len(self._renamed) > _RENAMED:
+                self._renamed.popitem(last=False)
+        self._renamed.move_to_end(key)
+        return self._renamed[key]
+
+    def _name_vectors(self, template: str, names: Sequence[str]) -> dict[str, Tensor]:
+        """Return the classifier's row for each name that the model can read; each is encoded once."""
+        missing = [
+            name
+            for name in names
+            if (template, name) not in self._named and self._encoder.check_name(template, name) is None
+        ]
+        held = self._at_once() * len(self._names)
+        for start in range(0, len(missing), held):
+            part = missing[start : start + held]
+            with torch.inference_mode():
+                rows = classifier(self._encoder.named(template, part)[None])
+            self._named |= zip([(template, name) for name in part], rows, strict=True)
+        found = {name: self._named[template, name] for name in names if (template, name) in self._named}
+        while len(self._named) > _NAMES_HELD:
+            self._named.popitem(last=False)
+        return found
+
     def image_set(self, split: str) -> str:
         """Return a content hash of the images of a split; see ``Illustrator``."""
         return self.split(split).image_set
@@ -149,9 +202,19 @@ class OpenClipEvaluator:
         """Class names by label."""
         return self._names
 
-    def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return an ensemble's classifier: float32 [classes, dimensions], rows of length 1."""
-        return self._classifier(ensemble).float().cpu().numpy()
+    def classifier(
+        self, ensemble: Sequence[str], renaming: Mapping[int, str] | None = None
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """Return an ensemble's classifier: float32 [classes, dimensions], rows of length 1.
+
+        ``renaming`` has other class names by label.
+        """
+        weights = self._classifier(ensemble)
+        with torch.inference_mode():
+            for label, name in (renaming or {}).items():
+                rows = [self._encoder.named(template, [name]) for template in ensemble]
+                weights[label] = classifier(torch.stack(rows))[0]
+        return weights.float().cpu().numpy()
 
     def split(self, name: str) -> Labelled:
         """Return the images of a split; opens the test images when first needed."""

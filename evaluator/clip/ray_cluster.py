@@ -189,6 +189,7 @@ class ClusterEvaluator:
         ray = cluster.ray
         self._local = local
         self.examine, self.inspect, self.predict = local.examine, local.inspect, local.predict
+        self.predict_named = local.predict_named
         self.image_set, self.thumbnails = local.image_set, local.thumbnails
         given = (
             spec.model_copy(update={"ray": None, "cache_dir": None}),

@@ -20,7 +20,7 @@ from ..files import SeenFiles, cache_dir, seen_files, sweep, write_json
 from ..scoring import EvaluatorInfo
 from ..spec import EvaluatorSpec, Report
 
-FORM = 1
+FORM = 2
 """Raise it with every change of what is stored or of an opening's notes."""
 FRESH_S = 7 * 24 * 3600
 _PACKAGES = ("torch", "open_clip_torch", "torchvision", "pillow", "numpy", "promptclimb")
@@ -31,10 +31,9 @@ _OF_MODELS = frozenset({".json", ".safetensors", ".bin", ".pth", ".pt"})
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """An earlier opening: its info, seconds per template, and when (since 1970)."""
+    """An earlier opening: its info, and when it was (seconds since 1970)."""
 
     info: EvaluatorInfo
-    seconds: float
     when: float
 
 
@@ -61,13 +60,13 @@ class Opening:
         seen = seen_files(spec.cache_dir)
         return cls(_path(spec), _mark(data), _stamp(seen, data), tuple(weights), _model_stamp(seen, weights))
 
-    def keep(self, info: EvaluatorInfo, seconds: float, *, now: Callable[[], float] = time.time) -> None:
-        """Store the info and the seconds per template, for ``recall``."""
+    def keep(self, info: EvaluatorInfo, *, now: Callable[[], float] = time.time) -> None:
+        """Store the info, for ``recall``."""
         if self.images is None or self.model is None:
             return
         kept = {name: value for name, value in asdict(self).items() if name != "path"}
         kept["weights"] = [str(path) for path in self.weights]
-        found = {"seconds": seconds, "when": now(), "info": _INFO.dump_python(info, mode="json")}
+        found = {"when": now(), "info": _INFO.dump_python(info, mode="json")}
         sweep(self.path.parent, FRESH_S)
         write_json(self.path, {**kept, **found})
 
@@ -76,7 +75,7 @@ def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = ti
     """Return what the same opening gave here within ``FRESH_S``; None if data, images or weights changed."""
     try:
         kept = json.loads(_path(spec).read_text("utf-8"))
-        found = Remembered(_INFO.validate_python(kept["info"]), float(kept["seconds"]), float(kept["when"]))
+        found = Remembered(_INFO.validate_python(kept["info"]), float(kept["when"]))
         weights = [Path(name) for name in kept["weights"]]
         images, model, mark = kept["images"], kept["model"], kept["data"]
     except (OSError, ValueError, KeyError, TypeError, ValidationError):

@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..errors import (
     UsageError,
 )
 from ..scoring import (
+    DEFAULT_TEMPLATE,
     Evaluator,
     EvaluatorInfo,
     Inspection,
@@ -39,6 +40,7 @@ from ..scoring import (
     batches_at_once,
     checked,
 )
+from ..settings import shown
 from ..spec import DEFAULT_DATA, DEFAULT_SHOTS, EvaluatorSpec
 from ..threads import turns_of
 from . import plain_values
@@ -121,7 +123,7 @@ def fingerprint_of(given: object) -> str:
 
 
 def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
-    """Return an evaluator for any object with ``score(templates)``.
+    """Return an evaluator for any object with ``score(templates)``, or for such a function.
 
     ``score`` may answer with ``Score``, ``Rejection``, or a number per template, higher meaning better.
     Unless it has ``info`` and ``examine`` too, there is no test split.
@@ -137,12 +139,24 @@ def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
             f"{given.__name__} is a class, and an evaluator is an object of it: write {given.__name__}(...)"
         )
     if not callable(attribute(given, "score")):
-        raise ConfigError(f"an evaluator needs a method score(templates), and {name} has none")
+        if not callable(given):
+            raise ConfigError(
+                "an evaluator is an object with a method score(templates), or a function of templates; "
+                f"{name} is neither"
+            )
+        given = _with_score(given)
     check_takes(given, "score", ["a {}"])
     if not callable(attribute(given, "examine")) or attribute(given, "info", _MISSING) is _MISSING:
         return ScorerEvaluator(given, spec)
     check_takes(given, "examine", [["a {}"]], test=True)
     return CheckedEvaluator(given)
+
+
+def _with_score(function: Callable[..., Any]) -> object:
+    """Return an object whose ``score`` is a function, of a class by the function's name and module."""
+    own = {name: getattr(function, name) for name in ("fingerprint", "in_flight") if hasattr(function, name)}
+    about = {"score": staticmethod(function), "__module__": getattr(function, "__module__", __name__)}
+    return type(getattr(function, "__name__", type(function).__name__), (), {**own, **about})()
 
 
 class CustomEvaluator(ABC):
@@ -221,6 +235,7 @@ class ScorerEvaluator(CustomEvaluator):
             shots=spec.shots or DEFAULT_SHOTS,
             seed=spec.seed,
             sizes={"train": 0, "val": 0, "test": 0},
+            baselines={"default template": (DEFAULT_TEMPLATE,)},
             model=name,
             pretrained="",
             fingerprint=hashlib.sha256(mark.encode()).hexdigest(),
@@ -247,7 +262,7 @@ class ScorerEvaluator(CustomEvaluator):
 
 
 class CheckedEvaluator(CustomEvaluator):
-    """A custom evaluator with a test split, and with ``inspect`` and ``predict`` if the user has them."""
+    """A custom evaluator with a test split, and with its optional methods if the user has them."""
 
     def __init__(self, given: object) -> None:
         try:
@@ -261,6 +276,9 @@ class CheckedEvaluator(CustomEvaluator):
         if callable(attribute(given, "predict")):
             check_takes(given, "predict", [["a {}"]], split="test")
             self.predict = self._predict
+        if callable(attribute(given, "predict_named")):
+            check_takes(given, "predict_named", "a {}", [{0: "b"}], split="test")
+            self.predict_named = self._predict_named
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -295,12 +313,24 @@ class CheckedEvaluator(CustomEvaluator):
             lambda: plain_values.predictions(self._given.predict(questions, split=split), len(questions)),
         )
 
+    def _predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        questions = [dict(renaming) for renaming in renamings]
+        return self._ask(
+            "predict_named",
+            lambda: plain_values.predictions(
+                self._given.predict_named(template, questions, split=split), len(questions)
+            ),
+        )
+
 
 def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
     """Return the evaluator that a factory makes.
 
     ``name`` is ``MODULE:FACTORY`` or ``FILE.py:FACTORY``; a class is a factory too. The factory is called
-    with the specification if it needs an argument or has one called ``spec``.
+    with the specification if it needs an argument or has one called ``spec``. A function whose first argument
+    is called ``templates`` is no factory but scores itself.
 
     Raises:
         ConfigError: It cannot be imported or called, it fails, or it does not make an evaluator.
@@ -319,7 +349,14 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
         )
     if inspect.iscoroutinefunction(factory):
         raise ConfigError(f"{where}: {factory_name} is async: make it a plain function")
+    if not isinstance(factory, type) and _parameters(factory)[:1] == ["templates"]:
+        return as_evaluator(factory, spec)
     made: object = opened(where, lambda: factory(spec) if _takes_spec(factory) else factory())
+    if isinstance(made, list | tuple):
+        raise ConfigError(
+            f"{where}: {factory_name} gave {shown(made)}, not an evaluator; if it scores templates itself, "
+            f"call its argument templates: {factory_name}(templates)"
+        )
     return as_evaluator(made, spec)
 
 
@@ -369,6 +406,13 @@ def _from_file(name: str, path: Path) -> ModuleType:
         sys.path.append(folder)  # for modules beside it, as with `python FILE.py`
     spec.loader.exec_module(module)
     return module
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def _takes_spec(factory: Callable[..., Any]) -> bool:

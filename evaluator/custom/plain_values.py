@@ -130,7 +130,8 @@ def info(answer: object) -> EvaluatorInfo:
             for name, templates in _mapping("info.baselines", answer.baselines)
         },
         notes=notes(answer.notes),
-        content={},  # known for CLIP models only
+        content={},  # this and files are known for CLIP models only
+        files=(),
         shareable=bool(answer.shareable),
         class_names=_texts("info.class_names", answer.class_names, "a name in info.class_names"),
     )

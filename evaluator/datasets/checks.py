@@ -86,6 +86,12 @@ def check(splits: Splits) -> Iterator[str]:
             f"{named}, such as {foreign[0]!r}, in other letters than Latin ones: most CLIPs were trained on "
             "English captions; --class-names FILE gives others"
         )
+    if twice := duplicates(name.casefold() for name in dict.fromkeys(splits.classes)):
+        alike = [name for name in splits.classes if name.casefold() == twice[0]]
+        yield (
+            f"check the class names: {alike[0]!r} and {alike[1]!r} differ only in their capitals, which most "
+            "CLIPs do not see"
+        )
     without = [
         splits.classes[label]
         for label, count in enumerate(count_by_label(splits.train, len(splits.classes)))

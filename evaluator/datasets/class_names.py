@@ -2,23 +2,31 @@
 
 Names from folders, split files and tables lose underscores and extra white space; names from the user's file
 stay as they are. Only published lists may repeat a name (OpenAI's ImageNet names have two such pairs).
+A user's file has names by folder (lines ``FOLDER=NAME``, or a JSON or TOML mapping), or one name a line in
+the order of the labels.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError
-from ..files import read_text, user_path
+from ..files import parse_json, parse_toml, read_text, user_path
+from ..settings import near
 from .hand_made import imagenet_class_names
 from .values import Splits
 
 OPENAI = "openai"
 SPLIT = "split"
+NAMES_FILE = "class names file"
+BY_FOLDER = "FOLDER=NAME"
+MOST_PAIRS = 5
+"""Folders with their names in a note."""
 
 
 def tidy(raw: str, *, where: object) -> str:
@@ -40,11 +48,48 @@ def check_name(name: str, raw: str, *, where: object) -> None:
 
 def read_names(path: Path) -> tuple[str, ...]:
     """Read class names from a UTF-8 file, one a line by label; empty lines at the end are dropped."""
-    lines = [line.strip() for line in read_text(path, what="class names file").rstrip().split("\n")]
+    return _names_of(read_text(path, what=NAMES_FILE).rstrip().split("\n"), str(path))
+
+
+def read_names_file(path: Path) -> tuple[str, ...] | dict[str, str]:
+    """Return the class names of a user's file: in the order of the labels, or by folder."""
+    text, where = read_text(path, what=NAMES_FILE).rstrip(), str(path)
+    lines = text.split("\n")
+    found: Any = lines
+    if path.suffix.lower() == ".json":
+        found = parse_json(text, where=where)
+    elif path.suffix.lower() == ".toml":
+        found = parse_toml(text, where=where)
+    elif text and all("=" in line for line in lines if line.strip()):
+        found = _by_folder(lines, where)
+    values = list(found.values()) if isinstance(found, dict) else found
+    if not isinstance(values, list) or not values or not all(isinstance(name, str) for name in values):
+        raise DataError(f'{where} must be {{"FOLDER": "NAME", ...}} or a list of names')
+    names = _names_of(values, where)
+    return dict(zip(map(_composed, found), names, strict=True)) if isinstance(found, dict) else names
+
+
+def _by_folder(lines: Iterable[str], where: str) -> dict[str, str]:
+    found: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
-        check_name(line, line, where=f"{path}, line {number}")
-    refuse_duplicates(lines, where=str(path))
-    return tuple(lines)
+        folder, _equals, name = (part.strip() for part in line.partition("="))
+        if folder in found:
+            raise DataError(f"{where}, line {number}: the folder {folder!r} has a name already")
+        if line.strip():
+            found[folder] = name
+    return found
+
+
+def _names_of(lines: Iterable[str], where: str) -> tuple[str, ...]:
+    names = tuple(line.strip() for line in lines)
+    for number, name in enumerate(names, start=1):
+        check_name(name, name, where=f"{where}, line {number}")
+    refuse_duplicates(names, where=where)
+    return names
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def not_latin(names: Iterable[str]) -> list[str]:
@@ -60,14 +105,71 @@ def rename(splits: Splits, choice: str | None) -> Splits:
     """Return the data set with the chosen class names."""
     if choice is None or choice == SPLIT:
         return splits
-    names = imagenet_class_names() if choice == OPENAI else read_names(user_path(choice, "--class-names"))
+    if choice == OPENAI:
+        names = _in_order(imagenet_class_names(), splits, "open_clip's list of ImageNet class names")
+        return replace(splits, classes=names, published=True)
+    found = read_names_file(user_path(choice, "--class-names"))
+    if isinstance(found, dict):
+        names = _by_source(found, splits, choice)
+        refuse_duplicates(names, where=choice)
+        notes = [_renaming(splits, names, f"class names from {Path(choice).name}")]
+    else:
+        names = _in_order(found, splits, choice)
+        how = f"class names from {Path(choice).name}, by order"
+        notes = [_renaming(splits, names, how), *_crossed(splits, names)]
+    changed = names != splits.classes
+    return replace(splits, classes=names, published=False, notes=(*splits.notes, *(notes if changed else ())))
+
+
+def _in_order(names: tuple[str, ...], splits: Splits, source: str) -> tuple[str, ...]:
+    known = set(map(_composed, splits.sources))
+    halves = [name for name in names if "=" in name and _composed(name.partition("=")[0].strip()) in known]
+    if halves:
+        raise DataError(f"{source}: {halves[0]!r} names a folder; write {BY_FOLDER} in all lines or none")
     if len(names) != len(splits.classes):
-        source = "open_clip's list of ImageNet class names" if choice == OPENAI else choice
         raise DataError(
             f"{source} has {len(names)} names, but {splits.name} has {len(splits.classes)} classes; "
-            "one name a class is needed, in the order of the labels"
+            f"one name a class is needed, in the order of the labels, or lines {BY_FOLDER}"
         )
-    return replace(splits, classes=names, published=choice == OPENAI)
+    return names
+
+
+def _by_source(found: Mapping[str, str], splits: Splits, source: str) -> tuple[str, ...]:
+    """Return names by label; a class that is not named keeps its own."""
+    labels = {_composed(name): label for label, name in enumerate(splits.classes)}
+    labels |= {_composed(name): label for label, name in enumerate(splits.sources)}
+    if strangers := [folder for folder in found if folder not in labels]:
+        raise DataError(
+            f"{source}: {splits.name} has no class folder or label {strangers[0]!r}"
+            f"{near(strangers[0], splits.sources or splits.classes)}; write {BY_FOLDER}, "
+            "or one name a line in the order of the labels"
+        )
+    names = {labels[folder]: name for folder, name in found.items()}
+    return tuple(names.get(label, own) for label, own in enumerate(splits.classes))
+
+
+def _renaming(splits: Splits, names: Sequence[str], how: str) -> str:
+    own = splits.sources or splits.classes
+    pairs = ", ".join(f"{one} -> {name}" for one, name in zip(own[:MOST_PAIRS], names, strict=False))
+    return f"{how}: {pairs}{', ...; `datasets` shows all' if len(names) > MOST_PAIRS else ''}"
+
+
+def _crossed(splits: Splits, names: Sequence[str]) -> Iterator[str]:
+    """Yield a warning if a class got the name of another one: the file may be in another order."""
+    own = [_letters(name) for name in splits.sources or splits.classes]
+    given, known = [_letters(name) for name in names], set(own)
+    crossed = [label for label, name in enumerate(given) if name != own[label] and name in known]
+    if crossed:
+        every, some = "they are those of the data in another order", "some are those of other classes"
+        yield (
+            f"check the class names, {every if sorted(own) == sorted(given) else some}: "
+            f"{(splits.sources or splits.classes)[crossed[0]]!r} is now called {names[crossed[0]]!r}. "
+            f"To match by name and not by order, write lines {BY_FOLDER}"
+        )
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, _composed(name).casefold()))
 
 
 def duplicates(names: Iterable[str]) -> list[str]:

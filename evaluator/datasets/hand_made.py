@@ -9,8 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import UsageError
-
-DEFAULT_TEMPLATE = "a photo of a {}"
+from ..scoring import DEFAULT_TEMPLATE
 
 
 @cache

@@ -14,10 +14,10 @@ from typing import Literal, cast
 
 from ..errors import DataError
 from ..files import seen_files, user_path
-from ..pico.models import NAMES
+from ..pico.models import NAMES, toy_model_note
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
-from .class_names import OPENAI, SPLIT, read_names, rename
+from .class_names import OPENAI, SPLIT, read_names_file, rename
 from .readers import bundled, coop
 from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, read_folder
 from .readers.tables import read_table
@@ -26,6 +26,8 @@ from .values import FewShotData, HeldOutTest, Item, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
 
+MOST_FILES = 10_000
+"""Images whose names are kept."""
 CHECKS = 2
 """Raise it with every change of the file checks or their messages."""
 MOST_SHOWN = 3
@@ -65,12 +67,8 @@ def known() -> tuple[Known, ...]:
 def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
     """Return a warning if a bundled toy model scores other images than the bundled ones."""
     ours = {found.name for found in known() if found.kind in ("bundled", "scans")}
-    if spec.model not in NAMES or spec.pretrained != BUNDLED_WEIGHTS or spec.data in ours:
-        return ()
-    return (
-        f"{spec.model} is a bundled toy model, trained on small drawings: its accuracy on your images says "
-        "little. Choose a full model, for example --model ViT-B-32 --pretrained laion2b_s34b_b79k",
-    )
+    toy = spec.evaluator is None and spec.model in NAMES and spec.pretrained == BUNDLED_WEIGHTS
+    return (toy_model_note(spec.model),) if toy and spec.data not in ours else ()
 
 
 def data_root_or_default(data_root: Path | None) -> Path | None:
@@ -114,9 +112,26 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         test=HeldOutTest(splits.test),
         shots=shots,
         seed=spec.seed,
+        sources=splits.sources,
+        files=_file_names(splits),
         notes=(*splits.notes, *notes),
-        chosen=() if line is None else (line,),
+        chosen=tuple(one for one in (line, _folder_of_that_name(spec.data)) if one is not None),
     )
+
+
+def _file_names(splits: Splits) -> tuple[str, ...]:
+    items = (*splits.train, *splits.val, *splits.test)
+    if len(items) > MOST_FILES:
+        return ()
+    return tuple(sorted(os.path.relpath(item.path, splits.root) for item in items))
+
+
+def _folder_of_that_name(data: str) -> str | None:
+    """Return a warning if a named data set is read although a folder here has its name."""
+    named = "/" not in data and any(one.name == data for one in known())
+    if not named or not Path(data).is_dir():
+        return None
+    return f"{data} is the data set of that name; to read the folder {data} here, write --data ./{data}"
 
 
 def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> list[str]:
@@ -179,16 +194,19 @@ def _read_path(
         return coop.read_in_place(path) or read_folder(path)
     if path.suffix.lower() in TABLE_SUFFIXES:
         listed = class_names not in (None, OPENAI, SPLIT)
+        names = read_names_file(user_path(str(class_names), "--class-names")) if listed else None
         return read_table(
             path,
             data_root=data_root,
-            names=read_names(user_path(str(class_names), "--class-names")) if listed else None,
+            names=None if isinstance(names, Mapping) else names,
             columns=columns,
         )
     raise DataError(f"{path} is a file, but no table ({_TABLES}) nor a folder; {LAYOUT_HELP}")
 
 
 def _unknown(raw: str, path: Path) -> str:
+    if "://" in raw:
+        return f"--data takes no address such as {raw!r}: download the data, and give their folder or table"
     names = [entry.name for entry in known()]
     named = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
     beside = _beside(path)

@@ -59,6 +59,8 @@ class Splits:
     val: tuple[Item, ...]
     test: tuple[Item, ...]
     root: Path
+    # folder names or the table's labels, by label, before they were tidied; empty: the class names
+    sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # for the user, on how it was read
     published: bool = False  # the class names come from a published list, which may repeat a name
 
@@ -74,6 +76,9 @@ class FewShotData:
     test: HeldOutTest = field(repr=False)
     shots: int  # per class
     seed: int
+    sources: tuple[str, ...] = ()  # folder names or the table's labels, by label; empty: the class names
+    # names of all images, below the data's folder, on which the sample depends; empty if too many to keep
+    files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     # defaults that were chosen, a sentence each; no result keeps them, a resumed run has them as settings
     chosen: tuple[str, ...] = ()
@@ -94,6 +99,7 @@ def describe(data: FewShotData, *, test: bool = False) -> dict[str, Any]:
     document: dict[str, Any] = {
         "name": data.name,
         "classes": list(data.classes),
+        "sources": list(data.sources or data.classes),
         "train": _listed(data.train),
         "val": _listed(data.val),
         "test_size": data.test.size,

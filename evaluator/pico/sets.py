@@ -38,8 +38,10 @@ class Spec:
     role: str = "first"  # which of the form's two names is the label: "first" or "second"
     # media of the pictures; random as in the world if empty
     media: tuple[str, ...] = ()
-    # for ambiguous names, the sense that is drawn, by class
+    # for ambiguous names, the sense that is drawn, by class; "" for a name that has one only
     senses: tuple[str, ...] = ()
+    # what is drawn, by class, where the class names are other words for it
+    shown: tuple[str, ...] = ()
 
 
 def _spec(table: dict[str, Any], named: dict[str, list[str]]) -> Spec:
@@ -82,14 +84,16 @@ def _art(tested: bool) -> Art:
 
 def scene_of(of: Spec, label: str, rng: Random) -> Scene:
     """Return a scene of a set that shows ``label``; a second name in it is another class."""
-    first, second = label, ""
+    place = of.classes.index(label)
+    family, first, second = of.family, of.shown[place] if of.shown else label, ""
     if of.senses:
-        second = of.senses[of.classes.index(label)]
+        second = of.senses[place]
+        family = "senses" if second else "everyday"
     elif of.form in TWO.get(of.family, ()):
         allowed = names_of(of.family, of.form)[1 if of.role == "first" else 0]
         distractor = rng.choice([name for name in of.classes if name != label and name in allowed])
         first, second = (label, distractor) if of.role == "first" else (distractor, label)
-    return compose(of.family, of.form, first, second, rng, rng.choice(of.media) if of.media else "")
+    return compose(family, of.form, first, second, rng, rng.choice(of.media) if of.media else "")
 
 
 def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.Image]]:

@@ -16,10 +16,10 @@ from ..clip.models import LoadedModel, load_model, parse_devices
 from ..clip.texts.text_encoder import TextEncoder
 from ..clip.zero_shot import Labelled, classifier, correct
 from ..datasets.checks import shots_hash
-from ..datasets.hand_made import DEFAULT_TEMPLATE, hand_made
+from ..datasets.hand_made import hand_made
 from ..datasets.loading import load_data
 from ..errors import EvaluatorError
-from ..scoring import Predictions
+from ..scoring import DEFAULT_TEMPLATE, Predictions
 from ..spec import EvaluatorSpec, Progress, Report
 from .references import REFERENCES, MethodOptions, WhiteBoxResult
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.text import whole_characters
+from promptclimb.agent.text import visible, whole_characters
 
 
 def test_a_character_that_was_cut_is_replaced() -> None:
@@ -22,3 +22,11 @@ def test_what_comes_out_can_be_encoded(text: str) -> None:
     assert found.encode("utf-8").decode("utf-8") == found
     if text.isascii():
         assert found == text
+
+
+def test_what_turns_or_hides_text_is_written_as_an_escape() -> None:
+    """A page would show what follows backwards; letters of any script and emoji stay as they are."""
+    assert visible("a\u202egnp.exe\u2066\u200b\u2028b") == "a\\u202egnp.exe\\u2066\\u200b\\u2028b"
+    assert visible("a\x1b[31m\nb") == "a [31m\nb"
+    for text in ("قطة", "می\u200cخواهم", "\U0001f469\u200d\U0001f52c", "un\u00a0chat"):
+        assert visible(text) == text

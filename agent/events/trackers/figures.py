@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
+from ...regular_files import read_regular
 from ..log import logged
 from ..sinks import EventWriter, ThreadedSink
 from ..types import (
@@ -104,7 +105,7 @@ class Tracked:
 
     def _ids(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.run_dir / IDS).read_text("utf-8"))
+            found = json.loads(read_regular(self.run_dir / IDS))
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -112,6 +113,7 @@ class Tracked:
     def _write(self, ids: Mapping[str, Any]) -> None:
         # Written at once: a run that lost its name in a kill would be another run there.
         new = self.run_dir / f"{IDS}.new"
+        new.unlink(missing_ok=True)  # a link would be written through
         new.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
         new.replace(self.run_dir / IDS)
 

@@ -96,6 +96,24 @@ class TextEncoder:
             self._remember(encoded)
             return found
 
+    def check_name(self, template: str, name: str) -> Rejection | None:
+        """Return why the model cannot read a checked template with another name; runs no model."""
+        return self._filler.check_name(template, name)
+
+    def named(self, template: str, names: Sequence[str]) -> Tensor:
+        """Return normalised embeddings of a template with other, checked names: [N, E].
+
+        Each is independent of the others.
+        """
+        with torch.inference_mode():
+            self._encoded += len(names)
+            if self._tower is None:
+                tokens = self._filler.padded_names(template, names).to(self._device)
+                return torch.cat([self._plain_vectors(one) for one in torch.split(tokens, 1)])
+            rows = [self._filler.named(template, name, self._reader) for name in names]
+            parts = [rows] if self._together else [[row] for row in rows]
+            return torch.cat([self._pass_all(self._tower, part) for part in parts])
+
     @property
     def tower(self) -> Tower | None:
         """The text tower of the fast path; None on the plain path."""
@@ -111,16 +129,15 @@ class TextEncoder:
 
     def _plain(self, template: str) -> Tensor:
         """Encode with the model's own forward, [C, E]; the batches depend on the template alone."""
-        model: Any = self._model
         tokens = self._filler.padded(template).to(self._device)
+        self._encoded += len(tokens)
+        return torch.cat([self._plain_vectors(part) for part in torch.split(tokens, PLAIN_BATCH)])
+
+    def _plain_vectors(self, tokens: Tensor) -> Tensor:
+        model: Any = self._model
         low = self._dtype != torch.float32
         with torch.autocast(self._device.type, self._dtype if low else torch.bfloat16, enabled=low):
-            parts = [
-                functional.normalize(model.encode_text(part).float(), dim=-1)
-                for part in torch.split(tokens, PLAIN_BATCH)
-            ]
-        self._encoded += len(tokens)
-        return torch.cat(parts)
+            return functional.normalize(model.encode_text(tokens).float(), dim=-1)
 
     def _encode_rows(self, tower: Tower, rows: Sequence[Row]) -> dict[Row, Tensor]:
         parts = [rows] if self._together else [[row] for row in rows]
@@ -249,6 +266,14 @@ class ReplicatedEncoder:
     def check(self, template: str) -> Rejection | None:
         """Return why the model cannot read the template, if so."""
         return self._replicas[0].check(template)
+
+    def check_name(self, template: str, name: str) -> Rejection | None:
+        """Return why the model cannot read a checked template with another name, if so."""
+        return self._replicas[0].check_name(template, name)
+
+    def named(self, template: str, names: Sequence[str]) -> Tensor:
+        """Return normalised embeddings with other names [N, E], all by the first replica."""
+        return self._replicas[0].named(template, names)
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
         """Return normalised embeddings [T, C, E], in the order of the templates."""

@@ -51,6 +51,8 @@ class Filler:
         self._limit = context_length
         self._encode = _plain_encoder(tokenizer)
         self._recent: OrderedDict[str, list[list[int]]] = OrderedDict()
+        self._parts: OrderedDict[str, list[list[int]] | None] = OrderedDict()
+        self._named: OrderedDict[tuple[str, str], tuple[list[int], int]] = OrderedDict()
         self._ends: tuple[int, int] | None = None
         self._encoded_names: list[list[int] | None] = []
         if self._encode is not None:
@@ -92,6 +94,42 @@ class Filler:
         start, end = self._ends
         return [[start, *row, end] for row in self._inner_rows(template, self._encode)]
 
+    def named(self, template: str, name: str, reader: Reader) -> Text:
+        """Return the template with another name, cut where it is read."""
+        row, shared = self._named_tokens(template, name)
+        cut = reader.cut(row)
+        return Text(cut, min(shared, len(cut) - 1))
+
+    def padded_names(self, template: str, names: Sequence[str]) -> Tensor:
+        """Return token ids with other names, as open_clip gives them to its models: [N, L]."""
+        return self._tokenizer([template.replace(SLOT, name) for name in names])
+
+    def check_name(self, template: str, name: str) -> Rejection | None:
+        """Return why the model cannot read the template with this name, if so."""
+        if self._encode is not None:
+            count = len(self._named_tokens(template, name)[0])
+        else:
+            (count,) = self._wide([template.replace(SLOT, name)])
+        if count <= self._limit:
+            return None
+        return Rejection("too_many_tokens", f"{count} tokens, and this model reads {self._limit}")
+
+    def _named_tokens(self, template: str, name: str) -> tuple[list[int], int]:
+        """Return the tokens with another name, and how many of them stand before every name."""
+        if self._encode is None or self._ends is None:
+            row: list[int] = self._tokenizer([template.replace(SLOT, name)])[0].tolist()
+            return row, 0
+        if (template, name) not in self._named:
+            start, end = self._ends
+            parts = self._encoded_parts(template, self._encode)
+            alone = self._encode(name) if _ALONE.fullmatch(name) else None
+            inner = self._inner_row(template, name, alone, parts, self._encode)
+            shared = 0 if parts is None or alone is None else 1 + len(parts[0])
+            self._named[template, name] = [start, *inner, end], shared
+            if len(self._named) > RECENT:
+                self._named.popitem(last=False)
+        return self._named[template, name]
+
     def padded(self, template: str) -> Tensor:
         """Return token ids as open_clip gives them to its models, [C, L]."""
         return self._tokenizer(self.fill(template))
@@ -108,28 +146,47 @@ class Filler:
     def _counts(self, template: str) -> list[int]:
         if self._encode is not None:
             return [len(row) for row in self.rows(template)]
+        return self._wide(self.fill(template))
+
+    def _wide(self, texts: list[str]) -> list[int]:
+        """Return the numbers of tokens of texts, longer ones than the model reads included."""
         wide = 4 * self._limit
         padding = int(self._tokenizer([""], context_length=wide)[0, -1])
-        found = self._tokenizer(self.fill(template), context_length=wide)
+        found = self._tokenizer(texts, context_length=wide)
         counts: list[int] = (found != padding).sum(dim=1).tolist()
         return counts
 
     def _inner_rows(self, template: str, encode: Encode) -> list[list[int]]:
-        parts = template.split(SLOT)
-        if not _parts_apart(parts):
-            return [encode(text) for text in self.fill(template)]
-        encoded = [encode(part) for part in parts]
-        rows = []
-        for name, written in zip(self._encoded_names, self._names, strict=True):
-            if name is None:
-                rows.append(encode(template.replace(SLOT, written)))
-                continue
-            row = list(encoded[0])
-            for part in encoded[1:]:
-                row += name
-                row += part
-            rows.append(row)
-        return rows
+        parts = self._encoded_parts(template, encode)
+        return [
+            self._inner_row(template, written, name, parts, encode)
+            for name, written in zip(self._encoded_names, self._names, strict=True)
+        ]
+
+    def _encoded_parts(self, template: str, encode: Encode) -> list[list[int]] | None:
+        """Return the tokens around the slots; None if they depend on the name."""
+        if template not in self._parts:
+            parts = template.split(SLOT)
+            self._parts[template] = [encode(part) for part in parts] if _parts_apart(parts) else None
+            if len(self._parts) > RECENT:
+                self._parts.popitem(last=False)
+        return self._parts[template]
+
+    @staticmethod
+    def _inner_row(
+        template: str,
+        written: str,
+        name: list[int] | None,
+        parts: list[list[int]] | None,
+        encode: Encode,
+    ) -> list[int]:
+        if parts is None or name is None:
+            return encode(template.replace(SLOT, written))
+        row = list(parts[0])
+        for part in parts[1:]:
+            row += name
+            row += part
+        return row
 
 
 def _plain_encoder(tokenizer: Tokenizer) -> Encode | None:

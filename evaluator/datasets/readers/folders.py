@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 LAYOUT_HELP = "expected DIR/CLASS/*.jpg or DIR/{train,val,test}/CLASS/*.jpg"
+MOST_NAMED = 5
 _DEEPEST = 10
 """Levels of nested folders that are searched for a hint: a link may lead in a circle."""
 
@@ -53,6 +54,8 @@ def list_classes(folder: Path) -> Listing:
         if not entry.is_dir():
             loose[_kind(entry)] += 1
             continue
+        if holds_runs(Path(entry.path)):
+            continue
         ignored: Counter[str] = Counter()
         if found := sorted(walk(Path(entry.path), ignored)):
             listing.images[entry.name] = found
@@ -62,6 +65,20 @@ def list_classes(folder: Path) -> Listing:
     if not listing.images:
         raise DataError(_nothing_found(folder, loose, listing))
     return listing
+
+
+def holds_runs(folder: Path) -> bool:
+    """Return whether a folder is a run's or a study's, or ``runs``, where a search on ``.`` puts its own."""
+    is_run = (folder / "store").is_dir() and (folder / "config.toml").is_file()
+    if is_run or (folder / "suite.json").is_file():
+        return True
+    if folder.name != "runs":
+        return False
+    inner = [(one, Path(one.path)) for one in entries_of(folder)]
+    return all(
+        one.is_dir() and ((path / "store").is_dir() or holds_runs(path) or not entries_of(path))
+        for one, path in inner
+    )
 
 
 def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
@@ -100,13 +117,25 @@ def one_deeper(folder: Path) -> str:
 
 def nested(listing: Listing) -> list[str]:
     """Return a note if no class folder holds an image itself: the classes may be one level deeper."""
-    lower = [path for paths in listing.images.values() for path in paths]
-    if any(path.parent.parent == listing.root for path in lower):
-        return []
-    within = os.fspath(lower[0].parent.relative_to(listing.root))
+    inner: list[set[str]] = []
+    depth = len(listing.root.parts) + 1
+    for paths in listing.images.values():
+        below = [path.parts[depth:] for path in paths]
+        if any(len(parts) == 1 for parts in below):
+            return []
+        inner.append({parts[0] for parts in below})
+    classes = counted(len(inner), "folder")
+    if len(inner[0]) > 1 and all(names == inner[0] for names in inner):
+        some = ", ".join(sorted(inner[0])[:MOST_NAMED]) + (", ..." if len(inner[0]) > MOST_NAMED else "")
+        return [
+            f"check the classes: they are the {classes} in {listing.root}, but each holds the same folders "
+            f"({some}). If those are the classes, bring the images of each into one folder, or list all "
+            "images in a table. If they are splits, put them above the classes"
+        ]
+    within = os.fspath(next(iter(listing.images.values()))[0].parent.relative_to(listing.root))
     return [
         f"no class folder holds an image itself, they lie in folders such as {within}: the classes are the "
-        f"{len(listing.images):,} folders in {listing.root}"
+        f"{classes} in {listing.root}"
     ]
 
 
@@ -135,21 +164,35 @@ def unread_photographs(kinds: Counter[str]) -> str:
     return f"{found} ({', '.join(suffixes)}); {how_to_convert(suffixes[0])}"
 
 
-def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Yield images in a folder and below it, following links but not loops."""
+def walk(
+    folder: Path, ignored: Counter[str], on_error: Callable[[DataError], None] | None = None
+) -> Iterator[Path]:
+    """Yield images in a folder and below it, following links but not loops.
+
+    A folder that cannot be read raises DataError, or is passed over after a call of ``on_error``.
+    """
     top = Path(os.path.realpath(folder))
     stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset(map(str, (top, *top.parents))))]
     while stack:
         here, above = stack.pop()
-        for entry in entries_of(here):
+        try:
+            entries = entries_of(here)
+        except DataError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+            continue
+        inner = []
+        for entry in entries:
             if entry.is_dir():
                 real = os.path.realpath(entry.path)
                 if real not in above:
-                    stack.append((Path(entry.path), above | {real}))
+                    inner.append((Path(entry.path), above | {real}))
             elif is_image(entry):
                 yield Path(entry.path)
             else:
                 ignored[_kind(entry)] += 1
+        stack += reversed(inner)
 
 
 def entries_of(folder: Path) -> list[os.DirEntry[str]]:
@@ -253,10 +296,11 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
     if not folder.is_dir():
         raise DataError(f"{folder} is a file, not a folder of class folders; {LAYOUT_HELP}")
     if (found := find_split_folders(folder)) is not None:
-        classes, (train, val, test), notes = _read_split_folders(*found, order)
+        names, classes, (train, val, test), notes = _read_split_folders(*found, order)
     else:
         listing = list_classes(folder)
-        classes, items = _items(listing, _ordered(listing, order))
+        names = _ordered(listing, order)
+        classes, items = _items(listing, names)
         train, val, test = divide(items, classes)
         notes = [RULE, *nested(listing), *skipped_files(listing)]
     return Splits(
@@ -266,13 +310,14 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         val=val,
         test=test,
         root=folder,
+        sources=tuple(names),
         notes=tuple(notes),
     )
 
 
 def _read_split_folders(
     places: Mapping[str, Path], others: Sequence[str], order: Sequence[str] | None
-) -> tuple[tuple[str, ...], Parts, list[str]]:
+) -> tuple[list[str], tuple[str, ...], Parts, list[str]]:
     listing = list_classes(places["train"])
     names = _ordered(listing, order)
     classes, train = _items(listing, names)
@@ -284,7 +329,7 @@ def _read_split_folders(
     if test and not val:
         notes.append("there is no val split: templates are chosen on the training shots alone")
     parts, made = complete(train, val, test, classes)
-    return classes, parts, [*notes, *made]
+    return names, classes, parts, [*notes, *made]
 
 
 def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str]) -> tuple[Item, ...]:

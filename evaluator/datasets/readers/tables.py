@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -63,7 +64,8 @@ def read_table(
     rows = list(parse_table(text, suffix=suffix, where=str(file), columns=columns))
     if not rows:
         raise DataError(f"{file} has no rows; {FORM}")
-    classes, label_of = _classes(rows, names, str(file))
+    rows = _under(root, rows)
+    sources, classes, label_of = _classes(rows, names, str(file))
     parts: dict[str, list[Item]] = {name: [] for name in ("", "train", "val", "test")}
     for row in rows:
         item = Item(_existing(inside(root, row.path, where=row.where), row), label_of(row))
@@ -82,7 +84,26 @@ def read_table(
         val=val_items,
         test=test_items,
         root=root,
+        sources=sources,
         notes=tuple(notes),
+    )
+
+
+def _under(root: Path, rows: list[TableRow]) -> list[TableRow]:
+    """Return rows whose paths are all absolute under the root; name a root that fits if they are outside."""
+    places = [os.path.normpath(row.path) for row in rows]
+    if not all(map(os.path.isabs, places)):
+        return rows
+    common = os.path.commonpath([os.path.dirname(place) for place in places])  # noqa: PTH120 - fast
+    real = os.path.realpath(common)  # the root may be named without its links
+    if os.path.commonpath([common, root]) == str(root):
+        return rows
+    if os.path.commonpath([real, root]) == str(root):
+        start = len(common)
+        return [replace(row, path=real + place[start:]) for row, place in zip(rows, places, strict=True)]
+    raise DataError(
+        f"{rows[0].where}: {rows[0].path!r} is an absolute path outside {root}; give --data-root {common}, "
+        "which holds all images"
     )
 
 
@@ -158,16 +179,19 @@ def _cell(cells: dict[str, Any], column: str, where: str) -> str:
     return str(value).strip()
 
 
-def _classes(rows: list[TableRow], names: Sequence[str] | None, where: str) -> tuple[tuple[str, ...], Any]:
+def _classes(
+    rows: list[TableRow], names: Sequence[str] | None, where: str
+) -> tuple[tuple[str, ...], tuple[str, ...], Callable[[TableRow], int]]:
+    """Return the table's own labels in order, the class names, and what gives the label of a row."""
     if names is not None and all(row.label.lstrip("-").isdecimal() for row in rows):
-        return tuple(names), lambda row: _number(row, len(names))
+        return tuple(map(str, range(len(names)))), tuple(names), lambda row: _number(row, len(names))
     raw = sorted({row.label for row in rows}, key=_natural)
     if len(raw) < 2:
         raise DataError(f"{where} has one class only ({raw[0]!r}); at least two are needed")
     classes = tuple(tidy(label, where=where) for label in raw)
     refuse_duplicates(classes, where=where)
     labels = {label: number for number, label in enumerate(raw)}
-    return classes, lambda row: labels[row.label]
+    return tuple(raw), classes, lambda row: labels[row.label]
 
 
 def _number(row: TableRow, classes: int) -> int:

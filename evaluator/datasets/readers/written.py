@@ -116,4 +116,5 @@ def numbered_set(
 
     folder, order = written_once(key, version, write)
     found = read_folder(folder, name=name, order=order)
-    return replace(found, classes=tuple(tidy(class_name, where=name) for class_name in classes))
+    tidied = tuple(tidy(class_name, where=name) for class_name in classes)
+    return replace(found, classes=tidied, sources=tuple(classes))

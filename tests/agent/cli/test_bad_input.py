@@ -324,9 +324,38 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "an unknown option": (lambda p: p.search("--shot", "1"), "--shot"),
     "a shell that is not known": (lambda p: ["--print-completion", "cmd.exe"], "known are bash"),
     "an unknown command": (lambda p: ["serach"], "search"),
+    "help as a command": (lambda p: ["help"], "did you mean --help"),
+    "an address as data": (
+        lambda p: p.search(data="https://h/x.zip"),
+        "--data takes no address such as 'https://h/x.zip': download",
+    ),
     "a mistyped option": (lambda p: ["search", "--dta", "x"], "no option '--dta'; did you mean --data?"),
     "an unknown option with a value": (lambda p: ["search", "--qqq=sk-9"], r"no option '--qqq' \(see"),
-    "an argument too many": (lambda p: ["search", "here"], "it takes no argument 'here'"),
+    "settings in a table": (
+        lambda p: p.search("--config", p.file("c.toml", "[data]\nshots = 4\n[search]\nseed = 1\n")),
+        "unknown setting 'search' in .*c.toml; settings stand at the top, in no table",
+    ),
+    "a key in a file": (
+        lambda p: p.search("--config", p.file("c.toml", "api_key = 'x'\n")),
+        "unknown setting 'api_key' in .*c.toml; keys are read from the environment alone, from OPENAI_",
+    ),
+    "a text without quotes": (
+        lambda p: p.search("--config", p.file("c.toml", "data = dice\n")),
+        r"c.toml is not TOML: Invalid value \(at line 1, column 8\); texts stand in quotes",
+    ),
+    "one table of endpoints": (
+        lambda p: p.search("--config", p.file("c.toml", "[endpoints]\nbase_url = 'http://h/v1'\n")),
+        r"endpoints \(from .*c.toml\): write \[\[endpoints\]\] above each table",
+    ),
+    "an unknown member of an endpoint": (
+        lambda p: p.search("--config", p.file("c.toml", "[[endpoints]]\nbase_urls = 'http://h/v1'\n")),
+        r"endpoints.1.base_urls \(from .*c.toml\): it is not known here; did you mean base_url",
+    ),
+    "an argument too many": (lambda p: ["search", "here"], r"it takes no argument 'here' \("),
+    "a folder that is no option's": (
+        lambda p: ["search", str(p.images("good fabric"))],
+        r"did you mean --data '.*good fabric'\?",
+    ),
     "a configuration with an unknown field": (
         lambda p: p.search("--config", p.file("c.toml", "shotz = 4\n")),
         "shotz",
@@ -352,7 +381,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         "circle",
     ),
     "a shared cache that is a file": (
-        lambda p: p.search(cache=p.file("taken", "x")),
+        lambda p: p.search(shared_cache=p.file("taken", "x")),
         "--shared-cache .*taken",
     ),
     "a configuration with a NUL in a path": (
@@ -362,7 +391,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "a limit without an end": (lambda p: p.search(max_minutes="inf"), "--max-minutes 'inf': .*finite"),
     "more restarts than memory": (
         lambda p: p.search(restarts=300_000_000),
-        "--restarts '300000000': .*or equal to 10000",
+        "--restarts '300000000': it must be at most 10,000",
     ),
     "a number in other digits": (lambda p: p.search(initial="²"), "--initial: .*²"),
     "resuming nothing": (lambda p: ["resume", ""], "RUN_DIR '': it is empty"),

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.cli import doctor
-from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
+from promptclimb.agent.cli.exit_codes import FAILED, NOTHING_USABLE
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
@@ -213,10 +214,10 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["search", "--method", "random", "--data", ""], "--data '': it is empty"),
         (["nonsense"], "nonsense"),
         (["evaluate", "--templates", "missing.txt"], "missing.txt"),
-        (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
-        (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
-        (["evaluate", "--baselines", ","], "no white-box reference is named"),
-        (["evaluate", "--baselines", "coop"], "a custom scorer is not one"),
+        (["evaluate"], "give --templates FILE, --white-box NAMES or both"),
+        (["evaluate", "--white-box", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
+        (["evaluate", "--white-box", ","], "no white-box reference is named"),
+        (["evaluate", "--white-box", "coop"], "a custom scorer is not one"),
         (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
     ],
 )
@@ -318,6 +319,26 @@ def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int,
         assert call("suite", *which, *FEW, *asked) == code
 
 
+@pytest.mark.parametrize("fault", ["500", "cut_off"])
+def test_an_llm_that_never_answers_ends_with_3(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search and a suite of nothing but failures do not pass for finished ones."""
+    with Serving(script=(fault,) * 99) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "1")
+        assert call("search", *one, *asked, "--run-dir", "r") == NOTHING_USABLE
+        assert "the LLM gave no answer" in capsys.readouterr().out
+        suite = ("--seeds", "1,2", "--methods", "pn", *asked[:-2])
+        assert call("suite", *one, *suite) == NOTHING_USABLE
+
+
+def test_a_search_that_an_outage_stopped_has_failed() -> None:
+    """It has some templates of the LLM's, and is neither finished nor stopped by a limit."""
+    with Serving(script=("ok", *("500",) * 99)) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "2")
+        assert call("search", *one, *asked, "--run-dir", "r") == FAILED
+
+
 def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """More of one alone would not go on."""
     with Serving() as server:
@@ -379,7 +400,7 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     """On the terminal and on the page: its address, the last error, and how many calls failed."""
     with Serving(faults={"500": 1.0}) as server:
         few = ("--restarts", "1", "--rounds", "1", "--retry-attempts", "1")
-        assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == 0
+        assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == NOTHING_USABLE
     out, err = capsys.readouterr()
     page = (tmp_path / "r" / "report.html").read_text()
     said = f"no answer in the last round ({server.base_url}: no usable answer in 1 attempt: the endpoint"
@@ -405,6 +426,20 @@ def test_a_forgotten_end_of_the_address_is_thought_of(
     (found,) = [one for one in json.loads(capsys.readouterr().out) if one["what"] == "endpoint"]
     assert found["state"] == "note"
     assert "/v1" in found["text"]
+
+
+def test_a_wrong_model_is_corrected_when_nothing_was_paid(capsys: pytest.CaptureFixture[str]) -> None:
+    """By the printed command; once an answer is on disk, another model needs another run."""
+    with Serving(model="right") as server:
+        given = ("--base-url", server.base_url, "--run-dir", "r")
+        assert call("search", *SMALL[:-4], "--method", "pn", "--llm", "wrong", *given) == 2
+        *_, way_on, last = capsys.readouterr().err.strip().splitlines()
+        assert "check the model's name in --llm" in last
+        assert way_on.endswith("Resume with the right model: python run_agent.py resume r --llm MODEL")
+        assert call("resume", "r", "--llm", "right", "--max-calls", "2") == 0
+        assert call("resume", "r", "--llm", "another", "--max-calls", "9") == 2
+        assert "llm: it was 'right', now 'another'" in capsys.readouterr().err
+        assert call("resume", "r", "--max-calls", "99") == 0
 
 
 def test_the_doctor_says_what_an_endpoint_can_do(
@@ -579,12 +614,23 @@ def test_evaluate_says_which_classes_are_confused(
     assert call(*ask, "1", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["confusions"] == [{"true": "[dog]", "taken_for": "cat", "images": 3}]
-    assert found["classes"][0] == {"name": "cat", "images": 4, "correct": 3, "accuracy": 0.75}
+    cat = {"name": "cat", "images": 4, "correct": 3, "accuracy": 0.75, "recall": 0.75, "precision": 0.5}
+    assert found["classes"][0] == cat
+    assert found["matrix"] == [[3, 1, 0], [3, 1, 0], [0, 0, 0]]
     assert found["classes"][2]["accuracy"] is None
     assert call(*ask) == 0
     out = capsys.readouterr().out
     assert out.index("75.00") > out.index("25.00")
     assert "[dog]" in out
+    assert re.search(r"1 cat +│ 3 │ 1 │ 0 │", out)
+    assert call(*ask[:-1], "--matrix", "m/found.csv") == 0
+    assert (
+        Path("m/found.csv").read_text("utf-8")
+        == "true class,cat,[dog],cow\ncat,3,1,0\n[dog],3,1,0\ncow,0,0,0\n"
+    )
+    out, err = capsys.readouterr()
+    assert "most often confused" not in out
+    assert "confusion matrix: m/found.csv" in err
     assert call(*ask, "0") == 2
 
 
@@ -595,7 +641,7 @@ def test_evaluate_shows_white_box_references_beside_templates(
     monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
     spec = pictures(tmp_path)
     clip = ("--data", spec.data, "--model", spec.model, "--pretrained", spec.pretrained, "--shots", "4")
-    ask = ("evaluate", *clip, "--device", "cpu", "--baselines", "tip-adapter,linear-probe")
+    ask = ("evaluate", *clip, "--device", "cpu", "--white-box", "tip-adapter,linear-probe")
     assert call(*ask, "--split", "val", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["template"] for row in found["scores"]] == ["a photo of a {}"]
@@ -696,12 +742,15 @@ def test_scores_outside_of_0_to_1_are_no_percentages(
     assert "-700000" not in out + err
 
 
-def test_models_that_nothing_matches_are_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
-    """The bundled ones are listed all the same, on standard output."""
+def test_models_are_searched_by_name_and_tag(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only those that match are listed, bundled ones among them; that none does is said."""
     assert call("models", "--grep", "zzz") == 0
-    assert "no pretrained model of open_clip has 'zzz' in its name or tag" in only_line(
-        capsys.readouterr().err
-    )
+    out, err = capsys.readouterr()
+    assert (out, only_line(err)) == ("", "no model has 'zzz' in its name or tag")
+    assert call("models", "--grep", "vit-b-32") == 0
+    assert all("ViT-B-32" in line for line in capsys.readouterr().out.splitlines()[1:])
+    assert call("models", "--grep", "PICO", "--json") == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["RN-pico", "ViT-pico"]
 
 
 def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -799,6 +848,11 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     assert len(json.loads((tmp_path / "t.json").read_text())) == 1
     assert call("export", "r", "--format", "csv", "--only", "best") == 2
     assert "--only best" in only_line(capsys.readouterr().err)
+    assert call("export", "r", "--format", "all", "--out", "every") == 0
+    out, err = capsys.readouterr()
+    assert sorted(out.splitlines()) == sorted(map(str, (tmp_path / "every").iterdir()))
+    assert "left out: safetensors: " in err
+    assert "Where a file can hold several templates: it holds the ensemble" in err
     for words in (("--format", "word"), ()):
         assert call("export", "r", *words) == 2
         assert "open-clip" in only_line(capsys.readouterr().err)
@@ -848,6 +902,36 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     (tmp_path / "r" / "result.json").unlink()
     assert call("export", "r", "--format", "csv") == 2
     assert only_line(capsys.readouterr().err).endswith("Resume it: python run_agent.py resume r")
+
+
+def test_the_page_opens_where_there_is_a_browser(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Never in CI or without a screen; the path is printed in any case."""
+    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or len(opened) < 2)
+    monkeypatch.delenv("CI", raising=False)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    page = tmp_path / "r" / "report.html"
+
+    def said() -> str:
+        capsys.readouterr()
+        assert call("report", "r", "--open") == 0
+        out, err = capsys.readouterr()
+        assert out == f"{page}\n"
+        return err
+
+    if sys.platform == "linux":
+        assert "no browser here" in said()
+    monkeypatch.setenv("BROWSER", "mine")
+    assert said() == ""
+    assert opened == [page.as_uri()]
+    assert "no browser here" in said()
+    monkeypatch.setenv("CI", "true")
+    assert "no browser here" in said()
+    assert len(opened) == 2
 
 
 def test_a_run_without_a_result_is_reported_as_far_as_it_is(
@@ -1072,7 +1156,7 @@ def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     [
         ("search", ["--data", "--model", "--pretrained", "--llm", "--describe"]),
         ("suite", ["--data", "--methods", "--seeds", "--suite-dir", "--model"]),
-        ("evaluate", ["--templates", "--baselines", "--split", "--confusions", "--data"]),
+        ("evaluate", ["--templates", "--white-box", "--split", "--confusions", "--matrix"]),
         ("resume", ["--max-calls", "--max-tokens", "--max-cost", "--max-minutes", "--restarts"]),
     ],
 )

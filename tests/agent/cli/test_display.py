@@ -466,3 +466,30 @@ def test_an_average_is_called_that_before_its_templates() -> None:
         if "│" in line
     ]
     assert lines[-4:] == ["3 templates averaged:", "a {}", "b {}", "..."]
+
+
+def test_the_number_of_encoded_images_only_grows() -> None:
+    """Splits and their augmented copies are encoded in turn; each has its own count."""
+    progress, seen = SearchProgress(), []
+    for done, of in ((64, 192), (192, 192), (48, 48), (64, 384), (384, 384), (384, 384)):
+        progress.take(ImagesEncoded(done=done, of=of))
+        seen.append(progress.line)
+    assert seen == [
+        "64 images encoded, 128 to go in this split",
+        "192 images encoded",
+        "240 images encoded",
+        "304 images encoded, 320 to go in this split",
+        "624 images encoded",
+        "1,008 images encoded",
+    ]
+
+
+def test_another_template_that_is_as_good_is_no_progress() -> None:
+    """Chance orders equal ones; the first stays until a better one is found."""
+    progress = SearchProgress(started=STARTED)
+    for event in (over(1, best="first {}"), over(2, best="as good {}")):
+        progress.take(event)
+    assert progress.best is not None
+    assert progress.best.best == "first {}"
+    progress.take(over(3, 0.75, best="better {}"))
+    assert progress.best.best == "better {}"

@@ -59,7 +59,7 @@ def test_the_split_the_model_the_limits_and_the_bound_are_printed(
     ("given", "said"),
     [
         (["--data", "no/such"], "no data set called"),
-        (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG"),
+        (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG, best laion2b"),
         (["--evaluator", "no_such_module:make"], "no_such_module"),
         (["--initial", "missing.txt"], "missing.txt"),
     ],
@@ -115,7 +115,11 @@ def test_a_local_llm_that_is_not_installed_is_reported_unless_a_method_stands_in
     assert main(["search", "--llm", "local", *more, "--dry-run", "--json"]) == 0
     found = capsys.readouterr()
     assert ("would be refused: --llm local cannot be used: not_there" in found.err) == refused
-    assert json.loads(found.out)["calls"]
+    assert bool(json.loads(found.out)["calls"]) == refused
+    assert main(["search", "--llm", "local", *more, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert ("The local LLM cannot be loaded: method combine is used instead" in said) != refused
+    assert ("no cost; the LLM runs here: about 6 minutes for the 0.5b model" in said) == refused
 
 
 def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
@@ -137,7 +141,7 @@ def test_what_was_opened_before_is_not_opened_again() -> None:
         "from promptclimb.agent.cli.main import main\n"
         "from promptclimb.evaluator.clip.remembered import Remembered\n"
         "from promptclimb.evaluator.fakes import FakeEvaluator\n"
-        "known = Remembered(FakeEvaluator().info, 0.25, 0.0)\n"
+        "known = Remembered(FakeEvaluator().info, 0.0)\n"
         "dry_run.opened_before = lambda spec, report: (report('as it was'), known)[1]\n"
         "assert main(['search', '--method', 'random', '--dry-run']) == 0\n"
         "print(sorted({'torch', 'open_clip', 'torchvision'} & set(sys.modules)))\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.cli.interrupts import run_interruptible
+from promptclimb.agent.cli.interrupts import interruptible, run_interruptible
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import InterruptedRunError
 from promptclimb.agent.stop import Stop
@@ -48,7 +48,8 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
     pytest.fail(f"it never said {text!r}")
 
 
-def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGHUP])
+def test_a_second_signal_leaves_at_once(first: int, tmp_path: Path) -> None:
     """An endpoint that hangs is waited for after the first signal, and not after the second."""
     hanging = start(["-m", "tests.fakes.chat_server", "--options", '{"faults": {"hang": 1.0}}'], ROOT)
     assert hanging.stdout is not None
@@ -56,32 +57,40 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
         url = hanging.stdout.readline().strip()
         search = start(["-m", "promptclimb", *SEARCH, "--base-url", url], tmp_path)
         read_until(search, "searching fake")
-        search.send_signal(signal.SIGINT)
+        search.send_signal(first)
         read_until(search, "Press Ctrl-C again to quit now")
+        search.send_signal(signal.SIGHUP)  # a closed terminal sends it twice, after Ctrl-C too
         search.send_signal(signal.SIGTERM)
         assert search.wait(30) == 143
-        search.communicate()
+        last = search.communicate()[1].splitlines()
+        assert last[0] == "Quitting now."
+        assert last[1].startswith("Everything is kept. Resume with: ")
     finally:
         hanging.kill()
         hanging.communicate()
     assert (tmp_path / "r" / "store").exists()
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_while_things_are_opened(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    number: int,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Loading a model does not hold the program up, and no folder is left behind."""
     release = threading.Event()
 
     def slow(_spec: object) -> FakeEvaluator:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         release.wait(60)
         return FakeEvaluator()
 
     stand_in(monkeypatch, slow)
     monkeypatch.chdir(tmp_path)
     try:
-        assert main(["search", "--method", "random", "--run-dir", "r"]) == 130
+        assert main(["search", "--method", "random", "--run-dir", "r"]) == code
     finally:
         release.set()
     assert not (tmp_path / "r").exists()
@@ -90,6 +99,24 @@ def test_a_signal_while_things_are_opened(
     assert said.splitlines()[-1].startswith(
         "Stopped while data and model were opened: nothing was requested or scored"
     )
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    """Under nohup a search outlives its terminal; work without a loop is ended by a hangup otherwise."""
+
+    async def work(stop: Stop) -> Exception | None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return stop.cause
+
+    with pytest.raises(InterruptedRunError), interruptible():
+        os.kill(os.getpid(), signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run_interruptible(work) is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 STRUCK = """

@@ -102,10 +102,11 @@ def test_points_that_were_asked_for_too_late_are_named() -> None:
     """A finished run was looked at once; what its curve lacks is said, not what it never reached."""
     found = study(curve=[1, 3, 5, 9])
     runs = [outcome(one, curve={3: 0.5}, spent={"evaluated": 5}) for one in cells(found)]
-    (note,) = findings(found, runs, Transferred(Path("/nowhere")), "t")["notes"]
+    toy, note = findings(found, runs, Transferred(Path("/nowhere")), "t")["notes"]
+    assert toy.startswith("RN-pico is a bundled toy model")
     assert note.startswith("learning curves lack n = 1, 5: 8 finished runs did not evaluate them on test")
     whole = [outcome(one, curve={1: 0.5, 3: 0.5, 5: 0.5}, spent={"evaluated": 5}) for one in cells(found)]
-    assert findings(found, whole, Transferred(Path("/nowhere")), "t")["notes"] == []
+    assert findings(found, whole, Transferred(Path("/nowhere")), "t")["notes"] == [toy]
 
 
 def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:

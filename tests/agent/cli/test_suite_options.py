@@ -23,6 +23,7 @@ from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
+from tests.fakes.few_shots import pictures as clip_pictures
 from tests.fakes.small_result import small_result
 
 SMALL = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
@@ -70,6 +71,22 @@ def test_a_suite_sums_up_and_goes_on(
     again = json.loads(capsys.readouterr().out)
     assert len(fake_evaluators) == 6
     assert again == found
+
+
+def test_a_note_that_several_searches_have_is_shown_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """About the model, for example; what differs is shown for each."""
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    spec = clip_pictures(tmp_path)
+    clip = ("--model", spec.model, "--pretrained", str(spec.pretrained), "--device", "cpu", "--shots", "2")
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    own = ["suite", "--data", spec.data, *clip, "--methods", "random", "--seeds", "1-3"]
+    assert main([*own, "--restarts", "1", "--rounds", "1", "--initial", "4", "--suite-dir", "s"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    for beginning in ("model: ", "images: shortest", "texts: "):
+        assert sum(line.startswith(beginning) for line in said) == 1
+    assert sum(line.startswith("searching ") for line in said) == 3
 
 
 def test_a_name_with_a_comma_is_quoted_or_given_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
@@ -327,3 +344,12 @@ def test_two_data_sets_of_one_name_are_refused(capsys: pytest.CaptureFixture[str
     """They would share a folder."""
     assert main(["suite", "--data", "a/x,b/x", "--methods", "random", *SMALL]) == 2
     assert "have the same name" in capsys.readouterr().err
+
+
+def test_an_llm_that_no_method_asks_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever gave one expects it to be asked; beside a method that asks it, it is used."""
+    own = ["--data", "one", "--llm", "m", "--dry-run"]
+    assert main(["search", *own, "--method", "combine"]) == 0
+    assert "note: --llm is not used by method combine\n" in capsys.readouterr().err
+    assert main(["suite", *own, "--methods", "random,pn", "--seeds", "1", *SMALL]) == 0
+    assert "--llm is not used" not in capsys.readouterr().err

@@ -208,7 +208,7 @@ def test_an_interrupted_study_shows_what_is_there(
     assert len(calls) == 4
     *_, tables, way_on = capsys.readouterr().err.splitlines()
     assert tables == "tables of 3 finished of 8 runs: runs/small/tables.md"
-    assert way_on == "Everything is kept. Run the same command again to resume."
+    assert way_on == "What is in runs/small is kept. Run the same command again to resume."
     assert [one["counts"] for one in document()["runs"]] == [True] * 3 + [False] * 5
     assert {one["reason"] for one in document()["left_out"]} == {"interrupted"}
     with Path("runs/small/runs.csv").open() as file:

@@ -127,3 +127,15 @@ def test_a_search_without_a_description_says_what_would_help() -> None:
     assert "[describe]" in (SearchConfig(**given, method="combine").description_tip or "")
     for more in ({"describe": "tally marks"}, {"blind": True}, {"method": "pn"}, {"method": "random"}):
         assert SearchConfig(**given, **more).description_tip is None
+
+
+def test_a_description_without_data_names_the_set_that_is_used(tmp_path: Path) -> None:
+    """Who describes images of their own may have forgotten ``--data``: a note names the set."""
+    lines: list[str] = []
+    flags = {"describe": "birds at a feeder", "method": "combine"}
+    from_sources(flags, {}, report=lines.append)
+    assert lines == ["no --data is given: searching on the bundled set backgrounds"]
+    from_sources({**flags, "data": "dice"}, {}, report=lines.append)
+    from_sources(flags, {"PROMPTCLIMB_DATA": "dice"}, report=lines.append)
+    from_sources({"method": "combine"}, {}, report=lines.append)
+    assert len(lines) == 1

@@ -34,7 +34,6 @@ from promptclimb.agent.events.types import (
     EndpointRemoved,
     Event,
     GaveUp,
-    Noted,
     RetryScheduled,
     UsageChanged,
     UsageMissing,
@@ -428,28 +427,88 @@ async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_
     """Only one is made until it is known what one costs, and those that waited are reserved again."""
     client = Dear(5 * 10**9)
     endpoint = Endpoint(name="one", client=client, price=price, limits=RateLimits(concurrency=16))
-    asker = proposer([endpoint], limits=Limits(cost_usd=0.1))
+    asker = proposer([endpoint], limits=Limits(cost_usd=1.0))
     await until_spent(asker, 16)
     assert asker.budget.spent.calls > 2
-    assert asker.budget.spent.cost_usd <= 0.1
+    assert asker.budget.spent.cost_usd <= 1.0
     assert client.most_in_flight > 1
 
 
+@dataclass
+class Dearer:
+    """A client whose answers become more expensive after some of them, in tokens or as a reported cost."""
+
+    level: int
+    after: int
+    factor: float
+    reports: bool
+    seed: int
+    in_flight: int = 0
+    most_in_flight: int = 0
+    sent: int = 0
+    bills: list[int] = field(default_factory=list)
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.sent += 1
+        rng = random.Random(self.seed * 10_000 + self.sent)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await asyncio.sleep(rng.uniform(0.5, 5.0))
+        self.in_flight -= 1
+        dear = len(self.bills) >= self.after
+        bill = int(self.level * (rng.uniform(0.05, self.factor) if dear else 1))
+        self.bills.append(bill)
+        tokens = 1 if self.reports else bill
+        billed = TokenUsage(0, tokens, vendor_picodollars=bill * 10**6 if self.reports else None)
+        return ChatAnswer(text="- a {}", completion_tokens=tokens, billed=billed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    concurrency=st.integers(1, 16),
+    level=st.integers(1, 300),
+    answers=st.integers(1, 1200),
+    after=st.integers(0, 400),
+    factor=st.floats(1.0, 50.0),
+    reports=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_a_limit_is_exceeded_by_one_answer_at_most(
+    concurrency: int, level: int, answers: int, after: int, factor: float, reports: bool, seed: int
+) -> None:
+    """Whatever the concurrency, and whenever answers become up to fifty times as expensive."""
+    client = Dearer(level, after, factor, reports, seed)
+    limit = level * answers
+
+    async def play() -> None:
+        limits = Limits(cost_usd=limit / 10**6) if reports else Limits(tokens=limit)
+        endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=16))
+        await until_spent(proposer([endpoint], limits=limits), concurrency)
+
+    run_virtual(play())
+    assert sum(client.bills) <= limit + max(client.bills, default=0)
+
+
 @virtual_time
-@pytest.mark.parametrize("client", [Dear(length=2000), Dear(bound=False)], ids=["ignores it", "takes none"])
-async def test_an_endpoint_without_a_bound_is_asked_one_by_one_where_tokens_are_limited(client: Dear) -> None:
-    """So a limit is overrun by one answer at the most; without a limit it is asked as ever."""
-    events = list[Event]()
-    endpoint = Endpoint(name="one", client=client, limits=RateLimits(concurrency=16))
-    asker = proposer([endpoint], events, limits=Limits(tokens=9_000))
-    await until_spent(asker, 16)
-    assert asker.budget.spent.calls > 2
-    assert asker.budget.spent.tokens_at_most <= 9_000
+async def test_what_an_answer_costs_is_learned_before_many_are_requested() -> None:
+    """The second answer may cost thousands of times the first: no other one is under way by then."""
+    client = Dearer(level=1, after=1, factor=20_000, reports=False, seed=1)
+    endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=16))
+    await until_spent(proposer([endpoint], limits=Limits(tokens=5000)), 16)
     assert client.most_in_flight == 1
-    assert len([event for event in events if isinstance(event, Noted)]) == 1
-    free = proposer([endpoint])
-    await asyncio.gather(*(free.ask(request(number)) for number in range(30)))
+    assert sum(client.bills) <= 5000 + max(client.bills)
+
+
+@virtual_time
+@pytest.mark.parametrize("limits", [Limits(), Limits(calls=9999), Limits(tokens=10**7)])
+async def test_far_from_a_limit_as_many_requests_are_made_at_once_as_without(limits: Limits) -> None:
+    """After the first few answers; also where an endpoint ignores how long its answers may be."""
+    client = Dearer(level=2000, after=10_000, factor=1, reports=False, seed=1)
+    endpoint = Endpoint(name="one", client=client, limits=RateLimits(concurrency=16))
+    asker = proposer([endpoint], limits=limits)
+    await asyncio.gather(*(asker.ask(request(number)) for number in range(200)))
     assert client.most_in_flight == 16
+    assert asyncio.get_running_loop().time() < 60
 
 
 @virtual_time

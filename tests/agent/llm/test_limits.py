@@ -23,6 +23,13 @@ USED: dict[str, Any] = {
 }  # fmt: skip
 
 
+def answered(limits: Limits) -> Budget:
+    """A budget that has settled nine answers, so that more than one request may go at once."""
+    budget = Budget(limits)
+    budget.settle(NOTHING, Spent(calls=9))
+    return budget
+
+
 async def refusal(budget: Budget, tokens: TokenUsage = LITTLE, price: Price | None = None) -> Any:
     """The error that a reservation meets."""
     with pytest.raises(BudgetSpentError) as caught:
@@ -136,7 +143,7 @@ async def test_the_time_is_checked_at_every_gate() -> None:
 @virtual_time
 async def test_reservations_are_served_in_order_and_none_overtakes() -> None:
     """A small one behind a large one waits for it, and one that has gone is not waited for."""
-    budget, order = Budget(Limits(tokens=100)), list[str]()
+    budget, order = answered(Limits(tokens=100)), list[str]()
 
     async def take(name: str, tokens: int) -> Spent:
         reserved = await budget.reserve(TokenUsage(tokens, 0))
@@ -164,7 +171,7 @@ async def test_reservations_are_served_in_order_and_none_overtakes() -> None:
 @virtual_time
 async def test_whoever_waits_behind_one_that_is_cancelled_goes_on() -> None:
     """Its place is free at once, also where it had been granted and not yet taken."""
-    budget = Budget(Limits(tokens=100))
+    budget = answered(Limits(tokens=100))
     first = await budget.reserve(TokenUsage(60, 0))
     large = asyncio.ensure_future(budget.reserve(TokenUsage(70, 0)))
     small = asyncio.ensure_future(budget.reserve(TokenUsage(40, 0)))
@@ -183,7 +190,7 @@ async def test_whoever_waits_behind_one_that_is_cancelled_goes_on() -> None:
 @virtual_time
 async def test_one_that_can_never_be_served_does_not_hold_up_the_others() -> None:
     """It is refused as soon as what is spent leaves no room for it; a smaller one behind it is served."""
-    budget = Budget(Limits(tokens=100))
+    budget = answered(Limits(tokens=100))
     first = await budget.reserve(TokenUsage(60, 0))
     large = asyncio.ensure_future(budget.reserve(TokenUsage(70, 0)))
     small = asyncio.ensure_future(budget.reserve(TokenUsage(30, 0)))

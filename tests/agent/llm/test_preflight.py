@@ -57,6 +57,39 @@ async def test_a_listed_model_needs_no_note() -> None:
     assert (seen.models, seen.note) == (("a", "b"), None)
 
 
+@pytest.mark.parametrize(
+    ("body", "exists"),
+    [
+        ({"error": {"message": "The model 'c' does not exist", "code": "model_not_found"}}, False),
+        ({"error": {"message": 'model "c" not found, try pulling it first'}}, False),
+        ({"detail": "Not Found"}, True),
+        (None, True),
+    ],
+    ids=["OpenAI", "Ollama", "no such path", "an answer"],
+)
+async def test_an_unlisted_model_that_does_not_exist_is_refused_at_once(body: object, exists: bool) -> None:
+    """Where the endpoint says so when asked for that model alone, which costs nothing."""
+
+    async def one(_request: web.Request) -> web.Response:
+        return web.json_response(body, status=404 if body else 200)
+
+    app = web.Application()
+    app.router.add_get("/v1/models", answering(lambda: models("a", "b")))
+    app.router.add_get("/v1/models/{name}", one)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    try:
+        if exists:
+            assert "asking for it anyway" in str((await look(url, KEY, key_env="K", model="c")).note)
+        else:
+            with pytest.raises(EndpointError, match=r"has no model 'c'.*--llm"):
+                await look(url, KEY, key_env="K", model="c")
+    finally:
+        await runner.cleanup()
+
+
 async def test_a_model_that_is_not_listed_is_named_with_similar_ones() -> None:
     """Lists are often incomplete, so it is no error yet."""
     async with serving(answering(lambda: models("gpt-4o-mini", "other"))) as url:

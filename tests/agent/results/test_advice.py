@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.results.advice import next_steps, use_of
+from promptclimb.agent.results.gain import verdict_on
+from promptclimb.agent.results.page import render
 from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,
@@ -28,6 +30,7 @@ from promptclimb.agent.results.result import (
 )
 from promptclimb.agent.results.run_state import RunState
 from promptclimb.agent.results.run_view import RunView
+from promptclimb.evaluator.pico.models import TOY_MODEL, toy_model_note
 from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
 
@@ -78,6 +81,16 @@ def test_a_run_that_is_not_finished_goes_on() -> None:
 def test_what_was_in_the_way_is_named(changes: dict[str, Any], said: str) -> None:
     """First of all."""
     assert said in steps(**KNOWS | changes)
+
+
+def test_a_toy_model_on_other_images_is_replaced_first() -> None:
+    """Whatever was gained on it; the headline says so too."""
+    gain = Gain(over={"default template": between(20, 40)}, ensemble=None, verdict="30.0 points better")
+    changes: dict[str, Any] = {**KNOWS, "gain": gain, "notes": {TOY_MODEL: toy_model_note("RN-pico")}}
+    (said,) = next_steps(view(small_result(**changes)))
+    assert said.startswith("Search again with a real model: promptclimb search --model ViT-B-32 --pretrained")
+    assert "30.0 points better; measured by a toy model" in verdict_on(small_result(**changes))
+    assert "RN-pico is a bundled toy model" in render(view(small_result(**changes)))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.exports import FORMS, Found, coop, export, which
+from promptclimb.agent.results.details import Decisions, Details, write_details
+from promptclimb.agent.results.exports import FORMS, Found, coop, export, export_all, which
 from promptclimb.agent.results.result import Best, Difference, Ensemble, Gain, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
@@ -72,7 +74,9 @@ def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
     """In each form that holds templates; a form that has no such choice says so."""
     for form, choices in ((name, form.choices) for name, form in FORMS.items() if name != "safetensors"):
         if not choices:
-            with pytest.raises(UsageError, match="--only best: the format csv has no choice of templates"):
+            with pytest.raises(
+                UsageError, match=f"--only best: the format {form} has no choice of templates"
+            ):
                 export(run_dir, form, only="best")
             continue
         text = export(run_dir, form, only="best").read_text("utf-8")
@@ -180,9 +184,52 @@ def test_no_classifier_is_made_up_for_an_evaluator_from_python(run_dir: Path) ->
 
 
 def test_the_formats_are_those_that_are_documented() -> None:
-    """Six, and CLIP_benchmark's second file."""
-    names = "open-clip clip-benchmark clip-benchmark-custom cupl csv coop safetensors"
-    assert list(FORMS) == names.split()
+    """For other tools, and two tables."""
+    names = "open-clip clip-benchmark clip-benchmark-custom cupl csv confusion-matrix coop safetensors"
+    assert list(FORMS) == [*names.split(), "class-names"]
+
+
+def test_the_best_alone_does_not_replace_the_ensemble(run_dir: Path) -> None:
+    """Two files, whose names say which they are; a format with one choice has one name."""
+    ensemble = export(run_dir, "open-clip")
+    best = export(run_dir, "open-clip", only="best")
+    assert (ensemble.name, best.name) == ("open-clip-templates.json", "open-clip-templates-best.json")
+    assert len(json.loads(ensemble.read_text())) == len(TEMPLATES)
+    assert len(json.loads(best.read_text())) == 1
+    assert export(run_dir, "coop", only="best") == export(run_dir, "coop")
+
+
+def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
+    """A format that this run cannot have is left out, and said to be; a file in the place is kept."""
+    said: list[str] = []
+    files = export_all(run_dir, out=tmp_path / "all", report=said.append)
+    assert sorted(tmp_path.joinpath("all").iterdir()) == sorted(files)
+    missing = {"safetensors", "confusion-matrix", "class-names"}
+    assert [file.name for file in files] == [one.file for name, one in FORMS.items() if name not in missing]
+    assert {line.split(": ")[1] for line in said} == missing
+    names = [file.name for file in export_all(run_dir, out=tmp_path / "best", only="best")]
+    assert "cupl-prompts-best.json" in names
+    assert "leaderboard.csv" in names
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(UsageError, match="is a file; with all formats, name a folder"):
+        export_all(run_dir, out=tmp_path / "taken")
+    with pytest.raises(UsageError, match="no such folder"):
+        export_all(tmp_path / "absent")
+
+
+def test_the_confusion_matrix_is_that_of_the_decisions(run_dir: Path, tmp_path: Path) -> None:
+    """Rows are true classes; names are no formulas; labels without a class are refused."""
+    (tmp_path / "run").mkdir()
+    shutil.copy(run_dir / "result.json", tmp_path / "run")
+    decided = Decisions(
+        image_set=None, classes=("=a", "b"), labels=(0, 0, 1, 1, 1), predicted={"best": (0, 1, 1, 1, 0)}
+    )
+    write_details(tmp_path / "run", Details(decisions=decided))
+    text = export(tmp_path / "run", "confusion-matrix").read_text("utf-8")
+    assert text == "true class,'=a,b\n'=a,1,1\nb,1,2\n"
+    write_details(tmp_path / "run", Details(decisions=replace(decided, classes=("a",))))
+    with pytest.raises(UsageError, match="classes that it does not know"):
+        export(tmp_path / "run", "confusion-matrix")
 
 
 def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Path) -> None:

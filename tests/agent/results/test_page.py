@@ -222,6 +222,49 @@ def test_the_classes_are_counted(count: int, said: str) -> None:
     assert said in Reader(page(small_result(inspection=look))).text
 
 
+@pytest.mark.parametrize("count", [2, 12, 100, 1000])
+def test_the_confusion_matrix_stays_readable(count: int) -> None:
+    """All of a few classes, else those with the most errors and what lies outside; names stay text."""
+    labels = tuple(label for label in range(count) for _ in range(4))
+    taken = tuple((label + 1) % count if place % 5 == 0 else label for place, label in enumerate(labels))
+    names = tuple(f"<i>{label}</i>" for label in range(count))
+    decided = Decisions(image_set=None, classes=names, labels=labels, predicted={"best": taken})
+    right = [
+        sum(one == two == label for one, two in zip(labels, taken, strict=True)) for label in range(count)
+    ]
+    classes = tuple(ClassAccuracy(name, images=4, correct=right[label]) for label, name in enumerate(names))
+    found = small_result(inspection=Inspected(split="test", classes=classes, confusions=()))
+    text = page(found, details=Details(decisions=decided))
+    read = Reader(text)
+    assert read.tags.count("i") == count  # the bars of the table, and no name
+    assert text.count("--share:") == min(count, 16) ** 2
+    assert ("of 1,000 classes with the most errors" in read.text) == (count == 1000)
+    assert ("others" in read.text) == (count > 16)
+    assert read.open == []
+    assert len(text) < 1_000_000
+    other = replace(decided, labels=(0,), predicted={"best": (0,)})
+    assert "Confusion matrix" not in page(found, details=Details(decisions=other))
+
+
+def test_the_headline_of_a_custom_scorer_names_its_baseline() -> None:
+    """Its scores as it gives them; no card without a figure, and no word of images that it has not."""
+    scored = Best(template="b {}", train=39.5, val=None, test=None)
+    together = Ensemble(templates=("b {}",), train=None, val=None, test=None)
+    nothing = Dataset(name="notes", classes=0, shots=1, seed=1, sizes=Sizes())
+    found = small_result(
+        best=scored, ensemble=together, dataset=nothing, leaderboard=(replace(row(1, "b {}"), train=39.5),)
+    )
+    seen = view(found)
+    state = replace(seen.state, starting=39.25, rounds=2)
+    read = Reader(render(replace(seen, state=state)))
+    assert (
+        "The best template has 39.5, +0.25 over the best starting template. There are no test images to "
+        "confirm it." in read.text
+    )
+    assert "over best starting template+0.25train" in read.text
+    assert "ensemble-" not in read.text.partition("What was gained")[0]
+
+
 def test_an_average_is_called_that_before_its_templates() -> None:
     """Nobody takes the number for that of further templates."""
     four = Ensemble(templates=("a {}", "b {}", "c {}", "d {}"), train=0.5, val=None, test=None)
@@ -320,7 +363,8 @@ def test_a_live_run_shows_what_is_known_so_far() -> None:
 
 def test_what_no_page_may_hold_is_left_out() -> None:
     """Control characters and halves of characters, as an LLM may send them."""
-    refused = {"control_character": Refused(count=1, examples=("a\x00\x1b[31m\x9b {}\ud83d",))}
+    refused = {"control_character": Refused(count=1, examples=("a\x00\x1b[31m\x9b \u202e{}\ud83d",))}
     text = page(small_result(rejected={"control_character": 1}), course=Course(refused=refused))
-    assert "a  [31m  {}?" in text
+    assert "a  [31m  \\u202e{}?" in text
+    assert "\u202e" not in text
     assert not set(text) & {chr(number) for number in (*range(9), *range(11, 32), *range(127, 160))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -134,13 +135,13 @@ def test_an_answer_that_is_no_number_once_changes_nothing(tmp_path: Path) -> Non
 
 
 def test_an_evaluator_that_only_says_nan_is_said_to(tmp_path: Path) -> None:
-    """Every template is rejected with the reason, and the search says that it has nothing to restart from."""
+    """The scorer is to blame, not the starting templates."""
 
     class Nothing:
         def score(self, templates: Sequence[str]) -> list[float]:
             return [float("nan")] * len(templates)
 
-    with pytest.raises(Exception, match="not_a_number"):
+    with pytest.raises(EvaluationFailedError, match=r"answered nan .* for all 20 starting templates"):
         run_virtual(search(config(tmp_path / "r"), evaluator=Nothing(), chat=ChatByHash()))
 
 
@@ -349,3 +350,25 @@ def test_scores_are_shared_only_under_a_fingerprint(tmp_path: Path) -> None:
     assert not (tmp_path / "refused").exists()
     searched("first", Box(10, "ten"), **shared)
     assert searched("second", Box(40, "forty"), **shared).best == searched("alone", Box(40)).best
+
+
+def test_the_page_of_a_function_has_a_baseline_and_no_empty_figures(tmp_path: Path) -> None:
+    """Accuracies of a function: the default template beside the best, no ensemble that nobody measured."""
+
+    def shares(templates: Sequence[str]) -> list[float]:
+        return [len(template) / 120 for template in templates]
+
+    result = run_virtual(search(config(tmp_path / "r"), evaluator=shares, chat=ChatByHash()))
+    assert result.baselines["default template"].train == len("a photo of a {}") / 120
+    page = (tmp_path / "r" / "report.html").read_text("utf-8")
+    assert "over the default template" in page
+    assert "- %" not in page
+    assert "- train" not in " ".join(re.sub("<[^>]*>", " ", page).split())
+
+    def numbers(templates: Sequence[str]) -> list[float]:
+        return [1000 / len(template) / 3 for template in templates]
+
+    run_virtual(search(config(tmp_path / "s"), evaluator=numbers, chat=ChatByHash()))
+    page = (tmp_path / "s" / "report.html").read_text("utf-8")
+    shown = re.sub(r"<(svg|script|style|pre).*?</\1>", "", page, flags=re.DOTALL)
+    assert not re.search(r">[^<]*\d\d\.\d{3,}[^<]*<", shown)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb import resume, search
+from promptclimb import resume, resume_sync, search, search_sync
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.results.run_dir import stored_config
@@ -18,7 +18,9 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.template_kind import BUILT_IN, all_of_grammar, grammar
 from promptclimb.prompts.wording import built_in
+from tests.evaluator.datasets.conftest import save_image
 from tests.fakes.clock import run_virtual
+from tests.fakes.tiny_clip import local_dir
 
 
 def config(**more: Any) -> SearchConfig:
@@ -104,3 +106,32 @@ def test_a_setting_that_only_the_data_say_is_taken_from_the_run_until_they_are_r
 def test_a_black_box_that_says_no_sensible_number_of_shots_has_sixteen(found: int, kept: int) -> None:
     """What is kept is a setting that can be read again."""
     assert config().with_shots(found).shots == kept
+
+
+def test_changed_images_are_named_before_an_llm_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample depends on all names: what is gone, new or another is said, and nothing else is opened."""
+    images = [tmp_path / "data" / name / f"{number}.png" for name in "ab" for number in range(10)]
+    for number, path in enumerate(images):
+        save_image(path, number)
+    model = f"local-dir:{local_dir(tmp_path / 'model')}"
+    small: dict[str, Any] = {"data": str(tmp_path / "data"), "model": model, "views": 0, "shots": 2}
+    small |= {"method": "random", "restarts": 1, "conversations": 1, "rounds": 1, "initial": 4}
+    search_sync(SearchConfig(**small, run_dir=tmp_path / "r"))
+    monkeypatch.setattr("promptclimb.agent.search.run.open_endpoints", lambda *_, **__: pytest.fail("opened"))
+    monkeypatch.setattr(SearchConfig, "is_local", True)
+
+    def refused() -> str:
+        with pytest.raises(StoreMismatchError, match="has changed since the run started") as caught:
+            resume_sync(tmp_path / "r", changes={"restarts": 2})
+        return str(caught.value)
+
+    images[0].rename(images[0].with_name("other.png"))
+    assert "1 image is gone: a/0.png; 1 image is new: a/other.png. Restore" in refused()
+    images[0].with_name("other.png").rename(images[0])
+    images[0].unlink()
+    assert "1 image is gone: a/0.png. Restore" in refused()
+    for number, path in enumerate(images):
+        save_image(path, 100 + number)
+    assert "an image among the shots, or a class name, is another" in refused()

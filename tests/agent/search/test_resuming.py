@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import InterruptedRunError, StoreMismatchError
+from promptclimb.agent.errors import InterruptedRunError, StoreGoneError, StoreMismatchError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
 from promptclimb.agent.results.run_state import state_of
@@ -20,6 +21,7 @@ from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.black_box import stand_in
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 
@@ -218,3 +220,61 @@ def test_a_method_that_pays_nothing_may_have_more_rounds(tmp_path: Path) -> None
     run_virtual(search(SearchConfig(**given), evaluator=FakeEvaluator()))
     found = run_virtual(resume(tmp_path / "run", changes={"rounds": 4}, evaluator=FakeEvaluator()))
     assert max(row.round for row in found.leaderboard) > 2
+
+
+class Leaving(ChatByHash):
+    """Takes the run's folder away with its second answer."""
+
+    def __init__(self, leave: Callable[[], object]) -> None:
+        super().__init__()
+        self._leave = leave
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        answer = await super().chat(request)
+        if len(self.asked) == 2:
+            self._leave()
+        return answer
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced", "unlocked"])
+def test_a_run_whose_folder_goes_asks_nothing_more(tmp_path: Path, how: str) -> None:
+    """It stops at the next commit; what was moved resumes there, the answer in flight included."""
+    run_dir, moved = tmp_path / "r", tmp_path / "moved"
+
+    def leave() -> None:
+        if how == "unlocked":  # another process could take it now
+            (run_dir / "store" / "run.lock").unlink()
+            return
+        if how == "replaced":
+            shutil.copytree(run_dir, tmp_path / "copy")
+        run_dir.rename(moved)
+        if how != "moved":
+            shutil.rmtree(moved)
+        if how == "replaced":
+            (tmp_path / "copy").rename(run_dir)
+
+    chat = Leaving(leave)
+    with pytest.raises(StoreGoneError, match=r"/r was removed, moved or replaced while the run was live"):
+        run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=chat))
+    assert len(chat.asked) == 2
+    assert run_dir.exists() == (how in ("replaced", "unlocked"))
+    if how == "moved":
+        later = ChatByHash()
+        found = run_virtual(resume(moved, evaluator=FakeEvaluator(), chat=later))
+        assert (found.usage.calls, len(later.asked)) == (6, 4)
+
+
+def test_the_command_line_says_what_is_kept_of_a_run_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not that everything is kept, and no command that cannot work."""
+
+    def removing(_spec: object) -> FakeEvaluator:
+        return FakeEvaluator(before_batch=lambda _batch: shutil.rmtree(tmp_path / "r", ignore_errors=True))
+
+    stand_in(monkeypatch, removing)
+    monkeypatch.chdir(tmp_path)
+    assert main(["search", "--method", "random", "--restarts", "1", "--run-dir", "r"]) == 1
+    said = capsys.readouterr().err
+    assert "r is gone. If you moved it, resume it at its new place" in said
+    assert "Everything is kept" not in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from promptclimb.agent.errors import (
     BadRequestError,
     EndpointError,
     EvaluationFailedError,
+    FlaggedRequestError,
     InterruptedRunError,
     QuotaSpentError,
     RestartCancelledError,
@@ -26,12 +28,13 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events.types import Event, TemplateScored
+from promptclimb.agent.events.types import Event, Paused, TemplateScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW
+from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW, MOST_UNUSABLE_AT_FIRST
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
@@ -514,6 +517,67 @@ def test_a_short_run_without_a_template_goes_to_its_end(tmp_path: Path) -> None:
     assert result.notes["empty_answers"].startswith("no template could be read in 12 of 12 answers")
     assert result.notes["empty_answers"].endswith("raise --answer-tokens")
     assert result.notes["nothing_usable"]
+
+
+class Thinking:
+    """Thinks until its answer is cut, however long that is; answers from some request on."""
+
+    def __init__(self, useful_from: int = 10**9) -> None:
+        self.asked: list[int] = []
+        self._useful_from = useful_from
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        await asyncio.sleep(1)
+        self.asked.append(request.max_tokens)
+        if len(self.asked) >= self._useful_from:
+            return ChatAnswer(text=text_for(request))
+        said = "the endpoint's answer was cut while the model reasoned; raise --answer-tokens"
+        raise UnusableAnswerError(said, reason="length", usage=TokenUsage(10, request.max_tokens))
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_model_that_only_thinks_soon_ends_the_run(tmp_path: Path, concurrency: int) -> None:
+    """Each request once, and longer if that is new; without pauses; it says what to change, and goes on."""
+    chat, events = Thinking(), list[Event]()
+    wanted = config(tmp_path / "r", concurrency=concurrency)
+
+    async def timed() -> tuple[SearchResult, float]:
+        found = await search(wanted, evaluator=FakeEvaluator(), chat=chat, on_event=events.append)
+        return found, asyncio.get_running_loop().time()
+
+    result, took_s = run_virtual(timed())
+    assert result.status == "stopped"
+    assert {"--answer-tokens", "--reasoning-effort"} <= set(
+        re.findall(r"--[a-z-]+", result.stop_reason or "")
+    )
+    assert result.notes["nothing_usable"]
+    assert set(chat.asked) == {512, 2048}
+    assert len(chat.asked) <= 2 * (MOST_UNUSABLE_AT_FIRST + concurrency)
+    assert took_s < 12
+    assert not any(isinstance(event, Paused) for event in events)
+    resumed = run_virtual(
+        resume(tmp_path / "r", changes={"answer_tokens": 4096}, evaluator=FakeEvaluator(), chat=Thinking(1))
+    )
+    assert resumed.status == "finished"
+    assert "nothing_usable" not in resumed.notes
+
+
+@pytest.mark.parametrize("filtered", [1, 99])
+def test_a_content_filter_that_refuses_the_first_requests_ends_no_run(tmp_path: Path, filtered: int) -> None:
+    """Their rounds are skipped; if it refuses every request, the LLM gave nothing usable."""
+
+    class Filtered(ChatByHash):
+        requests = 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.requests += 1
+            if self.requests <= filtered:
+                raise FlaggedRequestError("400: content management policy", status=400)
+            return await super().chat(request)
+
+    result = run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=Filtered()))
+    assert ("nothing_usable" in result.notes) == (filtered > 1)
+    assert result.status == ("finished" if filtered == 1 else "stopped")
 
 
 class Nothing:

@@ -107,6 +107,22 @@ async def test_a_client_of_ones_own_is_held_to_its_protocol(answer: object) -> N
         await UserChat(Odd()).chat(REQUEST)
 
 
+@pytest.mark.parametrize(
+    ("inner", "raised"), [(KeyboardInterrupt(), KeyboardInterrupt), (SystemExit(3), TransientChatError)]
+)
+async def test_a_group_is_the_interrupt_in_it_or_a_failure(
+    inner: BaseException, raised: type[BaseException]
+) -> None:
+    """As a task group in the object's own code raises it; nothing else awaits groups."""
+
+    class Grouped:
+        async def chat(self, messages: object) -> object:
+            raise BaseExceptionGroup("unhandled errors in a TaskGroup", [inner, ValueError("x")])
+
+    with pytest.raises(raised):
+        await UserChat(Grouped()).chat(REQUEST)
+
+
 @pytest.mark.parametrize("kind", [SystemExit, GeneratorExit])
 async def test_one_that_asks_to_leave_the_program_has_a_mistake(kind: type[BaseException]) -> None:
     """Async or in a thread; it takes neither the event loop nor the restart with it."""

@@ -34,6 +34,7 @@ from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
 from promptclimb.agent.store.disk import TextCache
+from promptclimb.agent.store.look import Look
 from promptclimb.agent.store.records import StoredAnswer, StoredScore
 from promptclimb.agent.store.run import Store, _appear
 from promptclimb.agent.versions import program_version
@@ -319,6 +320,21 @@ def test_a_foreign_database_is_reported(run_dir: Path) -> None:
     planted(run_dir, ("DROP TABLE stranger", ()), ("INSERT INTO Settings VALUES ('sqlite_evil', 1)", ()))
     with pytest.raises(StoreCorruptError, match="sqlite_evil"):
         Store.open(run_dir)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "VIEW Cache AS WITH RECURSIVE c AS (SELECT 'x' AS key UNION ALL SELECT key FROM c) SELECT * FROM c",
+        "TABLE Cache (key, value AS (hex(zeroblob(500000000))))",
+    ],
+)
+def test_a_database_that_computes_its_rows_is_not_read(run_dir: Path, made: str) -> None:
+    """A view may never end, and a column may take any memory."""
+    planted(run_dir, ("DROP TABLE Cache", ()), (f"CREATE {made}", ()))
+    for opened in (Store.open, Look):
+        with pytest.raises(StoreCorruptError, match="another program's"):
+            opened(run_dir)
 
 
 @pytest.mark.parametrize("manifest", ["[]", "{}", "not json", '{"format":"3"}'])

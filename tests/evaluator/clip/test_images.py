@@ -388,3 +388,30 @@ def test_a_large_picture_is_worked_on_in_a_smaller_size() -> None:
     """A photograph of twelve megapixels costs no more than what a model can see of it."""
     (view,) = augmented_copies(noisy(1000, 3000), 1, "a photograph")
     assert view.size == (512, 1536)
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1), (3, 301)])
+def test_of_a_slender_image_the_middle_counts(
+    loaded: LoadedModel, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """Scaling its shorter side up would take gigabytes; the file is named."""
+    width, height = size
+    noise = np.random.default_rng(2).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "slender.png")
+    top, left = (max(0, (side - 100 * min(size)) // 2) for side in (height, width))
+    middle = noise[top : height - top or None, left : width - left or None]
+    Image.fromarray(middle[: 100 * min(size), : 100 * min(size)]).save(tmp_path / "middle.png")
+    lines: list[str] = []
+    seen: list[tuple[int, int]] = []
+
+    def preprocess(picture: Image.Image) -> torch.Tensor:
+        seen.append(picture.size)
+        return loaded.preprocess(picture)
+
+    box = encoder(replace(loaded, preprocess=preprocess), tmp_path, report=lines.append)
+    slender, cut = box.features([tmp_path / "slender.png"]), box.features([tmp_path / "middle.png"])
+    assert torch.equal(slender.vectors, cut.vectors)
+    box.views([tmp_path / "slender.png"], 2)
+    assert all(max(one) <= 100 * min(one) for one in seen)
+    (line,) = lines
+    assert f"{tmp_path / 'slender.png'} counts, {width} x {height} pixels" in line

@@ -26,6 +26,7 @@ from promptclimb.evaluator.errors import (
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import (
+    DEFAULT_TEMPLATE,
     ClassAccuracy,
     Confusion,
     Evaluator,
@@ -154,7 +155,7 @@ def test_an_evaluator_with_everything_is_as_it_was() -> None:
     ("given", "said"),
     [
         (FakeEvaluator, "FakeEvaluator is a class"),
-        (3, "int has none"),
+        (3, "int is neither"),
         (having(in_flight="many"), "Box.in_flight is 'many'"),
         (having(in_flight=None), "Box.in_flight is None"),
         (having(in_flight=0), "Box.in_flight is 0"),
@@ -498,7 +499,7 @@ def test_a_module_in_the_folder_at_hand_is_pinned_to_its_file(
         ("no/such/file.py:make", "there is no file .*no/such/file.py"),
         ("{file}:make", "own.py has no 'make'"),
         ("{file}:number", "number is a int; name a function or a class"),
-        ("{file}:without_score", r"needs a method score\(templates\), and int has none"),
+        ("{file}:without_score", r"or a function of templates; int is neither"),
         ("{file}:broken", r"ZeroDivisionError: division by zero \(.*own.py, line \d+\)"),
         ("{file}:later", "later is async: make it a plain function"),
         ("{file}:leaves", r"SystemExit: no GPU \(.*own.py, line \d+\)"),
@@ -527,3 +528,26 @@ def test_a_cluster_is_not_for_a_custom_scorer() -> None:
     """Two kinds at once are refused rather than one of them forgotten."""
     with pytest.raises(ConfigError, match="ray applies to CLIP models"):
         EvaluatorSpec(evaluator="m:f", ray="auto")
+
+
+def lengths(templates: Sequence[str]) -> list[float]:
+    """A scorer that is a function."""
+    return [len(template) / 100 for template in templates]
+
+
+def test_a_function_of_templates_is_a_scorer(file: Path) -> None:
+    """From Python any function; by name one whose argument is called templates. Its name is the scorer's."""
+    given = as_evaluator(lengths, SPEC)
+    assert given.score(["a {}"]) == [Score(train=0.04)]
+    assert given.info.model == "lengths"
+    assert given.info.baselines == {"default template": (DEFAULT_TEMPLATE,)}
+    assert as_evaluator(lambda some: [1.0 for _ in some], SPEC).score(["a {}"]) == [Score(train=1.0)]
+    with pytest.raises(EvaluatorError, match="gave 0 answers"):
+        as_evaluator(lambda templates: [], SPEC).score(["a {}"])
+    file.write_text(
+        "def scores(templates):\n    return [len(one) / 100 for one in templates]\n"
+        "def other(texts):\n    return [0.5]\n"
+    )
+    assert open_custom(f"{file}:scores", SPEC).score(["a {}"]) == [Score(train=0.04)]
+    with pytest.raises(ConfigError, match=r"call its argument templates: other\(templates\)"):
+        open_custom(f"{file}:other", SPEC)

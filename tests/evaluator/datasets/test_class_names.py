@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from promptclimb.evaluator.datasets.checks import check
 from promptclimb.evaluator.datasets.class_names import read_names, rename, tidy
-from promptclimb.evaluator.datasets.hand_made import DEFAULT_TEMPLATE, for_dataset, hand_made, published
+from promptclimb.evaluator.datasets.hand_made import for_dataset, hand_made, published
 from promptclimb.evaluator.datasets.loading import known
 from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.scoring import DEFAULT_TEMPLATE
 from tests.evaluator.datasets.conftest import unless_refused
 
 
@@ -39,6 +40,12 @@ def test_names_that_most_models_do_not_read_are_noted() -> None:
     assert list(check(splits(4))) == []
 
 
+def test_names_that_differ_only_in_capitals_are_noted() -> None:
+    """The texts of two such classes are one to most tokenizers, so that one of them is never found."""
+    (note,) = check(replace(splits(3), classes=("Cat", "dog", "cat")))
+    assert "'Cat' and 'cat' differ only in their capitals" in note
+
+
 def test_openai_names_are_open_clips_thousand() -> None:
     """In the order of the WordNet ids; two pairs share a name, which is published and so a note."""
     found = rename(splits(1000), "openai")
@@ -57,6 +64,66 @@ def test_a_file_of_names_is_taken_as_it_stands(tmp_path: Path) -> None:
     file = tmp_path / "names.txt"
     file.write_bytes("\ufeff Snow_Leopard \r\n{cat} 100%\n\n".encode())
     assert rename(splits(2), str(file)).classes == ("Snow_Leopard", "{cat} 100%")
+
+
+FOLDERS = replace(splits(3), classes=("n 1", "n 2", "été"), sources=("n_1", "n_2", "e\u0301te\u0301"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("names.txt", "n_2 = rose\nété=a = b\n\n"),
+        ("names.json", '{"n_2": "rose", "e\u0301te\u0301": "a = b"}'),
+        ("names.toml", '"n 2" = "rose"\n"été" = "a = b"\n'),
+    ],
+)
+def test_names_by_folder_go_to_their_folders(tmp_path: Path, name: str, text: str) -> None:
+    """Whatever the order and the form of accents; a folder that is not named keeps its own name."""
+    file = tmp_path / name
+    file.write_text(text, "utf-8")
+    found = rename(FOLDERS, str(file))
+    assert found.classes == ("n 1", "rose", "a = b")
+    assert found.notes == (f"class names from {name}: n_1 -> n 1, n_2 -> rose, e\u0301te\u0301 -> a = b",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("n.txt", "n_1=a\nn_3=b\n", "no class folder or label 'n_3'; did you mean n_2 or n_1"),
+        ("n.txt", "n_1=a\nrose\nc\n", "'n_1=a' names a folder; write FOLDER=NAME in all lines or none"),
+        ("n.txt", "n_1=a\nn_1=b\n", "line 2: the folder 'n_1' has a name already"),
+        ("n.txt", "n_1=a\nn_2=a\n", "'a' stands for 2 classes"),
+        ("n.txt", "n_1=n 2\n", "'n 2' stands for 2 classes"),
+        ("n.json", "5", "must be {"),
+        ("n.json", "[]", "must be {"),
+        ("n.json", '{"n_1": 5}', "must be {"),
+        ("n.toml", "a = [", "n.toml is not TOML"),
+        ("n.toml", "[n_1]\na = 1", "must be {"),
+    ],
+)
+def test_wrong_names_by_folder_are_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+    """An unknown folder with those that are meant; lines of two kinds; values that are no names."""
+    file = tmp_path / name
+    file.write_text(text, "utf-8")
+    with pytest.raises(DataError, match=message):
+        rename(FOLDERS, str(file))
+
+
+def test_names_by_order_are_shown_and_those_of_other_classes_stand_out(tmp_path: Path) -> None:
+    """A note has folder and name; names of other folders, cased or spelled otherwise, are a warning."""
+    file = tmp_path / "names.json"
+    file.write_text('["one", "two", "three"]')
+    found = rename(FOLDERS, str(file))
+    assert found.notes == (
+        "class names from names.json, by order: n_1 -> one, n_2 -> two, e\u0301te\u0301 -> three",
+    )
+    file.write_text('["N-2", "n 1", "Été"]')
+    _shown, warning = rename(FOLDERS, str(file)).notes
+    assert "those of the data in another order: 'n_1' is now called 'N-2'" in warning
+    file.write_text('["N-2", "two", "three"]')
+    assert "some are those of other classes" in rename(FOLDERS, str(file)).notes[1]
+    file.write_text('["n 1", "n 2", "été"]')
+    assert rename(FOLDERS, str(file)).notes == ()
 
 
 @pytest.mark.parametrize(

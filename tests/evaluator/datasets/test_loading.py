@@ -220,6 +220,19 @@ def test_neither_torch_nor_scikit_learn_is_imported_to_read_a_folder() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_a_folder_with_the_name_of_a_data_set_is_not_taken_for_it_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_images: MakeImages
+) -> None:
+    """The named set is read, as everywhere, and a line says how to name the folder."""
+    monkeypatch.chdir(tmp_path)
+    assert load(bundled.DIGITS, shots=2).chosen == ()
+    make_images(tmp_path / bundled.DIGITS, {"a": 4, "b": 4})
+    assert load(bundled.DIGITS, shots=2).chosen == (
+        "digits is the data set of that name; to read the folder digits here, write --data ./digits",
+    )
+    assert load("./digits", shots=2).chosen == ()
+
+
 def test_shots_that_nobody_gave_are_chosen_by_the_data(tmp_path: Path, make_images: MakeImages) -> None:
     """The line that says so is no note of a result; indices that are brought have a number of their own."""
     make_images(tmp_path, {"train/a": 3, "train/b": 5, "test/a": 2, "test/b": 2})

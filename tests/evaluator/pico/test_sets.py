@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from promptclimb.evaluator.pico import sets
-from promptclimb.evaluator.pico.world.art import ASSETS
+from promptclimb.evaluator.pico.world.art import ASSETS, Art
 from promptclimb.evaluator.pico.world.scenes import TWO
 from training.gather_art import HAND_FONTS, PRINT_FONTS, SOURCES
 
@@ -46,12 +46,26 @@ def test_the_label_is_in_its_role(name: str) -> None:
     for i, label in enumerate(spec.classes):
         scene = sets.scene_of(spec, label, Random(i))
         if scene.form not in TWO.get(scene.family, ()):
-            assert scene.name == label
+            assert scene.name == (spec.shown[i] if spec.shown else label)
+            assert scene.detail == (spec.senses[i] if spec.senses else scene.detail)
             continue
         own, other = (scene.name, scene.other) if spec.role == "first" else (scene.other, scene.name)
         assert own == label
         assert other in spec.classes
         assert other != label
+
+
+def test_every_class_of_a_set_of_names_is_drawn_as_its_rule_says() -> None:
+    """Senses and shown things are one per class and have a picture; no two classes share one."""
+    art = Art.shipped()
+    for spec in map(sets.spec, sets.names()):
+        if spec.senses or spec.shown:
+            assert len(spec.classes) in (len(spec.senses), len(spec.shown))
+            scenes = [sets.scene_of(spec, label, Random(1)) for label in spec.classes]
+            keys = [f"{one.name}/{one.detail}" if one.detail else one.name for one in scenes]
+            assert all(map(art.has, keys))
+            pictures = [{cut.tobytes() for cut in art._cutouts[key]} for key in keys]
+            assert len(set.union(*pictures)) == sum(map(len, pictures))
 
 
 def test_written_sets_are_class_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

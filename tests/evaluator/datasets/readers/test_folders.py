@@ -314,3 +314,31 @@ def test_classes_that_hold_folders_alone_are_noted(tmp_path: Path, make_images: 
     )
     make_images(tmp_path, {"dog": 1})
     assert not [note for note in read_folder(tmp_path).notes if "folders such as" in note]
+
+
+@pytest.mark.parametrize("lower", [("cat", "dog"), ("train", "test")])
+def test_folders_that_all_hold_the_same_folders_are_doubted(
+    tmp_path: Path, make_images: MakeImages, lower: tuple[str, str]
+) -> None:
+    """One level too high, or splits below the classes: the note says what the classes are, and what to do."""
+    make_images(tmp_path, {f"{upper}/{name}": 3 for upper in ("2023", "2024") for name in lower})
+    (note,) = (note for note in read_folder(tmp_path).notes if note.startswith("check the classes"))
+    assert (
+        f"the 2 folders in {tmp_path}, but each holds the same folders ({', '.join(sorted(lower))})" in note
+    )
+    assert "list all images in a table" in note
+
+
+def test_runs_in_the_folder_of_images_are_no_class(tmp_path: Path, make_images: MakeImages) -> None:
+    """With ``--data .`` a search puts its run, a study its figure, beside the class folders."""
+    make_images(tmp_path, {"cat": 4, "dog": 4})
+    before = read_folder(tmp_path)
+    for place in ("runs/one/store", "runs/begun/store", "runs/study/cell/store", "runs/left", "mine/store"):
+        (tmp_path / place).mkdir(parents=True)
+    for run in ("runs/one", "mine"):
+        (tmp_path / run / "config.toml").touch()
+    (tmp_path / "runs/study/suite.json").touch()
+    save_image(tmp_path / "runs/study/study.png", 99)
+    assert read_folder(tmp_path) == before
+    save_image(tmp_path / "runs/jogger.png", 98)
+    assert read_folder(tmp_path).classes == ("cat", "dog", "runs")

@@ -211,3 +211,19 @@ def test_columns_that_say_nothing_are_refused(text: str) -> None:
     """In one line, with the form."""
     with pytest.raises(ConfigError, match=r"write path=NAME,label=NAME, and split=NAME"):
         EvaluatorSpec(columns=text)
+
+
+def test_absolute_paths_need_a_root_above_them(tmp_path: Path, make_images: MakeImages) -> None:
+    """The message names it; a root whose links were followed fits too."""
+    place = make_images(tmp_path / "pictures", {"a": 10, "b": 10})
+    link = tmp_path / "link"
+    link.symlink_to(place)
+    (tmp_path / "lists").mkdir()
+    file = tmp_path / "lists" / "t.csv"
+    file.write_text("\n".join(["path,label", *(f"{link}/{path},{label}" for path, label in rows())]))
+    with pytest.raises(DataError, match=rf"outside {file.parent}; give --data-root {link}, which"):
+        read_table(file, data_root=None)
+    for root in (link, place.resolve()):
+        found = read_table(file, data_root=root)
+        named = {item.path.relative_to(root).as_posix() for item in found.train}
+        assert named <= {path for path, _label in rows()}

@@ -1,0 +1,229 @@
+"""Classify a folder of images without labels, as CSV or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ...evaluator.counts import counted
+from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
+from ...evaluator.datasets.hand_made import imagenet_class_names
+from ...evaluator.errors import ConfigError, UsageError
+from ...evaluator.files import user_path
+from ...evaluator.prediction import FolderPredictor, PredictedImage
+from ...evaluator.settings import options_of
+from ...evaluator.spec import EvaluatorSpec
+from ..results.run_dir import belongs_to_a_run, safe_cell
+from ..search.api import predictor_of_run
+from ..search.inputs import read_template_file
+from ..text import printable
+from .folders import folder_with_result
+from .options import add_search_options, given_settings, given_spec, positive_number
+from .output import say, short_path
+
+if TYPE_CHECKING:
+    from .parser import Commands
+
+EXAMPLES = """\
+examples:
+  promptclimb predict path/to/images --run runs/NAME --out predictions.csv
+  promptclimb predict path/to/images --templates templates.txt --class-names names.txt \\
+      --model ViT-B-32 --pretrained laion2b_s34b_b79k
+"""
+TAKEN = ("class_names", "model", "pretrained", "precision", "device")
+"""The settings that this command takes."""
+MOST_NAMED = 20
+"""Most unreadable images, and classes of the summary, that are named."""
+EVERY = 1000
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Write the predicted class of each image; name the images that cannot be read, and continue."""
+    images = user_path(arguments.folder, "FOLDER")
+    if not images.exists():
+        raise UsageError(f"there is no folder {images}")
+    out = _out(arguments.out)
+    predictor = _predictor(arguments)
+    top = min(arguments.top, len(predictor.class_names))
+    counts, unread = Counter[str](), 0
+    with _opened(out) as stream:
+        write = _Json(stream, predictor) if arguments.as_json else _Csv(stream, top)
+        for number, one in enumerate(predictor.predict(images, top=top), start=1):
+            write.row(one)
+            if one.error:
+                unread += 1
+                _say_unread(one, unread)
+            else:
+                counts[one.classes[0]] += 1
+            if out is not None and number % EVERY == 0:
+                say(f"{number:,} images")
+        write.end(counts.total(), unread)
+    _say_summary(counts, unread, out)
+    return 0
+
+
+def _predictor(arguments: argparse.Namespace) -> FolderPredictor:
+    if (arguments.of_run is None) == (arguments.templates is None):
+        raise ConfigError("give --run RUN_DIR, or --templates FILE with --class-names FILE")
+    if arguments.of_run is not None:
+        changes = given_settings(arguments)
+        names = changes.pop("class_names", None)
+        return predictor_of_run(
+            folder_with_result(arguments.of_run),
+            ensemble=arguments.ensemble,
+            class_names=None if names is None else _names(names),
+            changes=changes,
+            report=say,
+        )
+    if arguments.ensemble:
+        raise ConfigError("--ensemble applies to --run; templates of a file are always averaged")
+    templates = [one.text for one in read_template_file(arguments.templates, "--templates")]
+    spec = given_spec(arguments)
+    if spec.class_names is None:
+        raise ConfigError("give --class-names FILE, one class name a line")
+    return FolderPredictor(spec, _names(spec.class_names), templates, say)
+
+
+def _names(choice: str) -> tuple[str, ...]:
+    if choice == SPLIT:
+        raise ConfigError("--class-names split: images without labels have no names; give a file")
+    if choice == OPENAI:
+        return imagenet_class_names()
+    found = read_names_file(user_path(choice, "--class-names"))
+    return tuple(found.values()) if isinstance(found, dict) else found
+
+
+def _out(given: str | None) -> Path | None:
+    if given is None:
+        return None
+    out = user_path(given, "--out")
+    if belongs_to_a_run(out):
+        raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; name a file")
+    return out
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """Open standard output, or ``FILE.part``, which becomes the file when everything is written."""
+    if out is None:
+        yield sys.stdout
+        return
+    part = out.with_name(f"{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        stream = part.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror or error}") from error
+    try:
+        with stream:
+            yield stream
+    except UsageError:
+        part.unlink()  # no image was classified
+        raise
+    except BaseException:
+        say(f"what was written so far is in {short_path(part)}")
+        raise
+    part.replace(out)
+
+
+class _Csv:
+    """One line per image; a spreadsheet takes no cell for a formula."""
+
+    def __init__(self, stream: TextIO, top: int) -> None:
+        self._writer = csv.DictWriter(stream, _columns(top), restval="", lineterminator="\n")
+        self._writer.writeheader()
+
+    def row(self, one: PredictedImage) -> None:
+        """Write an image; one that cannot be read has no class."""
+        # `./` keeps a path that could be a formula usable, unlike an apostrophe.
+        file = one.file if safe_cell(one.file) == printable(one.file) else f"./{one.file}"
+        found = zip(one.classes, one.probabilities, strict=True)
+        values = [value for name, share in found for value in (safe_cell(name), f"{share:.6f}")]
+        self._writer.writerow(dict(zip(_columns(len(one.classes)), [printable(file), *values], strict=True)))
+
+    def end(self, images: int, unread: int) -> None:
+        """Do nothing: every line is complete."""
+
+
+class _Json:
+    """One document, written image by image."""
+
+    def __init__(self, stream: TextIO, predictor: FolderPredictor) -> None:
+        self._stream, self._before = stream, "\n"
+        about = {
+            "model": {"name": predictor.spec.model, "pretrained": predictor.spec.pretrained},
+            "templates": predictor.templates,
+            "classes": predictor.class_names,
+        }
+        stream.write(_compact(about)[:-1] + ', "predictions": [')
+
+    def row(self, one: PredictedImage) -> None:
+        """Write an image; one that cannot be read has ``error`` instead of classes."""
+        found = zip(one.classes, one.probabilities, strict=True)
+        values = [value for name, share in found for value in (name, round(share, 6))]
+        row = dict(zip(_columns(len(one.classes)), [one.file, *values], strict=True))
+        self._stream.write(self._before + _compact(row | ({"error": one.error} if one.error else {})))
+        self._before = ",\n"
+
+    def end(self, images: int, unread: int) -> None:
+        """Close the document with the numbers of classified and of unreadable images."""
+        self._stream.write("\n], " + _compact({"images": images, "unreadable": unread})[1:] + "\n")
+
+
+def _columns(top: int) -> list[str]:
+    numbers = ["", *(f"_{place}" for place in range(2, top + 1))][:top]
+    return ["file", *(f"{name}{number}" for number in numbers for name in ("class", "probability"))]
+
+
+def _compact(document: Any) -> str:
+    # ASCII, as a file name may hold bytes that are not text.
+    return json.dumps(document)
+
+
+def _say_unread(one: PredictedImage, number: int) -> None:
+    if number <= MOST_NAMED:
+        say(f"not classified: {printable(one.error)}")
+    elif number == MOST_NAMED + 1:
+        say("not classified: more images; their lines have no class")
+
+
+def _say_summary(counts: Counter[str], unread: int, out: Path | None) -> None:
+    most = [f"{printable(name)} {count:,}" for name, count in counts.most_common(MOST_NAMED)]
+    more = [f"{len(counts) - MOST_NAMED:,} more classes"] if len(counts) > MOST_NAMED else []
+    say(f"{counted(counts.total(), 'image')} classified: {', '.join([*most, *more])}")
+    if unread:
+        say(f"{counted(unread, 'image')} could not be read")
+    if out is not None:
+        say(f"written to {short_path(out)}")
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``predict``."""
+    parser = commands.add_parser(
+        "predict", help=line, usage="%(prog)s FOLDER [OPTION ...]", description=EXAMPLES
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="images, in folders or not; or one image")
+    parser.add_argument(
+        "--run", dest="of_run", metavar="RUN_DIR", help="a run: its model, class names and best template"
+    )
+    parser.add_argument("--ensemble", action="store_true", help="the run's ensemble, not its best template")
+    parser.add_argument(
+        "--templates", metavar="FILE", help="templates of your own instead, averaged: JSON, or one a line"
+    )
+    parser.add_argument("--out", metavar="FILE", help="where to (default: standard output)")
+    parser.add_argument(
+        "--top", type=positive_number, default=1, metavar="N", help="the N most likely classes (default: 1)"
+    )
+    leave_out = [name for name in options_of(EvaluatorSpec) if name not in TAKEN]
+    add_search_options(parser, groups=("Data", "Model"), leave_out=leave_out, first=TAKEN, defaults=False)
+    parser.add_argument("--json", dest="as_json", action="store_true", help="JSON instead of CSV")
+    parser.set_defaults(run=predict)

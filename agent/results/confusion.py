@@ -1,0 +1,103 @@
+"""Confusion matrices: which classes are taken for which, with precision and recall."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...evaluator.scoring import Inspection
+from .run_dir import safe_cell
+
+
+@dataclass(frozen=True)
+class ConfusionMatrix:
+    """Numbers of images by true and predicted class.
+
+    Attributes:
+        classes: Class names by label.
+        counts: By true and predicted label; pairs without images are missing.
+    """
+
+    classes: tuple[str, ...]
+    counts: Mapping[tuple[int, int], int]
+
+    @classmethod
+    def of_decisions(
+        cls, classes: Sequence[str], labels: Sequence[int], predicted: Sequence[int]
+    ) -> ConfusionMatrix | None:
+        """Return the matrix of decisions; None if a label has no class."""
+        counts = Counter(zip(labels, predicted, strict=True))
+        if not all(0 <= label < len(classes) for pair in counts for label in pair):
+            return None
+        return cls(tuple(classes), counts)
+
+    @classmethod
+    def of_inspection(cls, found: Inspection) -> ConfusionMatrix | None:
+        """Return the matrix of an inspection; classes of one name count as the first of them.
+
+        None if a confusion names an unknown class.
+        """
+        names = tuple(one.name for one in found.classes)
+        label = {name: place for place, name in reversed(list(enumerate(names)))}
+        counts = Counter[tuple[int, int]]()
+        for one in found.classes:
+            counts[label[one.name], label[one.name]] += one.correct
+        for pair in found.confusions:
+            if pair.true not in label or pair.taken_for not in label:
+                return None
+            counts[label[pair.true], label[pair.taken_for]] += pair.images
+        return cls(names, +counts)
+
+    @cached_property
+    def _images(self) -> Counter[int]:
+        found = Counter[int]()
+        for (true, _predicted), count in self.counts.items():
+            found[true] += count
+        return found
+
+    @cached_property
+    def _predicted(self) -> Counter[int]:
+        found = Counter[int]()
+        for (_true, predicted), count in self.counts.items():
+            found[predicted] += count
+        return found
+
+    def images(self, label: int) -> int:
+        """Return the images of a class."""
+        return self._images[label]
+
+    def precision(self, label: int) -> float | None:
+        """Return the share of the images predicted as a class that belong to it; None without any."""
+        return self.counts.get((label, label), 0) / self._predicted[label] if self._predicted[label] else None
+
+    def recall(self, label: int) -> float | None:
+        """Return the share of a class's images that are predicted as it; None without images."""
+        return self.counts.get((label, label), 0) / self._images[label] if self._images[label] else None
+
+    def row(self, true: int, labels: Sequence[int] | None = None) -> list[int]:
+        """Return how many images of a class were predicted as each class, or as each of ``labels``."""
+        places = range(len(self.classes)) if labels is None else labels
+        return [self.counts.get((true, label), 0) for label in places]
+
+    def most_confused(self, most: int) -> list[int]:
+        """Return at most ``most`` labels, ascending: those with most errors, as true or predicted class."""
+        errors = Counter[int]()
+        for (true, predicted), count in self.counts.items():
+            if true != predicted:
+                errors[true] += count
+                errors[predicted] += count
+        ranked = sorted(range(len(self.classes)), key=lambda label: (-errors[label], label))
+        return sorted(ranked[:most])
+
+    def to_csv(self) -> str:
+        """Return one row per true class and one column per predicted class; no cell is a formula."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        names = [safe_cell(name) for name in self.classes]
+        writer.writerow(["true class", *names])
+        writer.writerows([name, *self.row(label)] for label, name in enumerate(names))
+        return buffer.getvalue()

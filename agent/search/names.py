@@ -1,0 +1,399 @@
+"""Search for better names of single classes in the best template, after the restarts.
+
+Each round shows the LLM which classes are often wrong and what was tried, and scores the names in its answer
+one by one. Predictions are on disk before they are used, so that a resumed run neither asks nor scores again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from ...evaluator.counts import counted
+from ...evaluator.scoring import EvaluatorInfo, NamePredictor
+from ...prompts.class_names import (
+    MOST_CLASSES,
+    ClassRecord,
+    NameProposals,
+    NameReader,
+    rich_request,
+    short_name_request,
+)
+from ...prompts.requests import Message
+from ..config.fields import style_of
+from ..config.schema import SearchConfig
+from ..errors import EvaluationFailedError
+from ..events.types import Listener, NameRefused, NameRoundFinished, NameScored, Noted
+from ..position import NAMES, Position
+from ..store.disk import canonical
+from ..store.run import Store
+from .journal import Journal, Skipped
+from .measuring import measured
+from .name_choice import Predicted, Renaming, choose_names, paired_counts
+from .restart import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NamesRecord, ask
+
+AT_ONCE = 32
+"""Renamings in one call of the scorer."""
+MOST_TAKEN_FOR = 3
+TEMPLATES = "named_templates"
+"""The note of the templates for which names were searched, in order: an extended run may find another one."""
+_ROW = "named:"
+Key = tuple[tuple[int, str], ...]
+
+
+class NameSearch:
+    """Search for names; ``check`` raises if the search is to stop, before anything is scored anew."""
+
+    def __init__(
+        self,
+        template: str,
+        config: SearchConfig,
+        *,
+        evaluator: NamePredictor,
+        info: EvaluatorInfo,
+        store: Store,
+        answers: Journal,
+        check: Callable[[], None],
+        emit: Listener,
+    ) -> None:
+        self.record = NamesRecord(NAMES, template=template)
+        self._config = config
+        self._answers = answers
+        self._emit = emit
+        self._info = info
+        self._reader = NameReader(info.class_names, template)
+        self._scores = NameScores(template, evaluator, info, store, check)
+        self._store = store
+        self._tried: dict[int, dict[str, Predicted]] = {}
+        self._asked = Counter[int]()
+        self._now: Predicted = ()
+
+    async def run(self) -> None:
+        """Go through all rounds and choose; ``record`` has what was done, whatever ends it."""
+        conversation = await self._conversation()
+        await self._scores.open()
+        self._now = self._scores.base
+        repeats = 0
+        for number in range(1, self._config.name_rounds + 1):
+            if reason := self._over(repeats):
+                self._emit(Noted(text=f"the search for class names ends early: {reason}"))
+                break
+            place = Position(NAMES, conversation, number)
+            skipped = self.record.skipped
+            new = await self._round(place)
+            if new or skipped == self.record.skipped:
+                repeats = 0 if new else repeats + 1
+            await self._choose(final=False)
+            self._emit(
+                NameRoundFinished(
+                    position=place,
+                    renamed=len(self.record.renaming),
+                    right=self._right(self._now),
+                    images=self._scores.images,
+                )
+            )
+        await self._choose(final=True)
+        self.record.unanswered = self._answers.unanswered
+        self.record.done = True
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier session has begun it; it always runs, as nothing runs beside it."""
+        return True
+
+    async def _conversation(self) -> int:
+        """Return the number of the conversation on this template; one number for each template."""
+        known = self._store.note(TEMPLATES, _texts) or []
+        if self.record.template not in known:
+            known = [*known, self.record.template]
+            await self._store.put_note(TEMPLATES, known)
+        return known.index(self.record.template) + 1
+
+    def _over(self, repeats: int) -> str | None:
+        if not self._wrong():
+            return "no image of a class that may be renamed is wrong"
+        if repeats >= MOST_REPEATS:
+            return f"{counted(MOST_REPEATS, 'round')} in a row held no new name"
+        return None
+
+    def _right(self, predicted: Predicted) -> int:
+        images = self._scores.images
+        return sum(one == true for one, true in zip(predicted[:images], self._scores.labels, strict=False))
+
+    def _wrong(self) -> Counter[tuple[int, int]]:
+        """Return how many images of each renamable class are taken for which other one."""
+        found = Counter[tuple[int, int]]()
+        for true, taken in zip(self._scores.labels[: self._scores.images], self._now, strict=False):
+            if true != taken and true in self._reader.renamable:
+                found[true, taken] += 1
+        return found
+
+    async def _round(self, place: Position) -> int:
+        """Ask, score the new names, and return how many there were."""
+        wrong = self._wrong()
+        labels = _to_ask(wrong, self._asked)
+        self._asked.update(labels)
+        config = self._config
+        new: list[tuple[int, str]] = []
+        if (config.style or style_of(config.llm)) == "short":
+            for sample, label in enumerate(labels):
+                messages = short_name_request(self._info.class_names[label])
+                new += await self._ask(messages, place._replace(sample=sample), only=label)
+        else:
+            shown = [self._record_of(label, wrong) for label in labels]
+            messages = rich_request(
+                self.record.template, self._info.class_names, shown, description=config.description
+            )
+            new = await self._ask(messages, place)
+        return await self._score(new, place)
+
+    async def _ask(
+        self, messages: Sequence[Message], place: Position, only: int | None = None
+    ) -> list[tuple[int, str]]:
+        try:
+            answer, _ = await ask(self._config, self._answers, self.record, self._emit, messages, place)
+        except Skipped as skip:
+            self.record.skipped += 1
+            self.record.unusable += skip.unusable
+            self.record.last_skip = skip.reason
+            self._emit(Noted(text=f"{place} is skipped: {skip.reason}"))
+            return []
+        return self._new(
+            self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length"), place
+        )
+
+    def _new(self, read: NameProposals, place: Position) -> list[tuple[int, str]]:
+        found: dict[tuple[int, str], None] = {}
+        for label, name in read.names:
+            if name in self._tried.get(label, ()) or (label, name) in found:
+                self._refuse(f"{self._info.class_names[label]}: {name}", "known", place)
+            else:
+                found[label, name] = None
+        for line in read.refused:
+            self._refuse(line.line, line.reason, place)
+        return list(found)
+
+    def _refuse(self, line: str, reason: str, place: Position) -> None:
+        self.record.rejected[reason] += 1
+        self._emit(NameRefused(position=place, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
+
+    async def _score(self, new: Sequence[tuple[int, str]], place: Position) -> int:
+        # The same name may come in several answers of one round.
+        unique = list(dict.fromkeys(new))
+        found = await self._scores.predict_all([{label: name} for label, name in unique])
+        for (label, name), predicted in zip(unique, found, strict=True):
+            class_name = self._info.class_names[label]
+            if predicted is None:
+                self._refuse(f"{class_name}: {name}", "too_many_tokens", place)
+                continue
+            self._tried.setdefault(label, {})[name] = predicted
+            self.record.proposed += 1
+            gained, lost = self._counts(predicted)
+            self._emit(
+                NameScored(position=place, class_name=class_name, new_name=name, gained=gained, lost=lost)
+            )
+        return len(unique)
+
+    def _counts(self, predicted: Predicted) -> tuple[int, int]:
+        found = paired_counts(
+            self._scores.labels, predicted, self._scores.base, places=range(self._scores.images)
+        )
+        return int(found.gained), int(found.lost)
+
+    def _record_of(self, label: int, wrong: Mapping[tuple[int, int], int]) -> ClassRecord:
+        scores, names = self._scores, self._info.class_names
+        places = [place for place in range(scores.images) if scores.labels[place] == label]
+        taken = Counter({names[other]: count for (true, other), count in wrong.items() if true == label})
+        tried = self._tried.get(label, {}).items()
+        return ClassRecord(
+            name=names[label],
+            current=self.record.renaming.get(label),
+            images=len(places),
+            before=sum(scores.base[place] == label for place in places),
+            right=sum(self._now[place] == label for place in places),
+            taken_for=taken.most_common(MOST_TAKEN_FOR),
+            tried=[(name, *self._counts(predicted)) for name, predicted in tried],
+        )
+
+    async def _choose(self, *, final: bool) -> None:
+        async def predict(renaming: Renaming) -> Predicted:
+            (found,) = await self._scores.predict_all([renaming])
+            assert found is not None, "each of its names was scored alone"
+            return found
+
+        scores = self._scores
+        self.record.renaming = await choose_names(
+            scores.labels, scores.base, self._tried, predict, copies=scores.copies, final=final
+        )
+        self._now = await predict(self.record.renaming) if self.record.renaming else scores.base
+
+
+class _Answered(NamedTuple):
+    """Predictions on all few-shot images; the last ``copies`` labels belong to augmented copies."""
+
+    labels: Predicted
+    copies: int
+    predicted: list[Predicted | None]
+
+
+class NameScores:
+    """Predictions by renaming: read if on disk, otherwise written to disk before they are used.
+
+    Attributes:
+        labels: True label of each few-shot image, augmented copies last.
+        base: Predictions with the original names.
+        copies: Number of augmented copies.
+    """
+
+    def __init__(
+        self,
+        template: str,
+        evaluator: NamePredictor,
+        info: EvaluatorInfo,
+        store: Store,
+        check: Callable[[], None],
+    ) -> None:
+        self._template = template
+        self._evaluator = evaluator
+        self._store = store
+        self._check = check
+        self._splits = [split for split in ("train", "val") if info.sizes.get(split, 0)]
+        self._splits += ["views"] if info.views else []
+        self._known: dict[Key, Predicted | None] = {}
+        self.labels: Predicted = ()
+        self.base: Predicted = ()
+        self.copies = 0
+
+    @property
+    def images(self) -> int:
+        """Number of images without augmented copies."""
+        return len(self.labels) - self.copies
+
+    async def open(self) -> None:
+        """Predict with the original names."""
+        row = self._row(())
+        if (stored := self._store.note(row, _Base.read)) is None:
+            self._check()
+            labels, copies, (predicted,) = await self._ask([{}])
+            if copies % (len(labels) - copies):  # images whose copies cannot be read
+                self._splits.remove("views")
+                labels, copies, (predicted,) = await self._ask([{}])
+            if predicted is None:
+                raise EvaluationFailedError("predict_named gives no predictions without new names")
+            stored = _Base(labels, predicted, copies)
+            await self._store.put_note(row, stored.to_json())
+        self.labels, self.base, self.copies = stored.labels, stored.predicted, stored.copies
+        if not self.copies and "views" in self._splits:
+            self._splits.remove("views")
+
+    async def predict_all(self, renamings: Sequence[Renaming]) -> list[Predicted | None]:
+        """Return the predictions of each renaming, in order; None where the model cannot read a name."""
+        keys = [tuple(sorted(renaming.items())) for renaming in renamings]
+        for key in dict.fromkeys(keys):
+            if key not in self._known and (stored := self._store.note(self._row(key), _Row.read)) is not None:
+                self._known[key] = stored.onto(self.base)
+        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
+        for start in range(0, len(missing), AT_ONCE):
+            part = missing[start : start + AT_ONCE]
+            self._check()
+            found = (await self._ask([dict(key) for key in part])).predicted
+            rows = [_Row.of(predicted, self.base).to_json() for predicted in found]
+            await self._store.put_notes(dict(zip(map(self._row, part), rows, strict=True)))
+            self._known |= zip(part, found, strict=True)
+        return [self._known[key] for key in keys]
+
+    def _row(self, key: Key) -> str:
+        return _ROW + hashlib.sha256(canonical([self._template, *map(list, key)]).encode()).hexdigest()
+
+    async def _ask(self, renamings: Sequence[Renaming]) -> _Answered:
+        labels, copies = array("i"), 0
+        found: list[array[int] | None] = [array("i") for _ in renamings]
+        for split in self._splits:
+            predict = partial(self._evaluator.predict_named, self._template, renamings, split=split)
+            some = await measured(predict)
+            labels.extend(some.labels)
+            copies = len(some.labels) if split == "views" else 0
+            for place, predicted in enumerate(some.predicted):
+                so_far = found[place]
+                if predicted is None or so_far is None:
+                    found[place] = None
+                    continue
+                if len(predicted) != len(some.labels):
+                    raise EvaluationFailedError("predict_named gives unequally many labels and predictions")
+                so_far.extend(predicted)
+        return _Answered(labels, copies, list(found))
+
+
+class _Base(NamedTuple):
+    """Labels and predictions with the original names, on disk."""
+
+    labels: Predicted
+    predicted: Predicted
+    copies: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"labels": list(self.labels), "predicted": list(self.predicted), "copies": self.copies}
+
+    @classmethod
+    def read(cls, row: Any) -> _Base:
+        return cls(array("i", row["labels"]), array("i", row["predicted"]), int(row["copies"]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Predictions on disk: what differs from the original names; None for a name that cannot be read."""
+
+    at: tuple[int, ...] | None
+    to: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, predicted: Predicted | None, base: Predicted) -> _Row:
+        if predicted is None:
+            return cls(None, None)
+        at = tuple(place for place, (one, was) in enumerate(zip(predicted, base, strict=True)) if one != was)
+        return cls(at, tuple(predicted[place] for place in at))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"at": self.at, "to": self.to}
+
+    @classmethod
+    def read(cls, row: Any) -> _Row:
+        if row["at"] is None:
+            return cls(None, None)
+        return cls(tuple(row["at"]), tuple(row["to"]))
+
+    def onto(self, base: Predicted) -> Predicted | None:
+        if self.at is None or self.to is None:
+            return None
+        found = array("i", base)
+        for place, label in zip(self.at, self.to, strict=True):
+            found[place] = label
+        return found
+
+
+def _texts(row: Any) -> list[str]:
+    return [str(one) for one in row]
+
+
+def _to_ask(wrong: Mapping[tuple[int, int], int], asked: Mapping[int, int]) -> list[int]:
+    """Return the labels to ask for: those asked least often first, then those most often wrong.
+
+    Each is followed by the classes that it is taken for, if those are wrong too, so that a request shows
+    neighbours together.
+    """
+    images = Counter[int]()
+    neighbours: dict[int, list[int]] = {}
+    for (true, taken), count in sorted(wrong.items(), key=lambda item: (-item[1], item[0])):
+        images[true] += count
+        neighbours.setdefault(true, []).append(taken)
+    found: dict[int, None] = {}
+    for label in sorted(images, key=lambda one: (asked.get(one, 0), -images[one], one)):
+        for one in (label, *neighbours[label]):
+            if one in images and asked.get(one, 0) == asked.get(label, 0):
+                found.setdefault(one)
+    return list(found)[:MOST_CLASSES]

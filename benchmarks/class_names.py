@@ -1,0 +1,403 @@
+"""What better names of single classes gain, and what of it is due to their meaning.
+
+    python benchmarks/class_names.py --json
+
+On each bundled set and few-shot draw the best of eight simple templates is the shared template. Recorded
+names (recorded/class_names.json) are tried for each class alone, and ``choose_names`` of the program chooses
+from the predicted labels on few-shot images and their augmented copies. No LLM is asked. Arms:
+
+``strong``           names by a large chat model, all rounds
+``strong, round 1``  those of its first round alone
+``local``            names by the local 0.5B, asked once
+``permuted``         the strong model's names, each list given to another class
+``local, permuted``  likewise
+``name-words``       as many names per class as ``strong`` has: "bat, a kind of tool", drawn from a fixed list
+
+A row of ``--keep FILE`` is one set, number of shots and draw, with test accuracies in %, how many names were
+scored alone, and how many renamings as a whole. Rows already there are not computed again. Intervals are
+95 %, over sets and draws, by bootstrap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+# In front of this folder, where the name `evaluator` is another benchmark.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from promptclimb.agent.search.name_choice import Predicted, Renaming, choose_names
+from promptclimb.evaluator.pico import sets
+
+if TYPE_CHECKING:
+    from benchmarks.pico_features import Clip, Floats
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDED = ROOT / "benchmarks" / "recorded" / "class_names.json"
+WORDS = ROOT / "prompts" / "name_words.toml"
+AMBIGUOUS = ("shared-names", "natural-names", "mixed-names", "names-among-animals", "names-among-things")
+UNKNOWN = ("latin-names",)
+PLAIN = (
+    *("plain-names", "photos", "artworks", "drawn-things", "dreams", "right-hand-things"),
+    *("tallies", "dice", "coloured-things"),
+)
+GROUPS: Mapping[str, Sequence[str]] = {"ambiguous": AMBIGUOUS, "Latin": UNKNOWN, "plain": PLAIN}
+TEMPLATES = (
+    *("a photo of a {}", "a picture of a {}", "{}", "a {}", "an image of a {}", "a drawing of a {}"),
+    *("this is a {}", "itap of a {}"),
+)
+SHOTS = (1, 4, 16)
+MOST_VAL_SHOTS = 4
+MOST_WORDS = 8
+RESAMPLES = 2000
+Names = Mapping[int, Sequence[str]]
+Row = Mapping[str, Any]
+
+
+def recorded(data: str, rounds: int | None = None) -> dict[int, list[str]]:
+    """Return the strong model's names by label, of its first rounds."""
+    strong = json.loads(RECORDED.read_text("utf-8"))["strong"]
+    given = strong[data] if data == "shared-names" else [*strong["every set"], *strong.get(data, ())]
+    found: dict[int, list[str]] = {}
+    for label, name in enumerate(sets.spec(data).classes):
+        # "orange" is a fruit elsewhere.
+        keys = (f"{name}#colour", name) if sets.spec(data).family == "colours" else (name,)
+        for part in given[:rounds]:
+            found.setdefault(label, []).extend(next((part[key] for key in keys if key in part), ()))
+    return _allowed(data, found)
+
+
+def local(data: str) -> dict[int, list[str]]:
+    """Return the local model's names by label; empty if it was not asked about this set."""
+    answers = json.loads(RECORDED.read_text("utf-8"))["local-0.5b"]
+    classes = sets.spec(data).classes
+    if not answers.keys() >= set(classes):
+        return {}
+    lines = {
+        label: [line for answer in answers[name] for line in answer.splitlines()]
+        for label, name in enumerate(classes)
+    }
+    read = {
+        label: [re.sub(r"^[-*\d.\s]+", "", line).strip().rstrip(".").lower() for line in some]
+        for label, some in lines.items()
+    }
+    return _allowed(data, read)
+
+
+def _allowed(data: str, names: Names) -> dict[int, list[str]]:
+    """Leave out long names, names of classes, and what another class has."""
+    taken = {name.casefold() for name in sets.spec(data).classes}
+    found: dict[int, list[str]] = {}
+    for label, some in names.items():
+        for name in some:
+            if name and name.casefold() not in taken and len(name.split()) <= MOST_WORDS:
+                taken.add(name.casefold())
+                found.setdefault(label, []).append(name)
+    return found
+
+
+def permuted(names: Names, classes: int, draw: int) -> dict[int, Sequence[str]]:
+    """Give each list of names to another class."""
+    rng, to = random.Random(draw), list(range(classes))
+    while any(label == other for label, other in enumerate(to)):
+        rng.shuffle(to)
+    return {to[label]: some for label, some in names.items()}
+
+
+def name_words(data: str, like: Names, draw: int) -> dict[int, Sequence[str]]:
+    """Return as many names per class as ``like`` has, made with kinds drawn from a fixed list."""
+    words = tomllib.loads(WORDS.read_text("utf-8"))
+    classes = sets.spec(data).classes
+    return {
+        label: [
+            words["form"].replace("{kind}", kind).replace("{}", classes[label])
+            for kind in random.Random(f"{data}/{draw}/{label}").sample(words["kinds"], len(some))
+        ]
+        for label, some in like.items()
+    }
+
+
+class FewShots:
+    """One draw of few-shot images of a set under a bundled CLIP, with its shared template.
+
+    Attributes:
+        scored: Renamings scored as a whole so far.
+    """
+
+    def __init__(self, data: str, clip: Clip, features: Mapping[str, Floats], shots: int, draw: int) -> None:
+        import numpy as np
+
+        self._classes, self._clip = sets.spec(data).classes, clip
+        rng = random.Random(draw)
+        few = {
+            split: [
+                place
+                for label in range(len(self._classes))
+                for place in rng.sample(np.flatnonzero(features[f"{split}_y"] == label).tolist(), most)
+            ]
+            for split, most in (("train", shots), ("val", min(MOST_VAL_SHOTS, shots)))
+        }
+        images = np.concatenate([features[f"{split}_x"][places] for split, places in few.items()])
+        views = np.concatenate([features[f"{split}_views"][places] for split, places in few.items()])
+        true = np.concatenate([features[f"{split}_y"][places] for split, places in few.items()])
+        self.copies = views.shape[0] * views.shape[1]
+        self._images = np.concatenate([images, views.reshape(self.copies, -1)])
+        self.labels: list[int] = [*true.tolist(), *np.repeat(true, views.shape[1]).tolist()]
+        self._test, self._true = features["test_x"], features["test_y"]
+        self.template = max(TEMPLATES, key=self._share)
+        self._few, self._on_test = self._similarities(self.template)
+        self._columns: dict[str, tuple[Floats, Floats]] = {}
+        self.scored = 0
+
+    def _similarities(self, template: str) -> tuple[Floats, Floats]:
+        vectors = self._clip.texts([template], self._classes)[0].T
+        return self._images @ vectors, self._test @ vectors
+
+    def _share(self, template: str) -> float:
+        """Return the accuracy on the images and that on their copies, added."""
+        right = self._similarities(template)[0].argmax(1) == self.labels
+        cut = len(right) - self.copies
+        return float(right[:cut].mean() + right[cut:].mean())
+
+    def know(self, names: Names) -> None:
+        """Compute the columns of similarities of some names."""
+        if new := [name for name in _all(names) if name not in self._columns]:
+            vectors = self._clip.texts([self.template], new)[0]
+            self._columns |= {
+                name: (self._images @ vector, self._test @ vector)
+                for name, vector in zip(new, vectors, strict=True)
+            }
+
+    def predict(self, renaming: Renaming) -> Predicted:
+        """Return the predicted labels of the few-shot images and their copies."""
+        scores = self._few.copy()
+        for label, name in renaming.items():
+            scores[:, label] = self._columns[name][0]
+        return scores.argmax(1).tolist()  # type: ignore[no-any-return]
+
+    def test(self, renaming: Renaming) -> float:
+        """Return the test accuracy in %."""
+        scores = self._on_test.copy()
+        for label, name in renaming.items():
+            scores[:, label] = self._columns[name][1]
+        return round(100 * float((scores.argmax(1) == self._true).mean()), 2)
+
+    def chosen(self, names: Names) -> dict[int, str]:
+        """Return what the program's rule chooses."""
+
+        async def predict(renaming: Renaming) -> Predicted:
+            self.scored += 1
+            return self.predict(renaming)
+
+        self.scored = 0
+        self.know(names)
+        tried = {label: {name: self.predict({label: name}) for name in some} for label, some in names.items()}
+        base = self.predict({})
+        return asyncio.run(choose_names(self.labels, base, tried, predict, copies=self.copies))
+
+
+def _all(names: Names) -> Iterator[str]:
+    for some in names.values():
+        yield from some
+
+
+def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mapping[str, Floats]:
+    """Draw and encode a set with augmented copies of its few-shot images, or read it back from ``cache``."""
+    import numpy as np
+
+    from benchmarks.pico_features import VIEWS, augmented_copies
+
+    file = None if cache is None else cache / f"{model}-{data}.npz"
+    if file is not None and file.exists():
+        with np.load(file) as kept:
+            return {key: kept[key] for key in kept.files}
+    found: dict[str, Floats] = {}
+    classes = sets.spec(data).classes
+    for split in ("train", "val", "test"):
+        drawn = list(sets.pictures(data, split))
+        found[f"{split}_y"] = np.array([classes.index(label) for label, _ in drawn])
+        found[f"{split}_x"] = clip.pictures(picture for _, picture in drawn)
+        if split != "test":
+            copies = clip.pictures(augmented_copies((one for _, one in drawn), random.Random(data)))
+            found[f"{split}_views"] = copies.reshape(len(drawn), VIEWS, -1)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **found)
+    return found
+
+
+def measured(data: str, few: FewShots, draw: int) -> dict[str, Any]:
+    """Return the test accuracies of all arms, and what they cost."""
+    strong, classes = recorded(data), len(sets.spec(data).classes)
+    arms: dict[str, Names] = {
+        "strong": strong,
+        "strong, round 1": recorded(data, rounds=1),
+        "permuted": permuted(strong, classes, draw),
+        "name-words": name_words(data, strong, draw),
+    }
+    if some := local(data):
+        arms |= {"local": some, "local, permuted": permuted(some, classes, draw)}
+    found: dict[str, Any] = {"template": few.template, "shared": few.test({})}
+    names, whole = {}, {}
+    for arm, tried in arms.items():
+        renaming = few.chosen(tried)
+        found[arm] = few.test(renaming)
+        names[arm], whole[arm] = sum(map(len, tried.values())), few.scored
+        if arm == "strong":
+            found["names"] = {
+                sets.spec(data).classes[label]: name for label, name in sorted(renaming.items())
+            }
+    return {**found, "names_scored": names, "renamings_scored": whole}
+
+
+def interval(differences: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+    """Return the mean over sets of the means over draws, and its 95 % interval over both."""
+    rng = random.Random(0)
+    means = []
+    lists = list(differences.values())
+    for _ in range(RESAMPLES):
+        some = rng.choices(lists, k=len(lists))
+        means.append(fmean(fmean(rng.choices(draws, k=len(draws))) for draws in some))
+    means.sort()
+    cut = RESAMPLES // 40
+    return fmean(map(fmean, lists)), means[cut], means[-cut - 1]
+
+
+def by_set(rows: Sequence[Row], group: str, shots: int, first: str, second: str) -> dict[str, list[float]]:
+    """Return the differences between two arms by set, one per draw, where both were measured."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row["data"] in GROUPS[group] and row["shots"] == shots and first in row and second in row:
+            found.setdefault(row["data"], []).append(row[first] - row[second])
+    return found
+
+
+COMPARED = (
+    *(("strong", "shared"), ("strong", "permuted"), ("strong", "name-words"), ("strong, round 1", "shared")),
+    *(("local", "shared"), ("local", "local, permuted"), ("local", "name-words"), ("name-words", "shared")),
+)
+
+
+SHOWN = (
+    *((first, second, "ambiguous") for first, second in COMPARED[:7]),
+    *((first, second, group) for group in ("Latin", "plain") for first, second in (COMPARED[0], COMPARED[4])),
+)
+
+
+def table(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
+    """Yield a head and the differences between arms, a column for each number of shots."""
+    shots = sorted({row["shots"] for row in rows})
+    yield ("sets", "", *(f"{one} shot{'s' * (one > 1)}" for one in shots))
+    for first, second, group in SHOWN:
+        cells = [by_set(rows, group, one, first, second) for one in shots]
+        if all(cells):
+            said = ["{:+.1f} ({:.1f} to {:.1f})".format(*interval(cell)) for cell in cells]
+            yield (f"{len(cells[0])} {group}", f"{first} over {second}", *said)
+            if group == "plain":
+                worst = [f"{min(map(fmean, cell.values())):+.1f}" for cell in cells]
+                yield (f"{len(cells[0])} {group}", f"{first} over {second}: worst set", *worst)
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return accuracies by set, differences by group, and scorings."""
+    cells = sorted({(row["model"], row["data"], row["shots"]) for row in rows})
+    arms = ["shared", *dict.fromkeys(arm for pair in COMPARED for arm in pair if arm != "shared")]
+
+    def mean(cell: tuple[str, str, int]) -> dict[str, Any]:
+        some = [row for row in rows if (row["model"], row["data"], row["shots"]) == cell]
+        figures = {arm: round(fmean(row[arm] for row in some), 1) for arm in arms if arm in some[0]}
+        scored = {
+            key: round(fmean(row[key]["strong"] for row in some), 1)
+            for key in ("names_scored", "renamings_scored")
+        }
+        return {**dict(zip(("model", "data", "shots"), cell, strict=True)), **figures, **scored}
+
+    differences = []
+    for model in sorted({row["model"] for row in rows}):
+        own = [row for row in rows if row["model"] == model]
+        for group in GROUPS:
+            for shots in sorted({row["shots"] for row in own}):
+                for first, second in COMPARED:
+                    if cell := by_set(own, group, shots, first, second):
+                        points, low, high = interval(cell)
+                        worst = min(map(fmean, cell.values()))
+                        scope = {"model": model, "sets": group, "shots": shots}
+                        compared = {"first": first, "second": second, "points": round(points, 2)}
+                        bounds = {"interval": [round(low, 2), round(high, 2)], "worst_set": round(worst, 2)}
+                        differences.append({**scope, **compared, **bounds})
+    return {"means": list(map(mean, cells)), "differences": differences}
+
+
+def main() -> int:
+    """Measure what is missing, and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    everything = [name for names in GROUPS.values() for name in names]
+    parser.add_argument(
+        "--data", default=",".join(everything), help="bundled sets (default: all that have names)"
+    )
+    parser.add_argument("--model", default="RN-pico", help="bundled model")
+    parser.add_argument("--shots", default=",".join(map(str, SHOTS)), help="training images per class")
+    parser.add_argument("--draws", default="1,2,3,4,5", help="seeds of the few-shot images")
+    parser.add_argument("--keep", type=Path, help="JSON lines of finished rows, continued if there")
+    parser.add_argument("--cache", type=Path, help="folder that keeps features for the next time")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown tables")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    if options.keep and options.keep.exists():
+        rows = [json.loads(line) for line in options.keep.read_text("utf-8").splitlines()]
+    rows += _missing(options, {_key(row) for row in rows})
+    if options.json:
+        print(json.dumps(summary(rows), indent=1))
+        return 0
+    head, *lines = table([row for row in rows if row["model"] == options.model])
+    for line in (head, ["-"] * len(head), *lines):
+        print(f"|{'|'.join(line)}|")
+    return 0
+
+
+def _key(row: Row) -> tuple[str, str, int, int]:
+    return row["model"], row["data"], row["shots"], row["draw"]
+
+
+def _missing(options: argparse.Namespace, known: set[tuple[str, str, int, int]]) -> Iterator[Row]:
+    """Measure and keep the rows that are not known."""
+    clip = None
+    for data in options.data.split(","):
+        cells = [
+            (options.model, data, shots, draw)
+            for shots in map(int, options.shots.split(","))
+            for draw in map(int, options.draws.split(","))
+        ]
+        if known.issuperset(cells):
+            continue
+        from benchmarks.pico_features import Clip
+
+        clip = clip or Clip(options.model)
+        features = features_of(data, options.model, clip, options.cache)
+        for cell in cells:
+            if cell not in known:
+                few = FewShots(data, clip, features, *cell[2:])
+                row = {
+                    **dict(zip(("model", "data", "shots", "draw"), cell, strict=True)),
+                    **measured(data, few, cell[3]),
+                }
+                if options.keep:
+                    with options.keep.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(row) + "\n")
+                yield row
+        print(f"{data} is done", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

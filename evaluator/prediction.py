@@ -1,0 +1,104 @@
+"""Classify a folder of images without labels. Imports torch only when a model is opened."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .clip import lazy_imports
+from .datasets.loading import toy_model_notes
+from .datasets.readers.folders import unread_photographs, walk
+from .errors import DataError, UsageError
+from .spec import EvaluatorSpec, Report
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedImage:
+    """The most likely classes of an image.
+
+    Attributes:
+        file: The image, relative to its folder.
+        classes: Class names, the most likely first; empty if the image cannot be read.
+        probabilities: Softmax over all classes, for each of ``classes``. Not calibrated.
+        error: What is wrong with the image; empty if nothing is.
+    """
+
+    file: str
+    classes: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    error: str = ""
+
+
+class FolderPredictor:
+    """Classifies the images of folders with one model, class names and ensemble.
+
+    Args:
+        spec: Names the model, its precision and device; its data are not read.
+        class_names: By label.
+        templates: Each with a slot ``{}``; their text embeddings are averaged.
+        report: Called with lines about the model, and folders that cannot be read.
+        texts: Names in the templates' slots, by label; None for the class names.
+
+    Raises:
+        UsageError: The model, a template or the class names cannot be used.
+    """
+
+    def __init__(
+        self,
+        spec: EvaluatorSpec,
+        class_names: Sequence[str],
+        templates: Sequence[str],
+        report: Report,
+        *,
+        texts: Sequence[str] | None = None,
+    ) -> None:
+        if spec.evaluator is not None:
+            raise UsageError(f"{spec.evaluator} is a custom scorer; only a CLIP model predicts classes")
+        if not templates:
+            raise UsageError("there is no template to predict with")
+        if len(class_names) < 2:
+            raise UsageError("at least two class names are needed to predict classes")
+        lazy_imports.import_for(spec.model)
+        from .clip.image_classifier import ImageClassifier
+
+        self.spec, self.class_names, self.templates = spec, tuple(class_names), tuple(templates)
+        self._report = report
+        self._classifier = ImageClassifier(spec, texts or class_names, templates, report)
+        for note in toy_model_notes(spec.model_copy(update={"data": "images"})):
+            report(note)
+
+    @property
+    def weights(self) -> str:
+        """Content hash of the model's checkpoint."""
+        return self._classifier.weights
+
+    def predict(self, folder: Path, *, top: int = 1) -> Iterator[PredictedImage]:
+        """Yield a prediction for each image in a folder and below it, or for one image, in order of names.
+
+        Memory does not grow with the number of images. Hidden files are skipped.
+
+        Raises:
+            DataError: There is no image, or none can be read.
+        """
+        ignored, read, first = Counter[str](), 0, ""
+        images = walk(folder, ignored, lambda error: self._report(f"skipped: {error}"))
+        root = folder if folder.is_dir() else folder.parent
+        for path, labels, probabilities, error in self._classifier.decide(
+            images if folder.is_dir() else [folder], top
+        ):
+            read, first = read + (error is None), first or str(error or "")
+            yield PredictedImage(
+                file=os.fspath(path.relative_to(root)),
+                classes=tuple(self.class_names[label] for label in labels),
+                probabilities=tuple(probabilities),
+                error=str(error or ""),
+            )
+        if unread := unread_photographs(ignored):
+            self._report(f"skipped: {unread}")
+        if first and not read:
+            raise DataError(f"none of the images in {folder} can be read; the first: {first}")
+        if not read:
+            raise DataError(f"there is no image in {folder} or below it; {unread or 'name another folder'}")

@@ -1,0 +1,279 @@
+"""Names of single classes for a shared template: the requests for them, and reading the LLM's answers.
+
+An answer has lines ``CLASS: NAME``, with list marks, emphasis, arrows or table cells as models write them, or
+a JSON object of the same. The answer to a short request has names of one class, one a line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .kinds import CLASS_NAMES, CandidateError, RefusedLine
+from .replies import LIST_MARK, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS
+from .requests import Message, names_shown, one_line, user_message
+from .template import SLOT, check_characters, single_spaced, spelling_key, with_slots
+from .template_kind import TemplateKind
+from .thinking import without_thinking
+
+MOST_CLASSES = 40
+"""Most classes in one request."""
+MOST_NAMES_ASKED, MOST_LINES_ASKED = 4, 48
+"""Most new names asked for per class and per request, so that the answer fits ``--answer-tokens``."""
+SHORT_NAMES = 5
+"""Names in one answer of a small model."""
+MOST_TRIED_SHOWN = 8
+MAX_WORDS, MAX_NAME_CHARACTERS = 10, 100
+_MAX_LINE = 400
+_MOST_HEADS = 4
+_DEPTH = 4
+_SEPARATOR = re.compile(r"\s*(?:=>|-->|->|→|[:=|]|\s[-–—]\s)\s*")
+_ENDS = ' \t*_`"“”„.,;|'
+_ARTICLE = re.compile(r"(?:an?|the) (?=\S)", re.IGNORECASE)
+_LAST_ARTICLE = re.compile(r"\b(?:an?|the) $")
+_MARKUP = re.compile(r"[<>\[\]\\]|&#?\w+;|https?://|```")
+
+
+class ClassNamesKind(TemplateKind):
+    """Search for templates, then for better names of single classes in the best one."""
+
+    name = CLASS_NAMES
+
+
+KIND = ClassNamesKind()
+
+
+@dataclass(frozen=True, slots=True)
+class NameProposals:
+    """The new names of an answer as (label, name), in its order, and the lines refused."""
+
+    names: tuple[tuple[int, str], ...]
+    refused: tuple[RefusedLine, ...]
+
+
+class NameReader:
+    """Read proposed names for the classes of one data set.
+
+    A name is known by its spelling. It belongs to the class for which it was proposed first, so that no two
+    classes ever get the same one. Classes that share a name are never renamed: a line fits them all.
+    """
+
+    def __init__(self, class_names: Sequence[str], template: str) -> None:
+        self._names = tuple(class_names)
+        self._labels: dict[str, int] = {}
+        self._owners: dict[str, int] = {}
+        repeated = set()
+        for label, name in enumerate(class_names):
+            key = spelling_key(name)
+            repeated |= {key} & self._labels.keys()
+            self._labels.setdefault(key, label)
+            self._owners.setdefault(key, label)
+        for key in repeated:
+            del self._labels[key]
+        before, _, after = template.casefold().partition(SLOT)
+        # Some leave out the article, which belongs to the name.
+        self._befores = tuple(dict.fromkeys((before, _LAST_ARTICLE.sub("", before))))
+        self._after = after.strip(_ENDS)
+
+    @property
+    def renamable(self) -> frozenset[int]:
+        """Labels of the classes whose names are their own."""
+        return frozenset(self._labels.values())
+
+    def read(self, answer: str, *, only: int | None = None, cut: bool = False) -> NameProposals:
+        """Read an answer, and remember its names; never raise, and read a bounded part of a huge one.
+
+        ``only`` is the label of the one class that was asked for. ``cut`` says that the last line is not
+        whole.
+        """
+        text = without_thinking(answer)[:MAX_ANSWER_CHARACTERS]
+        if cut:
+            text = text.rpartition("\n")[0]
+        pairs = self._from_json(text)
+        found: list[tuple[int, str]] = []
+        refused: list[RefusedLine] = []
+        for number, (line, head, raw) in enumerate(pairs or self._lines(text, only)):
+            if number == MAX_PROPOSALS:
+                message = f"only the first {MAX_PROPOSALS} names were read"
+                refused.append(RefusedLine("", "too_many_lines", message))
+                break
+            try:
+                label = self._label(head) if only is None or head is not None else only
+                found.append((label, self._name(label, raw)))
+            except CandidateError as error:
+                refused.append(RefusedLine(one_line(line, 200), error.reason, str(error)))
+        return NameProposals(tuple(found), tuple(refused))
+
+    def _label(self, head: str | None) -> int:
+        label = None if head is None else self._labels.get(spelling_key(head))
+        if label is None:
+            raise CandidateError("unknown_class", "no class has that name")
+        return label
+
+    def _lines(self, text: str, only: int | None) -> Iterator[tuple[str, str | None, str]]:
+        """Yield each proposal as its line, the class that it names (None if none), and the name."""
+        lines = [line[:_MAX_LINE].strip() for line in text.splitlines()[:MAX_LINES]]
+        marked = only is None or not any(LIST_MARK.match(line) for line in lines)
+        for line in lines:
+            found = self._parted(line)
+            if found is not None and (only is None or self._labels.get(spelling_key(found[0])) == only):
+                yield (line, *found)
+            elif only is not None and line and (marked or LIST_MARK.match(line)):
+                body = LIST_MARK.sub("", line, count=1)
+                # Small models explain a name behind a colon.
+                name = _SEPARATOR.split(body, maxsplit=1)[0]
+                if not line.endswith(":") and name:
+                    yield line, None, name
+
+    def _parted(self, line: str) -> tuple[str, str] | None:
+        """Return the class and the name that a line holds; None for chatter."""
+        first: tuple[str, str] | None = None
+        # A class may be called "1", so a list mark is looked for second.
+        for body in dict.fromkeys((line.strip("| "), LIST_MARK.sub("", line.strip("| "), count=1))):
+            for number, mark in enumerate(_SEPARATOR.finditer(body)):
+                head, name = body[: mark.start()].strip(_ENDS), body[mark.end() :].strip(_ENDS)
+                if number == _MOST_HEADS:
+                    break
+                if head and spelling_key(head) in self._labels:
+                    return head, name
+                if first is None and head and name and ":" in mark.group():
+                    first = head, name
+        return first
+
+    def _from_json(self, text: str) -> list[tuple[str, str | None, str]]:
+        start, end = text.find("{"), text.rfind("}")
+        if start < 0 or end < start:
+            return []
+        try:
+            document = json.loads(text[start : end + 1])
+        except (ValueError, RecursionError):
+            return []
+        return list(_pairs_in(document))
+
+    def _name(self, label: int, raw: str) -> str:
+        """Return a checked new name, and remember whose it is; raise CandidateError."""
+        name = self._tidy(raw)
+        if len(name) > MAX_NAME_CHARACTERS:
+            raise CandidateError("too_long", f"it has more than {MAX_NAME_CHARACTERS} characters")
+        check_characters(name)
+        if not any(map(str.isalnum, name)):
+            raise CandidateError("empty", "it has no name in it")
+        if "{" in name or "}" in name or SLOT in with_slots(name):
+            raise CandidateError("slot", "a name has no slot and no braces")
+        if _MARKUP.search(name):
+            raise CandidateError("markup", "a name is plain words without markup")
+        if (words := len(name.split())) > MAX_WORDS:
+            raise CandidateError("too_many_words", f"it has {words} words, at most {MAX_WORDS} are allowed")
+        key = spelling_key(name)
+        owner = self._owners.setdefault(key, label)
+        if owner != label:
+            other = one_line(self._names[owner], 60)
+            reason = "name_of_another_class" if key in self._labels else "proposed_for_another_class"
+            raise CandidateError(reason, f"it stands for the class {other!r}")
+        if key == spelling_key(self._names[label]):
+            raise CandidateError("own_name", "it is the class's own name")
+        return name
+
+    def _tidy(self, raw: str) -> str:
+        name = single_spaced(raw[:_MAX_LINE]).strip(_ENDS)
+        bare = name.casefold()
+        # Some write the whole caption.
+        before = next((one for one in self._befores if one and bare.startswith(one)), None)
+        if before is not None and bare.endswith(self._after) and len(bare) == len(name):
+            name = name[len(before) : len(name) - len(self._after)].strip(_ENDS)
+        return _ARTICLE.sub("", name, count=1) if _ARTICLE.match(name) else name
+
+
+def _pairs_in(document: Any) -> Iterator[tuple[str, str | None, str]]:
+    waiting: list[tuple[Any, str | None, int]] = [(document, None, 0)]
+    while waiting:
+        value, head, depth = waiting.pop()
+        if isinstance(value, str) and head is not None:
+            yield f"{head}: {value}", head, value
+        elif depth < _DEPTH and isinstance(value, dict):
+            waiting.extend((inner, str(key), depth + 1) for key, inner in reversed(value.items()))
+        elif depth < _DEPTH and isinstance(value, list):
+            waiting.extend((inner, head, depth + 1) for inner in reversed(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassRecord:
+    """How one class does on the few-shot images, as a request shows it.
+
+    Attributes:
+        name: Its own name.
+        current: The new name in use; None for its own.
+        before: Images classified correctly with all classes' own names.
+        right: The same with the names in use.
+        taken_for: What its other images are taken for now, with counts.
+        tried: Names tried alone, with the images that became right and wrong.
+    """
+
+    name: str
+    current: str | None
+    images: int
+    before: int
+    right: int
+    taken_for: Sequence[tuple[str, int]] = ()
+    tried: Sequence[tuple[str, int, int]] = ()
+
+
+def rich_request(
+    template: str, class_names: Sequence[str], shown: Sequence[ClassRecord], *, description: str
+) -> list[Message]:
+    """Ask for names of the shown classes, ``MOST_CLASSES`` at most, with all that is known of them."""
+    each = max(1, min(MOST_NAMES_ASKED, MOST_LINES_ASKED // len(shown)))
+    about = [f"What the pictures show: {description}"] if description else []
+    about.append(f"There are {len(class_names)} classes, among them: {names_shown(class_names)}.")
+    records = "\n".join(_record_lines(shown))
+    count = "one new name" if each == 1 else f"{each} new names"
+    return [
+        user_message(
+            "A vision-language model such as CLIP sorts pictures into classes by comparing each picture with "
+            f"one caption per class. Every caption comes from the template {template!r}: its slot {SLOT} is "
+            "replaced by the name of a class. Some names are poor: they mean several things, or the model "
+            "does not know them. OpenAI gained by calling the class nail a metal nail, and kite a kite (bird "
+            "of prey). Find names that say what the pictures of a class show. The model is small and knows "
+            "plain words: a short name, or the name with its kind ('crane, a kind of machine'), does best.",
+            "\n".join(about),
+            "These classes are sorted wrongly most often. Each line says how many of its pictures are sorted "
+            "correctly, and what the others are taken for. Below it are the names tried so far, with how "
+            f"many pictures of all classes each put right (+) and wrong (-):\n{records}",
+            f"Write {count} for each of these classes that have not been tried, testing other things that "
+            "the name can mean. Every name is for one class alone. Answer with lines of the form\n"
+            "CLASS: NAME\nand nothing else.",
+        )
+    ]
+
+
+def _record_lines(shown: Sequence[ClassRecord]) -> Iterator[str]:
+    for one in shown:
+        named = "" if one.current is None else f" as {one.current!r}, {one.before} before"
+        taken = ", ".join(f"{one_line(name, 60)} ({count})" for name, count in one.taken_for) or "nothing"
+        yield f"- {one_line(one.name, 60)}: {one.right} of {one.images}{named}; taken for {taken}"
+        for name, gained, lost in one.tried[-MOST_TRIED_SHOWN:]:
+            yield f"    tried: {name} (+{gained} -{lost})"
+
+
+_SHORT_SYSTEM = (
+    "A word can name several things. For a given word, write short names that make clear which thing is "
+    "meant, one for each thing it can be, at most 5 words, one a line after '- '."
+)
+_SHORT_EXAMPLES: Mapping[str, str] = {
+    "crane": "- crane, a tall bird\n- construction crane\n- crane, a lifting machine\n- paper crane\n"
+    "- tower crane",
+    "nail": "- metal nail\n- finger nail\n- nail, a carpenter's pin\n- toe nail\n- nail polish",
+    "jaguar": "- jaguar, a wild cat\n- jaguar sports car\n- spotted jaguar\n- jaguar, a car\n"
+    "- jaguar in the jungle",
+}
+
+
+def short_name_request(class_name: str) -> list[Message]:
+    """Ask a small model for names of one class, by a request that stands by itself."""
+    messages: list[Message] = [{"role": "system", "content": _SHORT_SYSTEM}]
+    for asked, answered in _SHORT_EXAMPLES.items():
+        messages += [user_message(asked), {"role": "assistant", "content": answered}]
+    return [*messages, user_message(one_line(class_name, 100))]

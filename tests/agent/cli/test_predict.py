@@ -1,0 +1,312 @@
+"""Predictions for images without labels: by a run, by templates of one's own, and from Python."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import promptclimb
+from promptclimb import SearchConfig, search_sync
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.results.details import BEST, ENSEMBLE, read_details
+from promptclimb.agent.results.exports import export
+from promptclimb.agent.results.run_dir import read_result, write_result
+from promptclimb.evaluator.clip.images import ImageEncoder
+from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.prediction import FolderPredictor
+from tests.fakes.few_shots import pictures
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a tiny CLIP on pictures, with its images."""
+    folder = tmp_path_factory.mktemp("home")
+    spec = pictures(folder)
+    config = SearchConfig(
+        **{name: getattr(spec, name) for name in spec.model_fields_set},
+        method="random",
+        restarts=1,
+        rounds=1,
+        initial=6,
+        run_dir=folder / "run",
+    )
+    search_sync(config)
+    return folder
+
+
+@pytest.fixture
+def images(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Images without labels: in sub-folders, with names that a spreadsheet would compute, and torn ones."""
+    monkeypatch.chdir(tmp_path)
+    folder, source = tmp_path / "new", home / "pictures" / "test"
+    for place, name in enumerate(("=cmd(1),x.png", "-1.png", "b.png", "deep/er/a.png", "\x1b[31m.png")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / "dog" / f"{place}.png", folder / name)
+    (folder / "torn.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    (folder / "notes.txt").write_text("not an image")
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "deep" / "loop").symlink_to(folder)
+    return folder
+
+
+def call(*arguments: str | Path) -> int:
+    """Runs a command in this process."""
+    return main([str(argument) for argument in arguments])
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    """The lines of a CSV file."""
+    return list(csv.DictReader(text.splitlines()))
+
+
+@pytest.mark.parametrize("group", [BEST, ENSEMBLE])
+def test_the_classes_are_those_of_the_runs_own_evaluation(
+    home: Path, group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Image by image on the test images, for the best template and for the ensemble."""
+    details = read_details(home / "run")
+    assert details is not None
+    assert details.decisions is not None
+    more = ["--ensemble"] if group == ENSEMBLE else []
+    assert call("predict", home / "pictures" / "test", "--run", home / "run", *more) == 0
+    rows = rows_of(capsys.readouterr().out)
+    names = details.decisions.classes
+    assert [row["class"] for row in rows] == [names[label] for label in details.decisions.predicted[group]]
+    assert [Path(row["file"]).parent.name for row in rows] == [
+        names[label] for label in details.decisions.labels
+    ]
+    assert all(1 / len(names) <= float(row["probability"]) <= 1 for row in rows)
+
+
+def test_new_class_names_of_a_run_stand_in_the_texts_only(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best template is filled with them; the classes keep their names. The ensemble has its own."""
+    result = read_result(home / "run")
+    names = read_details(home / "run")
+    assert names is not None
+    assert names.decisions is not None
+    classes = names.decisions.classes
+    shutil.copytree(home / "run", tmp_path / "run")
+    new = {classes[0]: "a distant galaxy"}
+    write_result(tmp_path / "run", replace(result, best=replace(result.best, class_names=new)))
+    shown = {}
+    for key, run, more in (
+        ("named", tmp_path / "run", []),
+        ("plain", home / "run", []),
+        ("ensemble", tmp_path / "run", ["--ensemble"]),
+        ("plain ensemble", home / "run", ["--ensemble"]),
+    ):
+        assert call("predict", home / "pictures" / "test", "--run", run, *more) == 0
+        shown[key] = rows_of(capsys.readouterr().out)
+    assert shown["named"] != shown["plain"]
+    assert {row["class"] for row in shown["named"]} <= set(classes)
+    assert shown["ensemble"] == shown["plain ensemble"]
+    (tmp_path / "names.txt").write_text("\n".join([new[classes[0]], *classes[1:]]))
+    (tmp_path / "best.txt").write_text(result.best.template)
+    options = ["--class-names", tmp_path / "names.txt", "--model", result.model.name]
+    options += ["--pretrained", result.model.pretrained, "--templates", tmp_path / "best.txt"]
+    assert call("predict", home / "pictures" / "test", *options) == 0
+    same = rows_of(capsys.readouterr().out)
+    assert [float(row["probability"]) for row in same] == pytest.approx(
+        [float(row["probability"]) for row in shown["named"]], abs=1e-4
+    )
+
+
+def test_every_image_has_a_line_and_no_cell_is_a_formula(
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A torn image has no class and is named, the rest is classified, and the folder is left as it was."""
+    before = sorted(os.walk(images))
+    assert call("predict", images, "--run", home / "run", "--out", "found/p.csv", "--top", "9") == 0
+    out, err = capsys.readouterr()
+    rows = rows_of(Path("found/p.csv").read_text("utf-8"))
+    assert out == ""
+    assert [row["file"] for row in rows] == [
+        " [31m.png", "./-1.png", "./=cmd(1),x.png", "b.png", "torn.jpg", "deep/er/a.png",
+    ]  # fmt: skip
+    assert all((images / row["file"]).is_file() for row in rows[1:])
+    assert list(rows[0]) == [
+        "file", "class", "probability", "class_2", "probability_2", "class_3", "probability_3",
+    ]  # fmt: skip
+    shares = [float(rows[0][name]) for name in ("probability", "probability_2", "probability_3")]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1, abs=1e-5)
+    assert set(rows[4].values()) == {"torn.jpg", ""}
+    assert "torn.jpg is not an image that can be read" in err
+    assert "5 images classified: " in err
+    assert "1 image could not be read" in err
+    assert "written to found/p.csv" in err
+    assert sorted(os.walk(images)) == before
+    assert [path.name for path in Path("found").iterdir()] == ["p.csv"]
+
+
+def test_an_interrupted_file_does_not_look_finished(
+    home: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is there keeps the name FILE.part; if there is no image, no file is left."""
+    Path("empty").mkdir()
+    assert call("predict", "empty", "--run", home / "run", "--out", "p.csv") == 2
+    assert not list(Path().glob("p.csv*"))
+    whole = FolderPredictor.predict
+
+    def interrupted(self: FolderPredictor, *given: Any, **more: Any) -> Any:
+        yield from itertools.islice(whole(self, *given, **more), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FolderPredictor, "predict", interrupted)
+    assert call("predict", images, "--run", home / "run", "--out", "p.csv") == 130
+    assert "so far is in p.csv.part" in capsys.readouterr().err
+    assert not Path("p.csv").exists()
+    assert len(rows_of(Path("p.csv.part").read_text("utf-8"))) == 2
+
+
+def test_json_is_one_document(home: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the model, the templates, the class names, and every file by its own name."""
+    assert call("predict", images, "--run", home / "run", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["model"]["name"] == "tiny-clip"
+    assert found["classes"] == ["cat", "dog", "oak tree"]
+    assert found["templates"] == [json.loads((home / "run" / "result.json").read_text())["best"]["template"]]
+    assert (found["images"], found["unreadable"]) == (5, 1)
+    assert found["predictions"][0]["file"] == "\x1b[31m.png"
+    assert set(found["predictions"][0]) == {"file", "class", "probability"}
+    assert "torn.jpg" in found["predictions"][4]["error"]
+
+
+def test_templates_and_names_of_ones_own_need_no_run(
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a model; and other names work with a run too. One image may stand in place of a folder."""
+    Path("t.txt").write_text("a {}\nthe {}\n")
+    Path("names.txt").write_text("Katze\nEiche\n")
+    model = ("--model", "tiny-clip", "--pretrained", home / "clip.safetensors", "--device", "cpu")
+    own = ("--templates", "t.txt", "--class-names", "names.txt", *model)
+    assert call("predict", images / "b.png", *own) == 0
+    (row,) = rows_of(capsys.readouterr().out)
+    assert row["file"] == "b.png"
+    assert row["class"] in ("Katze", "Eiche")
+    Path("names.txt").write_text("cat=Katze\noak=Eiche\n")
+    assert call("predict", images / "b.png", "--run", home / "run", "--class-names", "names.txt") == 0
+    assert rows_of(capsys.readouterr().out)[0]["class"] in ("Katze", "Eiche")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent", "--run", "RUN"], "there is no folder"),
+        (["new"], "give --run RUN_DIR, or --templates FILE"),
+        (["new", "--run", "RUN", "--templates", "t.txt"], "give --run RUN_DIR, or --templates FILE"),
+        (["new", "--templates", "t.txt"], "give --class-names FILE"),
+        (["new", "--templates", "t.txt", "--ensemble"], "--ensemble applies to --run"),
+        (["new", "--run", "RUN", "--out", "RUN/result.json"], "own file"),
+        (["new", "--run", "RUN", "--out", "new"], "is a folder"),
+        (["empty", "--run", "RUN"], "there is no image in"),
+        (["torn", "--run", "RUN"], "none of the images in"),
+        (["new", "--run", "new"], "holds no result.json"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    """In one line, as wrong input, and no file is left."""
+    Path("t.txt").write_text("a {}\n")
+    Path("empty").mkdir()
+    Path("torn").mkdir()
+    shutil.move(images / "torn.jpg", "torn")
+    given = [one.replace("RUN", str(home / "run")) for one in arguments]
+    assert call("predict", *given) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_code_that_a_run_names_is_not_run(tmp_path: Path, images: Path, home: Path) -> None:
+    """A custom scorer predicts no classes: not from a received folder, and not one from Python."""
+    (tmp_path / "scorer.py").write_text(
+        "from pathlib import Path\n\n\nclass Own:\n"
+        "    def __init__(self):\n        Path('ran').touch()\n\n"
+        "    def score(self, templates):\n        return [0.5 for _ in templates]\n"
+    )
+    small: dict[str, Any] = {"method": "random", "restarts": 1, "rounds": 1, "initial": 4}
+    config = SearchConfig(data="x", evaluator=f"{tmp_path}/scorer.py:Own", run_dir=tmp_path / "own", **small)
+    search_sync(config)
+    (tmp_path / "ran").unlink()
+    with pytest.raises(UsageError, match="custom scorer"):
+        promptclimb.predict(images, run_dir=tmp_path / "own")
+    with pytest.raises(UsageError, match="custom scorer"):
+        export(tmp_path / "own", "safetensors")
+    assert not (tmp_path / "ran").exists()
+    search_sync(SearchConfig(data="x", run_dir=tmp_path / "python", **small), evaluator=FakeEvaluator())
+    with pytest.raises(UsageError, match="made in Python with its own evaluator"):
+        promptclimb.predict(images, run_dir=tmp_path / "python")
+
+
+def test_the_function_yields_images_as_they_are_read(home: Path, images: Path) -> None:
+    """Its errors come at the call, in the words of Python."""
+    found = list(promptclimb.predict(images, run_dir=home / "run", top=2))
+    assert [len(one.classes) for one in found] == [2, 2, 2, 2, 0, 2]
+    assert [one.file for one in found if one.error] == ["torn.jpg"]
+    with pytest.raises(UsageError, match="give run_dir, or templates"):
+        promptclimb.predict(images)
+
+
+def test_a_folder_that_cannot_be_read_is_passed_over(
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, and the images elsewhere are classified."""
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "er":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert call("predict", images, "--run", home / "run") == 0
+    out, err = capsys.readouterr()
+    assert len(rows_of(out)) == 5
+    assert "skipped: the folder" in err
+
+
+def test_other_weights_than_the_runs_are_noted(
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the model's file has changed, or another is named."""
+    import safetensors.torch
+
+    other = safetensors.torch.load_file(home / "clip.safetensors")
+    name = next(iter(other))
+    safetensors.torch.save_file({**other, name: other[name] + 0.5}, "other.safetensors")
+    assert call("predict", images, "--run", home / "run", "--pretrained", "other.safetensors") == 0
+    assert "has other weights than those that" in capsys.readouterr().err
+
+
+def test_only_a_window_of_images_is_read_ahead(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: memory stays flat."""
+    taken = itertools.count()
+    image = home / "pictures" / "test" / "cat" / "0.png"
+
+    def without_end() -> Any:
+        while True:
+            next(taken)
+            yield image
+
+    seen: list[ImageEncoder] = []
+    batches = ImageEncoder.batches
+
+    def remembered(self: ImageEncoder, _paths: Any) -> Any:
+        seen.append(self)
+        return batches(self, without_end())
+
+    monkeypatch.setattr(ImageEncoder, "batches", remembered)
+    found = promptclimb.predict(image.parent, run_dir=home / "run")
+    assert len(list(itertools.islice(found, 40))) == 40
+    assert next(taken) <= 40 + 2 * max(2 * seen[0].workers, seen[0].batch)

@@ -1,0 +1,50 @@
+"""Every command that a run prints, on the terminal, by ``status`` and on its page, works where it ran."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from promptclimb.agent.cli.main import main
+
+SEARCH = (
+    *("search", "--data", "words", "--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator"),
+    *("--method", "mutate", "--restarts", "1", "--rounds", "2", "--initial", "5"),
+)
+COMMANDS = "resume|report|export|transcript|status"
+COMMAND = re.compile(rf"(?:promptclimb|python run_agent\.py) ((?:{COMMANDS}) [^;,(`<\n]*)")
+AFTER = re.compile(r" (?:continues|evaluates|\(or).*|\)?\.? *$")
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The commands in a text, each as a list of arguments, with a number for each N."""
+    found = (AFTER.sub("", command) for command in COMMAND.findall(unescape(text)))
+    return [["9" if word == "N" else word for word in shlex.split(command)] for command in found]
+
+
+@pytest.mark.parametrize("limit", [("--max-minutes", "0"), ()])
+@pytest.mark.parametrize("named", [(), ("--run-dir", "deep/my run")])
+def test_every_command_that_is_printed_works(
+    limit: tuple[str, ...],
+    named: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """From the folder in which the search ran, in whatever folder the run lies."""
+    monkeypatch.chdir(tmp_path)
+    assert main([*SEARCH, *limit, *named]) == 0
+    folder = next(path.parent for path in tmp_path.glob("**/store"))
+    assert main(["status", str(folder)]) == 0
+    texts = [*capsys.readouterr(), (folder / "report.html").read_text("utf-8")]
+    found = [command for text in texts for command in commands_in(text)]
+    assert len(found) == (4 if limit else 1), found
+    for command in found:
+        assert main(command) == 0, command
+    assert main([*SEARCH, "--run-dir", str(folder)]) == 2
+    (command,) = re.findall(r"continue it with `([^`]+)`", capsys.readouterr().err)
+    assert main(shlex.split(command)) == 0

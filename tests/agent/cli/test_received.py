@@ -1,0 +1,131 @@
+"""A run folder from somebody else: nothing is followed, waited for or written through."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from promptclimb.agent.cli.main import main
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.black_box import stand_in
+
+SEARCH = (
+    "search",
+    "--method",
+    "random",
+    "--restarts",
+    "1",
+    "--rounds",
+    "2",
+    "--initial",
+    "5",
+    "--run-dir",
+    "r",
+)
+COMMANDS = (
+    ("status", "r"),
+    ("status",),
+    ("report", "r"),
+    ("compare", "r", "whole"),
+    ("transcript", "r"),
+    ("export", "r", "--format", "csv"),
+    ("resume", "r", "--restarts", "2"),
+)
+READ = ("result.json", "details.json", "config.toml", "events.jsonl", "events.jsonl.1")
+WRITTEN = (
+    "report.html",
+    "leaderboard.csv",
+    "templates.json",
+    "store/run.pid",
+    "store/run.lock",
+    "store/cache.db-wal",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in(patch, lambda _spec: FakeEvaluator())
+        patch.chdir(folder)
+        patch.setenv("PROMPTCLIMB_CACHE", str(folder / "cache"))
+        assert main(SEARCH) == 0
+    return folder / "r"
+
+
+@pytest.fixture
+def received(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it in runs/, as r too, beside a whole one."""
+    monkeypatch.chdir(tmp_path)
+    stand_in(monkeypatch, lambda _spec: FakeEvaluator())
+    shutil.copytree(finished, tmp_path / "whole")
+    shutil.copytree(finished, tmp_path / "runs" / "r")
+    (tmp_path / "r").symlink_to("runs/r")
+    return tmp_path / "runs" / "r"
+
+
+@pytest.mark.parametrize("name", [*READ, *WRITTEN])
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_pipe_or_a_link_in_place_of_a_file(
+    name: str, kind: str, received: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No command waits for the pipe or touches what the link names, and a resume is refused."""
+    path, target = received / name, tmp_path / "precious.txt"
+    target.write_text("precious")
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(target)
+    codes = {command: main(command) for command in COMMANDS}
+    said = capsys.readouterr()
+    assert set(codes.values()) <= {0, 2}
+    assert codes["status", "r"] == codes["status",] == 0
+    if name != "report.html":  # `report` has put a file in its place
+        assert codes[COMMANDS[-1]] == 2
+        assert "where a file of the run belongs" in said.err
+    assert target.read_text() == "precious"
+    assert (
+        "precious" not in said.out + said.err + Path("r/report.html").read_text() if kind == "link" else True
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{"format": 9, "program": "\x1b[31m\u202e1"}, {"given": {"chat": "\x1b[31m\u202e"}}]
+)
+def test_a_manifest_cannot_write_on_the_terminal(
+    change: dict[str, object], received: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not with colours, and not from right to left."""
+    with sqlite3.connect(received / "store" / "cache.db") as database:
+        (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
+        changed = json.dumps({**json.loads(text), **change})
+        database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (changed,))
+    database.close()
+    assert main(["resume", "r", "--restarts", "2"]) == 2
+    said = capsys.readouterr().err
+    assert "[31m\\u202e" in said
+    assert not {"\x1b", "\u202e"} & {*said}
+
+
+@pytest.mark.parametrize("text", ["", "\0" * 512, 'method = "gui', "[" * 5000, "describe = 'x'\n\0"])
+def test_a_damaged_config_is_shown_as_it_is(text: str, received: Path) -> None:
+    """The report needs nothing of it."""
+    (received / "config.toml").write_text(text)
+    assert main(["report", "r"]) == 0
+
+
+def test_a_store_without_its_tables_is_wrong_input(
+    received: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty file is a database of SQLite's."""
+    (received / "store" / "cache.db").write_bytes(b"")
+    for command in (["transcript", "r"], ["resume", "r", "--restarts", "2"]):
+        assert main(command) == 2
+        assert "another program's" in capsys.readouterr().err

@@ -1,0 +1,209 @@
+"""The choice of class names by paired counts: alone, together, and in context."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from array import array
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptclimb.agent.search.name_choice import Predicted, choose_names, paired_counts
+
+
+class World:
+    """Images of some classes, whose predictions follow from the names.
+
+    Args:
+        gains: By label and name, how many wrong images of the class it puts right, and how many of the next
+            class it takes over.
+    """
+
+    def __init__(
+        self, classes: int, shots: int, gains: Mapping[tuple[int, str], tuple[int, int]], each: int = 0
+    ) -> None:
+        self.images = classes * shots
+        self.each = each
+        self.true = [place % classes for place in range(self.images)]
+        # Half of the images of each class are wrong.
+        self.before = [
+            (label + 1) % classes if place // classes % 2 == 0 else label
+            for place, label in enumerate(self.true)
+        ]
+        self._gains = gains
+        self._classes = classes
+        self.asked: list[dict[int, str]] = []
+
+    def _with_copies(self, whole: list[int]) -> list[int]:
+        return [*whole, *(one for one in whole for _ in range(self.each))]
+
+    @property
+    def labels(self) -> list[int]:
+        return self._with_copies(self.true)
+
+    @property
+    def base(self) -> list[int]:
+        return self._with_copies(self.before)
+
+    def predicted(self, renaming: Mapping[int, str]) -> Predicted:
+        found = list(self.before)
+        for label, name in renaming.items():
+            right, wrong = self._gains[label, name]
+            mine = [place for place, true in enumerate(self.true) if true == label != self.before[place]]
+            for place in mine[:right]:
+                found[place] = label
+            following = (label + 1) % self._classes
+            theirs = [
+                place for place, true in enumerate(self.true) if true == following == self.before[place]
+            ]
+            for place in theirs[:wrong]:
+                found[place] = label
+        return self._with_copies(found)
+
+    def choose(self, *, final: bool = True) -> dict[int, str]:
+        async def predict(renaming: Mapping[int, str]) -> Predicted:
+            self.asked.append(dict(renaming))
+            return self.predicted(renaming)
+
+        tried: dict[int, dict[str, Predicted]] = {}
+        for label, name in self._gains:
+            tried.setdefault(label, {})[name] = self.predicted({label: name})
+        copies = self.images * self.each
+        return asyncio.run(choose_names(self.labels, self.base, tried, predict, copies=copies, final=final))
+
+
+def test_counts_compare_the_same_images() -> None:
+    """Gained and lost are counted apart, on some images if asked."""
+    labels = [0, 0, 1, 1]
+    assert paired_counts(labels, [0, 0, 0, 1], [1, 0, 1, 1]) == (1, 1)
+    assert paired_counts(labels, [0, 0, 0, 1], [1, 0, 1, 1], places=range(2)) == (1, 0)
+
+
+@pytest.mark.parametrize("each", [0, 8])
+def test_the_name_that_gains_most_is_accepted(each: int) -> None:
+    """One that loses as much as it gains is not, with augmented copies and without."""
+    gains = {(0, "fair"): (6, 0), (0, "good"): (8, 0), (1, "even"): (3, 3), (2, "bad"): (0, 2)}
+    assert World(4, 16, gains, each).choose() == {0: "good"}
+
+
+@pytest.mark.parametrize("each", [0, 3, 8])
+def test_a_single_image_never_decides(each: int) -> None:
+    """All its copies together are one image; two images that agree decide."""
+    assert World(2, 4, {(0, "lucky"): (1, 0)}, each).choose(final=False) == {}
+    assert World(2, 4, {(0, "noisy"): (2, 1)}, each).choose(final=False) == {}
+    assert World(2, 4, {(0, "better"): (2, 0)}, each).choose(final=False) == {0: "better"}
+
+
+def test_a_whole_that_repairs_a_small_share_of_the_errors_is_refused() -> None:
+    """Some name always fits few images better: 2 of 32 errors are chance, 8 of 32 are not."""
+    lucky = World(4, 16, {(0, "lucky"): (2, 0)})
+    assert lucky.choose(final=False) == {0: "lucky"}
+    assert lucky.choose() == {}
+    assert lucky.asked == [{0: "lucky"}]
+    right = World(4, 16, {(0, "right"): (8, 0)})
+    assert right.choose() == {0: "right"}
+    assert {} not in right.asked
+
+
+def test_fewer_images_must_repair_a_larger_share() -> None:
+    """A quarter of the errors is enough at 16 images per class, and not at 2."""
+    assert World(4, 16, {(0, "x"): (8, 0)}).choose() == {0: "x"}
+    # At 2 per class, 2 of 8 errors; the share asked for is 26 %.
+    two = {(0, "x"): (1, 0), (1, "y"): (1, 0)}
+    assert World(8, 2, two).choose() == {}
+
+
+def test_in_context_a_name_without_use_goes_and_one_with_use_comes() -> None:
+    """Class 1 gains by a name that loses what class 0's name has gained; class 2 by one that was not sure."""
+    labels = [0] * 8 + [1] * 8 + [2] * 8
+    base = [1] * 8 + [0] * 8 + [0] * 8
+
+    def predicted(renaming: Mapping[int, str]) -> Predicted:
+        found = list(base)
+        if 0 in renaming:
+            found[:8] = [0] * 8
+        if 1 in renaming:
+            found[8:10] = [1, 1]
+            found[:4] = [1] * 4  # what class 0 has gained
+        if 2 in renaming:
+            found[16] = 2
+        return found
+
+    async def predict(renaming: Mapping[int, str]) -> Predicted:
+        return predicted(renaming)
+
+    tried = {label: {name: predicted({label: name})} for label, name in enumerate("abc")}
+    assert asyncio.run(choose_names(labels, base, tried, predict, final=False)) == {0: "a", 1: "b"}
+    assert asyncio.run(choose_names(labels, base, tried, predict)) == {0: "a", 2: "c"}
+
+
+def test_no_two_classes_get_the_same_name() -> None:
+    """Also if both tried it: the one that gains more has it, the other takes its second."""
+    gains = {(0, "same"): (8, 0), (2, "same"): (7, 0), (2, "other"): (6, 0)}
+    assert World(4, 16, gains).choose() == {0: "same", 2: "other"}
+
+
+def test_nothing_tried_scores_nothing() -> None:
+    """No name, no request."""
+    world = World(3, 4, {})
+    assert world.choose() == {}
+    assert world.asked == []
+
+
+def test_copies_of_some_images_only_do_not_count() -> None:
+    """Five copies of two images each and none of the others say nothing of the whole."""
+    labels = [0, 0, 0, 1, 1, 1] + [0] * 10
+    better, worse = [0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]
+
+    async def predict(_: Mapping[int, str]) -> Predicted:
+        return better + [1] * 10
+
+    found = choose_names(labels, worse + [0] * 10, {0: {"x": better + [1] * 10}}, predict, copies=10)
+    assert asyncio.run(found) == {0: "x"}
+
+
+@given(st.integers(0, 2**32))
+def test_a_renaming_is_better_on_the_few_shot_images_or_empty(seed: int) -> None:
+    """And renamings are scored once, or at most once more for each class and each accepted name."""
+    rng = random.Random(seed)
+    gains = {
+        (label, f"{label} {number}"): (rng.randrange(5), rng.randrange(4))
+        for label in range(5)
+        for number in range(3)
+    }
+    world = World(5, rng.choice([1, 4, 8]), gains, rng.choice([0, 4]))
+    chosen = world.choose()
+    counts = paired_counts(world.labels, world.predicted(chosen), world.base)
+    assert counts.gained > counts.lost or not chosen
+    assert len(world.asked) <= 1 + 5 + 5
+
+
+def test_a_thousand_classes_take_seconds() -> None:
+    """20,000 images and 2,000 names, of which a tenth gain."""
+    classes, images = 1000, 20_000
+    labels = array("i", (place % classes for place in range(images)))
+    base = array("i", ((one + place // classes % 2) % classes for place, one in enumerate(labels)))
+
+    def renamed(renaming: Mapping[int, str]) -> Predicted:
+        found = array("i", base)
+        for label, name in renaming.items():
+            if name.endswith("good"):
+                found[label::classes] = array("i", [label] * (images // classes))
+        return found
+
+    async def predict(renaming: Mapping[int, str]) -> Predicted:
+        return renamed(renaming)
+
+    kinds = {label: ("bad", "good" if label % 5 == 0 else "poor") for label in range(classes)}
+    tried = {
+        label: {f"{label} {kind}": renamed({label: f"{label} {kind}"}) for kind in both}
+        for label, both in kinds.items()
+    }
+    began = time.process_time()
+    chosen = asyncio.run(choose_names(labels, base, tried, predict))
+    assert len(chosen) == 200
+    assert time.process_time() - began < 20

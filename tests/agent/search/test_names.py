@@ -1,0 +1,423 @@
+"""The search for class names: rounds, resume, limits, early ends, many classes, and its result."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load
+
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import InterruptedRunError, TransientChatError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.results.exports import export
+from promptclimb.agent.results.gain import DEFAULT_TEMPLATE, ORIGINAL_NAMES
+from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
+from promptclimb.agent.search.api import resume, search
+from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.errors import ConfigError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.open import open_evaluator
+from promptclimb.evaluator.scoring import Predictions
+from promptclimb.prompts.class_names import MOST_CLASSES
+from tests.fakes.clock import run_virtual
+from tests.fakes.naming_box import FACTORY, NamingBox
+from tests.paths import ROOT
+
+GOOD = {"bat": ["baseball bat"], "horn": ["trumpet"], "seal": ["wax <b> seal", "stamp"]}
+ANSWERS = (
+    "Sure:\nbat: cricket bat\nhorn: trumpet\nbow: bat\nseal: wax <b>seal</b>",
+    "bat: baseball bat\nhorn: car horn\nseal: " + "very " * 12,
+    "seal: stamp\nclub: golf club\nspade: shovel",
+    "bow: ribbon\nbow: archery bow",
+)
+
+
+class NameChat:
+    """Answers the rounds in turn; ``fail`` raises on some requests."""
+
+    def __init__(self, answers: Sequence[str] = ANSWERS, *, fail_on: int = 0) -> None:
+        self.asked: list[ChatRequest] = []
+        self._answers = answers
+        self._fail_on = fail_on
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Answer after a second."""
+        self.asked.append(request)
+        await asyncio.sleep(1)
+        if len(self.asked) == self._fail_on:
+            raise TransientChatError("no answer today")
+        rounds = sum("tried:" in str(message["content"]) for message in request.messages)
+        number = len(self.asked) - 1 if rounds or len(self.asked) > 1 else 0
+        return ChatAnswer(text=self._answers[min(number, len(self._answers) - 1)])
+
+
+def config(run_dir: Path, **more: Any) -> SearchConfig:
+    """A small search for templates without an LLM, then for names."""
+    given = {
+        "method": "random",
+        "restarts": 1,
+        "conversations": 1,
+        "rounds": 1,
+        "initial": 6,
+        "proposals": 2,
+        "style": "rich",
+    }
+    return SearchConfig(data="named", llm="fake", prompts="class-names", run_dir=run_dir, **{**given, **more})
+
+
+def box(**more: Any) -> NamingBox:
+    """A box that knows some names."""
+    return NamingBox(good=GOOD, **more)
+
+
+def found(
+    run_dir: Path, *, chat: NameChat | None = None, evaluator: object = None, **more: Any
+) -> SearchResult:
+    """The result of a search."""
+    return run_virtual(search(config(run_dir, **more), evaluator=evaluator or box(), chat=chat or NameChat()))
+
+
+def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
+    """Names that the model knows are accepted; the result, the baselines and the verdict have both steps."""
+    chat = NameChat()
+    result = found(tmp_path / "r", chat=chat)
+    assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
+    assert len(chat.asked) == 4
+    original = result.baselines[ORIGINAL_NAMES]
+    assert original.templates == (result.best.template,)
+    assert original.test is not None
+    assert result.best.test is not None
+    assert result.best.test > original.test + 0.1
+    assert result.best.train > (original.train or 0.0)
+    assert result.gain is not None
+    assert list(result.gain.over)[:2] == [ORIGINAL_NAMES, DEFAULT_TEMPLATE]
+    assert result.gain.over[ORIGINAL_NAMES].points == pytest.approx(100 * (result.best.test - original.test))
+    assert result.gain.over[ORIGINAL_NAMES].paired
+    assert "better than the original names" in result.gain.verdict
+    assert result.test_opened == 1
+    assert result.rejected["name_of_another_class"] == 1
+    assert {"markup", "too_many_words", "unknown_class"} <= set(result.rejected)
+    assert read_result(tmp_path / "r").best == result.best
+    assert result.inspection is not None
+    assert sum(one.correct for one in result.inspection.classes) == round(100 * result.best.test)
+
+
+def test_the_first_request_has_no_test_image_and_later_ones_have_counts(tmp_path: Path) -> None:
+    """Description, template and counts on few-shot images; the second round knows what the first did."""
+    chat, evaluator = NameChat(), box()
+    found(tmp_path / "r", chat=chat, evaluator=evaluator, describe="things that people make")
+    first, second = (str(request.messages[-1]["content"]) for request in chat.asked[:2])
+    assert "What the pictures show: things that people make" in first
+    assert " of 10; taken for " in first
+    assert "tried:" not in first
+    assert "    tried: trumpet (+" in second
+    splits = [split for split, _ in evaluator.asked]
+    assert splits.index("test") == len(splits) - 1, "test is opened once, at the end"
+    assert splits.count("test") == 1
+
+
+def test_the_report_and_the_terminal_show_old_and_new_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One section by class, everything escaped; a line on the terminal."""
+    classes = ("bat", "b<w", "club", "horn", "seal")
+    evaluator = NamingBox(classes, {"b<w": ["rib & bon"], "bat": ["x"]})
+    result = found(tmp_path / "r", chat=NameChat(("b<w: rib & bon\nbat: x",)), evaluator=evaluator)
+    assert result.best.class_names is not None
+    assert result.best.class_names["b<w"] == "rib & bon"
+    page = (tmp_path / "r" / REPORT).read_text("utf-8")
+    assert "Which classes got new names" in page
+    assert '<th scope="row">b&lt;w</th><td class="t">rib &amp; bon</td><td class="n">20</td>' in page
+    assert "b<w" not in page
+    from rich.console import Console
+
+    from promptclimb.agent.cli.display import print_result
+
+    print_result(Console(), result, None)
+    assert "class names: " in (said := capsys.readouterr().out)
+    assert "b<w -> rib & bon" in said
+
+
+def test_what_is_accepted_is_exported(tmp_path: Path) -> None:
+    """A file for --class-names, and templates that are the best one's."""
+    found(tmp_path / "r")
+    lines = export(tmp_path / "r", "class-names").read_text("utf-8").splitlines()
+    assert sorted(lines) == ["bat=baseball bat", "horn=trumpet", "seal=stamp"]
+    best = read_result(tmp_path / "r").best.template
+    assert json.loads(export(tmp_path / "r", "open-clip").read_text("utf-8")) == [best]
+
+
+class Killed(NameChat):
+    """Copies the run as a kill would leave it, after some answers."""
+
+    def __init__(self, run_dir: Path, copy: Path, after: int) -> None:
+        super().__init__()
+        self._places = run_dir, copy
+        self._after = after
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        if len(self.asked) == self._after:
+            shutil.copytree(*self._places)
+        return await super().chat(request)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, after: int) -> None:
+    """Answers and predictions on disk are neither asked nor computed again."""
+    whole = found(tmp_path / "r", chat=Killed(tmp_path / "r", tmp_path / "killed", after))
+    evaluator, chat = box(), NameChat(ANSWERS[after:])
+    again = run_virtual(resume(tmp_path / "killed", evaluator=evaluator, chat=chat))
+    assert len(chat.asked) == 4 - after
+    assert again.best == whole.best
+    assert again.gain == whole.gain
+    assert again.rejected == whole.rejected
+    assert again.usage.calls == whole.usage.calls
+    known = whole_renamings(tmp_path / "r")
+    assert known == whole_renamings(tmp_path / "killed")
+    # Of the few-shot images, the killed run's first rounds are not predicted again.
+    asked = [json.dumps(one) for split, ones in evaluator.asked if split == "train" for one in ones]
+    assert "{}" not in asked
+    assert len(asked) == len(set(asked))
+
+
+def whole_renamings(run_dir: Path) -> list[str]:
+    """The events of names, without their times."""
+    lines = map(json.loads, (run_dir / "events.jsonl").read_text("utf-8").splitlines())
+    rows = [
+        {name: value for name, value in line.items() if name != "time"}
+        for line in lines
+        if str(line["event"]).startswith("names.")
+    ]
+    return list(dict.fromkeys(json.dumps(one, sort_keys=True) for one in rows))
+
+
+def test_a_finished_run_is_given_back_without_asking(tmp_path: Path) -> None:
+    """A resume of a run without its files' end evaluates again, and asks nobody."""
+    whole = found(tmp_path / "r")
+    (tmp_path / "r" / RESULT).unlink()
+    chat = NameChat()
+    again = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat))
+    assert chat.asked == []
+    assert again.best == whole.best
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> None:
+    """The names so far are in the stopped result, test stays closed, and a resume finishes the run."""
+    evaluator = box()
+    stopped = found(tmp_path / "r", evaluator=evaluator, max_calls=calls)
+    assert stopped.status == "stopped"
+    assert stopped.limits == ("calls",)
+    assert stopped.usage.calls == calls
+    assert stopped.best.test is None
+    assert all(split != "test" for split, _ in evaluator.asked)
+    expected = [{}, {"horn": "trumpet"}, {"bat": "baseball bat", "horn": "trumpet"}][calls]
+    assert stopped.best.class_names == expected
+    chat = NameChat(ANSWERS[calls:])
+    done = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat, changes={"max_calls": 10}))
+    assert done.status == "finished"
+    assert done.best.class_names == found(tmp_path / "other").best.class_names
+    assert done.usage.calls == 4
+
+
+def test_an_interruption_keeps_what_was_paid_for(tmp_path: Path) -> None:
+    """Ctrl-C in a round of names; the resumed run has the result of a whole one."""
+    stop = Stop()
+
+    class Interrupting(NameChat):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            answer = await super().chat(request)
+            if len(self.asked) == 2:
+                stop.ask(InterruptedRunError(2))
+            return answer
+
+    run = SearchRun(config=config(tmp_path / "r"), evaluator=box(), chat=Interrupting(), stop=stop)
+    with pytest.raises(InterruptedRunError):
+        run_virtual(run.start())
+    chat = NameChat(ANSWERS[2:])
+    assert run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat)).best == found(tmp_path / "x").best
+    assert len(chat.asked) == 2
+
+
+def test_a_request_without_an_answer_costs_its_round(tmp_path: Path) -> None:
+    """The search goes on; the skipped round is counted."""
+    result = found(tmp_path / "r", chat=NameChat(fail_on=2), retry_attempts=1)
+    assert result.skipped == 1
+    assert result.status == "finished"
+    assert result.best.class_names
+
+
+def test_it_ends_early_when_nothing_new_comes(tmp_path: Path) -> None:
+    """Two rounds in a row without a new name."""
+    chat = NameChat(("bat: cricket bat", "bat: cricket bat", "I do not know.", "bow: ribbon"))
+    result = found(tmp_path / "r", chat=chat, name_rounds=9)
+    assert len(chat.asked) == 3
+    assert result.best.class_names == {}
+    assert ORIGINAL_NAMES not in result.baselines
+
+
+def test_it_asks_nobody_when_every_class_is_right(tmp_path: Path) -> None:
+    """There is nothing to gain."""
+
+    class Perfect(NamingBox):
+        def _predicted(self, template: str, renaming: Any, split: str) -> tuple[int, ...]:
+            return self._labels(split)
+
+    chat = NameChat()
+    result = found(tmp_path / "r", chat=chat, evaluator=Perfect())
+    assert chat.asked == []
+    assert result.best.class_names == {}
+    assert result.status == "finished"
+
+
+def test_augmented_copies_are_scored_too(tmp_path: Path) -> None:
+    """As for templates."""
+    evaluator = box(views=2)
+    found(tmp_path / "r", evaluator=evaluator)
+    assert {"train", "val", "views"} <= {split for split, _ in evaluator.asked}
+
+
+def test_a_small_model_is_asked_class_by_class(tmp_path: Path) -> None:
+    """One short request for each class with a wrong image."""
+
+    class Short(NameChat):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.asked.append(request)
+            word = str(request.messages[-1]["content"])
+            names = {"bat": "- baseball bat\n- cricket bat", "horn": "- trumpet"}
+            return ChatAnswer(text=names.get(word, f"- {word} of wood"))
+
+    chat = Short()
+    result = found(tmp_path / "r", chat=chat, style="short", name_rounds=1)
+    assert sorted(str(one.messages[-1]["content"]) for one in chat.asked) == sorted(
+        ("bat", "bow", "club", "horn", "seal")
+    )
+    assert result.best.class_names is not None
+    assert result.best.class_names["horn"] == "trumpet"
+
+
+def test_the_llm_of_the_method_and_of_the_names_is_one(tmp_path: Path) -> None:
+    """A method with an LLM asks first; an extended run keeps the answers about its first template."""
+    chat = NameChat(("- a drawing of a {}\n- an icon of a {}", *ANSWERS))
+    result = found(tmp_path / "r", chat=chat, method="pn", initial=4)
+    assert result.usage.calls == len(chat.asked) == 5
+    again = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=NameChat(), changes={"restarts": 2}))
+    assert again.status == "finished"
+    assert again.usage.replayed >= 1
+
+
+def test_a_scorer_that_cannot_rename_is_refused_at_once(tmp_path: Path) -> None:
+    """The message says what to implement; nothing is asked and no folder is left."""
+    chat = NameChat()
+    with pytest.raises(ConfigError, match=r"predict_named\(template, renamings, split\)"):
+        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=chat))
+    assert chat.asked == []
+    assert not (tmp_path / "r").exists()
+
+
+def test_wrong_settings_are_refused(tmp_path: Path) -> None:
+    """Names need an LLM that may see the classes."""
+    with pytest.raises(ConfigError, match="leave blind out"):
+        config(tmp_path, blind=True)
+    with pytest.raises(ConfigError, match="needs an LLM"):
+        SearchConfig(prompts="class-names", method="random")
+
+
+def test_a_scorer_with_predictions_of_another_length_ends_the_search(tmp_path: Path) -> None:
+    """It is an error of the scorer, in words."""
+
+    class Short(NamingBox):
+        def predict_named(self, template: str, renamings: Any, *, split: str) -> Predictions:
+            answer = super().predict_named(template, renamings, split=split)
+            return Predictions(answer.labels, tuple(one and one[:-1] for one in answer.predicted))
+
+    with pytest.raises(Exception, match="gave 39 labels, and 40 were asked for"):
+        found(tmp_path / "r", evaluator=Short())
+
+
+def test_a_thousand_classes_are_asked_for_forty_at_a_time(tmp_path: Path) -> None:
+    """Requests are bounded, other classes come in each round, and a round takes seconds."""
+
+    class Many(NamingBox):
+        def _predicted(self, template: str, renaming: Any, split: str) -> tuple[int, ...]:
+            wrong = {label for label in range(0, 1000, 3) if label not in renaming}
+            return tuple((one + 1) % 1000 if one in wrong else one for one in self._labels(split))
+
+    names = [f"thing {number}" for number in range(1000)]
+
+    class Everyone(NameChat):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.asked.append(request)
+            lines = str(request.messages[-1]["content"]).splitlines()
+            asked = [line[2:].partition(":")[0] for line in lines if line.startswith("- ")]
+            assert len(asked) <= MOST_CLASSES
+            return ChatAnswer(text="\n".join(f"{one}: better {one}" for one in asked))
+
+    chat = Everyone()
+    began = time.process_time()
+    result = found(tmp_path / "r", chat=chat, evaluator=Many(names, shots=2), initial=2, name_rounds=3)
+    assert time.process_time() - began < 60
+    assert len(chat.asked) == 3
+    assert result.best.class_names is not None
+    assert len(result.best.class_names) == 3 * MOST_CLASSES
+    assert max(len(str(one.messages)) for one in chat.asked) < 20_000
+
+
+def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str]) -> None:
+    """Four rounds in the rich style; in the short one each class is a request."""
+    common = ["search", "--dry-run", "--json", "--evaluator", FACTORY, "--llm", "x", "--base-url", "http://x"]
+    for method, of_method in (("random", 0), ("pn", 48)):
+        bounds = []
+        for more in ([], ["--prompts", "class-names"], ["--prompts", "class-names", "--style", "short"]):
+            assert main([*common, "--method", method, *more]) == 0
+            bounds.append(json.loads(capsys.readouterr().out)["calls"] - of_method)
+        assert bounds == [0, 4, 20]
+    assert main([*common, "--method", "pn", "--prompts", "class-names", "--max-calls", "50"]) == 0
+    assert json.loads(capsys.readouterr().out)["calls"] == 50
+
+
+RECORDED = ROOT / "tests" / "data" / "class_names" / "shared-names.txt"
+"""Names that a strong LLM proposed for a bundled set in three rounds, an empty line between them."""
+
+
+def test_names_of_a_strong_llm_gain_on_a_bundled_set(tmp_path: Path) -> None:
+    """A real CLIP on classes whose names mean several things: the gain holds on test images."""
+    rounds = RECORDED.read_text("utf-8").split("\n\n")
+    asked: list[str] = []
+
+    class Recorded:
+        def chat(self, messages: list[dict[str, str]]) -> str:
+            asked.append(messages[-1]["content"])
+            return rounds[len(asked) - 1]
+
+    (tmp_path / "start.txt").write_text("a photo of a {}\na {}\n")
+    settings = SearchConfig(
+        data="shared-names", model="RN-pico", pretrained="pico", shots=8, views=0, llm="x", method="random",
+        restarts=1, conversations=1, rounds=1, proposals=1, initial=tmp_path / "start.txt", name_rounds=3,
+        prompts="class-names", run_dir=tmp_path / "r",
+        describe="small cartoon pictures of things that people make",
+    )  # fmt: skip
+    result = asyncio.run(search(settings, chat=Recorded()))
+    assert result.gain is not None
+    assert result.gain.over[ORIGINAL_NAMES].points > 5
+    assert result.gain.over[ORIGINAL_NAMES].sign == 1
+    assert "What the pictures show: small cartoon pictures" in asked[0]
+    written = export(tmp_path / "r", "cupl").read_text("utf-8")
+    for old, new in (result.best.class_names or {}).items():
+        assert json.loads(written)[old] == [result.best.template.replace("{}", new)]
+    named = settings.model_copy(update={"class_names": export(tmp_path / "r", "class-names")})
+    again = open_evaluator(named).examine([[result.best.template]], test=True)[0]
+    assert again is not None
+    assert again.test == result.best.test
+    vectors = load(export(tmp_path / "r", "safetensors").read_bytes())["classifier"]
+    assert vectors.shape[0] == 12

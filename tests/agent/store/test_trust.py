@@ -1,0 +1,236 @@
+"""Code, addresses and key variables of a run count only where their user started it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.config.schema import OPTIONS, SearchConfig
+from promptclimb.agent.errors import UntrustedRunError
+from promptclimb.agent.results.exports import export
+from promptclimb.agent.results.run_dir import stored_config
+from promptclimb.agent.search.api import resume, search
+from promptclimb.agent.store.disk import canonical, parse
+from promptclimb.agent.store.run import Store
+from promptclimb.agent.store.trust import risks
+from promptclimb.evaluator.errors import ConfigError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import run_virtual
+
+EVIL = "https://evil.example/v1"
+RISKY: dict[str, Any] = {
+    "evaluator": "their.module:make",
+    "ray": "ray://evil.example:10001",
+    "model": "local-dir:/received/model",
+    "llm": "local:/received/model.gguf",
+    "base_url": EVIL,
+    "endpoints": [{"base_url": EVIL, "key_env": "THEIR_API_KEY"}],
+    "track": ["mlflow:https://evil.example"],
+    "shared_cache": "/received/cache",
+    "cache_dir": "/received/features",
+}
+HARMLESS = """
+    data data_root shots seed class_names few_shot_file columns allow_leak on_bad_image pretrained precision
+    device objective views workers image_batch text_rows price temperature answer_tokens reasoning_effort
+    service_tier extra_body llm_fallback llm_slots method prompts describe blind style wordings restarts
+    conversations rounds proposals top_k starting_pool initial max_words max_turns ensemble_size patience
+    until concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens max_cost
+    max_minutes give_up_after run_dir cache_answers name_rounds
+"""
+"""Numbers, names, texts, and files that are read as data and identify the run by their content."""
+SCORER = """
+from pathlib import Path
+from promptclimb.evaluator.fakes import FakeEvaluator
+
+def make():
+    Path(__file__).with_suffix(".ran").touch()
+    return FakeEvaluator()
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The secret of each test's user is its own."""
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def begun(run_dir: Path, **settings: Any) -> Path:
+    """A run that was begun with these settings and has done nothing yet."""
+    config = SearchConfig(**{"data": "fake", "llm": "fake", **settings})
+    identity = config.identity()
+    Store.create(run_dir, {"config": config.to_public(), "identity": identity}).close()
+    return run_dir
+
+
+def edit(run_dir: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a run's manifest from outside."""
+    with sqlite3.connect(run_dir / "store" / "cache.db") as database:
+        (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
+        manifest = parse(text, "manifest")
+        change(manifest)
+        database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (canonical(manifest),))
+    database.close()
+
+
+def test_every_setting_is_judged() -> None:
+    """A new setting either needs trust, or is named here as one that only reads data or counts."""
+    assert {*HARMLESS.split()} | {*RISKY} == {*OPTIONS}
+    assert {name for name, value in RISKY.items() if name in risks({name: value})} == {*RISKY}
+    assert not risks(SearchConfig(llm="gpt-4o-mini", base_url="https://api.openai.com/v1").to_public())
+    assert not risks(SearchConfig(llm="local", base_url=EVIL).to_public())
+
+
+def test_a_run_of_ones_own_needs_no_trust_until_it_moves_or_is_edited(tmp_path: Path) -> None:
+    """What is signed is the value together with the folder."""
+    run_dir = begun(tmp_path / "r", base_url="https://mine.example/v1")
+    assert stored_config(run_dir).base_url == "https://mine.example/v1"
+    shutil.copytree(run_dir, tmp_path / "copy")
+    with pytest.raises(UntrustedRunError, match=r"OPENAI_API_KEY, to https://mine\.example/v1\n"):
+        stored_config(tmp_path / "copy")
+    edit(run_dir, lambda manifest: manifest["config"].update(base_url=EVIL))
+    with pytest.raises(UntrustedRunError, match=r"evil\.example.*\n.*give --base-url again"):
+        stored_config(run_dir)
+
+
+def test_another_users_run_and_an_unsigned_one_need_trust(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So does a run whose user's secret is gone, or can be read by others."""
+    run_dir = begun(tmp_path / "r", base_url=EVIL)
+    (secret,) = (tmp_path / "cache").iterdir()
+    assert secret.stat().st_mode & 0o777 == 0o600
+    secret.chmod(0o644)
+    with pytest.raises(UntrustedRunError):
+        stored_config(run_dir)
+    secret.chmod(0o600)
+    stored_config(run_dir)
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "another"))
+    with pytest.raises(UntrustedRunError):
+        stored_config(run_dir)
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", "/dev/null/no-folder")
+    with pytest.raises(UntrustedRunError):
+        stored_config(begun(tmp_path / "s", base_url=EVIL))
+
+
+def test_what_the_user_gives_again_or_does_not_use_needs_no_trust(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a change, in the environment, as an object in Python, or with a method that asks no LLM."""
+    run_dir = begun(tmp_path / "r", base_url=EVIL, evaluator="their.module:make")
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(UntrustedRunError, match=r"their\.module:make\n.*evil"):
+        stored_config(run_dir)
+    with pytest.raises(UntrustedRunError, match=r"would\n  run the code their\.module:make\nIf"):
+        stored_config(run_dir, {"base_url": EVIL})
+    stored_config(run_dir, {"base_url": EVIL, "evaluator": "their.module:make"})
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://me:pw@evil.example/v1/")
+    stored_config(run_dir, {"evaluator": "their.module:make"})
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    stored_config(begun(tmp_path / "s", base_url=EVIL, method="random"))
+    shutil.rmtree(tmp_path / "cache")
+    stored_config(tmp_path / "s")
+
+
+def test_a_session_with_objects_of_its_own_signs_nothing_for_the_next(tmp_path: Path) -> None:
+    """Nobody looked at the code and the address that it did not use."""
+    small: dict[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
+    config = SearchConfig(
+        llm="fake", method="pn", base_url=EVIL, run_dir=tmp_path / "r", max_calls=1, **small
+    )
+    run_virtual(search(config, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    stored_config(tmp_path / "r")
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(UntrustedRunError):
+        run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator()))
+    more = {"max_calls": 2}
+    run_virtual(resume(tmp_path / "r", changes=more, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    with pytest.raises(UntrustedRunError):
+        stored_config(tmp_path / "r")
+
+
+def test_a_received_run_runs_no_code_until_it_is_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command line says what would run, exits with 2, and takes --trust once or the option each time."""
+    (tmp_path / "x.py").write_text(SCORER)
+    search = ("search", "--evaluator", "x.py:make", "--method", "random", "--restarts", "1", "--initial", "5")
+    assert main([*search, "--run-dir", "made"]) == 0
+    (tmp_path / "x.ran").unlink()
+    (tmp_path / "made").rename("received")
+    capsys.readouterr()
+    assert main(["resume", "received", "--restarts", "2"]) == 2
+    said = capsys.readouterr().err
+    assert f"run the code {tmp_path / 'x.py'}:make\n" in said
+    assert said.endswith("resume received --trust\n")
+    assert main(["export", "received", "--format", "safetensors"]) == 2
+    for command in ("status", "report", "transcript"):
+        assert main([command, "received"]) == 0
+    assert main(["export", "received", "--format", "csv"]) == 0
+    assert not (tmp_path / "x.ran").exists()
+    assert main(["resume", "received", "--restarts", "2", "--trust"]) == 0
+    assert (tmp_path / "x.ran").exists()
+    assert main(["resume", "received", "--restarts", "3"]) == 0
+    Path("received").rename("again")
+    assert main(["resume", "again", "--restarts", "4"]) == 2
+    assert main(["resume", "again", "--restarts", "4", "--evaluator", "x.py:make"]) == 0
+    assert main(["resume", "again", "--restarts", "5"]) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "DB_PASSWORD", "HOME", "A KEY", ""]
+)
+def test_a_key_variable_is_named_like_one(name: str) -> None:
+    """Whatever a file says, no other secret is sent to an endpoint."""
+    with pytest.raises(ConfigError, match=r"named like VENDOR_API_KEY"):
+        SearchConfig(llm="m", endpoints=({"base_url": EVIL, "key_env": name},))
+    for good in ("OPENAI_API_KEY", "HF_TOKEN", "AZURE_OPENAI_KEY", "KEY_TWO", "AWS_BEARER_TOKEN_BEDROCK"):
+        SearchConfig(llm="m", endpoints=({"base_url": EVIL, "key_env": good},))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_secret_that_is_a_pipe_or_a_link_is_not_used(tmp_path: Path) -> None:
+    """Nothing waits for it, and nothing is signed with what somebody else put there."""
+    run_dir = begun(tmp_path / "r", base_url=EVIL)
+    (secret,) = (tmp_path / "cache").iterdir()
+    secret.rename(tmp_path / "kept")
+    secret.symlink_to(tmp_path / "kept")
+    with pytest.raises(UntrustedRunError):
+        stored_config(run_dir)
+    secret.unlink()
+    os.mkfifo(secret)
+    with pytest.raises(UntrustedRunError):
+        stored_config(run_dir)
+
+
+def test_export_of_class_names_needs_no_trust(tmp_path: Path) -> None:
+    """It reads the data set only."""
+    run_dir = tmp_path / "r"
+    small = ("--restarts", "1", "--rounds", "1", "--conversations", "1", "--initial", "5", "--views", "0")
+    assert main(["search", "--method", "random", *small, "--run-dir", "r"]) == 0
+    edit(run_dir, lambda manifest: manifest["config"].update(ray="ray://evil.example:10001"))
+    assert export(run_dir, "cupl").exists()
+    with pytest.raises(UntrustedRunError, match=r"ray://evil\.example"):
+        export(run_dir, "safetensors")
+
+
+def test_a_suite_resumes_the_runs_that_its_options_name(tmp_path: Path) -> None:
+    """What it runs comes from its command, whatever their stores name."""
+    (tmp_path / "x.py").write_text(SCORER)
+    options = ("--evaluator", "x.py:make", "--restarts", "1", "--rounds", "2", "--initial", "5")
+    suite = ("suite", "--data", "words", "--methods", "random", "--seeds", "1", *options, "--suite-dir", "s")
+    assert main(suite) == 0
+    shutil.rmtree(tmp_path / "cache")
+    (result,) = (tmp_path / "s").glob("*/result.json")
+    result.unlink()
+    edit(result.parent, lambda manifest: manifest["config"].update(evaluator="their.module:make"))
+    assert main(suite) == 0
+    assert result.exists()

@@ -1,0 +1,117 @@
+"""A black box without a model whose predictions depend on template and class names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from promptclimb.evaluator.errors import TemplateRejectedError
+from promptclimb.evaluator.scoring import EvaluatorInfo, Predictions, Rejection, Score, SplitScores, Verdict
+
+
+@cache
+def pull(*parts: object) -> float:
+    """A number in [0, 1) that follows from the parts."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+FACTORY = "tests.fakes.naming_box:NamingBox"
+
+
+class NamingBox:
+    """Takes an image for the class that pulls most; its own class pulls more by a name that the model knows.
+
+    Args:
+        good: Names that the model knows, by class name.
+        views: Augmented copies of each image.
+
+    Attributes:
+        asked: Every call of ``predict_named``: its split and renamings.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str] = ("bat", "bow", "club", "horn", "seal"),
+        good: Mapping[str, Sequence[str]] | None = None,
+        *,
+        shots: int = 8,
+        views: int = 0,
+    ) -> None:
+        self._classes = tuple(classes)
+        self._good = {name: frozenset(names) for name, names in (good or {}).items()}
+        self.asked: list[tuple[str, list[dict[int, str]]]] = []
+        self.info = EvaluatorInfo(
+            dataset="named",
+            classes=len(classes),
+            shots=shots,
+            seed=1,
+            sizes={"train": shots * len(classes), "val": 2 * len(classes), "test": 20 * len(classes)},
+            model="names",
+            pretrained="hash",
+            fingerprint=f"{classes} {sorted(self._good.items())} {shots} {views}",
+            class_names=self._classes,
+            baselines={"default template": ("a photo of a {}",)},
+            views=views,
+        )
+
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
+        """Score templates."""
+        return [
+            Rejection("too_many_tokens", "it is too long")
+            if len(template) > 200
+            else Score(train=self._share(template, "train"), val=self._share(template, "val"))
+            for template in templates
+        ]
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
+        """Score single templates."""
+        return [
+            SplitScores(
+                self._share(one[0], "train"),
+                self._share(one[0], "val"),
+                self._share(one[0], "test") if test else None,
+            )
+            if len(one) == 1
+            else None
+            for one in ensembles
+        ]
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Classify by single templates."""
+        found = [self._predicted(one[0], {}, split) if len(one) == 1 else None for one in ensembles]
+        return Predictions(self._labels(split), tuple(found))
+
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        """Classify with other names; a name of more than 60 characters cannot be read."""
+        if len(template) > 200:
+            raise TemplateRejectedError(template, "too_many_tokens", "it is too long")
+        self.asked.append((split, [dict(one) for one in renamings]))
+        found = [
+            None if any(len(name) > 60 for name in one.values()) else self._predicted(template, one, split)
+            for one in renamings
+        ]
+        return Predictions(self._labels(split), tuple(found))
+
+    def _share(self, template: str, split: str) -> float:
+        labels, predicted = self._labels(split), self._predicted(template, {}, split)
+        return sum(one == true for one, true in zip(predicted, labels, strict=True)) / len(labels)
+
+    def _labels(self, split: str) -> tuple[int, ...]:
+        size = self.info.sizes["train" if split == "views" else split] * (
+            self.info.views if split == "views" else 1
+        )
+        return tuple(place % len(self._classes) for place in range(size))
+
+    def _predicted(self, template: str, renaming: Mapping[int, str], split: str) -> tuple[int, ...]:
+        names = [renaming.get(label, own) for label, own in enumerate(self._classes)]
+        found = []
+        for place, true in enumerate(self._labels(split)):
+            pulls = [pull(template[:3], label, split, place) for label in range(len(names))]
+            known = names[true] in self._good.get(self._classes[true], ())
+            pulls[true] += 0.9 if known else 0.2
+            found.append(max(range(len(names)), key=pulls.__getitem__))
+        return tuple(found)

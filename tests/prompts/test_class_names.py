@@ -1,0 +1,229 @@
+"""Reading names of classes from an LLM's answer, whatever it writes, and the requests for them."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptclimb.prompts.class_names import (
+    MAX_WORDS,
+    MOST_CLASSES,
+    ClassRecord,
+    NameReader,
+    rich_request,
+    short_name_request,
+)
+
+CLASSES = ("bat", "bow", "club", "1", "St. Bernard (dog)", "a: b")
+TEMPLATE = "a photo of a {}."
+
+
+def read(answer: str, *, only: int | None = None, cut: bool = False) -> list[tuple[int, str]]:
+    """The names that a new reader accepts."""
+    return list(NameReader(CLASSES, TEMPLATE).read(answer, only=only, cut=cut).names)
+
+
+def reasons(answer: str) -> list[str]:
+    """Why a new reader refuses lines."""
+    return [line.reason for line in NameReader(CLASSES, TEMPLATE).read(answer).refused]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bat: baseball bat",
+        "- bat: baseball bat",
+        "1. **bat**: a baseball bat",
+        "* `Bat` -> baseball bat.",
+        "bat → “baseball bat”",
+        "bat = a photo of a baseball bat.",
+        "| bat | baseball bat |",
+        "bat - baseball bat",
+        "  BAT:   baseball   bat,",
+        '{"bat": "baseball bat"}',
+        '```json\n{"names": {"bat": ["baseball bat"]}}\n```',
+        "<think>bat: cricket bat</think>\nbat: baseball bat",
+    ],
+)
+def test_a_name_is_read_in_the_forms_that_models_write(line: str) -> None:
+    """Marks, emphasis, arrows, tables, JSON, and the whole caption in place of the name."""
+    assert read(line) == [(0, "baseball bat")]
+
+
+def test_class_names_may_hold_numbers_brackets_and_colons() -> None:
+    """The list of classes decides what a class is called, not the form of the line."""
+    assert read("1: one dot\n2. a: b: two letters\nSt. Bernard (dog): rescue dog") == [
+        (3, "one dot"),
+        (5, "two letters"),
+        (4, "rescue dog"),
+    ]
+
+
+def test_commas_and_several_names_of_one_class_are_kept() -> None:
+    """A comma is part of a name; each line is one name."""
+    assert read("bat: bat, a kind of sports equipment\nbat: cricket bat") == [
+        (0, "bat, a kind of sports equipment"),
+        (0, "cricket bat"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("bat: a {} of wood", "slot"),
+        ("bat: {class} of wood", "slot"),
+        ("bat: <b>baseball</b> bat", "markup"),
+        ("bat: baseball &amp; bat", "markup"),
+        ("bat: [bat](https://example.org)", "markup"),
+        (f"bat: {'very ' * MAX_WORDS}old bat", "too_many_words"),
+        (f"bat: {'x' * 120}", "too_long"),
+        ("bat: base\u202eball", "control_character"),
+        ("bat: ...", "empty"),
+        ("bat: Bow", "name_of_another_class"),
+        ("bat: the bat", "own_name"),
+        ("bats: baseball bat", "unknown_class"),
+    ],
+)
+def test_what_is_no_name_is_refused_with_a_reason(line: str, reason: str) -> None:
+    """Slots, markup, long texts, invisible characters, another class's name, and unknown classes."""
+    assert read(line) == []
+    assert reasons(line) == [reason]
+
+
+def test_one_name_never_belongs_to_two_classes() -> None:
+    """The class for which a name was proposed first keeps it, in later answers too and in any spelling."""
+    reader = NameReader(CLASSES, TEMPLATE)
+    first = reader.read("bat: playing card\nbow: the Playing Card.")
+    assert first.names == ((0, "playing card"),)
+    assert [line.reason for line in first.refused] == ["proposed_for_another_class"]
+    assert reader.read("club: a playing card").names == ()
+    assert reader.read("bat: playing card").names == ((0, "playing card"),)
+
+
+def test_classes_that_share_a_name_are_not_renamed() -> None:
+    """A line fits them all."""
+    reader = NameReader(("crane", "dog", "Crane"), TEMPLATE)
+    assert reader.renamable == {1}
+    assert [line.reason for line in reader.read("crane: tall bird").refused] == ["unknown_class"]
+
+
+def test_chatter_is_skipped() -> None:
+    """Sentences around the lines are no proposals."""
+    answer = "Here are the names:\n\nbat: baseball bat\n\nI hope that this helps!"
+    assert read(answer) == [(0, "baseball bat")]
+    assert reasons(answer) == []
+
+
+def test_the_last_line_of_a_cut_answer_is_left_out() -> None:
+    """A name that was cut is another name."""
+    assert read("bat: baseball bat\nbow: rib", cut=True) == [(0, "baseball bat")]
+
+
+def test_a_short_answer_has_names_of_the_class_that_was_asked_for() -> None:
+    """One name a line; marks and explanations of small models go."""
+    answer = "Sure!\n- baseball bat\n- bat, a flying animal\n- cricket bat: for cricket\n- bat: vampire bat"
+    assert read(answer, only=0) == [
+        (0, "baseball bat"),
+        (0, "bat, a flying animal"),
+        (0, "cricket bat"),
+        (0, "vampire bat"),
+    ]
+    assert read("baseball bat\ncricket bat", only=0) == [(0, "baseball bat"), (0, "cricket bat")]
+
+
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from([*CLASSES, "other", ""]),
+        st.sampled_from([": ", " -> ", "|", " - ", "", "="]),
+        st.text(max_size=40),
+    ),
+    max_size=20,
+)
+
+
+@given(st.one_of(st.text(), LINES.map(lambda parts: "\n".join(map("".join, parts)))), st.booleans())
+def test_reading_never_raises_and_gives_checked_names(answer: str, short: bool) -> None:
+    """Whatever is written: a known class, no brace, few words, no other class's name, each name one owner."""
+    read = NameReader(CLASSES, TEMPLATE).read(answer, only=2 if short else None)
+    owners: dict[str, int] = {}
+    for label, name in read.names:
+        assert 0 <= label < len(CLASSES)
+        assert name == " ".join(name.split())
+        assert 0 < len(name.split()) <= MAX_WORDS
+        assert not set(name) & set("{}<>\n")
+        assert name not in CLASSES
+        assert owners.setdefault(name, label) == label
+    assert all(len(line.line) <= 200 and line.reason and line.message for line in read.refused)
+
+
+DOCUMENTS = st.recursive(
+    st.text(max_size=8) | st.none() | st.integers(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*CLASSES, "x"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(DOCUMENTS)
+def test_any_json_is_read_without_an_error(document: object) -> None:
+    """Lists, numbers and nesting where names should be."""
+    NameReader(CLASSES, TEMPLATE).read(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "part", ["bat: ", "bat" + " " * 3000, "a:b|c->d=", "{" * 500, "[{", "bat: x\n", ": " * 50, "- " * 40]
+)
+def test_reading_takes_time_in_proportion_to_the_length(part: str) -> None:
+    """A huge answer is read in part, and quickly."""
+    reader = NameReader(CLASSES, TEMPLATE)
+    began = time.process_time()
+    reader.read(part * (400_000 // len(part)))
+    assert time.process_time() - began < 5
+
+
+def record(name: str = "bat") -> ClassRecord:
+    """How a class does."""
+    return ClassRecord(
+        name=name,
+        current="cricket bat",
+        images=20,
+        before=3,
+        right=11,
+        taken_for=[("bow", 6)],
+        tried=[("cricket bat", 9, 1), ("vampire bat", 0, 2)],
+    )
+
+
+def test_a_rich_request_says_what_is_known_of_each_class() -> None:
+    """Template, description, classes, counts, and what each name did."""
+    (message,) = rich_request("a drawing of a {}", CLASSES, [record()], description="small drawings")
+    text = message["content"]
+    for part in (
+        "'a drawing of a {}'",
+        "What the pictures show: small drawings",
+        "There are 6 classes",
+        "- bat: 11 of 20 as 'cricket bat', 3 before; taken for bow (6)",
+        "    tried: cricket bat (+9 -1)",
+        "Write 4 new names",
+        "CLASS: NAME",
+    ):
+        assert part in text
+
+
+def test_a_request_for_many_classes_asks_for_one_name_each() -> None:
+    """So that an answer of the usual length holds them all."""
+    (message,) = rich_request("a {}", CLASSES, [record()] * MOST_CLASSES, description="")
+    assert "Write one new name for each" in message["content"]
+    assert "What the pictures show" not in message["content"]
+
+
+def test_a_short_request_is_examples_and_the_class() -> None:
+    """A small model gets neither scores nor lists."""
+    messages = short_name_request("club")
+    assert [message["role"] for message in messages] == ["system", *["user", "assistant"] * 3, "user"]
+    assert messages[-1]["content"] == "club"
