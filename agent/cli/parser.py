@@ -152,7 +152,7 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     if first != COMPLETION:  # which takes a shell's name
         wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     if wanted is not None and wanted not in COMMANDS:
-        near = difflib.get_close_matches(wanted, COMMANDS, n=1)
+        near = difflib.get_close_matches(wanted, (*COMMANDS, "--help", "--version"), n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
         parser.error(f"there is no command {wanted!r}; {hint}")
     commands = _add_commands(parser, () if wanted is None else (wanted,))

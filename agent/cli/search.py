@@ -87,10 +87,12 @@ def config_from(arguments: argparse.Namespace) -> SearchConfig:
 
 
 def say_unused(configs: Sequence[SearchConfig]) -> None:
-    """Report settings without effect: an unused description, limits if no LLM is asked."""
+    """Report settings without effect: an unused description or LLM, limits if no LLM is asked."""
     for line in dict.fromkeys(config.unused_description for config in configs):
         if line is not None:
             say(f"note: {line}")
+    if any(config.llm for config in configs) and not any(config.needs_llm for config in configs):
+        say(f"note: --llm is not used by method {configs[0].method}")
     say_idle_limits(configs)
 
 

@@ -446,12 +446,15 @@ class LLMAsker:
         self._emit(ChatFailed(endpoint=member.name, error=name, message=str(error), billed=billed))
 
     def _spares(self, attempt: _Attempt, said: ChatError, error: ChatError | RequestFailedError) -> bool:
-        """Return whether a failure says nothing against the endpoint, unless others give usable answers."""
+        """Return whether a failure says nothing against the endpoint.
+
+        A model that thinks too long does so elsewhere too, unless others have given usable answers.
+        """
         if isinstance(said, FlaggedRequestError):
             return True
         if isinstance(said, UnusableAnswerError) and said.reason in OF_THE_REQUEST:
             return not attempt.permit.probe
-        if classify(said) == "unusable":
+        if isinstance(said, UnusableAnswerError) and said.reason == "length":
             return not any(one.breaker.closed for one in self._pool.members if one is not attempt.member)
         return isinstance(error, RateLimitedError | RequestFailedError) and not attempt.permit.probe
 
@@ -487,8 +490,8 @@ class LLMAsker:
     def _check_outage(self, attempt: _Attempt, error: ChatError) -> None:
         if isinstance(error, FatalChatError):
             return
-        if classify(error) == "unusable":
-            self._outage.succeeded()
+        # A model's own unusable answers are no outage; another endpoint may do better after a while.
+        if classify(error) == "unusable" and len(self._members) < 2:
             return
         self._outage.failed(error.took_s)
         if not self._outage.over_the_limit or self._gave_up:

@@ -21,8 +21,7 @@ OnRetry = Callable[[int, float, FailureKind], None]
 """Called with the number of a failed attempt, the wait after it, and its kind."""
 
 MODEL_SAID = frozenset({"no_content", "length", "content_filter", "refusal"})
-"""Unusable answers by the model itself: it may well give them again, and they are paid for. The endpoint is
-well, so they cause no growing pauses."""
+"""Unusable answers by the model itself: it may well give them again, and they are paid for."""
 SHORTEST_REST_S = 5.0
 LONGEST_REST_S = 300.0
 
@@ -107,9 +106,6 @@ async def retrying(
         final = any(isinstance(error, UnusableAnswerError) and error.final for error in answers)
         return final or len(answers) >= min(policy.unusable_attempts, policy.attempts)
 
-    def sick() -> int:
-        return sum(classify(error) != "unusable" for error in failures)
-
     def over(state: tenacity.RetryCallState) -> bool:
         # Attempts after which the endpoint asks for a wait are not counted: total_s ends those.
         tries = [one for one in failures if classify(one) != "rate_limited" and one.retry_after is None]
@@ -131,7 +127,7 @@ async def retrying(
     retries = tenacity.AsyncRetrying(
         sleep=sleep,
         stop=over,
-        wait=lambda _: policy.wait_s(max(sick(), 1), failures[-1].retry_after, rng),
+        wait=lambda _: policy.wait_s(len(failures), failures[-1].retry_after, rng),
         retry=tenacity.retry_if_exception(lambda error: classify(error) != "no"),
         before_sleep=report,
         reraise=True,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ...evaluator.counts import counted
+from ...evaluator.datasets.class_names import SPLIT
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
@@ -174,12 +175,17 @@ def cupl(found: Found) -> str:
 
 
 def class_names(found: Found) -> str:
-    """Return the new class names for ``--class-names``: a line ``CLASS=NAME`` for each renamed class."""
+    """Return the new class names for ``--class-names``: a line ``CLASS=NAME`` for each renamed class.
+
+    If the run had ``--class-names`` itself, they are all names in the order of the labels.
+    """
     names = found.result.best.class_names
     if not names:
         raise UsageError(
             f"{found.run_dir} has no new class names; a search with --prompts class-names looks for them"
         )
+    if found.config.class_names not in (None, SPLIT):
+        return "".join(f"{names.get(name, name)}\n" for name in found.class_names)
     if wrong := next((name for name in names if "=" in name), None):
         raise UsageError(f"the class {wrong!r} has a = in its name, which no line CLASS=NAME can hold")
     return "".join(f"{old}={new}\n" for old, new in names.items())

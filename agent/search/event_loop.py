@@ -99,8 +99,8 @@ def short_collections() -> Iterator[None]:
 def quick_switches() -> Iterator[None]:
     """Give the event loop the interpreter lock soon after it asks for it.
 
-    The loop lets go of the lock some ten times in a pass: to look for events, to write, to hash a request. If
-    a scorer's thread takes it each time, and keeps it for Python's 5 ms, a pass takes hundreds of them.
+    The loop lets go of the lock several times in a pass: to look for events, to write, to hash a request. If
+    a scorer's thread takes it each time, each of these waits lasts up to Python's 5 ms.
 
     Does nothing in a program that switches as quickly already.
     """

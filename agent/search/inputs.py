@@ -72,12 +72,14 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
 
 def _check_renames(evaluator: Evaluator, name: str) -> None:
     """Raise ConfigError if an evaluator cannot score other names of single classes."""
-    if isinstance(evaluator, NamePredictor) and len(evaluator.info.class_names) == evaluator.info.classes > 0:
+    info = evaluator.info
+    known = len(info.class_names) == info.classes > 0 and info.sizes.get("train", 0) > 0
+    if known and isinstance(evaluator, NamePredictor):
         return
     raise ConfigError(
         f"--prompts class-names cannot score names with {name}: give it a method "
         "`predict_named(template, renamings, split)` (see evaluator.scoring.NamePredictor), and its classes "
-        "in `info.class_names`, or search with --prompts template"
+        "and few-shot images in `info.class_names` and `info.sizes`; or search with --prompts template"
     )
 
 

@@ -205,6 +205,8 @@ def _read_path(
 
 
 def _unknown(raw: str, path: Path) -> str:
+    if "://" in raw:
+        return f"--data takes no address such as {raw!r}: download the data, and give their folder or table"
     names = [entry.name for entry in known()]
     named = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
     beside = _beside(path)

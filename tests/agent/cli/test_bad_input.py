@@ -324,6 +324,11 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "an unknown option": (lambda p: p.search("--shot", "1"), "--shot"),
     "a shell that is not known": (lambda p: ["--print-completion", "cmd.exe"], "known are bash"),
     "an unknown command": (lambda p: ["serach"], "search"),
+    "help as a command": (lambda p: ["help"], "did you mean --help"),
+    "an address as data": (
+        lambda p: p.search(data="https://h/x.zip"),
+        "--data takes no address such as 'https://h/x.zip': download",
+    ),
     "a mistyped option": (lambda p: ["search", "--dta", "x"], "no option '--dta'; did you mean --data?"),
     "an unknown option with a value": (lambda p: ["search", "--qqq=sk-9"], r"no option '--qqq' \(see"),
     "settings in a table": (

@@ -164,8 +164,8 @@ def test_the_help_says_that_limits_are_the_suites(capsys: pytest.CaptureFixture[
     """A search has the same options, where they are its own."""
     assert main(["suite", "--help-all"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    for name in ("requests at most", "tokens at most, in and out", "dollars at most; needs --price"):
-        assert f"{name}, over the whole suite" in text
+    for name in ("requests at most", "tokens at most, in and out", "dollars at most, one answer more"):
+        assert f"over the whole suite: {name}" in text
     assert "over the whole run" not in text
 
 
@@ -344,3 +344,12 @@ def test_two_data_sets_of_one_name_are_refused(capsys: pytest.CaptureFixture[str
     """They would share a folder."""
     assert main(["suite", "--data", "a/x,b/x", "--methods", "random", *SMALL]) == 2
     assert "have the same name" in capsys.readouterr().err
+
+
+def test_an_llm_that_no_method_asks_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever gave one expects it to be asked; beside a method that asks it, it is used."""
+    own = ["--data", "one", "--llm", "m", "--dry-run"]
+    assert main(["search", *own, "--method", "combine"]) == 0
+    assert "note: --llm is not used by method combine\n" in capsys.readouterr().err
+    assert main(["suite", *own, "--methods", "random,pn", "--seeds", "1", *SMALL]) == 0
+    assert "--llm is not used" not in capsys.readouterr().err

@@ -153,6 +153,10 @@ def test_what_is_accepted_is_exported(tmp_path: Path) -> None:
     found(tmp_path / "r")
     lines = export(tmp_path / "r", "class-names").read_text("utf-8").splitlines()
     assert sorted(lines) == ["bat=baseball bat", "horn=trumpet", "seal=stamp"]
+    (tmp_path / "own.txt").write_text("bat\nbow\nclub\nhorn\nseal\n")
+    found(tmp_path / "own", class_names=tmp_path / "own.txt")
+    in_order = export(tmp_path / "own", "class-names").read_text("utf-8").splitlines()
+    assert in_order == ["baseball bat", "bow", "club", "trumpet", "stamp"]
     best = read_result(tmp_path / "r").best.template
     assert json.loads(export(tmp_path / "r", "open-clip").read_text("utf-8")) == [best]
 
