@@ -133,7 +133,7 @@ async def with_fallback(
         return config, {}
     method = config.llm_fallback
     note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
-    note += ", and for no class names" if config.searches_names else ""
+    note += ", and for class names by common kinds of things" if config.searches_names else ""
     emit(Noted(text=note))
     return with_fallback_method(config), {LLM_FALLBACK: note}
 
@@ -150,8 +150,7 @@ def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyT
 
 def with_fallback_method(config: SearchConfig) -> SearchConfig:
     """Return the config with the method that replaces the local LLM."""
-    prompts = TEMPLATE if config.searches_names else config.prompts  # names are the LLM's alone
-    return config.model_copy(update={"method": config.llm_fallback, "llm": None, "prompts": prompts})
+    return config.model_copy(update={"method": config.llm_fallback, "llm": None})
 
 
 def may_fall_back(config: SearchConfig) -> bool:

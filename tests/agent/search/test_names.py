@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from safetensors.numpy import load
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, TransientChatError
+from promptclimb.agent.events.types import NameScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.gain import DEFAULT_TEMPLATE, ORIGINAL_NAMES
@@ -28,7 +30,7 @@ from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Predictions
-from promptclimb.prompts.class_names import MOST_CLASSES
+from promptclimb.prompts.class_names import MOST_CLASSES, kind_names
 from tests.fakes.clock import run_virtual
 from tests.fakes.naming_box import FACTORY, NamingBox
 from tests.paths import ROOT
@@ -350,8 +352,39 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     """Names need an LLM that may see the classes."""
     with pytest.raises(ConfigError, match="leave blind out"):
         config(tmp_path, blind=True)
-    with pytest.raises(ConfigError, match="needs an LLM"):
-        SearchConfig(prompts="class-names", method="random")
+
+
+def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path) -> None:
+    """Others in each round, the same ones with the same seed; no request."""
+    scored: list[NameScored] = []
+    given = SearchConfig(
+        prompts="class-names",
+        method="random",
+        name_rounds=2,
+        restarts=1,
+        conversations=1,
+        rounds=1,
+        initial=4,
+        run_dir=tmp_path / "r",
+    )
+    result = run_virtual(
+        search(
+            given,
+            evaluator=NamingBox(),
+            on_event=lambda event: scored.append(event) if isinstance(event, NameScored) else None,
+        )
+    )
+    names = [(event.class_name, event.new_name) for event in scored]
+    assert len(names) == len(set(names)) > 0
+    assert all(name.startswith(f"{class_name}, a kind of ") for class_name, name in names)
+    first = names[0][0]
+    own = [name for class_name, name in names if class_name == first]
+    assert own == kind_names(first, random.Random(f"{given.seed} {_label(first)}"))[: len(own)]
+    assert result.usage.calls == 0
+
+
+def _label(class_name: str) -> int:
+    return list(NamingBox().info.class_names).index(class_name)
 
 
 def test_a_scorer_with_predictions_of_another_length_ends_the_search(tmp_path: Path) -> None:
