@@ -519,7 +519,12 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
         table.add_column(split, justify="right")
     best = result.best
     found = Ensemble(templates=(best.template,), train=best.train, val=best.val, test=best.test)
-    for name, one in [*result.baselines.items(), ("best found", found), ("ensemble", result.ensemble)]:
+    rows = [
+        *result.baselines.items(),
+        (f"best found{best.with_names}", found),
+        (f"ensemble{best.without_names}", result.ensemble),
+    ]
+    for name, one in rows:
         scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))
         table.add_row(
             Text(printable(name)), Text(_shown(one.templates)), *scores, style="bold" if one is found else ""

@@ -26,6 +26,7 @@ from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.counts import counted
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
@@ -148,6 +149,18 @@ def test_the_report_and_the_terminal_show_old_and_new_names(
     print_result(Console(), result, None)
     assert "class names: " in (said := capsys.readouterr().out)
     assert "b<w -> rib & bon" in said
+    # The same template stands there with and without them.
+    count = len(result.best.class_names)
+    with_names = f", with {counted(count, 'new class name')}"
+    assert f'data-name="best found{with_names}"' in page
+    assert 'data-name="ensemble, with the original class names"' in page
+    assert f"The best template{with_names}</p>" in page
+    assert main(["status", str(tmp_path / "r")]) == 0
+    assert f"best: {result.best.template}{with_names} (train " in capsys.readouterr().out
+    print_result(Console(width=200), result, None)
+    shown = capsys.readouterr().out
+    assert f"best found{with_names} " in shown
+    assert "ensemble, with the original class names " in shown
 
 
 def test_what_is_accepted_is_exported(tmp_path: Path) -> None:
