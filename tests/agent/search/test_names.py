@@ -17,7 +17,7 @@ from safetensors.numpy import load
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, TransientChatError
-from promptclimb.agent.events.types import NameScored
+from promptclimb.agent.events.types import Listener, NamesChosen, NameScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.gain import DEFAULT_TEMPLATE, ORIGINAL_NAMES
@@ -84,16 +84,29 @@ def box(**more: Any) -> NamingBox:
 
 
 def found(
-    run_dir: Path, *, chat: NameChat | None = None, evaluator: object = None, **more: Any
+    run_dir: Path,
+    *,
+    chat: NameChat | None = None,
+    evaluator: object = None,
+    on_event: Listener | None = None,
+    **more: Any,
 ) -> SearchResult:
     """The result of a search."""
-    return run_virtual(search(config(run_dir, **more), evaluator=evaluator or box(), chat=chat or NameChat()))
+    given = config(run_dir, **more)
+    return run_virtual(
+        search(given, evaluator=evaluator or box(), chat=chat or NameChat(), on_event=on_event)
+    )
 
 
 def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     """Names that the model knows are accepted; the result, the baselines and the verdict have both steps."""
     chat = NameChat()
-    result = found(tmp_path / "r", chat=chat)
+    chosen: list[NamesChosen] = []
+    result = found(
+        tmp_path / "r",
+        chat=chat,
+        on_event=lambda event: chosen.append(event) if isinstance(event, NamesChosen) else None,
+    )
     assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
     assert len(chat.asked) == 4
     original = result.baselines[ORIGINAL_NAMES]
@@ -107,6 +120,9 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     assert result.gain.over[ORIGINAL_NAMES].points == pytest.approx(100 * (result.best.test - original.test))
     assert result.gain.over[ORIGINAL_NAMES].paired
     assert "better than the original names" in result.gain.verdict
+    sizes = result.dataset.sizes
+    right = round(result.best.train * sizes.train + (result.best.val or 0.0) * sizes.val)
+    assert chosen == [NamesChosen(renamed=3, right=right, images=sizes.train + sizes.val)]
     assert result.test_opened == 1
     assert result.rejected["name_of_another_class"] == 1
     assert {"markup", "too_many_words", "unknown_class"} <= set(result.rejected)
