@@ -51,6 +51,7 @@ from ..events.types import (
     UsageMissing,
     WaitCapped,
 )
+from ..position import NAMES
 from ..results.figures import (
     about_test,
     are_shares,
@@ -351,6 +352,10 @@ class Display:
             self._began = self._printed = self._now()
         elif isinstance(event, ImagesEncoded) and progress.started is not None:
             progress.latest = f"opening the test split: {progress.opening}"
+        elif isinstance(event, AnswerReceived) and event.position.restart == NAMES:
+            progress.latest = f"{event.position}: {counted(event.position.sample + 1, 'answer')}"
+        elif isinstance(event, NamesChosen):
+            progress.latest = ""
         elif isinstance(event, StartingTemplatesDrawn):
             restart = event.position.restart
             progress.latest = f"restart {restart}: scoring {counted(event.templates, 'starting template')}"
