@@ -301,6 +301,8 @@ def predictor_of_run(
     """
     found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
     found.check_clip("classes to predict")
+    if ensemble and class_names is None and (original := found.result.best.without_names):
+        report(f"the ensemble{original}")
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - OF_MODEL)  # nothing else is used
     names, texts = class_names, class_names
     if names is None:
