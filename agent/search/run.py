@@ -206,8 +206,12 @@ class SearchRun:
     ) -> OpenRun:
         """Open sinks, endpoints, evaluator and store, and announce the run; all close with the stack."""
         sinks = await stack.enter_async_context(self._sinks(resolved.config, run_dir, used))
-        with self.stop.watching():
-            endpoints, evaluator = await self._services(stack, used, resolved.config, earlier)
+        try:
+            with self.stop.watching():
+                endpoints, evaluator = await self._services(stack, used, resolved.config, earlier)
+        finally:
+            if earlier is not None:  # opening is no active time, as it is not where a run starts
+                earlier.restart_clock()
         config = resolved.config.as_opened(evaluator.info)
         content = next((one.content for one in endpoints if one.content), None)
         if content is None and earlier is not None:  # no file is asked any more
