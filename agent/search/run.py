@@ -25,7 +25,7 @@ from ..events.types import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..results.details import Details
-from ..results.result import SearchResult
+from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (
     CONFIG,
     FILES,
@@ -159,6 +159,8 @@ class SearchRun:
                     await in_thread(lambda: check_openable([self.config]))  # loading on trial takes longer
                 config, found = await with_fallback(config, self.emit, earlier)
                 notes = {**notes, **found}
+        if note := config.general_words:
+            notes = {**notes, GENERAL_WORDS: note}
         return pinned_evaluator(absolute(config, labels=self.evaluator is not None)), notes
 
     async def _run(self, run_dir: Path, resolved: Resolved, earlier: Store | None) -> SearchResult:
