@@ -29,7 +29,7 @@ Kind = Literal["bundled", "scans", "coop"]
 
 MOST_FILES = 10_000
 """Images whose names are kept."""
-CHECKS = 2
+CHECKS = 3
 """Raise it with every change of the file checks or their messages."""
 MOST_SHOWN = 3
 """Names of data sets in the message on an unknown one."""

@@ -1070,9 +1070,14 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "test" / "b" / "1.png").write_bytes(image.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
-    assert "skipped; a search stops here unless --on-bad-image skip is set" in shown
-    assert "test/b/1.png" in shown
+    assert f"note: a search would stop: {tmp_path}/test/b/1.png" in shown
+    assert "; --on-bad-image skip leaves such images out" in shown
     assert "4 test images" in shown
+    assert main(["datasets", str(tmp_path), "--shots", "2", "--json"]) == 0
+    first, second, *_ = (Path(one["path"]) for one in json.loads(capsys.readouterr().out)["train"])
+    first.write_bytes(first.read_bytes()[:40])
+    assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
+    assert f"for example {second}" in capsys.readouterr().err
 
 
 def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
