@@ -36,8 +36,19 @@ EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
 LLM_FALLBACK = "llm_fallback"
+GENERAL_WORDS = "general_words"
 """Names of a search's notes; a custom scorer may add others."""
-PROMINENT = (TOY_MODEL, LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, UNNAMED, EMPTY, NOTHING_USABLE)
+PROMINENT = (
+    TOY_MODEL,
+    LLM_FALLBACK,
+    GENERAL_WORDS,
+    ENDED_EARLY,
+    UNOPENED,
+    UNEXAMINED,
+    UNNAMED,
+    EMPTY,
+    NOTHING_USABLE,
+)
 """Notes without which the figures would be misread."""
 
 
