@@ -856,6 +856,10 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     assert sorted(out.splitlines()) == sorted(map(str, (tmp_path / "every").iterdir()))
     assert "left out: safetensors: " in err
     assert "Where a file can hold several templates: it holds the ensemble" in err
+    assert call("export", "r", "--format", "csv", "--out", "every") == 2
+    assert "--out every is a folder; name a file" in only_line(capsys.readouterr().err)
+    assert call("export", "r", "--format", "openclip") == 2
+    assert "class-names, all; did you mean open-clip?" in only_line(capsys.readouterr().err)
     for words in (("--format", "word"), ()):
         assert call("export", "r", *words) == 2
         assert "open-clip" in only_line(capsys.readouterr().err)
