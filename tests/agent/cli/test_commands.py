@@ -757,7 +757,8 @@ def test_models_are_searched_by_name_and_tag(capsys: pytest.CaptureFixture[str])
 
 def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """It says what a search would do at most, and leaves no trace."""
-    assert call("search", *SMALL, "--price", "1/2", "--rpm", "3", "--dry-run", "--json") == 0
+    limits = ("--price", "1/2", "--rpm", "3", "--base-url", "http://127.0.0.1:9/v1")
+    assert call("search", *SMALL, *limits, "--dry-run", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["calls"], found["evaluations"], found["minutes"]) == (6, 38, 2.0)
     assert found["cost_usd"] > 0
