@@ -132,6 +132,7 @@ class UnusableAnswerError(ChatError):
     Attributes:
         reason: "bad_json", "not_json", "no_choices", "no_content", "length", "content_filter", "refusal" or
             "too_big".
+        written: Upper bound of the tokens of its text and shown reasoning, where no usage is reported.
         final: It is too long even with the most tokens that are requested, so another one would be too.
     """
 
@@ -143,9 +144,11 @@ class UnusableAnswerError(ChatError):
         status: int | None = 200,
         headers: Mapping[str, str] = NO_HEADERS,
         usage: TokenUsage | None = None,
+        written: int = 0,
     ) -> None:
         super().__init__(message, status=status, headers=headers, usage=usage, perhaps_billed=True)
         self.reason = reason
+        self.written = written
         self.final = False
 
 

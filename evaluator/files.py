@@ -23,6 +23,7 @@ LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Bytes of one name and of a whole path, with room for files written below it."""
 
 
+CONFIG_NAME = "open_clip_config.json"
 KEPT_S = 90 * 24 * 3600
 SETTLED_NS = 2 * 10**9
 """Age from which every later change shows in a file's times, on the coarsest file-system clocks."""
@@ -94,6 +95,12 @@ def _absolute(raw: str, *, follow_links: bool) -> Path:
     if longest > LONGEST_NAME or len(os.fsencode(path)) > LONGEST_PATH:
         raise ValueError("it, or a name in it, is longer than a path can be; choose another")
     return path
+
+
+def has_model_settings(weights: str) -> bool:
+    """Return whether a file of weights lies beside open_clip's settings of a model, which may name code."""
+    path = Path(weights)
+    return path.is_file() and (path.parent / CONFIG_NAME).is_file()
 
 
 def cache_dir() -> Path:

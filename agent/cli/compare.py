@@ -110,7 +110,7 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("LLM", each(lambda run: run.result.llm.model or "none")),
         ("method", each(lambda run: run.result.method)),
         ("status", each(lambda run: run.result.status)),
-        ("best template", each(lambda run: run.result.best.template)),
+        ("best template", each(lambda run: run.result.best.template + run.result.best.with_names)),
         ("train", each(lambda run: score(run, run.result.best.train))),
         ("val", each(lambda run: score(run, run.result.best.val))),
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),

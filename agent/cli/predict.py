@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ from ...evaluator.files import user_path
 from ...evaluator.prediction import FolderPredictor, PredictedImage
 from ...evaluator.settings import options_of
 from ...evaluator.spec import EvaluatorSpec
+from ..regular_files import open_regular
 from ..results.run_dir import belongs_to_a_run, safe_cell
 from ..search.api import predictor_of_run
 from ..search.inputs import read_template_file
@@ -106,8 +108,9 @@ def _out(given: str | None) -> Path | None:
     out = user_path(given, "--out")
     if belongs_to_a_run(out):
         raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
-    if out.is_dir():
-        raise UsageError(f"--out {out} is a folder; name a file")
+    if out.exists() and not out.is_file():
+        what = "a folder" if out.is_dir() else "a pipe or a device"
+        raise UsageError(f"--out {out} is {what}; name a file")
     return out
 
 
@@ -120,9 +123,10 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
     part = out.with_name(f"{out.name}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        stream = part.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+        file = open_regular(part, "wb")
     except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"{error.filename or out} cannot be written: {error.strerror or error}") from error
+    stream = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
     try:
         with stream:
             yield stream

@@ -403,7 +403,7 @@ class LLMAsker:
             self._learn_bill(attempt, answer.usage)
             attempt.billed = Spent.of(answer.usage, member.price)
         else:
-            attempt.bill_unknown()
+            self._bill_unknown(attempt, answer.written)
             if not member.usage_missing:
                 member.usage_missing = True
                 self._emit(UsageMissing(endpoint=member.name))
@@ -425,7 +425,7 @@ class LLMAsker:
             attempt.billed = Spent.of(error.usage, member.price)
             self._learn_bill(attempt, error.usage)
         elif error.perhaps_billed:
-            attempt.bill_unknown()
+            self._bill_unknown(attempt, error.written if isinstance(error, UnusableAnswerError) else 0)
         limiter.read_headers(permit, error.headers)
         if isinstance(error, RateLimitedError):
             limiter.refused(permit, error.retry_after, tokens="token" in str(error).lower())
@@ -457,6 +457,17 @@ class LLMAsker:
         if isinstance(said, UnusableAnswerError) and said.reason == "length":
             return not any(one.breaker.closed for one in self._pool.members if one is not attempt.member)
         return isinstance(error, RateLimitedError | RequestFailedError) and not attempt.permit.probe
+
+    def _bill_unknown(self, attempt: _Attempt, written: int) -> None:
+        """Bill what was reserved, or more if more tokens than that were written."""
+        attempt.bill_unknown()
+        if written <= attempt.request.max_tokens:
+            return
+        most = TokenUsage(self._bound.of(attempt.request).prompt_tokens, written)
+        self._bound.learn(attempt.request, TokenUsage(0, written))
+        if most.total > attempt.reserved.estimated_tokens:
+            money = cost_at_most(most, attempt.member.price)
+            attempt.billed = Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
 
     def _learn_bill(self, attempt: _Attempt, usage: TokenUsage) -> None:
         self._bound.learn(attempt.request, usage)

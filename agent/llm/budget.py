@@ -196,6 +196,10 @@ class Budget:
         self._answers += used.calls
         self._most_tokens = max(self._most_tokens, used.prompt_tokens + used.completion_tokens)
         self._most_picodollars = max(self._most_picodollars, used.picodollars)
+        if used.estimated_tokens > reserved.estimated_tokens:
+            # Without usage, and longer than was asked for.
+            self._most_tokens = max(self._most_tokens, used.estimated_tokens)
+            self._most_picodollars = max(self._most_picodollars, used.estimated_picodollars)
         self._serve()
 
     def _serve(self) -> None:

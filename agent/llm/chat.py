@@ -58,14 +58,8 @@ class ChatRequest:
 
     @property
     def prompt_tokens_at_most(self) -> int:
-        """Upper bound of the messages' tokens in ordinary text: one per 3 ASCII characters or other byte."""
-        total = 0
-        for message in self.messages:
-            content = str(message["content"])
-            letters = len(content.encode("ascii", "ignore"))
-            wide = len(content.encode("utf-8", "surrogatepass")) - letters
-            total += math.ceil(letters / CHARACTERS_PER_TOKEN) + wide + TOKENS_PER_MESSAGE
-        return total
+        """Upper bound of the messages' tokens in ordinary text."""
+        return sum(tokens_in(str(message["content"])) + TOKENS_PER_MESSAGE for message in self.messages)
 
     @property
     def tokens_at_most(self) -> int:
@@ -83,6 +77,7 @@ class ChatAnswer:
         model: The model that the endpoint says it used.
         thought: The reply shows reasoning.
         billed: The full report; None if the two counts are all of it.
+        written: Upper bound of the tokens of text and shown reasoning, for a reply without usage.
         headers: The reply's rate-limit headers, names in lower case.
     """
 
@@ -94,6 +89,7 @@ class ChatAnswer:
     thought: bool = field(default=False, repr=False, compare=False)
     usage_known: bool = field(default=True, repr=False, compare=False)
     billed: TokenUsage | None = field(default=None, repr=False, compare=False)
+    written: int = field(default=0, repr=False, compare=False)
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False, compare=False)
 
     @property
@@ -155,6 +151,13 @@ def asked_tokens(client: ChatClient, request: ChatRequest) -> int:
     """Return the answer length in tokens that a client requests; 0 for no bound."""
     own: Callable[[ChatRequest], int] | None = getattr(client, "asked_tokens", None)
     return request.max_tokens if own is None else own(request)
+
+
+def tokens_in(text: str) -> int:
+    """Return an upper bound of the tokens of ordinary text: one per 3 ASCII characters or other byte."""
+    letters = len(text.encode("ascii", "ignore"))
+    wide = len(text.encode("utf-8", "surrogatepass")) - letters
+    return math.ceil(letters / CHARACTERS_PER_TOKEN) + wide
 
 
 def size(messages: Sequence[Message]) -> int:

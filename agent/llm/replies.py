@@ -31,7 +31,7 @@ from ..errors import UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
 from ..text import whole_characters
-from .chat import ChatAnswer
+from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, tokens_in
 from .headers import rate_limit_headers
 from .refusals import failure_of, status_in
 
@@ -114,14 +114,19 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
     if half_reported(found, answered=False):
         usage = None
 
-    def unusable(reason: str, message: str) -> NoReturn:
-        raise UnusableAnswerError(message, reason=reason, status=reply.status, headers=headers, usage=usage)
+    written = 0
+
+    def unusable(reason: str, said: str) -> NoReturn:
+        raise UnusableAnswerError(
+            said, reason=reason, status=reply.status, headers=headers, usage=usage, written=written
+        )
 
     choices = found.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         unusable("no_choices", "the endpoint's answer has no choices")
     message = choices[0].get("message")
     message = message if isinstance(message, dict) else {}
+    written = _written(message)
     reason = scrubber.scrub(str(choices[0].get("finish_reason") or "stop"))
     content = _content(message.get("content"))
     answer = without_thinking(content)
@@ -138,6 +143,7 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
         thought=thought,
         usage_known=usage is not None,
         billed=usage,
+        written=written,
         headers=headers,
     )
 
@@ -165,7 +171,10 @@ def _parsed(reply: RawReply) -> object:
 def _completion(reply: RawReply, headers: Mapping[str, str]) -> dict[str, Any]:
     if len(reply.body) > MAX_BODY:
         raise UnusableAnswerError(
-            f"the endpoint's answer has more than {MAX_BODY // 2**20} MiB", reason="too_big", headers=headers
+            f"the endpoint's answer has more than {MAX_BODY // 2**20} MiB",
+            reason="too_big",
+            headers=headers,
+            written=int(len(reply.body) / CHARACTERS_PER_TOKEN),
         )
     try:
         found = _parsed(reply)
@@ -205,6 +214,15 @@ def _content(content: object) -> str:
         parts = (part if isinstance(part, dict) else {"text": part} for part in content)
         content = "".join(str(part.get("text") or "") for part in parts if part.get("type") not in _THINKING)
     return content if isinstance(content, str) else ""
+
+
+def _written(message: Mapping[str, Any]) -> int:
+    """Return an upper bound of the tokens of what was written; servers repeat reasoning under two names."""
+    content, *thoughts = (
+        tokens_in(one if isinstance(one, str) else json.dumps(one)) if one else 0
+        for one in map(message.get, ("content", *_SHOWN_THOUGHTS))
+    )
+    return content + max(thoughts)
 
 
 def _shows_reasoning(message: Mapping[str, Any]) -> bool:

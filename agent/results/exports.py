@@ -349,8 +349,9 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
     if _checked(form, only) == BEST:
         return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
     if result.ensemble.templates == (result.best.template,):
-        return "It holds the best template, which is the whole ensemble."
-    holds = f"It holds the ensemble, {counted(len(result.ensemble.templates), 'template')}"
+        return f"It holds the best template{result.best.without_names}, which is the whole ensemble."
+    templates = counted(len(result.ensemble.templates), "template")
+    holds = f"It holds the ensemble, {templates}{result.best.without_names}"
     if worse:
         return f"{holds}: on test it is worse than the best template alone, which --only best writes."
     return f"{holds}; --only best writes the best alone."

@@ -139,6 +139,16 @@ class Best:
     test: float | None
     class_names: Mapping[str, str] | None = None
 
+    @property
+    def with_names(self) -> str:
+        """Say how many new class names its accuracies need: ``, with 2 new class names``; empty if none."""
+        return f", with {counted(len(self.class_names), 'new class name')}" if self.class_names else ""
+
+    @property
+    def without_names(self) -> str:
+        """Say of another set of templates in the result that it does without the new names; empty if none."""
+        return ", with the original class names" if self.class_names else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ensemble:

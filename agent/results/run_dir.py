@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import errno
 import io
 import json
 import os
@@ -137,6 +138,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         OSError: It cannot be written; the old file is unchanged.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
+    if path.exists() and not path.is_file():
+        # Root could replace a device, such as /dev/null.
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

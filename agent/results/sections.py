@@ -50,9 +50,12 @@ def compared_rows(result: SearchResult) -> list[Compared]:
     """Return the comparison: the best template, the ensemble, then the baselines."""
     over: Mapping[str, Difference] = result.gain.over if result.gain else {}
     together = None if result.gain is None else result.gain.ensemble
-    best = _line("best found", (result.best.template,), result.best, chosen=True)
+    best = _line(f"best found{result.best.with_names}", (result.best.template,), result.best, chosen=True)
     ensemble = _line(
-        "ensemble", result.ensemble.templates, result.ensemble, gain=together and gain_cell(_turned(together))
+        f"ensemble{result.best.without_names}",
+        result.ensemble.templates,
+        result.ensemble,
+        gain=together and gain_cell(_turned(together)),
     )
     others = [
         _line(name, one.templates, one, gain=gain_cell(over[name]) if name in over else None)

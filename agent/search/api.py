@@ -36,7 +36,7 @@ from ..results.exports import Found
 from ..results.page import rewrite_report
 from ..results.result import SearchResult
 from ..results.run_dir import result_of, stored_config, stored_weights
-from ..store.trust import OF_EVALUATOR, OF_LLM
+from ..store.trust import OF_EVALUATOR, OF_LLM, OF_MODEL
 from .run import SearchRun
 
 Split = Literal["train", "val", "test"]
@@ -307,7 +307,9 @@ def predictor_of_run(
     """
     found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
     found.check_clip("classes to predict")
-    config = stored_config(run_dir, changes, safe=OPTIONS.keys() - {"model"})  # nothing else is used
+    if ensemble and class_names is None and (original := found.result.best.without_names):
+        report(f"the ensemble{original}")
+    config = stored_config(run_dir, changes, safe=OPTIONS.keys() - OF_MODEL)  # nothing else is used
     names, texts = class_names, class_names
     if names is None:
         names = found.class_names

@@ -32,7 +32,7 @@ from ...prompts.requests import Message
 from ..config.fields import style_of
 from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError
-from ..events.types import Listener, NameRefused, NameRoundFinished, NameScored, Noted
+from ..events.types import Listener, NameRefused, NameRoundFinished, NamesChosen, NameScored, Noted
 from ..position import NAMES, Position
 from ..store.disk import canonical
 from ..store.run import Store
@@ -102,6 +102,13 @@ class NameSearch:
                 )
             )
         await self._choose(final=True)
+        self._emit(
+            NamesChosen(
+                renamed=len(self.record.renaming),
+                right=self._right(self._now),
+                images=self._scores.images,
+            )
+        )
         self.record.unanswered = self._answers.unanswered
         self.record.done = True
 

@@ -42,7 +42,7 @@ from ..store.run import Store
 from ..store.shared import check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .choice import choose
-from .event_loop import entered, quick_switches, short_collections, to_the_end
+from .event_loop import entered, short_collections, to_the_end
 from .inputs import (
     CONTENT,
     IMAGE_NAMES,
@@ -171,7 +171,6 @@ class SearchRun:
             async with AsyncExitStack() as stack:
                 run = await self._open(stack, used, run_dir, resolved, earlier)
                 stack.enter_context(short_collections())
-                stack.enter_context(quick_switches())
                 searched = await run.restart_all()
                 manifest = run.store.manifest
                 prices: Mapping[str, Any] = run.store.note(PRICES) or {}

@@ -19,7 +19,7 @@ from typing import Any
 
 from ...evaluator.counts import enumerated
 from ...evaluator.errors import UsageError
-from ...evaluator.files import cache_dir
+from ...evaluator.files import cache_dir, has_model_settings
 from ..config.fields import DEFAULT_BASE_URL, is_local, local_model, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import from_environment
@@ -31,12 +31,14 @@ from .disk import canonical
 SIGNATURES = "signatures"
 """Manifest key: signatures by setting."""
 OF_LLM = frozenset({"llm", "base_url", "endpoints"})
-OF_EVALUATOR = frozenset({"evaluator", "ray", "model", "cache_dir"})
+OF_MODEL = frozenset({"model", "pretrained"})
+OF_EVALUATOR = OF_MODEL | {"evaluator", "ray", "cache_dir"}
 _BYTES = 32
 _DOES: Mapping[str, str] = {
     "evaluator": "run the code {}",
     "ray": "connect to the Ray cluster {}, whose answers may be code",
     "model": "load the model {}, whose files may name code",
+    "pretrained": "load the model of {}, whose files may name code",
     "llm": "load the language model {}",
     "base_url": "send requests, with the key in OPENAI_API_KEY, to {}",
     "track": "send figures to {}",
@@ -57,6 +59,8 @@ def risks(settings: Mapping[str, Any]) -> dict[str, list[str]]:
         found.pop("base_url", None)
     if "evaluator" in found or not str(found.get("model", "")).startswith(_CODE_OF_A_MODEL):
         found.pop("model", None)
+    if "evaluator" in found or not has_model_settings(str(found.get("pretrained", ""))):
+        found.pop("pretrained", None)
     said = {name: [_DOES[name].format(_shown(value))] for name, value in found.items()}
     if pool and not local:
         said["endpoints"] = [

@@ -14,12 +14,12 @@ from ..datasets.checks import shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import load_data, toy_model_notes
 from ..datasets.values import FewShotData, Item
-from ..files import cache_dir, seen_files
+from ..files import CONFIG_NAME, cache_dir, seen_files
 from ..pico.models import TOY_MODEL
 from ..scoring import EvaluatorInfo
 from ..spec import EvaluatorSpec, Progress, Report
 from .images import RECIPE, Features, ImageEncoder
-from .model_files import CONFIG_NAME, resolve
+from .model_files import resolve
 from .models import LoadedModel, best_dtype, load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
 from .remembered import Opening

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..files import user_path
+from ..files import CONFIG_NAME, has_model_settings, user_path
 from ..network import hub_address, hub_offline, reachable
 from ..pico.models import bundled_models
 from ..spec import Report
@@ -91,7 +91,6 @@ def first_mismatch(model: nn.Module, state: dict[str, Tensor]) -> str:
     return "its tensors fit by name and shape" if extra is None else f"the model has no {extra}"
 
 
-CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -217,9 +216,8 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
         if row["name"] == model:
             _register(model, row["config"])
     if model not in open_clip.list_models():
-        beside = Path(pretrained).parent / CONFIG_NAME
-        if _looks_like_file(pretrained) and beside.is_file():
-            return Source(name=f"local-dir:{beside.parent}", weights=_file(pretrained))
+        if has_model_settings(pretrained):
+            return Source(name=f"local-dir:{Path(pretrained).parent}", weights=_file(pretrained))
         raise ModelError(_unknown(typed))
     tag: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
     if tag:

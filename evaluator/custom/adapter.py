@@ -319,8 +319,10 @@ class CheckedEvaluator(CustomEvaluator):
         questions = [dict(renaming) for renaming in renamings]
         return self._ask(
             "predict_named",
-            lambda: plain_values.predictions(
-                self._given.predict_named(template, questions, split=split), len(questions)
+            lambda: plain_values.named_predictions(
+                self._given.predict_named(template, questions, split=split),
+                len(questions),
+                self._info.classes,
             ),
         )
 

@@ -95,6 +95,17 @@ def predictions(answer: object, count: int) -> Predictions:
     return Predictions(labels, tuple(_labels(one, len(labels)) for one in found))
 
 
+def named_predictions(answer: object, count: int, classes: int) -> Predictions:
+    """Return the predictions of each of ``count`` renamings; every label must be that of a class."""
+    found = predictions(answer, count)
+    if not found.labels:
+        raise WrongAnswerError("gave no labels, so it classified no image")
+    most = max(max(one) for one in (found.labels, *found.predicted) if one is not None)
+    if most >= classes:
+        raise WrongAnswerError(f"gave the label {shown(most)}, and the {classes} classes begin with 0")
+    return found
+
+
 def _labels(answer: object, count: int) -> tuple[int, ...] | None:
     if answer is None:
         return None

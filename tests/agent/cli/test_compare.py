@@ -57,6 +57,8 @@ def test_new_class_names_have_lines_of_their_own(capsys: pytest.CaptureFixture[s
     assert call("a", "b") == 0
     rows = {cells[1].strip(): cells[2:4] for cells in map(cells_of, capsys.readouterr().out.splitlines())}
     assert [one.strip() for one in rows["classes with a new name"]] == ["0", "1"]
+    assert ", with 1 new class name" in " ".join(rows["best template"][1].split())
+    assert "with" not in rows["best template"][0]
 
 
 def cells_of(line: str) -> list[str]:

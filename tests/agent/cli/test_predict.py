@@ -107,7 +107,9 @@ def test_new_class_names_of_a_run_stand_in_the_texts_only(
         ("plain ensemble", home / "run", ["--ensemble"]),
     ):
         assert call("predict", home / "pictures" / "test", "--run", run, *more) == 0
-        shown[key] = rows_of(capsys.readouterr().out)
+        out, err = capsys.readouterr()
+        shown[key] = rows_of(out)
+        assert ("the ensemble, with the original class names" in err) == (key == "ensemble")
     assert shown["named"] != shown["plain"]
     assert {row["class"] for row in shown["named"]} <= set(classes)
     assert shown["ensemble"] == shown["plain ensemble"]
@@ -210,6 +212,8 @@ def test_templates_and_names_of_ones_own_need_no_run(
         (["new", "--templates", "t.txt", "--ensemble"], "--ensemble applies to --run"),
         (["new", "--run", "RUN", "--out", "RUN/result.json"], "own file"),
         (["new", "--run", "RUN", "--out", "new"], "is a folder"),
+        (["new", "--run", "RUN", "--out", "pipe"], "is a pipe or a device"),
+        (["new", "--run", "RUN", "--out", "linked"], "linked.part cannot be written: it is a symbolic link"),
         (["empty", "--run", "RUN"], "there is no image in"),
         (["torn", "--run", "RUN"], "none of the images in"),
         (["new", "--run", "new"], "holds no result.json"),
@@ -220,12 +224,15 @@ def test_what_cannot_be_predicted_is_said(
 ) -> None:
     """In one line, as wrong input, and no file is left."""
     Path("t.txt").write_text("a {}\n")
+    os.mkfifo("pipe")
+    Path("linked.part").symlink_to("t.txt")
     Path("empty").mkdir()
     Path("torn").mkdir()
     shutil.move(images / "torn.jpg", "torn")
     given = [one.replace("RUN", str(home / "run")) for one in arguments]
     assert call("predict", *given) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+    assert Path("t.txt").read_text() == "a {}\n"
 
 
 def test_code_that_a_run_names_is_not_run(tmp_path: Path, images: Path, home: Path) -> None:

@@ -618,6 +618,40 @@ async def test_an_endpoint_that_never_says_what_it_billed_is_held_to_the_limits(
     assert [event.fields() for event in events if isinstance(event, UsageMissing)] == [{"endpoint": "one"}]
 
 
+@dataclass
+class Unbounded:
+    """A client that ignores ``max_tokens``, and does not say what it billed after some answers."""
+
+    usable: bool
+    tokens: int = 0
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        await asyncio.sleep(1)
+        if self.tokens < 500:
+            self.tokens += 100
+            return ChatAnswer(text="- a {}", completion_tokens=100)
+        self.tokens += 4000
+        if not self.usable:
+            raise UnusableAnswerError("all thinking", reason="length", written=5000)
+        return ChatAnswer(text="- a {}", usage_known=False, written=5000)
+
+
+@virtual_time
+@pytest.mark.parametrize("restarts", [1, 8])
+@pytest.mark.parametrize("usable", [True, False])
+@pytest.mark.parametrize("limits", [Limits(tokens=30_000), Limits(cost_usd=0.03)], ids=["tokens", "money"])
+async def test_an_answer_without_usage_counts_with_all_that_was_written(
+    limits: Limits, usable: bool, restarts: int
+) -> None:
+    """An endpoint that ignores how long an answer may be exceeds no limit by more than one answer."""
+    client = Unbounded(usable)
+    asker = proposer(client, limits=limits, retry=RetryPolicy(attempts=1))
+    with contextlib.suppress(GaveUpError):
+        await until_spent(asker, restarts)
+    most = limits.tokens or int((limits.cost_usd or 0) * 10**6 / PRICE.completion)
+    assert most / 4 < client.tokens <= most + 4000
+
+
 @virtual_time
 async def test_tokens_a_minute_hold_without_reported_usage() -> None:
     """The window keeps what was reserved."""

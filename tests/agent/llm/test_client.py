@@ -321,6 +321,15 @@ async def test_usage_that_makes_no_sense_is_ignored(usage: object) -> None:
     assert (answer.usage, answer.usage_known) == (TokenUsage(0, 0), False)
 
 
+async def test_what_was_written_is_bounded_where_no_usage_is_reported() -> None:
+    """Text and reasoning count, the latter once; so do they in an answer that cannot be used."""
+    message = {"role": "assistant", "content": "- a {}", "reasoning": "hm " * 99, "thinking": "hm " * 99}
+    answer = await says({"choices": [{"message": message}]})
+    assert (answer.usage_known, answer.written) == (False, 2 + 99)
+    cut = {"message": {"content": "<think>" + "hm " * 99}, "finish_reason": "length"}
+    assert (await says({"choices": [cut]})).written == 102
+
+
 @pytest.mark.parametrize(
     ("usage", "counted"),
     [

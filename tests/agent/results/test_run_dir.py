@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,17 @@ def test_a_write_is_whole(tmp_path: Path, new: str | bytes) -> None:
     write_atomically(path, new)
     assert path.read_bytes() == (new if isinstance(new, bytes) else new.encode())
     assert [found.name for found in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["pipe", "link"])
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path, name: str) -> None:
+    """Root's ``--out /dev/null`` would make it a file."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    with pytest.raises(OSError, match="it is not a file"):
+        write_atomically(tmp_path / name, "new")
+    assert (tmp_path / name).is_fifo()
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from safetensors.numpy import load
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, TransientChatError
-from promptclimb.agent.events.types import NameScored
+from promptclimb.agent.events.types import Listener, NamesChosen, NameScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.gain import DEFAULT_TEMPLATE, ORIGINAL_NAMES
@@ -26,6 +26,7 @@ from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.counts import counted
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
@@ -83,16 +84,29 @@ def box(**more: Any) -> NamingBox:
 
 
 def found(
-    run_dir: Path, *, chat: NameChat | None = None, evaluator: object = None, **more: Any
+    run_dir: Path,
+    *,
+    chat: NameChat | None = None,
+    evaluator: object = None,
+    on_event: Listener | None = None,
+    **more: Any,
 ) -> SearchResult:
     """The result of a search."""
-    return run_virtual(search(config(run_dir, **more), evaluator=evaluator or box(), chat=chat or NameChat()))
+    given = config(run_dir, **more)
+    return run_virtual(
+        search(given, evaluator=evaluator or box(), chat=chat or NameChat(), on_event=on_event)
+    )
 
 
 def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     """Names that the model knows are accepted; the result, the baselines and the verdict have both steps."""
     chat = NameChat()
-    result = found(tmp_path / "r", chat=chat)
+    chosen: list[NamesChosen] = []
+    result = found(
+        tmp_path / "r",
+        chat=chat,
+        on_event=lambda event: chosen.append(event) if isinstance(event, NamesChosen) else None,
+    )
     assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
     assert len(chat.asked) == 4
     original = result.baselines[ORIGINAL_NAMES]
@@ -106,6 +120,9 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     assert result.gain.over[ORIGINAL_NAMES].points == pytest.approx(100 * (result.best.test - original.test))
     assert result.gain.over[ORIGINAL_NAMES].paired
     assert "better than the original names" in result.gain.verdict
+    sizes = result.dataset.sizes
+    right = round(result.best.train * sizes.train + (result.best.val or 0.0) * sizes.val)
+    assert chosen == [NamesChosen(renamed=3, right=right, images=sizes.train + sizes.val)]
     assert result.test_opened == 1
     assert result.rejected["name_of_another_class"] == 1
     assert {"markup", "too_many_words", "unknown_class"} <= set(result.rejected)
@@ -148,6 +165,18 @@ def test_the_report_and_the_terminal_show_old_and_new_names(
     print_result(Console(), result, None)
     assert "class names: " in (said := capsys.readouterr().out)
     assert "b<w -> rib & bon" in said
+    # The same template stands there with and without them.
+    count = len(result.best.class_names)
+    with_names = f", with {counted(count, 'new class name')}"
+    assert f'data-name="best found{with_names}"' in page
+    assert 'data-name="ensemble, with the original class names"' in page
+    assert f"The best template{with_names}</p>" in page
+    assert main(["status", str(tmp_path / "r")]) == 0
+    assert f"best: {result.best.template}{with_names} (train " in capsys.readouterr().out
+    print_result(Console(width=200), result, None)
+    shown = capsys.readouterr().out
+    assert f"best found{with_names} " in shown
+    assert "ensemble, with the original class names " in shown
 
 
 def test_what_is_accepted_is_exported(tmp_path: Path) -> None:

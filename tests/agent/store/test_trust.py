@@ -30,6 +30,7 @@ RISKY: dict[str, Any] = {
     "evaluator": "their.module:make",
     "ray": "ray://evil.example:10001",
     "model": "local-dir:/received/model",
+    "pretrained": "w.safetensors",
     "llm": "local:/received/model.gguf",
     "base_url": EVIL,
     "endpoints": [{"base_url": EVIL, "key_env": "THEIR_API_KEY"}],
@@ -38,7 +39,7 @@ RISKY: dict[str, Any] = {
     "cache_dir": "/received/features",
 }
 HARMLESS = """
-    data data_root shots seed class_names few_shot_file columns allow_leak on_bad_image pretrained precision
+    data data_root shots seed class_names few_shot_file columns allow_leak on_bad_image precision
     device objective views workers image_batch text_rows price temperature answer_tokens reasoning_effort
     service_tier extra_body llm_fallback llm_slots method prompts describe blind style wordings restarts
     conversations rounds proposals top_k starting_pool initial max_words max_turns ensemble_size patience
@@ -84,6 +85,9 @@ def edit(run_dir: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def test_every_setting_is_judged() -> None:
     """A new setting either needs trust, or is named here as one that only reads data or counts."""
     assert {*HARMLESS.split()} | {*RISKY} == {*OPTIONS}
+    assert not risks({"pretrained": RISKY["pretrained"]})
+    for name in ("w.safetensors", "open_clip_config.json"):
+        Path(name).touch()
     assert {name for name, value in RISKY.items() if name in risks({name: value})} == {*RISKY}
     assert not risks(SearchConfig(llm="gpt-4o-mini", base_url="https://api.openai.com/v1").to_public())
     assert not risks(SearchConfig(llm="local", base_url=EVIL).to_public())
@@ -220,6 +224,25 @@ def test_export_of_class_names_needs_no_trust(tmp_path: Path) -> None:
     assert export(run_dir, "cupl").exists()
     with pytest.raises(UntrustedRunError, match=r"ray://evil\.example"):
         export(run_dir, "safetensors")
+
+
+def test_weights_beside_settings_of_a_model_need_trust(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unknown model is made from these settings, which may name a tokenizer's code."""
+    small = ("--restarts", "1", "--rounds", "1", "--conversations", "1", "--initial", "5", "--views", "0")
+    assert main(["search", "--method", "random", *small, "--run-dir", "r"]) == 0
+    for name in ("w.safetensors", "open_clip_config.json"):
+        (tmp_path / "r" / name).touch()
+    weights = str(tmp_path / "r" / "w.safetensors")
+    edit(tmp_path / "r", lambda manifest: manifest["config"].update(model="Unknown", pretrained=weights))
+    commands = ("predict r --run r", "export r --format safetensors", "resume r --restarts 2")
+    for command in commands:
+        capsys.readouterr()
+        assert main(command.split()) == 2
+        assert f"load the model of {weights}, whose files may name code" in capsys.readouterr().err
+    stored_config(tmp_path / "r", trust=True)
+    stored_config(tmp_path / "r")
 
 
 def test_a_suite_resumes_the_runs_that_its_options_name(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from promptclimb.evaluator.scoring import (
     Evaluator,
     Inspection,
     Inspector,
+    NamePredictor,
     Predictions,
     Predictor,
     Rejection,
@@ -39,6 +40,7 @@ from promptclimb.evaluator.scoring import (
     SplitScores,
 )
 from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.naming_box import NamingBox
 
 SPEC = EvaluatorSpec(data="mine")
 
@@ -392,6 +394,27 @@ def test_predictions_that_go_wrong_are_one_error(answer: Any) -> None:
     assert isinstance(box, Predictor)
     with pytest.raises(EvaluatorError, match=r"Labelling\.predict"):
         box.predict([["a {}"]], split="test")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Predictions((), ((), None)), "gave no labels"),
+        (Predictions((0, 5), ((0, 0), None)), "gave the label 5, and the 5 classes begin with 0"),
+        (Predictions((0, 1), ((0, 10**30), None)), r"gave the label 10+,"),
+    ],
+)
+def test_predictions_with_other_names_have_the_labels_of_classes(answer: Predictions, said: str) -> None:
+    """Otherwise the search for names would crash, or find nothing and say nothing."""
+
+    class Naming(NamingBox):
+        def predict_named(self, template: str, renamings: Any, *, split: str) -> Predictions:
+            return answer
+
+    box = as_evaluator(Naming(), SPEC)
+    assert isinstance(box, NamePredictor)
+    with pytest.raises(EvaluatorError, match=rf"Naming\.predict_named {said}"):
+        box.predict_named("a {}", [{}, {0: "b"}], split="train")
 
 
 def test_an_object_with_inspect_and_predict_is_asked_for_both() -> None:
