@@ -97,7 +97,8 @@ def test_a_method_of_two_steps(copy: Path) -> None:
     places = run(copy, script=WITH_AN_LLM)
     assert places.strip() == "[(1, 1, 1, 0), (1, 1, 1, 1), (1, 1, 2, 0), (1, 1, 2, 1)]"
     assert "critique (a critique, then better ones)" in " ".join(run(copy, "search", "--help").split())
-    plan = run(copy, "search", *FAKE, *SMALL, "--method", "critique", "--llm", "m", "--dry-run", "--json")
+    llm = ("--llm", "m", "--base-url", "http://127.0.0.1:9/v1")
+    plan = run(copy, "search", *FAKE, *SMALL, "--method", "critique", *llm, "--dry-run", "--json")
     assert json.loads(plan)["calls"] == 4
 
 

@@ -28,6 +28,7 @@ from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
 from ..study.study import white_box_label
 from ..text import printable
+from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .output import aligned, console, print_json, print_text, result_alone, say, say_refused
@@ -63,7 +64,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         check_endpoints(config, os.environ)
     except UsageError as error:
         say_refused(str(error))
-    return 0
+        return exit_codes.WRONG
+    return exit_codes.FINISHED
 
 
 def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_json: bool) -> int:
@@ -90,7 +92,8 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
         check_llms([one.config for one in waiting], SharedLimits(folder))
     except UsageError as error:
         say_refused(str(error), "suite")
-    return 0
+        return exit_codes.WRONG
+    return exit_codes.FINISHED
 
 
 def _opened(config: SearchConfig) -> EvaluatorInfo:
@@ -211,10 +214,10 @@ def _bound_text(config: SearchConfig, bound: Estimate) -> str:
     lines.append(f"at most {bound['evaluations']:,} templates scored")
     if bound["minutes"] is not None:
         lines.append(f"{bound['minutes']:,.1f} minutes for that at the given limits")
-    limits = [
-        f"{flag_of(name)} {getattr(config, name):g}" for name in LIMITS if getattr(config, name) is not None
-    ]
-    lines.append(f"limits: {', '.join(limits) or 'none'}")
+    names = LIMITS if asks else ("max_minutes",)  # without requests, the others limit nothing
+    limits = [f"{flag_of(name)} {value:g}" for name in names if (value := getattr(config, name)) is not None]
+    if asks or limits:
+        lines.append(f"limits: {', '.join(limits) or 'none'}")
     if asks:
         lines += [
             "This is an upper bound: every request and answer is taken to be the longest possible "

@@ -289,6 +289,8 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
     else:
         target = Path(out).expanduser()
+        if target.is_dir():
+            raise UsageError(f"--out {out} is a folder; name a file")
     result = result_of(run_dir)
     content = FORMS[form].content(Found(run_dir, result, _chosen(result, form, only)))
     try:

@@ -757,7 +757,8 @@ def test_models_are_searched_by_name_and_tag(capsys: pytest.CaptureFixture[str])
 
 def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """It says what a search would do at most, and leaves no trace."""
-    assert call("search", *SMALL, "--price", "1/2", "--rpm", "3", "--dry-run", "--json") == 0
+    limits = ("--price", "1/2", "--rpm", "3", "--base-url", "http://127.0.0.1:9/v1")
+    assert call("search", *SMALL, *limits, "--dry-run", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["calls"], found["evaluations"], found["minutes"]) == (6, 38, 2.0)
     assert found["cost_usd"] > 0
@@ -856,6 +857,10 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     assert sorted(out.splitlines()) == sorted(map(str, (tmp_path / "every").iterdir()))
     assert "left out: safetensors: " in err
     assert "Where a file can hold several templates: it holds the ensemble" in err
+    assert call("export", "r", "--format", "csv", "--out", "every") == 2
+    assert "--out every is a folder; name a file" in only_line(capsys.readouterr().err)
+    assert call("export", "r", "--format", "openclip") == 2
+    assert "class-names, all; did you mean open-clip?" in only_line(capsys.readouterr().err)
     for words in (("--format", "word"), ()):
         assert call("export", "r", *words) == 2
         assert "open-clip" in only_line(capsys.readouterr().err)

@@ -94,7 +94,7 @@ def test_an_llm_or_a_tracker_that_would_be_refused_is_reported_last(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    assert main(["search", *given, "--dry-run"]) == 0
+    assert main(["search", *given, "--dry-run"]) == 2
     found = capsys.readouterr()
     reported = found.err.splitlines()[-1].removeprefix("note: the search would be refused: ")
     assert re.match(said, reported)
@@ -114,11 +114,11 @@ def test_a_local_llm_that_is_not_installed_is_reported_unless_a_method_stands_in
 ) -> None:
     """What brings it is named; nothing is fetched."""
     monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
-    assert main(["search", "--llm", "local", *more, "--dry-run", "--json"]) == 0
+    assert main(["search", "--llm", "local", *more, "--dry-run", "--json"]) == (2 if refused else 0)
     found = capsys.readouterr()
     assert ("would be refused: --llm local cannot be used: not_there" in found.err) == refused
     assert bool(json.loads(found.out)["calls"]) == refused
-    assert main(["search", "--llm", "local", *more, "--dry-run"]) == 0
+    assert main(["search", "--llm", "local", *more, "--dry-run"]) == (2 if refused else 0)
     said = capsys.readouterr().out
     assert ("The local LLM cannot be loaded: method combine is used instead" in said) != refused
     assert ("no cost; the LLM runs here: about 6 minutes for the 0.5b model" in said) == refused
@@ -165,3 +165,14 @@ def test_combine_without_a_description_says_what_words_it_uses(
         assert main([*few, *given, *(["--describe", "tally marks"] if described else [])]) == 0
         shown = " ".join("".join(capsys.readouterr()).split())
         assert shown.count(note) == (0 if described else 1)
+
+
+def test_limits_on_an_llm_that_is_not_asked_are_no_limits(
+    evaluator: FakeEvaluator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A method without an LLM pays nothing; only its minutes are limited."""
+    free = ["search", "--method", "combine", "--llm", "local", "--max-cost", "1", "--dry-run"]
+    assert main(free) == 0
+    assert "limits" not in capsys.readouterr().out
+    assert main([*free, "--max-minutes", "5"]) == 0
+    assert "limits: --max-minutes 5\n" in capsys.readouterr().out

@@ -26,6 +26,8 @@ from tests.fakes.black_box import stand_in
 from tests.fakes.few_shots import pictures as clip_pictures
 from tests.fakes.small_result import small_result
 
+ELSEWHERE = ("--llm", "m", "--base-url", "http://127.0.0.1:9/v1")
+"""An LLM that needs no key, and is not asked."""
 SMALL = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
 
 
@@ -103,7 +105,7 @@ def test_a_name_with_a_comma_is_quoted_or_given_by_itself(capsys: pytest.Capture
 
 def test_a_method_that_does_not_use_the_description_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """One line for each method that a description is lost on, in a suite and in a search."""
-    own = ["--data", "one", "--describe", "numbers in binary", "--llm", "m", "--dry-run"]
+    own = ["--data", "one", "--describe", "numbers in binary", *ELSEWHERE, "--dry-run"]
     methods = ["--methods", "pn,guided,random,combine"]
     assert main(["suite", *own, *methods, "--seeds", "1-3", *SMALL]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "--describe" in line]
@@ -171,7 +173,7 @@ def test_the_help_says_that_limits_are_the_suites(capsys: pytest.CaptureFixture[
 
 def planned(capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
     """What a dry run says of a suite of six searches, two calls each of those three that ask an LLM."""
-    own = ["suite", "--data", "one", "--methods", "pn,random", "--llm", "m", "--seeds", "1-3", *SMALL]
+    own = ["suite", "--data", "one", "--methods", "pn,random", *ELSEWHERE, "--seeds", "1-3", *SMALL]
     assert main([*own, "--dry-run", "--json", *more]) == 0
     found = json.loads(capsys.readouterr().out)
     assert isinstance(found, dict)
@@ -348,7 +350,7 @@ def test_two_data_sets_of_one_name_are_refused(capsys: pytest.CaptureFixture[str
 
 def test_an_llm_that_no_method_asks_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever gave one expects it to be asked; beside a method that asks it, it is used."""
-    own = ["--data", "one", "--llm", "m", "--dry-run"]
+    own = ["--data", "one", *ELSEWHERE, "--dry-run"]
     assert main(["search", *own, "--method", "combine"]) == 0
     assert "note: --llm is not used by method combine\n" in capsys.readouterr().err
     assert main(["suite", *own, "--methods", "random,pn", "--seeds", "1", *SMALL]) == 0
