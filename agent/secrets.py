@@ -181,4 +181,7 @@ def _forms(value: str) -> list[str]:
     except UnicodeEncodeError:
         raw = value.encode("utf-8", "surrogatepass")
     encoded = base64.b64encode(raw).decode()
-    return [value, quote(raw, safe=""), encoded.rstrip("="), json.dumps(value)[1:-1]]
+    return [
+        *(value, value.upper(), value.lower(), value[::-1]),
+        *(quote(raw, safe=""), encoded.rstrip("="), json.dumps(value)[1:-1], raw.hex()),
+    ]

@@ -288,23 +288,23 @@ COMPARED = (
 
 
 SHOWN = (
-    *((first, second, "ambiguous") for first, second in COMPARED[:7]),
-    *((first, second, group) for group in ("Latin", "plain") for first, second in (COMPARED[0], COMPARED[4])),
+    *(("strong", second, "ambiguous") for second in ("shared", "permuted", "name-words")),
+    *(("local", second, "ambiguous") for second in ("shared", "local, permuted")),
+    *(("strong", "shared", group) for group in ("Latin", "plain")),
 )
 
 
 def table(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
     """Yield a head and the differences between arms, a column for each number of shots."""
     shots = sorted({row["shots"] for row in rows})
-    yield ("sets", "", *(f"{one} shot{'s' * (one > 1)}" for one in shots))
+    yield ("", *(f"{one} shot{'s' * (one > 1)}" for one in shots))
     for first, second, group in SHOWN:
         cells = [by_set(rows, group, one, first, second) for one in shots]
         if all(cells):
             said = ["{:+.1f} ({:.1f} to {:.1f})".format(*interval(cell)) for cell in cells]
-            yield (f"{len(cells[0])} {group}", f"{first} over {second}", *said)
+            yield (f"{len(cells[0])} {group}: {first} over {second}", *said)
             if group == "plain":
-                worst = [f"{min(map(fmean, cell.values())):+.1f}" for cell in cells]
-                yield (f"{len(cells[0])} {group}", f"{first} over {second}: worst set", *worst)
+                yield ("worst of them", *(f"{min(map(fmean, cell.values())):+.1f}" for cell in cells))
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:

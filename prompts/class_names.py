@@ -1,5 +1,7 @@
 """Names of single classes for a shared template: the requests for them, and reading the LLM's answers.
 
+Without an LLM, names are made of common words for kinds of things.
+
 An answer has lines ``CLASS: NAME``, with list marks, emphasis, arrows or table cells as models write them, or
 a JSON object of the same. The answer to a short request has names of one class, one a line.
 """
@@ -7,9 +9,13 @@ a JSON object of the same. The answer to a short request has names of one class,
 from __future__ import annotations
 
 import json
+import random
 import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from .kinds import CLASS_NAMES, CandidateError, RefusedLine
@@ -237,7 +243,8 @@ def rich_request(
             "replaced by the name of a class. Some names are poor: they mean several things, or the model "
             "does not know them. OpenAI gained by calling the class nail a metal nail, and kite a kite (bird "
             "of prey). Find names that say what the pictures of a class show. The model is small and knows "
-            "plain words: a short name, or the name with its kind ('crane, a kind of machine'), does best.",
+            "plain words: a short name, or the name with its kind ('crane, a kind of machine'), does best. "
+            "Say what the thing is, never its colour or how a single picture looks.",
             "\n".join(about),
             "These classes are sorted wrongly most often. Each line says how many of its pictures are sorted "
             "correctly, and what the others are taken for. Below it are the names tried so far, with how "
@@ -277,3 +284,15 @@ def short_name_request(class_name: str) -> list[Message]:
     for asked, answered in _SHORT_EXAMPLES.items():
         messages += [user_message(asked), {"role": "assistant", "content": answered}]
     return [*messages, user_message(one_line(class_name, 100))]
+
+
+def kind_names(class_name: str, rng: random.Random) -> list[str]:
+    """Return names such as "bat, a kind of tool", one for each common kind of thing, in a drawn order."""
+    form, kinds = _kinds()
+    return [form.replace("{kind}", kind).replace(SLOT, class_name) for kind in rng.sample(kinds, len(kinds))]
+
+
+@cache
+def _kinds() -> tuple[str, tuple[str, ...]]:
+    words = tomllib.loads(files(__package__).joinpath("name_words.toml").read_text("utf-8"))
+    return words["form"], tuple(words["kinds"])

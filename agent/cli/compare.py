@@ -19,6 +19,7 @@ from ..results.gain import (
     BEST_STARTING,
     CHANCE_MARK,
     DEFAULT_TEMPLATE,
+    ORIGINAL_NAMES,
     Contender,
     Versus,
     about_chance,
@@ -97,6 +98,11 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
     def score(run: Contender, value: float | None) -> str:
         return score_text(value, percent=has_accuracies(run.result))
 
+    named = any(run.result.best.class_names is not None for run in runs)
+    names = [
+        ("classes with a new name", each(lambda run: f"{len(run.result.best.class_names or {}):,}")),
+        ("over the original names", each(lambda run: _gain(run, ORIGINAL_NAMES))),
+    ]
     return [
         ("data", each(lambda run: run.result.dataset.name)),
         ("shots, seed", each(lambda run: f"{run.result.dataset.shots}, {run.result.dataset.seed}")),
@@ -104,7 +110,7 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("LLM", each(lambda run: run.result.llm.model or "none")),
         ("method", each(lambda run: run.result.method)),
         ("status", each(lambda run: run.result.status)),
-        ("best template", each(lambda run: run.result.best.template)),
+        ("best template", each(lambda run: run.result.best.template + run.result.best.with_names)),
         ("train", each(lambda run: score(run, run.result.best.train))),
         ("val", each(lambda run: score(run, run.result.best.val))),
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
@@ -112,6 +118,7 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("over the first run", ["-", *(_text(one.over) + ("*" if one.why else "") for one in against[1:])]),
         ("over the default template", each(lambda run: _gain(run, DEFAULT_TEMPLATE))),
         ("over its best starting template", each(lambda run: _gain(run, BEST_STARTING))),
+        *(names if named else ()),
         ("templates scored", each(lambda run: f"{run.result.evaluated:,}")),
         ("calls", each(lambda run: f"{run.result.usage.calls:,}")),
         ("active time, s", each(lambda run: f"{run.result.wall_s:,.0f}")),

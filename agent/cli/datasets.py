@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from ...evaluator.counts import counted
@@ -40,15 +39,27 @@ def datasets(arguments: argparse.Namespace) -> int:
         return 0
     # Also show data that a search would refuse.
     data = load_data(given_spec(arguments, data=arguments.dataset, allow_leak=True, on_bad_image="skip"))
-    faults = list(check_readable((*data.train, *data.val), skip=True))
+    notes = (*data.notes, *check_readable((*data.train, *data.val), skip=True))
+    data = replace(data, notes=tuple(map(_as_refused, notes)))
     document = describe(data, test=arguments.split == "test")
     if arguments.as_json:
         print_json(document)
         return 0
-    for note in (*data.chosen, *data.notes, *faults):
+    for note in (*data.chosen, *data.notes):
         say(f"note: {note}")
     _split_table(document)
+    readable = (item.path for item in data.train if not any(check_readable([item], skip=True)))
+    if example := next(readable, None):
+        say(f"for example {example}")
     return 0
+
+
+def _as_refused(note: str) -> str:
+    from ...evaluator.datasets.checks import HOW_TO_GO_ON, SKIPPED
+
+    if not note.startswith(SKIPPED):
+        return note
+    return f"a search would stop: {note.removeprefix(SKIPPED)}; {HOW_TO_GO_ON}"
 
 
 def _split_table(document: dict[str, Any]) -> None:
@@ -66,9 +77,6 @@ def _split_table(document: dict[str, Any]) -> None:
     # Folders, or a table's labels, unless they are merely tidied.
     renamed = [" ".join(source.replace("_", " ").split()) for source in document["sources"]] != classes
     print_table(("label", *(["source"] if renamed else []), "class", *filled), rows)
-    example = document["train"][0]["path"] if document["train"] else ""
-    if example:
-        say(f"for example {Path(example)}")
 
 
 def add_parser(commands: Commands, line: str) -> None:

@@ -35,6 +35,7 @@ from ..events.types import (
     ListenerFailed,
     ModelFetched,
     NameRoundFinished,
+    NamesChosen,
     Noted,
     Paused,
     RestartFinished,
@@ -449,7 +450,9 @@ def sentence(event: Event) -> str | None:
         case SearchStarted():
             return _opening(event)
         case NameRoundFinished():
-            return _name_round(event)
+            return f"{event.position}: {_renamed(event, 'so far')}"
+        case NamesChosen():
+            return f"class names: {_renamed(event, 'in the end')}"
         case SearchStopped():
             return f"stopping: {event.reason}"
         case EndpointEvent():
@@ -491,10 +494,9 @@ def _of_endpoint(event: EndpointEvent) -> str | None:
     return None
 
 
-def _name_round(event: NameRoundFinished) -> str:
+def _renamed(event: NameRoundFinished | NamesChosen, when: str) -> str:
     renamed = counted(event.renamed, "class", "classes")
-    done = f"{event.right:,} of {counted(event.images, 'few-shot image')} correct"
-    return f"{event.position}: {renamed} renamed, {done}"
+    return f"{renamed} renamed {when}, {event.right:,} of {counted(event.images, 'few-shot image')} correct"
 
 
 def _opening(event: SearchStarted) -> str:
@@ -519,7 +521,12 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
         table.add_column(split, justify="right")
     best = result.best
     found = Ensemble(templates=(best.template,), train=best.train, val=best.val, test=best.test)
-    for name, one in [*result.baselines.items(), ("best found", found), ("ensemble", result.ensemble)]:
+    rows = [
+        *result.baselines.items(),
+        (f"best found{best.with_names}", found),
+        (f"ensemble{best.without_names}", result.ensemble),
+    ]
+    for name, one in rows:
         scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))
         table.add_row(
             Text(printable(name)), Text(_shown(one.templates)), *scores, style="bold" if one is found else ""

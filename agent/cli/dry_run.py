@@ -48,6 +48,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         info = _opened(config)
     config = config.as_opened(info)
     used = fallen_back(config)
+    if used.general_words:
+        say(f"note: {used.general_words}")
     bound = estimate(used, info.class_names)
     if as_json:
         print_json(bound)

@@ -93,7 +93,11 @@ def say_unknown_variables() -> None:
 def given_spec(arguments: argparse.Namespace, **more: Any) -> EvaluatorSpec:
     """Return the evaluator's settings from command line and environment; ``more`` are added to them."""
     say_unknown_variables()
-    return spec_from_sources({**given_settings(arguments), **more}, os.environ)
+    from ...evaluator.datasets.loading import check_data_name
+
+    spec = spec_from_sources({**given_settings(arguments), **more}, os.environ)
+    check_data_name(spec)
+    return spec
 
 
 def add_config_file(parser: Parser) -> None:

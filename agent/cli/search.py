@@ -68,7 +68,10 @@ examples:
 
 def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
+    from ...evaluator.datasets.loading import check_data_name
+
     config = config_from(arguments)
+    check_data_name(config)
     if arguments.dry_run:
         from .dry_run import dry_run_search
 

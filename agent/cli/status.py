@@ -65,7 +65,7 @@ def _row(state: RunState) -> dict[str, str]:
         "rounds": _rounds(state),
         "calls": f"{state.usage.get('calls', 0):,}",
         "train": _train(state),
-        "best template": state.best or "",
+        "best template": f"{state.best or ''}{state.with_names}",
     }
 
 
@@ -83,7 +83,8 @@ def _lines(state: RunState) -> list[str]:
     if state.best is not None:
         # The template was chosen by its training gain, so show the test gain if known.
         train = ", ".join([_train(state), *(() if state.gain else state.gains)])
-        lines.append(f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {train})")
+        so_far = "" if state.state == "finished" else " so far"
+        lines.append(f"best{so_far}: {state.best}{state.with_names} (train {train})")
     if state.gain is not None:
         lines.append(state.gain)
     if usage.get("calls"):

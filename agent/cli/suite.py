@@ -365,7 +365,7 @@ def add_parser(commands: Commands, line: str) -> None:
             dest=name,
             default=argparse.SUPPRESS,
             metavar=OPTIONS[name].show,
-            help=f"{texts[name]}, over the whole suite",
+            help=f"over the whole suite: {texts[name]}",
         )
     add_config_file(parser)
     parser.add_argument(

@@ -267,16 +267,6 @@ class SearchSettings(Settings):
         return self.prompts == CLASS_NAMES
 
     @property
-    def needs_llm(self) -> bool:
-        """Whether the method, or the search for class names, asks a chat LLM."""
-        return METHODS[self.method].asks_llm or self.searches_names
-
-    @property
-    def uses_description(self) -> bool:
-        """Whether the method, or the search for class names, uses the description."""
-        return METHODS[self.method].uses_description or self.searches_names
-
-    @property
     def all_rounds(self) -> int:
         """Rounds of all conversations of all restarts."""
         return self.restarts * self.conversations * self.rounds
@@ -300,21 +290,6 @@ class SearchSettings(Settings):
     def description(self) -> str:
         """The description for a method; empty for none."""
         return "" if self.blind else self.describe or ""
-
-    @property
-    def description_tip(self) -> str | None:
-        """A tip to add a description; None if there is one, or the method uses none."""
-        if self.describe or self.blind or not self.uses_description:
-            return None
-        return DESCRIPTION_TIP
-
-    @property
-    def unused_description(self) -> str | None:
-        """Why the description is not used; None if it is used or missing."""
-        if not self.describe or (self.uses_description and not self.blind):
-            return None
-        why = "with --blind" if self.uses_description else f"by method {self.method}"
-        return f"--describe is not used {why}"
 
 
 class LimitSettings(Settings):
@@ -383,14 +358,44 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
     raises ConfigError, which names the field.
     """
 
+    @property
+    def needs_llm(self) -> bool:
+        """Whether the method, or the search for class names, asks a chat LLM."""
+        return METHODS[self.method].asks_llm or (self.searches_names and self.llm is not None)
+
+    @property
+    def uses_description(self) -> bool:
+        """Whether the method, or the search for class names, uses the description."""
+        return METHODS[self.method].uses_description or (self.searches_names and self.llm is not None)
+
+    @property
+    def description_tip(self) -> str | None:
+        """A tip to add a description; None if there is one, or the method uses none."""
+        if self.describe or self.blind or not self.uses_description:
+            return None
+        return DESCRIPTION_TIP
+
+    @property
+    def general_words(self) -> str | None:
+        """A note that ``combine`` lacks a description to take words from; None if it has one."""
+        if self.method != "combine" or (self.describe and not self.blind):
+            return None
+        return f"{'--blind' if self.describe else 'no --describe'}: combine uses general words"
+
+    @property
+    def unused_description(self) -> str | None:
+        """Why the description is not used; None if it is used or missing."""
+        if not self.describe or (self.uses_description and not self.blind):
+            return None
+        why = "with --blind" if self.uses_description else f"by method {self.method}"
+        return f"--describe is not used {why}"
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.searches_names and self.blind:
             raise ValueError(
                 "{prompts=class-names} shows the LLM the names of the classes; leave {blind} out"
             )
-        if self.searches_names and self.llm is None:
-            raise ValueError("{prompts=class-names} needs an LLM: give {llm=MODEL} or {llm=local}")
         if self.needs_llm and self.llm is None:
             raise ValueError(
                 f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{method=combine}} for a "

@@ -211,7 +211,10 @@ def absolute(config: Config, *, labels: bool = False) -> Config:
             found[name] = _HOLD_PATHS[name](value) if name in _HOLD_PATHS else _existing(name, value)
         elif name == "model" and not labels:
             found[name] = _absolute_model(value)
-    return config.model_copy(update=found)
+    # What is as it was stays unset, if it was.
+    return config.model_copy(
+        update={name: value for name, value in found.items() if value != getattr(config, name)}
+    )
 
 
 def _absolute_evaluator(text: str) -> str:

@@ -269,6 +269,20 @@ class NameRoundFinished(Event, name="names.round_finished"):
     images: int
 
 
+class NamesChosen(Event, name="names.chosen"):
+    """The final names are chosen.
+
+    Attributes:
+        renamed: Classes with a new name in the result.
+        right: Few-shot images that are classified correctly with those names.
+        images: Few-shot images in all.
+    """
+
+    renamed: int
+    right: int
+    images: int
+
+
 class RoundFinished(Event, name="round.finished"):
     """A round is over: what it proposed is scored.
 

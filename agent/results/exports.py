@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ...evaluator.counts import counted
+from ...evaluator.datasets.class_names import SPLIT
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
@@ -184,12 +185,17 @@ def cupl(found: Found) -> str:
 
 
 def class_names(found: Found) -> str:
-    """Return the new class names for ``--class-names``: a line ``CLASS=NAME`` for each renamed class."""
+    """Return the new class names for ``--class-names``: a line ``CLASS=NAME`` for each renamed class.
+
+    If the run had ``--class-names`` itself, they are all names in the order of the labels.
+    """
     names = found.result.best.class_names
     if not names:
         raise UsageError(
             f"{found.run_dir} has no new class names; a search with --prompts class-names looks for them"
         )
+    if found.config.class_names not in (None, SPLIT):
+        return "".join(f"{names.get(name, name)}\n" for name in found.class_names)
     if wrong := next((name for name in names if "=" in name), None):
         raise UsageError(f"the class {wrong!r} has a = in its name, which no line CLASS=NAME can hold")
     return "".join(f"{old}={new}\n" for old, new in names.items())
@@ -351,8 +357,9 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
     if _checked(form, only) == BEST:
         return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
     if result.ensemble.templates == (result.best.template,):
-        return "It holds the best template, which is the whole ensemble."
-    holds = f"It holds the ensemble, {counted(len(result.ensemble.templates), 'template')}"
+        return f"It holds the best template{result.best.without_names}, which is the whole ensemble."
+    templates = counted(len(result.ensemble.templates), "template")
+    holds = f"It holds the ensemble, {templates}{result.best.without_names}"
     if worse:
         return f"{holds}: on test it is worse than the best template alone, which --only best writes."
     return f"{holds}; --only best writes the best alone."

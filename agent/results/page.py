@@ -157,7 +157,9 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "verdict": _verdict(view),
         "warnings": _warnings(result) if result is not None else (),
         "best": result.best.template if result else rows[0].template if rows else "",
-        "best_is": "The best template" if result else "The best template so far, by training score",
+        "best_is": f"The best template{result.best.with_names}"
+        if result
+        else "The best template so far, by training score",
         "cards": _cards(view),
         "contents": [(name, heading) for name, heading in _HEADINGS.items() if present.get(name, True)],
         "compared": compared,

@@ -36,8 +36,19 @@ EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
 LLM_FALLBACK = "llm_fallback"
+GENERAL_WORDS = "general_words"
 """Names of a search's notes; a custom scorer may add others."""
-PROMINENT = (TOY_MODEL, LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, UNNAMED, EMPTY, NOTHING_USABLE)
+PROMINENT = (
+    TOY_MODEL,
+    LLM_FALLBACK,
+    GENERAL_WORDS,
+    ENDED_EARLY,
+    UNOPENED,
+    UNEXAMINED,
+    UNNAMED,
+    EMPTY,
+    NOTHING_USABLE,
+)
 """Notes without which the figures would be misread."""
 
 
@@ -127,6 +138,16 @@ class Best:
     val: float | None
     test: float | None
     class_names: Mapping[str, str] | None = None
+
+    @property
+    def with_names(self) -> str:
+        """Say how many new class names its accuracies need: ``, with 2 new class names``; empty if none."""
+        return f", with {counted(len(self.class_names), 'new class name')}" if self.class_names else ""
+
+    @property
+    def without_names(self) -> str:
+        """Say of another set of templates in the result that it does without the new names; empty if none."""
+        return ", with the original class names" if self.class_names else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ class RunState:
             "unfinished" after an interruption or a crash, or "of another version".
         started: The ``SearchStarted`` of the latest session, as logged; empty before that.
         best: The best template by training accuracy; None before the first.
+        with_names: How many new class names go with it, in words to append; empty if none.
         train: Its training accuracy, a fraction of 1.
         default: Training accuracy of the default template.
         starting: Training accuracy of the best starting template.
@@ -64,6 +65,7 @@ class RunState:
     state: str = "unfinished"
     started: Mapping[str, Any] = field(default_factory=dict)
     best: str | None = None
+    with_names: str = ""
     train: float | None = None
     default: float | None = None
     starting: float | None = None
@@ -140,6 +142,7 @@ def state_of(run_dir: Path) -> RunState:
         return found  # missing or torn: a resume writes it
     found.take(result)
     found.best, found.train = result.best.template, result.best.train
+    found.with_names = result.best.with_names
     early = result.notes.get(ENDED_EARLY)
     found.ended_early = None if early is None else str(early)
     found.gain = verdict_on(result) or None

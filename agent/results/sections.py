@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -50,9 +50,12 @@ def compared_rows(result: SearchResult) -> list[Compared]:
     """Return the comparison: the best template, the ensemble, then the baselines."""
     over: Mapping[str, Difference] = result.gain.over if result.gain else {}
     together = None if result.gain is None else result.gain.ensemble
-    best = _line("best found", (result.best.template,), result.best, chosen=True)
+    best = _line(f"best found{result.best.with_names}", (result.best.template,), result.best, chosen=True)
     ensemble = _line(
-        "ensemble", result.ensemble.templates, result.ensemble, gain=together and gain_cell(_turned(together))
+        f"ensemble{result.best.without_names}",
+        result.ensemble.templates,
+        result.ensemble,
+        gain=together and gain_cell(_turned(together)),
     )
     others = [
         _line(name, one.templates, one, gain=gain_cell(over[name]) if name in over else None)
@@ -164,10 +167,13 @@ def names_of(view: RunView) -> list[NameRow] | None:
         return [NameRow(old, new) for old, new in names.items()]
     before, after = decisions.predicted[ORIGINAL_NAMES], decisions.predicted[BEST]
     found = []
+    by_class: dict[int, list[int]] = defaultdict(list)
+    for place, true in enumerate(decisions.labels):
+        by_class[true].append(place)
     for label, old in enumerate(decisions.classes):
         if old not in names:
             continue
-        places = [place for place, true in enumerate(decisions.labels) if true == label]
+        places = by_class[label]
         taken = Counter(decisions.class_name(before[place]) for place in places if before[place] != label)
         found.append(
             NameRow(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from ...evaluator.custom.adapter import as_evaluator
-from ...evaluator.datasets.loading import Known, known
+from ...evaluator.datasets.loading import Known, check_data_name, known
 from ...evaluator.datasets.loading import load_data as load
 from ...evaluator.datasets.values import FewShotData
 from ...evaluator.errors import TemplateRejectedError, UsageError
@@ -193,7 +193,10 @@ async def search(
     """
     _check("search", "config", config, SearchConfig, "a SearchConfig")
     with python_words():
-        run = SearchRun(config=_rechecked(config), evaluator=evaluator, chat=chat, emit=_bus(on_event))
+        config = _rechecked(config)
+        if evaluator is None:
+            check_data_name(config)
+        run = SearchRun(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
         return await run.start()
 
 
@@ -276,9 +279,12 @@ def evaluate(
     if split not in get_args(Split):
         raise UsageError(f"evaluate: split={split!r} is not a split; there are {', '.join(get_args(Split))}")
     with python_words():
+        spec = _rechecked(spec)
+        if evaluator is None:
+            check_data_name(spec)
         return score_templates(
             templates,
-            _rechecked(spec),
+            spec,
             split=split,
             inspect=inspect,
             white_box=white_box,
@@ -301,6 +307,8 @@ def predictor_of_run(
     """
     found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
     found.check_clip("classes to predict")
+    if ensemble and class_names is None and (original := found.result.best.without_names):
+        report(f"the ensemble{original}")
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - OF_MODEL)  # nothing else is used
     names, texts = class_names, class_names
     if names is None:
@@ -372,7 +380,9 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     """
     _check("load_data", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     with python_words():
-        return load(_rechecked(spec))
+        spec = _rechecked(spec)
+        check_data_name(spec)
+        return load(spec)
 
 
 def report(run_dir: Path | str) -> Path:

@@ -1,4 +1,4 @@
-"""Keep the event loop responsive: fair scheduling, short collections, quick switches, threads."""
+"""Keep the event loop responsive: fair scheduling, short garbage collections, blocking work in threads."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from ...evaluator.threads import in_thread
 
 FULL_COLLECTION_AFTER = 2
 """Middle collections before a full one, in place of 10: each full one then has less to look at."""
-SWITCH_S = 0.0005
-"""How long a thread may keep the interpreter lock while others wait for it, in place of Python's 0.005 s."""
 T = TypeVar("T")
 
 
@@ -93,26 +91,6 @@ def short_collections() -> Iterator[None]:
         gc.callbacks.remove(collected)
         gc.set_threshold(*thresholds)
         gc.unfreeze()
-
-
-@contextmanager
-def quick_switches() -> Iterator[None]:
-    """Give the event loop the interpreter lock soon after it asks for it.
-
-    The loop lets go of the lock some ten times in a pass: to look for events, to write, to hash a request. If
-    a scorer's thread takes it each time, and keeps it for Python's 5 ms, a pass takes hundreds of them.
-
-    Does nothing in a program that switches as quickly already.
-    """
-    interval = sys.getswitchinterval()
-    if interval <= SWITCH_S:
-        yield
-        return
-    sys.setswitchinterval(SWITCH_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
 
 
 async def to_the_end(work: Callable[[], T]) -> T:

@@ -72,12 +72,14 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
 
 def _check_renames(evaluator: Evaluator, name: str) -> None:
     """Raise ConfigError if an evaluator cannot score other names of single classes."""
-    if isinstance(evaluator, NamePredictor) and len(evaluator.info.class_names) == evaluator.info.classes > 0:
+    info = evaluator.info
+    known = len(info.class_names) == info.classes > 0 and info.sizes.get("train", 0) > 0
+    if known and isinstance(evaluator, NamePredictor):
         return
     raise ConfigError(
         f"--prompts class-names cannot score names with {name}: give it a method "
         "`predict_named(template, renamings, split)` (see evaluator.scoring.NamePredictor), and its classes "
-        "in `info.class_names`, or search with --prompts template"
+        "and few-shot images in `info.class_names` and `info.sizes`; or search with --prompts template"
     )
 
 
@@ -131,7 +133,7 @@ async def with_fallback(
         return config, {}
     method = config.llm_fallback
     note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
-    note += ", and for no class names" if config.searches_names else ""
+    note += ", and for class names by common kinds of things" if config.searches_names else ""
     emit(Noted(text=note))
     return with_fallback_method(config), {LLM_FALLBACK: note}
 
@@ -148,8 +150,7 @@ def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyT
 
 def with_fallback_method(config: SearchConfig) -> SearchConfig:
     """Return the config with the method that replaces the local LLM."""
-    prompts = TEMPLATE if config.searches_names else config.prompts  # names are the LLM's alone
-    return config.model_copy(update={"method": config.llm_fallback, "llm": None, "prompts": prompts})
+    return config.model_copy(update={"method": config.llm_fallback, "llm": None})
 
 
 def may_fall_back(config: SearchConfig) -> bool:

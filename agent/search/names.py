@@ -1,12 +1,14 @@
 """Search for better names of single classes in the best template, after the restarts.
 
 Each round shows the LLM which classes are often wrong and what was tried, and scores the names in its answer
-one by one. Predictions are on disk before they are used, so that a resumed run neither asks nor scores again.
+one by one; without an LLM it tries common words for kinds of things. Predictions are on disk before they are
+used, so that a resumed run neither asks nor scores again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import random
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +20,11 @@ from ...evaluator.counts import counted
 from ...evaluator.scoring import EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
     MOST_CLASSES,
+    MOST_NAMES_ASKED,
     ClassRecord,
     NameProposals,
     NameReader,
+    kind_names,
     rich_request,
     short_name_request,
 )
@@ -28,7 +32,7 @@ from ...prompts.requests import Message
 from ..config.fields import style_of
 from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError
-from ..events.types import Listener, NameRefused, NameRoundFinished, NameScored, Noted
+from ..events.types import Listener, NameRefused, NameRoundFinished, NamesChosen, NameScored, Noted
 from ..position import NAMES, Position
 from ..store.disk import canonical
 from ..store.run import Store
@@ -98,6 +102,13 @@ class NameSearch:
                 )
             )
         await self._choose(final=True)
+        self._emit(
+            NamesChosen(
+                renamed=len(self.record.renaming),
+                right=self._right(self._now),
+                images=self._scores.images,
+            )
+        )
         self.record.unanswered = self._answers.unanswered
         self.record.done = True
 
@@ -140,7 +151,9 @@ class NameSearch:
         self._asked.update(labels)
         config = self._config
         new: list[tuple[int, str]] = []
-        if (config.style or style_of(config.llm)) == "short":
+        if config.llm is None:
+            new = [(label, name) for label in labels for name in self._kind_names(label)]
+        elif (config.style or style_of(config.llm)) == "short":
             for sample, label in enumerate(labels):
                 messages = short_name_request(self._info.class_names[label])
                 new += await self._ask(messages, place._replace(sample=sample), only=label)
@@ -151,6 +164,12 @@ class NameSearch:
             )
             new = await self._ask(messages, place)
         return await self._score(new, place)
+
+    def _kind_names(self, label: int) -> list[str]:
+        """Return the next names of a class without an LLM, as many as a request asks for."""
+        rng = random.Random(f"{self._config.seed} {label}")
+        names = kind_names(self._info.class_names[label], rng)
+        return [name for name in names if name not in self._tried.get(label, ())][:MOST_NAMES_ASKED]
 
     async def _ask(
         self, messages: Sequence[Message], place: Position, only: int | None = None

@@ -25,7 +25,7 @@ from ..events.types import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..results.details import Details
-from ..results.result import SearchResult
+from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (
     CONFIG,
     FILES,
@@ -42,7 +42,7 @@ from ..store.run import Store
 from ..store.shared import check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .choice import choose
-from .event_loop import entered, quick_switches, short_collections, to_the_end
+from .event_loop import entered, short_collections, to_the_end
 from .inputs import (
     CONTENT,
     IMAGE_NAMES,
@@ -159,6 +159,8 @@ class SearchRun:
                     await in_thread(lambda: check_openable([self.config]))  # loading on trial takes longer
                 config, found = await with_fallback(config, self.emit, earlier)
                 notes = {**notes, **found}
+        if note := config.general_words:
+            notes = {**notes, GENERAL_WORDS: note}
         return pinned_evaluator(absolute(config, labels=self.evaluator is not None)), notes
 
     async def _run(self, run_dir: Path, resolved: Resolved, earlier: Store | None) -> SearchResult:
@@ -169,7 +171,6 @@ class SearchRun:
             async with AsyncExitStack() as stack:
                 run = await self._open(stack, used, run_dir, resolved, earlier)
                 stack.enter_context(short_collections())
-                stack.enter_context(quick_switches())
                 searched = await run.restart_all()
                 manifest = run.store.manifest
                 prices: Mapping[str, Any] = run.store.note(PRICES) or {}
@@ -206,8 +207,12 @@ class SearchRun:
     ) -> OpenRun:
         """Open sinks, endpoints, evaluator and store, and announce the run; all close with the stack."""
         sinks = await stack.enter_async_context(self._sinks(resolved.config, run_dir, used))
-        with self.stop.watching():
-            endpoints, evaluator = await self._services(stack, used, resolved.config, earlier)
+        try:
+            with self.stop.watching():
+                endpoints, evaluator = await self._services(stack, used, resolved.config, earlier)
+        finally:
+            if earlier is not None:  # opening is no active time, as it is not where a run starts
+                earlier.restart_clock()
         config = resolved.config.as_opened(evaluator.info)
         content = next((one.content for one in endpoints if one.content), None)
         if content is None and earlier is not None:  # no file is asked any more

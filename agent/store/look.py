@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from ..errors import StoreCorruptError, StoreMissingError
 from ..llm.chat import ChatAnswer
-from ..position import Position
+from ..position import NAMES, Position
 from .disk import DATABASE_FILES, FILE_NAME, check_tables, parse, translated
 from .lock import check_regular
 from .manifest import MANIFEST, check_manifest
@@ -73,10 +73,10 @@ class Look:
         return self._manifest
 
     def exchanges(self) -> Iterator[Exchange]:
-        """Yield what was asked and answered, or skipped, in the order of positions."""
+        """Yield what was asked and answered, or skipped, in the order of positions; class names come last."""
         places = [(answer_position(key), "") for key in self._keys(ANSWER)]
         places += [(_skip_position(key), key) for key in self._keys(SKIP)]
-        for position, skip in sorted(places):
+        for position, skip in sorted(places, key=lambda place: (place[0].restart == NAMES, place)):
             yield self._skipped(position, skip) if skip else self._answered(position)
 
     def _answered(self, position: Position) -> Exchange:

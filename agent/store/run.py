@@ -178,6 +178,10 @@ class Store:
         """All that the run has used, including this session's time so far."""
         return self._writer.usage
 
+    def restart_clock(self) -> None:
+        """Count active time from now on, and none of this session's so far."""
+        self._writer.restart_clock()
+
     def answer(self, position: Position) -> StoredAnswer | None:
         """Return the journal's answer at a position, None if it is missing."""
         return self._known(answer_key(position), StoredAnswer.from_json)

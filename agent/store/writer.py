@@ -81,6 +81,10 @@ class Writer:
         """All that was used, including the time so far."""
         return replace(self._usage, active_s=self._usage.active_s + self._clock() - self._opened)
 
+    def restart_clock(self) -> None:
+        """Count active time from now on, and none of this session's so far."""
+        self._opened = self._clock()
+
     def has(self, key: str) -> bool:
         """Return whether a key is on the disk; only for keys that begin as one of ``LOOKED_UP``."""
         return key in self._keys

@@ -187,7 +187,7 @@ def _longest_template(number: int, letter: str) -> str:
 
 def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> tuple[int, int]:
     """Return the requests of the search for class names, and the tokens of the longest one."""
-    if not config.searches_names:
+    if not config.searches_names or config.llm is None:
         return 0, 0
     names = class_names or ["x" * LONGEST_NAME] * MOST_CLASSES
     longest = max(names, key=len)

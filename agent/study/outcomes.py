@@ -56,6 +56,7 @@ class RunOutcome:
     Attributes:
         status: ``finished``, ``stopped`` or ``not run``.
         counts: Whether it is in means: finished, with test accuracies.
+        class_names: New class names of the best template, sorted by class.
         figures: On test: ``best``, ``ensemble`` and baselines, by name.
         curve: Test accuracy of the choice, by number of templates scored.
         detailed: Whether hits and curve are known.
@@ -67,6 +68,7 @@ class RunOutcome:
     counts: bool
     reason: str | None = None
     template: str | None = None
+    class_names: tuple[tuple[str, str], ...] = ()
     figures: Mapping[str, Figure] = field(default_factory=dict)
     curve: Mapping[int, float] = field(default_factory=dict)
     detailed: bool = True
@@ -96,6 +98,7 @@ def outcome_of(cell: Cell, found: Found) -> RunOutcome:
         counts=BEST in figures,
         reason=why_in_no_mean(found),
         template=found.best.template,
+        class_names=tuple(sorted((found.best.class_names or {}).items())),
         figures=figures,
         curve={one.after: one.test for one in details.curve if one.test is not None} if details else {},
         detailed=details is not None,

@@ -7,12 +7,13 @@ import json
 import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from operator import eq
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import Evaluator
+from ...evaluator.scoring import Evaluator, NamePredictor
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
@@ -20,7 +21,7 @@ from ..results.gain import DEFAULT_TEMPLATE
 from ..results.run_dir import write_atomically
 from ..store.look import Look
 from .grid import Cell
-from .outcomes import Blocks
+from .outcomes import Blocks, RunOutcome
 from .study import Study
 from .tables import StudyRow, rows_of
 
@@ -34,6 +35,18 @@ LEAST_GAIN = 0.01
 """Below it, the share of the gain is a ratio of noise."""
 
 
+class Brought(NamedTuple):
+    """The best template of a run, and the new class names accepted for it, sorted by class."""
+
+    template: str
+    names: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, found: RunOutcome) -> Brought | None:
+        """Return what a run found; None for a run without a template."""
+        return None if found.template is None else cls(found.template, found.class_names)
+
+
 class Transferred:
     """Test accuracies of templates on models that they were not found on; nothing is scored twice.
 
@@ -45,9 +58,9 @@ class Transferred:
         self._known: dict[str, float | None] = _read(self._path)
         self._grounds: dict[str, tuple[Cell, str]] = {}
 
-    def test(self, blocks: Blocks, there: Cell, template: str) -> float | None:
-        """Return a template's test accuracy on the model of a run; None if unknown."""
-        return self._known.get(self._key(blocks, there, template))
+    def test(self, blocks: Blocks, there: Cell, brought: Brought) -> float | None:
+        """Return the test accuracy of what was brought to the model of a run; None if unknown."""
+        return self._known.get(self._key(blocks, there, brought))
 
     def complete(self, study: Study, blocks: Blocks, report: Report) -> None:
         """Score what is not known yet; block for as long as that takes.
@@ -63,13 +76,14 @@ class Transferred:
             report(f"transfer to {there.model} on {there.data}: {len(missing)} templates")
             config = self._ground(blocks, there)[0].config
             evaluator = open_evaluator(config.without_choice())
-            for key, template in missing.items():
-                self._known[key] = _tested(evaluator, template)
+            for key, brought in missing.items():
+                self._known[key] = _tested(evaluator, brought)
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")
 
-    def _key(self, blocks: Blocks, there: Cell, template: str) -> str:
+    def _key(self, blocks: Blocks, there: Cell, brought: Brought) -> str:
         identity = self._ground(blocks, there)[1]
-        return json.dumps([there.data, there.model, template, identity], ensure_ascii=False)
+        what = brought if brought.names else brought.template
+        return json.dumps([there.data, there.model, what, identity], ensure_ascii=False)
 
     def _ground(self, blocks: Blocks, there: Cell) -> tuple[Cell, str]:
         """Return the first of all runs that are scored alike, with its identity."""
@@ -129,7 +143,8 @@ def _kept(
         if found is None or native is None or not {BEST, DEFAULT_TEMPLATE} <= native.figures.keys():
             continue
         default, own = (native.figures[name].test for name in (DEFAULT_TEMPLATE, BEST))
-        brought = transferred.test(blocks, native.cell, found.template or "")
+        what = Brought.of(found)
+        brought = None if what is None else transferred.test(blocks, native.cell, what)
         if brought is not None:
             gains.setdefault(data, []).append((brought - default, own - default))
     label = {"label": row.label, "shots": shots, "from": source, "to": target, "sets": len(gains)}
@@ -147,9 +162,9 @@ def _kept(
     }
 
 
-def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[str]]]:
+def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[Brought]]]:
     """Yield one run for all that are scored alike, with its method's templates from other models."""
-    wanted: dict[str, tuple[Cell, dict[str, None]]] = {}
+    wanted: dict[str, tuple[Cell, dict[Brought, None]]] = {}
     for (model, shots, data, seed), block in blocks.items():
         for target in (other.row for other in study.models if other.row != model):
             there = {
@@ -157,17 +172,28 @@ def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[str]]]:
             }
             for one in block:
                 native = there.get((one.cell.method, one.cell.llm))
-                if one.template is not None and BEST in one.figures and native is not None:
-                    wanted.setdefault(_alike(native.cell), (native.cell, {}))[1][one.template] = None
+                brought = Brought.of(one)
+                if brought is not None and BEST in one.figures and native is not None:
+                    wanted.setdefault(_alike(native.cell), (native.cell, {}))[1][brought] = None
     yield from ((cell, list(templates)) for cell, templates in wanted.values())
 
 
-def _tested(evaluator: Evaluator, template: str) -> float | None:
+def _tested(evaluator: Evaluator, brought: Brought) -> float | None:
     try:
-        (scores,) = evaluator.examine([[template]], test=True)
+        if not brought.names:
+            (scores,) = evaluator.examine([[brought.template]], test=True)
+            return None if scores is None else scores.test
+        classes = evaluator.info.class_names
+        renaming = {classes.index(old): new for old, new in brought.names if old in classes}
+        if not isinstance(evaluator, NamePredictor) or len(renaming) < len(brought.names):
+            return None
+        found = evaluator.predict_named(brought.template, [renaming], split="test")
     except TemplateRejectedError:
         return None  # this model cannot read it
-    return None if scores is None else scores.test
+    if (predicted := found.predicted[0]) is None:
+        return None
+    right: int = sum(map(eq, predicted, found.labels))
+    return right / len(found.labels)
 
 
 def _read(path: Path) -> dict[str, float | None]:

@@ -18,6 +18,8 @@ from .values import FewShotData, Item, Splits, count_by_label
 
 WORKERS, AT_ONCE = 4, 64
 HOW_TO_GO_ON = "--on-bad-image skip leaves such images out"
+SKIPPED = "skipped: "
+"""How the note on unreadable images begins."""
 ENDS: Mapping[bytes, bytes] = MappingProxyType(
     {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
 )
@@ -170,7 +172,7 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
     fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({counted(len(faults), 'such image')})"
     if not skip:
         raise DataError(f"{fact}; {HOW_TO_GO_ON}")
-    yield f"skipped; a search stops here unless --on-bad-image skip is set: {fact}"
+    yield f"{SKIPPED}{fact}"
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:

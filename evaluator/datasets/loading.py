@@ -6,6 +6,7 @@ import difflib
 import importlib
 import itertools
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names_file, rename
 from .readers import bundled, coop
-from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, read_folder
+from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, holds_runs, read_folder, walk
 from .readers.tables import read_table
 from .sampling import default_shots, draw, read_few_shot_file
 from .values import FewShotData, HeldOutTest, Item, Splits, count_by_label
@@ -28,7 +29,7 @@ Kind = Literal["bundled", "scans", "coop"]
 
 MOST_FILES = 10_000
 """Images whose names are kept."""
-CHECKS = 2
+CHECKS = 3
 """Raise it with every change of the file checks or their messages."""
 MOST_SHOWN = 3
 """Names of data sets in the message on an unknown one."""
@@ -115,7 +116,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         sources=splits.sources,
         files=_file_names(splits),
         notes=(*splits.notes, *notes),
-        chosen=tuple(one for one in (line, _folder_of_that_name(spec.data)) if one is not None),
+        chosen=tuple(one for one in (line, _warning_of_that_name(spec.data)) if one is not None),
     )
 
 
@@ -126,12 +127,32 @@ def _file_names(splits: Splits) -> tuple[str, ...]:
     return tuple(sorted(os.path.relpath(item.path, splits.root) for item in items))
 
 
-def _folder_of_that_name(data: str) -> str | None:
-    """Return a warning if a named data set is read although a folder here has its name."""
-    named = "/" not in data and any(one.name == data for one in known())
-    if not named or not Path(data).is_dir():
+def check_data_name(spec: EvaluatorSpec) -> None:
+    """Raise DataError if the name given for a data set is also that of a folder of images here.
+
+    For what a user has just given. A run that is resumed keeps its data set, whatever lies here by now.
+    """
+    if spec.evaluator is None and "data" in spec.model_fields_set and _folder_of_that_name(spec.data):
+        raise DataError(
+            f"{spec.data} is a data set of that name and a folder here: write --data ./{spec.data} for the "
+            "folder, or run elsewhere for the data set"
+        )
+
+
+def _warning_of_that_name(data: str) -> str | None:
+    if not _folder_of_that_name(data):
         return None
     return f"{data} is the data set of that name; to read the folder {data} here, write --data ./{data}"
+
+
+def _folder_of_that_name(data: str) -> bool:
+    """Return whether a folder of images here has the name of a data set; a run's folder has no images."""
+    if "/" in data or all(one.name != data for one in known()) or not Path(data).is_dir():
+        return False
+    try:
+        return not holds_runs(Path(data)) and next(walk(Path(data), Counter()), None) is not None
+    except (DataError, OSError):  # it cannot be read
+        return False
 
 
 def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> list[str]:

@@ -19,6 +19,7 @@ from tests.paths import ROOT
 CAUGHT_INSIDE = {
     "agent.llm.client._RefusedError": "teaches how to ask otherwise, or becomes a ChatError",
     "agent.llm.endpoints._NotJsonError": "becomes an EndpointError",
+    "agent.results.result.OtherSchemaError": "becomes a line of status, or a UsageError",
     "agent.search.journal.Skipped": "ends a round, not the restart",
     "prompts.wording.WordingsError": "becomes a ConfigError",
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import pickle
 import traceback
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -155,3 +156,12 @@ def test_credentials_of_addresses_in_the_environment_are_secrets() -> None:
     """Of a proxy, for instance; the word alone in a longer name is not enough."""
     found = secrets_named_in({"PROXY_URL": "http://me:pass@h", "KEYBOARD": "x", "MONKEY": "y"})
     assert [one.reveal() for one in found] == ["me:pass"]
+
+
+@pytest.mark.parametrize(
+    "form", [str.upper, str.lower, lambda key: key[::-1], lambda key: key.encode().hex()]
+)
+def test_a_key_that_is_echoed_in_another_form_is_hidden(form: Callable[[str], str]) -> None:
+    """An endpoint may repeat it in capitals, backwards or in hexadecimal digits."""
+    key = "sk-Proj-0123456789abcdefXYZ"
+    assert form(key) not in Scrubber([key]).scrub(f"bad key {form(key)}")

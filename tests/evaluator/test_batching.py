@@ -258,7 +258,7 @@ async def test_a_scorer_that_miscounts_kills_the_consumer_for_everybody() -> Non
             assert all(isinstance(answer, ConsumerError) for answer in found)
             return [*found, await consumer.score("late {}")]
 
-    with pytest.raises(ConsumerError, match="0 answers for 2"):
+    with pytest.raises(ConsumerError, match="the scorer gave 0 answers for 2 templates"):
         await ask_all()
 
 

@@ -31,8 +31,10 @@ from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
+from promptclimb.agent.search.api import load_data, search_sync
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection, SplitScores
 from promptclimb.evaluator.settings import Group
@@ -737,7 +739,7 @@ def test_scores_outside_of_0_to_1_are_no_percentages(
     Path("t.txt").write_text("a {}\n")
     assert call("evaluate", *own, "--templates", "t.txt", "--split", "train") == 0
     out, err = capsys.readouterr()
-    assert out.count("-70") == 3
+    assert out.count("-70") == 4
     assert "%" not in out + err
     assert "-700000" not in out + err
 
@@ -835,7 +837,8 @@ def test_a_pool_goes_on_without_an_endpoint_that_is_down(
 def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The help names all forms that there are; an unknown one is refused with them."""
     assert call("export", "--help") == 0
-    assert ", ".join(FORMS) in " ".join(capsys.readouterr().out.split())
+    text = "".join(capsys.readouterr().out.split())  # lines break in names too
+    assert ",".join(FORMS) in text
     assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
     capsys.readouterr()
     assert call("export", "r", "--format", "open-clip", "--out", "t.json") == 0
@@ -1033,6 +1036,29 @@ def test_a_secret_that_is_not_utf_8_does_no_harm(
     assert "RN-pico" in capsys.readouterr().out
 
 
+def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the command line and in Python; a run that has begun keeps the set that it has."""
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    small = ("--method", "random", "--initial", "2", "--restarts", "1", "--rounds", "1", "--data", "dice")
+    assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
+    for name in ("a", "b"):
+        (tmp_path / "dice" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "dice" / name / "1.png")
+    capsys.readouterr()
+    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "dice")
+    for command in refused:
+        assert call(*command) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "dice is a data set of that name and a folder here: write --data ./dice" in said
+    for used in (load_data, search_sync):
+        with pytest.raises(UsageError, match="is a data set of that name and a folder here"):
+            used(SearchConfig(data="dice", method="random", initial=2, rounds=1))
+    assert call("resume", "begun", "--max-minutes", "9") == 0
+
+
 def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a search would refuse is a note here, images that are tested on included."""
     for number, name in enumerate(
@@ -1044,9 +1070,14 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "test" / "b" / "1.png").write_bytes(image.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
-    assert "skipped; a search stops here unless --on-bad-image skip is set" in shown
-    assert "test/b/1.png" in shown
+    assert f"note: a search would stop: {tmp_path}/test/b/1.png" in shown
+    assert "; --on-bad-image skip leaves such images out" in shown
     assert "4 test images" in shown
+    assert main(["datasets", str(tmp_path), "--shots", "2", "--json"]) == 0
+    first, second, *_ = (Path(one["path"]) for one in json.loads(capsys.readouterr().out)["train"])
+    first.write_bytes(first.read_bytes()[:40])
+    assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
+    assert f"for example {second}" in capsys.readouterr().err
 
 
 def test_status_lists_runs_and_resume_takes_the_latest_unfinished(

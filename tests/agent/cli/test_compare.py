@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.details import write_details
-from promptclimb.agent.results.run_dir import write_result
+from promptclimb.agent.results.run_dir import read_result, write_result
 from tests.agent.results.test_gain import contender as run
 from tests.fakes.small_result import small_result
 
@@ -47,6 +48,17 @@ def test_the_table_has_a_column_for_each_run(capsys: pytest.CaptureFixture[str])
     assert rows["over the first run"][0] == "-"
     assert rows["over the first run"][1].startswith("+15.0 (")
     assert "*" not in out
+
+
+def test_new_class_names_have_lines_of_their_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """How many, where any run searched for them."""
+    one = read_result(tmp_path / "b")
+    write_result(tmp_path / "b", replace(one, best=replace(one.best, class_names={"bat": "baseball bat"})))
+    assert call("a", "b") == 0
+    rows = {cells[1].strip(): cells[2:4] for cells in map(cells_of, capsys.readouterr().out.splitlines())}
+    assert [one.strip() for one in rows["classes with a new name"]] == ["0", "1"]
+    assert ", with 1 new class name" in " ".join(rows["best template"][1].split())
+    assert "with" not in rows["best template"][0]
 
 
 def cells_of(line: str) -> list[str]:

@@ -24,6 +24,8 @@ from promptclimb.agent.events.types import (
     GaveUp,
     ImagesEncoded,
     ListenerFailed,
+    NameRoundFinished,
+    NamesChosen,
     Noted,
     Paused,
     RestartFinished,
@@ -38,7 +40,7 @@ from promptclimb.agent.events.types import (
     UsageChanged,
     WaitCapped,
 )
-from promptclimb.agent.position import Position
+from promptclimb.agent.position import NAMES, Position
 from promptclimb.agent.results.result import Ensemble, Llm, SearchResult, Usage
 from tests.fakes.small_result import row, small_result
 
@@ -198,6 +200,14 @@ def test_the_clock_runs_from_the_start_of_the_search() -> None:
             "http://h/v1 fails (the endpoint answers 500: no); the other endpoints are asked in its place",
         ),
         (EndpointResumed(endpoint="http://h/v1"), "http://h/v1 answers again"),
+        (
+            NameRoundFinished(position=Position(NAMES, 1, 2), renamed=9, right=140, images=240),
+            "class names, round 2: 9 classes renamed so far, 140 of 240 few-shot images correct",
+        ),
+        (
+            NamesChosen(renamed=10, right=149, images=240),
+            "class names: 10 classes renamed in the end, 149 of 240 few-shot images correct",
+        ),
         (
             AnswerTokensRaised(endpoint="http://h/v1", before=512, now=2048),
             "http://h/v1 used up 512 tokens before an answer began: 2,048 are allowed there from now on "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -150,3 +152,16 @@ def test_what_was_opened_before_is_not_opened_again() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
     assert "templates scored" in done.stdout
     assert "as it was" in done.stderr
+
+
+def test_combine_without_a_description_says_what_words_it_uses(
+    evaluator: FakeEvaluator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Once in a dry run and once in a result: its words have nothing to do with the images."""
+    few = ["search", "--method", "combine", "--restarts", "1", "--rounds", "1", "--initial", "5"]
+    note, run = "no --describe: combine uses general words", ["--run-dir", str(tmp_path / "r")]
+    for given, described in itertools.product((["--dry-run"], run), (False, True)):
+        shutil.rmtree(tmp_path / "r", ignore_errors=True)
+        assert main([*few, *given, *(["--describe", "tally marks"] if described else [])]) == 0
+        shown = " ".join("".join(capsys.readouterr()).split())
+        assert shown.count(note) == (0 if described else 1)

@@ -107,7 +107,9 @@ def test_new_class_names_of_a_run_stand_in_the_texts_only(
         ("plain ensemble", home / "run", ["--ensemble"]),
     ):
         assert call("predict", home / "pictures" / "test", "--run", run, *more) == 0
-        shown[key] = rows_of(capsys.readouterr().out)
+        out, err = capsys.readouterr()
+        shown[key] = rows_of(out)
+        assert ("the ensemble, with the original class names" in err) == (key == "ensemble")
     assert shown["named"] != shown["plain"]
     assert {row["class"] for row in shown["named"]} <= set(classes)
     assert shown["ensemble"] == shown["plain ensemble"]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,14 @@ SEARCH = (
     *("search", "--restarts", "2", "--initial", "5", "--llm", "fake", "--run-dir", "r"),
     *("--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator"),
 )
+
+
+@pytest.fixture(autouse=True)
+def hangups() -> Iterator[None]:
+    """Lets SIGHUP arrive in the tests' processes, as under a terminal: nohup has it ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:

@@ -164,8 +164,8 @@ def test_the_help_says_that_limits_are_the_suites(capsys: pytest.CaptureFixture[
     """A search has the same options, where they are its own."""
     assert main(["suite", "--help-all"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    for name in ("requests at most", "tokens at most, in and out", "dollars at most; needs --price"):
-        assert f"{name}, over the whole suite" in text
+    for name in ("requests at most", "tokens at most, in and out", "dollars at most, one answer more"):
+        assert f"over the whole suite: {name}" in text
     assert "over the whole run" not in text
 
 

@@ -98,6 +98,9 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     assert which(worse, "coop").endswith("alone: on test the ensemble is worse.")
     assert "which is the whole ensemble" in which(with_templates(found, "a {}"), "open-clip")
     assert which(worse, "csv") == ""
+    named = replace(found, best=replace(found.best, class_names={"cat": "house cat"}))
+    said = which(named, "cupl", "ensemble")
+    assert said.startswith("It holds the ensemble, 3 templates, with the original class names;")
 
 
 def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:

@@ -15,13 +15,11 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.events.types import Event, SearchFinished, TemplateScored
+from promptclimb.agent.events.types import Event
 from promptclimb.agent.position import Position
 from promptclimb.agent.search import choice, result_writer, run
 from promptclimb.agent.search.event_loop import (
-    SWITCH_S,
     FairScheduler,
-    quick_switches,
     short_collections,
     to_the_end,
 )
@@ -197,35 +195,6 @@ def test_a_program_that_has_its_own_way_keeps_it(own: str) -> None:
         assert (gc.get_freeze_count() > 0) == (frozen > 0)
     finally:
         gc.enable()
-
-
-def test_threads_switch_quickly_meanwhile_and_no_more_afterwards() -> None:
-    """A loop that lets go of the interpreter lock ten times a pass must not wait 5 ms each time."""
-    before = sys.getswitchinterval()
-    with quick_switches():
-        assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
-        with quick_switches():  # another search in this process ends last
-            sys.setswitchinterval(before)
-        assert sys.getswitchinterval() == before
-    assert sys.getswitchinterval() == before
-
-
-def test_a_search_switches_quickly(tmp_path: Path) -> None:
-    """From its first template to its report, and the program has its own interval again afterwards."""
-    seen: set[float] = set()
-    before = sys.getswitchinterval()
-    config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=1, proposals=2, initial=4,
-        top_k=2, run_dir=tmp_path / "run",
-    )  # fmt: skip
-
-    def on_event(event: Event) -> None:
-        if isinstance(event, TemplateScored | SearchFinished):
-            seen.add(sys.getswitchinterval())
-
-    run_virtual(search(config, evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=on_event))
-    assert [*seen] == [pytest.approx(SWITCH_S)]
-    assert sys.getswitchinterval() == before
 
 
 LONG = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from safetensors.numpy import load
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, TransientChatError
+from promptclimb.agent.events.types import Listener, NamesChosen, NameScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.gain import DEFAULT_TEMPLATE, ORIGINAL_NAMES
@@ -24,11 +26,12 @@ from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.counts import counted
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Predictions
-from promptclimb.prompts.class_names import MOST_CLASSES
+from promptclimb.prompts.class_names import MOST_CLASSES, kind_names
 from tests.fakes.clock import run_virtual
 from tests.fakes.naming_box import FACTORY, NamingBox
 from tests.paths import ROOT
@@ -81,16 +84,29 @@ def box(**more: Any) -> NamingBox:
 
 
 def found(
-    run_dir: Path, *, chat: NameChat | None = None, evaluator: object = None, **more: Any
+    run_dir: Path,
+    *,
+    chat: NameChat | None = None,
+    evaluator: object = None,
+    on_event: Listener | None = None,
+    **more: Any,
 ) -> SearchResult:
     """The result of a search."""
-    return run_virtual(search(config(run_dir, **more), evaluator=evaluator or box(), chat=chat or NameChat()))
+    given = config(run_dir, **more)
+    return run_virtual(
+        search(given, evaluator=evaluator or box(), chat=chat or NameChat(), on_event=on_event)
+    )
 
 
 def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     """Names that the model knows are accepted; the result, the baselines and the verdict have both steps."""
     chat = NameChat()
-    result = found(tmp_path / "r", chat=chat)
+    chosen: list[NamesChosen] = []
+    result = found(
+        tmp_path / "r",
+        chat=chat,
+        on_event=lambda event: chosen.append(event) if isinstance(event, NamesChosen) else None,
+    )
     assert result.best.class_names == {"bat": "baseball bat", "horn": "trumpet", "seal": "stamp"}
     assert len(chat.asked) == 4
     original = result.baselines[ORIGINAL_NAMES]
@@ -104,6 +120,9 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     assert result.gain.over[ORIGINAL_NAMES].points == pytest.approx(100 * (result.best.test - original.test))
     assert result.gain.over[ORIGINAL_NAMES].paired
     assert "better than the original names" in result.gain.verdict
+    sizes = result.dataset.sizes
+    right = round(result.best.train * sizes.train + (result.best.val or 0.0) * sizes.val)
+    assert chosen == [NamesChosen(renamed=3, right=right, images=sizes.train + sizes.val)]
     assert result.test_opened == 1
     assert result.rejected["name_of_another_class"] == 1
     assert {"markup", "too_many_words", "unknown_class"} <= set(result.rejected)
@@ -146,6 +165,18 @@ def test_the_report_and_the_terminal_show_old_and_new_names(
     print_result(Console(), result, None)
     assert "class names: " in (said := capsys.readouterr().out)
     assert "b<w -> rib & bon" in said
+    # The same template stands there with and without them.
+    count = len(result.best.class_names)
+    with_names = f", with {counted(count, 'new class name')}"
+    assert f'data-name="best found{with_names}"' in page
+    assert 'data-name="ensemble, with the original class names"' in page
+    assert f"The best template{with_names}</p>" in page
+    assert main(["status", str(tmp_path / "r")]) == 0
+    assert f"best: {result.best.template}{with_names} (train " in capsys.readouterr().out
+    print_result(Console(width=200), result, None)
+    shown = capsys.readouterr().out
+    assert f"best found{with_names} " in shown
+    assert "ensemble, with the original class names " in shown
 
 
 def test_what_is_accepted_is_exported(tmp_path: Path) -> None:
@@ -153,6 +184,10 @@ def test_what_is_accepted_is_exported(tmp_path: Path) -> None:
     found(tmp_path / "r")
     lines = export(tmp_path / "r", "class-names").read_text("utf-8").splitlines()
     assert sorted(lines) == ["bat=baseball bat", "horn=trumpet", "seal=stamp"]
+    (tmp_path / "own.txt").write_text("bat\nbow\nclub\nhorn\nseal\n")
+    found(tmp_path / "own", class_names=tmp_path / "own.txt")
+    in_order = export(tmp_path / "own", "class-names").read_text("utf-8").splitlines()
+    assert in_order == ["baseball bat", "bow", "club", "trumpet", "stamp"]
     best = read_result(tmp_path / "r").best.template
     assert json.loads(export(tmp_path / "r", "open-clip").read_text("utf-8")) == [best]
 
@@ -316,6 +351,23 @@ def test_the_llm_of_the_method_and_of_the_names_is_one(tmp_path: Path) -> None:
     assert again.usage.replayed >= 1
 
 
+def test_the_transcript_has_the_names_after_the_restarts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order in which they were asked."""
+    chat = NameChat(("- a drawing of a {}", *ANSWERS))
+    found(tmp_path / "r", chat=chat, method="pn", initial=4, name_rounds=2)
+    assert main(["transcript", str(tmp_path / "r")]) == 0
+    headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("##")]
+    assert headings == [
+        "## Restart 1",
+        "### Restart 1, conversation 1, round 1",
+        "## Class names",
+        "### Class names, round 1",
+        "### Class names, round 2",
+    ]
+
+
 def test_a_scorer_that_cannot_rename_is_refused_at_once(tmp_path: Path) -> None:
     """The message says what to implement; nothing is asked and no folder is left."""
     chat = NameChat()
@@ -329,8 +381,39 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     """Names need an LLM that may see the classes."""
     with pytest.raises(ConfigError, match="leave blind out"):
         config(tmp_path, blind=True)
-    with pytest.raises(ConfigError, match="needs an LLM"):
-        SearchConfig(prompts="class-names", method="random")
+
+
+def test_without_an_llm_names_are_made_of_kinds_of_things(tmp_path: Path) -> None:
+    """Others in each round, the same ones with the same seed; no request."""
+    scored: list[NameScored] = []
+    given = SearchConfig(
+        prompts="class-names",
+        method="random",
+        name_rounds=2,
+        restarts=1,
+        conversations=1,
+        rounds=1,
+        initial=4,
+        run_dir=tmp_path / "r",
+    )
+    result = run_virtual(
+        search(
+            given,
+            evaluator=NamingBox(),
+            on_event=lambda event: scored.append(event) if isinstance(event, NameScored) else None,
+        )
+    )
+    names = [(event.class_name, event.new_name) for event in scored]
+    assert len(names) == len(set(names)) > 0
+    assert all(name.startswith(f"{class_name}, a kind of ") for class_name, name in names)
+    first = names[0][0]
+    own = [name for class_name, name in names if class_name == first]
+    assert own == kind_names(first, random.Random(f"{given.seed} {_label(first)}"))[: len(own)]
+    assert result.usage.calls == 0
+
+
+def _label(class_name: str) -> int:
+    return list(NamingBox().info.class_names).index(class_name)
 
 
 def test_a_scorer_with_predictions_of_another_length_ends_the_search(tmp_path: Path) -> None:

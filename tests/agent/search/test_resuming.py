@@ -19,8 +19,10 @@ from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
@@ -278,3 +280,26 @@ def test_the_command_line_says_what_is_kept_of_a_run_that_is_gone(
     said = capsys.readouterr().err
     assert "r is gone. If you moved it, resume it at its new place" in said
     assert "Everything is kept" not in said
+
+
+def test_opening_data_and_model_is_no_active_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On resume as at the start, and also if it fails; else each session would use up the minutes."""
+    times, fails = [100.0], [False]
+
+    def opened(_spec: EvaluatorSpec) -> FakeEvaluator:
+        times[0] += 30.0
+        if fails[0]:
+            raise UsageError("no such model")
+        return FakeEvaluator()
+
+    stand_in(monkeypatch, opened)
+    monkeypatch.setitem(Store.__init__.__kwdefaults__, "clock", lambda: times[0])
+    run_dir = tmp_path / "r"
+    few = ("--method", "random", "--initial", "5", "--restarts", "1", "--max-minutes", "0")
+    assert main(["search", *few, "--run-dir", str(run_dir)]) == 0
+    fails[0] = True
+    assert main(["resume", str(run_dir)]) == 2
+    fails[0] = False
+    assert main(["resume", str(run_dir), "--max-minutes", "0.1"]) == 0
+    result = json.loads((run_dir / RESULT).read_text("utf-8"))
+    assert (result["status"], result["wall_s"]) == ("finished", 0.0)

@@ -778,5 +778,5 @@ def test_data_that_has_moved_is_resumed(tmp_path: Path) -> None:
     assert asyncio.run(resume(tmp_path / "r", changes=moved)).status == "finished"
     (tmp_path / "r" / "result.json").unlink()
     Image.new("RGB", (8, 8), "red").save(tmp_path / "elsewhere" / "one" / "0.png")
-    with pytest.raises(StoreMismatchError, match="content of data and model"):
+    with pytest.raises(StoreMismatchError, match="an image among the shots, or a class name, is another"):
         asyncio.run(resume(tmp_path / "r"))

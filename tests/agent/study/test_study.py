@@ -31,7 +31,7 @@ REFUSED = {
     "option": (BASE + "[search]\nrestart = 3", "search: unknown key 'restart'; did you mean restarts"),
     "option of a method": (
         'data = ["dice"]\nmethods = [{method = "random", round = 3}]',
-        "methods.1: unknown key 'round'; did you mean rounds?",
+        "methods.1: unknown key 'round'; did you mean rounds or name_rounds?",
     ),
     "what is no option": (BASE + "[search]\nshots = 3", "search: 'shots' does not stand here"),
     "method": ('data = ["dice"]\nmethods = ["rndom"]', "unknown method 'rndom'; did you mean random?"),
@@ -171,7 +171,7 @@ def test_what_is_wrong_is_said_in_one_line(what: str, tmp_path: Path) -> None:
     assert "tuple" not in message
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"data = [\n", "is not TOML"), (b"\xff", "it is not UTF-8")])
+@pytest.mark.parametrize(("content", "said"), [(b"data = [\n", "is not TOML"), (b"\xff", "is not UTF-8")])
 def test_what_is_no_file_of_settings_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
     """It is called the suite file."""
     (tmp_path / "study.toml").write_bytes(content)
@@ -188,7 +188,7 @@ def test_a_mark_in_front_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """By its path."""
-    with pytest.raises(ConfigError, match=r"nope\.toml cannot be read"):
+    with pytest.raises(ConfigError, match=r"nope\.toml does not exist"):
         read_study(tmp_path / "nope.toml")
 
 

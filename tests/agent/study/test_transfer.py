@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from promptclimb.agent.study.study import Study
 from promptclimb.agent.study.transfer import TRANSFER, Transferred, transfers
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import SplitScores
+from tests.fakes.naming_box import NamingBox
 from tests.fakes.study_outcomes import cells, figure, lines_of, outcome, study
 
 
@@ -86,6 +88,27 @@ def test_a_template_is_scored_with_the_settings_of_its_own_method(
     carried.complete(found, blocks_of(runs), lambda _line: None)
     brought = {one["label"]: one["brought"] for one in transfers(found, blocks_of(runs), carried)}
     assert brought == {"random": 0.0, "renamed": 37.5}
+
+
+def test_new_class_names_are_brought_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are part of what was found; a scorer that cannot use them says nothing of it."""
+    found, runs = moving()
+    good = (("bat", "baseball bat"), ("horn", "trumpet"))
+    named = [replace(one, template="a {}", class_names=good) for one in runs]
+    box = NamingBox(good={"bat": ["baseball bat"], "horn": ["trumpet"]})
+    monkeypatch.setattr(transfer, "open_evaluator", lambda _spec: box)
+    brought = {}
+    for name, some in (("plain", [replace(one, template="a {}") for one in runs]), ("named", named)):
+        blocks = blocks_of(some)
+        carried = Transferred(tmp_path)
+        carried.complete(found, blocks, lambda _line: None)
+        brought[name] = [one["brought"] for one in transfers(found, blocks, carried)]
+    assert all(one > other + 5 for one, other in zip(brought["named"], brought["plain"], strict=True))
+    (tmp_path / TRANSFER).unlink()
+    monkeypatch.setattr(transfer, "open_evaluator", lambda _spec: FakeEvaluator())
+    carried = Transferred(tmp_path)
+    carried.complete(found, blocks_of(named), lambda _line: None)
+    assert {one["brought"] for one in transfers(found, blocks_of(named), carried)} == {None}
 
 
 def test_what_was_scored_on_other_data_is_scored_anew(

@@ -15,11 +15,12 @@ from PIL import Image
 from promptclimb.evaluator import files
 from promptclimb.evaluator.datasets import loading
 from promptclimb.evaluator.datasets.checks import check_readable
-from promptclimb.evaluator.datasets.loading import known
+from promptclimb.evaluator.datasets.loading import check_data_name, known
 from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.values import describe
 from promptclimb.evaluator.errors import DataError, UsageError
+from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.evaluator.datasets.conftest import MakeImages
 from tests.fakes.data_sets import load
 
@@ -134,9 +135,7 @@ def test_unreadable_images_are_found_before_anything_is_scored(
         item.path.write_bytes(item.path.read_bytes()[:60])
     with pytest.raises(DataError, match=r"\.png cannot be read.*\(2 such images\)"):
         list(check_readable(data.train))
-    assert next(check_readable(data.train, skip=True)).startswith(
-        "skipped; a search stops here unless --on-bad-image skip is set"
-    )
+    assert next(check_readable(data.train, skip=True)).startswith("skipped: ")
 
 
 def test_files_that_are_as_they_were_are_not_looked_into_again(
@@ -177,7 +176,7 @@ def test_a_torn_test_image_is_found_when_the_data_are_read(
     with pytest.raises(DataError, match=rf"whole\{suffix} .*; --on-bad-image skip leaves such images out"):
         load(str(tmp_path), shots=1)
     (note,) = (one for one in load(str(tmp_path), shots=1, on_bad_image="skip").notes if "whole" in one)
-    assert note.startswith("skipped; a search stops here unless --on-bad-image skip is set: ")
+    assert note.startswith("skipped: ")
 
 
 def test_an_odd_image_that_can_be_read_gives_no_note(tmp_path: Path, make_images: MakeImages) -> None:
@@ -223,14 +222,25 @@ def test_neither_torch_nor_scikit_learn_is_imported_to_read_a_folder() -> None:
 def test_a_folder_with_the_name_of_a_data_set_is_not_taken_for_it_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_images: MakeImages
 ) -> None:
-    """The named set is read, as everywhere, and a line says how to name the folder."""
+    """A user who names one must say which; a run that is resumed keeps its set, and a line says so."""
     monkeypatch.chdir(tmp_path)
+    given = EvaluatorSpec(data=bundled.DIGITS)
+    (tmp_path / bundled.DIGITS).mkdir()
+    (tmp_path / bundled.DIGITS / "result.json").write_text("{}")
+    check_data_name(given)
     assert load(bundled.DIGITS, shots=2).chosen == ()
     make_images(tmp_path / bundled.DIGITS, {"a": 4, "b": 4})
+    with pytest.raises(DataError, match=r"^digits is a data set of that name and a folder here"):
+        check_data_name(given)
     assert load(bundled.DIGITS, shots=2).chosen == (
         "digits is the data set of that name; to read the folder digits here, write --data ./digits",
     )
+    check_data_name(EvaluatorSpec(data="./digits"))
     assert load("./digits", shots=2).chosen == ()
+    make_images(tmp_path / EvaluatorSpec().data, {"a": 4})
+    check_data_name(EvaluatorSpec())  # the default, which nobody named
+    with pytest.raises(DataError, match="run elsewhere"):
+        check_data_name(EvaluatorSpec(data=EvaluatorSpec().data))
 
 
 def test_shots_that_nobody_gave_are_chosen_by_the_data(tmp_path: Path, make_images: MakeImages) -> None:
