@@ -227,6 +227,7 @@ def test_templates_and_names_of_ones_own_need_no_run(
         (["new", "--run", "RUN", "--out", "pipe"], "is a pipe or a device"),
         (["new", "--run", "RUN", "--out", "linked"], "linked.part cannot be written: it is a symbolic link"),
         (["empty", "--run", "RUN"], "there is no image in"),
+        (["pipe", "--run", "RUN"], "pipe is neither a folder of images nor an image file"),
         (["torn", "--run", "RUN"], "none of the images in"),
         (["new", "--run", "new"], "holds no result.json"),
     ],
