@@ -554,7 +554,9 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         lines.append(_named(names))
     lines.append(_spent(result))
     if (made := made_by_llm(result)) is not None:
-        lines.append(f"{made[0]:,} of the {counted(made[1], 'new template')} are the LLM's")
+        of_llm, new = made[0], counted(made[1], "new template")
+        none = f"The LLM proposed none of the {new}"
+        lines.append(f"{of_llm:,} of the {new} are the LLM's" if of_llm else none)
     if result.usage.failed_calls:
         lines.append(f"{counted(result.usage.failed_calls, 'attempt')} failed")
     if result.skipped:

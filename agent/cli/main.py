@@ -40,14 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _undelivered(given: argparse.Namespace, code: int, out: Stream) -> int:
-    """Report that standard output could not be written; a run without ``--json`` keeps its exit code."""
+    """Report that standard output could not be written; a run without ``--json`` keeps its exit code.
+
+    So does a command whose reader went away.
+    """
     as_json = getattr(given, "as_json", False)
     keeps = given.command in _RUNS and not as_json
-    # The reader of a text went away, as with `| head`.
-    if as_json or not isinstance(out.failure, BrokenPipeError):
+    # The reader went away, as with `| head`; a run's document is read whole.
+    left = isinstance(out.failure, BrokenPipeError) and not (as_json and given.command in _RUNS)
+    if not left:
         kept = "; what was found is in the folder all the same" if given.command in _RUNS else ""
         say(f"{'note' if keeps else 'error'}: standard output cannot be written: {out.reason}{kept}")
-    return code if keeps else code or FAILED
+    return code if keeps or left else code or FAILED
 
 
 def _run(given: argparse.Namespace) -> int:

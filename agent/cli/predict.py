@@ -19,7 +19,7 @@ from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.prediction import FolderPredictor, PredictedImage
-from ...evaluator.settings import options_of
+from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
 from ..regular_files import open_regular
 from ..results.run_dir import belongs_to_a_run, safe_cell
@@ -50,7 +50,7 @@ def predict(arguments: argparse.Namespace) -> int:
     """Write the predicted class of each image; name the images that cannot be read, and continue."""
     images = user_path(arguments.folder, "FOLDER")
     if not images.exists():
-        raise UsageError(f"there is no folder {images}")
+        raise UsageError(f"there is no folder {images}{_near(arguments.folder, images.parent)}")
     out = _out(arguments.out)
     predictor = _predictor(arguments)
     top = min(arguments.top, len(predictor.class_names))
@@ -69,6 +69,11 @@ def predict(arguments: argparse.Namespace) -> int:
         write.end(counts.total(), unread)
     _say_summary(counts, unread, out)
     return 0
+
+
+def _near(given: str, above: Path) -> str:
+    folders = [short_path(one) for one in above.iterdir() if one.is_dir()] if above.is_dir() else []
+    return near(given, folders)
 
 
 def _predictor(arguments: argparse.Namespace) -> FolderPredictor:

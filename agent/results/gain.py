@@ -216,7 +216,7 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     if others := [name for name in same if name != start]:
         parts.append(f"the same template as {enumerated(others)}")
     if start in same:
-        parts.append(f"the rounds brought nothing: the template is {start}")
+        parts.append(f"no new template beat {start}")
     if ensemble is not None and alone in claimed:
         parts.append(f"the ensemble {_claim(ensemble, alone)}")
     if not all(one.paired for one in named.values()):

@@ -127,6 +127,7 @@ class SearchRun:
             store.grow(grown)
             store.check_identity(known_identity(config, store.manifest["identity"]))
             if done is not None:
+                self.emit(Noted(text=f"{run_dir} had finished; this is its result"))
                 return done
             check_places(config, labels=self.evaluator is not None)
             check_files(run_dir)

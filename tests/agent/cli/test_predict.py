@@ -218,6 +218,7 @@ def test_templates_and_names_of_ones_own_need_no_run(
     ("arguments", "message"),
     [
         (["absent", "--run", "RUN"], "there is no folder"),
+        (["nw", "--run", "RUN"], "; did you mean new?"),
         (["new"], "give --run RUN_DIR, or --templates FILE"),
         (["new", "--run", "RUN", "--templates", "t.txt"], "give --run RUN_DIR, or --templates FILE"),
         (["new", "--templates", "t.txt"], "give --class-names FILE"),

@@ -85,7 +85,7 @@ def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_is_not_certai
     assert gain.verdict == (
         "10.0 points worse than the best hand-made (8.3 to 12.0); 1.0 points above the default "
         "template, but that may be "
-        "chance (-0.1 to +2.2); the rounds brought nothing: the template is the best starting template"
+        "chance (-0.1 to +2.2); no new template beat the best starting template"
     )
     assert gain.sentence == f"on test (1,000 images): {gain.verdict}"
 

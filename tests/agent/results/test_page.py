@@ -171,7 +171,7 @@ def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
     text = page(small_result(gain=gain), "")
     assert "the same template" in text
     assert "+0.0 to +0.0" not in text
-    assert "on test (54 images): the rounds brought nothing" in text
+    assert "on test (54 images): no new template beat" in text
 
 
 def test_all_notes_are_on_the_page() -> None:

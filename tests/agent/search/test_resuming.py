@@ -303,3 +303,16 @@ def test_opening_data_and_model_is_no_active_time(tmp_path: Path, monkeypatch: p
     assert main(["resume", str(run_dir), "--max-minutes", "0.1"]) == 0
     result = json.loads((run_dir / RESULT).read_text("utf-8"))
     assert (result["status"], result["wall_s"]) == ("finished", 0.0)
+
+
+def test_a_run_that_had_finished_says_so_when_it_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """First of all: the result that follows is no new one."""
+    stand_in(monkeypatch, lambda _spec: FakeEvaluator())
+    few = ("--method", "random", "--initial", "5", "--restarts", "1", "--rounds", "1")
+    assert main(["search", *few, "--run-dir", str(tmp_path / "r")]) == 0
+    capsys.readouterr()
+    assert main(["resume", str(tmp_path / "r")]) == 0
+    first = "".join(capsys.readouterr().err.split("\n")[:3])
+    assert "r had finished; this is its result" in first
