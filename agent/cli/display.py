@@ -554,9 +554,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         lines.append(_named(names))
     lines.append(_spent(result))
     if (made := made_by_llm(result)) is not None:
-        of_llm, new = made[0], counted(made[1], "new template")
-        none = f"The LLM proposed none of the {new}"
-        lines.append(f"{of_llm:,} of the {new} are the LLM's" if of_llm else none)
+        lines.append(f"The LLM proposed {made[0] or 'none'} of {counted(made[1], 'new template')}")
     if result.usage.failed_calls:
         lines.append(f"{counted(result.usage.failed_calls, 'attempt')} failed")
     if result.skipped:

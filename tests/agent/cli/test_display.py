@@ -457,9 +457,9 @@ def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> Non
         row(4, source="initial"),
     )
     llm = Llm(model="l", base_url=None)
-    assert "1 of the 3 new templates are the LLM's\n" in printed(small_result(leaderboard=board, llm=llm))
+    assert "The LLM proposed 1 of 3 new templates\n" in printed(small_result(leaderboard=board, llm=llm))
     for other in (small_result(leaderboard=board), small_result(llm=llm)):
-        assert "the LLM's" not in printed(other)
+        assert "The LLM proposed" not in printed(other)
 
 
 def test_tokens_of_other_prices_are_listed() -> None:
