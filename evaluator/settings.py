@@ -209,7 +209,7 @@ def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterabl
     def one(part: Mapping[str, Any]) -> str:
         field = str(part["loc"][0]) if part["loc"] else ""
         if not field:
-            return with_settings(plain(part), _as_argument)
+            return with_settings(plain(part), as_argument)
         if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
             return f"unknown setting {field!r}{near(field, names)}"
         # A base URL may hold a password and a body a key: never repeat their values.
@@ -278,7 +278,8 @@ def with_settings(message: str, say: Callable[[str, str | None], str]) -> str:
     return _SETTING.sub(lambda found: say(found[1], found[2]), message)
 
 
-def _as_argument(field: str, value: str | None) -> str:
+def as_argument(field: str, value: str | None) -> str:
+    """Return a setting as an argument in Python."""
     if value is None:
         return field
     return f"{field}={value}" if value == value.upper() else f'{field}="{value}"'
@@ -294,7 +295,7 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
             return found[0]
         if value is None:
             return f"{name}=True" if isinstance(options[name].default, bool) else name
-        return f"{name}={value}" if value.isdecimal() else _as_argument(name, value)
+        return f"{name}={value}" if value.isdecimal() else as_argument(name, value)
 
     return _RESUME.sub(
         lambda found: f"`resume({shlex.split(found['run_dir'])[0]!r})`", _OPTION.sub(one, message)

@@ -390,16 +390,21 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
         why = "with --blind" if self.uses_description else f"by method {self.method}"
         return f"--describe is not used {why}"
 
+    @property
+    def missing_llm(self) -> str | None:
+        """What to say if an LLM is needed and none is named; a ``chat`` object needs no name."""
+        if not self.needs_llm or self.llm is not None:
+            return None
+        return (
+            f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{method=combine}} for a "
+            f"search without one, or {{llm=local}} for one on this machine ({how_to_install('local')})"
+        )
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.searches_names and self.blind:
             raise ValueError(
                 "{prompts=class-names} shows the LLM the names of the classes; leave {blind} out"
-            )
-        if self.needs_llm and self.llm is None:
-            raise ValueError(
-                f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{method=combine}} for a "
-                f"search without one, or {{llm=local}} for one on this machine ({how_to_install('local')})"
             )
         if self.cache_answers and self.shared_cache is None:
             raise ValueError("{cache_answers} needs {shared_cache=DIR}")

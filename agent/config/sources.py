@@ -164,6 +164,8 @@ def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) 
 def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     """Build a search's config from layers, each with its place's name; the last one wins."""
     config = _build(SearchConfig, layers)
+    if config.missing_llm is not None:
+        raise ConfigError(with_settings(config.missing_llm, _as_option))
     place, last = layers[-1]
     if len(layers) > 1 and "endpoints" not in last and config.endpoints and not config.is_local:
         for name in applying_to(SearchConfig, "endpoints"):

@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
+from ...evaluator.settings import as_argument, with_settings
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
@@ -63,7 +65,7 @@ from .restart import Searched
 from .restarts import ALL_RESTARTS_DONE, OpenRun, single
 from .result_writer import build_result, details_of, reopen, write_files
 from .test_evaluation import evaluate_choice
-from .user_objects import UserChat, check_user_objects, names_of
+from .user_objects import UserChat, check_user_objects, name_of, names_of
 
 PRICES = "prices"
 """The note of the prices that were paid, for a session that no longer needs an endpoint."""
@@ -154,6 +156,10 @@ class SearchRun:
     async def _resolve(self, earlier: Mapping[str, Any] | None) -> tuple[SearchConfig, Mapping[str, Any]]:
         """Return absolute settings, without a missing local LLM, and notes; resumed runs have ``earlier``."""
         config, notes = self.config, self.notes
+        if self.chat is None and config.missing_llm is not None:
+            raise ConfigError(with_settings(config.missing_llm, as_argument))
+        if self.chat is not None and config.llm is None and (config.needs_llm or config.searches_names):
+            config = config.model_copy(update={"llm": name_of(self.chat)})
         if self.chat is None:
             with self.stop.watching():
                 if earlier is None and self.evaluator is None and may_fall_back(config):

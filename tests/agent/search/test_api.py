@@ -20,6 +20,7 @@ from promptclimb.agent.search.api import (
     evaluate,
     load_data,
     report,
+    resume,
     resume_sync,
     search,
     search_sync,
@@ -28,6 +29,7 @@ from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 
 SMALL: dict[str, Any] = {
@@ -214,3 +216,19 @@ def test_data_are_looked_at_without_a_search() -> None:
     data = load_data(EvaluatorSpec(data="digits", shots=2, seed=1))
     assert (data.name, len(data.classes), len(data.train)) == ("digits", 10, 20)
     assert data.test.size > 0
+
+
+async def test_a_chat_of_ones_own_needs_no_name(tmp_path: Path) -> None:
+    """The result names its class. Without it the search needs an LLM; nothing is made."""
+    config = SearchConfig(
+        method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2, run_dir=tmp_path / "run"
+    )
+    with pytest.raises(ConfigError, match=r"needs an LLM: give llm=MODEL, or method=\"combine\""):
+        await search(config, evaluator=FakeEvaluator())
+    assert not (tmp_path / "run").exists()
+    result = await search(config, evaluator=FakeEvaluator(), chat=ChatByHash())
+    assert result.llm is not None
+    assert result.llm.model == "tests.fakes.chat_by_hash.ChatByHash"
+    assert result.usage.calls == 1
+    again = await resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=ChatByHash())
+    assert again.usage.calls == 1
