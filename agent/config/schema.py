@@ -392,7 +392,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
 
     @property
     def missing_llm(self) -> str | None:
-        """What to say if an LLM is needed and none is named; a ``chat`` object needs no name."""
+        """What to say if an LLM is needed but not named; a ``chat`` object needs no name."""
         if not self.needs_llm or self.llm is not None:
             return None
         return (
