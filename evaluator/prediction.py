@@ -83,6 +83,8 @@ class FolderPredictor:
         Raises:
             DataError: There is no image, or none can be read.
         """
+        if not (folder.is_dir() or folder.is_file()):
+            raise DataError(f"{folder} is neither a folder of images nor an image file")
         ignored, read, first = Counter[str](), 0, ""
         images = walk(folder, ignored, lambda error: self._report(f"skipped: {error}"))
         root = folder if folder.is_dir() else folder.parent

@@ -51,6 +51,7 @@ from ..events.types import (
     UsageMissing,
     WaitCapped,
 )
+from ..position import NAMES
 from ..results.figures import (
     about_test,
     are_shares,
@@ -354,6 +355,10 @@ class Display:
             self._began = self._printed = self._now()
         elif isinstance(event, ImagesEncoded) and progress.started is not None:
             progress.latest = f"opening the test split: {progress.opening}"
+        elif isinstance(event, AnswerReceived) and event.position.restart == NAMES:
+            progress.latest = f"{event.position}: {counted(event.position.sample + 1, 'answer')}"
+        elif isinstance(event, NamesChosen):
+            progress.latest = ""
         elif isinstance(event, StartingTemplatesDrawn):
             restart = event.position.restart
             progress.latest = f"restart {restart}: scoring {counted(event.templates, 'starting template')}"
@@ -552,9 +557,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         lines.append(_named(names))
     lines.append(_spent(result))
     if (made := made_by_llm(result)) is not None:
-        of_llm, new = made[0], counted(made[1], "new template")
-        none = f"The LLM proposed none of the {new}"
-        lines.append(f"{of_llm:,} of the {new} are the LLM's" if of_llm else none)
+        lines.append(f"The LLM proposed {made[0] or 'none'} of {counted(made[1], 'new template')}")
     if result.usage.failed_calls:
         lines.append(f"{counted(result.usage.failed_calls, 'attempt')} failed")
     if result.skipped:

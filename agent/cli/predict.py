@@ -95,16 +95,16 @@ def _predictor(arguments: argparse.Namespace) -> FolderPredictor:
     spec = given_spec(arguments)
     if spec.class_names is None:
         raise ConfigError("give --class-names FILE, one class name a line")
-    return FolderPredictor(spec, _names(spec.class_names), templates, say)
+    names = _names(spec.class_names)
+    return FolderPredictor(spec, tuple(names.values()) if isinstance(names, dict) else names, templates, say)
 
 
-def _names(choice: str) -> tuple[str, ...]:
+def _names(choice: str) -> tuple[str, ...] | dict[str, str]:
     if choice == SPLIT:
         raise ConfigError("--class-names split: images without labels have no names; give a file")
     if choice == OPENAI:
         return imagenet_class_names()
-    found = read_names_file(user_path(choice, "--class-names"))
-    return tuple(found.values()) if isinstance(found, dict) else found
+    return read_names_file(user_path(choice, "--class-names"))
 
 
 def _out(given: str | None) -> Path | None:

@@ -10,14 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
 from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE, not_above_chance
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
+from .sections import names_of
 
 WIDE = 6.0
 """Width of an interval, in points, from which on it is inconclusive."""
 MOST_NAMES = 40
+MOST_HURT = 5
+"""Most classes that are named because their new names make them worse."""
 LONGEST_LINE = 100
 _BUNDLED = "pico"
 _WORSE = ", as on test the ensemble is worse"
@@ -53,6 +57,8 @@ def next_steps(view: RunView) -> list[str]:
             "weights are downloaded once (605 MB); promptclimb models --grep ViT lists others."
         ]
     steps = [*_on_test(result, folder), *_on_chance(result), *_on_answers(result, folder)]
+    if names := about_names(view):
+        steps.append(names)
     steps += _on_gain(view, result, folder)
     return steps or ["Use the best template, or the ensemble, as shown above."]
 
@@ -121,6 +127,26 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
     if widest > WIDE and any(not one.sign and not one.same_template for one in gain.over.values()):
         steps.append("For a surer answer take more test images: four times as many halve an interval.")
     return steps
+
+
+def about_names(view: RunView) -> str:
+    """Say which new class names to doubt, and how to leave one out; empty without a new name."""
+    rows = names_of(view)
+    if not rows:
+        return ""
+    hurt = [repr(row.old) for row in rows if (row.after or 0) < (row.before or 0)]
+    shown = hurt[:MOST_HURT]
+    if len(hurt) > len(shown):
+        shown.append(counted(len(hurt) - len(shown), "more class", "more classes"))
+    which = "its new name" if len(hurt) == 1 else "their new names"
+    worse = f"Fewer test images of {enumerated(shown)} are right with {which}. " if hurt else ""
+    in_order = re.search(r"^class_names\s*=", view.config, re.MULTILINE) is not None
+    edit = "write the original name in its line" if in_order else "remove its line"
+    return (
+        f"Read the new names. {worse}To leave one out, write them to a file (promptclimb export "
+        f"{_folder(view)} --format class-names), {edit}, and give predict that file (--class-names FILE). "
+        "The gains on this page are those of all new names together."
+    )
 
 
 def _on_rounds(view: RunView, result: SearchResult) -> str:

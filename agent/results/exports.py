@@ -18,6 +18,7 @@ from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
+from ...prompts.kinds import CandidateError
 from ...prompts.template import SLOT, Template
 from ..config.schema import OPTIONS, SearchConfig
 from ..store.trust import OF_EVALUATOR
@@ -26,6 +27,7 @@ from .confusion import ConfusionMatrix
 from .details import BEST, ENSEMBLE, read_details
 from .result import SearchResult
 from .run_dir import (
+    RESULT,
     belongs_to_a_run,
     leaderboard_csv,
     result_of,
@@ -87,7 +89,15 @@ class Found:
     def templates(self) -> tuple[str, ...]:
         """The templates to write, best first."""
         found = (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
-        return self.result.scored_as(*found)
+        texts = self.result.scored_as(*found)
+        for text in texts:
+            try:
+                Template.parse(text, max_words=None)
+            except CandidateError as error:
+                raise UsageError(
+                    f"{self.run_dir / RESULT} was changed from outside: {text!r} is not a template: {error}"
+                ) from error
+        return texts
 
     @property
     def with_slots(self) -> list[str]:

@@ -190,8 +190,11 @@ def _difference(share: float, interval: Interval, **more: Any) -> Difference:
 def _named(over: Mapping[str, Difference], baselines: Mapping[str, Examined]) -> dict[str, Difference]:
     """Return differences by the baseline's name in a sentence; one template gets one name."""
     compared = _compared(baselines)
-    found = {_COMPARED[name]: one for name, one in over.items()}
-    both_known = {DEFAULT_TEMPLATE, BEST_HAND_MADE} <= over.keys()
+    # Without its new names, the best template may be a baseline itself.
+    original = compared[ORIGINAL_NAMES].templates if ORIGINAL_NAMES in over else None
+    kept = [name for name in over if name == ORIGINAL_NAMES or compared[name].templates != original]
+    found = {_COMPARED[name]: over[name] for name in kept}
+    both_known = {DEFAULT_TEMPLATE, BEST_HAND_MADE} <= set(kept)
     if both_known and compared[DEFAULT_TEMPLATE].templates == compared[BEST_HAND_MADE].templates:
         del found[_COMPARED[BEST_HAND_MADE]]
         both = f"{_COMPARED[DEFAULT_TEMPLATE]}, which is {_COMPARED[BEST_HAND_MADE]} too"

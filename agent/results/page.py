@@ -16,7 +16,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ..position import LLM
 from ..text import visible
-from .advice import next_steps, use_of
+from .advice import about_names, next_steps, use_of
 from .chart import course_figure
 from .details import Ancestor, marked
 from .figures import (
@@ -167,6 +167,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "about_scores": about_scores(result) if result else "",
         "course": course_figure(view),
         "names": names,
+        "about_names": about_names(view),
         "classes": classes,
         "words": words,
         "lines": _lines(view.lineage),

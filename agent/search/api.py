@@ -297,27 +297,37 @@ def predictor_of_run(
     run_dir: Path,
     *,
     ensemble: bool = False,
-    class_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | Mapping[str, str] | None = None,
     changes: Mapping[str, Any] | None = None,
     report: Callable[[str], None],
 ) -> FolderPredictor:
     """Open the model of a run with its best template, or its ensemble; see ``predict`` for errors.
 
     No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
+    ``class_names`` has names by label, or new ones by the run's names; other classes keep theirs.
     """
     found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
     found.check_clip("classes to predict")
     if ensemble and class_names is None and (original := found.result.best.without_names):
         report(f"the ensemble{original}")
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - OF_MODEL)  # nothing else is used
-    names, texts = class_names, class_names
-    if names is None:
-        names = found.class_names
-        texts = found.named(names)
+    if class_names is None:
+        names: Sequence[str] = found.class_names
+        texts: Sequence[str] = found.named(names)
+    else:
+        names = texts = _replaced(class_names, found) if isinstance(class_names, Mapping) else class_names
     predictor = FolderPredictor(config.bare(), names, found.templates, report, texts=texts)
     if stored_weights(run_dir) not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
     return predictor
+
+
+def _replaced(new: Mapping[str, str], found: Found) -> list[str]:
+    """Return the run's class names, some of them replaced."""
+    own = found.class_names
+    if unknown := next((name for name in new if name not in own), None):
+        raise UsageError(f"{found.run_dir} has no class {unknown!r}; name its classes, or one name a line")
+    return [new.get(name, name) for name in own]
 
 
 def predict(

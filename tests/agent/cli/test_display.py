@@ -387,6 +387,18 @@ def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
     assert "\x1b" not in text
 
 
+def test_answers_with_class_names_are_counted_while_they_come() -> None:
+    """A small LLM is asked class by class, which takes minutes; at the end the line goes."""
+    stream = io.StringIO()
+    ticks = itertools.count(step=6)
+    display = Display(Console(file=stream, width=80), clock=lambda: float(next(ticks)))
+    display(BEGUN)
+    display(replace(answered(), position=Position(NAMES, 1, 2, sample=4)))
+    assert stream.getvalue().splitlines()[-1].endswith("; class names, round 2: 5 answers")
+    display(NamesChosen(renamed=1, right=3, images=4))
+    assert "5 answers" not in stream.getvalue().splitlines()[-1]
+
+
 def test_lines_without_a_terminal_have_it_too() -> None:
     """As in a log that somebody reads later; NO_COLOR changes nothing, as there is no colour in it."""
     stream = io.StringIO()
@@ -445,9 +457,9 @@ def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> Non
         row(4, source="initial"),
     )
     llm = Llm(model="l", base_url=None)
-    assert "1 of the 3 new templates are the LLM's\n" in printed(small_result(leaderboard=board, llm=llm))
+    assert "The LLM proposed 1 of 3 new templates\n" in printed(small_result(leaderboard=board, llm=llm))
     for other in (small_result(leaderboard=board), small_result(llm=llm)):
-        assert "the LLM's" not in printed(other)
+        assert "The LLM proposed" not in printed(other)
 
 
 def test_tokens_of_other_prices_are_listed() -> None:

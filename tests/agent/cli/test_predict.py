@@ -197,9 +197,21 @@ def test_templates_and_names_of_ones_own_need_no_run(
     (row,) = rows_of(capsys.readouterr().out)
     assert row["file"] == "b.png"
     assert row["class"] in ("Katze", "Eiche")
-    Path("names.txt").write_text("cat=Katze\noak=Eiche\n")
+    details = read_details(home / "run")
+    assert details is not None
+    assert details.decisions is not None
+    first, *others = details.decisions.classes
+    Path("names.txt").write_text("".join(f"{name}=not {name}\n" for name in (*others, first)))
     assert call("predict", images / "b.png", "--run", home / "run", "--class-names", "names.txt") == 0
-    assert rows_of(capsys.readouterr().out)[0]["class"] in ("Katze", "Eiche")
+    assert rows_of(capsys.readouterr().out)[0]["class"] in [f"not {name}" for name in (first, *others)]
+    # As an exported file without the line of a class: that one keeps its name.
+    Path("names.txt").write_text(f"{first}=Katze\n")
+    predicted = ("predict", home / "pictures" / "test", "--run", home / "run", "--class-names", "names.txt")
+    assert call(*predicted, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == ["Katze", *others]
+    Path("names.txt").write_text("unicorn=Einhorn\n")
+    assert call(*predicted) == 2
+    assert "has no class 'unicorn'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -216,6 +228,7 @@ def test_templates_and_names_of_ones_own_need_no_run(
         (["new", "--run", "RUN", "--out", "pipe"], "is a pipe or a device"),
         (["new", "--run", "RUN", "--out", "linked"], "linked.part cannot be written: it is a symbolic link"),
         (["empty", "--run", "RUN"], "there is no image in"),
+        (["pipe", "--run", "RUN"], "pipe is neither a folder of images nor an image file"),
         (["torn", "--run", "RUN"], "none of the images in"),
         (["new", "--run", "new"], "holds no result.json"),
     ],

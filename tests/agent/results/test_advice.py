@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from promptclimb.agent.results.advice import next_steps, use_of
+from promptclimb.agent.results.advice import about_names, next_steps, use_of
+from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.gain import verdict_on
 from promptclimb.agent.results.page import render
 from promptclimb.agent.results.result import (
@@ -216,3 +218,40 @@ def test_pictures_are_opened_as_the_search_did(tmp_path: Path, pretrained: str) 
     seen: dict[str, Any] = {"preprocess": lambda image: {None: image.getpixel((0, 0))}}
     exec("\n".join([reader, opening.replace("photo.jpg", (tmp_path / "photo.png").as_posix())]), seen)
     assert seen["pixels"] == (255, 255, 255)
+
+
+def test_new_names_are_to_be_read_and_those_that_hurt_a_class_are_named() -> None:
+    """With the way to leave one out; the same words in the section on names and in the next steps."""
+    new = {"bat": "baseball bat", "seal": "wax seal"}
+    decisions = Decisions(
+        image_set="set",
+        classes=("bat", "seal"),
+        labels=(0, 0, 1, 1),
+        predicted={"best": (0, 0, 1, 0), "original names": (0, 1, 1, 1)},
+    )
+    result = small_result(best=Best(template="a {}", train=0.9, val=None, test=0.75, class_names=new))
+    found = replace(view(result), details=Details(decisions=decisions))
+    (said,) = (step for step in next_steps(found) if step.startswith("Read the new names."))
+    assert "Fewer test images of 'seal' are right with its new name." in said
+    assert "(promptclimb export 'my run' --format class-names), remove its line" in said
+    assert "--class-names FILE" in said
+    assert html.unescape(render(found)).count(said) == 2
+    in_order = replace(found, details=None, config='class_names = "own.txt"')
+    assert "Fewer" not in about_names(in_order)
+    assert "write the original name in its line" in about_names(in_order)
+    none = replace(result, best=replace(result.best, class_names={}))
+    assert about_names(view(none)) == about_names(view(small_result())) == ""
+
+
+def test_only_some_of_the_classes_that_new_names_hurt_are_named() -> None:
+    """The others are counted."""
+    classes = [f"c{number}" for number in range(8)]
+    labels = tuple(range(8))
+    decisions = Decisions(
+        image_set="set", classes=tuple(classes), labels=labels,
+        predicted={"best": (*labels[1:], 0), "original names": labels},
+    )  # fmt: skip
+    new = {name: f"{name} thing" for name in classes}
+    result = small_result(best=Best(template="a {}", train=0.9, val=None, test=0.75, class_names=new))
+    said = about_names(replace(view(result), details=Details(decisions=decisions)))
+    assert "Fewer test images of 'c0', 'c1', 'c2', 'c3', 'c4' and 3 more classes are right with their" in said

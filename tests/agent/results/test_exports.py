@@ -178,6 +178,18 @@ def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
         export(run_dir, "csv", out=tmp_path)
 
 
+@pytest.mark.parametrize("text", ["no slot", "a {} \u202e"])
+@pytest.mark.parametrize("form", ["open-clip", "cupl"])
+def test_a_template_that_was_changed_from_outside_is_not_exported(
+    run_dir: Path, tmp_path: Path, text: str, form: str
+) -> None:
+    """Wrong input, not a crash."""
+    shutil.copytree(run_dir, tmp_path / "r")
+    write_result(tmp_path / "r", with_templates(read_result(run_dir), text))
+    with pytest.raises(UsageError, match=r"result\.json was changed from outside: .* is not a template"):
+        export(tmp_path / "r", form)
+
+
 def test_no_classifier_is_made_up_for_an_evaluator_from_python(run_dir: Path) -> None:
     """The model that the config names is not what scored."""
     with pytest.raises(

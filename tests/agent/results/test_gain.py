@@ -38,6 +38,23 @@ def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) 
 BEST = on_test("a {}", 600)
 
 
+def test_one_gain_is_said_once_if_the_original_names_are_in_a_baseline() -> None:
+    """The best template without its new names is the best starting template; another baseline stays."""
+    best = replace(BEST, names=(("bat", "baseball bat"),))
+    baselines = {
+        "original names": on_test("a {}", 550),
+        "default template": on_test("the {}", 540),
+        "best starting template": on_test("a {}", 550),
+    }
+    gain = gain_of(best, None, baselines, images=1000)
+    assert gain is not None
+    assert "best starting template" in gain.over
+    assert gain.verdict == (
+        "5.0 points better than the original names (3.8 to 6.5); "
+        "6.0 points better than the default template (4.7 to 7.6)"
+    )
+
+
 def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
     """In percentage points; the images on which two agree count in the interval alone."""
     gain = gain_of(
