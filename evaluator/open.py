@@ -39,7 +39,7 @@ def open_evaluator(
         DataError: The data set cannot be used.
         ModelError: The model, its checkpoint, the device or the cluster cannot be used.
     """
-    report, progress = report or (lambda _line: None), progress or (lambda _done, _of: None)
+    report, progress = report or (lambda _line: None), progress or (lambda *_given: None)
     spec = spec.bare()
     if spec.evaluator is not None:
         lazy_imports.bring_all()

@@ -38,8 +38,8 @@ def parse_columns(text: str | None) -> Mapping[str, str]:
 
 
 Report = Callable[[str], None]
-Progress = Callable[[int, int], None]
-"""Called with the number of images encoded and of all."""
+Progress = Callable[[int, int, bool], None]
+"""Called with the number of images encoded and of all, and whether they are augmented copies."""
 
 DEFAULT_DATA = "backgrounds"
 DEFAULT_SHOTS, MOST_SHOTS = 16, 1_000_000

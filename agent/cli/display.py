@@ -128,8 +128,8 @@ class SearchProgress:
     retries: Counter[str] = field(default_factory=Counter)
     pauses: int = 0
     _failure: str = ""
-    _encoded: int = 0
-    _encoding: tuple[int, int] = (0, 0)
+    _encoded: Counter[bool] = field(default_factory=Counter)  # whether copies -> how many
+    _encoding: ImagesEncoded = ImagesEncoded(done=0, of=0)  # noqa: RUF009 - it is frozen
 
     def take(self, event: Event) -> None:
         """Update the progress from an event."""
@@ -153,13 +153,16 @@ class SearchProgress:
                 self._take_request(event)
 
     def _take_images(self, event: ImagesEncoded) -> None:
-        """Add up the images of all splits and of their augmented copies, which are encoded in turn."""
-        done, of = self._encoding
-        if event.of != of or event.done <= done:
-            self._encoded += done
-        self._encoding = event.done, event.of
+        """Add up the images of all splits, and their augmented copies, which are encoded in turn."""
+        last = self._encoding
+        if (event.of, event.copies) != (last.of, last.copies) or event.done <= last.done:
+            self._encoded[last.copies] += last.done
+        self._encoding = event
+        total = self._encoded + Counter({event.copies: event.done})
+        kinds = (counted(total[False], "image"), counted(total[True], "augmented copy", "augmented copies"))
+        shown = " and ".join(kind for copies, kind in enumerate(kinds) if total[bool(copies)])
         left = f", {event.of - event.done:,} to go in this split" if event.done < event.of else ""
-        self.opening = f"{self._encoded + event.done:,} images encoded{left}"
+        self.opening = f"{shown} encoded{left}"
 
     def _take_score(self, event: DefaultTemplateScored | TemplateScored) -> None:
         self.percent = self.percent and are_shares((event.train, event.val))

@@ -137,6 +137,7 @@ class ImagesEncoded(Event, name="evaluator.images_encoded"):
 
     done: int
     of: int
+    copies: bool = False
 
 
 class DefaultTemplateScored(Event, name="search.default_template_scored"):

@@ -95,8 +95,8 @@ async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
     def report(line: str) -> None:
         emit(Noted(text=line))
 
-    def progress(done: int, of: int) -> None:
-        emit(ImagesEncoded(done=done, of=of))
+    def progress(done: int, of: int, copies: bool) -> None:
+        emit(ImagesEncoded(done=done, of=of, copies=copies))
 
     return await in_thread(lambda: open_evaluator(config, report=report, progress=progress, look_ahead=True))
 

@@ -32,7 +32,7 @@ class ImageClassifier:
                 raise UsageError(f"{template!r} cannot be used with this model: {rejection.message}")
         with torch.inference_mode():
             self._classes = classifier(encoder.vectors(list(templates))).float()
-        self._images = image_encoder(spec, self._loaded, report, lambda _done, _of: None)
+        self._images = image_encoder(spec, self._loaded, report, lambda *_given: None)
 
     @property
     def weights(self) -> str:

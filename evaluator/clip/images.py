@@ -273,7 +273,7 @@ class ImageEncoder:
     on_bad_image: OnBadImage = "fail"
     seen: SeenFiles = field(default_factory=SeenFiles)
     report: Report = lambda _line: None
-    progress: Progress = lambda _done, _of: None
+    progress: Progress = lambda *_given: None
 
     def features(self, paths: Sequence[Path]) -> Features:
         """Return features of the images, from the cache or encoded now."""
@@ -358,7 +358,7 @@ class ImageEncoder:
                 while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
                     file.add(self._forward(waiting[: self.batch]))
                     waiting = waiting[self.batch :]
-                    self.progress((index + 1) * each - len(waiting), len(images) * each)
+                    self.progress((index + 1) * each - len(waiting), len(images) * each, views is not None)
             manifest = Manifest(
                 schema=SCHEMA,
                 model=self.loaded.key,

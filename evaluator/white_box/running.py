@@ -62,7 +62,7 @@ def run_all(
         raise ConfigError("white-box references look into a CLIP, and a custom scorer is not one")
     from .problem import open_problem, solve
 
-    problem = open_problem(spec.bare(), report or (lambda _line: None), progress or (lambda _done, _of: None))
+    problem = open_problem(spec.bare(), report or (lambda _line: None), progress or (lambda *_given: None))
     if split == "val" and not len(problem.val):
         raise DataError(f"{problem.dataset} has no val images; choose another split")
     check_val(options, problem.dataset, len(problem.val))

@@ -493,16 +493,17 @@ def test_an_average_is_called_that_before_its_templates() -> None:
 def test_the_number_of_encoded_images_only_grows() -> None:
     """Splits and their augmented copies are encoded in turn; each has its own count."""
     progress, seen = SearchProgress(), []
-    for done, of in ((64, 192), (192, 192), (48, 48), (64, 384), (384, 384), (384, 384)):
-        progress.take(ImagesEncoded(done=done, of=of))
+    split = ((64, 192, False), (192, 192, False), (48, 48, False))
+    for done, of, copies in (*split, (64, 384, True), (384, 384, True), (384, 384, True)):
+        progress.take(ImagesEncoded(done=done, of=of, copies=copies))
         seen.append(progress.line)
     assert seen == [
         "64 images encoded, 128 to go in this split",
         "192 images encoded",
         "240 images encoded",
-        "304 images encoded, 320 to go in this split",
-        "624 images encoded",
-        "1,008 images encoded",
+        "240 images and 64 augmented copies encoded, 320 to go in this split",
+        "240 images and 384 augmented copies encoded",
+        "240 images and 768 augmented copies encoded",
     ]
 
 

@@ -226,12 +226,12 @@ def test_views_are_encoded_once_for_a_number_of_them(
     first = encoder(loaded, tmp_path).views(pictures, 3)
     assert calls == [4] * 8
     seen: list[tuple[int, int]] = []
-    again = encoder(loaded, tmp_path, progress=lambda done, of: seen.append((done, of))).views(pictures, 3)
+    again = encoder(loaded, tmp_path, progress=lambda done, of, _: seen.append((done, of))).views(pictures, 3)
     assert torch.equal(first.vectors, again.vectors)
     assert (len(calls), seen) == (8, [])
     copy = tmp_path / "copy.png"
     copy.write_bytes(pictures[4].read_bytes())
-    alone = encoder(loaded, tmp_path, progress=lambda done, of: seen.append((done, of))).views([copy], 6)
+    alone = encoder(loaded, tmp_path, progress=lambda done, of, _: seen.append((done, of))).views([copy], 6)
     assert torch.equal(alone.vectors[:3], first.vectors[12:15])
     assert seen == [(4, 6), (6, 6)]
 
@@ -249,7 +249,7 @@ def test_views_of_a_bad_image_are_left_out_with_it(
 def test_progress_is_reported(loaded: LoadedModel, pictures: list[Path], tmp_path: Path) -> None:
     """Each batch says how far it is."""
     seen: list[tuple[int, int]] = []
-    encoder(loaded, tmp_path, progress=lambda done, of: seen.append((done, of))).features(pictures)
+    encoder(loaded, tmp_path, progress=lambda done, of, _: seen.append((done, of))).features(pictures)
     assert seen == [(4, 10), (8, 10), (10, 10)]
 
 

@@ -101,7 +101,7 @@ def test_weights_that_an_actor_lacks_are_a_usage_error(cluster: Any, spec: Evalu
     from promptclimb.evaluator.clip.in_process import open_in_process
     from promptclimb.evaluator.spec import EvaluatorSpec as Spec
 
-    local, key = open_in_process(spec, lambda _line: None, lambda _done, _of: None)
+    local, key = open_in_process(spec, lambda _line: None, lambda *_given: None)
     elsewhere: Spec = spec.model_copy(update={"model": "local-dir:/no/such/folder", "ray": cluster.address})
     with pytest.raises(UsageError, match="cannot start"):
         module.ClusterEvaluator(local, key, elsewhere)
