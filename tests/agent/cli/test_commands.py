@@ -903,7 +903,7 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     page.unlink()
     page.mkdir()
     assert call("report", "r") == 2
-    assert f"{page} cannot be written: Is a directory" in only_line(capsys.readouterr().err)
+    assert f"{page} cannot be written: it is not a file" in only_line(capsys.readouterr().err)
     (tmp_path / "r" / "result.json").write_text("[" * 100_000)
     assert call("report", "r") == 2
     assert "result.json cannot be read: not a result" in only_line(capsys.readouterr().err)

@@ -249,7 +249,8 @@ def test_what_ships_says_what_it_would_cost(
     file: Path, unread: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By group, and over all; each data set is opened once with each model, as its largest sample."""
-    assert main(["suite", str(file), "--dry-run", "--json"]) == 0
+    # The data of the paper are not here: its bounds are printed, and it would be refused.
+    assert main(["suite", str(file), "--dry-run", "--json"]) == (2 if file.name == "paper.toml" else 0)
     found = json.loads(capsys.readouterr().out)
     groups = found["groups"]
     assert sum(group["runs"] for group in groups) == found["runs"]

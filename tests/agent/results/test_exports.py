@@ -174,7 +174,7 @@ def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"schema": 99}')
     with pytest.raises(UsageError, match="cannot be read"):
         export(tmp_path, "csv")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="is a folder; name a file"):
         export(run_dir, "csv", out=tmp_path)
 
 
