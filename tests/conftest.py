@@ -18,12 +18,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache folder for all workers of a test run: sets are written out and features encoded once."""
+    """One cache folder for all workers of a test run: sets are written out and features encoded once.
+
+    It also holds the secret that signs runs, so fixtures of modules must see it too.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-cache"
     folder.mkdir(exist_ok=True)
+    os.environ["PROMPTCLIMB_CACHE"] = str(folder)
     return folder
 
 

@@ -150,8 +150,12 @@ def test_the_numbers_are_those_of_the_result(shown: Any, run_dir: Path) -> None:
     assert shown.locator("#best").text_content() == result["best"]["template"]
     board = shown.locator("section[aria-labelledby=board] th.t").all_text_contents()
     assert board == [row["template"] for row in result["leaderboard"]]
-    rows = shown.locator("section[aria-labelledby=classes] tbody tr").count()
-    assert rows == len(CLASSES) + len(result["inspection"]["confusions"])
+    rows, of_matrix = (
+        shown.locator(f"section[aria-labelledby=classes] {where}tbody tr").count()
+        for where in ("", ".matrix ")
+    )
+    assert of_matrix == len(CLASSES)
+    assert rows - of_matrix == len(CLASSES) + len(result["inspection"]["confusions"])
 
 
 def test_pictures_and_charts_are_seen(shown: Any) -> None:
