@@ -35,8 +35,8 @@ def open_clips_features(model: Any, preprocess: Any, items: tuple[Item, ...]) ->
     return torch.cat(found)
 
 
-TURNS = [(bundled_models()[place % 2], name) for place, name in enumerate(sets.names())]
-"""Each set under one of the two models: what could differ is the tower and the text, and both see both."""
+TURNS = [(bundled_models()[place % 2], name) for place, name in enumerate(sets.names()) if place % 4 < 2]
+"""Half of the sets, each under one of the two models: what could differ is the tower and the text."""
 
 
 @pytest.mark.parametrize(
