@@ -21,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.peers.grid import sentences
+from benchmarks.peers.kept import add_line
 from promptclimb import SearchConfig, search_sync
 
 SCORINGS = (10, 20, 40, 80)
@@ -30,14 +31,14 @@ START = 5
 METHODS = {"combine, with description": ("combine", True), "random": ("random", False)}
 
 
-def rows(kept: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def rows(kept: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield every row, from those kept or searched now."""
     for seed in SEEDS:
         for data, sentence in sentences().items():
             for name, (method, described) in METHODS.items():
                 for scorings in SCORINGS:
                     row = {"row": name, "data": data, "seed": seed, "scorings": scorings}
-                    yield dict(kept.get(json.dumps(row), {})) or row | _found(
+                    yield kept.get(json.dumps(row)) or row | _found(
                         row, method, sentence if described else None
                     )
 
@@ -90,13 +91,14 @@ def main() -> None:
     kept = {}
     if options.keep is not None and options.keep.is_file():
         for line in options.keep.read_text("utf-8").splitlines():
-            row = json.loads(line)
-            kept[json.dumps({name: row[name] for name in ("row", "data", "seed", "scorings")})] = row
-    found = []
+            if line:
+                row = json.loads(line)
+                kept[json.dumps({name: row[name] for name in ("row", "data", "seed", "scorings")})] = row
+    known, found = list(kept.values()), []
     for row in rows(kept):
         found.append(row)
-        if options.keep is not None:
-            options.keep.write_text("".join(f"{json.dumps(one)}\n" for one in found), "utf-8")
+        if options.keep is not None and row not in known:
+            add_line(options.keep, row)
     print(json.dumps({"rows": len(found), "test": summary(found)}, indent=1))
 
 

@@ -108,11 +108,10 @@ def differences(folder: Path, name: str) -> Lines:
     """Yield differences over sets: a line per comparison, a column per model and shots, and their cost."""
     runs = _runs(folder, name)
     places = sorted({(row["model"], int(row["shots"])) for row in runs})
-    pairs = dict.fromkeys((pair[0], pair[1]) for pair in _compared(folder, name))
-    kept = holm({key: one.p for key, one in _all_differences(folder).items()})
     found = _all_differences(folder)
+    kept = holm({key: one.p for key, one in found.items()})
     yield ("", *(f"{model}, {shots}" for model, shots in places), "templates", "requests")
-    for first, second in pairs:
+    for first, second in _compared(name):
         keys = [_key(name, first, second, model, shots) for model, shots in places]
         costs = [_side_cost(runs, side) for side in (first, second)]
         yield (
@@ -285,7 +284,7 @@ def _rows(file: Path) -> list[Row]:
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line]
 
 
 def _mean(runs: Iterable[Row], method: str, figure: str, **place: str) -> float:
@@ -297,7 +296,7 @@ def _mean(runs: Iterable[Row], method: str, figure: str, **place: str) -> float:
     return statistics.fmean(map(statistics.fmean, by_set.values()))
 
 
-def _compared(folder: Path, name: str) -> list[tuple[str, str]]:
+def _compared(name: str) -> list[tuple[str, str]]:
     """Return the pairs that a study compares."""
     study = tomllib.loads((ROOT / "suites" / f"{name}.toml").read_text("utf-8"))
     return [(pair["first"], pair["second"]) for pair in study["compare"]]
@@ -316,7 +315,7 @@ def _all_differences(folder: Path) -> Mapping[str, OverSets]:
             continue
         runs = _runs(folder, name)
         places = sorted({(row["model"], int(row["shots"])) for row in runs})
-        for (first, second), (model, shots) in itertools.product(_compared(folder, name), places):
+        for (first, second), (model, shots) in itertools.product(_compared(name), places):
             here = [row for row in runs if (row["model"], row["shots"]) == (model, str(shots))]
             key = _key(name, first, second, model, shots)
             found[key] = over_sets(_by_set(here, first, second), key)
