@@ -16,6 +16,7 @@ import tomli_w
 from PIL import Image
 
 import promptclimb.agent.cli.dry_run
+import promptclimb.agent.llm.local_server
 import promptclimb.agent.search.inputs
 import promptclimb.agent.study.preflight
 from promptclimb.agent.cli.main import main
@@ -241,6 +242,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(promptclimb.agent.cli.dry_run, "opened_before", lambda *_, **__: None)
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", opened)
     monkeypatch.setattr(promptclimb.agent.study.preflight, "check_openable", lambda _specs: [])
+    monkeypatch.setattr(promptclimb.agent.llm.local_server, "is_installed", lambda: True)
     return found
 
 

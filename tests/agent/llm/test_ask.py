@@ -456,7 +456,7 @@ class Dearer:
         await asyncio.sleep(rng.uniform(0.5, 5.0))
         self.in_flight -= 1
         dear = len(self.bills) >= self.after
-        bill = int(self.level * (rng.uniform(0.05, self.factor) if dear else 1))
+        bill = max(int(self.level * (rng.uniform(0.05, self.factor) if dear else 1)), 1)  # nothing is free
         self.bills.append(bill)
         tokens = 1 if self.reports else bill
         billed = TokenUsage(0, tokens, vendor_picodollars=bill * 10**6 if self.reports else None)
