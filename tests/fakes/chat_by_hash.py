@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import random
 from collections.abc import Callable
 
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from tests.fakes.clock import virtual_sleep
 
 WORDS = (
     *("bright", "dark", "small", "large", "old", "new", "painted", "drawn", "quiet", "wet"),
@@ -20,7 +20,7 @@ class ChatByHash:
 
     Args:
         seed: Decides the delays; the answers depend on the request only.
-        longest_s: Longest delay, in seconds of the loop's time.
+        longest_s: Longest delay, in seconds of virtual time.
         fail: Called with each request and its number before it is answered; may raise.
 
     Attributes:
@@ -45,7 +45,7 @@ class ChatByHash:
         """Waits, then answers."""
         self.asked.append(request)
         number = len(self.asked)
-        await asyncio.sleep(self._rng.uniform(0, self._longest_s))
+        await virtual_sleep(self._rng.uniform(0, self._longest_s))
         if self._fail is not None:
             self._fail(request, number)
         self.answered.append(request)

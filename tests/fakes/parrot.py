@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from tests.fakes.clock import virtual_sleep
 
 
 class Parrot:
@@ -20,5 +19,5 @@ class Parrot:
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Say it again."""
         self.asked += 1
-        await asyncio.sleep(1)
+        await virtual_sleep(1)
         return ChatAnswer(text="- a parrot of a {}\n- a parrot of the {}")

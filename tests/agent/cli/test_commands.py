@@ -1046,8 +1046,8 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
 ) -> None:
     """On the command line and in Python; a run that has begun keeps the set that it has."""
     monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
-    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
     small = ("--method", "random", "--initial", "2", "--restarts", "1", "--rounds", "1", "--data", "dice")
+    small = (*small, "--views", "0", "--shots", "2")
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):
         (tmp_path / "dice" / name).mkdir(parents=True)

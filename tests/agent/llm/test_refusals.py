@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.llm.headers import LONGEST_WAIT
@@ -42,6 +42,7 @@ def test_whatever_a_body_is_it_is_read(body: Any) -> None:
         assert refusal.ceiling(name) is None or isinstance(refusal.ceiling(name), float)
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 200), st.sampled_from(['"', "[", "{", "[{", '{"a":']))
 def test_a_body_that_is_deep_is_read_to_a_bound(depth: int, opening: str) -> None:
     """JSON in texts in JSON ends somewhere."""

@@ -32,7 +32,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Predictions
 from promptclimb.prompts.class_names import MOST_CLASSES, kind_names
-from tests.fakes.clock import run_virtual
+from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import FACTORY, NamingBox
 from tests.paths import ROOT
 
@@ -56,7 +56,7 @@ class NameChat:
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Answer after a second."""
         self.asked.append(request)
-        await asyncio.sleep(1)
+        await virtual_sleep(1)
         if len(self.asked) == self._fail_on:
             raise TransientChatError("no answer today")
         rounds = sum("tried:" in str(message["content"]) for message in request.messages)
@@ -473,6 +473,7 @@ RECORDED = ROOT / "tests" / "data" / "class_names" / "shared-names.txt"
 """Names that a strong LLM proposed for a bundled set in three rounds, an empty line between them."""
 
 
+@pytest.mark.slow
 def test_names_of_a_strong_llm_gain_on_a_bundled_set(tmp_path: Path) -> None:
     """A real CLIP on classes whose names mean several things: the gain holds on test images."""
     rounds = RECORDED.read_text("utf-8").split("\n\n")

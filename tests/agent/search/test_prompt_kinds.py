@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import re
@@ -30,7 +29,7 @@ from promptclimb.prompts.kinds import (
 )
 from promptclimb.prompts.requests import SCALES
 from promptclimb.prompts.wording import Wordings, with_changes
-from tests.fakes.clock import run_virtual
+from tests.fakes.clock import run_virtual, virtual_sleep
 
 STARTING = ("in fog", "at night", "on a table", "of wood", "seen from above", "in the rain")
 NEW = ("by candlelight", "under water", "in a garden", "on a wall", "made of ice", "in a mirror")
@@ -103,7 +102,7 @@ class Chat:
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         self.asked.append("\n".join(str(message["content"]) for message in request.messages))
-        await asyncio.sleep(1)
+        await virtual_sleep(1)
         place = 2 * (len(self.asked) - 1)
         first, second = NEW[place % len(NEW)], NEW[(place + 1) % len(NEW)]
         return ChatAnswer(text=f"Sure:\n- {first}\n- {second}\n- a photo of a {{}}")

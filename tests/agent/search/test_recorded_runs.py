@@ -71,6 +71,7 @@ def test_a_run_is_what_it_was(tmp_path: Path, name: str) -> None:
     check(run, tmp_path / "run", result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ON_PICTURES)
 def test_a_run_on_pictures_is_what_it_was(tmp_path: Path, name: str) -> None:
     """The same with a bundled CLIP and pictures in place of words."""

@@ -41,7 +41,7 @@ from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
-from tests.fakes.clock import run_virtual, virtual_time
+from tests.fakes.clock import run_virtual, virtual_sleep, virtual_time
 
 SMALL: dict[str, Any] = {
     "data": "fake",
@@ -527,7 +527,7 @@ class Thinking:
         self._useful_from = useful_from
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        await asyncio.sleep(1)
+        await virtual_sleep(1)
         self.asked.append(request.max_tokens)
         if len(self.asked) >= self._useful_from:
             return ChatAnswer(text=text_for(request))
@@ -710,7 +710,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], l
         return dict(store.manifest), list(store.answers())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(kept=st.lists(st.integers(0, 6), min_size=4, max_size=4))
 def test_any_prefix_of_a_journal_leads_to_the_same_end(
     kept: list[int],

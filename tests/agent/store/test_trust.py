@@ -22,6 +22,7 @@ from promptclimb.agent.store.run import Store
 from promptclimb.agent.store.trust import risks
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.agent.cli.test_suite_options import pictures
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 
@@ -215,11 +216,17 @@ def test_a_secret_that_is_a_pipe_or_a_link_is_not_used(tmp_path: Path) -> None:
         stored_config(run_dir)
 
 
+def searched_pictures(folder: Path) -> None:
+    """A finished run ``r`` of a bundled model on a few pictures."""
+    pictures(folder / "pictures")
+    small = ("--restarts", "1", "--rounds", "1", "--conversations", "1", "--initial", "5", "--views", "0")
+    assert main(["search", "--data", "pictures", "--method", "random", *small, "--run-dir", "r"]) == 0
+
+
 def test_export_of_class_names_needs_no_trust(tmp_path: Path) -> None:
     """It reads the data set only."""
     run_dir = tmp_path / "r"
-    small = ("--restarts", "1", "--rounds", "1", "--conversations", "1", "--initial", "5", "--views", "0")
-    assert main(["search", "--method", "random", *small, "--run-dir", "r"]) == 0
+    searched_pictures(tmp_path)
     edit(run_dir, lambda manifest: manifest["config"].update(ray="ray://evil.example:10001"))
     assert export(run_dir, "cupl").exists()
     with pytest.raises(UntrustedRunError, match=r"ray://evil\.example"):
@@ -230,8 +237,7 @@ def test_weights_beside_settings_of_a_model_need_trust(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An unknown model is made from these settings, which may name a tokenizer's code."""
-    small = ("--restarts", "1", "--rounds", "1", "--conversations", "1", "--initial", "5", "--views", "0")
-    assert main(["search", "--method", "random", *small, "--run-dir", "r"]) == 0
+    searched_pictures(tmp_path)
     for name in ("w.safetensors", "open_clip_config.json"):
         (tmp_path / "r" / name).touch()
     weights = str(tmp_path / "r" / "w.safetensors")
