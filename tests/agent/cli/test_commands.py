@@ -1046,22 +1046,33 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
 ) -> None:
     """On the command line and in Python; a run that has begun keeps the set that it has."""
     monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
-    small = ("--method", "random", "--initial", "2", "--restarts", "1", "--rounds", "1", "--data", "dice")
-    small = (*small, "--views", "0", "--shots", "2")
+    small = (
+        "--method",
+        "random",
+        "--initial",
+        "2",
+        "--restarts",
+        "1",
+        "--rounds",
+        "1",
+        "--data",
+        "backgrounds",
+    )
+    small = (*small, "--views", "0")
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):
-        (tmp_path / "dice" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "dice" / name / "1.png")
+        (tmp_path / "backgrounds" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "backgrounds" / name / "1.png")
     capsys.readouterr()
-    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "dice")
+    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "backgrounds")
     for command in refused:
         assert call(*command) == 2
         said = " ".join(capsys.readouterr().err.split())
-        assert "dice is a data set of that name and a folder here: write --data ./dice" in said
+        assert "backgrounds is a data set of that name and a folder here: write --data ./backgrounds" in said
     for used in (load_data, search_sync):
         with pytest.raises(UsageError, match="is a data set of that name and a folder here"):
-            used(SearchConfig(data="dice", method="random", initial=2, rounds=1))
-    assert call("resume", "begun", "--max-minutes", "9") == 0
+            used(SearchConfig(data="backgrounds", method="random", initial=2, rounds=1))
+    assert call("resume", "begun", "--max-minutes", "0") == 0
 
 
 def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
