@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ...evaluator.counts import enumerated
+from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
 
@@ -71,10 +72,11 @@ def gains_so_far(best: float, *, default: float | None, starting: float | None, 
 
 
 def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
-    """Return how many of the new templates the LLM made, and of how many; None without LLM or new ones."""
+    """Return how many of the new templates the LLM made, and of how many; None for no LLM or no new ones."""
     sources = [row.source for row in result.leaderboard]
     new = len(sources) - sources.count(INITIAL)
-    if result.llm.model is None or None in sources or not new:
+    method = METHODS.get(result.method)  # an LLM may be there for class names alone
+    if result.llm.model is None or None in sources or not new or (method and not method.asks_llm):
         return None
     return sources.count(LLM), new
 

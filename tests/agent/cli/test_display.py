@@ -457,8 +457,10 @@ def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> Non
         row(4, source="initial"),
     )
     llm = Llm(model="l", base_url=None)
-    assert "The LLM proposed 1 of 3 new templates\n" in printed(small_result(leaderboard=board, llm=llm))
-    for other in (small_result(leaderboard=board), small_result(llm=llm)):
+    asking = replace(small_result(leaderboard=board, llm=llm), method="guided")
+    assert "The LLM proposed 1 of 3 new templates\n" in printed(asking)
+    for_names_alone = replace(asking, method="combine")
+    for other in (small_result(leaderboard=board), small_result(llm=llm), for_names_alone):
         assert "The LLM proposed" not in printed(other)
 
 
