@@ -75,10 +75,15 @@ def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
     """Return how many of the new templates the LLM made, and of how many; None for no LLM or no new ones."""
     sources = [row.source for row in result.leaderboard]
     new = len(sources) - sources.count(INITIAL)
-    method = METHODS.get(result.method)  # an LLM may be there for class names alone
-    if result.llm.model is None or None in sources or not new or (method and not method.asks_llm):
+    if llm_of_templates(result) is None or None in sources or not new:
         return None
     return sources.count(LLM), new
+
+
+def llm_of_templates(result: SearchResult) -> str | None:
+    """Return the LLM that was asked for templates; None if it was asked for class names alone, or none was."""
+    method = METHODS.get(result.method)
+    return result.llm.model if method is None or method.asks_llm else None
 
 
 def kinds_of_tokens(usage: Usage) -> str:

@@ -26,6 +26,7 @@ from .figures import (
     gains_so_far,
     has_accuracies,
     kinds_of_tokens,
+    llm_of_templates,
     made_by_llm,
     score_text,
     unreported,
@@ -195,7 +196,8 @@ def _searched(result: SearchResult) -> str:
         if sizes != Sizes()
         else f", seed {data.seed}"
     )
-    who = f"proposed by {result.llm.model}" if result.llm.model else "proposed without an LLM"
+    llm = llm_of_templates(result)
+    who = f"proposed by {llm}" if llm else "proposed without an LLM"
     if (made := made_by_llm(result)) is not None and made[0] < made[1]:
         who += f" ({made[0]:,} of the {made[1]:,} new ones, the others without an LLM)"
     weights = f" ({result.model.pretrained})" if result.model.pretrained else ""

@@ -42,7 +42,7 @@ def small_result(**changes: Any) -> SearchResult:
         "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, val=0, test=4)),
         "model": Model(name="m", pretrained="p"),
         "llm": Llm(model=None, base_url=None),
-        "method": "random",
+        "method": "guided",
         "objective": "accuracy",
         "best": Best(template="a {}", train=0.5, val=None, test=0.5),
         "ensemble": Ensemble(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
