@@ -81,7 +81,7 @@ def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
 
 
 def llm_of_templates(result: SearchResult) -> str | None:
-    """Return the LLM that was asked for templates; None if it was asked for class names alone, or none was."""
+    """Return the LLM that was asked for templates; None if it was asked for class names alone, or not."""
     method = METHODS.get(result.method)
     return result.llm.model if method is None or method.asks_llm else None
 
