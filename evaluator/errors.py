@@ -58,3 +58,7 @@ class ScoringFailedError(EvaluatorError):
 
 class ConsumerError(EvaluatorError):
     """The consumer is closed or its worker died."""
+
+
+class AskingEndedError(ConsumerError):
+    """A scorer behind an API cannot be asked any more; the cause says why."""

@@ -21,7 +21,13 @@ from .errors import ConfigError
 Group = Literal["Data", "Model", "LLM", "Search", "Limits", "Output"]
 """Headings of ``--help-all``, in order."""
 Scope = Literal[
-    "few-shot sample", "reading images", "choice of templates", "CLIP models", "endpoints", "local LLM"
+    "few-shot sample",
+    "reading images",
+    "choice of templates",
+    "CLIP models",
+    "models behind an API",
+    "endpoints",
+    "local LLM",
 ]
 """What a setting affects; "endpoints" means each endpoint of a pool without a value of its own."""
 

@@ -53,6 +53,7 @@ SAMPLE: tuple[Scope, ...] = ("few-shot sample",)
 IMAGES: tuple[Scope, ...] = ("reading images",)
 CHOICE: tuple[Scope, ...] = ("choice of templates",)
 CLIP: tuple[Scope, ...] = ("CLIP models",)
+API: tuple[Scope, ...] = ("models behind an API",)
 
 
 class DataSettings(Settings):
@@ -105,6 +106,13 @@ class DataSettings(Settings):
         "columns of a table that are not called path, label and split, such as path=file,label=species",
         show="path=NAME,label=NAME",
     )
+    test_images: int | None = setting(
+        None,
+        "test images to evaluate on, drawn evenly from the classes by the seed (default: all)",
+        decides=True,
+        ge=1,
+        le=10**9,
+    )
     allow_leak: bool = setting(
         False, "continue although an image is in train and in test", decides=True, applies_to=IMAGES
     )
@@ -146,6 +154,42 @@ class ScorerSettings(Settings):
         "fp32", "fp32, or best: what the device does fastest", decides=True
     )
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", show="DEVICE", min_length=1)
+    scorer: Literal["clip", "chat", "zero-shot", "embeddings"] = setting(
+        "clip",
+        "what classifies the images: clip, an open_clip model; or --model behind an API: chat, zero-shot or "
+        "embeddings",
+        decides=True,
+    )
+    scorer_url: str | None = setting(
+        None,
+        "address of the model behind an API, such as http://127.0.0.1:8000/v1; its key is in SCORER_API_KEY",
+        applies_to=API,
+        show="URL",
+        repr=False,
+    )
+    scorer_dialect: str | None = setting(
+        None,
+        "form of the requests for embeddings (default: by the address, else by its answers)",
+        applies_to=API,
+        show="NAME",
+    )
+    scorer_image_size: int = setting(
+        512, "longest side, in pixels, of images that are sent", decides=True, applies_to=API, ge=16, le=8192
+    )
+    scorer_detail: Literal["low", "high", "auto"] | None = setting(
+        None, "how closely a chat model looks, in OpenAI's words", decides=True, applies_to=API
+    )
+    scorer_samples: int = setting(
+        1,
+        "answers for each image, of which the most frequent counts (chat)",
+        decides=True,
+        applies_to=API,
+        ge=1,
+        le=99,
+    )
+    scorer_answer_tokens: int = setting(
+        64, "tokens per answer at most (chat)", decides=True, applies_to=API, ge=1, le=100_000
+    )
     evaluator: str | None = setting(
         None,
         "a custom scorer: a class, a function that makes one, or a function of `templates`, from a module or "

@@ -1,0 +1,1 @@
+"""Scorers behind an API: chat, zero-shot classification, embeddings."""

@@ -1,0 +1,77 @@
+"""What a scorer behind an API asks for, and the ``Ask`` that gets it answered. Imports no network library.
+
+The caller of ``open_evaluator`` hands in an ``Ask`` that paces, retries, and keeps to limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+Purpose: TypeAlias = Literal["search", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiRequest:
+    """One request to the scorer's endpoint.
+
+    Attributes:
+        path: Below the scorer's URL, such as ``chat/completions``; empty for the URL itself.
+        body: JSON values.
+        prompt_tokens: The most tokens that it may be billed for, besides the answer; 0 where none are.
+        answer_tokens: The most tokens of its answer; 0 where none are billed.
+        purpose: The final evaluation may use calls that are kept for it.
+    """
+
+    path: str
+    body: Mapping[str, Any] = field(repr=False)
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    purpose: Purpose = "search"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiReply:
+    """The JSON value that the endpoint answered with. Untrusted."""
+
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRefusal:
+    """The endpoint refuses this one request for what it holds, and would refuse it again.
+
+    Attributes:
+        reason: A slug, such as ``content_filter`` or ``too_large``.
+        message: In words, without secrets.
+    """
+
+    reason: str
+    message: str
+
+
+ApiAnswer: TypeAlias = ApiReply | ApiRefusal
+
+
+class Ask(Protocol):
+    """Gets requests answered; called from any thread but the event loop's."""
+
+    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
+        """Yield each answer with its request's place, in the order of arrival; block until the next one.
+
+        Requests are taken from the iterable as they are sent. An answer is paid for when it is yielded, so
+        write it to disk at once. Closing the iterator gives up all that was not yielded.
+
+        Raises:
+            AskingEndedError: A limit is reached, the endpoint cannot answer, or the search was stopped.
+        """
+        ...
+
+    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
+        """Keep back what these requests of purpose ``test`` may cost; replaces what was kept before.
+
+        Raises:
+            UsageError: The limits have no room for them beside a search.
+        """
+        ...
