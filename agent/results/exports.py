@@ -134,9 +134,10 @@ class Found:
         """Raise UsageError unless a CLIP model was the scorer: nothing else is opened here."""
         self.check_named(what)
         if (scorer := self.config.scorer_name) is not None:
+            named = self.config.evaluator or self.config.model
             raise UsageError(
-                f"{self.run_dir} was made with {scorer} ({self.config.evaluator or self.config.model}), so there "
-                f"are no {what}: they need a CLIP model"
+                f"{self.run_dir} was made with {scorer} ({named}), so there are no {what}: they need a CLIP "
+                "model"
             )
 
 

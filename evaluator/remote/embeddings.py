@@ -247,7 +247,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         )
 
     def _fault_of(self, dialect: EmbeddingDialect) -> str | None:
-        pictures = _same_pixels()
+        pictures = _trial_pictures()
         vectors: list[Vector] = []
         for some in batched(pictures, dialect.most_images):
             request = ApiRequest(
@@ -262,10 +262,10 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                     vectors += [as_vector(one) for one in dialect.read(answer.body, len(some))]
                 except BadReplyError as error:
                     return str(error)
-        one, other = (vector / np.linalg.norm(vector) for vector in vectors)
-        if len(one) != len(other) or float(one @ other) < SAME:
-            return "it reads images as text"
-        return None
+        if len({len(vector) for vector in vectors}) > 1:
+            return "its vectors have different lengths"
+        one, same, other = (vector / np.linalg.norm(vector) for vector in vectors)
+        return "it reads images as text" if one @ same < SAME or one @ other >= SAME else None
 
 
 def as_vector(numbers: Any) -> Vector:
@@ -296,9 +296,10 @@ def _mean(vectors: Sequence[Vector]) -> Vector:
     return (mean / np.where(norms == 0, 1, norms)).astype(np.float32)
 
 
-def _same_pixels() -> list[SentPicture]:
-    """Return one image twice, in different bytes: only what reads the pixels gives both the same vector."""
+def _trial_pictures() -> list[SentPicture]:
+    """Return one image twice, in different bytes, and another: only pixels show which are the same."""
     rows, columns = np.mgrid[0:64, 0:64]
     pixels = np.stack([4 * rows, 4 * columns, (rows // 8 + columns // 8) % 2 * 255], axis=2)
     image = Image.fromarray(pixels.astype(np.uint8))
-    return [encode(image, 64, compress_level=level) for level in (9, 1)]
+    twice = [encode(image, 64, compress_level=level) for level in (9, 1)]
+    return [*twice, encode(Image.new("RGB", (64, 64), "red"), 64)]
