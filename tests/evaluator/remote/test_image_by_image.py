@@ -360,7 +360,7 @@ def test_a_label_from_outside_is_checked(opened: Opened, tmp_path: Path) -> None
     store = LabelStore(path)
     store._file.execute("UPDATE answers SET value = '99'")
     with pytest.raises(DataError, match="damaged"):
-        opened("zero-shot", VisualApi(), path).score(["a {}"])
+        opened("zero-shot", VisualApi(), path).predict([["a {}"]], split="train")
 
 
 def test_two_threads_ask_once(opened: Opened) -> None:
@@ -385,8 +385,10 @@ def test_an_image_that_is_gone_is_named(opened: Opened, colours: Path, tmp_path:
     shutil.copytree(colours, data)
     evaluator = opened("chat", VisualApi(), data=str(data))
     shutil.rmtree(data)
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(ConsumerError, match="does not exist"):
         evaluator.score([INSTRUCTION])
+    with pytest.raises(DataError, match="does not exist"):
+        evaluator.predict([[INSTRUCTION]], split="val")
 
 
 def test_no_torch_is_imported(colours: Path) -> None:
