@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -54,10 +55,10 @@ ATTEMPTS = 3
 LEAST_PROBABILITY = 1e-12
 BYTES_PER_TOKEN = 2
 """Fewest bytes of text per token, on average: English has four, Chinese two to three."""
-LEAST_IMAGE_TOKENS, PIXELS_PER_TOKEN = 600, 256
-"""Tokens that an image may be billed as: a fixed part, and pixels per token, about twice the usual."""
-DEAR_IMAGES = {"gpt-4o-mini": 33}
-"""Models that bill an image as so many times the tokens of others."""
+IMAGE_TOKENS = (600, 256)
+"""What an image may be billed as: tokens of any image, and pixels per further token; twice what is usual."""
+DEAR_IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType({"gpt-4o-mini": (8500, 50)})
+"""The same for models that bill more, by a part of their names."""
 _MOST_LISTED = 20
 
 
@@ -438,8 +439,9 @@ def text_tokens(*texts: str) -> int:
 
 def image_tokens(model: str, width: int, height: int) -> int:
     """Return how many tokens an image of a size in pixels may be billed as."""
-    times = next((times for name, times in DEAR_IMAGES.items() if name in model), 1)
-    return times * (LEAST_IMAGE_TOKENS + width * height // PIXELS_PER_TOKEN)
+    dear = next((tokens for name, tokens in DEAR_IMAGES.items() if name in model), None)
+    least, pixels = dear or IMAGE_TOKENS
+    return least + width * height // pixels
 
 
 def misformed(what: str, value: object) -> BadReplyError:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from promptclimb.evaluator.errors import ConsumerError, DataError, EvaluatorError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
 from promptclimb.evaluator.remote.chat import read_completion
-from promptclimb.evaluator.remote.evaluator import BadReplyError
+from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
 from promptclimb.evaluator.remote.labels import LabelStore
 from promptclimb.evaluator.remote.zero_shot import read_scores
 from promptclimb.evaluator.scoring import (
@@ -316,6 +316,24 @@ def test_a_request_says_what_was_asked_for(opened: Opened) -> None:
     assert {request.path for request in api.requests} == {""}
     assert api.requests[0].answer_tokens == 9
     assert api.requests[0].prompt_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "billed"),
+    [
+        ("gpt-4o", 512, 85 + 170),
+        ("gpt-4o", 1024, 85 + 4 * 170),
+        ("openai/gpt-4o-mini", 64, 2833 + 5667),
+        ("openai/gpt-4o-mini", 1024, 2833 + 4 * 5667),
+        ("claude-sonnet-4", 1024, 1024 * 1024 // 750),
+        ("qwen2.5-vl", 1024, 1024 * 1024 // 28**2),
+        ("pixtral-12b", 1024, 64 * 65),
+        ("llava-1.5", 64, 576),
+    ],
+)
+def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int, billed: int) -> None:
+    """By the rules that vendors and servers publish; nor is it reserved as many times the price."""
+    assert billed <= image_tokens(model, side, side) <= max(10 * billed, 8 * 576)
 
 
 @pytest.mark.parametrize(
