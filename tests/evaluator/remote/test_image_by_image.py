@@ -209,7 +209,7 @@ def test_a_classification_is_read() -> None:
     ],
 )
 def test_a_classification_of_another_form_is_refused(body: Any) -> None:
-    """Wrong types, missing labels, numbers that are none, a label that could be two."""
+    """Wrong types, missing labels, invalid numbers, a label that could be two."""
     with pytest.raises(BadReplyError):
         read_scores(body, ["cat", "Cat", "dog"])
 
@@ -348,7 +348,7 @@ def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int,
 def test_an_endpoint_that_never_fits_is_blamed_early(
     scorer: str, bad: Any, said: str, opened: Opened
 ) -> None:
-    """And not the candidate: after a few requests, of which none is kept as an answer."""
+    """And not the candidate: after a few requests, and nothing is kept as an answer."""
     api = VisualApi(change=lambda *_given: bad)
     evaluator = opened(scorer, api)
     with pytest.raises(ConsumerError, match=said):
