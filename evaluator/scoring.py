@@ -24,8 +24,10 @@ MAX_IN_FLIGHT = 256
 NOT_A_NUMBER = "not_a_number"
 DEFAULT_TEMPLATE = "a photo of a {}"
 MOST_CONFUSED = 3
-
-DEFAULT_TEMPLATE = "a photo of a {}"
+UNREADABLE = -1
+"""Predicted class of an image whose answer names no class."""
+MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80
+"""Unreadable answers that a score shows, and characters of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ class Score:
     val_margin: float | None = None
     # the objective on augmented copies of train and val, pooled; None without copies
     views: float | None = None
+    # share of the answers on train that name no class, and some of them; only if a model answers in words.
+    # The texts are the model's: untrusted
+    unreadable: float | None = None
+    unreadable_examples: tuple[str, ...] = ()
 
     def value(self, objective: Objective = "accuracy") -> float:
         """Return the number that a search maximizes.
@@ -79,8 +85,8 @@ class Score:
         return self.val if objective == "accuracy" else getattr(self, f"val_{objective}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values, without None."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Return a dictionary of JSON values, without None and empty examples."""
+        return {name: value for name, value in asdict(self).items() if value is not None and value != ()}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Score:
@@ -90,6 +96,7 @@ class Score:
             values["correct"] = tuple(values["correct"])
         if values.get("confused") is not None:
             values["confused"] = tuple(_confusion(**one) for one in values["confused"])
+        values["unreadable_examples"] = tuple(values.get("unreadable_examples", ()))
         return cls(**values)
 
 
@@ -122,7 +129,8 @@ Verdict: TypeAlias = Score | Rejection
 def checked(verdict: Verdict) -> Verdict:
     """Return the verdict; a score with a value that is not finite becomes a rejection."""
     if isinstance(verdict, Score):
-        names = [one.name for one in fields(verdict) if one.name not in ("correct", "confused")]
+        not_numbers = ("correct", "confused", "unreadable_examples")
+        names = [one.name for one in fields(verdict) if one.name not in not_numbers]
         values = [getattr(verdict, name) for name in names]
         if bad := [value for value in values if value is not None and not math.isfinite(value)]:
             return Rejection(NOT_A_NUMBER, f"the evaluator answered {bad[0]}, not a number to rank by")
