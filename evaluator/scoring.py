@@ -23,6 +23,7 @@ MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
 DEFAULT_TEMPLATE = "a photo of a {}"
+DEFAULT_INSTRUCTION = "Which of these classes does the image show? Answer with its name only.\n{classes}"
 MOST_CONFUSED = 3
 UNREADABLE = -1
 """Predicted class of an image whose answer names no class."""

@@ -72,7 +72,8 @@ def test_open_clip_can_format_every_template(run_dir: Path) -> None:
 
 def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
     """In each form that holds templates; a form that has no such choice says so."""
-    for form, choices in ((name, form.choices) for name, form in FORMS.items() if name != "safetensors"):
+    fitting = {name: form for name, form in FORMS.items() if form.holds != "instructions"}
+    for form, choices in ((name, form.choices) for name, form in fitting.items() if name != "safetensors"):
         if not choices:
             with pytest.raises(
                 UsageError, match=f"--only best: the format {form} has no choice of templates"
@@ -219,7 +220,7 @@ def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
     said: list[str] = []
     files = export_all(run_dir, out=tmp_path / "all", report=said.append)
     assert sorted(tmp_path.joinpath("all").iterdir()) == sorted(files)
-    missing = {"safetensors", "confusion-matrix", "class-names"}
+    missing = {"safetensors", "confusion-matrix", "class-names", "openai-messages"}
     assert [file.name for file in files] == [one.file for name, one in FORMS.items() if name not in missing]
     assert {line.split(": ")[1] for line in said} == missing
     names = [file.name for file in export_all(run_dir, out=tmp_path / "best", only="best")]
