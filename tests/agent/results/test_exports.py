@@ -201,8 +201,8 @@ def test_no_classifier_is_made_up_for_an_evaluator_from_python(run_dir: Path) ->
 
 def test_the_formats_are_those_that_are_documented() -> None:
     """For other tools, and two tables."""
-    names = "open-clip clip-benchmark clip-benchmark-custom cupl csv confusion-matrix coop safetensors"
-    assert list(FORMS) == [*names.split(), "class-names"]
+    names = "open-clip clip-benchmark clip-benchmark-custom cupl text openai-messages csv confusion-matrix"
+    assert list(FORMS) == [*names.split(), "coop", "safetensors", "class-names"]
 
 
 def test_the_best_alone_does_not_replace_the_ensemble(run_dir: Path) -> None:
