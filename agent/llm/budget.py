@@ -14,7 +14,7 @@ from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import UsageChanged
 from ..prices import PICODOLLARS, TokenUsage
-from .chat import ChatRequest, size
+from .chat import Request
 from .cost import NOTHING, Spent, Tariff, cost_at_most
 
 HEADROOM = 1.5
@@ -65,18 +65,18 @@ class TokenBound:
         self._rate: float | None = None
         self._excess = 1.0
 
-    def of(self, request: ChatRequest) -> TokenUsage:
+    def of(self, request: Request) -> TokenUsage:
         """Return the most that one attempt at the request can be billed for."""
         rate = 1.0 if self._rate is None else self._rate * HEADROOM
         return TokenUsage(
-            prompt_tokens=int(size(request.messages) * rate) + 1,
+            prompt_tokens=int(request.size * rate) + 1,
             completion_tokens=int(request.max_tokens * self._excess) + (self._excess > 1),
         )
 
-    def learn(self, request: ChatRequest, billed: TokenUsage) -> None:
+    def learn(self, request: Request, billed: TokenUsage) -> None:
         """Learn from the bill of an answer."""
         if billed.prompt_tokens:
-            self._rate = max(self._rate or 0.0, billed.prompt_tokens / size(request.messages))
+            self._rate = max(self._rate or 0.0, billed.prompt_tokens / request.size)
         self._excess = max(self._excess, billed.completion_tokens / max(request.max_tokens, 1))
 
 
