@@ -1,4 +1,4 @@
-"""Asks the LLM, or a scorer behind an API: budget, endpoint, deadline, retries, outage and bill of each request."""
+"""Asks the LLM, or a scorer: budget, endpoint, deadline, retries, outage and bill of each request."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ class LLMAsker(Generic[R, A]):
         longest = self._longest(request)
         asked.most_tokens = longest.max_tokens
         most = self._bound.of(longest)
-        reserved = await self.budget.reserve(most, self._highest_price(most))
+        reserved = await self.budget.reserve(most, self._highest_price(most), of_test=request.of_test)
         attempt: _Attempt[R] | None = None
         try:
             member, permit = await self._permit(longest.tokens_at_most, tried)
@@ -285,7 +285,7 @@ class LLMAsker(Generic[R, A]):
                 return BilledAnswer(answer, attempt.bill, member.name)
         finally:
             used = NOTHING if attempt is None else attempt.used
-            self.budget.settle(reserved, used)
+            self.budget.settle(reserved, used, of_test=request.of_test)
             if used != NOTHING:
                 self._emit(self.budget.usage_changed())
 

@@ -1,4 +1,4 @@
-"""Requests to an endpoint, their answers, and the two seams: one attempt (``Client``), one answer (``Asker``)."""
+"""Requests to an endpoint, answers, and the two seams: one attempt (``Client``), one answer (``Asker``)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ HASHED_MAX_TOKENS = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What any request to an endpoint has: the longest answer, in tokens, and a size."""
+    """What any request to an endpoint has: the longest answer, in tokens, and a size.
+
+    Attributes:
+        of_test: It may use what a budget keeps for the final evaluation.
+    """
 
     max_tokens: int = 0
+    of_test: bool = False
 
     @property
     def size(self) -> int:
