@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ...evaluator.files import checked_path, user_path
+from ...evaluator.network import check_url
 from ...evaluator.settings import BY_CONTENT, shown
 from ..prices import Rates, TokenUsage, per_token
 from ..secrets import Scrubber
@@ -174,16 +175,6 @@ def parse_share(value: Any) -> Any:
     except ValueError:
         comma = ", with a point and no comma" if "," in text else ""
         raise ValueError(f"write a share such as 0.95, or 95%{comma}") from None
-
-
-def check_url(url: str | None) -> str | None:
-    """Return a base URL without its final slash."""
-    if url is None:
-        return None
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write http:// or https:// and a host, such as http://127.0.0.1:8000/v1")
-    return url.strip().rstrip("/")
 
 
 def without_credentials(url: str) -> str:

@@ -15,6 +15,7 @@ from pydantic import field_validator, model_validator
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.files import UserPath
+from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import API, EvaluatorSpec
@@ -39,7 +40,6 @@ from .fields import (
     Price,
     Style,
     check_llm,
-    check_url,
     different_overrides,
     is_local,
     parse_description,
@@ -70,6 +70,8 @@ _TEXTS_FREE = 1_000
 
 _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
+INSTRUCTION = "instruction"
+"""The prompt kind of chat models."""
 POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
 
@@ -444,6 +446,14 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
             f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{method=combine}} for a "
             f"search without one, or {{llm=local}} for one on this machine ({how_to_install('local')})"
         )
+
+    @model_validator(mode="after")
+    def _kind_fits_scorer(self) -> Self:
+        if self.scorer == "chat" and self.prompts != INSTRUCTION:
+            raise ValueError("{scorer=chat} is asked by an instruction; give {prompts=instruction}")
+        if self.prompts == INSTRUCTION and self.scorer != "chat" and self.evaluator is None:
+            raise ValueError("{prompts=instruction} is for {scorer=chat}; other scorers take a template")
+        return self
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
