@@ -219,6 +219,8 @@ class ScorerCalls:
     async def close(self) -> None:
         """Send nothing any more; wait until answers under way are taken, for a moment at most."""
         with self._changed:
+            if self._closed:
+                return
             self._closed = True
             self._changed.notify_all()
 

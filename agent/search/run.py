@@ -119,10 +119,11 @@ class SearchRun:
         check_cache(config.shared_cache)
         run_dir = new_run_dir(config)
         check_run_dir(run_dir)
+        left = any((run_dir / name).exists() for name in LABEL_FILES)
         try:
             return await self._run(run_dir, resolved, None)
         finally:
-            if not (run_dir / STORE).exists():  # nothing was started
+            if not left and not (run_dir / STORE).exists():  # nothing was started
                 for name in LABEL_FILES:
                     (run_dir / name).unlink(missing_ok=True)
             with suppress(OSError):
