@@ -33,7 +33,19 @@ from ..results.details import (
 )
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.page import write_report
-from ..results.result import Best, Dataset, Ensemble, Llm, Model, Row, SearchResult, Sizes, Usage, Versions
+from ..results.result import (
+    Best,
+    Dataset,
+    Ensemble,
+    Llm,
+    Model,
+    Row,
+    ScorerUsage,
+    SearchResult,
+    Sizes,
+    Usage,
+    Versions,
+)
 from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
 from ..results.run_view import view_of
 from ..secrets import Scrubber
@@ -108,6 +120,7 @@ def build_result(
         device=None if device is None else str(device),
         test_opened=openings(store),
         gain=found.gain,
+        scorer_usage=_scorer_usage(config, store),
     )
 
 
@@ -158,6 +171,21 @@ def _llm(config: SearchConfig, user_objects: Mapping[str, str]) -> Llm:
         return Llm(model=None, base_url=None)
     # A chat object from Python answers in this process, not at the config's address.
     return Llm(model=config.llm, base_url=None if "chat" in user_objects else config.shown_url)
+
+
+def _scorer_usage(config: SearchConfig, store: Store) -> ScorerUsage | None:
+    spent = store.scorer_usage
+    if not config.is_api and not spent.calls:
+        return None
+    known = config.scorer_price is not None or 0 < spent.calls == spent.vendor_calls
+    return ScorerUsage(
+        calls=spent.calls,
+        failed_calls=spent.failed_calls,
+        retries=spent.retries,
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        cost_usd=round(spent.picodollars / PICODOLLARS, 9) if known else None,
+    )
 
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:
