@@ -120,8 +120,7 @@ async def test_an_answer_that_is_not_taken_holds_its_place() -> None:
     async with ScorerServer() as server, asking(server, scorer_concurrency=2) as calls:
         stream = calls(question(number) for number in range(10))
         await in_thread(lambda: next(stream))
-        while server.answered < 2:
-            await asyncio.sleep(0.001)
+        await server.until(lambda: server.answered >= 2)
         await asyncio.sleep(0.02)
         assert server.requests == 2
         await in_thread(stream.close)
@@ -227,9 +226,11 @@ async def test_an_endpoint_that_refuses_everything_is_the_users_to_fix(fault: st
 async def test_a_refused_key_later_on_leaves_the_run_to_be_resumed() -> None:
     """It was right before."""
     script = ("ok",) * 3
-    async with ScorerServer(ScorerOptions(script=script, always="no_model")) as server:
-        async with asking(server, scorer_concurrency=1) as calls:
-            found, why = await answers(calls, [question(number) for number in range(20)])
+    async with (
+        ScorerServer(ScorerOptions(script=script, always="no_model")) as server,
+        asking(server, scorer_concurrency=1) as calls,
+    ):
+        found, why = await answers(calls, [question(number) for number in range(20)])
     assert (len(found), type(why)) == (3, EvaluationFailedError)
 
 
@@ -238,19 +239,10 @@ async def test_an_address_where_nothing_listens_is_named() -> None:
     async with ScorerServer() as server:
         gone = server.url
     async with open_scorer(config(gone), {}) as calls:
-        calls._look = lambda: _refused(gone)
         found, why = await answers(calls, [question(0)])
     assert (found, type(why)) == ([], EndpointError)
     assert "Connection refused" in str(why)
     assert "--scorer-url" in str(why)
-
-
-async def _refused(url: str) -> None:
-    from promptclimb.agent.llm import scorer_endpoint
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scorer_endpoint, "PAUSE_S", 0.0)
-        await scorer_endpoint._look(url)
 
 
 async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
@@ -259,8 +251,7 @@ async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
     async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
         async with asking(server, stop=stop, scorer_concurrency=4) as calls:
             work = asyncio.create_task(answers(calls, [question(number) for number in range(100)]))
-            while server.answered < 10:
-                await asyncio.sleep(0.001)
+            await server.until(lambda: server.answered >= 10)
             stop.ask(InterruptedRunError(2))
             found, why = await work
         assert isinstance(why, InterruptedRunError)
@@ -273,8 +264,7 @@ async def test_closing_ends_threads_that_still_ask() -> None:
     async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
         async with asking(server) as calls:
             work = asyncio.create_task(answers(calls, [question(number) for number in range(1000)]))
-            while server.answered < 10:
-                await asyncio.sleep(0.001)
+            await server.until(lambda: server.answered >= 10)
         found, why = await work
         assert (len(found), why) == (server.answered, None)
         with pytest.raises(AskingEndedError, match="closed"):
@@ -284,9 +274,11 @@ async def test_closing_ends_threads_that_still_ask() -> None:
 async def test_no_secret_leaves_in_answers_or_messages() -> None:
     """An endpoint that repeats the key is quoted without it."""
     events: list[Event] = []
-    async with ScorerServer(ScorerOptions(script=("echo_key",), key=KEY)) as server:
-        async with asking(server, emit=events.append) as calls:
-            found, why = await answers(calls, [question(number) for number in range(3)])
+    async with (
+        ScorerServer(ScorerOptions(script=("echo_key",), key=KEY)) as server,
+        asking(server, emit=events.append) as calls,
+    ):
+        found, why = await answers(calls, [question(number) for number in range(3)])
     assert (len(found), why) == (3, None)
     assert set(server.keys) == {f"Bearer {KEY}"}
     assert any("bad key" in str(event) for event in events)
@@ -313,12 +305,14 @@ def test_the_llms_key_goes_only_where_the_llm_is() -> None:
 
 
 async def test_usage_is_read_and_charged() -> None:
-    """A total alone belongs to the prompt; without usage what was declared counts; a price may be per call."""
+    """A total alone belongs to the prompt; without usage, what was declared; a price may be per call."""
     requests = [question(number, prompt_tokens=50) for number in range(4)]
-    async with ScorerServer(ScorerOptions(usage={"total_tokens": 7})) as server:
-        async with asking(server, scorer_price="1/100") as calls:
-            await answers(calls, requests)
-            spent = calls.budget.spent
+    async with (
+        ScorerServer(ScorerOptions(usage={"total_tokens": 7})) as server,
+        asking(server, scorer_price="1/100") as calls,
+    ):
+        await answers(calls, requests)
+        spent = calls.budget.spent
     assert (spent.calls, spent.prompt_tokens, spent.completion_tokens, spent.cost_usd) == (4, 28, 0, 28e-6)
     async with ScorerServer() as server, asking(server, scorer_price="1/100") as calls:
         await answers(calls, requests)
@@ -331,18 +325,22 @@ async def test_usage_is_read_and_charged() -> None:
 
 def test_without_a_search_it_has_a_loop_of_its_own() -> None:
     """And what ends the asking is raised as it is."""
-    with _served(ScorerOptions()) as url, scorer_in_thread(config(url, max_scorer_calls=3), {}) as calls:
+    with Served(ScorerOptions()) as url, scorer_in_thread(config(url, max_scorer_calls=3), {}) as calls:
         assert calls is not None
         assert len(list(calls([question(1), question(2)]))) == 2
-    with _served(ScorerOptions()) as url, pytest.raises(BudgetSpentError, match="1 scorer call "):
+
+    def too_much(url: str) -> None:
         with scorer_in_thread(config(url, max_scorer_calls=1), {}) as calls:
             assert calls is not None
             list(calls([question(1), question(2)]))
+
+    with Served(ScorerOptions()) as url, pytest.raises(BudgetSpentError, match="1 scorer call "):
+        too_much(url)
     with scorer_in_thread(ScoringConfig(), {}) as none:
         assert none is None
 
 
-class _served:
+class Served:
     """A server in a thread of its own."""
 
     def __init__(self, options: ScorerOptions) -> None:
@@ -487,17 +485,18 @@ async def test_what_a_scorer_costs_before_there_is_a_store_is_written_once_there
     """A reservation that is open then is written too."""
     from promptclimb.agent.store.run import Store
 
-    async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
-        async with asking(server, max_scorer_calls=100) as calls:
-            await answers(calls, [question(number) for number in range(5)])
-            work = asyncio.create_task(answers(calls, [question(f"later {number}") for number in range(8)]))
-            while server.requests < 8:
-                await asyncio.sleep(0.001)
-            with Store.create(tmp_path / "run", {"identity": {}, "config": {}}) as store:
-                await calls.write_to(store)
-                assert store.scorer_usage.calls >= 5
-                await work
-                assert (store.scorer_usage.calls, store.usage.calls) == (13, 0)
-                await store.put_usage(Bill(Spent(calls=1)))
+    async with (
+        ScorerServer(ScorerOptions(latency_s=0.01)) as server,
+        asking(server, max_scorer_calls=100) as calls,
+    ):
+        await answers(calls, [question(number) for number in range(5)])
+        work = asyncio.create_task(answers(calls, [question(f"later {number}") for number in range(8)]))
+        await server.until(lambda: server.requests >= 8)
+        with Store.create(tmp_path / "run", {"identity": {}, "config": {}}) as store:
+            await calls.write_to(store)
+            assert store.scorer_usage.calls >= 5
+            await work
+            assert (store.scorer_usage.calls, store.usage.calls) == (13, 0)
+            await store.put_usage(Bill(Spent(calls=1)))
     with Store.open(tmp_path / "run") as store:
         assert (store.scorer_usage.calls, store.usage.calls) == (13, 1)
