@@ -38,7 +38,7 @@ from ..scoring import (
 )
 from ..settings import shown
 from ..tally import Labels
-from .asking import ApiAnswer, ApiRequest, Ask, Purpose
+from .asking import ApiAnswer, ApiRefusal, ApiRequest, Ask, Purpose
 from .labels import KeptValues, LabelStore
 from .pictures import PictureReader
 
@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 IN_FLIGHT = 8
 """Batches of candidates scored at once: one that waits for its last answers does not hold up the others."""
+FIRST_FAULTS = 8
+"""Refused and misformed answers, before any other, after which an endpoint is given up."""
 ATTEMPTS = 3
 """Requests for one answer before an endpoint that answers with anything else is given up."""
 LEAST_PROBABILITY = 1e-12
@@ -102,7 +104,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Decisions:
+class SplitDecisions:
     """What one ensemble decides for a set of images.
 
     Attributes:
@@ -167,6 +169,7 @@ class RemoteEvaluator(ABC):
         self._splits = {"train": problem.train, "val": problem.val}
         self._opening = threading.Lock()
         self._claims = _Claims()
+        self._fits = False  # the endpoint has answered in the protocol's form
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -195,7 +198,7 @@ class RemoteEvaluator(ABC):
         parts = [self.split(name) for name in ("train", "val", *(("test",) if test else ()))]
         found = self._measured(ensembles, parts)
 
-        def share(decisions: Decisions, images: ImageSet) -> float | None:
+        def share(decisions: SplitDecisions, images: ImageSet) -> float | None:
             return tally.correct(decisions.predicted, images.labels) / len(images) if len(images) else None
 
         shares = [
@@ -259,7 +262,9 @@ class RemoteEvaluator(ABC):
         """Return why a candidate can never be scored; None if it can."""
 
     @abstractmethod
-    def decide(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+    def decide(
+        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
         """Return each measurable ensemble's decisions for each part."""
 
     def measurable(self, ensemble: Sequence[str]) -> bool:
@@ -283,6 +288,7 @@ class RemoteEvaluator(ABC):
         while missing:
             with self._claims.of(missing) as mine:
                 found |= table.find(mine)
+                self._fits = self._fits or bool(found)
                 if unknown := [key for key in mine if key not in found]:
                     found |= self._asked(table, ask_for(unknown))
             if lost := [key for key in mine if key not in found]:
@@ -293,30 +299,52 @@ class RemoteEvaluator(ABC):
 
     def _asked(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         found: dict[str, T] = {}
-        fault: BadReplyError | None = None
+        refused: dict[str, T] = {}
         for _attempt in range(ATTEMPTS):
             again: list[Question] = []
-            sending = _Sending(questions)
-            answers = self.problem.ask(sending)
-            try:
-                for place, answer in answers:
-                    try:
-                        values = questions[place].read(answer)
-                    except BadReplyError as error:
-                        fault = error
-                        again.append(questions[place])
+            for question, answer in self._answers(questions):
+                try:
+                    values = question.read(answer)
+                except BadReplyError as error:
+                    fault = f"it does not answer as --scorer {self._scorer} does: {error}"
+                    again.append(question)
+                else:
+                    if isinstance(answer, ApiRefusal):
+                        fault = f"it refuses every request: {answer.message}"
+                        refused.update(values)
                     else:
+                        self._fits = True
                         found |= table.keep(values)
-            finally:
-                if (close := getattr(answers, "close", None)) is not None:
-                    close()
-            sending.raise_fault()
+                # An endpoint that has never answered would refuse the rest too, and may bill for that.
+                if not self._fits and len(again) + len(refused) == FIRST_FAULTS:
+                    raise self._unfit(fault)
+            if refused and not self._fits:
+                raise self._unfit(fault)
+            found |= table.keep(refused)
             if not again:
                 return found
-            questions = again
-        raise ConsumerError(
-            f"the scorer's endpoint does not answer as {self.problem.info.notes['scorer']} does: {fault}; "
-            "check --scorer, --scorer-url and --model"
+            questions, refused = again, {}
+        raise self._unfit(fault)
+
+    def _answers(self, questions: Sequence[Question]) -> Iterator[tuple[Question, ApiAnswer]]:
+        """Yield each question with its answer, in the order of arrival."""
+        sending = _Sending(questions)
+        answers = self.problem.ask(sending)
+        try:
+            for place, answer in answers:
+                yield questions[place], answer
+        finally:
+            if (close := getattr(answers, "close", None)) is not None:
+                close()
+        sending.raise_fault()
+
+    @property
+    def _scorer(self) -> str:
+        return str(self.problem.info.notes["scorer"])
+
+    def _unfit(self, fault: str) -> ConsumerError:
+        return ConsumerError(
+            f"the scorer's endpoint cannot be used: {fault}; check --scorer, --scorer-url and --model"
         )
 
     def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
@@ -326,7 +354,7 @@ class RemoteEvaluator(ABC):
 
     def _measured(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
-    ) -> list[list[Decisions] | None]:
+    ) -> list[list[SplitDecisions] | None]:
         for ensemble in ensembles:
             if not ensemble:
                 raise EvaluatorError("an ensemble needs at least one template")
@@ -336,7 +364,7 @@ class RemoteEvaluator(ABC):
         decided = iter(self.decide([one for one in ensembles if self.measurable(one)], parts))
         return [next(decided) if self.measurable(one) else None for one in ensembles]
 
-    def _score(self, train: Decisions, val: Decisions) -> Score:
+    def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
         images, val_images = self.split("train"), self.split("val")
         right, values = self._values(train, images)
         val_right, val_values = self._values(val, val_images) if len(val_images) else (None, {})
@@ -357,7 +385,7 @@ class RemoteEvaluator(ABC):
     answers_in_words = False
     """Whether an answer may name no class."""
 
-    def _values(self, decisions: Decisions, images: ImageSet) -> tuple[int, dict[str, float]]:
+    def _values(self, decisions: SplitDecisions, images: ImageSet) -> tuple[int, dict[str, float]]:
         classes = len(self.problem.class_names)
         values = {"class_mean": tally.class_mean(decisions.predicted, images.labels, classes)}
         if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None:
