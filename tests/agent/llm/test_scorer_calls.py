@@ -178,7 +178,7 @@ async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: s
 
 
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits with a wait, resets, pages, broken JSON, errors in a 200, bodies without end."""
+    """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
     monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
     faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge")
     async with ScorerServer(ScorerOptions(script=faults)) as server, asking(server) as calls:
@@ -336,8 +336,8 @@ def test_without_a_search_it_has_a_loop_of_its_own() -> None:
 
     with Served(ScorerOptions()) as url, pytest.raises(BudgetSpentError, match="1 scorer call "):
         too_much(url)
-    with scorer_in_thread(ScoringConfig(), {}) as none:
-        assert none is None
+    with scorer_in_thread(ScoringConfig(), {}) as no_calls:
+        assert no_calls is None
 
 
 class Served:
