@@ -180,14 +180,14 @@ async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: s
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
     monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
-    faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge")
+    faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge", "deep")
     async with ScorerServer(ScorerOptions(script=faults)) as server, asking(server) as calls:
         found, why = await answers(calls, [question(number) for number in range(12)])
         assert (len(found), why) == (12, None)
         assert all(isinstance(answer, ApiReply) for _place, answer in found)
         spent = calls.budget.spent
-    assert server.requests == 20
-    assert (spent.failed_calls, spent.retries) == (8, 8)
+    assert server.requests == 21
+    assert (spent.failed_calls, spent.retries) == (9, 9)
 
 
 async def test_a_request_that_always_fails_while_others_are_answered_is_refused(
