@@ -177,6 +177,18 @@ async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: s
     assert server.requests == 4
 
 
+async def test_refusals_for_what_requests_hold_end_nothing_once_there_are_answers() -> None:
+    """A filter may refuse every image of a class."""
+    options = ScorerOptions(faults={"no": "filter"})
+    requests = [question(0), *(question(f"no {number}") for number in range(40)), question(1)]
+    async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
+        found, why = await answers(calls, requests)
+    assert (len(found), why) == (42, None)
+    async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
+        found, why = await answers(calls, requests[1:])
+    assert (len(found), type(why)) == (9, EndpointError)
+
+
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
     monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
