@@ -86,8 +86,11 @@ class Score:
         return self.val if objective == "accuracy" else getattr(self, f"val_{objective}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values, without None and empty examples."""
-        return {name: value for name, value in asdict(self).items() if value is not None and value != ()}
+        """Return a dictionary of JSON values, without None and without an empty list of examples."""
+        found = {name: value for name, value in asdict(self).items() if value is not None}
+        if not self.unreadable_examples:
+            del found["unreadable_examples"]
+        return found
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Score:
@@ -161,7 +164,7 @@ class EvaluatorInfo:
     # hash of split, class names, checkpoint and preprocessing: equal fingerprints, equal scores
     fingerprint: str
     baselines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    precision: str = "fp32"  # or the type that ``best`` picked
+    precision: str = "fp32"  # or the type that ``best`` picked; empty if unknown
     # JSON values, each only if there is something to say: ``device`` used, ``texts`` (text path),
     # ``data`` (how it was read: splits by rule, copies, allowed leaks), ``model`` (corrections),
     # ``skipped_images`` by split, ``precision`` (decisions that a lower one changes)
@@ -273,7 +276,8 @@ class Predictions:
     """The predicted classes of one split's images."""
 
     labels: tuple[int, ...]  # true class of each image, in split order
-    # per ensemble the class of each image, in the same order; None if this scorer cannot classify with it
+    # per ensemble the class of each image, in the same order, ``UNREADABLE`` where an answer names none;
+    # None if this scorer cannot classify with the ensemble
     predicted: tuple[tuple[int, ...] | None, ...]
 
 
@@ -287,6 +291,25 @@ class Predictor(Protocol):
         Raises:
             TemplateRejectedError: A template cannot be scored by this model.
             EvaluatorError: An ensemble is empty.
+        """
+        ...
+
+
+@runtime_checkable
+class PartialPredictor(Protocol):
+    """An evaluator that can classify some images of a split, for less than all of them cost."""
+
+    def predict_some(
+        self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
+    ) -> Predictions:
+        """Classify the images at ``places`` of ``train``, ``val`` or ``test``, which opens it.
+
+        Labels and predictions are in the order of ``places``. What was asked here is not asked again by
+        ``score``.
+
+        Raises:
+            TemplateRejectedError: A template cannot be scored by this model.
+            EvaluatorError: An ensemble is empty, or a place is outside the split.
         """
         ...
 
