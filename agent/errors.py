@@ -38,6 +38,7 @@
     │   ├── CrashingTemplateError
     │   ├── ScoringFailedError
     │   └── ConsumerError
+    │       └── AskingEndedError        its cause is one of the others
     └── StoreError
         ├── StoreFullError
         └── StoreGoneError
@@ -48,6 +49,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ..evaluator.errors import (
+    AskingEndedError as AskingEndedError,
+)
 from ..evaluator.errors import (
     ConfigError as ConfigError,
 )
@@ -192,10 +196,20 @@ class RequestFailedError(PromptclimbError):
         answered: The model answered, but never usably, or a content filter refused the request; it would do
             so again, and be paid again.
         refused: The refusal leaves open whether the request or the endpoint is at fault.
+        refusal: What the endpoint refused it with; None if it did not.
     """
 
-    def __init__(self, message: str, *, attempts: int, answered: bool = False, refused: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        attempts: int,
+        answered: bool = False,
+        refused: bool = False,
+        refusal: BadRequestError | None = None,
+    ) -> None:
         super().__init__(message)
+        self.refusal = refusal
         self.attempts = attempts
         self.answered = answered
         self.refused = refused
@@ -236,6 +250,11 @@ class RestartCancelledError(PromptclimbError):
             "or something "
             "else that the search calls, cancelled the task that called it"
         )
+
+
+def why_ended(error: AskingEndedError) -> Exception:
+    """Return why a scorer behind an API cannot be asked any more."""
+    return error.__cause__ if isinstance(error.__cause__, Exception) else error
 
 
 class EvaluationFailedError(PromptclimbError):

@@ -18,7 +18,7 @@ from ...evaluator.files import UserPath
 from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
-from ...evaluator.spec import EvaluatorSpec
+from ...evaluator.spec import API, EvaluatorSpec
 from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
@@ -33,7 +33,9 @@ from .fields import (
     REQUEST_TIMEOUT_S,
     RETRY_ATTEMPTS,
     RETRY_S,
+    SCORER_CONCURRENCY,
     WORD,
+    CallPrice,
     EndpointConfig,
     Price,
     Style,
@@ -44,6 +46,7 @@ from .fields import (
     parse_extra_body,
     parse_initial,
     parse_price,
+    parse_scorer_price,
     parse_share,
     placeless_llm,
     without_credentials,
@@ -342,6 +345,37 @@ class LimitSettings(Settings):
     )
 
 
+class ScorerLimitSettings(Settings):
+    """Request rates of a scorer behind an API, and what it may use."""
+
+    group: ClassVar[Group] = "Limits"
+
+    scorer_concurrency: int = setting(
+        SCORER_CONCURRENCY, "requests to the scorer in flight at once", applies_to=API, ge=1, le=1000
+    )
+    scorer_rpm: float | None = setting(
+        None, "requests to the scorer per minute at most", applies_to=API, gt=0, le=MOST_A_MINUTE
+    )
+    scorer_tpm: float | None = setting(
+        None, "tokens to and from the scorer per minute at most", applies_to=API, gt=0, le=MOST_A_MINUTE
+    )
+    scorer_price: Price | CallPrice | None = setting(
+        None,
+        "dollars per million tokens in and out, such as 0.15/0.60, or per request: 0.002/call",
+        applies_to=API,
+        show="IN/OUT|N/call",
+    )
+    max_scorer_calls: int | None = setting(
+        None,
+        "requests to the scorer at most, the final evaluation included",
+        applies_to=API,
+        ge=0,
+        le=MOST_COUNTED,
+    )
+
+    _scorer_price = field_validator("scorer_price", mode="before")(parse_scorer_price)
+
+
 class OutputSettings(Settings):
     """Destinations of the run's files, shared scores and figures."""
 
@@ -362,7 +396,26 @@ class OutputSettings(Settings):
     _track = field_validator("track", mode="before")(parse_track)
 
 
-class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, EvaluatorSpec):
+class ScoringConfig(ScorerLimitSettings, EvaluatorSpec):
+    """What scores, and what a scorer behind an API may use: all that is needed without a search."""
+
+    @property
+    def is_api(self) -> bool:
+        """Whether a model behind an API is the scorer."""
+        return self.scorer != "clip"
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        for name in options_of(ScorerLimitSettings) if not self.is_api else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{{{name}}} applies to models behind an API; leave it out, or name one with "
+                    "{scorer=chat}, zero-shot or embeddings"
+                )
+        return self
+
+
+class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, ScoringConfig):
     """The config of a search.
 
     By default 4 restarts of 2 conversations of 6 rounds with 5 proposals each: 48 requests. A wrong value
@@ -415,7 +468,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
     def _kind_fits_scorer(self) -> Self:
         if self.scorer == "chat" and self.prompts != INSTRUCTION:
             raise ValueError("{scorer=chat} is asked by an instruction; give {prompts=instruction}")
-        # Other scorers are checked when they are opened: an object of the user's may take instructions.
         return self
 
     @model_validator(mode="after")
@@ -429,6 +481,11 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
         if self.max_cost is not None and self.needs_llm and not self.priced:
             raise ValueError(
                 "{max_cost} needs a price: give {price=IN/OUT}, dollars per million tokens, or {price=auto}"
+            )
+        if self.max_cost is not None and self.is_api and self.scorer_price is None:
+            raise ValueError(
+                "{max_cost} needs the scorer's price too: give {scorer_price=IN/OUT}, dollars per million "
+                "tokens, or {scorer_price=N/call}"
             )
         return self
 
@@ -477,8 +534,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
             if option.technical and getattr(self, name) == option.default
         }
         values = self.model_dump(mode="json", exclude_none=True, exclude=unset)
-        if "base_url" in values:
-            values["base_url"] = without_credentials(values["base_url"])
+        for name in {"base_url", "scorer_url"} & values.keys():
+            values[name] = without_credentials(values[name])
         for endpoint in values.get("endpoints", ()):
             endpoint["base_url"] = without_credentials(endpoint["base_url"])
         return values
