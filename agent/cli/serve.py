@@ -9,17 +9,16 @@ import shlex
 from typing import TYPE_CHECKING
 
 from ...evaluator.errors import ConfigError
+from ...evaluator.serving.server import DEFAULT_MAX_BODY_MB, DEFAULT_PORT, LOOPBACK, ServerSettings, serving
 from ...evaluator.settings import options_of
 from ...evaluator.spec import EvaluatorSpec
 from ..errors import InterruptedRunError
-from ..secrets import Secret
 from ..stop import Stop
 from .interrupts import run_interruptible
 from .options import add_search_options, given_spec, port_number, positive_number
 from .output import print_text, program, say
 
 if TYPE_CHECKING:
-    from ...evaluator.serving.server import ServerSettings
     from .parser import Commands
 
 EXAMPLES = """\
@@ -32,7 +31,6 @@ chat with one image at /v1/chat/completions. The chat model is simulated with th
 docs/remote.md.
 """
 KEY = "SERVE_API_KEY"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TAKEN = ("pretrained", "device")
 """The settings that this command takes."""
 
@@ -58,8 +56,6 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
         if key is None:
             raise ConfigError(f"--allow-remote needs a key: set {KEY}, which every request must then bring")
     spec = given_spec(arguments, model=arguments.served)
-    from ...evaluator.serving.server import ServerSettings
-
     return ServerSettings(
         spec=spec,
         host=arguments.host,
@@ -71,8 +67,6 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
 
 
 async def _serve(settings: ServerSettings, stop: Stop) -> None:
-    from ...evaluator.serving.server import serving
-
     with stop.watching():
         async with serving(settings, say) as url:
             print_text(f"{settings.spec.model} at {url}, for example: {example(settings, url)}\n")
@@ -97,7 +91,11 @@ def add_parser(commands: Commands, line: str) -> None:
         "served", metavar="MODEL", help="open_clip's name of a model, or a bundled one (RN-pico, ViT-pico)"
     )
     parser.add_argument(
-        "--port", type=port_number, default=8000, metavar="PORT", help="0 for any free one (default: 8000)"
+        "--port",
+        type=port_number,
+        default=DEFAULT_PORT,
+        metavar="PORT",
+        help=f"0 for any free one (default: {DEFAULT_PORT})",
     )
     parser.add_argument(
         "--host", default=LOOPBACK[0], metavar="HOST", help=f"where to listen (default: {LOOPBACK[0]})"
@@ -109,7 +107,11 @@ def add_parser(commands: Commands, line: str) -> None:
         "--scores", action="store_true", help="give probabilities in zero-shot replies, not the label alone"
     )
     parser.add_argument(
-        "--max-body", type=positive_number, default=16, metavar="MIB", help="largest request (default: 16)"
+        "--max-body",
+        type=positive_number,
+        default=DEFAULT_MAX_BODY_MB,
+        metavar="MIB",
+        help=f"largest request (default: {DEFAULT_MAX_BODY_MB})",
     )
     leave_out = [name for name in options_of(EvaluatorSpec) if name not in TAKEN]
     add_search_options(parser, groups=("Model",), leave_out=leave_out, first=TAKEN)
