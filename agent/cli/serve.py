@@ -77,9 +77,7 @@ def example(settings: ServerSettings, url: str) -> str:
     """Return a search that asks the server; it needs no LLM."""
     key = f"SCORER_API_KEY=${KEY} " if settings.key else ""
     model = shlex.quote(settings.spec.model)
-    return (
-        f"{key}{program()} search --method random --scorer zero-shot --scorer-url {url} --model {model}"
-    )
+    return f"{key}{program()} search --method random --scorer zero-shot --scorer-url {url} --model {model}"
 
 
 def add_parser(commands: Commands, line: str) -> None:

@@ -120,7 +120,13 @@ class ContentPart(_Body):
                 raise BodyError("a part of type text has no text")
             return self.text
         url = self.image_url.url if isinstance(self.image_url, _ImageUrl) else self.image_url
-        held = url if self.type == "image_url" else self.image_base64 if self.type == "image_base64" else self.image
+        held = (
+            url
+            if self.type == "image_url"
+            else self.image_base64
+            if self.type == "image_base64"
+            else self.image
+        )
         if held is None:
             raise BodyError(f"a part of type {self.type} has no {self.type}")
         return image_bytes(held)

@@ -218,4 +218,3 @@ class Embedder:
 
 def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
-

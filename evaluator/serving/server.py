@@ -32,6 +32,8 @@ MOST_AT_ONCE = 128
 READING_S, STOPPING_S = 30.0, 10.0
 """Most seconds for a body to arrive, and for open requests when the server stops."""
 MODELS_OWNER = "promptclimb"
+MOST_TEXT = 200_000
+"""Most characters of an instruction."""
 CHARACTERS_PER_TOKEN = 4
 IMAGE_TOKENS = {"low": 85, "high": 765, "auto": 765}
 """What an image is said to cost, as OpenAI counts one of 512 to 1,024 pixels."""
@@ -125,10 +127,14 @@ class ModelServer:
             return RefusedRequestError(400, str(error)).response()
         except web.HTTPRequestEntityTooLarge:
             size = f"{self._settings.max_body / 2**20:g} MiB"
-            return RefusedRequestError(413, f"the body is larger than {size} (--max-body)", "too_large").response()
+            return RefusedRequestError(
+                413, f"the body is larger than {size} (--max-body)", "too_large"
+            ).response()
         except web.HTTPException as error:
             message = f"{request.method} {request.path} is not served here"
-            return RefusedRequestError(error.status, message, error.reason.lower().replace(" ", "_")).response()
+            return RefusedRequestError(
+                error.status, message, error.reason.lower().replace(" ", "_")
+            ).response()
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - the last stop of a request: the server goes on
@@ -159,13 +165,17 @@ class ModelServer:
         try:
             document = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise RefusedRequestError(400, f"the body is not JSON in UTF-8 ({type(error).__name__})") from error
+            raise RefusedRequestError(
+                400, f"the body is not JSON in UTF-8 ({type(error).__name__})"
+            ) from error
         try:
             body = form.model_validate(document)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             place = ".".join(map(str, first["loc"]))[:200]
-            raise RefusedRequestError(400, f"{place or 'the body'}: {first['msg']}", param=place or None) from error
+            raise RefusedRequestError(
+                400, f"{place or 'the body'}: {first['msg']}", param=place or None
+            ) from error
         model = getattr(body, "model", None) or request.match_info.get("model")
         if model is not None and model != self._model:
             raise RefusedRequestError(404, f"this server serves {self._model}", "model_not_found", "model")
@@ -232,7 +242,9 @@ class ModelServer:
         tokens = sum(_tokens_of(one) for one in values)
         meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": tokens}}
         name = hashlib.sha256(repr(values).encode()).hexdigest()[:32]
-        return web.json_response({"id": name, "embeddings": {"float": vectors}, "texts": body.texts, "meta": meta})
+        return web.json_response(
+            {"id": name, "embeddings": {"float": vectors}, "texts": body.texts, "meta": meta}
+        )
 
     def _listed(self, vectors: Sequence[Any], encode: Callable[[Any], Any]) -> dict[str, Any]:
         data = [
@@ -251,10 +263,15 @@ class ModelServer:
         values = [part.value for part in parts]
         text = "\n".join(value for value in values if isinstance(value, str))
         images = [value for value in values if isinstance(value, bytes)]
+        if len(text) > MOST_TEXT:
+            long = f"the text has {len(text):,} characters; at most {MOST_TEXT:,} are read"
+            raise RefusedRequestError(400, long, "context_length_exceeded", "messages")
         if len(images) > 1:
             raise RefusedRequestError(400, "send one image with each request", param="messages")
         prompt = math.ceil(len(text) / CHARACTERS_PER_TOKEN) + sum(
-            IMAGE_TOKENS[part.detail] for part, value in zip(parts, values, strict=True) if isinstance(value, bytes)
+            IMAGE_TOKENS[part.detail]
+            for part, value in zip(parts, values, strict=True)
+            if isinstance(value, bytes)
         )
         answers = await self._answers(body, text, images)
         most = body.max_completion_tokens or body.max_tokens or 10**6

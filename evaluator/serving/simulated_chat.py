@@ -42,15 +42,18 @@ _NUMBERED = re.compile(r"[ \t]*\(?(\d{1,4}|[A-Za-z])[.):\]][ \t]+(\S.*?)[ \t]*")
 _BULLET = re.compile(r"[ \t]*[-*•][ \t]+(\S.*?)[ \t]*")
 _INLINE = re.compile(r"(?<![\w.])\(?(\d{1,4})(?:[.):\]]|[ \t]*=)[ \t]*")
 _SENTENCE_END = re.compile(r"(?<!\bSt)(?<!\bMt)(?<!\bDr)(?<!\bMr)[.?!](?=\s|$)")
-_INTRODUCTION = re.compile(r"\b(?:of|from|among|between|either|as|are|is|in|options|classes|labels)\b", re.I)
+_BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*[,;][^()\[\]{}]*)[)\]}]")
+_INTRODUCTION = re.compile(
+    r"\b(?:it|this|these|of|from|among|between|either|as|are|is|in|options|classes|labels)\b", re.I
+)
 _ITEM = re.compile(r'\s*"(?:[^"\\]|\\.)*"|[^,;]+')
 _LAST = re.compile(r"\s*\b(?:and|or)\b\s+", re.I)
 _TRAILING = re.compile(r"[\s,;.()]*(?:\b(?:and|or))?[\s,;.()]*$", re.I)
 _AFTER_ROW = re.compile(r"\s+(?:is|are|does|do|can|would|best|fits|matches|appears|describes)\b", re.I)
 """Where a sentence goes on after a row."""
 
-_BLANK = r"(?:_{2,}|\.{3}|…|\[[A-Za-z _]{1,20}\]|<[A-Za-z _]{1,20}>|\{[a-z]{0,12}\})"
-_QUOTED = re.compile(rf'["“`]([^"”`\n]{{0,200}}?){_BLANK}([^"”`\n]{{0,200}}?)["”`]')
+_BLANK = re.compile(r"_{2,}|\.{3}|…|\[[A-Za-z _]{1,20}\]|<[A-Za-z _]{1,20}>|\{[a-z]{0,12}\}")
+_QUOTED = re.compile(r'["“`]([^"”`\n]{1,300})["”`]')
 _ABOUT_ANSWER = re.compile(
     r"\b(?:answer|reply|respond|output|return|json|write|print|format|only|nothing else|explain|describe|number"
     r"|letter|index|digit|sentence|word)\b", re.I
@@ -64,18 +67,11 @@ _KEY = re.compile(r'"(\w{1,40})"\s*:')
 _WORDS = re.compile(r"[a-z][a-z-]*|\d+")
 _CLAUSES = re.compile(r"[.?!;:\n]+")
 _IN_ANY = frozenset(
-    """a about above all also among an and any are as assign at be belong belongs below best between by can
-    candidate candidates categories category choice choices choose class classes classification classified
-    classify closest contain contains correct decide depict depicted depicts describes determine do does each
-    either exactly fit fits following for from give given guess have here i identify if in into is it its label
-    labels like likely list listed look looking main match matches me most name names of on one option options
-    or out pick please possible question select see seen show showing shown shows task tell than that the their
-    them then there these they this those to under use user visible was what which who will with would you
-    your""".split()
+    ["a", "about", "above", "all", "also", "among", "an", "and", "any", "are", "as", "assign", "at", "be", "belong", "belongs", "below", "best", "between", "by", "can", "candidate", "candidates", "categories", "category", "choice", "choices", "choose", "class", "classes", "classification", "classified", "classify", "closest", "contain", "contains", "correct", "decide", "depict", "depicted", "depicts", "describes", "determine", "do", "does", "each", "either", "exactly", "fit", "fits", "following", "for", "from", "give", "given", "guess", "have", "here", "i", "identify", "if", "in", "into", "is", "it", "its", "label", "labels", "like", "likely", "list", "listed", "look", "looking", "main", "match", "matches", "me", "most", "name", "names", "of", "on", "one", "option", "options", "or", "out", "pick", "please", "possible", "question", "select", "see", "seen", "show", "showing", "shown", "shows", "task", "tell", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "under", "use", "user", "visible", "was", "what", "which", "who", "will", "with", "would", "you", "your"]
 )
 """Words without which an instruction can hardly be written."""
-_SMALL = frozenset("about and as at by for from in into of on or than the to under with a an".split())
-_INNER = frozenset("of on in with under from".split())
+_SMALL = frozenset(["about", "and", "as", "at", "by", "for", "from", "in", "into", "of", "on", "or", "than", "the", "to", "under", "with", "a", "an"])
+_INNER = frozenset(["of", "on", "in", "with", "under", "from"])
 """Prepositions that stay between words of a caption."""
 
 
@@ -122,7 +118,7 @@ def read_instruction(text: str, *, wants_json: bool = False) -> ReadInstruction:
         form = "json"
     elif _ASKS_NUMBER.search(rest):
         form = "number"
-    elif _ASKS_NAME.search(rest) or not _ASKS_SENTENCE.search(rest) and _ABOUT_ANSWER.search(rest):
+    elif _ASKS_NAME.search(rest) or (not _ASKS_SENTENCE.search(rest) and _ABOUT_ANSWER.search(rest)):
         form = "name"
     key = _KEY.search(rest)
     return ReadInstruction(options, caption(rest), form, key[1] if key else "class")
@@ -141,9 +137,10 @@ def find_options(text: str) -> OptionList | None:
 
 def caption(text: str) -> str:
     """Return the template that an instruction, without its list, makes for the CLIP model."""
-    for before, after in _QUOTED.findall(text):
-        if re.search(r"[A-Za-z]", before + after) and '":' not in before:
-            return f"{before.strip()} {{}} {after.strip()}".strip()
+    for quoted in _QUOTED.findall(text):
+        before, *rest = _BLANK.split(quoted, maxsplit=1)
+        if rest and re.search(r"[A-Za-z]", before + rest[0]):
+            return f"{before.strip()} {{}} {rest[0].strip()}".strip()
     found: list[str] = []
     for clause in _CLAUSES.split(text):
         if not _ABOUT_ANSWER.search(clause):
@@ -208,7 +205,9 @@ def _numbered_lines(text: str) -> Iterator[OptionList]:
     run: list[tuple[str, str, int, int]] = []
     for start, line in _lines(text):
         found = _NUMBERED.fullmatch(line)
-        follows = bool(found and (_follows(run[-1][0], found[1]) if run else found[1] in {"0", "1", "A", "a"}))
+        follows = bool(
+            found and (_follows(run[-1][0], found[1]) if run else found[1] in {"0", "1", "A", "a"})
+        )
         if run and not follows:
             yield _of_run(run)
             run = []
@@ -288,16 +287,19 @@ def _rows(text: str) -> Iterator[OptionList]:
 
 
 def _row(line: str, place: int, end: int) -> OptionList | None:
-    """Return the row in one sentence, from the last colon, bracket or preposition before its first comma."""
-    comma = min((at for mark in ",;" if (at := line.find(mark, place, end)) >= 0), default=-1)
+    """Return the row in one sentence: after a colon, in brackets, or after a word such as ``of``."""
+    comma = max(line.rfind(mark, place, end) for mark in ",;")
     if comma < 0:
         return None
-    first = max(line.rfind(mark, place, comma) for mark in ":([={")
-    begin = first + 1 if first >= 0 else place
-    if first < 0:
-        begin = max((one.end() for one in _INTRODUCTION.finditer(line, place, comma)), default=place)
-    if first >= 0 and line[first] in "([{" and (closed := line.find(")]}"["([{".index(line[first])], comma, end)) >= 0:
-        end = closed
+    colon = line.rfind(": ", place, comma)
+    bracket = _BRACKETS.search(line, place, end)
+    if colon >= 0:
+        begin = colon + 1
+    elif bracket:
+        begin, end = bracket.span(1)
+    else:
+        first = min(at for mark in ",;" if (at := line.find(mark, place, end)) >= 0)
+        begin = max((one.end() for one in _INTRODUCTION.finditer(line, place, first)), default=place)
     items = [one.strip() for one in _ITEM.findall(line[begin:end]) if one.strip()]
     if not items:
         return None

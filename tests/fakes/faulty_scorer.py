@@ -201,7 +201,9 @@ def _changed(kind: str, reply: Any, body: Any, rng: Random) -> Any:
             choice["message"]["content"], choice["finish_reason"] = None, "content_filter"
             choice["message"]["refusal"] = REFUSAL
         elif kind == "synonyms":
-            choice["message"]["content"] = rng.choice(["a {}", "The {}.", "**{}**", "{}s", "a kind of {}"]).format(said)
+            choice["message"]["content"] = rng.choice(
+                ["a {}", "The {}.", "**{}**", "{}s", "a kind of {}"]
+            ).format(said)
         else:
             choice["message"]["content"] = _other_named(said, _text_of(body), rng)
     return reply
@@ -256,4 +258,6 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--scores", action="store_true")
     given = parser.parse_args()
-    asyncio.run(_serve(given.model, given.pretrained, Faults(**given.faults), given.port, scores=given.scores))
+    asyncio.run(
+        _serve(given.model, given.pretrained, Faults(**given.faults), given.port, scores=given.scores)
+    )

@@ -97,10 +97,17 @@ def bomb(side: int) -> bytes:
     """A small PNG file that says it is very large."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
 
 
 def as_url(content: bytes) -> str:
@@ -140,7 +147,9 @@ async def test_scores_are_given_where_they_are_asked_for() -> None:
 @pytest.mark.parametrize("path", ["", "/", "/models/RN-pico"])
 async def test_zero_shot_is_served_at_each_usual_address(running: Running, path: str) -> None:
     """An inference endpoint's own address, and the hub's with the model's name."""
-    status, found = await running.post(path, {"inputs": {"image": CAT}, "parameters": {"candidate_labels": "dog, cat"}})
+    status, found = await running.post(
+        path, {"inputs": {"image": CAT}, "parameters": {"candidate_labels": "dog, cat"}}
+    )
     assert (status, found[0]["label"]) == (200, "cat")
 
 
@@ -170,7 +179,9 @@ async def test_every_form_of_embeddings_gives_the_same_vectors(running: Running)
     text, image = {"type": "text", "text": "a cat"}, {"type": "image_url", "image_url": {"url": CAT}}
     _, plain = await running.post("/embeddings", {"input": ["a cat", CAT]})
     wanted = [one["embedding"] for one in plain["data"]]
-    _, jina = await running.post("/embeddings", {"input": [{"text": "a cat"}, {"image": CAT.partition(",")[2]}]})
+    _, jina = await running.post(
+        "/embeddings", {"input": [{"text": "a cat"}, {"image": CAT.partition(",")[2]}]}
+    )
     _, infinity = await running.post("/embeddings", {"input": [CAT], "modality": "image"})
     _, vllm = await running.post("/embeddings", {"messages": [{"role": "user", "content": [image]}]})
     voyage_image = {"type": "image_base64", "image_base64": CAT}
@@ -188,7 +199,9 @@ async def test_chat_answers_in_the_form_that_is_asked_for(running: Running) -> N
     """A name, JSON by the response format, several choices, and a cut answer."""
     _, reply = await running.post("/chat/completions", asked(QUESTION, n=3))
     assert [one["message"]["content"] for one in reply["choices"]] == ["cat"] * 3
-    _, reply = await running.post("/chat/completions", asked(QUESTION, response_format={"type": "json_object"}))
+    _, reply = await running.post(
+        "/chat/completions", asked(QUESTION, response_format={"type": "json_object"})
+    )
     assert json.loads(reply["choices"][0]["message"]["content"]) == {"class": "cat"}
     _, reply = await running.post("/chat/completions", asked("Describe it: cat, dog.", max_tokens=2))
     assert (reply["choices"][0]["finish_reason"], reply["usage"]["completion_tokens"]) == ("length", 2)
@@ -198,7 +211,9 @@ async def test_chat_without_a_list_or_an_image_names_no_class(running: Running) 
     """As a model would, and not as an error."""
     _, reply = await running.post("/chat/completions", asked("What is this?"))
     assert reply["choices"][0]["message"]["content"] == module.NO_LIST
-    _, reply = await running.post("/chat/completions", {"messages": [{"role": "user", "content": "Say hello."}]})
+    _, reply = await running.post(
+        "/chat/completions", {"messages": [{"role": "user", "content": "Say hello."}]}
+    )
     assert reply["choices"][0]["message"]["content"] == module.NO_IMAGE
 
 
@@ -260,10 +275,10 @@ async def test_a_hostile_request_gets_an_error_in_openais_form(running: Running,
 
 async def test_a_body_that_is_too_large_is_refused() -> None:
     """With status 413 and the limit."""
-    async with Running(WordEmbedder(), max_body=2**20) as running:
-        status, reply = await running.post("", zero_shot("A" * 2**21))
+    async with Running(WordEmbedder(), max_body=2**18) as running:
+        status, reply = await running.post("", zero_shot("A" * 2**19))
     assert (status, reply["error"]["code"]) == (413, "too_large")
-    assert "1 MiB" in reply["error"]["message"]
+    assert "0.25 MiB" in reply["error"]["message"]
 
 
 async def test_unknown_paths_and_methods_are_errors_of_the_same_form(running: Running) -> None:
@@ -303,7 +318,9 @@ async def test_a_failure_of_the_model_says_nothing_of_it(running: Running) -> No
     assert "secret of the model" in running.lines[0]
 
 
-async def test_requests_beyond_the_bound_are_sent_away(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_beyond_the_bound_are_sent_away(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With status 503 and a time to come back; those under way are answered."""
     monkeypatch.setattr(module, "MOST_AT_ONCE", 3)
     running.embedder.gate.clear()
@@ -320,7 +337,9 @@ async def test_requests_beyond_the_bound_are_sent_away(running: Running, monkeyp
 async def test_a_body_that_never_comes_is_given_up(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that stays open costs a slot for so long at most."""
     monkeypatch.setattr(module, "READING_S", 0.05)
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(running.url.split(":")[2].partition("/")[0]))
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", int(running.url.split(":")[2].partition("/")[0])
+    )
     writer.write(b"POST /v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
     assert b"408" in await reader.readline()
     writer.close()
@@ -350,12 +369,18 @@ async def test_a_real_model_sees_colours(towers: ClipTowers) -> None:
     """Zero-shot, chat and embeddings agree."""
     red, labels = as_url(png(64)), ["blue", "red", "green"]
     async with Running(Embedder(towers)) as running:
-        _, found = await running.post("", zero_shot(red, candidate_labels=labels, hypothesis_template="a {} thing"))
+        _, found = await running.post(
+            "", zero_shot(red, candidate_labels=labels, hypothesis_template="a {} thing")
+        )
         assert found[0]["label"] == "red"
-        question = f'{", ".join(labels)}. Complete "a ___ thing" with one of them. Answer with the class name only.'
+        question = (
+            f'{", ".join(labels)}. Complete "a ___ thing" with one of them. Answer with the class name only.'
+        )
         _, reply = await running.post("/chat/completions", asked(question, red))
         assert reply["choices"][0]["message"]["content"] == "red"
-        _, embedded = await running.post("/embeddings", {"input": [red, *(f"a {one} thing" for one in labels)]})
+        _, embedded = await running.post(
+            "/embeddings", {"input": [red, *(f"a {one} thing" for one in labels)]}
+        )
         image, *texts = (np.array(one["embedding"]) for one in embedded["data"])
         assert labels[int(np.argmax([text @ image for text in texts]))] == "red"
 

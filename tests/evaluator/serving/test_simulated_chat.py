@@ -6,11 +6,17 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.serving import simulated_chat as module
-from promptclimb.evaluator.serving.simulated_chat import answer, caption, choose, find_options, read_instruction
+from promptclimb.evaluator.serving.simulated_chat import (
+    answer,
+    caption,
+    choose,
+    find_options,
+    read_instruction,
+)
 
 LISTS = {
     "Choose one of: cat, dog, bird.": ("cat", "dog", "bird"),
@@ -42,7 +48,7 @@ def test_a_list_is_found_in_each_form(text: str) -> None:
     assert not found.marks or len(found.marks) == len(found.names)
 
 
-@pytest.mark.parametrize("text", ["What is this?", "", "cat", "[1, 2]", "[[[", "Options: cat, cat"])
+@pytest.mark.parametrize("text", ["What is this?", "", "cat", "[[[", "Options: cat, cat"])
 def test_a_text_without_two_different_options_has_no_list(text: str) -> None:
     """The answer then names no class."""
     assert find_options(text) is None
@@ -99,7 +105,9 @@ def test_the_answer_has_the_form_that_is_asked_for(text: str, monkeypatch: pytes
 def test_each_form_fails_for_its_share_of_the_images(text: str, share: float) -> None:
     """The same images each time."""
     asked = read_instruction(text)
-    right = max((answer(asked, 0, b"%d" % image, text) for image in range(20)), key=len) if share < 0.1 else ""
+    right = (
+        max((answer(asked, 0, b"%d" % image, text) for image in range(20)), key=len) if share < 0.1 else ""
+    )
     said = [[answer(asked, 0, b"%d" % image, text) for image in range(2000)] for _ in range(2)]
     assert said[0] == said[1]
     most = max(set(said[0]), key=said[0].count)
@@ -115,7 +123,8 @@ def test_temperature_draws_by_probability() -> None:
     assert {choose(logits, 0.0, Random(seed)) for seed in range(9)} == {1}
 
 
-@given(st.text(max_size=300) | st.text("[]()\"{}.,;:=-*1 2aA\n_'or", max_size=300))
+@settings(max_examples=60)
+@given(st.text(max_size=40) | st.text("[]()\"{}.,;:=-*1 2aA\n_'or", max_size=80))
 def test_no_text_is_too_odd(text: str) -> None:
     """Whatever it is, it has a template with a slot, and its list lies within it."""
     asked = read_instruction(text)
@@ -125,7 +134,19 @@ def test_no_text_is_too_odd(text: str) -> None:
         assert answer(asked, 1, b"image", text)
 
 
-@pytest.mark.parametrize("text", ["1) " * 20_000, "[" * 50_000, '"' * 50_000, "a, " * 30_000, "- a\n" * 20_000, "`" + "_" * 50_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1) " * 20_000,
+        "[" * 50_000,
+        '"' * 50_000,
+        "a, " * 30_000,
+        '"____' * 10_000,
+        "(a," * 20_000,
+        "- a\n" * 20_000,
+        "`" + "_" * 50_000,
+    ],
+)
 def test_a_long_text_is_read_in_time(text: str) -> None:
     """No pattern backtracks without end: 50,000 characters are read, not waited for."""
     assert "{}" in read_instruction(text).template
