@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ def open_rgb(path: Path | str) -> Image.Image:
     return _opened(path := Path(path), path)
 
 
-def rgb_from_bytes(content: bytes, *, formats: Sequence[str], most_pixels: int) -> Image.Image:
+def rgb_from_bytes(content: bytes, *, formats: tuple[str, ...], most_pixels: int) -> Image.Image:
     """Return the image that a file of somebody else's holds, as ``open_rgb`` does.
 
     Args:
@@ -50,7 +49,7 @@ def rgb_from_bytes(content: bytes, *, formats: Sequence[str], most_pixels: int) 
 def _opened(
     source: Path | io.BytesIO,
     path: Path,
-    formats: Sequence[str] | None = None,
+    formats: tuple[str, ...] | None = None,
     most_pixels: int | None = None,
 ) -> Image.Image:
     try:

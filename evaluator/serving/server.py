@@ -220,14 +220,14 @@ class ModelServer:
         vectors = await self._vectors(inputs)
         if body.dimensions is not None and body.dimensions != len(vectors[0]):
             raise RefusedRequestError(400, f"vectors have {len(vectors[0])} dimensions", param="dimensions")
-        encode = _as_base64 if body.encoding_format == "base64" else np.ndarray.tolist
+        encode = _as_base64 if body.encoding_format == "base64" else _as_list
         tokens = sum(_tokens_of(one) for one in inputs)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return web.json_response(self._listed(vectors, encode) | {"usage": usage})
 
     async def _voyage(self, request: web.Request) -> web.Response:
         values = (await self._body(request, InterleavedBody)).values
-        listed = self._listed(await self._vectors(values), np.ndarray.tolist)
+        listed = self._listed(await self._vectors(values), _as_list)
         texts = sum(_tokens_of(one) for one in values if isinstance(one, str))
         images = sum(_tokens_of(one) for one in values if isinstance(one, bytes))
         usage = {"text_tokens": texts, "image_pixels": images * 560, "total_tokens": texts + images}
@@ -318,6 +318,10 @@ def _count(text: str) -> int:
 
 def _tokens_of(value: str | bytes) -> int:
     return _count(value) if isinstance(value, str) else IMAGE_TOKENS["low"]
+
+
+def _as_list(vector: np.ndarray[Any, Any]) -> Any:
+    return vector.tolist()
 
 
 def _as_base64(vector: np.ndarray[Any, Any]) -> str:

@@ -61,16 +61,26 @@ _ABOUT_ANSWER = re.compile(
 _ASKS_NUMBER = re.compile(r"\b(?:number|index|digit|numeral|letter)\b", re.I)
 _ASKS_SENTENCE = re.compile(r"\b(?:sentence|explain|describe|why|reasons?|step by step|think)\b", re.I)
 _ASKS_NAME = re.compile(
-    r"\b(?:only|just|exactly|nothing else|nothing more|(?:one|single) word|class name|no other|verbatim|copy)\b", re.I
+    r"\b(?:only|just|exactly|nothing else|nothing more|(?:one|single) word|class name|no other"
+    r"|verbatim|copy)\b", re.I
 )  # fmt: skip
 _KEY = re.compile(r'"(\w{1,40})"\s*:')
 _WORDS = re.compile(r"[a-z][a-z-]*|\d+")
 _CLAUSES = re.compile(r"[.?!;:\n]+")
 _IN_ANY = frozenset(
-    ["a", "about", "above", "all", "also", "among", "an", "and", "any", "are", "as", "assign", "at", "be", "belong", "belongs", "below", "best", "between", "by", "can", "candidate", "candidates", "categories", "category", "choice", "choices", "choose", "class", "classes", "classification", "classified", "classify", "closest", "contain", "contains", "correct", "decide", "depict", "depicted", "depicts", "describes", "determine", "do", "does", "each", "either", "exactly", "fit", "fits", "following", "for", "from", "give", "given", "guess", "have", "here", "i", "identify", "if", "in", "into", "is", "it", "its", "label", "labels", "like", "likely", "list", "listed", "look", "looking", "main", "match", "matches", "me", "most", "name", "names", "of", "on", "one", "option", "options", "or", "out", "pick", "please", "possible", "question", "select", "see", "seen", "show", "showing", "shown", "shows", "task", "tell", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "under", "use", "user", "visible", "was", "what", "which", "who", "will", "with", "would", "you", "your"]
+    (
+        "a about above all also among an and any are as assign at be belong belongs below best between by "
+        "can candidate candidates categories category choice choices choose class classes classification "
+        "classified classify closest contain contains correct decide depict depicted depicts describes "
+        "determine do does each either exactly fit fits following for from give given guess have here i "
+        "identify if in into is it its label labels like likely list listed look looking main match "
+        "matches me most name names of on one option options or out pick please possible question select "
+        "see seen show showing shown shows task tell than that the their them then there these they this "
+        "those to under use user visible was what which who will with would you your"
+    ).split()
 )
 """Words without which an instruction can hardly be written."""
-_SMALL = frozenset(["about", "and", "as", "at", "by", "for", "from", "in", "into", "of", "on", "or", "than", "the", "to", "under", "with", "a", "an"])
+_SMALL = frozenset(("about and as at by for from in into of on or than the to under with a an").split())
 _INNER = frozenset(["of", "on", "in", "with", "under", "from"])
 """Prepositions that stay between words of a caption."""
 

@@ -1,7 +1,7 @@
 """Faults around the server of ``promptclimb serve``: what a model behind an API does wrong, counted.
 
-``python -m tests.fakes.faulty_scorer --model RN-pico --faults JSON`` runs it as a process of its own: it prints
-its address, and ``GET /stats`` shows what it has seen.
+``python -m tests.fakes.faulty_scorer --model RN-pico --faults JSON`` runs it as a process of its own: it
+prints its address, and ``GET /stats`` shows what it has seen.
 """
 
 from __future__ import annotations

@@ -89,9 +89,8 @@ async def test_the_key_of_the_environment_is_asked_for(monkeypatch: pytest.Monke
     arguments = ["serve", "RN-pico", "--port", "0", "--scores"]
     settings = module._settings(make_parser(arguments).parse_args(arguments))
     assert (settings.key, settings.scores) == ("sk-of-this-server", True)
-    async with server.serving(settings) as url, aiohttp.ClientSession() as session:
-        async with session.get(f"{url}/models") as reply:
-            assert reply.status == 401
+    async with server.serving(settings) as url, aiohttp.request("GET", f"{url}/models") as reply:
+        assert reply.status == 401
 
 
 @pytest.mark.slow

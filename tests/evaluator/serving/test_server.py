@@ -227,10 +227,11 @@ async def test_a_sampled_answer_follows_the_seed(running: Running) -> None:
 
 
 DEEP = b"[" * 100_000
+DEEP_CONTENT = b'{"messages":' + b'[{"a":' * 50_000 + b"1" + b"}]" * 50_000 + b"}"
 HOSTILE: dict[str, tuple[str, dict[str, Any]]] = {
     "not JSON": ("", {"data": b"}{"}),
     "deep JSON": ("", {"data": DEEP}),
-    "deep content": ("/chat/completions", {"data": b'{"messages":' + b'[{"a":' * 50_000 + b"1" + b"}]" * 50_000 + b"}"}),
+    "deep content": ("/chat/completions", {"data": DEEP_CONTENT}),
     "not UTF-8": ("", {"data": b'{"inputs": "\xff\xfe"}'}),
     "a list": ("/embeddings", {"document": [1, 2]}),
     "nothing": ("/embeddings", {"data": b""}),
@@ -257,7 +258,7 @@ HOSTILE: dict[str, tuple[str, dict[str, Any]]] = {
     "another data URL": ("/chat/completions", {"document": asked("a, b", "data:text/html;base64,PGI+")}),
     "SVG": ("/chat/completions", {"document": asked("a, b", "data:image/svg+xml;base64,PGI+")}),
     "a data URL in plain text": ("/chat/completions", {"document": asked("a, b", "data:image/png,abc")}),
-    "a data URL without end": ("/chat/completions", {"document": asked("a, b", "data:image/png" + ";a=b" * 90_000)}),
+    "a data URL without end": ("/chat/completions", {"document": asked("a", "data:image/png" + ";a=b" * 90_000)}),
     "broken base64": ("/chat/completions", {"document": asked("a, b", "data:image/png;base64,%%%")}),
     "a broken image": ("", {"document": zero_shot(base64.b64encode(BROKEN).decode())}),
     "compressed": ("", {"data": gzip.compress(b" " * 1000), "headers": {"Content-Encoding": "gzip"}}),

@@ -57,7 +57,7 @@ def test_a_text_without_two_different_options_has_no_list(text: str) -> None:
 CAPTIONS = {
     "Which road sign does this dark photo show?": "a road sign dark photo of a {}",
     "What is in this image? Answer with the class name only.": "an image of a {}",
-    "This is a drawing in white chalk.\nWhich of the following classes is it?": "a drawing in white chalk of a {}",
+    "A drawing in white chalk.\nWhich of the following classes is it?": "a drawing in white chalk of a {}",
     'Complete "a chalk drawing of a ___" with one of the classes.': "a chalk drawing of a {}",
     'Fill in: "an icon of [class], small".': "an icon of {} , small",
     'Reply in JSON such as {"label": "..."}.': "{}",
