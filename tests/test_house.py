@@ -27,6 +27,7 @@ ORDER = {
         "prediction",
         "serving",
         "white_box",
+        "remote",
         "clip",
         "datasets",
         "pico",

@@ -30,7 +30,7 @@ from ..errors import (
 from ..events.types import BatchScored, Listener, SearchStopped
 from ..llm.ask import LLMAsker
 from ..llm.budget import Budget, Limits
-from ..llm.chat import Asker
+from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
 from ..position import rng_for
@@ -76,7 +76,7 @@ class OpenRun:
         config, store, info = self.config, self.store, self.evaluator.info
         budget = Budget(Limits.of(config), spent=store.usage)
         begun = next(store.answers(), None) is not None
-        proposer = LLMAsker(
+        proposer: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
             self.endpoints,
             budget=budget,
             retry=RetryPolicy.of(config),
