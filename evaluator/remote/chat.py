@@ -93,6 +93,12 @@ class ChatEvaluator(ImageByImageEvaluator):
         text, ended = read_completion(answer.body)
         return {"text": text[-LONGEST_KEPT:], **({} if ended is None else {"ended": ended})}
 
+    def is_valid(self, prompt: Prompt, value: Any) -> bool:
+        """Return whether a value from disk is an answer's text, perhaps with why it ended."""
+        return isinstance(value, dict) and all(
+            isinstance(one, str) for one in (value.get("text"), value.get("ended", ""))
+        )
+
     def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
         """Return the most frequent class of each image's answers, and unreadable answers."""
         unreadable: list[str] = []
@@ -100,7 +106,7 @@ class ChatEvaluator(ImageByImageEvaluator):
         for answers in values:
             labels = [self._read(answer) for answer in answers]
             unreadable += [
-                str(answer["text"]) for answer, one in zip(answers, labels, strict=True) if one == UNREADABLE
+                _shown(answer) for answer, one in zip(answers, labels, strict=True) if one == UNREADABLE
             ]
             named = Counter(label for label in labels if label != UNREADABLE)
             predicted.append(named.most_common(1)[0][0] if named else UNREADABLE)
@@ -109,6 +115,11 @@ class ChatEvaluator(ImageByImageEvaluator):
     def _read(self, answer: Mapping[str, Any]) -> int:
         label = None if "ended" in answer else self._label(answer["text"])
         return UNREADABLE if label is None else label
+
+
+def _shown(answer: Mapping[str, str]) -> str:
+    text = answer["text"].strip() or "(nothing)"
+    return f"({answer['ended']}) {text}" if "ended" in answer else text
 
 
 def read_completion(body: Any) -> tuple[str, str | None]:

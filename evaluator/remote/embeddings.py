@@ -37,6 +37,8 @@ from .pictures import Picture, encode
 SLOT = "{}"
 LOGIT_SCALE = 100.0
 """CLIP's scale of cosines to logits, for grey-box objectives; endpoints do not tell theirs."""
+CHUNK = 4096
+"""Images whose logits are computed at once."""
 SAME = 0.999
 """Least cosine of two vectors of the same pixels."""
 _HELD_BYTES = 256 * 2**20
@@ -76,15 +78,10 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         """Return each ensemble's decisions for each part."""
         names = self.problem.class_names
         asked = [(template, names) for template in dict.fromkeys(one for some in ensembles for one in some)]
-        vectors = self._image_vectors(parts)
+        vectors = [self._image_vectors(images) for images in parts]
         texts = self._text_vectors(asked, parts)
-        return [
-            [
-                self._decisions(_mean([texts[template, names] for template in ensemble]), images, vectors)
-                for images in parts
-            ]
-            for ensemble in ensembles
-        ]
+        weights = [_mean([texts[template, names] for template in ensemble]) for ensemble in ensembles]
+        return [[self._decisions(one, images) for images in vectors] for one in weights]
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -96,8 +93,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         asked = [
             (template, tuple(one.get(label, name) for label, name in enumerate(names))) for one in renamings
         ]
-        vectors, texts = self._image_vectors([images]), self._text_vectors(asked, [images])
-        found = [self._decisions(texts[one], images, vectors) for one in asked]
+        vectors, texts = self._image_vectors(images), self._text_vectors(asked, [images])
+        found = [self._decisions(texts[one], vectors) for one in asked]
         return Predictions(
             tuple(images.labels.tolist()), tuple(tuple(one.predicted.tolist()) for one in found)
         )
@@ -114,19 +111,20 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         for some in batched(texts, dialect.most_texts):
             yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*some), purpose="test")
 
-    def _decisions(self, weights: Vector, images: ImageSet, vectors: Mapping[str, Vector]) -> Decisions:
-        if not len(images):
+    def _decisions(self, weights: Vector, vectors: Vector) -> Decisions:
+        # In double precision, so that an image's class does not depend on which others are with it.
+        columns = LOGIT_SCALE * weights.T.astype(np.float64)
+        logits = [vectors[start : start + CHUNK] @ columns for start in range(0, len(vectors), CHUNK)]
+        if not logits:
             return Decisions(np.zeros(0, dtype=np.int64))
-        cosines = np.stack([vectors[content] for content in images.contents]) @ weights.T
-        grey = self.problem.objective in GREY_BOX
-        return Decisions(cosines.argmax(axis=1), cosines.astype(np.float64) * LOGIT_SCALE if grey else None)
+        predicted = np.concatenate([part.argmax(axis=1) for part in logits])
+        return Decisions(predicted, np.concatenate(logits) if self.problem.objective in GREY_BOX else None)
 
-    def _image_vectors(self, parts: Sequence[ImageSet]) -> Mapping[str, Vector]:
-        """Return the vector of length 1 of each image, by its content."""
+    def _image_vectors(self, images: ImageSet) -> Vector:
+        """Return the vectors of length 1 of images: [n, E]."""
         keys = self._keys("image")
         paths = {
             content: (path, images.purpose)
-            for images in parts
             for content, path in zip(images.contents, images.paths, strict=True)
             if content not in self._images
         }
@@ -140,7 +138,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         found = self.gather(self.problem.store.vectors, contents, ask_for)
         self._images |= {contents[key]: self._unit(vector) for key, vector in found.items()}
-        return self._images
+        rows = [self._images[content] for content in images.contents]
+        return np.stack(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
     def _text_vectors(
         self, asked: Sequence[tuple[str, tuple[str, ...]]], parts: Sequence[ImageSet]

@@ -38,7 +38,7 @@ from ..scoring import (
 )
 from ..settings import shown
 from ..tally import Labels
-from .asking import ApiAnswer, ApiRequest, Ask, Purpose
+from .asking import ApiAnswer, ApiRefusal, ApiRequest, Ask, Purpose
 from .labels import KeptValues, LabelStore
 from .pictures import PictureReader
 
@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 IN_FLIGHT = 8
 """Batches of candidates scored at once: one that waits for its last answers does not hold up the others."""
+FIRST_FAULTS = 8
+"""Refused and misformed answers, before any other, after which an endpoint is given up."""
 ATTEMPTS = 3
 """Requests for one answer before an endpoint that answers with anything else is given up."""
 LEAST_PROBABILITY = 1e-12
@@ -167,6 +169,7 @@ class RemoteEvaluator(ABC):
         self._splits = {"train": problem.train, "val": problem.val}
         self._opening = threading.Lock()
         self._claims = _Claims()
+        self._fits = False  # the endpoint has answered in the protocol's form
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -283,6 +286,7 @@ class RemoteEvaluator(ABC):
         while missing:
             with self._claims.of(missing) as mine:
                 found |= table.find(mine)
+                self._fits = self._fits or bool(found)
                 if unknown := [key for key in mine if key not in found]:
                     found |= self._asked(table, ask_for(unknown))
             if lost := [key for key in mine if key not in found]:
@@ -293,30 +297,52 @@ class RemoteEvaluator(ABC):
 
     def _asked(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         found: dict[str, T] = {}
-        fault: BadReplyError | None = None
+        refused: dict[str, T] = {}
         for _attempt in range(ATTEMPTS):
             again: list[Question] = []
-            sending = _Sending(questions)
-            answers = self.problem.ask(sending)
-            try:
-                for place, answer in answers:
-                    try:
-                        values = questions[place].read(answer)
-                    except BadReplyError as error:
-                        fault = error
-                        again.append(questions[place])
+            for question, answer in self._answers(questions):
+                try:
+                    values = question.read(answer)
+                except BadReplyError as error:
+                    fault = f"it does not answer as --scorer {self._scorer} does: {error}"
+                    again.append(question)
+                else:
+                    if isinstance(answer, ApiRefusal):
+                        fault = f"it refuses every request: {answer.message}"
+                        refused.update(values)
                     else:
+                        self._fits = True
                         found |= table.keep(values)
-            finally:
-                if (close := getattr(answers, "close", None)) is not None:
-                    close()
-            sending.raise_fault()
+                # An endpoint that has never answered would refuse the rest too, and may bill for that.
+                if not self._fits and len(again) + len(refused) == FIRST_FAULTS:
+                    raise self._unfit(fault)
+            if refused and not self._fits:
+                raise self._unfit(fault)
+            found |= table.keep(refused)
             if not again:
                 return found
-            questions = again
-        raise ConsumerError(
-            f"the scorer's endpoint does not answer as {self.problem.info.notes['scorer']} does: {fault}; "
-            "check --scorer, --scorer-url and --model"
+            questions, refused = again, {}
+        raise self._unfit(fault)
+
+    def _answers(self, questions: Sequence[Question]) -> Iterator[tuple[Question, ApiAnswer]]:
+        """Yield each question with its answer, in the order of arrival."""
+        sending = _Sending(questions)
+        answers = self.problem.ask(sending)
+        try:
+            for place, answer in answers:
+                yield questions[place], answer
+        finally:
+            if (close := getattr(answers, "close", None)) is not None:
+                close()
+        sending.raise_fault()
+
+    @property
+    def _scorer(self) -> str:
+        return str(self.problem.info.notes["scorer"])
+
+    def _unfit(self, fault: str) -> ConsumerError:
+        return ConsumerError(
+            f"the scorer's endpoint cannot be used: {fault}; check --scorer, --scorer-url and --model"
         )
 
     def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:

@@ -56,6 +56,10 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
         """Return the decisions that the values of each image's samples make."""
 
+    @abstractmethod
+    def is_valid(self, prompt: Prompt, value: Any) -> bool:
+        """Return whether a value from disk is one that ``value`` returns."""
+
     def reject(self, candidate: str) -> Rejection | None:
         """Return None: an API takes any text."""
         return None
@@ -80,6 +84,10 @@ class ImageByImageEvaluator(RemoteEvaluator):
         values = self.gather(
             self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
         )
+        for prompt, of_prompt in zip(prompts, rows, strict=True):
+            keys_of_prompt = (key for images in of_prompt for of_image in images for key in of_image)
+            if not all(self.is_valid(prompt, values[key]) for key in keys_of_prompt):
+                raise self.problem.store.damaged("a label is not of the protocol's form")
         return [
             [
                 self.decisions(prompt, [[values[key] for key in of_image] for of_image in images])

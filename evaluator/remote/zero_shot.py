@@ -72,6 +72,13 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
             raise misformed(f"a score of each of {len(prompt.names)} classes", f"{missing} fewer")
         return [math.log(max(scores[label], LEAST_PROBABILITY)) for label in range(len(prompt.names))]
 
+    def is_valid(self, prompt: Prompt, value: Any) -> bool:
+        """Return whether a value from disk is a label, or a log-probability of each class."""
+        classes = len(prompt.names)
+        if not self._grey:
+            return type(value) is int and 0 <= value < classes
+        return isinstance(value, list) and len(value) == classes and all(type(one) is float for one in value)
+
     def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
         """Return the decisions of one value an image."""
         if not self._grey:
