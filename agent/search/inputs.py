@@ -11,16 +11,15 @@ from types import MappingProxyType
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.custom.adapter import as_evaluator, pinned
+from ...evaluator.custom.adapter import ScorerEvaluator, as_evaluator, pinned
 from ...evaluator.errors import ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
+from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.starting import PoolError, read_file
-from ...prompts.template import Template
 from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
@@ -47,18 +46,24 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
+    kind = kind_named(config.prompts)
+    if given is None and config.evaluator is None:
+        _check_fits(config)
     if given is None:
         evaluator, name = await _open(config, listener), config.evaluator or config.model
     else:
         evaluator, name = as_evaluator(given, config), name_of(given)
+    if isinstance(evaluator, ScorerEvaluator):
+        evaluator.compare_with(kind.default)
     info = evaluator.info
     for baseline, templates in info.baselines.items():
         for template in templates:
             try:
-                Template.parse(template, max_words=None)
+                kind.parse_scored(template)
             except CandidateError as error:
                 raise ConfigError(
-                    f"{name}: {template!r} in info.baselines[{baseline!r}] is not a template: {error}"
+                    f"{name}: {template!r} in info.baselines[{baseline!r}] is not {kind.words.a_noun}: "
+                    f"{error}"
                 ) from error
     if config.searches_names:
         _check_renames(evaluator, name)
@@ -68,6 +73,19 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
             "attribute `fingerprint`, a text that is another one whenever its scores are"
         )
     return evaluator
+
+
+def _check_fits(config: SearchConfig) -> None:
+    """Raise ConfigError if the scorer of the config takes candidates of another form."""
+    if config.prompts == INSTRUCTION and config.scorer != "chat":
+        raise ConfigError(
+            f"--prompts instruction needs a model that answers in words, and --scorer {config.scorer} does "
+            "not: add --scorer chat, or give your own scorer (--evaluator)"
+        )
+    if config.prompts != INSTRUCTION and config.scorer == "chat":
+        raise ConfigError(
+            f"--scorer chat takes instructions, not {config.prompts}: add --prompts instruction"
+        )
 
 
 def _check_renames(evaluator: Evaluator, name: str) -> None:
@@ -168,15 +186,17 @@ def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -
 
 def read_pool(config: SearchConfig) -> list[Candidate]:
     """Return the pool of starting candidates; raise ConfigError if it is unreadable or too small."""
+    kind = kind_named(config.prompts)
+    noun = kind.words.noun
     if isinstance(config.initial, Path):
         pool = read_template_file(config.initial, "--initial", config.prompts)
         unique = list({candidate.key: candidate for candidate in pool}.values())
         if len(unique) < 2:
-            raise ConfigError(f"--initial {config.initial}: it has one template; a restart needs at least 2")
+            raise ConfigError(f"--initial {config.initial}: it has one {noun}; a restart needs at least 2")
         return unique
-    pool = [one for group in kind_named(config.prompts).starting(config.starting_pool) for one in group]
+    pool = [one for group in kind.starting(config.starting_pool) for one in group]
     if config.initial is not None and config.initial > len(pool):
-        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} templates")
+        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} {noun}s")
     return pool
 
 

@@ -343,7 +343,7 @@ class Restart:
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
-            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.max_words)
+            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
             self._note(answer, place, empty=not reply.candidates, replayed=replayed)
             outcomes = await self._judge(reply, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
@@ -376,7 +376,7 @@ class Restart:
             pool=self._pool,
             proposals=config.proposals,
             top_k=config.top_k,
-            max_words=config.max_words,
+            max_words=config.most_words,
             max_turns=config.max_turns,
             rng=lambda: rng_for(config.seed, *place()[:3]),
             kind=self._kind,

@@ -13,7 +13,9 @@ from typing import Any, SupportsIndex, cast
 from pydantic_core import from_json
 
 from ..scoring import (
+    LONGEST_UNREADABLE,
     MOST_CONFUSED,
+    MOST_UNREADABLE,
     ClassAccuracy,
     Confusion,
     EvaluatorInfo,
@@ -47,11 +49,13 @@ def verdict(answer: object) -> Verdict:
     if isinstance(answer, Rejection):
         return Rejection(_escaped("reason", answer.reason), _escaped("message", answer.message))
     if isinstance(answer, Score):
-        names = [one.name for one in fields(Score) if one.name not in ("train", "correct", "confused")]
+        others = ("train", "correct", "confused", "unreadable_examples")
+        names = [one.name for one in fields(Score) if one.name not in others]
         return Score(
             train=_number("train", answer.train),
             correct=_correct(answer.correct),
             confused=_confused(answer.confused),
+            unreadable_examples=_examples(answer.unreadable_examples),
             **cast("Any", {name: _number_or_none(name, getattr(answer, name)) for name in names}),
         )
     try:
@@ -229,6 +233,11 @@ def _confused(answer: object) -> tuple[Confusion, ...] | None:
     if answer is None:
         return None
     return tuple(_confusion(one) for one in _sequence("confused", answer))[:MOST_CONFUSED]
+
+
+def _examples(answer: object) -> tuple[str, ...]:
+    found = [text("an unreadable answer", one) for one in _sequence("unreadable_examples", answer)]
+    return tuple(" ".join(one.split())[:LONGEST_UNREADABLE] for one in found[:MOST_UNREADABLE])
 
 
 def _confusion(value: object) -> Confusion:

@@ -55,8 +55,8 @@ _AFTER_ROW = re.compile(r"\s+(?:is|are|does|do|can|would|best|fits|matches|appea
 _BLANK = re.compile(r"_{2,}|\.{3}|…|\[[A-Za-z _]{1,20}\]|<[A-Za-z _]{1,20}>|\{[a-z]{0,12}\}")
 _QUOTED = re.compile(r'["“`]([^"”`\n]{1,300})["”`]')
 _ABOUT_ANSWER = re.compile(
-    r"\b(?:answer|reply|respond|output|return|json|write|print|format|only|nothing else|explain|describe|number"
-    r"|letter|index|digit|sentence|word)\b", re.I
+    r"\b(?:answer|reply|respond|output|return|json|write|print|format|only|nothing else|explain|describe"
+    r"|number|letter|index|digit|sentence|word)\b", re.I
 )  # fmt: skip
 _ASKS_NUMBER = re.compile(r"\b(?:number|index|digit|numeral|letter)\b", re.I)
 _ASKS_SENTENCE = re.compile(r"\b(?:sentence|explain|describe|why|reasons?|step by step|think)\b", re.I)
@@ -77,7 +77,7 @@ _IN_ANY = frozenset(
         "matches me most name names of on one option options or out pick please possible question select "
         "see seen show showing shown shows task tell than that the their them then there these they this "
         "those to under use user visible was what which who will with would you your"
-    ).split()
+    ).split()  # noqa: SIM905 - legible
 )
 """Words without which an instruction can hardly be written."""
 _SMALL = frozenset(("about and as at by for from in into of on or than the to under with a an").split())

@@ -258,10 +258,10 @@ HOSTILE: dict[str, tuple[str, dict[str, Any]]] = {
     "another data URL": ("/chat/completions", {"document": asked("a, b", "data:text/html;base64,PGI+")}),
     "SVG": ("/chat/completions", {"document": asked("a, b", "data:image/svg+xml;base64,PGI+")}),
     "a data URL in plain text": ("/chat/completions", {"document": asked("a, b", "data:image/png,abc")}),
-    "a data URL without end": ("/chat/completions", {"document": asked("a", "data:image/png" + ";a=b" * 90_000)}),
+    "a data URL without end": ("/chat/completions", {"document": asked("a", "data:image/png" + ";a=b" * 9999)}),
     "broken base64": ("/chat/completions", {"document": asked("a, b", "data:image/png;base64,%%%")}),
     "a broken image": ("", {"document": zero_shot(base64.b64encode(BROKEN).decode())}),
-    "compressed": ("", {"data": gzip.compress(b" " * 1000), "headers": {"Content-Encoding": "gzip"}}),
+    "compressed": ("", {"data": gzip.compress(b" "), "headers": {"Content-Encoding": "gzip"}}),
 }  # fmt: skip
 
 
