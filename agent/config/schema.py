@@ -401,12 +401,20 @@ class OutputSettings(Settings):
 class ScoringConfig(ScorerLimitSettings, EvaluatorSpec):
     """What scores, and what a scorer behind an API may use: all that is needed without a search."""
 
-    _scorer_url = field_validator("scorer_url")(check_url)
-
     @property
     def is_api(self) -> bool:
-        """Whether a model behind an API scores."""
-        return self.scorer != "clip" and self.evaluator is None
+        """Whether a model behind an API is the scorer."""
+        return self.scorer != "clip"
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        for name in options_of(ScorerLimitSettings) if not self.is_api else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{{{name}}} applies to models behind an API; leave it out, or name one with "
+                    "{scorer=chat}, zero-shot or embeddings"
+                )
+        return self
 
 
 class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, ScoringConfig):

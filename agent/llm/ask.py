@@ -168,6 +168,12 @@ class LLMAsker(Generic[R, A]):
             now = member.limiter.statistics()
             self._emit(EndpointPaced(endpoint=member.name, in_flight=now.ceiling, rpm=now.rpm, tpm=now.tpm))
 
+    def cost_at_most(self, request: R) -> Spent:
+        """Return the most that one attempt at a request may cost now: what is reserved for it."""
+        most = self._bound.of(self._longest(request))
+        money = cost_at_most(most, self._highest_price(most))
+        return Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
+
     async def ask(self, request: R) -> BilledAnswer[A]:
         """Get one answer; a client's errors other than ChatError pass through.
 

@@ -190,6 +190,10 @@ class Budget:
             return None
         return max(self.limits.minutes * 60 - self.spent.active_s, 0.0)
 
+    def restart_clock(self, active_s: float) -> None:
+        """Count active time from now on, beside ``active_s`` seconds of earlier sessions."""
+        self._spent, self._started = replace(self._spent, active_s=active_s), self._clock()
+
     def check_time(self) -> None:
         """Raise BudgetSpentError if no time is left."""
         if self.left_s() == 0.0:
@@ -223,13 +227,18 @@ class Budget:
         self._purse.serve()
 
     def lacks_room(self, kept: Spent) -> str | None:
-        """Return which option leaves no room for a search beside what is kept, and what it would need."""
+        """Return which limit leaves no room for a search beside what would be kept; None if all do."""
         calls, money = self.limits.calls, self._purse.picodollars
         if calls is not None and kept.calls >= calls:
-            return f"{{max_{self.CALLS}={calls}}} must be more than {kept.calls:,}"
-        if money is not None and kept.picodollars_at_most and kept.picodollars_at_most >= money:
-            needed = kept.picodollars_at_most / PICODOLLARS
-            return f"{{max_cost={self._purse.cost_usd}}} must be more than {needed:.6f}"
+            return (
+                f"--max-{self.CALLS.replace('_', '-')} {calls} must be more than {kept.calls}: the final "
+                "evaluation alone may take so many"
+            )
+        if money is not None and kept.picodollars_at_most >= max(money, 1):
+            return (
+                f"--max-cost {self._purse.cost_usd:g} must be more than "
+                f"{kept.picodollars_at_most / PICODOLLARS:.6f}: the final evaluation alone may cost so much"
+            )
         return None
 
     async def reserve(

@@ -12,9 +12,10 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.custom.adapter import ScorerEvaluator, as_evaluator, pinned
-from ...evaluator.errors import ConfigError, DataError
+from ...evaluator.errors import AskingEndedError, ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
+from ...evaluator.remote.asking import Ask
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
@@ -23,7 +24,7 @@ from ...prompts.starting import PoolError, read_file
 from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
-from ..errors import EndpointError, StoreMismatchError
+from ..errors import EndpointError, StoreMismatchError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..results.result import LLM_FALLBACK
 from ..store.run import Store
@@ -40,8 +41,15 @@ GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "m
 """Settings that may be increased when a run is resumed."""
 
 
-async def ready_evaluator(config: SearchConfig, given: object | None, listener: Listener) -> Evaluator:
-    """Return the given evaluator, or open the one that the config names.
+async def ready_evaluator(
+    config: SearchConfig,
+    given: object | None,
+    listener: Listener,
+    *,
+    ask: Ask | None = None,
+    labels: Path | None = None,
+) -> Evaluator:
+    """Return the given evaluator, or open the one that the config names; see ``open_evaluator``.
 
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
@@ -50,7 +58,7 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
     if given is None and config.evaluator is None:
         _check_fits(config)
     if given is None:
-        evaluator, name = await _open(config, listener), config.evaluator or config.model
+        evaluator, name = await _open(config, listener, ask, labels), config.evaluator or config.model
     else:
         evaluator, name = as_evaluator(given, config), name_of(given)
     if isinstance(evaluator, ScorerEvaluator):
@@ -101,7 +109,7 @@ def _check_renames(evaluator: Evaluator, name: str) -> None:
     )
 
 
-async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
+async def _open(config: SearchConfig, listener: Listener, ask: Ask | None, labels: Path | None) -> Evaluator:
     """Load data and model in a thread; decode every image that the run will need, the test images too."""
     loop = asyncio.get_running_loop()
 
@@ -116,7 +124,14 @@ async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
     def progress(done: int, of: int, copies: bool) -> None:
         emit(ImagesEncoded(done=done, of=of, copies=copies))
 
-    return await in_thread(lambda: open_evaluator(config, report=report, progress=progress, look_ahead=True))
+    try:
+        return await in_thread(
+            lambda: open_evaluator(
+                config, report=report, progress=progress, look_ahead=True, ask=ask, labels=labels
+            )
+        )
+    except AskingEndedError as error:
+        raise why_ended(error) from error
 
 
 def pinned_evaluator(config: SearchConfig) -> SearchConfig:

@@ -13,14 +13,14 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection
+from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Verdict
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Message, Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
 from ..config.fields import style_of
 from ..config.schema import SearchConfig, most_free
-from ..errors import EvaluationFailedError
+from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError
 from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -410,9 +410,17 @@ class Restart:
         known = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
         best = known[0].value if known and source != INITIAL else float("inf")
-        verdicts = await self._scores.score_all([candidate.scored_as for candidate in candidates])
+        texts = [candidate.scored_as for candidate in candidates]
+        verdicts: Sequence[Verdict | None]
+        limit: Exception | None = None
+        try:
+            verdicts = await self._scores.score_all(texts)
+        except (BudgetSpentError, GaveUpError) as error:
+            verdicts, limit = self._scores.known(texts), error  # what could be scored still counts
         outcomes = []
         for candidate, verdict in zip(candidates, verdicts, strict=True):
+            if verdict is None:
+                continue
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
             else:
@@ -425,6 +433,8 @@ class Restart:
                 )
                 outcomes.append(self._rank(scored, improved=scored.value > best))
                 best = max(best, scored.value)
+        if limit is not None:
+            raise limit
         return outcomes
 
     def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
