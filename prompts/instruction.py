@@ -1,11 +1,11 @@
-r"""Prompts for a model that sees an image and answers in words: ``Which of these is it: {classes}?``
+r"""The prompt kind for a model that sees an image and answers in words: ``Which is it: {classes}?``.
 
 An instruction has the slot ``{classes}`` exactly once. As a candidate it is one line, in which ``\n`` stands
 for a line break; the scorer gets it with the line breaks. Where the slot stands alone on its line, the scorer
 writes the classes as a numbered list, elsewhere as a row.
 
-In an LLM's answer, each line with a list mark begins an instruction. If it has no slot yet, the lines up to the
-next list mark or empty line belong to it; if it has, only indented ones do. If no such line is an
+In an LLM's answer, each line with a list mark begins an instruction. If it has no slot yet, the lines up to
+the next list mark or empty line belong to it; if it has, only indented ones do. If no such line is an
 instruction, each paragraph with the slot is one.
 """
 
@@ -29,9 +29,10 @@ from .wording import Wordings, built_in
 SLOT = "{classes}"
 BREAK = r"\n"
 MAX_CHARACTERS = 1_500
-DEFAULT = "Which of these classes does the image show: {classes}? Answer with the name only."
+DEFAULT = r"Which of these classes does the image show? Answer with its name only. \n {classes}"
 CAPTIONS: tuple[str, ...] = (
     DEFAULT,
+    "Which of these classes does the image show: {classes}? Answer with the name only.",
     "What is in this image? Choose one of: {classes}.",
     "Classify the image as one of the following: {classes}.",
     r"Which of these options fits the image? \n {classes} \n Answer with the number only.",
@@ -48,7 +49,8 @@ CAPTIONS: tuple[str, ...] = (
 """Instructions of different forms, written by hand."""
 LOOKS = (
     "", "Look at the image carefully.", "First look at the whole image, then at its details.",
-    "You are an expert in recognising images.", "Look at shape, colour and texture.", "Ignore the background.",
+    "You are an expert in recognising images.", "Look at shape, colour and texture.",
+    "Ignore the background.",
 )  # fmt: skip
 ROWS = (
     "Which of these classes does the image show: {classes}?",
@@ -65,7 +67,8 @@ LISTS = (
 )
 ENDS = {
     "name": (
-        "", "Answer with the name of the class only.", "Reply with one name from the list, exactly as written.",
+        "", "Answer with the name of the class only.",
+        "Reply with one name from the list, exactly as written.",
         "Do not explain.", "If you are not sure, choose the most likely one.",
     ),
     "json": ('Answer as JSON: {"class": "NAME"}.',),
@@ -137,8 +140,8 @@ WORDS = KindWords(
         "margin": "How far a picture's own class is ahead of the best other one depends on the instruction, "
         "and we are looking for the one with the highest mean margin: below 0 the other one is ahead.",
     },
-    rule=r"every instruction has the slot {classes} exactly once, where the list of the classes goes, with \n "
-    "for a line break (alone between two of them the list is numbered)",
+    rule="every instruction has the slot {classes} exactly once, where the list of the classes goes, and "
+    r"\n where a line breaks (alone between two of them the list is numbered)",
     unreadable="No instruction could be read in your answer. An instruction is one line with the slot "
     "{classes} exactly once.",
 )
@@ -242,7 +245,7 @@ class InstructionKind(PromptKind):
     max_words = 60
     most_characters = MAX_CHARACTERS
     averaged = False
-    default = DEFAULT
+    default = DEFAULT.replace(f" {BREAK} ", "\n")
 
     @property
     def wordings(self) -> Wordings:

@@ -22,6 +22,7 @@ scorer, shown and exported. To add one, write a module with a ``KIND`` and name 
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ KINDS: dict[str, str] = {
 
 MOST_CHARACTERS = 500
 """More than any text tower reads: 77 tokens are about 400 characters of English."""
+
+
+_TEMPLATE_WORD = re.compile(r"(?<![\w/.-])([Aa] )?([Tt])emplate(s?)(?![\w/-]|\.\w)")
 
 
 class CandidateError(ValueError):
@@ -122,6 +126,19 @@ class KindWords:
     def a_noun(self) -> str:
         """A candidate with its article."""
         return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+
+    def worded(self, text: str) -> str:
+        """Return a text about templates as one about these candidates; names of files stay."""
+        if self.noun == "template":
+            return text
+
+        def other(match: re.Match[str]) -> str:
+            article, first, plural = match.groups()
+            noun = self.noun.capitalize() if first == "T" else self.noun
+            before = "" if not article else f"{article[0]}{self.a_noun.split()[0][1:]} "
+            return f"{before}{noun}{plural}"
+
+        return _TEMPLATE_WORD.sub(other, text)
 
     @property
     def best_heading(self) -> str:

@@ -17,6 +17,7 @@ from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import Ask
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
+from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
@@ -56,7 +57,7 @@ async def ready_evaluator(
     """
     kind = kind_named(config.prompts)
     if given is None and config.evaluator is None:
-        _check_fits(config)
+        check_scorer_takes(config, config.prompts)
     if given is None:
         evaluator, name = await _open(config, listener, ask, labels), config.evaluator or config.model
     else:
@@ -83,17 +84,15 @@ async def ready_evaluator(
     return evaluator
 
 
-def _check_fits(config: SearchConfig) -> None:
-    """Raise ConfigError if the scorer of the config takes candidates of another form."""
-    if config.prompts == INSTRUCTION and config.scorer != "chat":
+def check_scorer_takes(spec: EvaluatorSpec, prompts: str) -> None:
+    """Raise ConfigError if the scorer that is named takes candidates of another form."""
+    if prompts == INSTRUCTION and spec.scorer != "chat":
         raise ConfigError(
-            f"--prompts instruction needs a model that answers in words, and --scorer {config.scorer} does "
+            f"--prompts instruction needs a model that answers in words, and --scorer {spec.scorer} does "
             "not: add --scorer chat, or give your own scorer (--evaluator)"
         )
-    if config.prompts != INSTRUCTION and config.scorer == "chat":
-        raise ConfigError(
-            f"--scorer chat takes instructions, not {config.prompts}: add --prompts instruction"
-        )
+    if prompts != INSTRUCTION and spec.scorer == "chat":
+        raise ConfigError(f"--scorer chat takes instructions: add --prompts instruction, not {prompts}")
 
 
 def _check_renames(evaluator: Evaluator, name: str) -> None:

@@ -165,6 +165,7 @@ class EarlyStopping:
         self._record = record
         self._config = config
         self._sizes = sizes
+        self._words = kind_named(config.prompts).words
         self._scored = 0
         self._best = self._best_pooled = float("-inf")
         self._rounds_without_gain = -1
@@ -205,9 +206,9 @@ class EarlyStopping:
         """Why the restart is over; None if it continues."""
         until, patience = self._config.until, self._config.patience
         if until is not None and self._best_pooled >= until:
-            return f"a template reached --until {until:g}"
+            return self._words.worded(f"a template reached --until {until:g}")
         if patience is not None and self._rounds_without_gain >= patience:
-            return f"no better template in {counted(patience, 'round')} (--patience)"
+            return self._words.worded(f"no better template in {counted(patience, 'round')} (--patience)")
         return None
 
 
@@ -274,14 +275,15 @@ class Restart:
         position, sample = Position(self.record.number), self._sample()
         self._emit(StartingTemplatesDrawn(position=position, templates=len(sample)))
         await self._score(sample, position, INITIAL)
+        noun = self._kind.words.noun
         if not len(self._memory) and set(self.record.rejected) == {NOT_A_NUMBER}:
             raise EvaluationFailedError(
-                f"the scorer failed: it answered nan or infinity for all {len(sample)} starting templates; "
+                f"the scorer failed: it answered nan or infinity for all {len(sample)} starting {noun}s; "
                 "make it return a finite number for each"
             )
         if not len(self._memory):
             raise UsageError(
-                f"none of the {len(sample)} starting templates can be scored by this model "
+                f"none of the {len(sample)} starting {noun}s can be scored by this model "
                 f"({', '.join(self.record.rejected) or 'no reason given'}); give others with --initial"
             )
         self._stopping.end_round()

@@ -16,6 +16,7 @@ from ..scoring import (
     LONGEST_UNREADABLE,
     MOST_CONFUSED,
     MOST_UNREADABLE,
+    UNREADABLE,
     ClassAccuracy,
     Confusion,
     EvaluatorInfo,
@@ -113,7 +114,10 @@ def named_predictions(answer: object, count: int, classes: int) -> Predictions:
 def _labels(answer: object, count: int) -> tuple[int, ...] | None:
     if answer is None:
         return None
-    return tuple(_count("a predicted label", label) for label in listed(_as_list(answer), "labels", count))
+    return tuple(
+        label if label == UNREADABLE else _count("a predicted label", label)
+        for label in listed(_as_list(answer), "labels", count)
+    )
 
 
 def _as_list(value: object) -> object:
