@@ -25,7 +25,9 @@ ORDER = {
     "evaluator": (
         "open",
         "prediction",
+        "serving",
         "white_box",
+        "remote",
         "clip",
         "datasets",
         "pico",

@@ -95,6 +95,7 @@ def render(view: RunView) -> str:
         **environment.filters,
         "score": partial(score_text, percent=view.percent),
         "origin": _origin,
+        "worded": view.words.worded,
     }
     text = environment.get_template("page.html.j2").render(page=_page_of(view), style=_style())
     # A file cannot hold lone surrogates.

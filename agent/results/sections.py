@@ -222,11 +222,12 @@ def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
             for label, count in zip(labels, row, strict=True)
         ]
         rows.append(MatrixRow(true + 1, matrix.classes[true], cells, images - sum(row)))
-    whole = len(labels) == len(matrix.classes)
+    listed = len(labels) == len(matrix.classes)
+    whole = listed and not any(row.others for row in rows)
     return {
         "about": "Rows are true classes, columns the classes that they are taken for, by number; cells are "
         "images, darker with their share of the row."
-        + ("" if whole else f" The {len(labels)} of {len(matrix.classes):,} classes with the most errors."),
+        + ("" if listed else f" The {len(labels)} of {len(matrix.classes):,} classes with the most errors."),
         "columns": [(label + 1, matrix.classes[label]) for label in labels],
         "rows": rows,
         "whole": whole,

@@ -30,10 +30,19 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from operator import itemgetter
 
-from ...evaluator.errors import PromptclimbError
-from ...evaluator.scoring import COUNTED, Evaluator, Objective, Predictor, Score, SplitScores, checked
+from ...evaluator.errors import AskingEndedError, PromptclimbError
+from ...evaluator.scoring import (
+    COUNTED,
+    Evaluator,
+    EvaluatorInfo,
+    Objective,
+    Predictor,
+    Score,
+    SplitScores,
+    checked,
+)
 from ...evaluator.threads import in_thread
-from ...prompts.template import Template
+from ...prompts.kinds import kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
@@ -137,6 +146,13 @@ def _keys(found: Sequence[SplitScores | None], sizes: Mapping[str, int]) -> list
     ]
 
 
+def candidates_at_most(config: SearchConfig, info: EvaluatorInfo, curve: int = 0) -> int:
+    """Return how many candidates the final evaluation needs at most, with points of a learning curve."""
+    ensemble = config.ensemble_size if config.ensemble_size == 1 else max(config.ensemble_size, MOST)
+    baselines = {template for group in info.baselines.values() for template in group}
+    return ensemble + len(baselines) + 1 + curve + config.searches_names
+
+
 @dataclass(frozen=True, slots=True)
 class ChosenGroup:
     """Candidates that are measured together.
@@ -196,7 +212,8 @@ async def choose(
             "the search was stopped before the first template was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order]
-    together, notes = await choose_ensemble(evaluator, scored_as, config.ensemble_size)
+    size = config.ensemble_size if kind_named(config.prompts).averaged else 1
+    together, notes = await choose_ensemble(evaluator, scored_as, size)
     texts = {entry.scored_as: entry.text for entry in reversed(order)}
     baselines = {name: ChosenGroup(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
     if hand_made := await _hand_made(config, evaluator):
@@ -272,13 +289,16 @@ def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int,
 
 async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     """Score hand-made templates, if there are several; their best one is a separate baseline."""
-    templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
+    templates, kind = list(evaluator.info.baselines.get(HAND_MADE, ())), kind_named(config.prompts)
     if len(templates) < 2:
         return []
-    answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
+    try:
+        answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
+    except AskingEndedError:
+        return []  # a limit was reached before they were scored
     return [
         Entry(
-            candidate=Template.parse(template, max_words=None),
+            candidate=kind.parse_scored(template),
             score=answer,
             value=answer.value(config.objective),
             position=Position(0),

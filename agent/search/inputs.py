@@ -11,20 +11,21 @@ from types import MappingProxyType
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.custom.adapter import as_evaluator, pinned
-from ...evaluator.errors import ConfigError, DataError
+from ...evaluator.custom.adapter import ScorerEvaluator, as_evaluator, pinned
+from ...evaluator.errors import AskingEndedError, ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
+from ...evaluator.remote.asking import Ask
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
+from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
+from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.starting import PoolError, read_file
-from ...prompts.template import Template
 from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
-from ..errors import EndpointError, StoreMismatchError
+from ..errors import EndpointError, StoreMismatchError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..results.result import LLM_FALLBACK
 from ..store.run import Store
@@ -41,24 +42,37 @@ GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "m
 """Settings that may be increased when a run is resumed."""
 
 
-async def ready_evaluator(config: SearchConfig, given: object | None, listener: Listener) -> Evaluator:
-    """Return the given evaluator, or open the one that the config names.
+async def ready_evaluator(
+    config: SearchConfig,
+    given: object | None,
+    listener: Listener,
+    *,
+    ask: Ask | None = None,
+    labels: Path | None = None,
+) -> Evaluator:
+    """Return the given evaluator, or open the one that the config names; see ``open_evaluator``.
 
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
+    kind = kind_named(config.prompts)
+    if given is None and config.evaluator is None:
+        check_scorer_takes(config, config.prompts)
     if given is None:
-        evaluator, name = await _open(config, listener), config.evaluator or config.model
+        evaluator, name = await _open(config, listener, ask, labels), config.evaluator or config.model
     else:
         evaluator, name = as_evaluator(given, config), name_of(given)
+    if isinstance(evaluator, ScorerEvaluator):
+        evaluator.compare_with(kind.default)
     info = evaluator.info
     for baseline, templates in info.baselines.items():
         for template in templates:
             try:
-                Template.parse(template, max_words=None)
+                kind.parse_scored(template)
             except CandidateError as error:
                 raise ConfigError(
-                    f"{name}: {template!r} in info.baselines[{baseline!r}] is not a template: {error}"
+                    f"{name}: {template!r} in info.baselines[{baseline!r}] is not {kind.words.a_noun}: "
+                    f"{error}"
                 ) from error
     if config.searches_names:
         _check_renames(evaluator, name)
@@ -68,6 +82,17 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
             "attribute `fingerprint`, a text that is another one whenever its scores are"
         )
     return evaluator
+
+
+def check_scorer_takes(spec: EvaluatorSpec, prompts: str) -> None:
+    """Raise ConfigError if the scorer that is named takes candidates of another form."""
+    if prompts == INSTRUCTION and spec.scorer != "chat":
+        raise ConfigError(
+            f"--prompts instruction needs a model that answers in words, and --scorer {spec.scorer} does "
+            "not: add --scorer chat, or give your own scorer (--evaluator)"
+        )
+    if prompts != INSTRUCTION and spec.scorer == "chat":
+        raise ConfigError(f"--scorer chat takes instructions: add --prompts instruction, not {prompts}")
 
 
 def _check_renames(evaluator: Evaluator, name: str) -> None:
@@ -83,7 +108,7 @@ def _check_renames(evaluator: Evaluator, name: str) -> None:
     )
 
 
-async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
+async def _open(config: SearchConfig, listener: Listener, ask: Ask | None, labels: Path | None) -> Evaluator:
     """Load data and model in a thread; decode every image that the run will need, the test images too."""
     loop = asyncio.get_running_loop()
 
@@ -98,7 +123,14 @@ async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
     def progress(done: int, of: int, copies: bool) -> None:
         emit(ImagesEncoded(done=done, of=of, copies=copies))
 
-    return await in_thread(lambda: open_evaluator(config, report=report, progress=progress, look_ahead=True))
+    try:
+        return await in_thread(
+            lambda: open_evaluator(
+                config, report=report, progress=progress, look_ahead=True, ask=ask, labels=labels
+            )
+        )
+    except AskingEndedError as error:
+        raise why_ended(error) from error
 
 
 def pinned_evaluator(config: SearchConfig) -> SearchConfig:
@@ -168,15 +200,17 @@ def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -
 
 def read_pool(config: SearchConfig) -> list[Candidate]:
     """Return the pool of starting candidates; raise ConfigError if it is unreadable or too small."""
+    kind = kind_named(config.prompts)
+    noun = kind.words.noun
     if isinstance(config.initial, Path):
         pool = read_template_file(config.initial, "--initial", config.prompts)
         unique = list({candidate.key: candidate for candidate in pool}.values())
         if len(unique) < 2:
-            raise ConfigError(f"--initial {config.initial}: it has one template; a restart needs at least 2")
+            raise ConfigError(f"--initial {config.initial}: it has one {noun}; a restart needs at least 2")
         return unique
-    pool = [one for group in kind_named(config.prompts).starting(config.starting_pool) for one in group]
+    pool = [one for group in kind.starting(config.starting_pool) for one in group]
     if config.initial is not None and config.initial > len(pool):
-        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} templates")
+        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} {noun}s")
     return pool
 
 
@@ -236,7 +270,8 @@ def pool_hash(pool: list[Candidate]) -> str:
 
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's identity before anything is opened; content hashes come from the earlier identity."""
-    now = {**before, **config.identity()}
+    mine = config.identity()
+    now = {name: value for name, value in before.items() if name not in OPTIONS} | mine
     from_data = (name for name, option in OPTIONS.items() if option.from_data)
     now |= {name: before.get(name) for name in from_data if getattr(config, name) is None}
     if config.wordings is not None and before.get("wordings"):

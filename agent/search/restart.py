@@ -13,14 +13,14 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection
+from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Verdict
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Message, Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
 from ..config.fields import style_of
 from ..config.schema import SearchConfig, most_free
-from ..errors import EvaluationFailedError
+from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError
 from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -165,6 +165,7 @@ class EarlyStopping:
         self._record = record
         self._config = config
         self._sizes = sizes
+        self._words = kind_named(config.prompts).words
         self._scored = 0
         self._best = self._best_pooled = float("-inf")
         self._rounds_without_gain = -1
@@ -205,9 +206,9 @@ class EarlyStopping:
         """Why the restart is over; None if it continues."""
         until, patience = self._config.until, self._config.patience
         if until is not None and self._best_pooled >= until:
-            return f"a template reached --until {until:g}"
+            return self._words.worded(f"a template reached --until {until:g}")
         if patience is not None and self._rounds_without_gain >= patience:
-            return f"no better template in {counted(patience, 'round')} (--patience)"
+            return self._words.worded(f"no better template in {counted(patience, 'round')} (--patience)")
         return None
 
 
@@ -274,14 +275,15 @@ class Restart:
         position, sample = Position(self.record.number), self._sample()
         self._emit(StartingTemplatesDrawn(position=position, templates=len(sample)))
         await self._score(sample, position, INITIAL)
+        noun = self._kind.words.noun
         if not len(self._memory) and set(self.record.rejected) == {NOT_A_NUMBER}:
             raise EvaluationFailedError(
-                f"the scorer failed: it answered nan or infinity for all {len(sample)} starting templates; "
+                f"the scorer failed: it answered nan or infinity for all {len(sample)} starting {noun}s; "
                 "make it return a finite number for each"
             )
         if not len(self._memory):
             raise UsageError(
-                f"none of the {len(sample)} starting templates can be scored by this model "
+                f"none of the {len(sample)} starting {noun}s can be scored by this model "
                 f"({', '.join(self.record.rejected) or 'no reason given'}); give others with --initial"
             )
         self._stopping.end_round()
@@ -343,7 +345,7 @@ class Restart:
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
-            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.max_words)
+            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
             self._note(answer, place, empty=not reply.candidates, replayed=replayed)
             outcomes = await self._judge(reply, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
@@ -376,7 +378,7 @@ class Restart:
             pool=self._pool,
             proposals=config.proposals,
             top_k=config.top_k,
-            max_words=config.max_words,
+            max_words=config.most_words,
             max_turns=config.max_turns,
             rng=lambda: rng_for(config.seed, *place()[:3]),
             kind=self._kind,
@@ -410,9 +412,17 @@ class Restart:
         known = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
         best = known[0].value if known and source != INITIAL else float("inf")
-        verdicts = await self._scores.score_all([candidate.scored_as for candidate in candidates])
+        texts = [candidate.scored_as for candidate in candidates]
+        verdicts: Sequence[Verdict | None]
+        limit: Exception | None = None
+        try:
+            verdicts = await self._scores.score_all(texts)
+        except (BudgetSpentError, GaveUpError) as error:
+            verdicts, limit = self._scores.known(texts), error  # what could be scored still counts
         outcomes = []
         for candidate, verdict in zip(candidates, verdicts, strict=True):
+            if verdict is None:
+                continue
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
             else:
@@ -425,6 +435,8 @@ class Restart:
                 )
                 outcomes.append(self._rank(scored, improved=scored.value > best))
                 best = max(best, scored.value)
+        if limit is not None:
+            raise limit
         return outcomes
 
     def _rank(self, scored: Entry, *, improved: bool) -> Outcome:

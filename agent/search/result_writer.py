@@ -33,7 +33,19 @@ from ..results.details import (
 )
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.page import write_report
-from ..results.result import Best, Dataset, Ensemble, Llm, Model, Row, SearchResult, Sizes, Usage, Versions
+from ..results.result import (
+    Best,
+    Dataset,
+    Ensemble,
+    Llm,
+    Model,
+    Row,
+    SearchResult,
+    Sizes,
+    Usage,
+    Versions,
+    words_of,
+)
 from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
 from ..results.run_view import view_of
 from ..secrets import Scrubber
@@ -96,7 +108,13 @@ def build_result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in searched.everything),
         budget=searched.budget,
-        notes={**info.notes, **notes, **choice.notes, **found.notes, **searched.notes},
+        notes={
+            **info.notes,
+            **notes,
+            **choice.notes,
+            **found.notes,
+            **{name: words_of(config.prompts).worded(text) for name, text in searched.notes.items()},
+        },
         inspection=found.inspection,
         versions=Versions(
             program=program_version(),

@@ -13,7 +13,10 @@ from typing import Any, SupportsIndex, cast
 from pydantic_core import from_json
 
 from ..scoring import (
+    LONGEST_UNREADABLE,
     MOST_CONFUSED,
+    MOST_UNREADABLE,
+    UNREADABLE,
     ClassAccuracy,
     Confusion,
     EvaluatorInfo,
@@ -47,11 +50,13 @@ def verdict(answer: object) -> Verdict:
     if isinstance(answer, Rejection):
         return Rejection(_escaped("reason", answer.reason), _escaped("message", answer.message))
     if isinstance(answer, Score):
-        names = [one.name for one in fields(Score) if one.name not in ("train", "correct", "confused")]
+        others = ("train", "correct", "confused", "unreadable_examples")
+        names = [one.name for one in fields(Score) if one.name not in others]
         return Score(
             train=_number("train", answer.train),
             correct=_correct(answer.correct),
             confused=_confused(answer.confused),
+            unreadable_examples=_examples(answer.unreadable_examples),
             **cast("Any", {name: _number_or_none(name, getattr(answer, name)) for name in names}),
         )
     try:
@@ -109,7 +114,10 @@ def named_predictions(answer: object, count: int, classes: int) -> Predictions:
 def _labels(answer: object, count: int) -> tuple[int, ...] | None:
     if answer is None:
         return None
-    return tuple(_count("a predicted label", label) for label in listed(_as_list(answer), "labels", count))
+    return tuple(
+        label if label == UNREADABLE else _count("a predicted label", label)
+        for label in listed(_as_list(answer), "labels", count)
+    )
 
 
 def _as_list(value: object) -> object:
@@ -229,6 +237,11 @@ def _confused(answer: object) -> tuple[Confusion, ...] | None:
     if answer is None:
         return None
     return tuple(_confusion(one) for one in _sequence("confused", answer))[:MOST_CONFUSED]
+
+
+def _examples(answer: object) -> tuple[str, ...]:
+    found = [text("an unreadable answer", one) for one in _sequence("unreadable_examples", answer)]
+    return tuple(" ".join(one.split())[:LONGEST_UNREADABLE] for one in found[:MOST_UNREADABLE])
 
 
 def _confusion(value: object) -> Confusion:
