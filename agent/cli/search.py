@@ -104,7 +104,8 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
     if any(config.needs_llm for config in configs):
         return
     given = {name for name in LIMITS for one in configs if getattr(one, name) is not None}
-    flags = [flag_of(name) or name for name in LIMITS if name in given and name != "max_minutes"]
+    useful = {"max_minutes", *(["max_cost"] if any(config.is_api for config in configs) else ())}
+    flags = [flag_of(name) or name for name in LIMITS if name in given and name not in useful]
     if flags:
         verb = "limits" if len(flags) == 1 else "limit"
         say(f"note: {enumerated(flags)} {verb} LLM usage, and no LLM is asked")

@@ -134,11 +134,12 @@ class ScorerCalls:
         try:
             while True:
                 with self._changed:
-                    while not (self._may_send(more, failure) or done or not (pending or more)):
-                        if failure is not None and not pending:
+                    while True:
+                        goes_on = more and failure is None and not self._closed
+                        sends = goes_on and self._free > 0
+                        if sends or done or not (pending or goes_on):
                             break
                         self._changed.wait()
-                    sends = self._may_send(more, failure) and not self._closed
                     self._free -= sends
                 if sends:
                     more = self._send(numbered, pending, done)
@@ -165,9 +166,6 @@ class ScorerCalls:
                 future.cancel()
                 future.add_done_callback(self._release)
             self._leave()
-
-    def _may_send(self, more: bool, failure: BaseException | None) -> bool:
-        return more and failure is None and (self._free > 0 or self._closed)
 
     def _send(
         self,
@@ -310,7 +308,7 @@ class ScorerCalls:
             except RequestFailedError as error:
                 cause = error.__cause__
                 if error.answered or error.refused:
-                    return ApiRefusal(_reason(cause), str(error))
+                    return ApiRefusal(_reason(error.refusal or cause), str(error))
                 if not (self._answered or self._has_answers) and getattr(cause, "reason", "") in NEVER_JSON:
                     raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
                 failures += self._answered > answered and not isinstance(cause, RateLimitedError)

@@ -104,7 +104,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Decisions:
+class SplitDecisions:
     """What one ensemble decides for a set of images.
 
     Attributes:
@@ -198,7 +198,7 @@ class RemoteEvaluator(ABC):
         parts = [self.split(name) for name in ("train", "val", *(("test",) if test else ()))]
         found = self._measured(ensembles, parts)
 
-        def share(decisions: Decisions, images: ImageSet) -> float | None:
+        def share(decisions: SplitDecisions, images: ImageSet) -> float | None:
             return tally.correct(decisions.predicted, images.labels) / len(images) if len(images) else None
 
         shares = [
@@ -262,7 +262,9 @@ class RemoteEvaluator(ABC):
         """Return why a candidate can never be scored; None if it can."""
 
     @abstractmethod
-    def decide(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+    def decide(
+        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
         """Return each measurable ensemble's decisions for each part."""
 
     def measurable(self, ensemble: Sequence[str]) -> bool:
@@ -352,7 +354,7 @@ class RemoteEvaluator(ABC):
 
     def _measured(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
-    ) -> list[list[Decisions] | None]:
+    ) -> list[list[SplitDecisions] | None]:
         for ensemble in ensembles:
             if not ensemble:
                 raise EvaluatorError("an ensemble needs at least one template")
@@ -362,7 +364,7 @@ class RemoteEvaluator(ABC):
         decided = iter(self.decide([one for one in ensembles if self.measurable(one)], parts))
         return [next(decided) if self.measurable(one) else None for one in ensembles]
 
-    def _score(self, train: Decisions, val: Decisions) -> Score:
+    def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
         images, val_images = self.split("train"), self.split("val")
         right, values = self._values(train, images)
         val_right, val_values = self._values(val, val_images) if len(val_images) else (None, {})
@@ -383,7 +385,7 @@ class RemoteEvaluator(ABC):
     answers_in_words = False
     """Whether an answer may name no class."""
 
-    def _values(self, decisions: Decisions, images: ImageSet) -> tuple[int, dict[str, float]]:
+    def _values(self, decisions: SplitDecisions, images: ImageSet) -> tuple[int, dict[str, float]]:
         classes = len(self.problem.class_names)
         values = {"class_mean": tally.class_mean(decisions.predicted, images.labels, classes)}
         if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None:
