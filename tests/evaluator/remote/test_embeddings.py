@@ -14,11 +14,11 @@ from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
 from promptclimb.evaluator.remote.dialects import DIALECTS, dialect_of, read_cohere, read_data
 from promptclimb.evaluator.remote.embeddings import EmbeddingsEvaluator, as_vector
 from promptclimb.evaluator.remote.evaluator import BadReplyError
-from promptclimb.evaluator.scoring import NamePredictor, Score
+from promptclimb.evaluator.scoring import NamePredictor
 from promptclimb.evaluator.spec import EMBEDDING_DIALECTS
 from tests.evaluator.remote.conftest import Opened
 from tests.evaluator.remote.test_image_by_image import JSON_VALUES, SEARCHED, scored
-from tests.fakes.visual_api import VisualApi
+from tests.fakes.visual_api import VisualApi, colour_of
 
 TEMPLATE = "a photo of a {}"
 
@@ -91,7 +91,7 @@ def test_the_form_is_found_out(form: str, opened: Opened, tmp_path: Path) -> Non
 def test_a_model_of_texts_alone_is_refused(opened: Opened) -> None:
     """It takes a data URL for a text, and gives a vector that says nothing of the image."""
     with pytest.raises(ConfigError, match=r"openai: it reads images as text.*--scorer-dialect infinity"):
-        opened("embeddings", VisualApi(reads_images=False))
+        opened("embeddings", VisualApi(reads_images=False, blur=1.0))
 
 
 def test_ensembles_are_averaged_as_with_clip(opened: Opened) -> None:
@@ -102,8 +102,6 @@ def test_ensembles_are_averaged_as_with_clip(opened: Opened) -> None:
     found = evaluator.predict([templates], split="train").predicted[0]
     split = evaluator.split("train")
     reader = evaluator.problem.pictures
-    from tests.fakes.visual_api import colour_of
-
     images = np.stack([colour_of(reader.picture(path).base64) for path in split.paths])
     texts = np.stack(
         [[api.text(one.format(name)) for name in evaluator.info.class_names] for one in templates]
@@ -147,12 +145,16 @@ def test_a_limit_in_the_middle_loses_no_vector(opened: Opened, tmp_path: Path) -
 
 def test_grey_box_values_come_from_the_cosines(opened: Opened) -> None:
     """At CLIP's own scale of logits."""
-    score = scored(opened("embeddings", VisualApi(), objective="margin", scorer_dialect="openai"), TEMPLATE)
-    assert isinstance(score, Score)
-    assert score.margin is not None
-    assert score.margin > 0
-    assert score.logprob is not None
-    assert score.logprob < 0
+    api = VisualApi(blur=1.0)
+    evaluator = opened("embeddings", api, objective="margin", scorer_dialect="openai")
+    score, split = scored(evaluator, TEMPLATE), evaluator.split("train")
+    pictures = [evaluator.problem.pictures.picture(path) for path in split.paths]
+    texts = np.stack([api.text(TEMPLATE.format(name)) for name in evaluator.info.class_names])
+    logits = 100 * np.stack([colour_of(one.base64) for one in pictures]) @ texts.T
+    true = logits[np.arange(15), split.labels]
+    others = np.where(np.eye(3, dtype=bool)[split.labels], -np.inf, logits).max(axis=1)
+    assert score.margin == pytest.approx((true - others).mean(), rel=1e-5)
+    assert score.logprob == pytest.approx((true - np.logaddexp(true, others)).mean(), abs=1e-5)
 
 
 def changed(replace: Any) -> VisualApi:
