@@ -62,6 +62,13 @@ class Score:
     val_margin: float | None = None
     # the objective on augmented copies of train and val, pooled; None without copies
     views: float | None = None
+    # training images that it was scored on, if a race dropped it before it saw all of them
+    images: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was scored on all images."""
+        return self.images is None
 
     def value(self, objective: Objective = "accuracy") -> float:
         """Return the number that a search maximizes.
@@ -278,6 +285,25 @@ class Predictor(Protocol):
         Raises:
             TemplateRejectedError: A template cannot be scored by this model.
             EvaluatorError: An ensemble is empty.
+        """
+        ...
+
+
+@runtime_checkable
+class PartialPredictor(Protocol):
+    """An evaluator that can classify some images of a split, for less than all of them cost."""
+
+    def predict_some(
+        self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
+    ) -> Predictions:
+        """Classify the images at ``places`` of ``train``, ``val`` or ``test``, which opens it.
+
+        Labels and predictions are in the order of ``places``. What was asked here is not asked again by
+        ``score``.
+
+        Raises:
+            TemplateRejectedError: A template cannot be scored by this model.
+            EvaluatorError: An ensemble is empty, or a place is outside the split.
         """
         ...
 

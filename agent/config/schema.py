@@ -236,6 +236,12 @@ class SearchSettings(Settings):
     ensemble_size: int = setting(
         3, "templates that the ensemble grows from, the best", decides=True, ge=1, le=1000
     )
+    racing: Literal["auto", "off"] = setting(
+        "auto",
+        "auto: ask a model behind an API about more and more images, and drop templates that fall behind; off: "
+        "score every template on all images",
+        decides=True,
+    )
     patience: int | None = setting(
         None, "end a restart after so many rounds without a better template", decides=True, **_COUNT
     )
@@ -443,6 +449,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
         found = super().identity(without=without)
         if not self.searches_names:
             del found["name_rounds"]
+        if self.racing == "auto":  # as in earlier versions, whose scorers could not race
+            found.pop("racing", None)
         return {
             **found,
             "llm": self.placeless_llm,

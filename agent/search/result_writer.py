@@ -33,7 +33,19 @@ from ..results.details import (
 )
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.page import write_report
-from ..results.result import Best, Dataset, Ensemble, Llm, Model, Row, SearchResult, Sizes, Usage, Versions
+from ..results.result import (
+    RACED,
+    Best,
+    Dataset,
+    Ensemble,
+    Llm,
+    Model,
+    Row,
+    SearchResult,
+    Sizes,
+    Usage,
+    Versions,
+)
 from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
 from ..results.run_view import view_of
 from ..secrets import Scrubber
@@ -41,6 +53,7 @@ from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .measuring import measured
+from .racer import labels_note
 from .restart import RestartRecord, Searched
 from .test_evaluation import Evaluated, openings
 
@@ -64,6 +77,8 @@ def build_result(
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")
+    raced = labels_note(searched.scored, info)
+    saved = {} if raced is None else {RACED: raced}
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -96,7 +111,7 @@ def build_result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in searched.everything),
         budget=searched.budget,
-        notes={**info.notes, **notes, **choice.notes, **found.notes, **searched.notes},
+        notes={**info.notes, **notes, **choice.notes, **found.notes, **searched.notes, **saved},
         inspection=found.inspection,
         versions=Versions(
             program=program_version(),
