@@ -38,6 +38,7 @@
     │   ├── CrashingTemplateError
     │   ├── ScoringFailedError
     │   └── ConsumerError
+    │       └── AskingEndedError        its cause is one of the others
     └── StoreError
         ├── StoreFullError
         └── StoreGoneError
@@ -48,6 +49,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ..evaluator.errors import (
+    AskingEndedError as AskingEndedError,
+)
 from ..evaluator.errors import (
     ConfigError as ConfigError,
 )
@@ -236,6 +240,11 @@ class RestartCancelledError(PromptclimbError):
             "or something "
             "else that the search calls, cancelled the task that called it"
         )
+
+
+def why_ended(error: AskingEndedError) -> Exception:
+    """Return why a scorer behind an API cannot be asked any more."""
+    return error.__cause__ if isinstance(error.__cause__, Exception) else error
 
 
 class EvaluationFailedError(PromptclimbError):

@@ -27,8 +27,18 @@ def collect(name: str, seed: int, cache: Path):
     with tempfile.TemporaryDirectory() as folder:
         result = search_sync(
             SearchConfig(
-                data=name, seed=seed, shots=16, model="RN-pico", method="combine", describe=sentence,
-                restarts=1, conversations=1, initial=40, rounds=24, proposals=5, views=0,
+                data=name,
+                seed=seed,
+                shots=16,
+                model="RN-pico",
+                method="combine",
+                describe=sentence,
+                restarts=1,
+                conversations=1,
+                initial=40,
+                rounds=24,
+                proposals=5,
+                views=0,
                 run_dir=Path(folder) / "run",
             )
         )

@@ -15,7 +15,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from .errors import ConsumerError, CrashingTemplateError, PromptclimbError, ScoringFailedError
+from .errors import (
+    AskingEndedError,
+    ConsumerError,
+    CrashingTemplateError,
+    PromptclimbError,
+    ScoringFailedError,
+)
 from .scoring import Score, Scorer, Verdict, batches_at_once, checked
 from .threads import DaemonThreads
 
@@ -89,6 +95,12 @@ class Caller:
                 continue
             try:
                 verdicts = await self._call([job.template for job in part])
+            except AskingEndedError as error:
+                # Some of them may need no more requests.
+                if len(part) == 1:
+                    part[0].fail(error)
+                else:
+                    open_batch.parts += [[job] for job in reversed(part)]
             except ConsumerError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever the scorer raises is judged
@@ -265,6 +277,7 @@ class Consumer:
         Raises:
             CrashingTemplateError: The scorer fails on this template only.
             ScoringFailedError: The scorer fails; nothing is known of the template.
+            AskingEndedError: A scorer behind an API would have to ask more than it can.
             ConsumerError: The consumer is closed or its worker died.
         """
         job = await self._enter(template)

@@ -1,4 +1,4 @@
-"""Check quickly whether a host can be reached; clients would retry for a minute."""
+"""Check addresses, and quickly whether a host can be reached; clients would retry for a minute."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ def hub_address() -> tuple[str, int]:
 
     where = urlsplit(constants.ENDPOINT)
     return where.hostname or "", where.port or (80 if where.scheme == "http" else 443)
+
+
+def check_url(url: str | None) -> str | None:
+    """Return a base URL without its final slash."""
+    if url is None:
+        return None
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write http:// or https:// and a host, such as http://127.0.0.1:8000/v1")
+    return url.strip().rstrip("/")

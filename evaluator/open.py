@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 from .clip import lazy_imports
 from .custom.adapter import open_custom
-from .errors import UsageError
+from .errors import EvaluatorError, UsageError
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .clip.remembered import Remembered
     from .datasets.values import FewShotData
+    from .remote.asking import Ask
 
 
 def open_evaluator(
@@ -22,10 +25,13 @@ def open_evaluator(
     report: Report | None = None,
     progress: Progress | None = None,
     look_ahead: bool = False,
+    ask: Ask | None = None,
+    labels: Path | None = None,
 ) -> Evaluator:
     """Return the evaluator of a specification. Blocks, so call it in a thread; imports torch only here.
 
-    For CLIP, load data and model and encode uncached images; for a custom scorer, call its factory.
+    For CLIP, load data and model and encode uncached images; for a custom scorer, call its factory. A model
+    behind an API needs no torch.
 
     Args:
         spec: What to open; a search's config is one.
@@ -33,9 +39,12 @@ def open_evaluator(
         progress: Called after each batch with the number of images encoded and of all.
         look_ahead: Encode the test images now, without their labels, so that torn ones are found before a
             search is paid for; otherwise ``examine`` opens them.
+        ask: Gets requests to a model behind an API answered; needed for such a scorer.
+        labels: The file that keeps what it answered, shared by threads and processes; None for memory only.
 
     Raises:
-        ConfigError: The custom scorer cannot be opened.
+        ConfigError: The custom scorer cannot be opened, or the endpoint takes no known form of embeddings.
+        EvaluatorError: There is no ``ask`` for a model behind an API.
         DataError: The data set cannot be used.
         ModelError: The model, its checkpoint, the device or the cluster cannot be used.
     """
@@ -44,6 +53,12 @@ def open_evaluator(
     if spec.evaluator is not None:
         lazy_imports.bring_all()
         return open_custom(spec.evaluator, spec)
+    if spec.scorer != "clip":
+        if ask is None:
+            raise EvaluatorError(f"the scorer {spec.scorer} needs an `ask` that gets its requests answered")
+        from .remote.opening import open_remote
+
+        return open_remote(spec, ask, labels, report, look_ahead=look_ahead)
     lazy_imports.import_for(spec.model)
     from .clip.in_process import open_in_process
 
@@ -58,7 +73,7 @@ def open_evaluator(
 def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
     """Return what an identical opening gave before, if it still holds; torch is not imported."""
     spec = spec.bare()
-    if spec.evaluator is not None or spec.ray is not None:
+    if not spec.is_clip or spec.ray is not None:
         return None
     from .clip.remembered import recall
 
@@ -69,30 +84,37 @@ def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
 
 
 def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
-    """Check cheaply that evaluators can be opened later; return the data sets of those with a CLIP model.
+    """Check cheaply that evaluators can be opened later; return the data sets of all but custom scorers.
 
-    Decodes few-shot images and looks for models; loads no weights, encodes nothing, runs no user code.
+    Decodes few-shot images and looks for models; loads no weights, encodes nothing, runs no user code, and
+    asks no endpoint.
 
     Raises:
         DataError: A data set cannot be used.
         ModelError: There is no such model, tag, file or device.
     """
-    clips = [spec.bare() for spec in specs if spec.evaluator is None]
-    if not clips:
+    ours = [spec.bare() for spec in specs if spec.evaluator is None]
+    if not ours:
         return []
     from .datasets.checks import check_readable
     from .datasets.loading import load_data
 
     loaded = []
-    for spec in clips:
+    for spec in ours:
         loaded.append(data := load_data(spec))
         list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
+    if clips := [spec for spec in ours if spec.is_clip]:
+        _check_clips(clips)
+    return loaded
+
+
+def _check_clips(specs: Sequence[EvaluatorSpec]) -> None:
+    for spec in specs:
         lazy_imports.import_for(spec.model)
     from .clip.model_files import check_named
     from .clip.models import parse_devices
 
-    for model, pretrained in dict.fromkeys((spec.model, spec.pretrained) for spec in clips):
+    for model, pretrained in dict.fromkeys((spec.model, spec.pretrained) for spec in specs):
         check_named(model, pretrained)
-    for device in dict.fromkeys(spec.device for spec in clips):
+    for device in dict.fromkeys(spec.device for spec in specs):
         parse_devices(device)
-    return loaded

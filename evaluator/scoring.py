@@ -23,9 +23,12 @@ MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
 DEFAULT_TEMPLATE = "a photo of a {}"
+DEFAULT_INSTRUCTION = "Which of these classes does the image show? Answer with its name only.\n{classes}"
 MOST_CONFUSED = 3
-
-DEFAULT_TEMPLATE = "a photo of a {}"
+UNREADABLE = -1
+"""Predicted class of an image whose answer names no class."""
+MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80
+"""Unreadable answers that a score shows, and characters of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,10 @@ class Score:
     val_margin: float | None = None
     # the objective on augmented copies of train and val, pooled; None without copies
     views: float | None = None
+    # share of the answers on train that name no class, and some of them; only if a model answers in words.
+    # The texts are the model's: untrusted
+    unreadable: float | None = None
+    unreadable_examples: tuple[str, ...] = ()
     # training images that it was scored on, if a race dropped it before it saw all of them
     images: int | None = None
 
@@ -86,8 +93,8 @@ class Score:
         return self.val if objective == "accuracy" else getattr(self, f"val_{objective}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values, without None."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Return a dictionary of JSON values, without None and empty examples."""
+        return {name: value for name, value in asdict(self).items() if value is not None and value != ()}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Score:
@@ -97,6 +104,7 @@ class Score:
             values["correct"] = tuple(values["correct"])
         if values.get("confused") is not None:
             values["confused"] = tuple(_confusion(**one) for one in values["confused"])
+        values["unreadable_examples"] = tuple(values.get("unreadable_examples", ()))
         return cls(**values)
 
 
@@ -129,7 +137,8 @@ Verdict: TypeAlias = Score | Rejection
 def checked(verdict: Verdict) -> Verdict:
     """Return the verdict; a score with a value that is not finite becomes a rejection."""
     if isinstance(verdict, Score):
-        names = [one.name for one in fields(verdict) if one.name not in ("correct", "confused")]
+        not_numbers = ("correct", "confused", "unreadable_examples")
+        names = [one.name for one in fields(verdict) if one.name not in not_numbers]
         values = [getattr(verdict, name) for name in names]
         if bad := [value for value in values if value is not None and not math.isfinite(value)]:
             return Rejection(NOT_A_NUMBER, f"the evaluator answered {bad[0]}, not a number to rank by")
@@ -159,7 +168,7 @@ class EvaluatorInfo:
     # hash of split, class names, checkpoint and preprocessing: equal fingerprints, equal scores
     fingerprint: str
     baselines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    precision: str = "fp32"  # or the type that ``best`` picked
+    precision: str = "fp32"  # or the type that ``best`` picked; empty if unknown
     # JSON values, each only if there is something to say: ``device`` used, ``texts`` (text path),
     # ``data`` (how it was read: splits by rule, copies, allowed leaks), ``model`` (corrections),
     # ``skipped_images`` by split, ``precision`` (decisions that a lower one changes)
@@ -271,7 +280,8 @@ class Predictions:
     """The predicted classes of one split's images."""
 
     labels: tuple[int, ...]  # true class of each image, in split order
-    # per ensemble the class of each image, in the same order; None if this scorer cannot classify with it
+    # per ensemble the class of each image, in the same order, ``UNREADABLE`` where an answer names none;
+    # None if this scorer cannot classify with the ensemble
     predicted: tuple[tuple[int, ...] | None, ...]
 
 

@@ -88,6 +88,7 @@ class Option:
         reads: Whether it may name a file or folder that is read.
         from_data: Whether the data decide its default.
         technical: Set from Python only; written to a run's files only if set.
+        added_later: Left out of the identity at its default: runs that began before it existed resume.
     """
 
     help: str
@@ -104,6 +105,7 @@ class Option:
     reads: Literal["", "file", "folder", "file or folder"] = ""
     from_data: bool = False
     technical: bool = False
+    added_later: bool = False
 
 
 _DECLARED = frozenset(field.name for field in fields(Option))
@@ -163,7 +165,9 @@ class Settings(BaseModel):
         deciding = {
             name
             for name, option in options_of(type(self)).items()
-            if option.decides and without not in option.applies_to
+            if option.decides
+            and without not in option.applies_to
+            and not (option.added_later and getattr(self, name) == option.default)
         }
         found = self.model_dump(mode="json", include=deciding)
         return {name: _without_place(value) for name, value in found.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from .files import NameOrPath, UserPath, checked_path
-from .scoring import COUNTED, OBJECTIVES, EvaluatorInfo, Objective
+from .network import check_url
+from .scoring import COUNTED, GREY_BOX, OBJECTIVES, EvaluatorInfo, Objective
 from .settings import Group, Scope, Settings, applying_to, known_name, setting, technical
 
 COLUMNS = ("path", "label", "split")
@@ -54,6 +56,16 @@ IMAGES: tuple[Scope, ...] = ("reading images",)
 CHOICE: tuple[Scope, ...] = ("choice of templates",)
 CLIP: tuple[Scope, ...] = ("CLIP models",)
 API: tuple[Scope, ...] = ("models behind an API",)
+EMBEDDING_DIALECTS = ("infinity", "openai", "vllm", "jina", "voyage", "cohere")
+"""Forms of requests for embeddings."""
+_OF_ONE_SCORER: Mapping[str, str] = MappingProxyType(
+    {
+        "scorer_dialect": "embeddings",
+        "scorer_detail": "chat",
+        "scorer_samples": "chat",
+        "scorer_answer_tokens": "chat",
+    }
+)
 
 
 class DataSettings(Settings):
@@ -108,8 +120,9 @@ class DataSettings(Settings):
     )
     test_images: int | None = setting(
         None,
-        "test images to evaluate on, drawn evenly from the classes by the seed (default: all)",
+        "test images to evaluate on, drawn from each class in proportion by the seed (default: all)",
         decides=True,
+        added_later=True,
         ge=1,
         le=10**9,
     )
@@ -159,6 +172,7 @@ class ScorerSettings(Settings):
         "what classifies the images: clip, an open_clip model; or --model behind an API: chat, zero-shot or "
         "embeddings",
         decides=True,
+        added_later=True,
     )
     scorer_url: str | None = setting(
         None,
@@ -174,21 +188,38 @@ class ScorerSettings(Settings):
         show="NAME",
     )
     scorer_image_size: int = setting(
-        512, "longest side, in pixels, of images that are sent", decides=True, applies_to=API, ge=16, le=8192
+        512,
+        "longest side, in pixels, of images that are sent",
+        decides=True,
+        added_later=True,
+        applies_to=API,
+        ge=16,
+        le=8192,
     )
     scorer_detail: Literal["low", "high", "auto"] | None = setting(
-        None, "how closely a chat model looks, in OpenAI's words", decides=True, applies_to=API
+        None,
+        "how closely a chat model looks, in OpenAI's words",
+        decides=True,
+        added_later=True,
+        applies_to=API,
     )
     scorer_samples: int = setting(
         1,
         "answers for each image, of which the most frequent counts (chat)",
         decides=True,
+        added_later=True,
         applies_to=API,
         ge=1,
         le=99,
     )
     scorer_answer_tokens: int = setting(
-        64, "tokens per answer at most (chat)", decides=True, applies_to=API, ge=1, le=100_000
+        64,
+        "tokens per answer at most (chat)",
+        decides=True,
+        added_later=True,
+        applies_to=API,
+        ge=1,
+        le=100_000,
     )
     evaluator: str | None = setting(
         None,
@@ -245,14 +276,58 @@ class ScorerSettings(Settings):
             checked_path(source)
         return name
 
+    _url = field_validator("scorer_url")(check_url)
+
+    @field_validator("scorer_dialect")
+    @classmethod
+    def _dialect(cls, name: str | None) -> str | None:
+        return None if name is None else known_name("form of embeddings", name, EMBEDDING_DIALECTS)
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether an open_clip model in this process, or on a Ray cluster, is the scorer."""
+        return self.evaluator is None and self.scorer == "clip"
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         for name in applying_to(ScorerSettings, "CLIP models") if self.evaluator is not None else ():
             if getattr(self, name):
                 raise ValueError(f"{{{name}}} applies to CLIP models; leave it out with {{evaluator}}")
+        if self.scorer != "clip":
+            self._fits_api()
+        for name in applying_to(ScorerSettings, "models behind an API") if self.scorer == "clip" else ():
+            if self._is_set(name):
+                raise ValueError(
+                    f"{{{name}}} applies to models behind an API; leave it out, or name one with "
+                    "{scorer=chat}, zero-shot or embeddings"
+                )
         if self.views and self.objective not in COUNTED:
             raise ValueError("{views} is for accuracy and class_mean; leave it out with this {objective}")
         return self
+
+    def _fits_api(self) -> None:
+        """Raise ValueError if a setting does not fit a model behind an API."""
+        chosen = f"{{scorer={self.scorer}}}"
+        if self.evaluator is not None:
+            raise ValueError(f"{{evaluator}} and {chosen} name two scorers; leave one out")
+        if self.scorer_url is None:
+            raise ValueError(f"{chosen} needs {{scorer_url=URL}}, the address of the model's API")
+        if "model" not in self.model_fields_set:
+            raise ValueError(f"{chosen} needs {{model=NAME}}, the model's name at {{scorer_url}}")
+        for name in ("pretrained", "precision", "device", "ray", "views"):
+            if self._is_set(name) and getattr(self, name):
+                raise ValueError(f"{{{name}}} applies to CLIP models; leave it out with {chosen}")
+        for name in _OF_ONE_SCORER:
+            if self._is_set(name) and (owner := _OF_ONE_SCORER[name]) != self.scorer:
+                raise ValueError(f"{{{name}}} applies to {{scorer={owner}}}; leave it out with {chosen}")
+        if self.scorer == "chat" and self.objective in GREY_BOX:
+            raise ValueError(
+                f"{{objective={self.objective}}} needs probabilities, which a chat model does not give; use "
+                "accuracy or class_mean"
+            )
+
+    def _is_set(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
 
 class EvaluatorSpec(ScorerSettings, DataSettings):
@@ -270,7 +345,7 @@ class EvaluatorSpec(ScorerSettings, DataSettings):
 
     def views_of(self, images: int) -> int:
         """Return the number of augmented copies per image for so many few-shot images."""
-        if self.evaluator is not None or self.objective not in COUNTED or not images:
+        if not self.is_clip or self.objective not in COUNTED or not images:
             return 0
         if self.views is not None:
             return self.views

@@ -26,6 +26,7 @@ ORDER = {
         "open",
         "prediction",
         "white_box",
+        "remote",
         "clip",
         "datasets",
         "pico",

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ...evaluator.counts import counted, how_to_install
 from ...evaluator.errors import PromptclimbError
-from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
+from ...evaluator.network import check_url
+from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, look, probe
 from ..llm.headers import clean_key, stated_limit
 from ..secrets import Secret, split_query

@@ -7,18 +7,20 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ...evaluator.files import checked_path, user_path
+from ...evaluator.network import check_url
 from ...evaluator.settings import BY_CONTENT, shown
 from ..prices import Rates, TokenUsage, per_token
 from ..secrets import Scrubber
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CONCURRENCY = 4
+SCORER_CONCURRENCY = 8
 RETRY_ATTEMPTS, RETRY_S, REQUEST_TIMEOUT_S = 8, 600.0, 120.0
 """Attempts per request; seconds per request with its waits; seconds per attempt."""
 MOST_A_MINUTE, MOST_DOLLARS, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e9, 1e7
@@ -93,6 +95,24 @@ class Price(_Part):
         )
 
 
+class CallPrice(_Part):
+    """What an endpoint charges for each request, in US dollars, whatever it holds."""
+
+    call: float = Field(ge=0, le=MOST_DOLLARS)
+
+    def __str__(self) -> str:
+        return f"{self.call:g}{A_CALL}"
+
+    def charge(self, usage: TokenUsage) -> int:
+        """Return the cost of the billed requests, in picodollars."""
+        return usage.calls * per_token(self.call * 1e6)
+
+    def most(self, usage: TokenUsage) -> int:
+        """Return the same: no request costs more."""
+        return self.charge(usage)
+
+
+A_CALL = "/call"
 AUTO: Final = "auto"
 """The price that a table of prices knows."""
 FREE = Price(prompt=0, completion=0)
@@ -120,6 +140,31 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
     return Price.model_validate(dict(named))
 
 
+def parse_scorer_price(value: Any) -> Price | CallPrice | None:
+    """Parse a price for tokens, as ``parse_price`` does, or for requests: ``"0.002/call"``."""
+    if isinstance(value, CallPrice) or (isinstance(value, Mapping) and "call" in value):
+        return CallPrice.model_validate(value)
+    text = value.strip() if isinstance(value, str) else ""
+    if text.endswith(A_CALL):
+        try:
+            return CallPrice(call=float(text.removesuffix(A_CALL)))
+        except ValidationError:
+            raise
+        except ValueError:
+            text = AUTO  # it is none
+    if text.lower() != AUTO:
+        try:
+            return cast("Price | None", parse_price(value))
+        except ValidationError:
+            raise
+        except ValueError:
+            pass
+    raise ValueError(
+        "write it as IN/OUT, numbers of dollars per million tokens, such as 0.15/0.60, or as dollars per "
+        "request, such as 0.002/call"
+    )
+
+
 def parse_share(value: Any) -> Any:
     """Return ``"95%"`` as 0.95; other values as they are, for pydantic to judge."""
     if not isinstance(value, str):
@@ -130,16 +175,6 @@ def parse_share(value: Any) -> Any:
     except ValueError:
         comma = ", with a point and no comma" if "," in text else ""
         raise ValueError(f"write a share such as 0.95, or 95%{comma}") from None
-
-
-def check_url(url: str | None) -> str | None:
-    """Return a base URL without its final slash."""
-    if url is None:
-        return None
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write http:// or https:// and a host, such as http://127.0.0.1:8000/v1")
-    return url.strip().rstrip("/")
 
 
 def without_credentials(url: str) -> str:

@@ -15,9 +15,10 @@ from pydantic import field_validator, model_validator
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.files import UserPath
+from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
-from ...evaluator.spec import EvaluatorSpec
+from ...evaluator.spec import API, EvaluatorSpec
 from ...prompts.kinds import CLASS_NAMES, KINDS, TEMPLATE
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
@@ -32,18 +33,20 @@ from .fields import (
     REQUEST_TIMEOUT_S,
     RETRY_ATTEMPTS,
     RETRY_S,
+    SCORER_CONCURRENCY,
     WORD,
+    CallPrice,
     EndpointConfig,
     Price,
     Style,
     check_llm,
-    check_url,
     different_overrides,
     is_local,
     parse_description,
     parse_extra_body,
     parse_initial,
     parse_price,
+    parse_scorer_price,
     parse_share,
     placeless_llm,
     without_credentials,
@@ -67,6 +70,8 @@ _TEXTS_FREE = 1_000
 
 _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
+INSTRUCTION = "instruction"
+"""The prompt kind of chat models."""
 POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
 
@@ -241,6 +246,7 @@ class SearchSettings(Settings):
         "auto: ask a model behind an API about more and more images, and drop templates that fall behind; off: "
         "score every template on all images",
         decides=True,
+        added_later=True,
     )
     patience: int | None = setting(
         None, "end a restart after so many rounds without a better template", decides=True, **_COUNT
@@ -337,6 +343,37 @@ class LimitSettings(Settings):
     )
 
 
+class ScorerLimitSettings(Settings):
+    """Request rates of a scorer behind an API, and what it may use."""
+
+    group: ClassVar[Group] = "Limits"
+
+    scorer_concurrency: int = setting(
+        SCORER_CONCURRENCY, "requests to the scorer in flight at once", applies_to=API, ge=1, le=1000
+    )
+    scorer_rpm: float | None = setting(
+        None, "requests to the scorer per minute at most", applies_to=API, gt=0, le=MOST_A_MINUTE
+    )
+    scorer_tpm: float | None = setting(
+        None, "tokens to and from the scorer per minute at most", applies_to=API, gt=0, le=MOST_A_MINUTE
+    )
+    scorer_price: Price | CallPrice | None = setting(
+        None,
+        "dollars per million tokens in and out, such as 0.15/0.60, or per request: 0.002/call",
+        applies_to=API,
+        show="IN/OUT|N/call",
+    )
+    max_scorer_calls: int | None = setting(
+        None,
+        "requests to the scorer at most, the final evaluation included",
+        applies_to=API,
+        ge=0,
+        le=MOST_COUNTED,
+    )
+
+    _scorer_price = field_validator("scorer_price", mode="before")(parse_scorer_price)
+
+
 class OutputSettings(Settings):
     """Destinations of the run's files, shared scores and figures."""
 
@@ -357,7 +394,26 @@ class OutputSettings(Settings):
     _track = field_validator("track", mode="before")(parse_track)
 
 
-class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, EvaluatorSpec):
+class ScoringConfig(ScorerLimitSettings, EvaluatorSpec):
+    """What scores, and what a scorer behind an API may use: all that is needed without a search."""
+
+    @property
+    def is_api(self) -> bool:
+        """Whether a model behind an API is the scorer."""
+        return self.scorer != "clip"
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        for name in options_of(ScorerLimitSettings) if not self.is_api else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{{{name}}} applies to models behind an API; leave it out, or name one with "
+                    "{scorer=chat}, zero-shot or embeddings"
+                )
+        return self
+
+
+class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, ScoringConfig):
     """The config of a search.
 
     By default 4 restarts of 2 conversations of 6 rounds with 5 proposals each: 48 requests. A wrong value
@@ -407,6 +463,14 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
         )
 
     @model_validator(mode="after")
+    def _kind_fits_scorer(self) -> Self:
+        if self.scorer == "chat" and self.prompts != INSTRUCTION:
+            raise ValueError("{scorer=chat} is asked by an instruction; give {prompts=instruction}")
+        if self.prompts == INSTRUCTION and self.scorer != "chat" and self.evaluator is None:
+            raise ValueError("{prompts=instruction} is for {scorer=chat}; other scorers take a template")
+        return self
+
+    @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.searches_names and self.blind:
             raise ValueError(
@@ -417,6 +481,11 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
         if self.max_cost is not None and self.needs_llm and not self.priced:
             raise ValueError(
                 "{max_cost} needs a price: give {price=IN/OUT}, dollars per million tokens, or {price=auto}"
+            )
+        if self.max_cost is not None and self.is_api and self.scorer_price is None:
+            raise ValueError(
+                "{max_cost} needs the scorer's price too: give {scorer_price=IN/OUT}, dollars per million "
+                "tokens, or {scorer_price=N/call}"
             )
         return self
 
@@ -449,8 +518,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
         found = super().identity(without=without)
         if not self.searches_names:
             del found["name_rounds"]
-        if self.racing == "auto":  # as in earlier versions, whose scorers could not race
-            found.pop("racing", None)
         return {
             **found,
             "llm": self.placeless_llm,
@@ -466,8 +533,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, E
             if option.technical and getattr(self, name) == option.default
         }
         values = self.model_dump(mode="json", exclude_none=True, exclude=unset)
-        if "base_url" in values:
-            values["base_url"] = without_credentials(values["base_url"])
+        for name in {"base_url", "scorer_url"} & values.keys():
+            values[name] = without_credentials(values[name])
         for endpoint in values.get("endpoints", ()):
             endpoint["base_url"] = without_credentials(endpoint["base_url"])
         return values

@@ -339,6 +339,25 @@ class UsageChanged(Event, name="search.usage_changed"):
     left: Mapping[str, float]
 
 
+class ScorerUsageChanged(Event, name="scorer.usage_changed"):
+    """What a scorer behind an API has used up to now, all sessions of the run together.
+
+    Attributes:
+        calls: Attempts that were billed, or may have been.
+        failed_calls: Attempts without a usable answer.
+        cost_usd: US dollars that are known to have been billed.
+        left: What is left of its own limits, by the limit's name.
+    """
+
+    calls: int
+    failed_calls: int
+    retries: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    left: Mapping[str, float]
+
+
 class SearchStopped(Event, name="search.stopped"):
     """A budget or an outage stopped the search before its end.
 

@@ -1,4 +1,4 @@
-"""Asks the LLM: budget, endpoint, deadline, retries, outage and bill of each request."""
+"""Asks the LLM, or a scorer: budget, endpoint, deadline, retries, outage and bill of each request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Generic, Protocol
 
 from ..errors import (
     ChatError,
@@ -38,7 +38,7 @@ from ..events.types import (
 )
 from ..prices import PICODOLLARS, TokenUsage
 from .budget import Budget, TokenBound
-from .chat import BilledAnswer, ChatAnswer, ChatRequest, asked_tokens
+from .chat import A, BilledAnswer, R, asked_tokens
 from .cost import NO_BILL, NOTHING, Bill, Spent, Tariff, cost_at_most
 from .limiter import Permit, RateLimiter
 from .pool import Endpoint, EndpointPool, Member
@@ -67,8 +67,8 @@ class Ledger(Protocol):
 
 
 @dataclass(slots=True)
-class _Asked:
-    request: ChatRequest
+class _Asked(Generic[R]):
+    request: R
     endpoint: str = ""  # asked last
     number: int = 1  # of the attempt
     tried: list[Member] = field(default_factory=list)  # endpoints at which the attempt has failed
@@ -77,12 +77,12 @@ class _Asked:
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _Attempt(Generic[R]):
     """One attempt at one endpoint, and its cost from the reservation to the bill."""
 
     member: Member
     permit: Permit
-    request: ChatRequest  # as it is sent
+    request: R  # as it is sent
     longer: bool  # asks for more answer tokens than the search does
     moved: bool  # has failed at another endpoint
     reserved: Spent
@@ -105,7 +105,7 @@ class _Attempt:
             self.billed = self.reserved
 
 
-class LLMAsker:
+class LLMAsker(Generic[R, A]):
     """Asks one endpoint or several, within the limits.
 
     Each attempt reserves the most that it can cost, waits for an endpoint, and is settled with the endpoint's
@@ -168,7 +168,13 @@ class LLMAsker:
             now = member.limiter.statistics()
             self._emit(EndpointPaced(endpoint=member.name, in_flight=now.ceiling, rpm=now.rpm, tpm=now.tpm))
 
-    async def ask(self, request: ChatRequest) -> BilledAnswer:
+    def cost_at_most(self, request: R) -> Spent:
+        """Return the most that one attempt at a request may cost now: what is reserved for it."""
+        most = self._bound.of(self._longest(request))
+        money = cost_at_most(most, self._highest_price(most))
+        return Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
+
+    async def ask(self, request: R) -> BilledAnswer[A]:
         """Get one answer; a client's errors other than ChatError pass through.
 
         Raises:
@@ -182,7 +188,7 @@ class LLMAsker:
         def report(attempt: int, wait_s: float, kind: FailureKind) -> None:
             self._emit(RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=kind))
 
-        async def once(number: int) -> BilledAnswer:
+        async def once(number: int) -> BilledAnswer[A]:
             asked.number = number
             return await self._everywhere(asked)
 
@@ -203,7 +209,7 @@ class LLMAsker:
             )
             raise named from error.__cause__
 
-    async def _everywhere(self, asked: _Asked) -> BilledAnswer:
+    async def _everywhere(self, asked: _Asked[R]) -> BilledAnswer[A]:
         """Make one attempt, at as many endpoints as may answer."""
         asked.tried.clear()
         failures: list[ChatError | RequestFailedError] = []
@@ -224,7 +230,7 @@ class LLMAsker:
                     raise self._verdict(asked, failures)  # noqa: B904 - it has a cause of its own
 
     def _verdict(
-        self, asked: _Asked, failures: Sequence[ChatError | RequestFailedError]
+        self, asked: _Asked[R], failures: Sequence[ChatError | RequestFailedError]
     ) -> ChatError | RequestFailedError:
         """Return the error of an attempt that failed at each endpoint.
 
@@ -245,7 +251,7 @@ class LLMAsker:
             return refused or last
         return TransientChatError(f"refused, and the other endpoints do not answer: {last}")
 
-    def _moves_on(self, asked: _Asked, kind: FailureKind) -> bool:
+    def _moves_on(self, asked: _Asked[R], kind: FailureKind) -> bool:
         """Return whether to send a failed request again at once: longer, or to another endpoint."""
         member = asked.tried[-1]
         if member.lengthened(asked.request).max_tokens != asked.max_tokens:
@@ -255,14 +261,14 @@ class LLMAsker:
         self._emit(RetryScheduled(endpoint=member.name, attempt=asked.number, wait_s=0.0, reason=kind))
         return True
 
-    async def _reserve_and_send(self, asked: _Asked) -> BilledAnswer | None:
+    async def _reserve_and_send(self, asked: _Asked[R]) -> BilledAnswer[A] | None:
         """Make the attempt at one endpoint; None if more has to be reserved for it first."""
         request, tried = asked.request, asked.tried
         longest = self._longest(request)
         asked.most_tokens = longest.max_tokens
         most = self._bound.of(longest)
-        reserved = await self.budget.reserve(most, self._highest_price(most))
-        attempt: _Attempt | None = None
+        reserved = await self.budget.reserve(most, self._highest_price(most), of_test=request.of_test)
+        attempt: _Attempt[R] | None = None
         try:
             member, permit = await self._permit(longest.tokens_at_most, tried)
             with permit:
@@ -285,11 +291,11 @@ class LLMAsker:
                 return BilledAnswer(answer, attempt.bill, member.name)
         finally:
             used = NOTHING if attempt is None else attempt.used
-            self.budget.settle(reserved, used)
+            self.budget.settle(reserved, used, of_test=request.of_test)
             if used != NOTHING:
                 self._emit(self.budget.usage_changed())
 
-    def _longest(self, request: ChatRequest) -> ChatRequest:
+    def _longest(self, request: R) -> R:
         return max(
             (member.lengthened(request) for member in self._pool.members),
             key=lambda each: each.max_tokens,
@@ -300,7 +306,7 @@ class LLMAsker:
         prices = [member.price for member in self._pool.members if member.price is not None]
         return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
 
-    def _outgrown(self, request: ChatRequest, most_tokens: int, reserved: Spent) -> bool:
+    def _outgrown(self, request: R, most_tokens: int, reserved: Spent) -> bool:
         """Return whether the request may by now cost more than was reserved before it waited."""
         longest = self._longest(request)
         if longest.max_tokens > most_tokens:
@@ -324,7 +330,7 @@ class LLMAsker:
         if left is not None and left <= seconds:
             raise self.budget.minutes_spent()
 
-    async def _deliver(self, attempt: _Attempt) -> ChatAnswer:
+    async def _deliver(self, attempt: _Attempt[R]) -> A:
         try:
             if self._ledger is not None and self.budget.counts:
                 attempt.written = attempt.reserved
@@ -348,14 +354,15 @@ class LLMAsker:
         self._succeeded(attempt, answer)
         return answer
 
-    async def _call(self, attempt: _Attempt) -> ChatAnswer:
+    async def _call(self, attempt: _Attempt[R]) -> A:
         """Call the client until the deadline, or earlier if other endpoints are quicker."""
         started, deadline_s = self._clock(), self._policy.attempt_s
         try:
             try:
                 async with asyncio.timeout(deadline_s) as deadline:
                     with self._watched(attempt, deadline):
-                        return await attempt.member.endpoint.client.chat(attempt.request)
+                        answer: A = await attempt.member.endpoint.client.chat(attempt.request)
+                        return answer
             except TimeoutError as error:
                 took = self._clock() - started
                 late = f"no answer within {min(took, deadline_s):.3g} s"
@@ -372,7 +379,7 @@ class LLMAsker:
             raise
 
     @contextmanager
-    def _watched(self, attempt: _Attempt, deadline: asyncio.Timeout) -> Iterator[None]:
+    def _watched(self, attempt: _Attempt[R], deadline: asyncio.Timeout) -> Iterator[None]:
         """Move the deadline to now once the patience is over.
 
         A request that failed elsewhere has its full time at an endpoint that is known to answer.
@@ -397,7 +404,7 @@ class LLMAsker:
         finally:
             timer.cancel()
 
-    def _succeeded(self, attempt: _Attempt, answer: ChatAnswer) -> None:
+    def _succeeded(self, attempt: _Attempt[R], answer: A) -> None:
         member, permit = attempt.member, attempt.permit
         if answer.usage_known:
             self._learn_bill(attempt, answer.usage)
@@ -415,7 +422,7 @@ class LLMAsker:
         member.limiter.succeeded(permit, answer.usage.total if answer.usage_known else permit.tokens)
         self._outage.succeeded()
 
-    def _failed(self, attempt: _Attempt, error: ChatError, *, spared: bool) -> None:
+    def _failed(self, attempt: _Attempt[R], error: ChatError, *, spared: bool) -> None:
         """Record a failure; ``spared``: it does not count against the endpoint."""
         member, permit, limiter = attempt.member, attempt.permit, attempt.member.limiter
         attempt.failed = 1
@@ -445,7 +452,7 @@ class LLMAsker:
         name, billed = type(error).__name__, bool(attempt.used.calls)
         self._emit(ChatFailed(endpoint=member.name, error=name, message=str(error), billed=billed))
 
-    def _spares(self, attempt: _Attempt, said: ChatError, error: ChatError | RequestFailedError) -> bool:
+    def _spares(self, attempt: _Attempt[R], said: ChatError, error: ChatError | RequestFailedError) -> bool:
         """Return whether a failure says nothing against the endpoint.
 
         A model that thinks too long does so elsewhere too, unless others have given usable answers.
@@ -458,7 +465,7 @@ class LLMAsker:
             return not any(one.breaker.closed for one in self._pool.members if one is not attempt.member)
         return isinstance(error, RateLimitedError | RequestFailedError) and not attempt.permit.probe
 
-    def _bill_unknown(self, attempt: _Attempt, written: int) -> None:
+    def _bill_unknown(self, attempt: _Attempt[R], written: int) -> None:
         """Bill what was reserved, or more if more tokens than that were written."""
         attempt.bill_unknown()
         if written <= attempt.request.max_tokens:
@@ -469,12 +476,12 @@ class LLMAsker:
             money = cost_at_most(most, attempt.member.price)
             attempt.billed = Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
 
-    def _learn_bill(self, attempt: _Attempt, usage: TokenUsage) -> None:
+    def _learn_bill(self, attempt: _Attempt[R], usage: TokenUsage) -> None:
         self._bound.learn(attempt.request, usage)
         if attempt.member.price is not None:
             attempt.member.price.learn(usage)
 
-    def _lengthens(self, attempt: _Attempt, error: ChatError) -> bool:
+    def _lengthens(self, attempt: _Attempt[R], error: ChatError) -> bool:
         """Ask for longer answers if they are cut before they begin, and limits allow it."""
         if attempt.longer or not isinstance(error, UnusableAnswerError) or error.reason != "length":
             return False
@@ -498,7 +505,7 @@ class LLMAsker:
         self._emit(AnswerTokensRaised(endpoint=member.name, before=sent.max_tokens, now=now))
         return True
 
-    def _check_outage(self, attempt: _Attempt, error: ChatError) -> None:
+    def _check_outage(self, attempt: _Attempt[R], error: ChatError) -> None:
         if isinstance(error, FatalChatError):
             return
         # A model's own unusable answers are no outage; another endpoint may do better after a while.
@@ -514,6 +521,6 @@ class LLMAsker:
         self._pool.fail(gave_up)
         raise gave_up from error
 
-    async def _write(self, attempt: _Attempt) -> None:
+    async def _write(self, attempt: _Attempt[R]) -> None:
         if self._ledger is not None and attempt.bill != NO_BILL:
             await self._ledger.put_usage(attempt.bill)

@@ -1,20 +1,24 @@
-"""The limits of a run (calls, tokens, money, minutes): reserved before an attempt, settled after it."""
+"""The limits of a run (calls, tokens, money, minutes): reserved before an attempt, settled after it.
+
+The LLM and a scorer behind an API have a budget each, and one purse: the money of the run.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import ConfigError
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
-from ..events.types import UsageChanged
+from ..events.types import ScorerUsageChanged, UsageChanged
 from ..prices import PICODOLLARS, TokenUsage
-from .chat import ChatRequest, size
+from .chat import Request
 from .cost import NOTHING, Spent, Tariff, cost_at_most
 
 HEADROOM = 1.5
@@ -65,19 +69,55 @@ class TokenBound:
         self._rate: float | None = None
         self._excess = 1.0
 
-    def of(self, request: ChatRequest) -> TokenUsage:
+    def of(self, request: Request) -> TokenUsage:
         """Return the most that one attempt at the request can be billed for."""
         rate = 1.0 if self._rate is None else self._rate * HEADROOM
         return TokenUsage(
-            prompt_tokens=int(size(request.messages) * rate) + 1,
+            prompt_tokens=int(request.size * rate) + 1,
             completion_tokens=int(request.max_tokens * self._excess) + (self._excess > 1),
         )
 
-    def learn(self, request: ChatRequest, billed: TokenUsage) -> None:
+    def learn(self, request: Request, billed: TokenUsage) -> None:
         """Learn from the bill of an answer."""
         if billed.prompt_tokens:
-            self._rate = max(self._rate or 0.0, billed.prompt_tokens / size(request.messages))
+            self._rate = max(self._rate or 0.0, billed.prompt_tokens / request.size)
         self._excess = max(self._excess, billed.completion_tokens / max(request.max_tokens, 1))
+
+
+class _Waiting(NamedTuple):
+    """A reservation that waits for room."""
+
+    budget: Budget
+    need: Spent
+    of_test: bool
+    granted: asyncio.Future[None]
+
+
+class Purse:
+    """The money that the budgets of one run share; who waits for room in it waits in one line."""
+
+    def __init__(self, cost_usd: float | None = None) -> None:
+        self.cost_usd = cost_usd
+        self.picodollars = None if cost_usd is None else int(Decimal(str(cost_usd)) * PICODOLLARS)
+        self.budgets: list[Budget] = []
+        self.waiting: deque[_Waiting] = deque()
+
+    def serve(self) -> None:
+        """Grant what there is room for, first come, first served; refuse what there never will be."""
+        while self.waiting:
+            budget, need, of_test, granted = self.waiting[0]
+            if granted.done():
+                self.waiting.popleft()
+                continue
+            try:
+                if not budget.has_room(need, of_test=of_test):
+                    return
+            except BudgetSpentError as error:
+                granted.set_exception(error)
+            else:
+                budget.take(need, of_test=of_test)
+                granted.set_result(None)
+            self.waiting.popleft()
 
 
 class Budget:
@@ -89,12 +129,23 @@ class Budget:
     limit is exceeded by one answer at most, unless answers become more than ``DEARER`` times as expensive at
     once.
 
+    Money is counted together with that of the other budgets in the purse. What is kept for the final
+    evaluation is out of reach for everything else.
+
     Numbers change only between two awaits, so no interleaving or cancellation can leak. ``spent`` is the
     usage of earlier processes; ``clock`` counts seconds, by default the running loop's.
     """
 
+    CALLS = "calls"
+    """Name of the limit on calls: the setting's, without ``max_``."""
+
     def __init__(
-        self, limits: Limits, spent: Spent = NOTHING, *, clock: Callable[[], float] | None = None
+        self,
+        limits: Limits,
+        spent: Spent = NOTHING,
+        *,
+        clock: Callable[[], float] | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.limits = limits
         self._clock = clock or asyncio.get_running_loop().time
@@ -102,9 +153,9 @@ class Budget:
         self._spent = spent
         self.reserved = NOTHING
         self._answers = self._most_tokens = self._most_picodollars = 0
-        self._waiting: deque[tuple[Spent, asyncio.Future[None]]] = deque()
-        dollars = None if limits.cost_usd is None else Decimal(str(limits.cost_usd))
-        self._picodollars = None if dollars is None else int(dollars * PICODOLLARS)
+        self._kept = self._of_test = NOTHING
+        self._purse = purse or Purse(limits.cost_usd)
+        self._purse.budgets.append(self)
 
     @property
     def spent(self) -> Spent:
@@ -124,7 +175,8 @@ class Budget:
     def left(self) -> Limits:
         """Return what may still be used, ignoring reservations; never below zero."""
         spent, limits = self.spent, self.limits
-        money = None if self._picodollars is None else self._picodollars - spent.picodollars_at_most
+        purse = self._purse
+        money = None if purse.picodollars is None else purse.picodollars - self._money_of_all()
         return Limits(
             calls=None if limits.calls is None else max(limits.calls - spent.calls, 0),
             tokens=None if limits.tokens is None else max(limits.tokens - spent.tokens_at_most, 0),
@@ -138,6 +190,10 @@ class Budget:
             return None
         return max(self.limits.minutes * 60 - self.spent.active_s, 0.0)
 
+    def restart_clock(self, active_s: float) -> None:
+        """Count active time from now on, beside ``active_s`` seconds of earlier sessions."""
+        self._spent, self._started = replace(self._spent, active_s=active_s), self._clock()
+
     def check_time(self) -> None:
         """Raise BudgetSpentError if no time is left."""
         if self.left_s() == 0.0:
@@ -148,7 +204,7 @@ class Budget:
         minutes = f"{self.limits.minutes:g} minute{'' if self.limits.minutes == 1 else 's'}"
         return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
 
-    def usage_changed(self) -> UsageChanged:
+    def usage_changed(self) -> UsageChanged | ScorerUsageChanged:
         """Return the event with the usage and what is left of each limit."""
         spent, left = self.spent, asdict(self.left())
         return UsageChanged(
@@ -165,8 +221,32 @@ class Budget:
             left={name: value for name, value in left.items() if value is not None},
         )
 
-    async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
+    def keep(self, kept: Spent) -> None:
+        """Keep so much for the final evaluation, in place of what was kept before; see ``lacks_room``."""
+        self._kept = kept
+        self._purse.serve()
+
+    def lacks_room(self, kept: Spent) -> str | None:
+        """Return which limit leaves no room for a search beside what would be kept; None if all do."""
+        calls, money = self.limits.calls, self._purse.picodollars
+        if calls is not None and kept.calls >= calls:
+            return (
+                f"--max-{self.CALLS.replace('_', '-')} {calls} must be more than {kept.calls}: the final "
+                "evaluation alone may take so many"
+            )
+        if money is not None and kept.picodollars_at_most >= max(money, 1):
+            return (
+                f"--max-cost {self._purse.cost_usd:g} must be more than "
+                f"{kept.picodollars_at_most / PICODOLLARS:.6f}: the final evaluation alone may cost so much"
+            )
+        return None
+
+    async def reserve(
+        self, tokens: TokenUsage, price: Tariff | None = None, *, of_test: bool = False
+    ) -> Spent:
         """Reserve one call and the most that it should cost; wait for earlier reservations, in order.
+
+        ``of_test``: it belongs to the final evaluation, and may use what is kept for that.
 
         Raises:
             BudgetSpentError: What is left is not enough, or the time is up.
@@ -175,23 +255,36 @@ class Budget:
         need = Spent(
             calls=1, estimated_tokens=tokens.total, estimated_picodollars=cost_at_most(tokens, price)
         )
-        if not self._waiting and self._room(need):
-            self.reserved = self.reserved.plus(need)
+        if not self._purse.waiting and self.has_room(need, of_test=of_test):
+            self.take(need, of_test=of_test)
             return need
         granted = asyncio.get_running_loop().create_future()
-        self._waiting.append((need, granted))
+        self._purse.waiting.append(_Waiting(self, need, of_test, granted))
         try:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.exception() is None:
-                self.reserved = self.reserved.minus(need)
-            self._serve()
+                self._give_back(need, of_test=of_test)
+            self._purse.serve()
             raise
         return need
 
-    def settle(self, reserved: Spent, used: Spent = NOTHING) -> None:
-        """Replace a reservation by its real cost; by nothing if it was not billed."""
+    def take(self, need: Spent, *, of_test: bool) -> None:
+        """Reserve so much, for which there is room."""
+        self.reserved = self.reserved.plus(need)
+        if of_test:
+            self._of_test = self._of_test.plus(need)
+
+    def _give_back(self, reserved: Spent, *, of_test: bool) -> None:
         self.reserved = self.reserved.minus(reserved)
+        if of_test:
+            self._of_test = self._of_test.minus(reserved)
+
+    def settle(self, reserved: Spent, used: Spent = NOTHING, *, of_test: bool = False) -> None:
+        """Replace a reservation by its real cost; by nothing if it was not billed."""
+        self._give_back(reserved, of_test=of_test)
+        if of_test:
+            self._of_test = self._of_test.plus(used)
         self._spent = self._spent.plus(used)
         self._answers += used.calls
         self._most_tokens = max(self._most_tokens, used.prompt_tokens + used.completion_tokens)
@@ -200,28 +293,14 @@ class Budget:
             # Without usage, and longer than was asked for.
             self._most_tokens = max(self._most_tokens, used.estimated_tokens)
             self._most_picodollars = max(self._most_picodollars, used.estimated_picodollars)
-        self._serve()
+        self._purse.serve()
 
-    def _serve(self) -> None:
-        while self._waiting:
-            need, granted = self._waiting[0]
-            if granted.done():
-                self._waiting.popleft()
-                continue
-            try:
-                if not self._room(need):
-                    return
-            except BudgetSpentError as error:
-                granted.set_exception(error)
-            else:
-                self.reserved = self.reserved.plus(need)
-                granted.set_result(None)
-            self._waiting.popleft()
-
-    def _room(self, need: Spent) -> bool:
+    def has_room(self, need: Spent, *, of_test: bool = False) -> bool:
         """Return whether there is room now; raise BudgetSpentError if there never will be."""
         self.check_time()
-        if exceeded := self._exceeded(self._spent.plus(need)):
+        held = NOTHING if of_test else self._held()
+        money = self._money_of_all() + self._money_kept(of_test=of_test) + need.estimated_picodollars
+        if exceeded := self._exceeded(self._spent.plus(held).plus(need), money):
             said = enumerated(exceeded.values())
             verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
@@ -229,23 +308,63 @@ class Budget:
         if self.weighs and others.calls:
             if others.calls >= self._answers:
                 return False
-            others = replace(
-                others,
-                estimated_tokens=others.estimated_tokens + DEARER * others.calls * self._most_tokens,
-                estimated_picodollars=others.estimated_picodollars
-                + DEARER * others.calls * self._most_picodollars,
-            )
-        return not self._exceeded(self._spent.plus(others).plus(need))
+            more = DEARER * others.calls * self._most_tokens
+            others = replace(others, estimated_tokens=others.estimated_tokens + more)
+        if self._purse.picodollars is not None and not self._all_are_known():
+            return False
+        money += sum(one._money_in_flight() for one in self._purse.budgets)
+        return not self._exceeded(self._spent.plus(held).plus(others).plus(need), money)
 
-    def _exceeded(self, total: Spent) -> dict[str, str]:
-        limits = self.limits
+    def _all_are_known(self) -> bool:
+        """Return whether a request of any budget beside this one has answers to judge its price by."""
+        others = [one for one in self._purse.budgets if one is not self and one.reserved.calls]
+        return not others or (self._answers > 0 and all(one.reserved.calls <= one._answers for one in others))
+
+    def _money_of_all(self) -> int:
+        return sum(one._spent.picodollars_at_most for one in self._purse.budgets)
+
+    def _money_kept(self, *, of_test: bool) -> int:
+        held: Iterable[Budget] = (one for one in self._purse.budgets if not (of_test and one is self))
+        return sum(one._held().picodollars_at_most for one in held)
+
+    def _money_in_flight(self) -> int:
+        reserved = self.reserved
+        return reserved.estimated_picodollars + DEARER * reserved.calls * self._most_picodollars
+
+    def _held(self) -> Spent:
+        """Return what is kept for the final evaluation and not used by it yet."""
+        left = self._kept.minus(self._of_test)
+        money = self._kept.picodollars_at_most - self._of_test.picodollars_at_most
+        return Spent(calls=max(left.calls, 0), estimated_picodollars=max(money, 0))
+
+    def _exceeded(self, total: Spent, money: int) -> dict[str, str]:
+        limits, purse = self.limits, self._purse
         found = {}
         if limits.calls is not None and total.calls > limits.calls:
-            found["calls"] = counted(limits.calls, "call")
+            found[self.CALLS] = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
         if limits.tokens is not None and total.tokens_at_most > limits.tokens:
             found["tokens"] = (
                 f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
             )
-        if self._picodollars is not None and total.picodollars_at_most > self._picodollars:
-            found["cost"] = f"{limits.cost_usd} US dollars (the next request may cost more than is left)"
+        if purse.picodollars is not None and money > purse.picodollars:
+            found["cost"] = f"{purse.cost_usd} US dollars (the next request may cost more than is left)"
         return found
+
+
+class ScorerBudget(Budget):
+    """The budget of a scorer behind an API."""
+
+    CALLS = "scorer_calls"
+
+    def usage_changed(self) -> ScorerUsageChanged:
+        """Return the event with the usage and what is left of each limit."""
+        spent, left = self.spent, self.left()
+        return ScorerUsageChanged(
+            calls=spent.calls,
+            failed_calls=spent.failed_calls,
+            retries=spent.retries,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            cost_usd=spent.cost_usd,
+            left={} if left.calls is None else {self.CALLS: left.calls},
+        )

@@ -1,4 +1,4 @@
-"""A chat request, its answer, and the two seams: one attempt (``ChatClient``), one answer (``Asker``)."""
+"""Requests to an endpoint, answers, and the two seams: one attempt (``Client``), one answer (``Asker``)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from ..errors import NO_HEADERS
 from ..prices import TokenUsage
@@ -25,7 +25,56 @@ HASHED_MAX_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
+class Request:
+    """What any request to an endpoint has: the longest answer, in tokens, and a size.
+
+    Attributes:
+        of_test: It may use what a budget keeps for the final evaluation.
+    """
+
+    max_tokens: int = 0
+    of_test: bool = False
+
+    @property
+    def size(self) -> int:
+        """What the tokens of the prompt grow with, at least 1; a token each at most, before any is billed."""
+        return 1
+
+    @property
+    def tokens_at_most(self) -> int:
+        """Upper bound of the tokens of one attempt, with the longest answer."""
+        return self.max_tokens
+
+    def to_model(self, model: str) -> Self:
+        """Return the request to another model, as an endpoint names it; itself if its body names one."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonRequest(Request):
+    """A JSON value that is posted to a path below an endpoint's address; empty for the address itself.
+
+    Attributes:
+        prompt_tokens: The most tokens of the body; 0 if no tokens are billed for it.
+    """
+
+    path: str
+    body: Any = field(repr=False)
+    prompt_tokens: int = 0
+
+    @property
+    def size(self) -> int:
+        """The declared tokens of the body."""
+        return max(self.prompt_tokens, 1)
+
+    @property
+    def tokens_at_most(self) -> int:
+        """Upper bound of the tokens of one attempt."""
+        return self.prompt_tokens + self.max_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest(Request):
     """One request for one answer.
 
     Attributes:
@@ -56,6 +105,15 @@ class ChatRequest:
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
+    def to_model(self, model: str) -> Self:
+        """Return the request to a model, as an endpoint names it."""
+        return replace(self, model=model)
+
+    @property
+    def size(self) -> int:
+        """The bytes of the conversation."""
+        return max(size(self.messages), 1)
+
     @property
     def prompt_tokens_at_most(self) -> int:
         """Upper bound of the messages' tokens in ordinary text."""
@@ -68,25 +126,17 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatAnswer:
-    """One answer of the model. The fields from ``thought`` on are not part of its value.
+class Answer:
+    """What any answer has: its bill and its headers, which are not part of its value.
 
     Attributes:
-        text: The message without secrets and reasoning, and without the unfinished last line of a cut answer.
-        finish_reason: The endpoint's word, typically "stop", or "length" for a cut answer.
-        model: The model that the endpoint says it used.
-        thought: The reply shows reasoning.
         billed: The full report; None if the two counts are all of it.
         written: Upper bound of the tokens of text and shown reasoning, for a reply without usage.
         headers: The reply's rate-limit headers, names in lower case.
     """
 
-    text: str
-    finish_reason: str = "stop"
-    model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    thought: bool = field(default=False, repr=False, compare=False)
     usage_known: bool = field(default=True, repr=False, compare=False)
     billed: TokenUsage | None = field(default=None, repr=False, compare=False)
     written: int = field(default=0, repr=False, compare=False)
@@ -96,6 +146,30 @@ class ChatAnswer:
     def usage(self) -> TokenUsage:
         """What the answer was billed for."""
         return self.billed or TokenUsage(self.prompt_tokens, self.completion_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonAnswer(Answer):
+    """The JSON value of a reply, without secrets."""
+
+    body: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatAnswer(Answer):
+    """One answer of the model. ``thought`` is not part of its value.
+
+    Attributes:
+        text: The message without secrets and reasoning, and without the unfinished last line of a cut answer.
+        finish_reason: The endpoint's word, typically "stop", or "length" for a cut answer.
+        model: The model that the endpoint says it used.
+        thought: The reply shows reasoning.
+    """
+
+    text: str
+    finish_reason: str = "stop"
+    model: str = ""
+    thought: bool = field(default=False, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer's value as JSON."""
@@ -113,6 +187,18 @@ class ChatAnswer:
         return cls(**found)
 
 
+R = TypeVar("R", bound=Request)
+A = TypeVar("A", bound=Answer)
+
+
+class Client(Protocol):
+    """An endpoint that answers requests of one kind."""
+
+    async def chat(self, request: Any) -> Any:
+        """Make one attempt; see ``ChatClient.chat``."""
+        ...
+
+
 class ChatClient(Protocol):
     """An endpoint that answers chat requests."""
 
@@ -126,10 +212,10 @@ class ChatClient(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BilledAnswer:
+class BilledAnswer(Generic[A]):
     """An answer, its bill (to be stored with it), and the name of the endpoint that gave it."""
 
-    answer: ChatAnswer
+    answer: A
     bill: Bill
     endpoint: str
 
@@ -137,7 +223,7 @@ class BilledAnswer:
 class Asker(Protocol):
     """Gets an answer with retries and within limits, as ``LLMAsker`` does."""
 
-    async def ask(self, request: ChatRequest) -> BilledAnswer:
+    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
         """Return an answer to a request.
 
         Raises:
@@ -147,9 +233,9 @@ class Asker(Protocol):
         ...
 
 
-def asked_tokens(client: ChatClient, request: ChatRequest) -> int:
+def asked_tokens(client: Client, request: Request) -> int:
     """Return the answer length in tokens that a client requests; 0 for no bound."""
-    own: Callable[[ChatRequest], int] | None = getattr(client, "asked_tokens", None)
+    own: Callable[[Request], int] | None = getattr(client, "asked_tokens", None)
     return request.max_tokens if own is None else own(request)
 
 

@@ -1,4 +1,4 @@
-"""The client of endpoints that speak OpenAI's chat completions: the OpenAI SDK on aiohttp."""
+"""The client of endpoints that speak OpenAI's chat completions, or take JSON: the OpenAI SDK on aiohttp."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from ..errors import BadRequestError, ChatError, TransientChatError, UnusableAns
 from ..events.types import Listener, Noted, ignore_event
 from ..prices import TokenUsage
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
-from .chat import ChatAnswer, ChatRequest
+from .chat import ChatAnswer, ChatRequest, JsonAnswer, JsonRequest
 from .dialects import Dialect, Sent, silently_cut
 from .headers import clean_key, is_loopback, key_headers, why_unconnected
 from .refusals import MAX_MESSAGE, failure_of, flagged
-from .replies import MAX_BODY, RawReply, billed, error_object, read_answer
+from .replies import MAX_BODY, MAX_JSON, RawReply, billed, error_object, read_answer, read_json
 
 NO_KEY = "none"
+SCORER_URL = "--scorer-url"
+"""The option that gives the address of JSON requests."""
 KEEP_ALIVE_S = 3.0
 """Shorter than many servers' five seconds, so that requests seldom meet a connection being closed."""
 MOST_REFUSALS = 8
@@ -95,9 +97,11 @@ class OpenAIChat:
         self._most_refusals = most_refusals
         self._emit = emit
         self._has_answered = self._cut = False
-        headers = key_headers(url, key, userinfo.reveal())
+        self._auth = headers = key_headers(url, key, userinfo.reveal())
         self._headers: dict[str, Any] = headers or {"Authorization": openai.Omit()}
-        self._client = _sdk_client(url, query, clean_key(key), max_connections)
+        self._query = query
+        self._http = _http_client(url, max_connections)
+        self._client = _sdk_client(url, query, clean_key(key), self._http)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.base_url!r})"
@@ -126,6 +130,15 @@ class OpenAIChat:
                 self._warn_of_a_cut(sent, answer)
                 return answer if spent is None else replace(answer, billed=spent.plus(answer.usage))
         raise AssertionError("unreachable")
+
+    async def post(self, request: JsonRequest) -> JsonAnswer:
+        """Make one attempt at a scorer's request, sent as it is; raise a ChatError if it fails."""
+        try:
+            reply = await self._post(request)
+        except FOREIGN_ERRORS as error:
+            self._scrubber.scrub_error(error)
+            raise translate(error, self._scrubber.scrub_quoted) from error
+        return read_json(reply, request, self._scrubber)
 
     def asked_tokens(self, request: ChatRequest) -> int:
         """Return the answer length that would be requested; see ``chat.asked_tokens``."""
@@ -161,13 +174,27 @@ class OpenAIChat:
             extra_headers=self._headers,
             extra_body=dict(sent.options),
         ) as response:
-            parts: list[bytes] = []
-            size = 0
-            async for part in response.iter_bytes():
-                parts.append(part)
-                if (size := size + len(part)) > MAX_BODY:
-                    break
-            return RawReply(response.status_code, response.headers, b"".join(parts))
+            body = await _beginning(response.iter_bytes(), MAX_BODY)
+            return RawReply(response.status_code, response.headers, body)
+
+    async def _post(self, request: JsonRequest) -> RawReply:
+        self.requests += 1
+        sent = self._http.build_request(
+            "POST",
+            f"{self.base_url}/{request.path}" if request.path else self.base_url,
+            params=self._query or None,
+            headers={"Content-Type": "application/json", **self._auth},
+            content=json.dumps(request.body, ensure_ascii=False, allow_nan=False).encode(),
+        )
+        response = await self._http.send(sent, stream=True)
+        try:
+            body = await _beginning(response.aiter_bytes(), MAX_JSON)
+            if response.status_code >= 300:
+                advice = _redirected(response, request.path, SCORER_URL)
+                raise _failed(response, body, self._scrubber.scrub_quoted, advice)
+            return RawReply(response.status_code, response.headers, body)
+        finally:
+            await response.aclose()
 
     def _learned(self, dialect: Dialect, refused: _RefusedError, sent: Sent) -> Dialect | None:
         error, body = refused.error, refused.body
@@ -215,14 +242,27 @@ class _RefusedError(Exception):
         self.error, self.body, self.cause = error, body, cause
 
 
-def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int) -> AsyncOpenAI:
+def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
     limits = httpx2.Limits(
         max_connections=max_connections,
         max_keepalive_connections=max_connections,
         keepalive_expiry=KEEP_ALIVE_S,
     )
-    host = urlsplit(url).hostname or ""
-    pattern = f"all://[{host}]" if ":" in host else f"all://{host}"
+    try:
+        host = urlsplit(url).hostname or ""
+        pattern = f"all://[{host}]" if ":" in host else f"all://{host}"
+        return DefaultAioHttpClient(
+            limits=limits,
+            timeout=None,
+            event_hooks={"request": [_keep_key], "response": [_cut_failures]},
+            # A proxy's loopback is another machine; requests to a local model stay here.
+            mounts={pattern: None} if is_loopback(url) else None,
+        )
+    except FOREIGN_ERRORS as error:
+        raise ConfigError(f"{url!r} is not the address of an endpoint") from error
+
+
+def _sdk_client(url: str, query: dict[str, str], key: str, http: DefaultAioHttpClient) -> AsyncOpenAI:
     try:
         return AsyncOpenAI(
             base_url=url,
@@ -230,16 +270,21 @@ def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int)
             max_retries=0,
             default_query=query,
             timeout=None,
-            http_client=DefaultAioHttpClient(
-                limits=limits,
-                timeout=None,
-                event_hooks={"request": [_keep_key], "response": [_cut_failures]},
-                # A proxy's loopback is another machine; requests to a local model stay here.
-                mounts={pattern: None} if is_loopback(url) else None,
-            ),
+            http_client=http,
         )
     except FOREIGN_ERRORS as error:
         raise ConfigError(f"{url!r} is not the address of a chat endpoint") from error
+
+
+async def _beginning(parts: AsyncIterator[bytes], most: int) -> bytes:
+    """Return a decoded body up to the piece with which it exceeds ``most`` bytes."""
+    found: list[bytes] = []
+    size = 0
+    async for part in parts:
+        found.append(part)
+        if (size := size + len(part)) > most:
+            break
+    return b"".join(found)
 
 
 async def _keep_key(request: httpx2.Request) -> None:
@@ -278,7 +323,7 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
     if isinstance(error, openai.APIStatusError):
         body, reply = error.body or error.message, error.response
         failure = failure_of(error.status_code, body, reply.headers, scrub, advice=_redirected(reply))
-        failure.usage = _billed_in(reply)
+        failure.usage = _billed_in(reply.text)
         return failure
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
@@ -293,20 +338,33 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
     return TransientChatError(one_line(scrub(said), MAX_MESSAGE), perhaps_billed=not never_sent)
 
 
-def _billed_in(failure: httpx2.Response) -> TokenUsage | None:
+def _failed(reply: httpx2.Response, body: bytes, scrub: Callable[[str], str], advice: str) -> ChatError:
+    """Return the error that a refused JSON request means, with the usage that it reports."""
+    text = body.decode("utf-8", "replace")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = text
+    said = found.get("error", found) if isinstance(found, dict) else found
+    failure = failure_of(reply.status_code, said, reply.headers, scrub, advice=advice)
+    failure.usage = _billed_in(text)
+    return failure
+
+
+def _billed_in(text: str) -> TokenUsage | None:
     """Return the usage that a failure reports beside its error; None if it reports none."""
     try:
-        found = json.loads(failure.text)
-    except (ValueError, RecursionError, httpx2.StreamError):
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     return billed(found) if isinstance(found, dict) else None
 
 
-def _redirected(response: httpx2.Response) -> str:
+def _redirected(response: httpx2.Response, path: str = "chat/completions", option: str = "--base-url") -> str:
     if not response.history:
         return ""
-    there = str(response.url.copy_with(query=None)).removesuffix("/chat/completions")
-    return f"; the address sends requests on to {there}: give that with --base-url"
+    there = str(response.url.copy_with(query=None)).removesuffix(f"/{path}" if path else "")
+    return f"; the address sends requests on to {there}: give that with {option}"
 
 
 def _in_chain(error: BaseException, kind: type[E]) -> E | None:

@@ -35,7 +35,7 @@ from ..errors import (
     RequestTooLargeError,
     TransientChatError,
 )
-from .chat import ChatClient, ChatRequest
+from .chat import Client, R
 from .cost import CorrectedPrice, TablePrice, Tariff
 from .limiter import Permit, RateLimiter, RateLimits
 
@@ -78,7 +78,7 @@ class Endpoint:
     """
 
     name: str
-    client: ChatClient
+    client: Client
     model: str | None = None
     price: Tariff | None = None
     limits: RateLimits = field(default_factory=RateLimits)
@@ -198,19 +198,20 @@ class Member:
         """Whether it answers, or may be found to, and waits for no pause."""
         return (self.breaker.closed or self.breaker.due) and not self.limiter.pauses
 
-    def longest(self, request: ChatRequest) -> ChatRequest:
+    def longest(self, request: R) -> R:
         """Return a request with as many answer tokens as may ever be requested."""
         return replace(request, max_tokens=request.max_tokens * MORE_TOKENS)
 
-    def lengthened(self, request: ChatRequest) -> ChatRequest:
+    def lengthened(self, request: R) -> R:
         """Return a request with as many answer tokens as are requested here, if a minute allows them."""
         longest = self.longest(request)
         asks_more = self.asks_more and self.limiter.fits(longest.tokens_at_most)
         return longest if asks_more else request
 
-    def addressed(self, request: ChatRequest) -> ChatRequest:
+    def addressed(self, request: R) -> R:
         """Return a request as it is sent here."""
-        return replace(self.lengthened(request), model=self.endpoint.model or request.model)
+        longest = self.lengthened(request)
+        return longest if self.endpoint.model is None else longest.to_model(self.endpoint.model)
 
     def answered(self, *, longer: bool) -> None:
         """Record an answer; ``longer``: the request asked for more tokens than the search does."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
@@ -31,12 +32,14 @@ from ..errors import UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
 from ..text import whole_characters
-from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, tokens_in
+from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, JsonAnswer, JsonRequest, tokens_in
 from .headers import rate_limit_headers
 from .refusals import failure_of, status_in
 
 MAX_BODY = 4 * 2**20
 """Bytes of a reply that are read; completions are far smaller."""
+MAX_JSON = 32 * 2**20
+"""The same for any JSON: a hundred vectors of three thousand numbers as text take seven."""
 
 _AT_ITS_BOUND = frozenset({"length", "max_tokens", "max_output_tokens", "max_completion_tokens"})
 """Finish reasons that more answer tokens would prevent, in lower case: Gemini's are upper case."""
@@ -148,6 +151,48 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
     )
 
 
+def read_json(reply: RawReply, request: JsonRequest, scrubber: Scrubber) -> JsonAnswer:
+    """Return the JSON value of a reply, and what it bills.
+
+    If no tokens are billed for the request, a reply without usage is complete. All tokens of a reply belong
+    to the prompt if the request has no answer: some servers report nothing but a total.
+
+    Raises:
+        UnusableAnswerError: It is not JSON, or too long.
+        ChatError: The body is an error object, which some vendors send with a 200.
+    """
+    headers = rate_limit_headers(reply.headers)
+    body = _json_value(reply, headers, MAX_JSON)
+    found = body if isinstance(body, dict) else {}
+    usage = billed(found)
+    if usage is not None and not request.max_tokens:
+        usage = replace(usage, prompt_tokens=usage.total, completion_tokens=0, reasoning_tokens=0)
+    said = _error_in(found) if "choices" in found else found.get("error")
+    if said is not None and said != "":
+        error = failure_of(status_in(said), said, reply.headers, scrubber.scrub_quoted)
+        error.usage = usage
+        raise error
+    return JsonAnswer(
+        body=_clean(body, scrubber),
+        prompt_tokens=usage.prompt_tokens if usage else 0,
+        completion_tokens=usage.completion_tokens if usage else 0,
+        usage_known=usage is not None or not request.tokens_at_most,
+        billed=usage,
+        headers=headers,
+    )
+
+
+def _clean(value: Any, scrubber: Scrubber) -> Any:
+    """Return a JSON value without secrets; vectors of numbers, which hold none, are not copied."""
+    if isinstance(value, dict):
+        return {scrubber.scrub(name): _clean(one, scrubber) for name, one in value.items()}
+    if isinstance(value, list):
+        if all(type(one) is float or type(one) is int for one in value):
+            return value
+        return [_clean(one, scrubber) for one in value]
+    return scrubber.scrub(value) if isinstance(value, str) else value
+
+
 def error_object(reply: RawReply) -> object:
     """Return the error in the body of a successful reply; None if it holds none."""
     try:
@@ -157,8 +202,8 @@ def error_object(reply: RawReply) -> object:
     return _error_in(found) if isinstance(found, dict) else None
 
 
-def _parsed(reply: RawReply) -> object:
-    body = reply.body[:MAX_BODY]
+def _parsed(reply: RawReply, most: int = MAX_BODY) -> object:
+    body = reply.body[:most]
     if reply.headers.get("content-type", "").startswith("text/event-stream") or body.lstrip().startswith(
         _FIELD[:2]
     ):
@@ -169,27 +214,31 @@ def _parsed(reply: RawReply) -> object:
 
 
 def _completion(reply: RawReply, headers: Mapping[str, str]) -> dict[str, Any]:
-    if len(reply.body) > MAX_BODY:
-        raise UnusableAnswerError(
-            f"the endpoint's answer has more than {MAX_BODY // 2**20} MiB",
-            reason="too_big",
-            headers=headers,
-            written=int(len(reply.body) / CHARACTERS_PER_TOKEN),
-        )
-    try:
-        found = _parsed(reply)
-    except (ValueError, RecursionError) as error:
-        page = reply.body.lstrip()[:1] == b"<"
-        reason = "not_json" if page else "bad_json"
-        what = "an HTML page: is --base-url right?" if page else "no JSON, or JSON cut short"
-        raise UnusableAnswerError(
-            f"the endpoint's answer is {what}", reason=reason, headers=headers
-        ) from error
+    found = _json_value(reply, headers, MAX_BODY)
     if not isinstance(found, dict):
         raise UnusableAnswerError(
             "the endpoint's answer is not a JSON object", reason="bad_json", headers=headers
         )
     return found
+
+
+def _json_value(reply: RawReply, headers: Mapping[str, str], most: int) -> Any:
+    if len(reply.body) > most:
+        raise UnusableAnswerError(
+            f"the endpoint's answer has more than {most // 2**20} MiB",
+            reason="too_big",
+            headers=headers,
+            written=int(len(reply.body) / CHARACTERS_PER_TOKEN),
+        )
+    try:
+        return _parsed(reply, most)
+    except (ValueError, RecursionError) as error:
+        page = reply.body.lstrip()[:1] == b"<"
+        reason = "not_json" if page else "bad_json"
+        what = "an HTML page: is the address right?" if page else "no JSON, or JSON cut short"
+        raise UnusableAnswerError(
+            f"the endpoint's answer is {what}", reason=reason, headers=headers
+        ) from error
 
 
 def _error_in(found: Mapping[str, Any]) -> object:

@@ -40,6 +40,9 @@ STOPPED: Mapping[str, str] = {
     REPORT: "report.stopped.html",
 }
 """Names of a stopped run's files once it is resumed."""
+LABELS = "labels.sqlite"
+"""What a scorer behind an API has answered."""
+LABEL_FILES = tuple(f"{LABELS}{ending}" for ending in ("", "-wal", "-shm"))
 STORE = "store"
 SUMMARY = "suite.json"
 """Results of all runs, in a suite's folder."""
@@ -47,7 +50,18 @@ FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
 """The files of a finished run, for trackers."""
 _SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
 _FORMULA = ("=", "+", "-", "@")
-_COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views", "images")
+_COLUMNS = (
+    "rank",
+    "template",
+    "train",
+    "val",
+    "restart",
+    "conversation",
+    "round",
+    "source",
+    "views",
+    "images",
+)
 
 
 def new_run_dir(config: SearchConfig) -> Path:
@@ -112,7 +126,7 @@ def check_files(run_dir: Path) -> None:
     """Raise UsageError if a folder, link or pipe stands in place of one of the run's files."""
     from ..events.log import LOGS  # imported here: the command line lists the export formats without it
 
-    for path in (run_dir / name for name in (*FILES, *LOGS)):
+    for path in (run_dir / name for name in (*FILES, *LOGS, *LABEL_FILES)):
         if (what := irregular(path)) is not None:
             raise UsageError(f"{path} is {what}, where a file of the run belongs; move it away")
 

@@ -30,8 +30,17 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from operator import itemgetter
 
-from ...evaluator.errors import PromptclimbError
-from ...evaluator.scoring import COUNTED, Evaluator, Objective, Predictor, Score, SplitScores, checked
+from ...evaluator.errors import AskingEndedError, PromptclimbError
+from ...evaluator.scoring import (
+    COUNTED,
+    Evaluator,
+    EvaluatorInfo,
+    Objective,
+    Predictor,
+    Score,
+    SplitScores,
+    checked,
+)
 from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
@@ -139,6 +148,13 @@ def _keys(found: Sequence[SplitScores | None], sizes: Mapping[str, int]) -> list
         else (pooled(Score(train=one.train, val=one.val), sizes), one.train)
         for one in found
     ]
+
+
+def candidates_at_most(config: SearchConfig, info: EvaluatorInfo, curve: int = 0) -> int:
+    """Return how many candidates the final evaluation needs at most, with points of a learning curve."""
+    ensemble = config.ensemble_size if config.ensemble_size == 1 else max(config.ensemble_size, MOST)
+    baselines = {template for group in info.baselines.values() for template in group}
+    return ensemble + len(baselines) + 1 + curve + config.searches_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +297,10 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
     if len(templates) < 2:
         return []
-    answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
+    try:
+        answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
+    except AskingEndedError:
+        return []  # a limit was reached before they were scored
     return [
         Entry(
             candidate=Template.parse(template, max_words=None),

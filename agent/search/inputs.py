@@ -12,9 +12,10 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.custom.adapter import as_evaluator, pinned
-from ...evaluator.errors import ConfigError, DataError
+from ...evaluator.errors import AskingEndedError, ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
+from ...evaluator.remote.asking import Ask
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
@@ -24,7 +25,7 @@ from ...prompts.template import Template
 from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
-from ..errors import EndpointError, StoreMismatchError
+from ..errors import EndpointError, StoreMismatchError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..results.result import LLM_FALLBACK
 from ..store.run import Store
@@ -41,14 +42,21 @@ GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "m
 """Settings that may be increased when a run is resumed."""
 
 
-async def ready_evaluator(config: SearchConfig, given: object | None, listener: Listener) -> Evaluator:
-    """Return the given evaluator, or open the one that the config names.
+async def ready_evaluator(
+    config: SearchConfig,
+    given: object | None,
+    listener: Listener,
+    *,
+    ask: Ask | None = None,
+    labels: Path | None = None,
+) -> Evaluator:
+    """Return the given evaluator, or open the one that the config names; see ``open_evaluator``.
 
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
     if given is None:
-        evaluator, name = await _open(config, listener), config.evaluator or config.model
+        evaluator, name = await _open(config, listener, ask, labels), config.evaluator or config.model
     else:
         evaluator, name = as_evaluator(given, config), name_of(given)
     info = evaluator.info
@@ -83,7 +91,7 @@ def _check_renames(evaluator: Evaluator, name: str) -> None:
     )
 
 
-async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
+async def _open(config: SearchConfig, listener: Listener, ask: Ask | None, labels: Path | None) -> Evaluator:
     """Load data and model in a thread; decode every image that the run will need, the test images too."""
     loop = asyncio.get_running_loop()
 
@@ -98,7 +106,14 @@ async def _open(config: SearchConfig, listener: Listener) -> Evaluator:
     def progress(done: int, of: int, copies: bool) -> None:
         emit(ImagesEncoded(done=done, of=of, copies=copies))
 
-    return await in_thread(lambda: open_evaluator(config, report=report, progress=progress, look_ahead=True))
+    try:
+        return await in_thread(
+            lambda: open_evaluator(
+                config, report=report, progress=progress, look_ahead=True, ask=ask, labels=labels
+            )
+        )
+    except AskingEndedError as error:
+        raise why_ended(error) from error
 
 
 def pinned_evaluator(config: SearchConfig) -> SearchConfig:
@@ -236,7 +251,8 @@ def pool_hash(pool: list[Candidate]) -> str:
 
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's identity before anything is opened; content hashes come from the earlier identity."""
-    now = {**before, **config.identity()}
+    mine = config.identity()
+    now = {name: value for name, value in before.items() if name not in OPTIONS} | mine
     from_data = (name for name, option in OPTIONS.items() if option.from_data)
     now |= {name: before.get(name) for name in from_data if getattr(config, name) is None}
     if config.wordings is not None and before.get("wordings"):

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ...evaluator.errors import ConsumerError, PromptclimbError, TemplateRejectedError
+from ...evaluator.errors import AskingEndedError, ConsumerError, PromptclimbError, TemplateRejectedError
 from ...evaluator.scoring import (
     COUNTED,
     Evaluator,
@@ -19,7 +19,7 @@ from ...evaluator.scoring import (
 )
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
-from ..errors import EvaluationFailedError
+from ..errors import EvaluationFailedError, why_ended
 from ..methods.memory import Entry
 from ..position import Position
 from ..store.run import Store
@@ -35,7 +35,13 @@ class Racer:
     """Drops the candidates of a step that fall behind, by the labels of some training images."""
 
     def __init__(
-        self, evaluator: PartialPredictor, images: int, store: Store, *, seed: int, scrub: Callable[[str], str]
+        self,
+        evaluator: PartialPredictor,
+        images: int,
+        store: Store,
+        *,
+        seed: int,
+        scrub: Callable[[str], str],
     ) -> None:
         self._evaluator = evaluator
         self._images = images
@@ -94,6 +100,8 @@ class Racer:
             return await in_thread(
                 lambda: self._evaluator.predict_some(ensembles, split="train", places=places)
             )
+        except AskingEndedError as error:
+            raise why_ended(error) from error
         except ConsumerError as error:
             raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
         except PromptclimbError:
@@ -117,9 +125,7 @@ def racer_of(
 def score_of(dropped: Dropped) -> Score:
     """Return the score of a candidate that a race dropped; blocks hold equally many images of each class."""
     share = dropped.right / dropped.images
-    return Score(
-        train=share, correct=(dropped.right, None), class_mean=share, images=dropped.images
-    )
+    return Score(train=share, correct=(dropped.right, None), class_mean=share, images=dropped.images)
 
 
 def estimate(dropped: Dropped, best: float) -> float:

@@ -150,9 +150,7 @@ class _Running:
             if place < most and self._level(text, leader, stage.margin):
                 staying.append(text)
             else:
-                self.outcomes[text] = Dropped(
-                    right[text], len(self.rows[text]), right[leader] - right[text]
-                )
+                self.outcomes[text] = Dropped(right[text], len(self.rows[text]), right[leader] - right[text])
         self.alive = staying
 
     def _level(self, text: str, leader: str, margin: float) -> bool:

@@ -20,7 +20,7 @@ from ...prompts.starting import draw
 from ...prompts.wording import Wordings
 from ..config.fields import style_of
 from ..config.schema import SearchConfig, most_free
-from ..errors import EvaluationFailedError
+from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError
 from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -423,38 +423,57 @@ class Restart:
         known = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
         best = known[0].value if known and source != INITIAL else float("inf")
-        verdicts = await self._verdicts([candidate.scored_as for candidate in candidates], position)
-        values = [one.value(self._config.objective) for one in verdicts if isinstance(one, Score)]
-        leading = max([one.value for one in known] + values, default=0.0)
+        verdicts, limit = await self._verdicts([candidate.scored_as for candidate in candidates], position)
+        objective = self._config.objective
+        leading = max(
+            [one.value for one in known]
+            + [one.value(objective) for one in verdicts if isinstance(one, Score)],
+            default=None,
+        )
         outcomes = []
         for candidate, verdict in zip(candidates, verdicts, strict=True):
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
-                continue
-            dropped = isinstance(verdict, Dropped)
-            scored = Entry(
-                candidate=candidate,
-                score=score_of(verdict) if dropped else verdict,
-                value=estimate(verdict, leading) if dropped else verdict.value(self._config.objective),
-                position=position,
-                source=source,
-            )
-            outcomes.append(self._rank(scored, improved=scored.value > best))
-            best = max(best, scored.value)
+            elif verdict is not None and leading is not None:
+                if isinstance(verdict, Dropped):
+                    score, value = score_of(verdict), estimate(verdict, leading)
+                else:
+                    score, value = verdict, verdict.value(objective)
+                scored = Entry(
+                    candidate=candidate,
+                    score=score,
+                    value=value,
+                    position=position,
+                    source=source,
+                )
+                outcomes.append(self._rank(scored, improved=scored.value > best))
+                best = max(best, scored.value)
+        if limit is not None:
+            raise limit
         return outcomes
 
-    async def _verdicts(self, texts: Sequence[str], position: Position) -> list[Verdict | Dropped]:
-        """Race candidates, if there is a racer, and score the finalists on all images."""
-        if self._racer is None or not texts:
-            return list(await self._scores.score_all(texts))
-        found = await self._racer.outcomes(texts, self._incumbent, position)
-        finalists = [text for text in texts if found[text] is None]
-        scored = dict(zip(finalists, await self._scores.score_all(finalists), strict=True))
-        if self._incumbent is None and not any(isinstance(one, Score) for one in scored.values()):
-            # There must be a best one to improve on.
-            others = [text for text in texts if isinstance(found[text], Dropped)]
-            scored |= zip(others, await self._scores.score_all(others), strict=True)
-        return [scored[text] if text in scored else found[text] for text in texts]
+    async def _verdicts(
+        self, texts: Sequence[str], position: Position
+    ) -> tuple[Sequence[Verdict | Dropped | None], Exception | None]:
+        """Score candidates, after a race the finalists only; return the limit that cut this short, if any.
+
+        None is the verdict on what could not be scored any more: what could be scored still counts.
+        """
+        raced: Mapping[str, Dropped | Rejection | None] = {}
+        if self._racer is not None and texts:
+            raced = await self._racer.outcomes(texts, self._incumbent, position)
+        finalists = [text for text in texts if raced.get(text) is None]
+        try:
+            scored = dict(zip(finalists, await self._scores.score_all(finalists), strict=True))
+            if self._incumbent is None and not any(isinstance(one, Score) for one in scored.values()):
+                # There must be a best one to improve on.
+                others = [text for text, one in raced.items() if isinstance(one, Dropped)]
+                scored |= zip(others, await self._scores.score_all(others), strict=True)
+        except (BudgetSpentError, GaveUpError) as error:
+            found = zip(finalists, self._scores.known(finalists), strict=True)
+            scored = {text: one for text, one in found if one is not None}
+            return [scored.get(text, raced.get(text)) for text in texts], error
+        return [scored.get(text, raced.get(text)) for text in texts], None
 
     def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
         self._memory.add(scored)

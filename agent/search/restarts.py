@@ -18,6 +18,7 @@ from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..errors import (
+    AskingEndedError,
     BudgetSpentError,
     EndpointError,
     FatalChatError,
@@ -26,13 +27,15 @@ from ..errors import (
     KeyRejectedError,
     ModelNotFoundError,
     RestartCancelledError,
+    why_ended,
 )
 from ..events.types import BatchScored, Listener, SearchStopped
 from ..llm.ask import LLMAsker
-from ..llm.budget import Budget, Limits
-from ..llm.chat import Asker
+from ..llm.budget import Budget, Limits, Purse
+from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
+from ..llm.scorer_calls import ScorerCalls
 from ..position import rng_for
 from ..stop import Stop
 from ..store.run import Store
@@ -59,6 +62,8 @@ class OpenRun:
         endpoints: Empty if every answer is on disk.
         user_objects: Names of the objects that the caller handed in.
         scrub: Takes secrets out of what those objects say.
+        scorer: Asks a scorer behind an API; None for any other scorer.
+        purse: The money that LLM and scorer share; None without a limit.
     """
 
     config: SearchConfig
@@ -71,13 +76,15 @@ class OpenRun:
     scrub: Callable[[str], str]
     stop: Stop
     emit: Listener
+    scorer: ScorerCalls | None = None
+    purse: Purse | None = None
 
     async def restart_all(self) -> Searched:
         """Run all restarts to their ends, or to what ends them early."""
         config, store, info = self.config, self.store, self.evaluator.info
-        budget = Budget(Limits.of(config), spent=store.usage)
+        budget = Budget(Limits.of(config), spent=store.usage, purse=self.purse)
         begun = next(store.answers(), None) is not None
-        proposer = LLMAsker(
+        proposer: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
             self.endpoints,
             budget=budget,
             retry=RetryPolicy.of(config),
@@ -228,7 +235,7 @@ class Workers:
                     await self._scheduler.turn()
                     if self._limits and not restart.begun:
                         continue
-                    await restart.run()
+                    await _run(restart)
             except (BudgetSpentError, GaveUpError) as limit:
                 # Restarts of an earlier session are still replayed: answers on disk cost nothing, and without
                 # them the result would be poorer than the earlier one.
@@ -246,13 +253,7 @@ class Workers:
     def _stopped(self) -> SearchStopped | None:
         """Return what stopped the search: the first restart's reason, and every limit that any reached."""
         if self._limits:
-            first = self._limits[0]
-            if isinstance(first, GaveUpError):
-                return SearchStopped(reason=str(first))
-            reached = [
-                name for each in self._limits if isinstance(each, BudgetSpentError) for name in each.limits
-            ]
-            return SearchStopped(reason=str(first), limit=first.limit, limits=tuple(dict.fromkeys(reached)))
+            return stopped_by(*self._limits)
         # An outage at the very end does not finish the search: a resume asks for the last rounds again.
         records = [record for record in self.records if record.unanswered]
         if not records:
@@ -280,6 +281,21 @@ class Workers:
         error = EndpointError(f"{cause}{remedy}")
         error.__cause__ = cause
         return error
+
+
+async def _run(restart: Work) -> None:
+    try:
+        await restart.run()
+    except AskingEndedError as error:
+        raise why_ended(error) from error
+
+
+def stopped_by(first: BudgetSpentError | GaveUpError, *more: BudgetSpentError | GaveUpError) -> SearchStopped:
+    """Return what stopped a search: the first reason, and every limit that was reached."""
+    if isinstance(first, GaveUpError):
+        return SearchStopped(reason=str(first))
+    reached = [name for each in (first, *more) if isinstance(each, BudgetSpentError) for name in each.limits]
+    return SearchStopped(reason=str(first), limit=first.limit, limits=tuple(dict.fromkeys(reached)))
 
 
 def single(error: BaseException) -> Exception:

@@ -6,13 +6,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.errors import ConfigError
+from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
+from ...evaluator.remote.asking import Ask, KeepsForTest
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.settings import as_argument, with_settings
 from ...evaluator.threads import in_thread
@@ -20,17 +21,25 @@ from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
+from ..errors import BudgetSpentError, GaveUpError, why_ended
 from ..events.sinks import SINKS, Sink
 from ..events.trackers.figures import Tracked, scored_before, trackers_of
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted, RunOpened, SearchFinished, SearchStarted
+from ..llm.budget import Purse
+from ..llm.cost import NOTHING
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
+from ..llm.scorer_calls import ScorerCalls
+from ..llm.scorer_endpoint import open_scorer
 from ..results.details import Details
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (
     CONFIG,
     FILES,
+    LABEL_FILES,
+    LABELS,
+    STORE,
     check_files,
     check_run_dir,
     complete_result,
@@ -43,7 +52,7 @@ from ..stop import Stop
 from ..store.run import Store
 from ..store.shared import check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .choice import choose
+from .choice import candidates_at_most, choose
 from .event_loop import entered, short_collections, to_the_end
 from .inputs import (
     CONTENT,
@@ -62,7 +71,7 @@ from .inputs import (
     with_fallback,
 )
 from .restart import Searched
-from .restarts import ALL_RESTARTS_DONE, OpenRun, single
+from .restarts import ALL_RESTARTS_DONE, OpenRun, single, stopped_by
 from .result_writer import build_result, details_of, reopen, write_files
 from .test_evaluation import evaluate_choice
 from .user_objects import UserChat, check_user_objects, name_of, names_of
@@ -110,11 +119,15 @@ class SearchRun:
         check_cache(config.shared_cache)
         run_dir = new_run_dir(config)
         check_run_dir(run_dir)
+        left = any((run_dir / name).exists() for name in LABEL_FILES)
         try:
             return await self._run(run_dir, resolved, None)
         finally:
+            if not left and not (run_dir / STORE).exists():  # nothing was started
+                for name in LABEL_FILES:
+                    (run_dir / name).unlink(missing_ok=True)
             with suppress(OSError):
-                run_dir.rmdir()  # only if nothing was started: a run's folder is not empty
+                run_dir.rmdir()  # a run's folder is not empty
 
     async def resume(self, run_dir: Path) -> SearchResult:
         """Continue a run; its config may change what does not decide the result, and ask for more."""
@@ -179,18 +192,27 @@ class SearchRun:
                 run = await self._open(stack, used, run_dir, resolved, earlier)
                 stack.enter_context(short_collections())
                 searched = await run.restart_all()
+                if run.scorer is not None:
+                    run.scorer.budget.keep(NOTHING)  # the search takes no more
                 manifest = run.store.manifest
                 prices: Mapping[str, Any] = run.store.note(PRICES) or {}
-                with self.stop.watching():
-                    found, details = await conclude(
-                        run.config,
-                        run.evaluator,
-                        run.store,
-                        searched,
-                        notes={**manifest.get("notes", {}), **resolved.notes, **prices},
-                        user_objects={**manifest.get("given", {}), **self._user_objects},
-                        curve=self.curve,
-                    )
+
+                async def concluded(searched: Searched) -> tuple[SearchResult, Details]:
+                    with self.stop.watching():
+                        return await conclude(
+                            run.config,
+                            run.evaluator,
+                            run.store,
+                            searched,
+                            notes={**manifest.get("notes", {}), **resolved.notes, **prices},
+                            user_objects={**manifest.get("given", {}), **self._user_objects},
+                            curve=self.curve,
+                        )
+
+                try:
+                    found, details = await concluded(searched)
+                except AskingEndedError as error:
+                    found, details = await concluded(self._stopped(searched, error))
                 # A stop comes too late from here on: the search has its result.
                 result = await to_the_end(
                     lambda: write_files(run_dir, found, details, used=used, private=self._private)
@@ -209,14 +231,28 @@ class SearchRun:
         except BaseExceptionGroup as several:
             raise single(several) from None
 
+    def _stopped(self, searched: Searched, error: AskingEndedError) -> Searched:
+        """Return a search as stopped, because its scorer cannot be asked for the rest of the evaluation."""
+        why = why_ended(error)
+        if not isinstance(why, BudgetSpentError | GaveUpError):
+            raise why from error
+        stopped = stopped_by(why)
+        self.emit(stopped)
+        return replace(searched, stopped=stopped)
+
     async def _open(
         self, stack: AsyncExitStack, used: Scrubber, run_dir: Path, resolved: Resolved, earlier: Store | None
     ) -> OpenRun:
         """Open sinks, endpoints, evaluator and store, and announce the run; all close with the stack."""
         sinks = await stack.enter_async_context(self._sinks(resolved.config, run_dir, used))
+        purse = None if resolved.config.max_cost is None else Purse(resolved.config.max_cost)
         try:
             with self.stop.watching():
-                endpoints, evaluator = await self._services(stack, used, resolved.config, earlier)
+                scorer = await self._scorer(stack, used, resolved.config, earlier, purse)
+                labels = self._labels(resolved.config, run_dir) if scorer else None
+                endpoints, evaluator = await self._services(
+                    stack, used, resolved.config, earlier, scorer, labels
+                )
         finally:
             if earlier is not None:  # opening is no active time, as it is not where a run starts
                 earlier.restart_clock()
@@ -239,6 +275,9 @@ class SearchRun:
             check_content(earlier, evaluator.info)
             earlier.check_identity(identity)
             store = earlier
+        if scorer is not None:
+            await scorer.write_to(store)
+            stack.push_async_callback(scorer.close)  # before the store does
         write_atomically(run_dir / CONFIG, to_toml(config))
         done = complete_result(run_dir)
         if done is not None:
@@ -262,7 +301,39 @@ class SearchRun:
             scrub=self._private.scrub,
             stop=self.stop,
             emit=self.emit,
+            scorer=scorer,
+            purse=purse,
         )
+
+    async def _scorer(
+        self,
+        stack: AsyncExitStack,
+        used: Scrubber,
+        config: SearchConfig,
+        earlier: Store | None,
+        purse: Purse | None,
+    ) -> ScorerCalls | None:
+        """Open the endpoint of a scorer behind an API; None for any other scorer."""
+        if self.evaluator is not None or not config.is_api:
+            return None
+        return await stack.enter_async_context(
+            open_scorer(
+                config,
+                self.environment,
+                purse=purse,
+                spent=NOTHING if earlier is None else earlier.scorer_usage,
+                stop=self.stop,
+                scrubber=used,
+                emit=self.emit,
+            )
+        )
+
+    def _labels(self, config: SearchConfig, run_dir: Path) -> Path:
+        """Return the file for what a scorer behind an API answers, in a folder that exists."""
+        if config.shared_cache is not None:
+            return Path(config.shared_cache) / LABELS
+        run_dir.mkdir(parents=True, exist_ok=True)
+        return run_dir / LABELS
 
     @asynccontextmanager
     async def _sinks(
@@ -287,9 +358,22 @@ class SearchRun:
             yield sinks
 
     async def _services(
-        self, stack: AsyncExitStack, used: Scrubber, config: SearchConfig, earlier: Store | None
+        self,
+        stack: AsyncExitStack,
+        used: Scrubber,
+        config: SearchConfig,
+        earlier: Store | None,
+        ask: Ask | None,
+        labels: Path | None,
     ) -> tuple[list[Endpoint], Evaluator]:
         """Open the endpoints and the evaluator, first what shows a mistake sooner."""
+
+        async def ready() -> Evaluator:
+            evaluator = await ready_evaluator(config, self.evaluator, self.emit, ask=ask, labels=labels)
+            if isinstance(evaluator, KeepsForTest) and ask is not None:
+                most = candidates_at_most(config, evaluator.info, len(self.curve))
+                await in_thread(lambda: evaluator.keep_for_test(most))
+            return evaluator
 
         async def endpoints() -> list[Endpoint]:
             if earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds:
@@ -308,11 +392,11 @@ class SearchRun:
         if self.chat is None and config.is_local:  # loading it takes longer than finding no images
             if earlier is None:  # one that has all its answers needs no LLM any more
                 check_endpoints(config, self.environment)
-            evaluator = await ready_evaluator(config, self.evaluator, self.emit)
+            evaluator = await ready()
             if earlier is not None:
                 check_content(earlier, evaluator.info)
             return await endpoints(), evaluator
-        return await endpoints(), await ready_evaluator(config, self.evaluator, self.emit)
+        return await endpoints(), await ready()
 
     def _announce(self, config: SearchConfig, info: EvaluatorInfo, run_dir: Path, *, resumed: bool) -> None:
         if (hint := config.description_tip) is not None:

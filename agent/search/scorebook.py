@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
-from ...evaluator.errors import ConsumerError, CrashingTemplateError, ScoringFailedError
+from ...evaluator.errors import AskingEndedError, ConsumerError, CrashingTemplateError, ScoringFailedError
 from ...evaluator.scoring import EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
-from ..errors import EvaluationFailedError
+from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, why_ended
 from ..events.types import DefaultTemplateScored, Listener
 from ..results.gain import DEFAULT_TEMPLATE
 from ..store.run import Store
@@ -64,8 +64,17 @@ class Scorebook:
             self._read[template] = verdict
             return verdict
 
+    def known(self, templates: Sequence[str]) -> list[Verdict | None]:
+        """Return the verdicts that are on disk."""
+        return [self._known(text) for text in templates]
+
     async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score several templates, in their order; requested together, so that they share batches."""
+        """Score several templates, in their order; requested together, so that they share batches.
+
+        Raises:
+            BudgetSpentError: A scorer behind an API has reached a limit; those that could be scored are.
+            GaveUpError: Likewise, it has not answered for too long.
+        """
         found = {text: known for text in templates if (known := self._known(text)) is not None}
         new = [text for text in dict.fromkeys(templates) if text not in found]
         for start in range(0, len(new), AT_ONCE):
@@ -80,20 +89,32 @@ class Scorebook:
             return  # several together are measured at the end
         try:
             verdict = await self.score(templates[0])
-        except EvaluationFailedError:
+        except (EvaluationFailedError, BudgetSpentError, GaveUpError):
             return  # what is broken fails on the starting templates too, and there it ends the search
         if isinstance(verdict, Score):
             emit(DefaultTemplateScored(template=templates[0], train=verdict.train, val=verdict.val))
 
     async def _score_together(self, texts: Sequence[str]) -> dict[str, Verdict]:
-        tasks: dict[str, asyncio.Task[Verdict]] = {}
+        tasks: dict[str, asyncio.Task[Verdict | BudgetSpentError | GaveUpError]] = {}
+
+        async def scored(text: str) -> Verdict | BudgetSpentError | GaveUpError:
+            try:
+                return await self.score(text)
+            except (BudgetSpentError, GaveUpError) as error:
+                return error  # raised once the others are scored
+
         # One restart after the other, so that the first can continue while the others' templates wait.
         async with asyncio.TaskGroup() as group, self._door:
             for text in texts:
                 await self._room.acquire()
-                tasks[text] = group.create_task(self.score(text))
+                tasks[text] = group.create_task(scored(text))
                 tasks[text].add_done_callback(lambda _done: self._room.release())
-        return {text: task.result() for text, task in tasks.items()}
+        found: dict[str, Verdict] = {}
+        for text, task in tasks.items():
+            if isinstance(result := task.result(), BudgetSpentError | GaveUpError):
+                raise result
+            found[text] = result
+        return found
 
     def _known(self, template: str) -> Verdict | None:
         """Return what is on disk, cached: restarts find the same templates all the time."""
@@ -110,6 +131,8 @@ class Scorebook:
             # Kept as a rejection of this run only: it must not end the run, nor change what the LLM was
             # shown when the run is resumed.
             return Rejection(SCORER_FAILED, self._scrub(error.message))
+        except AskingEndedError as error:
+            raise why_ended(error) from error
         except (ScoringFailedError, ConsumerError) as error:
             raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
         if isinstance(verdict, Rejection):

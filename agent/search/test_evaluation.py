@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import TemplateRejectedError
+from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
     ClassAccuracy,
     Confusion,
@@ -82,6 +82,7 @@ async def evaluate_choice(
 
     Raises:
         StoreError: The opening cannot be stored; the test split stays closed.
+        AskingEndedError: A scorer behind an API cannot be asked; a resumed run continues.
     """
     test = test and evaluator.info.sizes.get("test", 0) > 0
     groups = [ChosenGroup.of(choice.best), choice.ensemble, *choice.baselines.values()]
@@ -135,6 +136,8 @@ async def _rename(
     try:
         by_split = await measured(work)
         hits = {split: _hits(predicted, labels) for split, (labels, predicted) in by_split.items()}
+    except AskingEndedError:
+        raise
     except Exception as error:  # noqa: BLE001 - noted in the result
         found.notes[UNNAMED] = f"the new class names could not be examined: {reason(error)}"
         found.best = replace(original, train=None, val=None, test=None)
@@ -197,6 +200,8 @@ async def _accuracies(
         await store.put_note(OPENINGS, openings(store) + 1)
         try:
             found = await _scores(evaluator, groups, test=True)
+        except AskingEndedError:
+            raise
         except Exception as error:  # noqa: BLE001 - noted in the result
             notes[UNOPENED] = f"the test split could not be examined: {reason(error)}"
     if found is None:
@@ -230,6 +235,13 @@ async def _scores(
         readable = [group for group in groups if error.template not in group.templates]
         if not readable or len(readable) == len(groups):
             raise
+    except AskingEndedError:
+        if test:
+            raise
+        # Those that need no more requests can still be measured.
+        if len(groups) == 1:
+            return [None]
+        return [one for group in groups for one in await _scores(evaluator, [group], test=False)]
     found = iter(await _scores(evaluator, readable, test=test))
     return [next(found) if group in readable else None for group in groups]
 
@@ -239,6 +251,8 @@ async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
         return
     try:
         seen = await measured(lambda: evaluator.inspect([best], split="test"))
+    except AskingEndedError:
+        raise
     except Exception as error:  # noqa: BLE001 - noted in the result
         found.notes[UNINSPECTED] = f"the classes could not be distinguished: {reason(error)}"
         return
@@ -262,6 +276,8 @@ async def _image_by_image(
             labels = predictions.labels
             for place, answer in zip(places, predictions.predicted, strict=True):
                 predicted[place] = answer
+        except AskingEndedError:
+            raise
         except Exception as error:  # noqa: BLE001 - noted in the result
             notes[UNPAIRED] = f"intervals are not paired, as no predictions could be had: {reason(error)}"
     return [

@@ -37,7 +37,7 @@ from .records import (
     read_row,
 )
 from .trust import SIGNATURES, signatures
-from .writer import RESERVED, USAGE, Writer
+from .writer import ACCOUNTS, USAGE, Account, Writer
 
 if TYPE_CHECKING:
     from ...prompts.requests import Message
@@ -74,9 +74,7 @@ class Store:
             if_it_fails.callback(self._cache.close)
             with translated(folder):
                 self._manifest = check_manifest(self._cache.read(MANIFEST), folder.parent)
-            spent = self._row(USAGE, _usage) or NOTHING
-            # A killed process may have been billed for what it had reserved, so that counts as used.
-            spent = spent.plus(self._row(RESERVED, _usage) or NOTHING)
+            spent = {account: self._spent(*rows) for account, rows in ACCOUNTS.items()}
             with translated(folder):
                 keys = self._cache.keys(*LOOKED_UP)
             # Each thread has its own connection, and another thread than this one may use the run.
@@ -86,6 +84,10 @@ class Store:
         self._grown: Mapping[str, int] = {}
         # By restart, the messages of its latest request: the next one of a conversation repeats them.
         self._said: dict[int, frozenset[str]] = {}
+
+    def _spent(self, used: str, reserved: str) -> Spent:
+        # A killed process may have been billed for what it had reserved, so that counts as used.
+        return (self._row(used, _usage) or NOTHING).plus(self._row(reserved, _usage) or NOTHING)
 
     @classmethod
     def create(cls, run_dir: Path, about: Mapping[str, Any]) -> Self:
@@ -175,8 +177,13 @@ class Store:
 
     @property
     def usage(self) -> Spent:
-        """All that the run has used, including this session's time so far."""
+        """All that the run has used for the LLM, and its time, including this session's so far."""
         return self._writer.usage
+
+    @property
+    def scorer_usage(self) -> Spent:
+        """All that the run has used for a scorer behind an API."""
+        return self._writer.scorer_usage
 
     def restart_clock(self) -> None:
         """Count active time from now on, and none of this session's so far."""
@@ -232,13 +239,13 @@ class Store:
         """Write the evaluator's verdict on a template."""
         await self._writer.write({SCORE + key: StoredScore(template, verdict)})
 
-    async def put_usage(self, bill: Bill) -> None:
-        """Write the cost of an attempt that gave no answer."""
-        await self._writer.write({}, bill)
+    async def put_usage(self, bill: Bill, account: Account = "llm") -> None:
+        """Write the cost of an attempt whose answer is not written with it."""
+        await self._writer.write({}, bill, account=account)
 
-    async def put_reserved(self, reserved: Spent) -> None:
+    async def put_reserved(self, reserved: Spent, account: Account = "llm") -> None:
         """Write what an attempt may cost at most, before it is made."""
-        await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)))
+        await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)), account=account)
 
     def note(self, name: str, read: Callable[[Any], T] = as_it_is) -> T | None:
         """Return a JSON value stored under a name, converted by ``read``; None if it is missing.

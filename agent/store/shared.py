@@ -160,7 +160,7 @@ class SharedAsker:
         self._asker = asker
         self._space = space
 
-    async def ask(self, request: ChatRequest) -> BilledAnswer:
+    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
         """Get one answer, from the cache or from the asker."""
         key = f"answer:{self._space}:{request.hash_with(request.max_tokens)}"
         if (known := await self._cache.read(key, ChatAnswer.from_json)) is not None:

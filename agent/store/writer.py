@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 from ..errors import StoreError, StoreGoneError
 from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
@@ -19,6 +20,12 @@ from .lock import LOCK_NAME
 from .records import LOOKED_UP, StoredAnswer, StoredScore
 
 USAGE, RESERVED = "usage", "reserved"
+Account: TypeAlias = Literal["llm", "scorer"]
+"""Who is paid."""
+ACCOUNTS: Mapping[Account, tuple[str, str]] = MappingProxyType(
+    {"llm": (USAGE, RESERVED), "scorer": ("scorer_usage", "scorer_reserved")}
+)
+"""Keys of the rows with what was used and what is reserved, by account; time counts in the first one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +35,7 @@ class _Job:
     rows: Mapping[str, Any]
     bill: Bill
     new: str | None
+    account: Account = "llm"
     written: asyncio.Future[None] | None = None
     error: Exception | None = None
 
@@ -60,7 +68,12 @@ class Writer:
     """
 
     def __init__(
-        self, cache: TextCache, folder: Path, spent: Spent, clock: Callable[[], float], keys: set[str]
+        self,
+        cache: TextCache,
+        folder: Path,
+        spent: Mapping[Account, Spent],
+        clock: Callable[[], float],
+        keys: set[str],
     ) -> None:
         self._cache = cache
         self._folder = folder
@@ -68,8 +81,8 @@ class Writer:
         self._keys = keys
         self._opened = clock()
         self._files = _files_at(folder)
-        self._usage = spent
-        self._reserved = NOTHING
+        self._usage = dict(spent)
+        self._reserved = dict.fromkeys(ACCOUNTS, NOTHING)
         self._failed: StoreError | None = None
         self._waiting: deque[_Job] = deque()
         self._serving: asyncio.AbstractEventLoop | None = None
@@ -78,8 +91,16 @@ class Writer:
 
     @property
     def usage(self) -> Spent:
-        """All that was used, including the time so far."""
-        return replace(self._usage, active_s=self._usage.active_s + self._clock() - self._opened)
+        """All that was used for the LLM, and the time of the run so far."""
+        return self._timed(self._usage["llm"])
+
+    @property
+    def scorer_usage(self) -> Spent:
+        """All that was used for a scorer behind an API."""
+        return self._usage["scorer"]
+
+    def _timed(self, usage: Spent) -> Spent:
+        return replace(usage, active_s=usage.active_s + self._clock() - self._opened)
 
     def restart_clock(self) -> None:
         """Count active time from now on, and none of this session's so far."""
@@ -89,7 +110,14 @@ class Writer:
         """Return whether a key is on the disk; only for keys that begin as one of ``LOOKED_UP``."""
         return key in self._keys
 
-    async def write(self, rows: Mapping[str, Any], bill: Bill = NO_BILL, *, new: str | None = None) -> None:
+    async def write(
+        self,
+        rows: Mapping[str, Any],
+        bill: Bill = NO_BILL,
+        *,
+        new: str | None = None,
+        account: Account = "llm",
+    ) -> None:
         """Write rows and a bill; on the disk when this returns, and not undone by cancelling it.
 
         ``rows`` are JSON values, or stored answers and scores, by key; they must not change until this
@@ -104,7 +132,7 @@ class Writer:
             raise StoreError(f"{self._folder}: the run was let go, nothing is written any more")
         loop = asyncio.get_running_loop()
         written: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(_Job(rows, bill, new, written))
+        self._waiting.append(_Job(rows, bill, new, account, written))
         if self._serving is not loop:
             self._serving = loop
             loop.call_soon(self._begin, loop)
@@ -144,7 +172,7 @@ class Writer:
 
     def _commit(self, batch: list[_Job]) -> None:
         texts: dict[str, str] = {}
-        usage, reserved = self._usage, self._reserved
+        usage, reserved = dict(self._usage), dict(self._reserved)
         try:
             if self._failed is not None:
                 raise self._failed
@@ -153,9 +181,12 @@ class Writer:
                     if (error := self._add(job, texts)) is not None:
                         job.error = error
                         continue
-                    usage, reserved = usage.plus(job.bill.usage), reserved.minus(job.bill.reserved)
-                written = replace(usage, active_s=usage.active_s + self._clock() - self._opened)
-                texts |= {USAGE: canonical(asdict(written)), RESERVED: canonical(asdict(reserved))}
+                    usage[job.account] = usage[job.account].plus(job.bill.usage)
+                    reserved[job.account] = reserved[job.account].minus(job.bill.reserved)
+                for account in {"llm", *(job.account for job in batch)}:
+                    used, kept = ACCOUNTS[account]
+                    written = self._timed(usage[account]) if account == "llm" else usage[account]
+                    texts |= {used: canonical(asdict(written)), kept: canonical(asdict(reserved[account]))}
                 self._cache.write_texts(texts)
                 # Open files outlive their folder: without this look the run would go on, and pay.
                 if _files_at(self._folder) != self._files:

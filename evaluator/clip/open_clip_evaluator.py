@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import tally
 from ..datasets.pictures import thumbnail
 from ..errors import EvaluatorError, TemplateRejectedError
 from ..scoring import (
     GREY_BOX,
     MOST_CONFUSED,
-    ClassAccuracy,
-    Confusion,
     EvaluatorInfo,
     Inspection,
     Objective,
@@ -29,7 +28,7 @@ from ..scoring import (
 )
 from .renamed import RenamedClasses
 from .texts.text_encoder import Encoder
-from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, correct, decide, grey_box
+from .zero_shot import Labelled, class_mean, classifier, correct, decide, grey_box
 
 # Most float32 numbers of template vectors held at once (64 MiB).
 _HELD = 16 * 2**20
@@ -118,10 +117,10 @@ class OpenClipEvaluator:
             raise EvaluatorError(f"the split {split} has no images")
         with torch.inference_mode():
             decisions = decide(labelled, self._classifier(ensemble))
-        counts = zip(self._names, by_class(decisions, labelled), strict=True)
+        predicted, labels = decisions.numpy(), labelled.labels.numpy()
         return Inspection(
-            classes=tuple(ClassAccuracy(name, images=of, correct=right) for name, (right, of) in counts),
-            confusions=self._confusions(decisions, labelled),
+            classes=tally.class_accuracies(predicted, labels, self._names),
+            confusions=tally.named_confusions(predicted, labels, self._names),
         )
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
@@ -259,7 +258,9 @@ class OpenClipEvaluator:
             train=right / len(train),
             val=None if val_right is None else val_right / len(val),
             correct=(right, val_right),
-            confused=self._confusions(decided, train, MOST_CONFUSED),
+            confused=tally.named_confusions(
+                decided.numpy(), train.labels.numpy(), self._names, MOST_CONFUSED
+            ),
             views=self._on_views(weights),
             **values,
             **{f"val_{name}": value for name, value in val_values.items()},
@@ -279,14 +280,6 @@ class OpenClipEvaluator:
         if self._grey:
             values["logprob"], values["margin"] = grey_box(split, weights, self._logit_scale)
         return correct(decided, split), values
-
-    def _confusions(
-        self, decisions: Tensor, split: Labelled, most: int | None = None
-    ) -> tuple[Confusion, ...]:
-        return tuple(
-            Confusion(self._names[true], self._names[taken_for], images)
-            for true, taken_for, images in confusions(decisions, split, most)
-        )
 
 
 def _accuracy(weights: Tensor, split: Labelled) -> float | None:

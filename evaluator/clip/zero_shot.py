@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from .. import tally
 
 CHUNK = 8192
 SCALE = 100.0
@@ -75,30 +76,9 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> tuple[floa
 
 def correct(decisions: Tensor, split: Labelled) -> int:
     """Return the number of correctly classified images."""
-    return int(np.count_nonzero(decisions.numpy() == split.labels.numpy()))
-
-
-def by_class(decisions: Tensor, split: Labelled) -> list[tuple[int, int]]:
-    """Return, for each class, its correctly classified images and all its images."""
-    labels = split.labels.numpy()
-    right: list[int] = np.bincount(labels[decisions.numpy() == labels], minlength=split.classes).tolist()
-    of: list[int] = np.bincount(labels, minlength=split.classes).tolist()
-    return list(zip(right, of, strict=True))
+    return tally.correct(decisions.numpy(), split.labels.numpy())
 
 
 def class_mean(decisions: Tensor, split: Labelled) -> float:
     """Return the mean accuracy of the classes that have images."""
-    found = [right / of for right, of in by_class(decisions, split) if of]
-    return sum(found) / len(found)
-
-
-def confusions(decisions: Tensor, split: Labelled, most: int | None = None) -> list[tuple[int, int, int]]:
-    """Return (true class, predicted class, images), at most ``most``, most frequent first; ties by label."""
-    labels, decided = split.labels.numpy(), decisions.numpy()
-    wrong = decided != labels
-    pairs, counts = np.unique(labels[wrong] * split.classes + decided[wrong], return_counts=True)
-    first = np.argsort(-counts, kind="stable")[:most]
-    return [
-        (pair // split.classes, pair % split.classes, count)
-        for pair, count in zip(pairs[first].tolist(), counts[first].tolist(), strict=True)
-    ]
+    return tally.class_mean(decisions.numpy(), split.labels.numpy(), split.classes)

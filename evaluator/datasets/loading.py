@@ -8,7 +8,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
@@ -22,7 +22,7 @@ from .class_names import OPENAI, SPLIT, read_names_file, rename
 from .readers import bundled, coop
 from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, holds_runs, read_folder, walk
 from .readers.tables import read_table
-from .sampling import default_shots, draw, read_few_shot_file
+from .sampling import default_shots, draw, part_of_test, read_few_shot_file
 from .values import FewShotData, HeldOutTest, Item, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
@@ -68,7 +68,7 @@ def known() -> tuple[Known, ...]:
 def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
     """Return a warning if a bundled toy model scores other images than the bundled ones."""
     ours = {found.name for found in known() if found.kind in ("bundled", "scans")}
-    toy = spec.evaluator is None and spec.model in NAMES and spec.pretrained == BUNDLED_WEIGHTS
+    toy = spec.is_clip and spec.model in NAMES and spec.pretrained == BUNDLED_WEIGHTS
     return (toy_model_note(spec.model),) if toy and spec.data not in ours else ()
 
 
@@ -97,6 +97,14 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
     splits = rename(found, spec.class_names)
     notes = list(check(splits))
+    files = _file_names(splits)
+    if spec.test_images is not None and spec.test_images < len(splits.test):
+        part = part_of_test(splits.test, images=spec.test_images, seed=spec.seed)
+        notes.append(
+            f"evaluated on {len(part):,} of {len(splits.test):,} test images, drawn from each class in "
+            "proportion (--test-images)"
+        )
+        splits = replace(splits, test=part)
     shots, line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
     if spec.few_shot_file is None:
         train, val = draw(splits, shots=shots, seed=spec.seed)
@@ -114,7 +122,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         shots=shots,
         seed=spec.seed,
         sources=splits.sources,
-        files=_file_names(splits),
+        files=files,
         notes=(*splits.notes, *notes),
         chosen=tuple(one for one in (line, _warning_of_that_name(spec.data)) if one is not None),
     )

@@ -41,6 +41,26 @@ def draw(splits: Splits, *, shots: int, seed: int) -> tuple[tuple[Item, ...], tu
     return train, sample(splits.val, min(MAX_VAL_SHOTS, shots), rng)
 
 
+def part_of_test(items: Sequence[Item], *, images: int, seed: int) -> tuple[Item, ...]:
+    """Return a stratified part of the test images, in their order.
+
+    Each class has its share of ``images``, rounded so that they add up: the accuracy on the part estimates
+    that on the whole. A smaller part is not always within a larger one.
+    """
+    rng = random.Random(f"test/{seed}")
+    places: dict[int, list[int]] = {}
+    for place, item in enumerate(items):
+        places.setdefault(item.label, []).append(place)
+    shares = {label: divmod(len(found) * images, len(items)) for label, found in sorted(places.items())}
+    counts = {label: whole for label, (whole, _rest) in shares.items()}
+    # The largest remainders get what is left; of equal ones, chance decides.
+    by_rest = sorted(shares, key=lambda label: (-shares[label][1], rng.random()))
+    for label in by_rest[: images - sum(counts.values())]:
+        counts[label] += 1
+    drawn = {place for label, count in counts.items() for place in rng.sample(places[label], count)}
+    return tuple(items[place] for place in sorted(drawn))
+
+
 def check_shots(splits: Splits, shots: int) -> None:
     """Refuse a number of shots that cannot be drawn."""
     if shots < 1:

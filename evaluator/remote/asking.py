@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 Purpose: TypeAlias = Literal["search", "test"]
 
@@ -74,4 +74,13 @@ class Ask(Protocol):
         Raises:
             UsageError: The limits have no room for them beside a search.
         """
+        ...
+
+
+@runtime_checkable
+class KeepsForTest(Protocol):
+    """An evaluator whose final evaluation costs money."""
+
+    def keep_for_test(self, candidates: int) -> None:
+        """Keep back what the final evaluation of so many candidates may cost; see ``Ask``."""
         ...

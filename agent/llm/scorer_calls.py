@@ -1,0 +1,337 @@
+"""Get the requests of a scorer behind an API answered: by the machinery that asks the LLM, within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...evaluator.errors import AskingEndedError, UsageError
+from ...evaluator.remote.asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
+from ...evaluator.threads import in_thread
+from ..errors import (
+    BadRequestError,
+    ContextTooLongError,
+    EndpointError,
+    EvaluationFailedError,
+    FatalChatError,
+    FlaggedRequestError,
+    InterruptedRunError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    RateLimitedError,
+    RequestFailedError,
+    RequestTooLargeError,
+    UnusableAnswerError,
+)
+from ..stop import Stop
+from .ask import LLMAsker
+from .budget import ScorerBudget
+from .chat import JsonAnswer, JsonRequest
+from .cost import NOTHING, Bill, Spent
+from .pool import UNFIT_REQUESTS
+
+if TYPE_CHECKING:
+    from ..store.run import Store
+
+KEY = "SCORER_API_KEY"
+MOST_FAILURES = 2
+"""Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
+MARGIN = 0.02
+"""More calls and money that are kept for the final evaluation, as some attempts fail and are billed."""
+GRACE_S = 12.0
+"""Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
+TOO_LARGE = 413
+NEVER_JSON = frozenset({"bad_json", "not_json"})
+
+
+class ScorerLedger:
+    """Stores what a scorer costs in the run's store; before there is one, in memory."""
+
+    def __init__(self) -> None:
+        self._store: Store | None = None
+        self._used = self._reserved = NOTHING
+
+    async def write_to(self, store: Store) -> None:
+        """Write to a store from now on, first what was used before."""
+        self._store = store
+        if (self._used, self._reserved) != (NOTHING, NOTHING):
+            await store.put_usage(Bill(self._used, NOTHING.minus(self._reserved)), "scorer")
+
+    async def put_usage(self, bill: Bill) -> None:
+        """Write the cost of an attempt; on disk when it returns."""
+        if self._store is not None:
+            await self._store.put_usage(bill, "scorer")
+            return
+        self._used, self._reserved = self._used.plus(bill.usage), self._reserved.minus(bill.reserved)
+
+    async def put_reserved(self, reserved: Spent) -> None:
+        """Write what an attempt may cost before it is made; on disk when it returns."""
+        if self._store is not None:
+            await self._store.put_reserved(reserved, "scorer")
+            return
+        self._reserved = self._reserved.plus(reserved)
+
+
+class ScorerCalls:
+    """The ``Ask`` of a search: blocks threads of the evaluator while the event loop does the work.
+
+    At most ``concurrency`` requests are in flight, or answered and not taken, over all threads together.
+
+    After a failure that ends the asking, no request is sent any more, and answers under way are still
+    yielded. A request that the endpoint refuses for what it holds, or whose attempts fail again and again
+    while others are answered, counts as refused; without any answer the outage of all endpoints decides.
+    """
+
+    def __init__(
+        self,
+        asker: LLMAsker[JsonRequest, JsonAnswer],
+        budget: ScorerBudget,
+        *,
+        concurrency: int,
+        look: Callable[[], object] | None = None,
+        variable: str = KEY,
+        ledger: ScorerLedger | None = None,
+        stop: Stop | None = None,
+        tpm: float | None = None,
+        has_answers: bool = False,
+    ) -> None:
+        self.budget = budget
+        self._asker = asker
+        self._concurrency = self._free = concurrency
+        self._variable = variable
+        self._ledger = ledger or ScorerLedger()
+        self._stop = stop or Stop()
+        self._tpm = tpm
+        self._loop = asyncio.get_running_loop()
+        self._changed = threading.Condition()
+        self._calls = 0
+        self._closed = False
+        self._answered = 0
+        self._has_answers = has_answers
+        self._refused_in_a_row = 0
+        self._look = look
+        self._looking = asyncio.Lock()
+
+    async def write_to(self, store: Store) -> None:
+        """Keep the account in a run's store from now on; opening took no active time."""
+        self.budget.restart_clock(store.usage.active_s)
+        await self._ledger.write_to(store)
+
+    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
+        """Yield each answer with its request's place; see ``Ask``."""
+        numbered = enumerate(requests)
+        pending: set[Future[ApiAnswer]] = set()
+        done: deque[tuple[int, Future[ApiAnswer]]] = deque()
+        failure: BaseException | None = None
+        more = True
+        self._enter()
+        try:
+            while True:
+                with self._changed:
+                    while not (self._may_send(more, failure) or done or not (pending or more)):
+                        if failure is not None and not pending:
+                            break
+                        self._changed.wait()
+                    sends = self._may_send(more, failure) and not self._closed
+                    self._free -= sends
+                if sends:
+                    more = self._send(numbered, pending, done)
+                    continue
+                if not done:
+                    break
+                place, future = done.popleft()
+                pending.discard(future)
+                try:
+                    try:
+                        answer = future.result()
+                    except (Exception, CancelledError) as error:  # noqa: BLE001 - raised below, once all ended
+                        failure = failure or error
+                    else:
+                        yield place, answer
+                finally:
+                    self._release()
+            if failure is not None:
+                raise self._ended(failure) from self._cause(failure)
+            if self._closed and more:
+                raise AskingEndedError("the scorer is closed")
+        finally:
+            for future in pending:
+                future.cancel()
+                future.add_done_callback(self._release)
+            self._leave()
+
+    def _may_send(self, more: bool, failure: BaseException | None) -> bool:
+        return more and failure is None and (self._free > 0 or self._closed)
+
+    def _send(
+        self,
+        numbered: Iterator[tuple[int, ApiRequest]],
+        pending: set[Future[ApiAnswer]],
+        done: deque[tuple[int, Future[ApiAnswer]]],
+    ) -> bool:
+        """Send the next request; return whether there was one."""
+        try:
+            place, request = next(numbered, (0, None))
+        except BaseException:
+            self._release()
+            raise
+        if request is None:
+            self._release()
+            return False
+        future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
+        pending.add(future)
+
+        def landed(found: Future[ApiAnswer]) -> None:
+            with self._changed:
+                done.append((place, found))
+                self._changed.notify_all()
+
+        future.add_done_callback(landed)
+        return True
+
+    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
+        """Keep back what these requests may cost, and a little more; see ``Ask``."""
+        alike = Counter((one.prompt_tokens, one.answer_tokens) for one in requests)
+
+        async def keep() -> str | None:
+            kept = NOTHING
+            for (prompt, answer), count in alike.items():
+                each = self._asker.cost_at_most(
+                    JsonRequest(path="", body=None, prompt_tokens=prompt, max_tokens=answer)
+                )
+                money = math.ceil(count * each.estimated_picodollars * (1 + MARGIN))
+                kept = kept.plus(Spent(calls=count, estimated_picodollars=money))
+            kept = replace(kept, calls=math.ceil(kept.calls * (1 + MARGIN)))
+            if (lack := self.budget.lacks_room(kept)) is None:
+                self.budget.keep(kept)
+            return lack
+
+        lack = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
+        if lack is not None:
+            raise UsageError(f"{lack}. Give more, or evaluate on fewer images with --test-images N")
+
+    async def close(self) -> None:
+        """Send nothing any more; wait until answers under way are taken, for a moment at most."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.notify_all()
+
+        def idle() -> None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._calls == 0, GRACE_S)
+
+        if self._calls:
+            await in_thread(idle)
+        self._asker.close()
+
+    def _enter(self) -> None:
+        with self._changed:
+            if self._closed:
+                raise AskingEndedError("the scorer is closed")
+            self._calls += 1
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._calls -= 1
+            self._changed.notify_all()
+
+    def _release(self, _done: object = None) -> None:
+        with self._changed:
+            self._free += 1
+            self._changed.notify_all()
+
+    def _ended(self, failure: BaseException) -> AskingEndedError:
+        return AskingEndedError(str(self._cause(failure)))
+
+    def _cause(self, failure: BaseException) -> BaseException:
+        """Return why the asking ends; as the user's to fix if the endpoint has never answered."""
+        if isinstance(failure, CancelledError):
+            return InterruptedRunError(getattr(self._stop.cause, "signal", 0))
+        if not isinstance(failure, FatalChatError):
+            return failure
+        if self._has_answers or self._answered:
+            return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
+        remedy = "; check --scorer, --model and --scorer-url"
+        if isinstance(failure, KeyRejectedError):
+            remedy = f"; set {self._variable} to a key that --scorer-url takes"
+        elif isinstance(failure, ModelNotFoundError):
+            remedy = "; check --model and --scorer-url"
+        return EndpointError(f"the scorer: {failure}{remedy}")
+
+    async def _answer(self, request: ApiRequest) -> ApiAnswer:
+        sent = JsonRequest(
+            path=request.path,
+            body=request.body,
+            prompt_tokens=request.prompt_tokens,
+            max_tokens=request.answer_tokens,
+            of_test=request.purpose == "test",
+        )
+        with self._stop.watching():
+            await self._look_once()
+            return await self._asked(sent)
+
+    async def _look_once(self) -> None:
+        if self._look is None:
+            return
+        async with self._looking:
+            look, self._look = self._look, None
+            if look is not None:
+                try:
+                    await look()  # type: ignore[misc]
+                except BaseException:
+                    self._look = look
+                    raise
+
+    async def _asked(self, request: JsonRequest) -> ApiAnswer:
+        failures = 0
+        while True:
+            answered = self._answered
+            try:
+                reply = await self._asker.ask(request)
+            except RequestTooLargeError as error:
+                raise UsageError(
+                    f"--scorer-tpm {self._tpm:g} must be at least {request.tokens_at_most}: one request to "
+                    "the scorer may take so many tokens"
+                ) from error
+            except BadRequestError as error:
+                # The asker cannot tell yet if the endpoint refuses everything.
+                self._refused_in_a_row += 1
+                if _reason(error) == "refused" or self._refused_in_a_row > UNFIT_REQUESTS:
+                    raise
+                return ApiRefusal(_reason(error), str(error))
+            except RequestFailedError as error:
+                cause = error.__cause__
+                if error.answered or error.refused:
+                    return ApiRefusal(_reason(cause), str(error))
+                if not (self._answered or self._has_answers) and getattr(cause, "reason", "") in NEVER_JSON:
+                    raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
+                failures += self._answered > answered and not isinstance(cause, RateLimitedError)
+                if failures >= MOST_FAILURES:
+                    return ApiRefusal("failed", str(error))
+            else:
+                self._answered += 1
+                self._refused_in_a_row = 0
+                await self._ledger.put_usage(reply.bill)
+                return ApiReply(reply.answer.body)
+
+
+def _reason(error: BaseException | None) -> str:
+    """Return a slug for why a request was refused."""
+    if isinstance(error, FlaggedRequestError):
+        return "content_filter"
+    if isinstance(error, ContextTooLongError):
+        return "context"
+    if isinstance(error, UnusableAnswerError):
+        return error.reason
+    status, said = getattr(error, "status", None), str(error).lower()
+    if status == TOO_LARGE or ("image" in said and any(word in said for word in ("large", "exceed", "size"))):
+        return "too_large"
+    return "unreadable_image" if "image" in said and "model" not in said else "refused"

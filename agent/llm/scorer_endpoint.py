@@ -1,0 +1,250 @@
+"""Open the endpoint of a scorer behind an API, for a search or without one: key, price and limits."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from ...evaluator.errors import AskingEndedError, ConfigError
+from ..config.fields import DEFAULT_BASE_URL, without_credentials
+from ..config.schema import ScoringConfig, SearchConfig
+from ..errors import EndpointError
+from ..events.types import Event, Listener, Noted, ScorerUsageChanged, ignore_event
+from ..secrets import Scrubber, Secret, split_query, split_userinfo
+from ..stop import Stop
+from .ask import GIVE_UP_AFTER_S, LLMAsker
+from .budget import Limits, Purse, ScorerBudget
+from .chat import JsonAnswer, JsonRequest
+from .cost import NOTHING, Spent
+from .endpoints import DEFAULT_KEY
+from .headers import clean_key, is_loopback, why_unconnected
+from .limiter import RateLimits
+from .pool import Endpoint
+from .retry import RetryPolicy
+from .scorer_calls import KEY, ScorerCalls, ScorerLedger
+
+if TYPE_CHECKING:
+    from .client import OpenAIChat
+
+USAGE_EVERY_S = 1.0
+TRIES, PAUSE_S, LOOK_S = 4, 0.5, 10.0
+"""Attempts to reach the address before the first request, seconds between them, and for each."""
+
+
+class _Posts:
+    """The client of the scorer's endpoint: starts no attempt after a stop, and marks started ones as paid."""
+
+    def __init__(self, client: OpenAIChat, stop: Stop) -> None:
+        self._client = client
+        self._stop = stop
+
+    async def chat(self, request: JsonRequest) -> JsonAnswer:
+        """Make one attempt."""
+        self._stop.check()
+        self._stop.paid()
+        try:
+            return await self._client.post(request)
+        except BaseException:
+            self._stop.settled()
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerKey:
+    """The key for a scorer's endpoint, and the variable that it is from, or would be."""
+
+    variable: str
+    secret: Secret | None
+
+
+def scorer_key(config: ScoringConfig, environment: Mapping[str, str]) -> ScorerKey:
+    """Return the key in SCORER_API_KEY; the LLM's only if the scorer has the LLM's host and port."""
+    if own := clean_key(environment.get(KEY, ""), KEY):
+        return ScorerKey(KEY, Secret(own))
+    of_llm = clean_key(environment.get(DEFAULT_KEY, ""), DEFAULT_KEY)
+    llm_url = getattr(config, "base_url", None) or environment.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    if of_llm and config.scorer_url and _place(config.scorer_url) == _place(llm_url):
+        return ScorerKey(DEFAULT_KEY, Secret(of_llm))
+    return ScorerKey(KEY, None)
+
+
+def _place(url: str) -> tuple[str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+class _SeldomUsage:
+    """Passes events on, but usage at most once a second; ``flush`` passes on the last one."""
+
+    def __init__(self, emit: Listener, clock: Callable[[], float]) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._at = -math.inf
+        self._last: ScorerUsageChanged | None = None
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, ScorerUsageChanged):
+            self._emit(event)
+            return
+        self._last = event
+        if self._clock() >= self._at + USAGE_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on the latest usage."""
+        if self._last is not None:
+            last, self._last, self._at = self._last, None, self._clock()
+            self._emit(last)
+
+
+@asynccontextmanager
+async def open_scorer(
+    config: ScoringConfig,
+    environment: Mapping[str, str],
+    *,
+    purse: Purse | None = None,
+    spent: Spent = NOTHING,
+    stop: Stop | None = None,
+    scrubber: Scrubber | None = None,
+    emit: Listener = ignore_event,
+) -> AsyncIterator[ScorerCalls]:
+    """Open the endpoint of a scorer behind an API; nothing is sent before the first request.
+
+    ``purse`` is the money that it shares with the LLM, ``spent`` what earlier sessions have used.
+    ``scrubber`` learns the key.
+
+    Raises:
+        ConfigError: The address or the key cannot be used.
+    """
+    from .client import OpenAIChat  # its SDK takes a second to load
+
+    url = config.scorer_url
+    if url is None:
+        raise ConfigError(f"--scorer {config.scorer} needs --scorer-url URL, the address of its API")
+    key, stop, scrubber = scorer_key(config, environment), stop or Stop(), scrubber or Scrubber()
+    name = without_credentials(url)
+    loop = asyncio.get_running_loop()
+    seldom = _SeldomUsage(emit, loop.time)
+    client = OpenAIChat(
+        url, key.secret, scrubber=scrubber, max_connections=config.scorer_concurrency, emit=seldom
+    )
+    if key.secret and urlsplit(url).scheme != "https" and not is_loopback(url):
+        emit(Noted(text=f"the key in {key.variable} goes unencrypted to {name}: use https there"))
+    searches = config if isinstance(config, SearchConfig) else None
+    budget = ScorerBudget(
+        Limits(
+            calls=config.max_scorer_calls,
+            cost_usd=searches.max_cost if searches else None,
+            minutes=searches.max_minutes if searches else None,
+        ),
+        spent,
+        purse=purse,
+    )
+    ledger = ScorerLedger()
+    async with client:
+        asker: LLMAsker[JsonRequest, JsonAnswer] = LLMAsker(
+            [
+                Endpoint(
+                    name=name,
+                    client=_Posts(client, stop),
+                    price=config.scorer_price,
+                    limits=RateLimits(
+                        rpm=config.scorer_rpm, tpm=config.scorer_tpm, concurrency=config.scorer_concurrency
+                    ),
+                )
+            ],
+            budget=budget,
+            retry=RetryPolicy.of(searches) if searches else RetryPolicy(),
+            give_up_after_s=60 * searches.give_up_after if searches else GIVE_UP_AFTER_S,
+            has_answers=spent.calls > 0,
+            ledger=ledger,
+            emit=seldom,
+            rng=random.Random(),
+        )
+        calls = ScorerCalls(
+            asker,
+            budget,
+            concurrency=config.scorer_concurrency,
+            look=lambda: _look(url),
+            variable=key.variable,
+            ledger=ledger,
+            stop=stop,
+            tpm=config.scorer_tpm,
+            has_answers=spent.calls > 0,
+        )
+        try:
+            yield calls
+        finally:
+            await calls.close()
+            seldom.flush()
+
+
+async def _look(url: str) -> None:
+    """Raise EndpointError if nothing listens at an address; any reply will do, and costs nothing."""
+    address, query = split_query(split_userinfo(url).url)
+    timeout = aiohttp.ClientTimeout(total=LOOK_S)
+    async with aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(url)) as session:
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with session.get(address, params=query, allow_redirects=False):
+                    return
+            except aiohttp.ClientConnectorError as error:
+                if attempt == TRIES:
+                    raise EndpointError(
+                        f"nothing answers at {address} ({why_unconnected(error)}); is the server running, "
+                        "and is the address right? Give another with --scorer-url"
+                    ) from None
+            except aiohttp.InvalidURL:
+                raise EndpointError(f"{address} is not an address; give another with --scorer-url") from None
+            except (aiohttp.ClientError, TimeoutError):
+                return  # the first request shows what is wrong
+            await asyncio.sleep(PAUSE_S)
+
+
+@contextmanager
+def scorer_in_thread(
+    config: ScoringConfig, environment: Mapping[str, str], *, emit: Listener = ignore_event
+) -> Iterator[ScorerCalls | None]:
+    """Open the scorer behind an API with an event loop of its own; None for any other scorer.
+
+    Raises:
+        PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
+    """
+    if not config.is_api:
+        yield None
+        return
+    ready: Future[tuple[ScorerCalls, Callable[[], object]]] = Future()
+
+    async def serve() -> None:
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
+        async with open_scorer(config, environment, emit=emit) as calls:
+            ready.set_result((calls, lambda: loop.call_soon_threadsafe(over.set)))
+            await over.wait()
+
+    def work() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+            if not ready.done():
+                ready.set_exception(error)
+
+    thread = threading.Thread(target=work, name="scorer", daemon=True)
+    thread.start()
+    calls, end = ready.result()
+    try:
+        yield calls
+    except AskingEndedError as error:
+        raise error.__cause__ or error from None
+    finally:
+        end()
+        thread.join()

@@ -1,0 +1,398 @@
+r"""List the classes in an instruction, and read a model's answer as one of them.
+
+Where the slot ``{classes}`` stands alone on its line, the classes are numbered lines (``1. bat``); elsewhere
+they are a row (``bat, cat, dog``). If a name has a comma, a double quote, a line break or spaces around it,
+all names are written as JSON strings.
+
+An answer is read in this order; the first form that applies decides:
+
+1. a class name alone, whatever its case, punctuation, quotes, emphasis, article or plural; or the number or
+   letter of an option, if no class name is a number or letter itself;
+2. JSON, such as ``{"class": "bat"}``;
+3. what follows ``Answer:``, or stands in ``<answer>`` or ``\boxed{}``;
+4. a class name alone on the first or last line;
+5. a text in which exactly one class name stands as a word. Part of a longer name is not a name.
+
+Thinking is left out. An answer that names several classes, or denies or asks what it names, is unreadable.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from random import Random
+from typing import Any, NamedTuple
+
+from ..errors import DataError
+
+SLOT = "{classes}"
+MOST_CHARACTERS = 32_000
+"""Longest list of class names in an instruction, about 8,000 tokens."""
+MOST_READ = 200_000
+"""Characters of an answer that are read, from its end: the answer stands there."""
+
+_SLOT = re.compile(rf"(^[^\S\n]*{re.escape(SLOT)}[^\S\n]*$)|{re.escape(SLOT)}", re.MULTILINE)
+_OPENS = r"<(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis)>|\[THINK\]|◁think▷"
+_THINKING = re.compile(_OPENS, re.IGNORECASE)
+_THOUGHT = re.compile(_OPENS.replace("<", "</", 1).replace(r"\[", r"\[/").replace("◁", "◁/"), re.IGNORECASE)
+_WRAPPED = re.compile(r"<answer>(.{1,1000}?)</answer>|\\boxed\{(?:\\text\{)?([^{}]{1,1000})\}", re.I | re.S)
+_HEADS = r"(?:final |predicted |my |best |correct )?(?:answer|class|label|category|prediction|classification)"
+_HEADED = re.compile(
+    rf"^[ \t>*_#-]*(?:the )?{_HEADS}(?: name)?[*_]*(?:[ \t]*[:=]|[ \t]+is\b)[ \t*_:]*(.*)$"
+    rf"|\b(?:the|my) {_HEADS} (?:is|would be)\b:?(.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_MARK = r"[\s(\[*_#`\"']*"
+_END = r"[\s.):\]*_`\"']*"
+_OPTION = re.compile(
+    rf"{_MARK}(?:(?:option|number|no\.|choice)\s*)?{_MARK}(\d{{1,4}}|[A-Za-z]){_END}", re.IGNORECASE
+)
+_OPTION_AND_NAME = re.compile(
+    rf"{_MARK}(?:(?:option|number|no\.|choice)\s*)?(\d{{1,4}}|[A-Za-z])(?:\s*[.):\]*]+\s*|\s+-\s+|\s+(?=\())(\S.*)",
+    re.IGNORECASE,
+)
+_MOST_OF_AN_OPTION = 2_000
+_FENCED = re.compile(r"```[a-z]{0,10}\s(.{1,100000}?)```", re.IGNORECASE | re.DOTALL)
+_MEMBERS = ("class", "label", "answer", "category", "prediction", "option", "choice", "classification")
+_MOST_DOCUMENTS = 20
+_DEEPEST = 5
+
+_ARTICLES = frozenset({"a", "an", "the"})
+_COMMON = _ARTICLES | {"i"}
+"""Words that stand in any sentence: as class names they count only at the end of a clause."""
+_DENIALS = frozenset(
+    {"not", "no", "nor", "neither", "never", "none", "cannot", "unable", "without", "unlike", "unclear"}
+    | {"cant", "isnt", "doesnt", "dont", "couldnt", "wasnt", "arent", "wont", "nothing", "instead", "rather"}
+    | {"unsure", "uncertain", "wouldnt", "didnt", "whether"}
+)
+_NUMBER_WORDS = frozenset(
+    {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"}
+    | {"twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"}
+    | {"thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred"}
+)
+_ROMAN = re.compile(r"[ivxlcdm]+")
+_CLAUSE, _QUESTION = "\x00", "\x01"
+_DASH = re.compile(r"\s[-–—]\s|—")
+
+
+class _Characters(dict[int, str]):
+    """What becomes of each character when a text is split into words."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        self[code] = became = self._became(character)
+        return became
+
+    @staticmethod
+    def _became(character: str) -> str:
+        if character in "'’‘ʼ`´\ufe0f\u200b\u200c\u200d\u00ad\ufeff\u2060":
+            return ""
+        if character in "?¿؟":
+            return f" {_QUESTION} "
+        if character in ".!;,:()[]{}<>|=\n。、،؛।":
+            return f" {_CLAUSE} "
+        kind = unicodedata.category(character)
+        if kind[0] in "LNM" or kind == "So" or character == "+":
+            return character
+        return " "
+
+
+_CHARACTERS = _Characters()
+
+
+class _Words(NamedTuple):
+    """A text's words in normal form, the clause of each, and the clauses that ask or deny."""
+
+    words: tuple[str, ...]
+    clauses: tuple[int, ...]
+    questions: frozenset[int]
+    denials: Mapping[int, tuple[int, int]]
+    """The first and the last place of a denying word, by clause."""
+
+
+class _Mention(NamedTuple):
+    start: int
+    end: int
+    label: int | None
+    """None for a spelling that several classes share."""
+
+
+class Options:
+    """The classes as an instruction lists them, in an order fixed by the seed, and the reading of answers."""
+
+    def __init__(self, class_names: Sequence[str], seed: int) -> None:
+        """Fix the order of the list.
+
+        Raises:
+            DataError: The list is longer than ``MOST_CHARACTERS``.
+        """
+        self.class_names = tuple(class_names)
+        self._order = Random(seed).sample(range(len(self.class_names)), len(self.class_names))
+        written = _written([self.class_names[label] for label in self._order])
+        self._row = ", ".join(written)
+        self._lines = "\n".join(f"{place}. {name}" for place, name in enumerate(written, 1))
+        if len(self._lines) > MOST_CHARACTERS:
+            raise DataError(
+                f"The {len(written):,} class names make a list of {len(self._lines):,} characters; an "
+                f"instruction holds at most {MOST_CHARACTERS:,}. Use fewer or shorter class names, or a "
+                f"scorer that does not list the classes."
+            )
+        self._exact = _unambiguous((name, label) for label, name in enumerate(self.class_names))
+        spelled = [_bare(_split(name).words) for name in self.class_names]
+        self._spelled = _unambiguous((words, label) for label, words in enumerate(spelled) if words)
+        singular = [(tuple(map(_singular, words)), label) for label, words in enumerate(spelled) if words]
+        self._singular = _unambiguous(singular)
+        self._lengths: dict[str, tuple[int, ...]] = {}
+        for words, _label in singular:
+            known = {len(words), *self._lengths.get(words[0], ())}
+            self._lengths[words[0]] = tuple(sorted(known, reverse=True))
+        # Where names are numbers or letters, "3" may be a name in another form: it is no option then.
+        self._has_numbers = any(map(_is_number, {word for words in spelled for word in words}))
+        self._has_numbers |= all(_ROMAN.fullmatch(word) for words in spelled for word in words)
+        self._has_letters = any(len(words[-1]) == 1 and words[-1].isalpha() for words in spelled if words)
+
+    def fill(self, instruction: str) -> str:
+        """Put the list of classes into the slot. Names are plain text: braces in them mean nothing."""
+        return _SLOT.sub(lambda match: self._lines if match[1] else self._row, instruction)
+
+    def read(self, answer: str) -> int | None:
+        """Return the label of the class that an answer names; None if it names none or several."""
+        if (label := self._exact.get(answer)) is not None:
+            return label
+        text = unicodedata.normalize("NFKC", _without_thinking(answer[-MOST_READ:])).strip()
+        alone, label = self._alone(text)
+        if alone:
+            return label
+        found, document = _document(text)
+        if found:
+            return self._in_json(document)
+        if (headed := _headed(text)) is not None:
+            return self._short(headed)
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1 and (label := self._on_a_line(lines)) is not None:
+            return label
+        return self._mentioned(text)
+
+    def _short(self, text: str) -> int | None:
+        alone, label = self._alone(text)
+        return label if alone else self._mentioned(text)
+
+    def _alone(self, text: str) -> tuple[bool, int | None]:
+        """Return whether a text is a class name or an option and nothing else, and its label."""
+        if (label := self._named(text)) is not None:
+            return True, label
+        if len(text) > _MOST_OF_AN_OPTION:
+            return False, None
+        if option := _OPTION.fullmatch(text):
+            return True, self._option(option[1])
+        if both := _OPTION_AND_NAME.fullmatch(text):
+            label, option_label = self._named(both[2]), self._option(both[1])
+            return label is not None, label if option_label in (None, label) else None
+        return False, None
+
+    def _named(self, text: str) -> int | None:
+        if (label := self._exact.get(text.strip())) is not None:
+            return label
+        if len(text) > 2 * MOST_CHARACTERS:
+            return None
+        words = _bare(_split(text).words)
+        if words in self._spelled:
+            return self._spelled[words]
+        return self._singular.get(tuple(map(_singular, words)))
+
+    def _option(self, text: str) -> int | None:
+        if text.isdecimal():
+            place = int(text) - 1
+            usable = not self._has_numbers
+        else:
+            place = ord(text.lower()) - ord("a")
+            usable = not self._has_letters
+        return self._order[place] if usable and 0 <= place < len(self._order) else None
+
+    def _on_a_line(self, lines: Sequence[str]) -> int | None:
+        """Read the first or last line, unless another line is another class's name alone."""
+        labels = {
+            place: label
+            for place, line in enumerate(lines)
+            if (label := self._named(re.sub(r"^\s*(?:\d{1,4}[.):]|[A-Za-z][.)]|[-*•])\s+", "", line)))
+            is not None
+        }
+        if len(set(labels.values())) == 1 and labels.keys() & {0, len(lines) - 1}:
+            return next(iter(labels.values()))
+        return None if labels else self._option_on(lines[-1])
+
+    def _option_on(self, line: str) -> int | None:
+        option = _OPTION.fullmatch(line.strip()) if len(line) <= _MOST_OF_AN_OPTION else None
+        return self._option(option[1]) if option else None
+
+    def _in_json(self, document: Any, depth: int = 0) -> int | None:
+        if isinstance(document, str):
+            return self._short(document)
+        if isinstance(document, int) and not isinstance(document, bool):
+            return self._option(str(document)) if 0 < document <= len(self._order) else None
+        if depth >= _DEEPEST:
+            return None
+        if isinstance(document, dict):
+            members = {str(name).casefold(): value for name, value in document.items()}
+            for name, value in members.items():
+                if any(word in _MEMBERS for word in re.split(r"[\W_]+", name)):
+                    return self._in_json(value, depth + 1)
+            values = [value for value in members.values() if isinstance(value, str | dict)]
+            labels = {self._in_json(value, depth + 1) for value in values}
+            labels.discard(None)
+            return labels.pop() if len(labels) == 1 else None
+        if isinstance(document, list):
+            labels = {self._in_json(item, depth + 1) for item in document[: len(self._order) + 1]}
+            return labels.pop() if len(labels) == 1 else None
+        return None
+
+    def _mentioned(self, text: str) -> int | None:
+        """Return the one class whose name stands in a text as words and is not denied."""
+        split = _split(text)
+        mentions = [one for one in _longest(self._mentions(split)) if self._counts(one, split)]
+        labels = {mention.label for mention in mentions}
+        if len(labels) != 1 or any(_doubted(mention, split) for mention in mentions):
+            return None
+        return labels.pop()
+
+    def _mentions(self, split: _Words) -> Iterator[_Mention]:
+        words = split.words
+        singular = tuple(map(_singular, words))
+        for start, first in enumerate(singular):
+            for length in self._lengths.get(first, ()):
+                end = start + length
+                part = words[start:end]
+                if part in self._spelled:
+                    yield _Mention(start, end, self._spelled[part])
+                    break
+                if (part := singular[start:end]) in self._singular:
+                    yield _Mention(start, end, self._singular[part])
+                    break
+
+    @staticmethod
+    def _counts(mention: _Mention, split: _Words) -> bool:
+        if mention.end - mention.start > 1 or split.words[mention.start] not in _COMMON:
+            return True
+        return mention.end == len(split.words) or split.clauses[mention.end] != split.clauses[mention.start]
+
+
+def _written(names: Sequence[str]) -> list[str]:
+    if all(name.strip() == name != "" and name.isprintable() and not {",", '"'} & {*name} for name in names):
+        return list(names)
+    return [json.dumps(name, ensure_ascii=not name.isprintable()) for name in names]
+
+
+def _unambiguous(pairs: Any) -> Mapping[Any, int | None]:
+    """Return the labels by key; None for a key of several labels."""
+    found: dict[Any, int | None] = {}
+    for key, label in pairs:
+        found[key] = None if found.get(key, label) != label else label
+    return found
+
+
+def _split(text: str) -> _Words:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    words: list[str] = []
+    clauses: list[int] = []
+    questions: set[int] = set()
+    denials: dict[int, tuple[int, int]] = {}
+    clause = 0
+    for part in _DASH.sub(" . ", folded).translate(_CHARACTERS).split():
+        if part in (_CLAUSE, _QUESTION):
+            if part == _QUESTION:
+                questions.add(clause)
+            clause += 1
+            continue
+        if part in _DENIALS:
+            denials[clause] = denials.get(clause, (len(words), 0))[0], len(words)
+        words.append(part)
+        clauses.append(clause)
+    return _Words(tuple(words), tuple(clauses), frozenset(questions), denials)
+
+
+def _bare(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out articles before a name."""
+    start = 0
+    while start < len(words) - 1 and words[start] in _ARTICLES:
+        start += 1
+    return words[start:]
+
+
+def _is_number(word: str) -> bool:
+    return any(character.isnumeric() for character in word) or word in _NUMBER_WORDS
+
+
+@lru_cache(maxsize=10_000)
+def _singular(word: str) -> str:
+    """Return a form that an English word's singular and plural share."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("ses", "xes", "zes", "ches", "shes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        return word[:-1]
+    return word
+
+
+def _longest(mentions: Iterator[_Mention]) -> Iterator[_Mention]:
+    """Leave out mentions within longer ones; they come by their starts."""
+    reached = 0
+    for mention in mentions:
+        if mention.end > reached:
+            yield mention
+            reached = mention.end
+
+
+def _doubted(mention: _Mention, split: _Words) -> bool:
+    """Return whether a mention stands in a clause that asks or denies."""
+    for clause in set(split.clauses[mention.start : mention.end]):
+        first, last = split.denials.get(clause, (mention.start, mention.start))
+        if clause in split.questions or first < mention.start or last >= mention.end:
+            return True
+    return False
+
+
+def _without_thinking(text: str) -> str:
+    start = 0
+    for closing in _THOUGHT.finditer(text):
+        start = closing.end()
+    opening = _THINKING.search(text, start)
+    return text[start : opening.start() if opening else len(text)]
+
+
+def _document(text: str) -> tuple[bool, Any]:
+    """Find JSON: the whole text, the whole of a code fence, or the last object in the text."""
+    fences = [match[1].strip() for match in _FENCED.finditer(text)]
+    for whole in (text, *fences[-1:]):
+        if whole[:1] in tuple('[{"') and whole:
+            try:
+                return True, json.loads(whole)
+            except (ValueError, RecursionError):
+                continue
+    end = len(text)
+    for _ in range(_MOST_DOCUMENTS):
+        if (end := text.rfind("{", 0, end)) < 0:
+            break
+        try:
+            document, _stop = json.JSONDecoder().raw_decode(text, end)
+        except (ValueError, RecursionError):
+            continue
+        if document:
+            return True, document
+    return False, None
+
+
+def _headed(text: str) -> str | None:
+    """Return what follows the last "Answer:", up to the line's end; None if there is no such heading."""
+    if wrapped := [match[1] or match[2] for match in _WRAPPED.finditer(text)]:
+        return wrapped[-1].strip()
+    headings = deque(_HEADED.finditer(text), maxlen=1)
+    if not headings:
+        return None
+    last = headings.pop()
+    said = (last[1] or last[2] or "").strip()
+    return said or next((line.strip() for line in text[last.end() :].splitlines() if line.strip()), "")

@@ -1,0 +1,143 @@
+"""Score instructions with a chat model that sees images, by OpenAI's form of requests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..scoring import UNREADABLE
+from .asking import ApiAnswer, ApiRefusal
+from .evaluator import Decisions, RemoteProblem, misformed, path_below, text_tokens
+from .image_by_image import ImageByImageEvaluator, Prompt
+from .pictures import Picture
+
+PATH = "chat/completions"
+LONGEST_KEPT = 20_000
+"""Characters of an answer that are kept, the last ones."""
+_CACHED_ANSWERS = 65_536
+_FEW_TOKENS = 100
+"""Tokens around an image and an instruction: roles, a system prompt of the endpoint's own."""
+
+
+class AnswerReader(Protocol):
+    """Lists the classes in an instruction, and reads a model's answer as one of them."""
+
+    def fill(self, instruction: str) -> str:
+        """Put the list of classes into the slot."""
+        ...
+
+    def read(self, answer: str) -> int | None:
+        """Return the label of the class that an answer names; None if it names none."""
+        ...
+
+
+class ChatEvaluator(ImageByImageEvaluator):
+    """Scores instructions with a chat model, one image a request.
+
+    An answer that was cut or refused, or that names no class, counts as wrong. Of several samples, the most
+    frequent class counts, of equally frequent ones the first. Answers are kept as text and read each time.
+
+    Args:
+        options: Lists the classes and reads answers.
+        detail: How closely the model looks, in OpenAI's words; None to leave it to the endpoint.
+        samples: Answers for each image. One is drawn at temperature 0, several at the endpoint's own.
+        answer_tokens: Most tokens of an answer.
+    """
+
+    protocol = "chat"
+    answers_in_words = True
+
+    def __init__(
+        self,
+        problem: RemoteProblem,
+        options: AnswerReader,
+        *,
+        detail: str | None = None,
+        samples: int = 1,
+        answer_tokens: int = 64,
+    ) -> None:
+        super().__init__(problem)
+        self.path = path_below(problem.url, PATH)
+        self.samples = samples
+        self._fill = options.fill
+        self._detail, self._answer_tokens = detail, answer_tokens
+        self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
+
+    def prompt(self, candidate: str) -> Prompt:
+        """Return an instruction with the list of classes."""
+        return Prompt(self._fill(candidate))
+
+    def body(self, prompt: Prompt, picture: Picture) -> Mapping[str, Any]:
+        """Return the body of a request."""
+        image = {"url": picture.data_url, **({"detail": self._detail} if self._detail else {})}
+        content = [{"type": "text", "text": prompt.text}, {"type": "image_url", "image_url": image}]
+        return {
+            "model": self.problem.model,
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": self._answer_tokens,
+            **({"temperature": 0} if self.samples == 1 else {}),
+        }
+
+    def tokens(self, prompt: Prompt) -> tuple[int, int]:
+        """Return the most tokens of a prompt without its image, and of an answer."""
+        return text_tokens(prompt.text) + _FEW_TOKENS, self._answer_tokens
+
+    def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
+        """Return the answer's text, and why there is none or only a part."""
+        if isinstance(answer, ApiRefusal):
+            return {"text": answer.message[:LONGEST_KEPT], "ended": f"refused: {answer.reason}"[:80]}
+        text, ended = read_completion(answer.body)
+        return {"text": text[-LONGEST_KEPT:], **({} if ended is None else {"ended": ended})}
+
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
+        """Return the most frequent class of each image's answers, and unreadable answers."""
+        unreadable: list[str] = []
+        predicted = []
+        for answers in values:
+            labels = [self._read(answer) for answer in answers]
+            unreadable += [
+                str(answer["text"]) for answer, one in zip(answers, labels, strict=True) if one == UNREADABLE
+            ]
+            named = Counter(label for label in labels if label != UNREADABLE)
+            predicted.append(named.most_common(1)[0][0] if named else UNREADABLE)
+        return Decisions(np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable))
+
+    def _read(self, answer: Mapping[str, Any]) -> int:
+        label = None if "ended" in answer else self._label(answer["text"])
+        return UNREADABLE if label is None else label
+
+
+def read_completion(body: Any) -> tuple[str, str | None]:
+    """Return a chat completion's text, and why it is not whole: cut, or refused; None if it is.
+
+    Raises:
+        BadReplyError: It is not a chat completion.
+    """
+    choices = body.get("choices") if isinstance(body, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        raise misformed("a chat completion", body)
+    ended = choice.get("finish_reason")
+    if isinstance(refusal := message.get("refusal"), str) and refusal:
+        return refusal, "refused"
+    text = _text(message.get("content"))
+    if ended == "length":
+        return text, "cut"
+    return text, "refused" if ended == "content_filter" else None
+
+
+def _text(content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):  # parts, as some servers answer
+        texts = [part.get("text", "") if isinstance(part, dict) else part for part in content]
+        if all(isinstance(text, str) for text in texts):
+            return "".join(texts)
+    raise misformed("an answer in words", content)

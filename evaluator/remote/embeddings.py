@@ -1,0 +1,301 @@
+"""Score templates with text and image vectors from an embeddings endpoint, as with a CLIP model.
+
+Vectors of images are asked for once and kept, so a template costs one text per class. Vectors of texts are
+kept too: 4 bytes a dimension, such as 40 MB for a thousand templates of ten classes with 1,024 dimensions.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+from ..errors import ConfigError, ConsumerError
+from ..scoring import GREY_BOX, Predictions, Rejection
+from .asking import ApiAnswer, ApiRefusal, ApiRequest, Purpose
+from .dialects import DIALECTS, Dialect, dialect_of
+from .evaluator import (
+    BadReplyError,
+    Decisions,
+    ImageSet,
+    Question,
+    RemoteEvaluator,
+    RemoteProblem,
+    batched,
+    image_tokens,
+    misformed,
+    path_below,
+    text_tokens,
+)
+from .labels import KeyMaker, Vector
+from .pictures import Picture, encode
+
+SLOT = "{}"
+LOGIT_SCALE = 100.0
+"""CLIP's scale of cosines to logits, for grey-box objectives; endpoints do not tell theirs."""
+SAME = 0.999
+"""Least cosine of two vectors of the same pixels."""
+_HELD_BYTES = 256 * 2**20
+"""Most bytes of template vectors held in memory."""
+
+
+class EmbeddingsEvaluator(RemoteEvaluator):
+    """Scores templates by the cosines of text and image vectors.
+
+    Args:
+        dialect: The form of requests; None to find it by the address, else by the endpoint's answers.
+    """
+
+    def __init__(self, problem: RemoteProblem, dialect: str | None = None) -> None:
+        super().__init__(problem)
+        self._size: int | None = None
+        named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
+        self._dialect = named or self._found_dialect()
+        self._path = path_below(problem.url, self._dialect.path)
+        self._images: dict[str, Vector] = {}
+        self._templates: OrderedDict[tuple[str, tuple[str, ...]], Vector] = OrderedDict()
+
+    @property
+    def dialect(self) -> Dialect:
+        """The form of requests in use."""
+        return self._dialect
+
+    def reject(self, candidate: str) -> Rejection | None:
+        """Return None: an API takes any text."""
+        return None
+
+    def measurable(self, ensemble: Sequence[str]) -> bool:
+        """Return True: the vectors of several templates are averaged."""
+        return True
+
+    def decide(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+        """Return each ensemble's decisions for each part."""
+        names = self.problem.class_names
+        asked = [(template, names) for template in dict.fromkeys(one for some in ensembles for one in some)]
+        vectors = self._image_vectors(parts)
+        texts = self._text_vectors(asked, parts)
+        return [
+            [
+                self._decisions(_mean([texts[template, names] for template in ensemble]), images, vectors)
+                for images in parts
+            ]
+            for ensemble in ensembles
+        ]
+
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        """Classify the images of a split with other class names; see ``NamePredictor``."""
+        if split == "views":
+            return Predictions((), ((),) * len(renamings))
+        names, images = self.problem.class_names, self.split(split)
+        asked = [
+            (template, tuple(one.get(label, name) for label, name in enumerate(names))) for one in renamings
+        ]
+        vectors, texts = self._image_vectors([images]), self._text_vectors(asked, [images])
+        found = [self._decisions(texts[one], images, vectors) for one in asked]
+        return Predictions(
+            tuple(images.labels.tolist()), tuple(tuple(one.predicted.tolist()) for one in found)
+        )
+
+    def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
+        """Yield requests that cost as much as the test images' vectors, and those of so many candidates."""
+        problem, dialect = self.problem, self._dialect
+        side = problem.pictures.side
+        for batch in batched(range(problem.info.sizes["test"]), dialect.most_images):
+            tokens = len(batch) * image_tokens(problem.model, side, side)
+            yield ApiRequest(path=self._path, body={}, prompt_tokens=tokens, purpose="test")
+        longest = max((one for group in problem.info.baselines.values() for one in group), key=len)
+        texts = [longest.replace(SLOT, name) for name in problem.class_names] * candidates
+        for some in batched(texts, dialect.most_texts):
+            yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*some), purpose="test")
+
+    def _decisions(self, weights: Vector, images: ImageSet, vectors: Mapping[str, Vector]) -> Decisions:
+        if not len(images):
+            return Decisions(np.zeros(0, dtype=np.int64))
+        cosines = np.stack([vectors[content] for content in images.contents]) @ weights.T
+        grey = self.problem.objective in GREY_BOX
+        return Decisions(cosines.argmax(axis=1), cosines.astype(np.float64) * LOGIT_SCALE if grey else None)
+
+    def _image_vectors(self, parts: Sequence[ImageSet]) -> Mapping[str, Vector]:
+        """Return the vector of length 1 of each image, by its content."""
+        keys = self._keys("image")
+        paths = {
+            content: (path, images.purpose)
+            for images in parts
+            for content, path in zip(images.contents, images.paths, strict=True)
+            if content not in self._images
+        }
+        contents = {keys.key(content): content for content in paths}
+
+        def request(some: list[str]) -> ApiRequest:
+            return self._image_request([paths[contents[key]] for key in some])
+
+        def ask_for(unknown: list[str]) -> list[Question]:
+            return [self._question(some, request) for some in batched(unknown, self._dialect.most_images)]
+
+        found = self.gather(self.problem.store.vectors, contents, ask_for)
+        self._images |= {contents[key]: self._unit(vector) for key, vector in found.items()}
+        return self._images
+
+    def _text_vectors(
+        self, asked: Sequence[tuple[str, tuple[str, ...]]], parts: Sequence[ImageSet]
+    ) -> dict[tuple[str, tuple[str, ...]], Vector]:
+        """Return the vectors of length 1 of templates filled with names: [C, E] each."""
+        keys = self._keys("text")
+        purpose: Purpose = "test" if any(images.purpose == "test" for images in parts) else "search"
+        found = {one: self._templates[one] for one in asked if one in self._templates}
+        missing = [one for one in dict.fromkeys(asked) if one not in found]
+        texts = {one: [one[0].replace(SLOT, name) for name in one[1]] for one in missing}
+        by_key = {keys.key(text): text for some in texts.values() for text in some}
+
+        def request(some: list[str]) -> ApiRequest:
+            return self._text_request([by_key[key] for key in some], purpose)
+
+        def ask_for(unknown: list[str]) -> list[Question]:
+            return [self._question(some, request) for some in batched(unknown, self._dialect.most_texts)]
+
+        vectors = self.gather(self.problem.store.vectors, by_key, ask_for)
+        for one, filled in texts.items():
+            rows = np.stack([self._unit(vectors[keys.key(text)]) for text in filled])
+            found[one] = self._templates[one] = rows
+        while len(self._templates) > 1 and sum(one.nbytes for one in self._templates.values()) > _HELD_BYTES:
+            self._templates.popitem(last=False)
+        return found
+
+    def _image_request(self, images: Sequence[tuple[Any, Purpose]]) -> ApiRequest:
+        pictures = [self.problem.pictures.picture(path) for path, _purpose in images]
+        tokens = sum(image_tokens(self.problem.model, one.width, one.height) for one in pictures)
+        return ApiRequest(
+            path=self._path,
+            body=self._dialect.of_images(self.problem.model, pictures),
+            prompt_tokens=tokens,
+            purpose=images[0][1],
+        )
+
+    def _text_request(self, texts: Sequence[str], purpose: Purpose) -> ApiRequest:
+        return ApiRequest(
+            path=self._path,
+            body=self._dialect.of_texts(self.problem.model, texts),
+            prompt_tokens=text_tokens(*texts),
+            purpose=purpose,
+        )
+
+    def _question(self, keys: list[str], request: Callable[[list[str]], ApiRequest]) -> Question:
+        def read(answer: ApiAnswer) -> Mapping[str, Vector]:
+            if isinstance(answer, ApiRefusal):
+                raise misformed("vectors", f"a refusal: {answer.message}")
+            return dict(zip(keys, self._read(answer.body, len(keys)), strict=True))
+
+        return Question(lambda: request(keys), read)
+
+    def _read(self, body: Any, number: int) -> list[Vector]:
+        vectors = [as_vector(one) for one in self._dialect.read(body, number)]
+        sizes = {len(one) for one in vectors} | ({self._size} if self._size is not None else set())
+        if len(sizes) > 1:
+            raise BadReplyError(f"vectors have different lengths: {' and '.join(map(str, sorted(sizes)))}")
+        self._size = sizes.pop()
+        return vectors
+
+    def _unit(self, vector: Vector) -> Vector:
+        """Return a kept vector with length 1; refuse one of another number of dimensions."""
+        if self._size is None:
+            self._size = len(vector)
+        if len(vector) != self._size:
+            raise ConsumerError(
+                f"the endpoint gave vectors of {self._size} and of {len(vector)} numbers for the model "
+                f"{self.problem.model}: it has changed; start with another file of labels"
+            )
+        return vector / np.linalg.norm(vector)
+
+    def _keys(self, kind: str) -> KeyMaker:
+        return KeyMaker(
+            {
+                "protocol": "embeddings",
+                "model": self.problem.model,
+                "parameters": self.problem.parameters,
+                "dialect": self._dialect.name,
+                "of": kind,
+            }
+        )
+
+    def _found_dialect(self) -> Dialect:
+        """Ask the endpoint in each form until one is answered with vectors of the image's pixels."""
+        about = {"dialect of": self.problem.model, "at": urlsplit(self.problem.url).netloc.rpartition("@")[2]}
+        key = KeyMaker(about).key("")
+        known = self.problem.store.answers.find([key]).get(key)
+        if isinstance(known, str) and known in DIALECTS:
+            return DIALECTS[known]
+        faults = []
+        for dialect in DIALECTS.values():
+            if not dialect.tried:
+                continue
+            fault = self._fault_of(dialect)
+            if fault is None:
+                return DIALECTS[self.problem.store.answers.keep({key: dialect.name})[key]]
+            faults.append(f"{dialect.name}: {fault}")
+        raise ConfigError(
+            "the scorer's endpoint gives no vectors of images in any form that was tried "
+            f"({'; '.join(faults)}); name its form with --scorer-dialect {'|'.join(DIALECTS)}"
+        )
+
+    def _fault_of(self, dialect: Dialect) -> str | None:
+        pictures = _same_pixels()
+        vectors: list[Vector] = []
+        for some in batched(pictures, dialect.most_images):
+            request = ApiRequest(
+                path=path_below(self.problem.url, dialect.path),
+                body=dialect.of_images(self.problem.model, some),
+                prompt_tokens=sum(image_tokens(self.problem.model, one.width, one.height) for one in some),
+            )
+            for _place, answer in self.problem.ask([request]):
+                if isinstance(answer, ApiRefusal):
+                    return answer.message
+                try:
+                    vectors += [as_vector(one) for one in dialect.read(answer.body, len(some))]
+                except BadReplyError as error:
+                    return str(error)
+        one, other = (vector / np.linalg.norm(vector) for vector in vectors)
+        if len(one) != len(other) or float(one @ other) < SAME:
+            return "it reads images as text"
+        return None
+
+
+def as_vector(numbers: Any) -> Vector:
+    """Return a vector of an answer as float32.
+
+    Raises:
+        BadReplyError: It is not a list of finite numbers, or has no direction.
+    """
+    if not isinstance(numbers, list) or not numbers:
+        raise misformed("a vector", numbers)
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
+        raise misformed("a vector of numbers", numbers)
+    try:
+        with np.errstate(over="ignore"):
+            vector = np.array(numbers, dtype=np.float64).astype(np.float32)
+    except OverflowError as error:
+        raise BadReplyError("a vector has a number that is too large") from error
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    if not np.isfinite(length) or length == 0:
+        raise BadReplyError("a vector has a number that is not finite, or only zeros")
+    return vector
+
+
+def _mean(vectors: Sequence[Vector]) -> Vector:
+    """Return an ensemble's classifier, as with CLIP: [T, C, E] -> [C, E], rows of length 1."""
+    mean: Vector = np.mean(vectors, axis=0)
+    norms: Vector = np.linalg.norm(mean, axis=1, keepdims=True)
+    return (mean / np.where(norms == 0, 1, norms)).astype(np.float32)
+
+
+def _same_pixels() -> list[Picture]:
+    """Return one image twice, in different bytes: only what reads the pixels gives both the same vector."""
+    rows, columns = np.mgrid[0:64, 0:64]
+    pixels = np.stack([4 * rows, 4 * columns, (rows // 8 + columns // 8) % 2 * 255], axis=2)
+    image = Image.fromarray(pixels.astype(np.uint8))
+    return [encode(image, 64, compress_level=level) for level in (9, 1)]

@@ -1,0 +1,469 @@
+"""Score candidates with a model behind an API: what the three protocols share.
+
+Questions without an answer on disk go to the ``Ask``; each answer is on disk before it is used. Nothing here
+imports torch.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .. import tally
+from ..counts import counted
+from ..datasets.pictures import thumbnail
+from ..errors import ConsumerError, EvaluatorError, TemplateRejectedError
+from ..scoring import (
+    GREY_BOX,
+    LONGEST_UNREADABLE,
+    MOST_CONFUSED,
+    MOST_UNREADABLE,
+    UNREADABLE,
+    EvaluatorInfo,
+    Inspection,
+    Objective,
+    Predictions,
+    Rejection,
+    Score,
+    SplitScores,
+    Thumbnail,
+    Verdict,
+)
+from ..settings import shown
+from ..tally import Labels
+from .asking import ApiAnswer, ApiRequest, Ask, Purpose
+from .labels import KeptValues, LabelStore
+from .pictures import PictureReader
+
+T = TypeVar("T")
+
+IN_FLIGHT = 8
+"""Batches of candidates scored at once: one that waits for its last answers does not hold up the others."""
+ATTEMPTS = 3
+"""Requests for one answer before an endpoint that answers with anything else is given up."""
+LEAST_PROBABILITY = 1e-12
+BYTES_PER_TOKEN = 2
+"""Fewest bytes of text per token, on average: English has four, Chinese two to three."""
+LEAST_IMAGE_TOKENS, PIXELS_PER_TOKEN = 600, 256
+"""Tokens that an image may be billed as: a fixed part, and pixels per token, about twice the usual."""
+DEAR_IMAGES = {"gpt-4o-mini": 33}
+"""Models that bill an image as so many times the tokens of others."""
+_MOST_LISTED = 20
+
+
+class BadReplyError(Exception):
+    """An endpoint's reply is not of its protocol's form; the message says how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSet:
+    """The readable images of one split.
+
+    Attributes:
+        labels: [n].
+        contents: What identifies each image as it is sent.
+        left_out: What is wrong with each image that was left out.
+        mark: A hash of the ordered images.
+    """
+
+    split: str
+    paths: tuple[Path, ...]
+    labels: Labels
+    contents: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    mark: str = ""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def purpose(self) -> Purpose:
+        """What requests about these images are for."""
+        return "test" if self.split == "test" else "search"
+
+    def at(self, places: Sequence[int]) -> ImageSet:
+        """Return the images at some places, in their order."""
+        if any(not 0 <= place < len(self) for place in places):
+            raise EvaluatorError(f"the split {self.split} has {counted(len(self), 'image')}")
+        return replace(
+            self,
+            paths=tuple(self.paths[place] for place in places),
+            labels=self.labels[list(places)],
+            contents=tuple(self.contents[place] for place in places),
+            mark="",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What one ensemble decides for a set of images.
+
+    Attributes:
+        predicted: Class of each image, ``UNREADABLE`` where an answer names none: [n].
+        log_probabilities: Of each class, up to a constant per image, for grey-box objectives: [n, C].
+        unreadable: Some answers that name no class.
+    """
+
+    predicted: Labels
+    log_probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request for the values of some keys.
+
+    Attributes:
+        request: Makes the request when it is sent, as images are large.
+        read: Returns the value of each key; raises BadReplyError.
+    """
+
+    request: Callable[[], ApiRequest]
+    read: Callable[[ApiAnswer], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteProblem:
+    """What a scorer behind an API scores: images, classes, and the way to ask.
+
+    Attributes:
+        open_test: Returns the test images; called once, when first needed.
+        url: The scorer's address; for paths and messages, never in keys.
+        parameters: What decides an answer besides prompt and image.
+    """
+
+    info: EvaluatorInfo
+    train: ImageSet
+    val: ImageSet
+    open_test: Callable[[], ImageSet]
+    pictures: PictureReader
+    ask: Ask
+    store: LabelStore
+    model: str
+    url: str
+    objective: Objective = "accuracy"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names by label."""
+        return self.info.class_names
+
+
+class RemoteEvaluator(ABC):
+    """Scores candidates by the labels that a model behind an API gives; see ``Evaluator``."""
+
+    in_flight = IN_FLIGHT
+
+    def __init__(self, problem: RemoteProblem) -> None:
+        self.problem = problem
+        self._splits = {"train": problem.train, "val": problem.val}
+        self._opening = threading.Lock()
+        self._claims = _Claims()
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        """What this evaluator scores on; the notes list images left out of the splits opened so far."""
+        skipped = {
+            name: {"images": len(split.left_out), "which": list(split.left_out[:_MOST_LISTED])}
+            for name, split in list(self._splits.items())
+            if split.left_out
+        }
+        if not skipped:
+            return self.problem.info
+        return replace(self.problem.info, notes={**self.problem.info.notes, "skipped_images": skipped})
+
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
+        """Score candidates on train and val; see ``Scorer``."""
+        verdicts: list[Verdict | None] = [self.reject(template) for template in templates]
+        wanted = [place for place, verdict in enumerate(verdicts) if verdict is None]
+        parts = [self.split("train"), self.split("val")]
+        decided = self.decide([[templates[place]] for place in wanted], parts)
+        for place, (train, val) in zip(wanted, decided, strict=True):
+            verdicts[place] = self._score(train, val)
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
+        """Score ensembles on every split, test included; see ``Evaluator``."""
+        parts = [self.split(name) for name in ("train", "val", *(("test",) if test else ()))]
+        found = self._measured(ensembles, parts)
+
+        def share(decisions: Decisions, images: ImageSet) -> float | None:
+            return tally.correct(decisions.predicted, images.labels) / len(images) if len(images) else None
+
+        shares = [
+            None if one is None else [share(*pair) for pair in zip(one, parts, strict=True)] for one in found
+        ]
+        return [
+            None if one is None else SplitScores(train=one[0], val=one[1], test=one[2] if test else None)
+            for one in shares
+        ]
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        """Look at one ensemble on one split; see ``Inspector``."""
+        images = self.split(split)
+        if not len(images):
+            raise EvaluatorError(f"the split {split} has no images")
+        (decided,) = self._measured([ensemble], [images])
+        if decided is None:
+            raise EvaluatorError("this scorer classifies with one candidate at a time; inspect each alone")
+        predicted, names = decided[0].predicted, self.problem.class_names
+        return Inspection(
+            classes=tally.class_accuracies(predicted, images.labels, names),
+            confusions=tally.named_confusions(predicted, images.labels, names),
+        )
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Classify the images of a split; see ``Predictor``."""
+        return self._predictions(ensembles, self.split(split))
+
+    def predict_some(
+        self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
+    ) -> Predictions:
+        """Classify some images of a split; see ``PartialPredictor``."""
+        return self._predictions(ensembles, self.split(split).at(places))
+
+    def image_set(self, split: str) -> str:
+        """Return a content hash of the images of a split; see ``Illustrator``."""
+        return self.split(split).mark
+
+    def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
+        """Return small pictures of some images of a split; see ``Illustrator``."""
+        paths = self.split(split).paths
+        return [thumbnail(paths[place]) if place < len(paths) else None for place in places]
+
+    def split(self, name: str) -> ImageSet:
+        """Return the images of a split; opens the test images when first needed."""
+        with self._opening:
+            if name == "test" and name not in self._splits:
+                self._splits[name] = self.problem.open_test()
+        return self._splits[name]
+
+    def keep_for_test(self, candidates: int) -> None:
+        """Keep back what the final evaluation of so many candidates may cost; see ``Ask``."""
+        self.problem.ask.keep_for_test(self.test_requests(candidates))
+
+    @abstractmethod
+    def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
+        """Yield requests, without bodies, that cost as much as testing so many candidates."""
+
+    @abstractmethod
+    def reject(self, candidate: str) -> Rejection | None:
+        """Return why a candidate can never be scored; None if it can."""
+
+    @abstractmethod
+    def decide(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+        """Return each measurable ensemble's decisions for each part."""
+
+    def measurable(self, ensemble: Sequence[str]) -> bool:
+        """Return whether this scorer can classify with an ensemble."""
+        return len(ensemble) == 1
+
+    def gather(
+        self, table: KeptValues[T], keys: Iterable[str], ask_for: Callable[[list[str]], list[Question]]
+    ) -> dict[str, T]:
+        """Return the values of keys, from disk or asked for now; each is on disk when this returns.
+
+        ``ask_for`` returns the questions for the keys without a value. Keys that another thread is asking
+        for are waited for.
+
+        Raises:
+            AskingEndedError: The ``Ask`` cannot go on; what was answered is kept.
+            ConsumerError: The endpoint does not answer in the protocol's form.
+        """
+        found: dict[str, T] = {}
+        missing = list(dict.fromkeys(keys))
+        while missing:
+            with self._claims.of(missing) as mine:
+                found |= table.find(mine)
+                if unknown := [key for key in mine if key not in found]:
+                    found |= self._asked(table, ask_for(unknown))
+            if lost := [key for key in mine if key not in found]:
+                raise EvaluatorError(f"{counted(len(lost), 'question was', 'questions were')} not answered")
+            missing = [key for key in missing if key not in found]
+            self._claims.wait_for(missing)
+        return found
+
+    def _asked(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
+        found: dict[str, T] = {}
+        fault: BadReplyError | None = None
+        for _attempt in range(ATTEMPTS):
+            again: list[Question] = []
+            sending = _Sending(questions)
+            answers = self.problem.ask(sending)
+            try:
+                for place, answer in answers:
+                    try:
+                        values = questions[place].read(answer)
+                    except BadReplyError as error:
+                        fault = error
+                        again.append(questions[place])
+                    else:
+                        found |= table.keep(values)
+            finally:
+                if (close := getattr(answers, "close", None)) is not None:
+                    close()
+            sending.raise_fault()
+            if not again:
+                return found
+            questions = again
+        raise ConsumerError(
+            f"the scorer's endpoint does not answer as {self.problem.info.notes['scorer']} does: {fault}; "
+            "check --scorer, --scorer-url and --model"
+        )
+
+    def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
+        found = self._measured(ensembles, [images])
+        predicted = tuple(None if one is None else tuple(one[0].predicted.tolist()) for one in found)
+        return Predictions(tuple(images.labels.tolist()), predicted)
+
+    def _measured(
+        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+    ) -> list[list[Decisions] | None]:
+        for ensemble in ensembles:
+            if not ensemble:
+                raise EvaluatorError("an ensemble needs at least one template")
+            for candidate in ensemble:
+                if (rejection := self.reject(candidate)) is not None:
+                    raise TemplateRejectedError(candidate, rejection.reason, rejection.message)
+        decided = iter(self.decide([one for one in ensembles if self.measurable(one)], parts))
+        return [next(decided) if self.measurable(one) else None for one in ensembles]
+
+    def _score(self, train: Decisions, val: Decisions) -> Score:
+        images, val_images = self.split("train"), self.split("val")
+        right, values = self._values(train, images)
+        val_right, val_values = self._values(val, val_images) if len(val_images) else (None, {})
+        unread = int(np.count_nonzero(train.predicted == UNREADABLE))
+        return Score(
+            train=right / len(images),
+            val=None if val_right is None else val_right / len(val_images),
+            correct=(right, val_right),
+            confused=tally.named_confusions(
+                train.predicted, images.labels, self.problem.class_names, MOST_CONFUSED
+            ),
+            unreadable=unread / len(images) if self.answers_in_words else None,
+            unreadable_examples=examples(train.unreadable),
+            **values,
+            **{f"val_{name}": value for name, value in val_values.items()},
+        )
+
+    answers_in_words = False
+    """Whether an answer may name no class."""
+
+    def _values(self, decisions: Decisions, images: ImageSet) -> tuple[int, dict[str, float]]:
+        classes = len(self.problem.class_names)
+        values = {"class_mean": tally.class_mean(decisions.predicted, images.labels, classes)}
+        if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None:
+            values |= _grey_box(decisions.log_probabilities, images.labels)
+        return tally.correct(decisions.predicted, images.labels), values
+
+
+def _grey_box(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], labels: Labels) -> dict[str, float]:
+    """Return the mean log-probability of the true class (nats), and its mean margin in logits."""
+    rows = np.arange(len(labels))
+    highest = values.max(axis=1, keepdims=True)
+    sums = np.log(np.exp(values - highest).sum(axis=1)) + highest[:, 0]
+    true = values[rows, labels]
+    others = values.copy()
+    others[rows, labels] = -np.inf
+    return {"logprob": float((true - sums).mean()), "margin": float((true - others.max(axis=1)).mean())}
+
+
+def examples(answers: Sequence[str]) -> tuple[str, ...]:
+    """Return some different unreadable answers, each as one short line."""
+    found = dict.fromkeys(" ".join(answer.split())[:LONGEST_UNREADABLE] for answer in answers)
+    return tuple(found)[:MOST_UNREADABLE]
+
+
+def batched(items: Iterable[T], most: int) -> Iterator[list[T]]:
+    """Yield the items in lists of at most ``most``."""
+    left = iter(items)
+    while some := list(islice(left, most)):
+        yield some
+
+
+def path_below(url: str, path: str) -> str:
+    """Return a request's path below an address; empty if the address already ends with it."""
+    return "" if url.rstrip("/").endswith(f"/{path}") else path
+
+
+def text_tokens(*texts: str) -> int:
+    """Return how many tokens texts may be billed as."""
+    return sum(len(text.encode("utf-8", "replace")) for text in texts) // BYTES_PER_TOKEN + 16
+
+
+def image_tokens(model: str, width: int, height: int) -> int:
+    """Return how many tokens an image of a size in pixels may be billed as."""
+    times = next((times for name, times in DEAR_IMAGES.items() if name in model), 1)
+    return times * (LEAST_IMAGE_TOKENS + width * height // PIXELS_PER_TOKEN)
+
+
+def misformed(what: str, value: object) -> BadReplyError:
+    """Return the error for a reply that is not of the protocol's form; ``value`` is shown shortened."""
+    return BadReplyError(f"expected {what}, got {shown(value)}")
+
+
+class _Sending:
+    """The requests of some questions, made when they are taken; a fault in making one ends them."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self._questions = questions
+        self._fault: BaseException | None = None
+
+    def __iter__(self) -> Iterator[ApiRequest]:
+        for question in self._questions:
+            try:
+                request = question.request()
+            except Exception as error:  # noqa: BLE001 - raised again in the thread that scores
+                self._fault = error
+                return
+            yield request
+
+    def raise_fault(self) -> None:
+        """Raise what went wrong in making a request, such as an image that cannot be read any more."""
+        if self._fault is not None:
+            raise self._fault
+
+
+class _Claims:
+    """The keys that a thread of this process is asking for."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._claimed: set[str] = set()
+
+    def of(self, keys: Sequence[str]) -> _Claim:
+        """Claim those keys that no other thread has claimed, for a ``with`` block."""
+        with self._changed:
+            mine = [key for key in keys if key not in self._claimed]
+            self._claimed.update(mine)
+        return _Claim(self, mine)
+
+    def release(self, keys: Collection[str]) -> None:
+        """Let others claim keys."""
+        with self._changed:
+            self._claimed.difference_update(keys)
+            self._changed.notify_all()
+
+    def wait_for(self, keys: Collection[str]) -> None:
+        """Block until none of the keys is claimed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._claimed.isdisjoint(keys))
+
+
+class _Claim:
+    def __init__(self, claims: _Claims, keys: list[str]) -> None:
+        self._claims, self._keys = claims, keys
+
+    def __enter__(self) -> list[str]:
+        return self._keys
+
+    def __exit__(self, *_error: object) -> None:
+        self._claims.release(self._keys)

@@ -1,0 +1,128 @@
+"""Score candidates by one answer per image: what chat and zero-shot classification share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..scoring import Rejection
+from .asking import ApiAnswer, ApiRequest, Purpose
+from .evaluator import Decisions, ImageSet, Question, RemoteEvaluator, image_tokens
+from .labels import KeyMaker
+from .pictures import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a request says besides its image.
+
+    Attributes:
+        text: The instruction as it is sent, or the template.
+        names: The classes as they are sent, in their order; empty if ``text`` lists them.
+    """
+
+    text: str
+    names: tuple[str, ...] = ()
+
+
+class ImageByImageEvaluator(RemoteEvaluator):
+    """Asks for the class of each image by itself."""
+
+    samples = 1
+    """Answers for each image."""
+    protocol: str
+    path: str
+
+    @abstractmethod
+    def prompt(self, candidate: str) -> Prompt:
+        """Return what requests for a candidate say."""
+
+    @abstractmethod
+    def body(self, prompt: Prompt, picture: Picture) -> Mapping[str, Any]:
+        """Return the body of a request for one image."""
+
+    @abstractmethod
+    def tokens(self, prompt: Prompt) -> tuple[int, int]:
+        """Return the most tokens of a prompt without its image, and of an answer."""
+
+    @abstractmethod
+    def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
+        """Return the JSON value to keep for an answer; raise BadReplyError if it is not of the protocol."""
+
+    @abstractmethod
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
+        """Return the decisions that the values of each image's samples make."""
+
+    def reject(self, candidate: str) -> Rejection | None:
+        """Return None: an API takes any text."""
+        return None
+
+    def decide(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+        """Return each candidate's decisions for each part."""
+        return self.decide_prompts([self.prompt(ensemble[0]) for ensemble in ensembles], parts)
+
+    def decide_prompts(self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+        """Return each prompt's decisions for each part; all questions go to the ``Ask`` together."""
+        questions: dict[str, Question] = {}
+        rows: list[list[list[list[str]]]] = []  # keys by prompt, part, image and sample
+        for prompt in prompts:
+            keys = self._keys(prompt)
+            rows.append([])
+            for images in parts:
+                found = [[keys.key(one, sample) for sample in range(self.samples)] for one in images.contents]
+                rows[-1].append(found)
+                for path, of_image in zip(images.paths, found, strict=True):
+                    for key in of_image:
+                        questions[key] = self._question(key, prompt, path, images.purpose)
+        values = self.gather(
+            self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
+        )
+        return [
+            [
+                self.decisions(prompt, [[values[key] for key in of_image] for of_image in images])
+                for images in of_prompt
+            ]
+            for prompt, of_prompt in zip(prompts, rows, strict=True)
+        ]
+
+    def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
+        """Yield requests that cost as much as the labels of all test images by so many candidates."""
+        side, prompt = self.problem.pictures.side, self.prompt(self.longest_baseline())
+        text, answer = self.tokens(prompt)
+        most = text + image_tokens(self.problem.model, side, side) if answer else 0
+        for _ in range(candidates * self.problem.info.sizes["test"] * self.samples):
+            yield ApiRequest(
+                path=self.path, body={}, prompt_tokens=most, answer_tokens=answer, purpose="test"
+            )
+
+    def longest_baseline(self) -> str:
+        """Return the longest candidate to compare with; those that a search finds are about as long."""
+        return max((one for group in self.problem.info.baselines.values() for one in group), key=len)
+
+    def _keys(self, prompt: Prompt) -> KeyMaker:
+        about = {
+            "protocol": self.protocol,
+            "model": self.problem.model,
+            "parameters": self.problem.parameters,
+            "text": prompt.text,
+            "names": prompt.names,
+        }
+        return KeyMaker(about)
+
+    def _question(self, key: str, prompt: Prompt, path: Path, purpose: Purpose) -> Question:
+        def request() -> ApiRequest:
+            picture = self.problem.pictures.picture(path)
+            text, answer = self.tokens(prompt)
+            most = text + image_tokens(self.problem.model, picture.width, picture.height) if answer else 0
+            return ApiRequest(
+                path=self.path,
+                body=self.body(prompt, picture),
+                prompt_tokens=most,
+                answer_tokens=answer,
+                purpose=purpose,
+            )
+
+        return Question(request, lambda answer: {key: self.value(prompt, answer)})

@@ -1,0 +1,165 @@
+"""Open a scorer behind an API: read the data, find the labels on disk, and choose the protocol."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..datasets.checks import HOW_TO_GO_ON, image_set_hash, shots_hash
+from ..datasets.hand_made import for_dataset
+from ..datasets.loading import load_data
+from ..datasets.values import FewShotData, Item
+from ..errors import DataError
+from ..files import seen_files
+from ..scoring import DEFAULT_INSTRUCTION, EvaluatorInfo
+from ..spec import EvaluatorSpec, Report
+from .answers import Options
+from .asking import Ask
+from .chat import ChatEvaluator
+from .embeddings import EmbeddingsEvaluator
+from .evaluator import ImageSet, RemoteEvaluator, RemoteProblem
+from .labels import LabelStore
+from .pictures import RECIPE, PictureReader
+from .zero_shot import ZeroShotEvaluator
+
+MOST_BASELINE_TEXTS = 20_000
+"""Most texts of one list of templates to compare with."""
+
+
+def open_remote(
+    spec: EvaluatorSpec, ask: Ask, labels: Path | None, report: Report, *, look_ahead: bool = False
+) -> RemoteEvaluator:
+    """Return the evaluator of a scorer behind an API; see ``open_evaluator``.
+
+    Asks for nothing, except once which form of embeddings the endpoint takes, if neither option nor address
+    says it.
+    """
+    data = load_data(spec)
+    for note in (*data.chosen, *data.notes):
+        report(note)
+    options = Options(data.classes, spec.seed) if spec.scorer == "chat" else None
+    pictures = PictureReader(spec.scorer_image_size, seen_files(spec.cache_dir))
+    train, val = (_images(spec, pictures, name, getattr(data, name), report) for name in ("train", "val"))
+    ahead = _images(spec, pictures, "test", data.test.open(), report) if look_ahead else None
+
+    def open_test() -> ImageSet:
+        return ahead or _images(spec, pictures, "test", data.test.open(), report)
+
+    problem = RemoteProblem(
+        info=_info(spec, data, train, val, len(ahead) if ahead else data.test.size),
+        train=train,
+        val=val,
+        open_test=open_test,
+        pictures=pictures,
+        ask=ask,
+        store=LabelStore(labels),
+        model=spec.model,
+        url=spec.scorer_url or "",
+        objective=spec.objective,
+        parameters=_parameters(spec),
+    )
+    if options is not None:
+        return ChatEvaluator(
+            problem,
+            options,
+            detail=spec.scorer_detail,
+            samples=spec.scorer_samples,
+            answer_tokens=spec.scorer_answer_tokens,
+        )
+    if spec.scorer == "zero-shot":
+        return ZeroShotEvaluator(problem)
+    return EmbeddingsEvaluator(problem, spec.scorer_dialect)
+
+
+def _images(
+    spec: EvaluatorSpec, pictures: PictureReader, split: str, items: Sequence[Item], report: Report
+) -> ImageSet:
+    complaints = pictures.complaints([item.path for item in items])
+    bad = tuple(complaint for complaint in complaints if complaint)
+    if bad and spec.on_bad_image == "fail":
+        raise DataError(f"{bad[0]}; {HOW_TO_GO_ON}")
+    kept = [item for item, complaint in zip(items, complaints, strict=True) if not complaint]
+    if bad:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        report(f"images left out: {bad[0]}{more}")
+        if not kept:
+            raise DataError(f"none of the {len(items)} images can be read; the first: {bad[0]}")
+    digests = pictures.digests([item.path for item in kept])
+    return ImageSet(
+        split=split,
+        paths=tuple(item.path for item in kept),
+        labels=np.array([item.label for item in kept], dtype=np.int64),
+        contents=tuple(map(pictures.content, digests)),
+        left_out=bad,
+        mark=image_set_hash(digests),
+    )
+
+
+def _parameters(spec: EvaluatorSpec) -> dict[str, Any]:
+    """Return what decides a label besides prompt and image."""
+    if spec.scorer == "chat":
+        return {
+            "detail": spec.scorer_detail,
+            "answer_tokens": spec.scorer_answer_tokens,
+            "temperature": 0 if spec.scorer_samples == 1 else None,
+        }
+    return {}
+
+
+def _info(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet, test: int) -> EvaluatorInfo:
+    hashes = [images.mark if len(images) else None for images in (train, val)]
+    model = hashlib.sha256(repr((spec.scorer, spec.model)).encode()).hexdigest()
+    return EvaluatorInfo(
+        dataset=data.name,
+        classes=len(data.classes),
+        class_names=tuple(data.classes),
+        shots=data.shots,
+        seed=data.seed,
+        sizes={"train": len(train), "val": len(val), "test": test},
+        model=spec.model,
+        pretrained="",
+        fingerprint=_fingerprint(spec, data, train, val),
+        baselines=_baselines(spec, data),
+        precision="",
+        notes={"scorer": spec.scorer, **({"data": list(data.notes)} if data.notes else {})},
+        cheap=spec.scorer == "embeddings",
+        files=data.files,
+        content={"shots": shots_hash(data, *hashes), "weights": model},
+    )
+
+
+def _fingerprint(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet) -> str:
+    identity = repr(
+        (
+            spec.scorer,
+            spec.model,
+            sorted(_parameters(spec).items()),
+            (spec.scorer_samples, spec.scorer_image_size, RECIPE),
+            # The order of the classes in an instruction follows from the seed.
+            spec.seed if spec.scorer == "chat" else None,
+            train.mark,
+            val.mark,
+            [*train.labels.tolist(), *val.labels.tolist()],
+            data.classes,
+            data.test.size,
+        )
+    )
+    return hashlib.sha256(identity.encode()).hexdigest()
+
+
+def _baselines(spec: EvaluatorSpec, data: FewShotData) -> dict[str, tuple[str, ...]]:
+    """Return the candidates to compare with, as far as this scorer can measure them at a fair price."""
+    if spec.scorer == "chat":
+        return {"default template": (DEFAULT_INSTRUCTION,)}
+    found = for_dataset(data.name)
+    if spec.scorer == "zero-shot":
+        return {name: templates for name, templates in found.items() if len(templates) == 1}
+    return {
+        name: templates
+        for name, templates in found.items()
+        if len(templates) * len(data.classes) <= MOST_BASELINE_TEXTS
+    }

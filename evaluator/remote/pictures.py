@@ -1,0 +1,125 @@
+"""Turn image files into what is sent to an API: upright RGB of a bounded size, as PNG or JPEG."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ..datasets.checks import file_digest
+from ..datasets.pictures import open_rgb
+from ..errors import DataError
+from ..files import SeenFiles
+
+RECIPE = 1
+"""Raise it with every change of what is sent for a file: labels are asked for again."""
+SMALL = 128
+"""Longest side, in pixels, of images that are sent as PNG: they are small files, and JPEG would blur them."""
+FEW_COLOURS = 256
+"""Most colours of larger images that are sent as PNG: drawings, which JPEG blurs and PNG keeps small."""
+QUALITY = 92
+CACHE_BYTES = 64 * 2**20
+"""Most bytes of encoded images held in memory."""
+WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image as it is sent."""
+
+    media_type: str
+    base64: str
+    width: int
+    height: int
+
+    @property
+    def data_url(self) -> str:
+        """The image as a data URL."""
+        return f"data:{self.media_type};base64,{self.base64}"
+
+
+def encode(image: Image.Image, side: int, *, compress_level: int = 9) -> Picture:
+    """Return an RGB image whose longer side is at most ``side`` pixels; it is never scaled up.
+
+    PNG where that is small and JPEG would show, else JPEG, which takes a tenth of the bytes for photographs.
+    Tags (a place, a colour profile) are left out. The same pixels give the same bytes.
+    """
+    image = image.copy()
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    bare = Image.frombytes("RGB", image.size, image.tobytes())
+    buffer = io.BytesIO()
+    if max(bare.size) <= SMALL or bare.getcolors(FEW_COLOURS) is not None:
+        bare.save(buffer, "PNG", compress_level=compress_level)
+        kind = "image/png"
+    else:
+        bare.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+        kind = "image/jpeg"
+    return Picture(kind, base64.b64encode(buffer.getvalue()).decode("ascii"), *bare.size)
+
+
+class PictureReader:
+    """Reads image files as they are sent; holds a bounded number of them in memory.
+
+    Args:
+        side: Longest side, in pixels, of an image that is sent.
+        seen: Keeps findings on unchanged files between runs.
+    """
+
+    def __init__(self, side: int, seen: SeenFiles | None = None) -> None:
+        self.side = side
+        self._seen = seen or SeenFiles()
+        self._lock = threading.Lock()
+        self._held: OrderedDict[Path, Picture] = OrderedDict()
+        self._bytes = 0
+
+    def picture(self, path: Path) -> Picture:
+        """Return an image as it is sent.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        with self._lock:
+            if (found := self._held.get(path)) is not None:
+                self._held.move_to_end(path)
+                return found
+        found = encode(open_rgb(path), self.side)
+        with self._lock:
+            if path not in self._held:
+                self._held[path] = found
+                self._bytes += len(found.base64)
+            while self._bytes > CACHE_BYTES:
+                self._bytes -= len(self._held.popitem(last=False)[1].base64)
+        return found
+
+    def content(self, digest: str) -> str:
+        """Return what identifies an image as it is sent, from the hash of its file."""
+        return f"{digest}/{self.side}/{RECIPE}"
+
+    def digests(self, paths: Sequence[Path]) -> list[str]:
+        """Return the hash of each file's bytes."""
+        return self._seen.known("image digests", paths, lambda: _all(file_digest, paths))
+
+    def complaints(self, paths: Sequence[Path]) -> list[str]:
+        """Return what is wrong with each image; an empty text if nothing is."""
+        return self._seen.known("image complaints", paths, lambda: _all(_complaint, paths))
+
+
+def _all(find: object, paths: Sequence[Path]) -> list[str]:
+    assert callable(find)
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="decoder") as pool:
+        return list(pool.map(find, paths))
+
+
+def _complaint(path: Path) -> str:
+    try:
+        open_rgb(path)
+    except DataError as error:
+        return str(error)
+    return ""

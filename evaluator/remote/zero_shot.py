@@ -1,0 +1,144 @@
+"""Score templates by Hugging Face's zero-shot image classification task.
+
+A request has the image in base64 as ``inputs``, and ``candidate_labels`` and ``hypothesis_template`` as
+``parameters``. The answer is a list of ``{"label", "score"}``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from ..scoring import GREY_BOX, Predictions
+from .asking import ApiAnswer, ApiRefusal
+from .evaluator import (
+    LEAST_PROBABILITY,
+    Decisions,
+    RemoteProblem,
+    misformed,
+)
+from .image_by_image import ImageByImageEvaluator, Prompt
+from .pictures import Picture
+
+SLOT = "{}"
+_HUB = "hf-inference"
+
+
+class ZeroShotEvaluator(ImageByImageEvaluator):
+    """Scores templates with an endpoint for zero-shot image classification, one image a request.
+
+    Only the most likely class of each image is used, unless the objective looks at probabilities.
+    """
+
+    protocol = "zero-shot"
+
+    def __init__(self, problem: RemoteProblem) -> None:
+        super().__init__(problem)
+        self._grey = problem.objective in GREY_BOX
+        # Hugging Face's router has the model in the path; elsewhere the address is the model's.
+        at_hub = urlsplit(problem.url).path.rstrip("/").endswith(f"/{_HUB}")
+        self.path = f"models/{problem.model}" if at_hub else ""
+
+    def prompt(self, candidate: str) -> Prompt:
+        """Return a template with the class names."""
+        return Prompt(candidate, self.problem.class_names)
+
+    def body(self, prompt: Prompt, picture: Picture) -> Mapping[str, Any]:
+        """Return the body of a request."""
+        template, labels = _sent(prompt)
+        return {
+            "inputs": picture.base64,
+            "parameters": {"candidate_labels": labels, "hypothesis_template": template},
+        }
+
+    def tokens(self, prompt: Prompt) -> tuple[int, int]:
+        """Return 0: these endpoints bill by request or by time."""
+        return 0, 0
+
+    def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
+        """Return the label; for grey-box objectives, the log-probability of each class."""
+        if isinstance(answer, ApiRefusal):
+            # An image alone is no reason to refuse.
+            raise misformed("a list of labels", f"a refusal: {answer.message}")
+        scores = read_scores(answer.body, _sent(prompt)[1])
+        best = max(scores, key=lambda label: scores[label])
+        if not self._grey:
+            return best
+        if missing := len(prompt.names) - len(scores):
+            raise misformed(f"a score of each of {len(prompt.names)} classes", f"{missing} fewer")
+        return [math.log(max(scores[label], LEAST_PROBABILITY)) for label in range(len(prompt.names))]
+
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
+        """Return the decisions of one value an image."""
+        if not self._grey:
+            return Decisions(np.array([value for (value,) in values], dtype=np.int64))
+        table = np.array([value for (value,) in values], dtype=np.float64).reshape(-1, len(prompt.names))
+        return Decisions(table.argmax(axis=1), table)
+
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        """Classify the images of a split with other class names; see ``NamePredictor``."""
+        if split == "views":
+            return Predictions((), ((),) * len(renamings))
+        names, images = self.problem.class_names, self.split(split)
+        prompts = [
+            Prompt(template, tuple(one.get(label, name) for label, name in enumerate(names)))
+            for one in renamings
+        ]
+        found = self.decide_prompts(prompts, [images])
+        return Predictions(
+            tuple(images.labels.tolist()), tuple(tuple(one.predicted.tolist()) for (one,) in found)
+        )
+
+
+def _sent(prompt: Prompt) -> tuple[str, list[str]]:
+    """Return the template and labels that are sent; those that the task's form cannot hold are filled here.
+
+    Servers fill the template with Python's ``format`` and one label, so it has one slot and no other brace.
+    """
+    template = prompt.text
+    if template.count(SLOT) == 1 and not set(template.replace(SLOT, "")) & set("{}"):
+        return template, list(dict.fromkeys(prompt.names))
+    return SLOT, list(dict.fromkeys(template.replace(SLOT, name) for name in prompt.names))
+
+
+def read_scores(body: Any, labels: Sequence[str]) -> dict[int, float]:
+    """Return the scores of an answer by place in ``labels``, in the answer's order of equal scores.
+
+    Scores may be left out: then the first label counts. A label may differ in case: some servers change it.
+
+    Raises:
+        BadReplyError: It is not a list of these labels with scores.
+    """
+    rows = body[0] if isinstance(body, list) and len(body) == 1 and isinstance(body[0], list) else body
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise misformed('a list of {"label", "score"}', body)
+    places: dict[str, int | None] = {label: place for place, label in enumerate(labels)}
+    folded: dict[str, int | None] = {}
+    for label, place in places.items():
+        key = label.casefold().strip()
+        folded[key] = None if key in folded else place
+    found: dict[int, float] = {}
+    for row in rows:
+        label = row.get("label")
+        place = None
+        if isinstance(label, str):
+            place = places.get(label, folded.get(label.casefold().strip()))
+        if place is None:
+            raise misformed("one of the labels that were sent", label)
+        found[place] = max(_score(row), found.get(place, -math.inf))
+        if "score" not in row:
+            break
+    return dict(sorted(found.items()))
+
+
+def _score(row: Mapping[str, Any]) -> float:
+    score = row.get("score", 1.0)
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1.001:
+        raise misformed("a score from 0 to 1", score)
+    return float(score)

@@ -1,0 +1,62 @@
+"""Count predicted classes against true ones. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .scoring import ClassAccuracy, Confusion
+
+Labels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
+"""Classes of n images: [n]. A predicted class that is negative is none of the classes."""
+
+
+def correct(predicted: Labels, labels: Labels) -> int:
+    """Return the number of correctly classified images."""
+    return int(np.count_nonzero(predicted == labels))
+
+
+def by_class(predicted: Labels, labels: Labels, classes: int) -> list[tuple[int, int]]:
+    """Return, for each class, its correctly classified images and all its images."""
+    right: list[int] = np.bincount(labels[predicted == labels], minlength=classes).tolist()
+    of: list[int] = np.bincount(labels, minlength=classes).tolist()
+    return list(zip(right, of, strict=True))
+
+
+def class_mean(predicted: Labels, labels: Labels, classes: int) -> float:
+    """Return the mean accuracy of the classes that have images."""
+    found = [right / of for right, of in by_class(predicted, labels, classes) if of]
+    return sum(found) / len(found)
+
+
+def confusions(
+    predicted: Labels, labels: Labels, classes: int, most: int | None = None
+) -> list[tuple[int, int, int]]:
+    """Return (true class, predicted class, images), at most ``most``, most frequent first; ties by label."""
+    wrong = (predicted != labels) & (predicted >= 0)
+    pairs, counts = np.unique(labels[wrong] * classes + predicted[wrong], return_counts=True)
+    first = np.argsort(-counts, kind="stable")[:most]
+    return [
+        (pair // classes, pair % classes, count)
+        for pair, count in zip(pairs[first].tolist(), counts[first].tolist(), strict=True)
+    ]
+
+
+def class_accuracies(predicted: Labels, labels: Labels, names: Sequence[str]) -> tuple[ClassAccuracy, ...]:
+    """Return each class's accuracy, by label."""
+    counts = by_class(predicted, labels, len(names))
+    return tuple(
+        ClassAccuracy(name, images=of, correct=right) for name, (right, of) in zip(names, counts, strict=True)
+    )
+
+
+def named_confusions(
+    predicted: Labels, labels: Labels, names: Sequence[str], most: int | None = None
+) -> tuple[Confusion, ...]:
+    """Return ``confusions`` with the names of the classes."""
+    return tuple(
+        Confusion(names[true], names[taken_for], images)
+        for true, taken_for, images in confusions(predicted, labels, len(names), most)
+    )

@@ -1,0 +1,190 @@
+"""Lists of classes in instructions, and what models' answers are read as."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluator.errors import DataError
+from evaluator.remote.answers import MOST_CHARACTERS, Options
+
+NAMES = ["bat", "sea lion", "lion", "dog", "strawberry", "bus", "T-shirt", "bird's nest"]
+OPTIONS = Options(NAMES, seed=3)
+PLACES = {name: place for place, name in enumerate(OPTIONS.fill("{classes}").splitlines(), 1)}
+NUMBER = {line.split(". ", 1)[1]: place for line, place in PLACES.items()}
+LETTER = {name: "ABCDEFGH"[place - 1] for name, place in NUMBER.items()}
+
+RECORDED = [
+    ("bat", "bat"),
+    ("Bat", "bat"),
+    ("BAT.", "bat"),
+    ("  bat\n", "bat"),
+    ("a bat", "bat"),
+    ("The bat.", "bat"),
+    ("Bats", "bat"),
+    ("strawberries", "strawberry"),
+    ("Buses.", "bus"),
+    ("'bat'", "bat"),
+    ('"bat"', "bat"),
+    ("“bat”", "bat"),
+    ("`bat`", "bat"),
+    ("**Bat**", "bat"),
+    ("**Answer:** *bat*", "bat"),
+    ("- bat", "bat"),
+    ("sea_lion", "sea lion"),
+    ("Sea-Lion", "sea lion"),
+    ("ｂａｔ", "bat"),
+    ("\u200bbat\ufeff", "bat"),
+    ("bird’s nest", "bird's nest"),
+    ("birds nest", "bird's nest"),
+    ("t shirt", "T-shirt"),
+    ("bat 🦇", "bat"),
+    (f"{NUMBER['dog']}", "dog"),
+    (f"{NUMBER['dog']}.", "dog"),
+    (f"({NUMBER['dog']})", "dog"),
+    (f"Option {NUMBER['dog']}", "dog"),
+    (f"{NUMBER['dog']}. dog", "dog"),
+    (f"The answer is {NUMBER['dog']}.", "dog"),
+    (f"Option {NUMBER['dog']} (dog)", "dog"),
+    (LETTER["lion"], "lion"),
+    (f"({LETTER['lion']})", "lion"),
+    (f"{LETTER['lion']}) lion", "lion"),
+    ('{"class": "bat"}', "bat"),
+    ('{"class_name": "Bat", "confidence": 0.98}', "bat"),
+    ('{"reasoning": "No dog, no lion.", "label": "bat"}', "bat"),
+    ('{"result": {"answer": "bat"}}', "bat"),
+    (json.dumps({"option": NUMBER["bus"]}), "bus"),
+    ('["bat"]', "bat"),
+    ('```json\n{"class": "bat"}\n```', "bat"),
+    ("```\nbat\n```", "bat"),
+    ('Here it is: {"class": "bat"}', "bat"),
+    ("This is a bat.", "bat"),
+    ("The image shows a **sea lion** on a rock.", "sea lion"),
+    ("The animal in this picture appears to be a lion.", "lion"),
+    ("I'm not sure, but it looks like a bat.", "bat"),
+    ("Two dogs, running.", "dog"),
+    ("<think>It could be a dog or a lion.</think>\n\nbat", "bat"),
+    ("<think>A dog?</think>The picture shows a bat.", "bat"),
+    ("It has wings and hangs from a branch.\nAnswer: bat", "bat"),
+    ("It is no dog. It has a mane.\n\nFinal answer: **lion**", "lion"),
+    ("Not a dog, not a bus.\n<answer>bat</answer>", "bat"),
+    ("A dog would have longer legs.\nSo \\boxed{\\text{bat}}", "bat"),
+    ("A dog would have longer legs.\n\nbat", "bat"),
+    ("Bat\n\nIt has wings, which a dog has not.", "bat"),
+    ("Answer:\n\nbat", "bat"),
+    ("答案：bat", "bat"),
+    # Counted as wrong: none, several, a denial, a question.
+    ("", None),
+    ("   \n", None),
+    ("I'm sorry, I can't help with that.", None),
+    ("unknown", None),
+    ("None of the above", None),
+    ("bat or dog", None),
+    ("bat, dog", None),
+    ("bat\ndog\nlion", None),
+    ("1. bat\n2. dog\n3. lion", None),
+    ("It could be a bat, a dog or a lion.", None),
+    ("This is not a bat.", None),
+    ("It isn’t a bat.", None),
+    ("I cannot tell whether this is a bat", None),
+    ("Is this a bat?", None),
+    ("combat boots", None),
+    ("wombat", None),
+    ('["bat", "dog"]', None),
+    ('{"bat": 0.6, "dog": 0.4}', None),
+    ('{"class": "unknown", "note": "perhaps a bat"}', None),
+    ('{"class": null}', None),
+    ("Answer: bat or dog", None),
+    ("<think>It is a bat", None),
+    ("0", None),
+    ("99", None),
+    (f"{NUMBER['dog']}. bat", None),
+    ("0.87", None),
+    ("[1] and [2] are references", None),
+]
+
+
+@pytest.mark.parametrize(("answer", "name"), RECORDED)
+def test_a_recorded_answer_is_read_as_its_class_or_not_at_all(answer: str, name: str | None) -> None:
+    label = OPTIONS.read(answer)
+    assert (None if label is None else NAMES[label]) == name
+
+
+def test_a_slot_alone_on_its_line_is_a_numbered_list_and_elsewhere_a_row() -> None:
+    options = Options(["bat", "cat"], seed=1)
+    first, second = options.fill("{classes}?")[:-1].split(", ")
+    assert {first, second} == {"bat", "cat"}
+    assert options.fill("One of:\n {classes}\nNumber?") == f"One of:\n1. {first}\n2. {second}\nNumber?"
+
+
+def test_the_order_is_fixed_by_the_seed_alone() -> None:
+    rows = [Options(NAMES, seed).fill("{classes}!") for seed in (1, 1, 2)]
+    assert rows[0] == rows[1] != rows[2]
+
+
+def test_names_that_could_be_confused_are_json_strings() -> None:
+    names = ["cat, domestic", 'the "cat"', "two\nlines", "{classes}", "plain"]
+    row = Options(names, seed=1).fill("[{classes}]")
+    assert sorted(json.loads(row)) == sorted(names)
+    assert "\n" not in row
+    lines = Options(names, seed=1).fill("{classes}").splitlines()
+    assert [json.loads(line.split(". ", 1)[1]) for line in lines] == json.loads(row)
+    for label, name in enumerate(names):
+        assert Options(names, seed=1).read(json.dumps(name)) == label
+
+
+def test_a_number_is_no_option_where_names_are_numbers() -> None:
+    for names in (["one", "two", "three"], ["I", "II", "III"], ["3 dots", "4 dots"]):
+        assert Options(names, seed=1).read("2") is None
+    assert Options(["3", "1", "2"], seed=1).read("2") == 2
+
+
+def test_an_article_is_no_mention_of_a_class_of_that_letter() -> None:
+    options = Options(["A", "B", "I"], seed=1)
+    assert [options.read(text) for text in ("This is a B.", "The letter is A.", "I see a sign")] == [
+        1,
+        0,
+        None,
+    ]
+
+
+def test_names_with_one_normal_form_are_told_apart_by_exact_spelling_only() -> None:
+    options = Options(["Bat", "bat", "C++", "C#"], seed=1)
+    assert [options.read(text) for text in ("Bat", "bat", "BAT", "C++", "C#")] == [0, 1, None, 2, 3]
+
+
+def test_a_list_that_is_too_long_is_refused_with_the_limit() -> None:
+    with pytest.raises(DataError, match=f"2,000 class names .* at most {MOST_CHARACTERS:,}"):
+        Options([f"a class of the number {number}" for number in range(2_000)], seed=1)
+    Options([f"class {number}" for number in range(1_000)], seed=1)
+
+
+HOSTILE = ["(", "\n", "{", "[", '"', "```", "1)", " ", "-", "`a ", "<think>", '{"a":', " - ", "<answer>"]
+
+
+@pytest.mark.parametrize("piece", [*HOSTILE, "a class ", "answer is ", "not ", "answer:\n", "\\boxed{"])
+def test_long_answers_take_bounded_time(piece: str) -> None:
+    options = Options([f"class x{number} of many" for number in range(1_000)], seed=1)
+    start = time.process_time()
+    assert options.read(piece * (100_000 // len(piece))) is None
+    assert time.process_time() - start < 2
+
+
+PIECES = ["bat", "sea lion", "not", "a", "1", ".", "\n", "{", '"class"', ":", "}", "**", "Answer:", "?"]
+texts = st.text(max_size=60) | st.lists(st.sampled_from(PIECES)).map(" ".join)
+
+
+@given(texts)
+def test_reading_never_raises(answer: str) -> None:
+    assert OPTIONS.read(answer) in {None, *range(len(NAMES))}
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), unique=True, min_size=1, max_size=8), st.integers(0, 9))
+def test_every_class_name_is_read_as_its_class(names: list[str], seed: int) -> None:
+    options = Options(names, seed)
+    assert [options.read(name) for name in names] == list(range(len(names)))
+    assert options.fill("no slot") == "no slot"

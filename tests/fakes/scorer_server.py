@@ -1,0 +1,163 @@
+"""A scorer behind an API on loopback, over HTTP: it sees mean colours, with limits, faults and a key.
+
+`python -m tests.fakes.scorer_server --options JSON` runs it as a process of its own and prints its address.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from promptclimb.evaluator.remote.asking import ApiRequest
+from tests.fakes.visual_api import VisualApi
+
+LARGE = 40 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorerOptions:
+    """How it behaves.
+
+    Attributes:
+        script: Faults (or "ok") of the first requests, in the order of arrival.
+        always: A fault of every request after those.
+        faults: Fault of each request whose body holds a text.
+        latency_s: Time that an answer takes.
+        key: The key that is asked for, None for none.
+        usage: The usage that its replies report, None for none.
+        blur: How much templates differ.
+    """
+
+    script: tuple[str, ...] = ()
+    always: str | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+    latency_s: float = 0.0
+    key: str | None = None
+    usage: Mapping[str, int] | None = None
+    blur: float = 0.6
+
+
+class ScorerServer:
+    """The endpoint; an async context manager. `url` is where it listens, for every path.
+
+    Attributes:
+        requests: All of them.
+        asked: How often each question was answered, by a hash of path and body.
+        most_in_flight: The most requests at once.
+        keys: The authorization of each request.
+        on_answer: Called with the number of answers before each one is sent.
+    """
+
+    def __init__(self, options: ScorerOptions = ScorerOptions(), port: int = 0) -> None:  # frozen
+        self.options = options
+        self.requests = self.answered = self.most_in_flight = self._in_flight = 0
+        self.asked: Counter[str] = Counter()
+        self.keys: list[str] = []
+        self.on_answer: Callable[[int], None] = lambda _number: None
+        self._port = port
+        self._api = VisualApi(blur=options.blur)
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=LARGE)
+        app.router.add_get("/stats", self._stats)
+        app.router.add_post("/{path:.*}", self._post)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        self.requests += 1
+        number, text = self.requests, await request.text()
+        self.keys.append(request.headers.get("Authorization", ""))
+        self._in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        try:
+            await asyncio.sleep(self.options.latency_s)
+            if self.options.key is not None and self.keys[-1] != f"Bearer {self.options.key}":
+                return await self._fault("wrong_key", request)
+            if (kind := self._kind(number, text)) is not None:
+                return await self._fault(kind, request)
+            path = request.match_info["path"].removeprefix("v1").strip("/")
+            self.asked[hashlib.sha256(f"{path}\0{text}".encode()).hexdigest()] += 1
+            self.answered += 1
+            self.on_answer(self.answered)
+            body = self._api.body(ApiRequest(path=path, body=json.loads(text)))
+            if self.options.usage is not None:
+                body = {**body, "usage": dict(self.options.usage)}
+            return web.json_response(body)
+        finally:
+            self._in_flight -= 1
+
+    def _kind(self, number: int, text: str) -> str | None:
+        if number <= len(self.options.script):
+            scripted = self.options.script[number - 1]
+            return None if scripted == "ok" else scripted
+        said = (kind for part, kind in self.options.faults.items() if part in text)
+        return next(said, self.options.always)
+
+    async def _fault(self, kind: str, request: web.Request) -> web.StreamResponse:
+        if kind == "hang_up":
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        if kind == "html":
+            return web.Response(text="<html>Bad gateway</html>", content_type="text/html")
+        if kind == "garbage":
+            return web.Response(text="[{", content_type="application/json")
+        if kind == "huge":
+            headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+            return web.Response(body=gzip.compress(b'["' + b"x" * LARGE + b'"]', 1), headers=headers)
+        if kind == "error_in_200":
+            return web.json_response({"error": {"message": "overloaded", "code": 503}})
+        status, error, headers = _FAILURES[kind]
+        if kind == "echo_key":
+            error = {"message": f"bad key {self.keys[-1]}"}
+        return web.json_response({"error": error}, status=status, headers=headers)
+
+    async def _stats(self, _request: web.Request) -> web.Response:
+        return web.json_response({"requests": self.requests, "asked": self.asked})
+
+
+_FAILURES: Mapping[str, tuple[int, Any, Mapping[str, str]]] = {
+    "429": (429, {"message": "slow down"}, {"Retry-After": "0.2"}),
+    "500": (500, {"message": "internal"}, {}),
+    "503": (503, "Model is loading", {"Retry-After": "0"}),
+    "filter": (400, {"message": "content management policy", "code": "content_filter"}, {}),
+    "too_large": (413, {"message": "the image is too large"}, {}),
+    "context": (400, {"message": "context length exceeded", "code": "context_length_exceeded"}, {}),
+    "bad_request": (400, {"message": "what is this"}, {}),
+    "wrong_key": (401, {"message": "Incorrect API key provided"}, {}),
+    "no_model": (404, {"message": "model x does not exist", "code": "model_not_found"}, {}),
+    "echo_key": (500, {}, {}),
+}
+
+
+async def _serve(options: ScorerOptions, port: int) -> None:
+    async with ScorerServer(options, port) as server:
+        print(server.url, flush=True)  # noqa: T201 - whoever started it reads it
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--options", type=json.loads, default={}, help="ScorerOptions as JSON")
+    parser.add_argument("--port", type=int, default=0)
+    given = parser.parse_args()
+    asyncio.run(_serve(ScorerOptions(**given.options), given.port))

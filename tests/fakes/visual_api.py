@@ -1,0 +1,155 @@
+"""An ``Ask`` that speaks the three protocols of scorers behind an API, and sees one thing: mean colours."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from promptclimb.evaluator.errors import AskingEndedError
+from promptclimb.evaluator.remote.asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
+
+COLOURS: Mapping[str, tuple[int, int, int]] = {
+    "red": (200, 30, 30),
+    "green": (30, 200, 30),
+    "blue": (30, 30, 200),
+}
+Change = Callable[[int, ApiRequest, Any], Any]
+
+
+def colour_of(data: str) -> np.ndarray[Any, Any]:
+    """The mean colour of an image in base64, or in a data URL; length 1."""
+    with Image.open(io.BytesIO(base64.b64decode(data.rpartition(",")[2], validate=True))) as image:
+        mean = np.asarray(image.convert("RGB"), dtype=np.float64).mean(axis=(0, 1))
+    return mean / np.linalg.norm(mean)
+
+
+class VisualApi:
+    """Answers every request by a small rule, in any order; counts what it was asked.
+
+    A text has the colour that it names, blurred by a little of its hash: so templates differ.
+
+    Args:
+        change: Called with the request's number, the request and the body to answer with; returns the body,
+            or an ``ApiRefusal``.
+        ends_after: Requests after which it ends with an AskingEndedError.
+        backwards: How many requests it takes before it answers them, the last one first.
+        blur: How much of a text's hash is in its colour.
+    """
+
+    def __init__(
+        self,
+        *,
+        change: Change | None = None,
+        ends_after: int | None = None,
+        backwards: int = 1,
+        blur: float = 0.0,
+        reads_images: bool = True,
+    ) -> None:
+        self.requests: list[ApiRequest] = []
+        self.kept: list[ApiRequest] = []
+        self.ends_after = ends_after
+        self.change = change
+        self._backwards, self._blur, self._reads_images = backwards, blur, reads_images
+        self._lock = threading.Lock()
+
+    @property
+    def purposes(self) -> Counter[str]:
+        """How many requests there were of each purpose."""
+        return Counter(request.purpose for request in self.requests)
+
+    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
+        """Answers the requests; see ``Ask``."""
+        waiting: list[tuple[int, ApiRequest]] = []
+        for place, request in enumerate(requests):
+            waiting.append((place, request))
+            if len(waiting) == self._backwards:
+                yield from self._answered(waiting)
+        yield from self._answered(waiting)
+
+    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
+        """Remembers what is to be kept back."""
+        self.kept = list(requests)
+
+    def _answered(self, waiting: list[tuple[int, ApiRequest]]) -> Iterator[tuple[int, ApiAnswer]]:
+        while waiting:
+            place, request = waiting.pop()
+            with self._lock:
+                number = len(self.requests)
+                if self.ends_after is not None and number >= self.ends_after:
+                    raise AskingEndedError("the limit of calls is reached")
+                self.requests.append(request)
+            json.dumps(request.body, allow_nan=False)
+            body = self.body(request)
+            if self.change is not None:
+                body = self.change(number, request, body)
+            yield place, body if isinstance(body, ApiRefusal) else ApiReply(body)
+
+    def body(self, request: ApiRequest) -> Any:
+        """The body of the answer to a request."""
+        body = request.body
+        if "max_tokens" in body:
+            return self._chat(body)
+        if "inputs" in body and "parameters" in body:
+            return self._zero_shot(body)
+        return self._embeddings(request.path, body)
+
+    def _chat(self, body: Mapping[str, Any]) -> Any:
+        text, image = body["messages"][0]["content"]
+        colour = colour_of(image["image_url"]["url"])
+        names = [name for name in COLOURS if name in text["text"]]
+        best = max(names, key=lambda name: float(self.text(name) @ colour))
+        choice = {"message": {"role": "assistant", "content": best.title()}, "finish_reason": "stop"}
+        return {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 1}}
+
+    def _zero_shot(self, body: Mapping[str, Any]) -> Any:
+        asked, colour = body["parameters"], colour_of(body["inputs"])
+        template = asked["hypothesis_template"]
+        labels = asked["candidate_labels"]
+        logits = np.array([20 * float(self.text(template.format(one)) @ colour) for one in labels])
+        shares = np.exp(logits - logits.max())
+        rows = zip(labels, (shares / shares.sum()).tolist(), strict=True)
+        return sorted(({"label": one, "score": share} for one, share in rows), key=lambda row: -row["score"])
+
+    def _embeddings(self, path: str, body: Mapping[str, Any]) -> Any:
+        if path == "embed":
+            vectors = [self.text(one) for one in body.get("texts", ())]
+            vectors += [colour_of(one) for one in body.get("images", ())]
+            return {"id": "1", "embeddings": {"float": [one.tolist() for one in vectors]}}
+        vectors = [self._vector(one) for one in _inputs(body)]
+        rows = [{"embedding": one.tolist(), "index": place} for place, one in enumerate(vectors)]
+        return {"object": "list", "data": rows[::-1]}
+
+    def _vector(self, one: Any) -> np.ndarray[Any, Any]:
+        if isinstance(one, str):
+            image = one.startswith("data:image/") and self._reads_images
+            return colour_of(one) if image else self.text(one)
+        if "text" in one:
+            return self.text(one["text"])
+        return colour_of(one.get("image") or one.get("image_base64") or one["image_url"]["url"])
+
+    def text(self, text: str) -> np.ndarray[Any, Any]:
+        """The vector of a text, length 1."""
+        digest = hashlib.sha256(text.encode()).digest()
+        noise = np.frombuffer(digest[:3], np.uint8) / 255.0 - 0.5
+        named = [colour for name, colour in COLOURS.items() if name in text]
+        mean = np.mean(named or [(100, 100, 100)], axis=0)
+        vector = mean / np.linalg.norm(mean) + self._blur * noise
+        return vector / np.linalg.norm(vector)
+
+
+def _inputs(body: Mapping[str, Any]) -> Sequence[Any]:
+    if "messages" in body:
+        return [body["messages"][0]["content"][0]]
+    if "inputs" in body:
+        return [one["content"][0] for one in body["inputs"]]
+    found: Sequence[Any] = body["input"]
+    return found
