@@ -47,7 +47,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         raise ConfigError("give --templates FILE, --white-box NAMES or both")
     matrix_file = None if arguments.matrix is None else user_path(arguments.matrix, "--matrix")
     spec = given_spec(arguments)
-    kind = scored_kind(spec, arguments.prompts)
+    kind = scored_kind(spec, arguments.kind)
     templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates, kind.name)
     with result_alone():
         found = score_templates(
@@ -200,6 +200,7 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     parser.add_argument(
         "--prompts",
+        dest="kind",
         choices=tuple(KINDS),
         metavar="KIND",
         help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",

@@ -19,7 +19,7 @@ from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import API, EvaluatorSpec
-from ...prompts.kinds import CLASS_NAMES, KINDS, TEMPLATE, kind_named
+from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
 from ..methods.registry import METHODS, described
@@ -70,8 +70,6 @@ _TEXTS_FREE = 1_000
 
 _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
-INSTRUCTION = "instruction"
-"""The prompt kind of chat models."""
 POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
 
@@ -477,8 +475,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     def _kind_fits_scorer(self) -> Self:
         if self.scorer == "chat" and self.prompts != INSTRUCTION:
             raise ValueError("{scorer=chat} is asked by an instruction; give {prompts=instruction}")
-        if self.prompts == INSTRUCTION and self.scorer != "chat" and self.evaluator is None:
-            raise ValueError("{prompts=instruction} is for {scorer=chat}; other scorers take a template")
+        # Other scorers are checked when they are opened: an object of the user's may take instructions.
         return self
 
     @model_validator(mode="after")
