@@ -147,6 +147,8 @@ class _ResumeHint:
 
 def _not_kept(config: SearchConfig) -> str | None:
     """Return which credentials a resumed run lacks, and what to do; None if it has all."""
+    if config.scorer_url is not None and config.scorer_url != without_credentials(config.scorer_url):
+        return "The credentials in the scorer's address are not kept: give it with --scorer-url"
     if config.shown_url is None:
         return None
     if config.endpoints:

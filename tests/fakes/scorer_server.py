@@ -130,6 +130,8 @@ class ScorerServer:
             return web.Response(text="<html>Bad gateway</html>", content_type="text/html")
         if kind == "garbage":
             return web.Response(text="[{", content_type="application/json")
+        if kind == "deep":
+            return web.Response(text="[" * 900 + "{}" + "]" * 900, content_type="application/json")
         if kind == "huge":
             headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
             return web.Response(body=gzip.compress(b'["' + b"x" * LARGE + b'"]', 1), headers=headers)

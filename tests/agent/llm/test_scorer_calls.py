@@ -95,8 +95,9 @@ async def test_answers_come_as_they_arrive_each_with_its_place() -> None:
             stream.close()
             return count
 
-        assert await in_thread(first) <= 9
-        found, why = await answers(calls, (question(f"again {number}") for number in range(30)))
+        assert await in_thread(first) <= 8
+    async with ScorerServer(ScorerOptions(latency_s=0.005)) as server, asking(server) as calls:
+        found, why = await answers(calls, (question(number) for number in range(30)))
     assert why is None
     assert sorted(place for place, _answer in found) == list(range(30))
     assert all(isinstance(answer, ApiReply) and answer.body["data"] for _place, answer in found)
@@ -177,17 +178,30 @@ async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: s
     assert server.requests == 4
 
 
+async def test_refusals_for_what_requests_hold_end_nothing_once_there_are_answers() -> None:
+    """A filter may refuse every image of a class."""
+    options = ScorerOptions(faults={"no": "filter"})
+    requests = [question(0), *(question(f"no {number}") for number in range(40)), question(1)]
+    async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
+        found, why = await answers(calls, requests)
+    assert (len(found), why) == (42, None)
+    async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
+        found, why = await answers(calls, requests[1:])
+    assert type(why) is EndpointError
+    assert 9 <= len(found) < 20
+
+
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits with a wait, resets, pages, broken JSON, errors in a 200, bodies without end."""
+    """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
     monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
-    faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge")
+    faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge", "deep")
     async with ScorerServer(ScorerOptions(script=faults)) as server, asking(server) as calls:
         found, why = await answers(calls, [question(number) for number in range(12)])
         assert (len(found), why) == (12, None)
         assert all(isinstance(answer, ApiReply) for _place, answer in found)
         spent = calls.budget.spent
-    assert server.requests == 20
-    assert (spent.failed_calls, spent.retries) == (8, 8)
+    assert server.requests == 21
+    assert (spent.failed_calls, spent.retries) == (9, 9)
 
 
 async def test_a_request_that_always_fails_while_others_are_answered_is_refused(
@@ -336,8 +350,8 @@ def test_without_a_search_it_has_a_loop_of_its_own() -> None:
 
     with Served(ScorerOptions()) as url, pytest.raises(BudgetSpentError, match="1 scorer call "):
         too_much(url)
-    with scorer_in_thread(ScoringConfig(), {}) as none:
-        assert none is None
+    with scorer_in_thread(ScoringConfig(), {}) as no_calls:
+        assert no_calls is None
 
 
 class Served:
