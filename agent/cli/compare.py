@@ -99,13 +99,21 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
     def score(run: Contender, value: float | None) -> str:
         return score_text(value, percent=has_accuracies(run.result))
 
+    kinds = {run.result.prompts for run in runs}
+    words = runs[0].result.words if len(kinds) == 1 else words_of(TEMPLATE)
+
+    def gain(run: Contender, name: str) -> str:
+        found = run.result.gain
+        return words.worded(_text(None if found is None else found.over.get(name)))
+
+    def over(one: Versus) -> str:
+        return words.worded(_text(one.over)) + ("*" if one.why else "")
+
     named = any(run.result.best.class_names is not None for run in runs)
     names = [
         ("classes with a new name", each(lambda run: f"{len(run.result.best.class_names or {}):,}")),
-        ("over the original names", each(lambda run: _gain(run, ORIGINAL_NAMES))),
+        ("over the original names", each(lambda run: gain(run, ORIGINAL_NAMES))),
     ]
-    kinds = {run.result.prompts for run in runs}
-    words = runs[0].result.words if len(kinds) == 1 else words_of(TEMPLATE)
     return [
         ("data", each(lambda run: run.result.dataset.name)),
         ("shots, seed", each(lambda run: f"{run.result.dataset.shots}, {run.result.dataset.seed}")),
@@ -118,9 +126,9 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("val", each(lambda run: score(run, run.result.best.val))),
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
         ("ensemble, test", each(lambda run: score(run, run.result.ensemble.test))),
-        ("over the first run", ["-", *(_text(one.over) + ("*" if one.why else "") for one in against[1:])]),
-        (f"over the default {words.noun}", each(lambda run: _gain(run, DEFAULT_TEMPLATE))),
-        (f"over its best starting {words.noun}", each(lambda run: _gain(run, BEST_STARTING))),
+        ("over the first run", ["-", *(over(one) for one in against[1:])]),
+        (f"over the default {words.noun}", each(lambda run: gain(run, DEFAULT_TEMPLATE))),
+        (f"over its best starting {words.noun}", each(lambda run: gain(run, BEST_STARTING))),
         *(names if named else ()),
         (f"{words.noun}s scored", each(lambda run: f"{run.result.evaluated:,}")),
         ("calls", each(lambda run: f"{run.result.usage.calls:,}")),
@@ -130,10 +138,6 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
 
 def _mark(run: Contender) -> str:
     return CHANCE_MARK if not_above_chance(run.result) else ""
-
-
-def _gain(run: Contender, name: str) -> str:
-    return _text(None if run.result.gain is None else run.result.gain.over.get(name))
 
 
 def _text(one: Difference | None) -> str:

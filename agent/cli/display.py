@@ -533,7 +533,7 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     rows = [
         *result.baselines.items(),
         (f"best found{best.with_names}", found),
-        (f"ensemble{best.without_names}", result.ensemble),
+        *([(f"ensemble{best.without_names}", result.ensemble)] if result.averaged else []),
     ]
     for name, one in rows:
         scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))

@@ -399,8 +399,8 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
         return ""
     if result.best.class_names and _chosen(result, form, only) == BEST:
         return "It holds the best template; --format class-names writes the class names that belong to it."
-    if result.prompts == INSTRUCTION:
-        return "It holds the best instruction."
+    if not result.averaged:
+        return f"It holds the best {result.words.noun}."
     worse = result.gain is not None and result.gain.ensemble_is_worse
     if _checked(form, only) == BEST:
         return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")

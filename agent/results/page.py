@@ -289,7 +289,7 @@ def _cards(view: RunView) -> list[Card]:
         found.append((f"over {name}", cell.points, cell.interval))
     if result.gain is None and split == "train":
         found += _training_cards(view)
-    if (together := getattr(result.ensemble, split)) is not None:
+    if result.averaged and (together := getattr(result.ensemble, split)) is not None:
         found.append(("ensemble", _text(together, view), split))
     return found
 

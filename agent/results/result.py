@@ -368,6 +368,11 @@ class SearchResult:
         """How to speak of what was searched for."""
         return words_of(self.prompts)
 
+    @property
+    def averaged(self) -> bool:
+        """Whether several candidates can be used together, as an ensemble."""
+        return self.prompts not in KINDS or kind_named(self.prompts).averaged
+
     def scored_as(self, *texts: str) -> tuple[str, ...]:
         """Return candidates of this result as the templates that the scorer got; other texts unchanged."""
         kind = kind_named(self.prompts) if self.prompts in KINDS else None

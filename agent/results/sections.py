@@ -47,7 +47,7 @@ class Compared(NamedTuple):
 
 
 def compared_rows(result: SearchResult) -> list[Compared]:
-    """Return the comparison: the best template, the ensemble, then the baselines."""
+    """Return the comparison: the best template, the ensemble if there is one, then the baselines."""
     over: Mapping[str, Difference] = result.gain.over if result.gain else {}
     together = None if result.gain is None else result.gain.ensemble
     best = _line(f"best found{result.best.with_names}", (result.best.template,), result.best, chosen=True)
@@ -62,7 +62,8 @@ def compared_rows(result: SearchResult) -> list[Compared]:
         for name, one in result.baselines.items()
     ]
     # Lines with an interval come first.
-    return [best, ensemble, *sorted(others, key=lambda row: row.gain is None)]
+    chosen = [best, ensemble] if result.averaged else [best]
+    return [*chosen, *sorted(others, key=lambda row: row.gain is None)]
 
 
 def _line(name: str, templates: tuple[str, ...], one: Best | Ensemble, **more: Any) -> Compared:

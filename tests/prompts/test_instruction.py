@@ -94,7 +94,7 @@ def test_spellings_of_one_instruction_have_one_key() -> None:
         '1. **Which: {classes}?**\n2. "Name it, one of {classes}."',
         "Instruction 1: Which: {classes}?\nInstruction 2: Name it, one of {classes}.",
         '["Which: {classes}?", "Name it, one of {classes}."]',
-        '```json\n{"instructions": [{"text": "Which: {classes}?"}, {"text": "Name it, one of {classes}."}]}\n```',
+        '```json\n{"new": [{"text": "Which: {classes}?"}, {"text": "Name it, one of {classes}."}]}\n```',
         "<think>- {classes}? no</think>\n- Which: [CLASSES]?\n- Name it, one of [CLASSES].",
         "Which: {classes}?\n\nName it, one of {classes}.",
         "---\nWhich: {classes}?\n---\nName it, one of {classes}.\n---",
@@ -230,7 +230,7 @@ def test_files_of_instructions_are_read(tmp_path: Path) -> None:
     listed.write_text(json.dumps(["Which: {classes}?", "Look.\n{classes}"]))
     assert read_file(lines, KIND) == read_file(listed, KIND)
     lines.write_text("a photo of a cat\n")
-    with pytest.raises(PoolError, match="line 1: .* has no slot {classes}.* an instruction looks like this"):
+    with pytest.raises(PoolError, match=r"line 1: .* has no slot \{classes\}.* an instruction looks"):
         read_file(lines, KIND)
 
 
