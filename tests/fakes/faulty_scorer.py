@@ -38,7 +38,7 @@ class Faults:
     Attributes:
         noise: Another option than the model's, as sampling gives it.
         synonyms: The right option in other words, in chat.
-        filtered: Refused for what it holds, with a status in half of the cases, else in the answer.
+        filtered: Refused for what it holds, in chat: with a status in half of the cases, else in the answer.
         limited: 429 with Retry-After, although there is room.
         reset: The connection is reset before the answer; nothing is billed.
         slow: The answer takes ``slow_s``.
@@ -136,7 +136,8 @@ class FaultyScorer:
             if (wait := self._wait()) > 0:
                 stats.refused += 1
                 return self._too_fast(wait)
-            kind = self._kind(passing, _PASSING) or self._kind(lasting, _LASTING)
+            chat = request.path.endswith("/chat/completions")
+            kind = self._kind(passing, _PASSING) or self._kind(lasting, _LASTING if chat else _LASTING[:1])
             if kind:
                 stats.faults[kind] += 1
             await asyncio.sleep(faults.latency_s + (faults.slow_s if kind == "slow" else 0.0))
