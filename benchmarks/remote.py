@@ -44,7 +44,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FORK = multiprocessing.get_context("fork")
-FAULTS = {"noise": 0.05, "synonyms": 0.05, "filtered": 0.01, "limited": 0.03, "reset": 0.02, "slow": 0.01}
+FAULTS = {"noise": 0.05, "synonyms": 0.05, "filtered": 0.01, "limited": 0.03, "cut_off": 0.02, "slow": 0.01}
 SMALL = ("--shots", "4", "--restarts", "1", "--rounds", "1", "--initial", "4", "--test-images", "24")
 PRICE_IN, PRICE_OUT = 0.15, 0.60
 CONCURRENCY = 8
