@@ -45,7 +45,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 FORK = multiprocessing.get_context("fork")
 FAULTS = {"noise": 0.05, "synonyms": 0.05, "filtered": 0.01, "limited": 0.03, "cut_off": 0.02, "slow": 0.01}
-SMALL = ("--shots", "4", "--restarts", "1", "--rounds", "1", "--initial", "4", "--test-images", "24")
+SMALL = (
+    *("--shots", "4", "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", "4"),
+    *("--test-images", "24"),
+)
 PRICE_IN, PRICE_OUT = 0.15, 0.60
 CONCURRENCY = 8
 POLL_S = 0.02
@@ -196,7 +199,10 @@ def labels_in(run_dir: Path) -> set[tuple[Any, ...]]:
 def kills(folder: Path, number: int, seed: int) -> dict[str, Any]:
     """Kill a search again and again."""
     rng = random.Random(seed)
-    more = ("--shots", "8", "--restarts", "2", "--rounds", "2", "--initial", "5", "--test-images", "96")
+    more = (
+        *("--shots", "4", "--restarts", "2", "--conversations", "1", "--rounds", "2", "--initial", "4"),
+        *("--test-images", "48"),
+    )
     calm, struck = folder / "calm", folder / "struck"
     with served(**FAULTS, seed=seed, latency_s=0.01) as server:
         process = start(folder, search(server, calm, "zero-shot", *more))
@@ -256,8 +262,8 @@ def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
     initial = max(2, math.ceil(labels / per_template) - 2)
     with served() as server:
         given = search(
-            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--shots", "16", "--restarts", "1",
-            "--rounds", "1", "--initial", str(initial), "--test-images", "12",
+            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--shots", "16",
+            "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", str(initial), "--test-images", "12",
         )  # fmt: skip
         process = start(folder, given)
         early, most, stats = math.nan, 0.0, server.stats()
@@ -307,7 +313,8 @@ def instructions(folder: Path, sets: Sequence[str], seeds: Sequence[int]) -> dic
                 run_dir = folder / f"{data}-{seed}"
                 given = search(
                     server, run_dir, "chat", "--prompts", "instruction", "--data", data, "--seed", str(seed),
-                    "--shots", "8", "--restarts", "1", "--initial", "8", "--rounds", "3", "--test-images", "200",
+                    "--shots", "8", "--restarts", "1", "--conversations", "1", "--initial", "8",
+                    "--rounds", "4", "--test-images", "200",
                 )  # fmt: skip
                 process = start(folder, given)
                 process.join()

@@ -81,7 +81,7 @@ _IN_ANY = frozenset(
     )
 )
 """Words without which an instruction can hardly be written."""
-_SMALL = frozenset(("about and as at by for from in into of on or than the to under with a an").split())
+_SMALL = frozenset(_split("about and as at by for from in into of on or than the to under with a an"))
 _INNER = frozenset(["of", "on", "in", "with", "under", "from"])
 """Prepositions that stay between words of a caption."""
 
