@@ -263,7 +263,8 @@ def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
     with served() as server:
         given = search(
             server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--shots", "16",
-            "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", str(initial), "--test-images", "12",
+            "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", str(initial),
+            "--test-images", "12",
         )  # fmt: skip
         process = start(folder, given)
         early, most, stats = math.nan, 0.0, server.stats()
