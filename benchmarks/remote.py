@@ -1,22 +1,22 @@
 """Searches with a model behind an API, through the command line, against ``serve`` with planted faults.
 
-- ``budgets``: searches with ``--max-scorer-calls`` or ``--max-cost`` drawn at random. ``exceeded``: how many were
-  billed for more than that, by the server's own count.
-- ``kills``: the same search undisturbed, and killed (SIGKILL) again and again and resumed. ``lost``: labels that
-  were on disk after a kill and are not at the end. ``twice``: answers that the server gave a second time;
-  ``in_flight``: requests under way at the kills, which is the most that it may be. ``same_result``: whether
-  the leaderboards agree, and with them every label.
-- ``rate``: so many labels at a limit of requests a minute, by ``--scorer-rpm`` alone. ``share``: of the limit that
-  was reached from the first answer to the last. ``growth_mib``: resident memory at the end beyond that after
-  a fifth of the labels.
+- ``budgets``: searches with ``--max-scorer-calls`` or ``--max-cost`` drawn at random. ``exceeded``: how
+  many were billed for more than that, by the server's own count.
+- ``kills``: the same search undisturbed, and killed (SIGKILL) again and again and resumed. ``lost``:
+  labels that were on disk after a kill and are not at the end. ``twice``: answers that the server gave a
+  second time; ``in_flight``: requests under way at the kills, which is the most that it may be.
+  ``same_result``: whether the leaderboards agree, and with them every label.
+- ``rate``: so many labels at a limit of requests a minute, by ``--scorer-rpm`` alone. ``share``: of the
+  limit that was reached from the first answer to the last. ``growth_mib``: resident memory at the end
+  beyond that after a fifth of the labels.
 - ``instructions``: what instruction search gains with the simulated chat model, over sets and seeds:
-  accuracy on test in points beyond the default instruction and beyond the best starting instruction, with a
-  95 % interval of the mean. No LLM takes part: ``--method random`` draws from a grammar of instructions. The
-  chat model is a simulation (docs/remote.md), so the gain says that search finds what there is to find, and
-  not what a real model would gain.
+  accuracy on test in points beyond the default instruction and beyond the best starting instruction, with
+  a 95 % interval of the mean. No LLM takes part: ``--method random`` draws from a grammar of
+  instructions. The chat model is a simulation (docs/remote.md), so the gain says that search finds what
+  there is to find, and not what a real model would gain.
 
-The server is a process of its own; faults are those of ``tests/fakes/faulty_scorer.py``. A search is a fork that
-runs the command line's entry.
+The server is a process of its own; faults are those of ``tests/fakes/faulty_scorer.py``. A search is a
+fork that runs the command line's entry.
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FORK = multiprocessing.get_context("fork")
-FAULTS = {"noise": 0.05, "synonyms": 0.05, "filtered": 0.01, "limited": 0.03, "reset": 0.02, "slow": 0.01}
-SMALL = ("--shots", "4", "--restarts", "1", "--rounds", "1", "--initial", "4", "--test-images", "24")
+FAULTS = {"noise": 0.05, "synonyms": 0.05, "filtered": 0.01, "limited": 0.03, "cut_off": 0.02, "slow": 0.01}
+SMALL = (
+    *("--shots", "4", "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", "4"),
+    *("--test-images", "24"),
+)
 PRICE_IN, PRICE_OUT = 0.15, 0.60
 CONCURRENCY = 8
 POLL_S = 0.02
@@ -77,7 +80,7 @@ class Served:
         self.url = self._process.stdout.readline().strip()
 
     def stats(self) -> dict[str, Any]:
-        """What it has seen."""
+        """Return what it has seen."""
         with urllib.request.urlopen(self.url.removesuffix("/v1") + "/stats") as reply:
             found: dict[str, Any] = json.load(reply)
         return found
@@ -90,7 +93,7 @@ class Served:
 
 @contextmanager
 def served(**faults: Any) -> Iterator[Served]:
-    """A server while the context is open."""
+    """Serve while the context is open."""
     server = Served(faults)
     try:
         yield server
@@ -99,7 +102,7 @@ def served(**faults: Any) -> Iterator[Served]:
 
 
 def command(log: Path, arguments: Sequence[str]) -> None:
-    """The command line's entry, in a forked process."""
+    """Run the command line's entry, in a forked process."""
     from promptclimb.agent.cli.main import main
 
     with log.open("a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
@@ -116,7 +119,7 @@ def start(folder: Path, arguments: Sequence[str]) -> ForkProcess:
 
 
 def search(server: Served, run_dir: Path, scorer: str, *more: str) -> list[str]:
-    """The arguments of a search that asks a server."""
+    """Return the arguments of a search that asks a server."""
     return [
         *(
             "search",
@@ -134,8 +137,12 @@ def search(server: Served, run_dir: Path, scorer: str, *more: str) -> list[str]:
 
 
 def result_of(run_dir: Path) -> dict[str, Any]:
-    """A run's result."""
-    found: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
+    """Return a run's result."""
+    path = run_dir / "result.json"
+    if not path.exists():
+        log = (run_dir.parent / "log.txt").read_text()[-3000:]
+        raise SystemExit(f"{run_dir.name} ended without a result:\n{log}")
+    found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 
@@ -192,7 +199,10 @@ def labels_in(run_dir: Path) -> set[tuple[Any, ...]]:
 def kills(folder: Path, number: int, seed: int) -> dict[str, Any]:
     """Kill a search again and again."""
     rng = random.Random(seed)
-    more = ("--shots", "8", "--restarts", "2", "--rounds", "2", "--initial", "5", "--test-images", "96")
+    more = (
+        *("--shots", "4", "--restarts", "2", "--conversations", "1", "--rounds", "2", "--initial", "4"),
+        *("--test-images", "48"),
+    )
     calm, struck = folder / "calm", folder / "struck"
     with served(**FAULTS, seed=seed, latency_s=0.01) as server:
         process = start(folder, search(server, calm, "zero-shot", *more))
@@ -252,8 +262,9 @@ def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
     initial = max(2, math.ceil(labels / per_template) - 2)
     with served() as server:
         given = search(
-            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--shots", "16", "--restarts", "1",
-            "--rounds", "1", "--initial", str(initial), "--test-images", "12",
+            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--shots", "16",
+            "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", str(initial),
+            "--test-images", "12",
         )  # fmt: skip
         process = start(folder, given)
         early, most, stats = math.nan, 0.0, server.stats()
@@ -303,7 +314,8 @@ def instructions(folder: Path, sets: Sequence[str], seeds: Sequence[int]) -> dic
                 run_dir = folder / f"{data}-{seed}"
                 given = search(
                     server, run_dir, "chat", "--prompts", "instruction", "--data", data, "--seed", str(seed),
-                    "--shots", "8", "--restarts", "1", "--initial", "8", "--rounds", "3", "--test-images", "200",
+                    "--shots", "8", "--restarts", "1", "--conversations", "1", "--initial", "8",
+                    "--rounds", "4", "--test-images", "200",
                 )  # fmt: skip
                 process = start(folder, given)
                 process.join()
@@ -334,7 +346,7 @@ def main() -> None:
     )
     parser.add_argument("--parts", default="budgets,kills,rate,instructions")
     parser.add_argument("--budgets", type=int, default=40)
-    parser.add_argument("--kills", type=int, default=10, help="100 take an hour on two cores")
+    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--labels", type=int, default=10_000)
     parser.add_argument("--rpm", type=int, default=12_000)
     parser.add_argument("--sets", default="backgrounds,outlines,dice,frames")

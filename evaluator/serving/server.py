@@ -28,7 +28,7 @@ from .simulated_chat import NO_IMAGE, NO_LIST, answer, choose, read_instruction
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEFAULT_PORT, DEFAULT_MAX_BODY_MB = 8000, 16
 MOST_AT_ONCE = 128
-"""Most requests under way; further ones are told to come back."""
+"""Most requests under way; further ones are sent away for a second."""
 READING_S, STOPPING_S = 30.0, 10.0
 """Most seconds for a body to arrive, and for open requests when the server stops."""
 MODELS_OWNER = "promptclimb"
@@ -103,7 +103,8 @@ class ModelServer:
             add(path, self._zero_shot)
         add("/v1/embeddings", self._embeddings)
         add("/v1/multimodalembeddings", self._voyage)
-        add("/v2/embed", self._cohere)
+        for path in ("/v1/embed", "/v2/embed"):
+            add(path, self._cohere)
         add("/v1/chat/completions", self._chat)
         made.router.add_get("/v1/models", self._models)
         made.router.add_get("/v1/models/{model:.+}", self._one_model)

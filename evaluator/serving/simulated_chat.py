@@ -34,7 +34,7 @@ OFF_BY_ONE, CUT_OFF, TWO_NAMED = 0.08, 0.02, 0.10
 CAPTION_WORDS = 12
 MOST_OPTION_WORDS = 12
 """Most words of an option; a longer line is a sentence of the instruction."""
-NO_LIST = "I cannot tell which options there are."
+NO_LIST = "I do not see which options there are."
 NO_IMAGE = "I do not see an image."
 
 _JSON_LIST = re.compile(r"\[[^\[\]]*\]")
@@ -81,29 +81,7 @@ _IN_ANY = frozenset(
     )
 )
 """Words without which an instruction can hardly be written."""
-_SMALL = frozenset(
-    [
-        "about",
-        "and",
-        "as",
-        "at",
-        "by",
-        "for",
-        "from",
-        "in",
-        "into",
-        "of",
-        "on",
-        "or",
-        "than",
-        "the",
-        "to",
-        "under",
-        "with",
-        "a",
-        "an",
-    ]
-)
+_SMALL = frozenset(_split("about and as at by for from in into of on or than the to under with a an"))
 _INNER = frozenset(["of", "on", "in", "with", "under", "from"])
 """Prepositions that stay between words of a caption."""
 
@@ -130,7 +108,7 @@ class ReadInstruction:
     """An instruction as the simulation understands it.
 
     Attributes:
-        options: The list of classes; None if there is none.
+        options: The list of classes; None without one.
         template: The CLIP model's template, with ``{}``.
         form: How to answer.
         key: The JSON object's key.

@@ -26,7 +26,7 @@ from tests.fakes.limits import Counter, Style, counter
 from tests.fakes.vendors import limit_headers, retry_after_headers
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_PASSING, _LASTING = ("limited", "reset", "slow"), ("noise", "synonyms", "filtered")
+_PASSING, _LASTING = ("limited", "cut_off", "slow"), ("noise", "synonyms", "filtered")
 """Faults of an attempt, and those of a request however often it is sent."""
 REFUSAL = "I'm sorry, but I can't help with that."
 
@@ -38,9 +38,9 @@ class Faults:
     Attributes:
         noise: Another option than the model's, as sampling gives it.
         synonyms: The right option in other words, in chat.
-        filtered: Refused for what it holds, with a status in half of the cases, else in the answer.
+        filtered: Refused for what it holds, in chat: with a status in half of the cases, else in the answer.
         limited: 429 with Retry-After, although there is room.
-        reset: The connection is reset before the answer; nothing is billed.
+        cut_off: The connection ends before the answer; nothing is billed.
         slow: The answer takes ``slow_s``.
         slow_s: Seconds.
         latency_s: Seconds that every answer takes.
@@ -53,7 +53,7 @@ class Faults:
     synonyms: float = 0.0
     filtered: float = 0.0
     limited: float = 0.0
-    reset: float = 0.0
+    cut_off: float = 0.0
     slow: float = 0.0
     slow_s: float = 0.2
     latency_s: float = 0.0
@@ -136,13 +136,14 @@ class FaultyScorer:
             if (wait := self._wait()) > 0:
                 stats.refused += 1
                 return self._too_fast(wait)
-            kind = self._kind(passing, _PASSING) or self._kind(lasting, _LASTING)
+            chat = request.path.endswith("/chat/completions")
+            kind = self._kind(passing, _PASSING) or self._kind(lasting, _LASTING if chat else _LASTING[:1])
             if kind:
                 stats.faults[kind] += 1
             await asyncio.sleep(faults.latency_s + (faults.slow_s if kind == "slow" else 0.0))
             if kind == "limited":
                 return self._too_fast(0.05)
-            if kind == "reset":
+            if kind == "cut_off":
                 if request.transport is not None:
                     request.transport.abort()
                 return web.Response()

@@ -86,7 +86,7 @@ FORMS = {
 
 @pytest.mark.parametrize("text", FORMS)
 def test_the_answer_has_the_form_that_is_asked_for(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sentence where none is."""
+    """A sentence if the instruction asks for no form."""
     for share in ("OFF_BY_ONE", "CUT_OFF", "TWO_NAMED"):
         monkeypatch.setattr(module, share, 0.0)
     asked = read_instruction(text)
