@@ -245,6 +245,13 @@ class SearchSettings(Settings):
     ensemble_size: int = setting(
         3, "templates that the ensemble grows from, the best", decides=True, ge=1, le=1000
     )
+    racing: Literal["auto", "off"] = setting(
+        "auto",
+        "auto: ask a model behind an API about more and more images, and drop templates that fall behind; off: "
+        "score every template on all images",
+        decides=True,
+        added_later=True,
+    )
     patience: int | None = setting(
         None, "end a restart after so many rounds without a better template", decides=True, **_COUNT
     )

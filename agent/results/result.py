@@ -37,12 +37,14 @@ NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
 LLM_FALLBACK = "llm_fallback"
 GENERAL_WORDS = "general_words"
+RACED = "racing"
 """Names of a search's notes; a custom scorer may add others."""
 PROMINENT = (
     TOY_MODEL,
     LLM_FALLBACK,
     GENERAL_WORDS,
     ENDED_EARLY,
+    RACED,
     UNOPENED,
     UNEXAMINED,
     UNNAMED,
@@ -175,6 +177,7 @@ class Row:
         round: 0 for a starting template.
         source: ``initial``, ``llm``, or the method that made it without an LLM, such as ``combine``.
         views: Accuracy on augmented copies of the training and validation images; None without any.
+        images: Training images that it was scored on, if a race dropped it; None for all.
     """
 
     rank: int = 0
@@ -186,6 +189,7 @@ class Row:
     round: int
     source: str | None = None
     views: float | None = None
+    images: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ from ..results.details import (
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.page import write_report
 from ..results.result import (
+    RACED,
     Best,
     Dataset,
     Ensemble,
@@ -54,6 +55,7 @@ from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .measuring import measured
+from .racer import labels_note
 from .restart import RestartRecord, Searched
 from .test_evaluation import Evaluated, openings
 
@@ -77,6 +79,8 @@ def build_result(
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")
+    raced = labels_note(searched.scored, info)
+    saved = {} if raced is None else {RACED: raced}
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -115,6 +119,7 @@ def build_result(
             **choice.notes,
             **found.notes,
             **{name: words_of(config.prompts).worded(text) for name, text in searched.notes.items()},
+            **saved,
         },
         inspection=found.inspection,
         versions=Versions(
