@@ -475,7 +475,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     def _kind_fits_scorer(self) -> Self:
         if self.scorer == "chat" and self.prompts != INSTRUCTION:
             raise ValueError("{scorer=chat} is asked by an instruction; give {prompts=instruction}")
-        # Other scorers are checked when they are opened: an object of the user's may take instructions.
         return self
 
     @model_validator(mode="after")
