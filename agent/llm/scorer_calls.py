@@ -114,8 +114,10 @@ class ScorerCalls:
         stop: Stop | None = None,
         tpm: float | None = None,
         has_answers: bool = False,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.budget = budget
+        self._on_close = on_close
         self._asker = asker
         self._concurrency = self._free = concurrency
         self._variable = variable
@@ -260,6 +262,7 @@ class ScorerCalls:
         if self._calls:
             await in_thread(idle)
         self._asker.close()
+        self._on_close()
 
     def _enter(self) -> None:
         with self._changed:

@@ -213,6 +213,8 @@ class SearchRun:
                     found, details = await concluded(searched)
                 except AskingEndedError as error:
                     found, details = await concluded(self._stopped(searched, error))
+                if run.scorer is not None:
+                    await run.scorer.close()
                 # A stop comes too late from here on: the search has its result.
                 result = await to_the_end(
                     lambda: write_files(run_dir, found, details, used=used, private=self._private)
