@@ -69,6 +69,13 @@ class Score:
     # The texts are the model's: untrusted
     unreadable: float | None = None
     unreadable_examples: tuple[str, ...] = ()
+    # training images that it was scored on, if a race dropped it before it saw all of them
+    images: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was scored on all images."""
+        return self.images is None
 
     def value(self, objective: Objective = "accuracy") -> float:
         """Return the number that a search maximizes.

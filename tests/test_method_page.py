@@ -24,7 +24,6 @@ from promptclimb.prompts.requests import (
     request_ape,
     request_opro,
     request_p,
-    request_pn,
     short_request,
 )
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
@@ -59,21 +58,17 @@ NOT_TEMPLATES = [
     "a photo of a dog",
     "{foo} {}",
     "a photo\\nof a {}",
-    "one more than fifteen " + "words " * 11 + "{}",
     '""',
 ]
 LINES = [
     "- a photo of a {}",
-    "2) a photo of a {}",
     "**Plain**: `a photo of a {class_name}`",
-    '- a photo of a "CLASS"',
     "- a photo of a {flower} (62.5 %)",
     '["a photo of a {}", "a sketch of {}"]',
     '{"template": "a photo of a <class>", "why": "plain"}',
     "- a {} in a lake: because water is good",
     "- a photo of a [COLOUR]",
     "- a photo of a flower",
-    "- {adjective} {}",
     "Sure, here are some templates with {}:",
     "- every template has the slot {} where the name of the class goes",
 ]
@@ -138,7 +133,6 @@ def following() -> str:
 
 
 EXAMPLES: dict[str, Callable[[], str]] = {
-    "pn": lambda: said(request_pn(BEST, WORST, wanted=wanted(5))[0]["content"]),
     "p": lambda: said(request_p(BEST, wanted=wanted(5))[0]["content"]),
     "feedback": lambda: said(feedback(OUTCOMES, best_before=0.5833, wanted=wanted(5))["content"]),
     "nothing": lambda: said(feedback([], best_before=0.5833, wanted=wanted(5))["content"]),

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import ClassAccuracy, Confusion
-from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, KindWords, kind_named
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -37,12 +37,14 @@ NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
 LLM_FALLBACK = "llm_fallback"
 GENERAL_WORDS = "general_words"
+RACED = "racing"
 """Names of a search's notes; a custom scorer may add others."""
 PROMINENT = (
     TOY_MODEL,
     LLM_FALLBACK,
     GENERAL_WORDS,
     ENDED_EARLY,
+    RACED,
     UNOPENED,
     UNEXAMINED,
     UNNAMED,
@@ -175,6 +177,7 @@ class Row:
         round: 0 for a starting template.
         source: ``initial``, ``llm``, or the method that made it without an LLM, such as ``combine``.
         views: Accuracy on augmented copies of the training and validation images; None without any.
+        images: Training images that it was scored on, if a race dropped it; None for all.
     """
 
     rank: int = 0
@@ -186,6 +189,7 @@ class Row:
     round: int
     source: str | None = None
     views: float | None = None
+    images: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +319,11 @@ class Gain:
         return f"on test ({counted(images, 'image')}): {self.verdict}"
 
 
+def words_of(prompts: str) -> KindWords:
+    """Return how to speak of a kind of prompts; of one that is not known here, as of templates."""
+    return kind_named(prompts if prompts in KINDS else TEMPLATE).words
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The result of a search; ``to_json`` returns the document in ``result.json``.
@@ -378,6 +387,16 @@ class SearchResult:
     def complete(self) -> bool:
         """Whether the search is over and its test split, if any, was evaluated."""
         return self.status == "finished" and UNOPENED not in self.notes
+
+    @property
+    def words(self) -> KindWords:
+        """How to speak of what was searched for."""
+        return words_of(self.prompts)
+
+    @property
+    def averaged(self) -> bool:
+        """Whether several candidates can be used together, as an ensemble."""
+        return self.prompts not in KINDS or kind_named(self.prompts).averaged
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
         """Return candidates of this result as the templates that the scorer got; other texts unchanged."""

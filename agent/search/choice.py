@@ -42,7 +42,7 @@ from ...evaluator.scoring import (
     checked,
 )
 from ...evaluator.threads import in_thread
-from ...prompts.template import Template
+from ...prompts.kinds import kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
@@ -80,21 +80,25 @@ def select(
 ) -> list[Entry]:
     """Return all candidates ordered by the rule, best first, one entry per candidate.
 
+    Those that a race dropped come last, by their estimates.
+
     The order of ``found`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """
     entries = list(found)
-    pools = all(entry.score.val_value(objective) is not None for entry in entries)
-    views = objective in COUNTED and all(entry.score.views is not None for entry in entries)
+    whole = [entry.score for entry in entries if entry.score.whole]
+    pools = all(score.val_value(objective) is not None for score in whole)
+    views = objective in COUNTED and all(score.views is not None for score in whole)
 
-    def rank(entry: Entry) -> tuple[float, float, int, str]:
-        first = pooled(entry.score, sizes, objective) if pools else entry.value
-        if views:
+    def rank(entry: Entry) -> tuple[bool, float, float, int, str]:
+        dropped = not entry.score.whole
+        first = pooled(entry.score, sizes, objective) if pools and not dropped else entry.value
+        if views and not dropped:
             first = _with_views(first, entry.score)
         coin = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
-        return (-first, -entry.value, len(entry.text.split()), coin)
+        return (dropped, -first, -entry.value, len(entry.text.split()), coin)
 
     # Many restarts find the same candidates. Sorting holds the interpreter, so merge them first.
-    best: dict[str, tuple[tuple[float, float, int, str, Position], Entry]] = {}
+    best: dict[str, tuple[tuple[bool, float, float, int, str, Position], Entry]] = {}
     for entry in entries:
         place = (*rank(entry), entry.position)
         held = best.get(entry.key)
@@ -202,7 +206,8 @@ async def choose(
     def rank() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
         order = ranked(scored)
         rows = tuple(row_of(place, one) for place, one in enumerate(order, start=1))
-        early = {count: ranked(first)[0] for count, first in first_templates(scored, curve).items()}
+        picks = {count: ranked(first)[0] for count, first in first_templates(scored, curve).items()}
+        early = {count: pick for count, pick in picks.items() if pick.score.whole}
         return order, rows, len({entry.text for entry in scored}), early
 
     # Ordering the templates of many restarts takes seconds.
@@ -211,8 +216,9 @@ async def choose(
         raise PromptclimbError(
             "the search was stopped before the first template was scored; resume it with more"
         )
-    scored_as = [entry.scored_as for entry in order]
-    together, notes = await choose_ensemble(evaluator, scored_as, config.ensemble_size)
+    scored_as = [entry.scored_as for entry in order if entry.score.whole]
+    size = config.ensemble_size if kind_named(config.prompts).averaged else 1
+    together, notes = await choose_ensemble(evaluator, scored_as, size)
     texts = {entry.scored_as: entry.text for entry in reversed(order)}
     baselines = {name: ChosenGroup(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
     if hand_made := await _hand_made(config, evaluator):
@@ -270,6 +276,7 @@ def row_of(rank: int, entry: Entry) -> Row:
         round=entry.position.round,
         source=entry.source,
         views=entry.score.views,
+        images=entry.score.images,
     )
 
 
@@ -288,7 +295,7 @@ def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int,
 
 async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     """Score hand-made templates, if there are several; their best one is a separate baseline."""
-    templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
+    templates, kind = list(evaluator.info.baselines.get(HAND_MADE, ())), kind_named(config.prompts)
     if len(templates) < 2:
         return []
     try:
@@ -297,7 +304,7 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
         return []  # a limit was reached before they were scored
     return [
         Entry(
-            candidate=Template.parse(template, max_words=None),
+            candidate=kind.parse_scored(template),
             score=answer,
             value=answer.value(config.objective),
             position=Position(0),

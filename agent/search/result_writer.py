@@ -34,6 +34,7 @@ from ..results.details import (
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.page import write_report
 from ..results.result import (
+    RACED,
     Best,
     Dataset,
     Ensemble,
@@ -45,6 +46,7 @@ from ..results.result import (
     Sizes,
     Usage,
     Versions,
+    words_of,
 )
 from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
 from ..results.run_view import view_of
@@ -53,6 +55,7 @@ from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .measuring import measured
+from .racer import labels_note
 from .restart import RestartRecord, Searched
 from .test_evaluation import Evaluated, openings
 
@@ -76,6 +79,8 @@ def build_result(
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")
+    raced = labels_note(searched.scored, info)
+    saved = {} if raced is None else {RACED: raced}
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -108,7 +113,14 @@ def build_result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in searched.everything),
         budget=searched.budget,
-        notes={**info.notes, **notes, **choice.notes, **found.notes, **searched.notes},
+        notes={
+            **info.notes,
+            **notes,
+            **choice.notes,
+            **found.notes,
+            **{name: words_of(config.prompts).worded(text) for name, text in searched.notes.items()},
+            **saved,
+        },
         inspection=found.inspection,
         versions=Versions(
             program=program_version(),

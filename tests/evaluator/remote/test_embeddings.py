@@ -181,7 +181,7 @@ def changed(replace: Any) -> VisualApi:
         (lambda place, vector: [], "a vector, got"),
     ],
 )
-def test_vectors_that_are_none_blame_the_endpoint(replace: Any, said: str, opened: Opened) -> None:
+def test_invalid_vectors_blame_the_endpoint(replace: Any, said: str, opened: Opened) -> None:
     """Other lengths, no numbers, too large ones: not the template is at fault."""
     with pytest.raises(ConsumerError, match=said):
         opened("embeddings", changed(replace), scorer_dialect="openai").score([TEMPLATE])

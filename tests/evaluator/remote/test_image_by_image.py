@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from promptclimb.evaluator.errors import ConsumerError, DataError, EvaluatorError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
 from promptclimb.evaluator.remote.chat import read_completion
-from promptclimb.evaluator.remote.evaluator import BadReplyError
+from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
 from promptclimb.evaluator.remote.labels import LabelStore
 from promptclimb.evaluator.remote.zero_shot import read_scores
 from promptclimb.evaluator.scoring import (
@@ -209,7 +209,7 @@ def test_a_classification_is_read() -> None:
     ],
 )
 def test_a_classification_of_another_form_is_refused(body: Any) -> None:
-    """Wrong types, missing labels, numbers that are none, a label that could be two."""
+    """Wrong types, missing labels, invalid numbers, a label that could be two."""
     with pytest.raises(BadReplyError):
         read_scores(body, ["cat", "Cat", "dog"])
 
@@ -319,6 +319,25 @@ def test_a_request_says_what_was_asked_for(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "side", "billed"),
+    [
+        ("gpt-4o", 512, 85 + 170),
+        ("gpt-4o", 1024, 85 + 4 * 170),
+        ("openai/gpt-4o-mini", 64, 2833 + 5667),
+        ("openai/gpt-4o-mini", 1024, 2833 + 4 * 5667),
+        ("claude-sonnet-4", 1024, 1024 * 1024 // 750),
+        ("qwen2.5-vl", 1024, 1024 * 1024 // 28**2),
+        ("pixtral-12b", 1024, 64 * 65),
+        ("llava-1.5", 64, 576),
+        ("embed-v4.0", 512, 1610),
+    ],
+)
+def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int, billed: int) -> None:
+    """By the rules that vendors and servers publish; nor is it reserved as many times the price."""
+    assert billed <= image_tokens(model, side, side) <= max(10 * billed, 8 * 576)
+
+
+@pytest.mark.parametrize(
     ("scorer", "bad", "said"),
     [
         ("zero-shot", {"error": "loading"}, "does not answer as --scorer zero-shot"),
@@ -330,7 +349,7 @@ def test_a_request_says_what_was_asked_for(opened: Opened) -> None:
 def test_an_endpoint_that_never_fits_is_blamed_early(
     scorer: str, bad: Any, said: str, opened: Opened
 ) -> None:
-    """And not the candidate: after a few requests, of which none is kept as an answer."""
+    """And not the candidate: after a few requests, and nothing is kept as an answer."""
     api = VisualApi(change=lambda *_given: bad)
     evaluator = opened(scorer, api)
     with pytest.raises(ConsumerError, match=said):
@@ -360,7 +379,7 @@ def test_a_label_from_outside_is_checked(opened: Opened, tmp_path: Path) -> None
     store = LabelStore(path)
     store._file.execute("UPDATE answers SET value = '99'")
     with pytest.raises(DataError, match="damaged"):
-        opened("zero-shot", VisualApi(), path).score(["a {}"])
+        opened("zero-shot", VisualApi(), path).predict([["a {}"]], split="train")
 
 
 def test_two_threads_ask_once(opened: Opened) -> None:
@@ -385,8 +404,10 @@ def test_an_image_that_is_gone_is_named(opened: Opened, colours: Path, tmp_path:
     shutil.copytree(colours, data)
     evaluator = opened("chat", VisualApi(), data=str(data))
     shutil.rmtree(data)
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(ConsumerError, match="does not exist"):
         evaluator.score([INSTRUCTION])
+    with pytest.raises(DataError, match="does not exist"):
+        evaluator.predict([[INSTRUCTION]], split="val")
 
 
 def test_no_torch_is_imported(colours: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_damaged_file_is_named_or_still_right(
     except DataError as error:
         said = str(error)
     assert str(path) in said
-    # A changed digit cannot be noticed; a key that is none of these is never given.
+    # A changed digit cannot be noticed; a key that nobody asked for is never returned.
     assert found.keys() <= kept.keys()
 
 
