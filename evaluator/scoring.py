@@ -69,6 +69,13 @@ class Score:
     # The texts are the model's: untrusted
     unreadable: float | None = None
     unreadable_examples: tuple[str, ...] = ()
+    # training images that it was scored on, if a race dropped it before it saw all of them
+    images: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was scored on all images."""
+        return self.images is None
 
     def value(self, objective: Objective = "accuracy") -> float:
         """Return the number that a search maximizes.
@@ -86,8 +93,11 @@ class Score:
         return self.val if objective == "accuracy" else getattr(self, f"val_{objective}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values, without None and empty examples."""
-        return {name: value for name, value in asdict(self).items() if value is not None and value != ()}
+        """Return a dictionary of JSON values, without None and without an empty list of examples."""
+        found = {name: value for name, value in asdict(self).items() if value is not None}
+        if not self.unreadable_examples:
+            del found["unreadable_examples"]
+        return found
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Score:

@@ -196,7 +196,8 @@ def _tidy(raw: str) -> str:
     text = raw.strip()
     for _ in range(MOST_ROUNDS):
         before = text
-        text = single_spaced(_SOME_BREAKS.sub(r"\\n ", _BREAKS.sub(rf" \{BREAK} ", text))).strip()
+        text = single_spaced(_BREAKS.sub(rf" \{BREAK} ", text))
+        text = _SOME_BREAKS.sub(r"\\n ", text).strip()
         text = without_quotes(text.removeprefix(f"{BREAK} ").removesuffix(f" {BREAK}")).strip()
         if text == before:
             break

@@ -218,11 +218,9 @@ class PromptKind(ABC):
         """Read a text that a scorer gets, such as a hand-made baseline, as a candidate.
 
         Raises:
-            CandidateError: It is none.
+            CandidateError: The text is not a candidate.
         """
-        from .template import Template
-
-        return Template.parse(text, max_words=None)
+        return kind_named(TEMPLATE).parse_scored(text)
 
 
 def kind_named(name: str) -> PromptKind:

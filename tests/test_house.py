@@ -34,6 +34,7 @@ ORDER = {
         "batching",
         "custom",
         "fakes",
+        "tally",
         "spec",
         "scoring",
     ),

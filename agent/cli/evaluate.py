@@ -13,10 +13,11 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
-from ...evaluator.settings import applying_to
+from ...evaluator.settings import applying_to, options_of
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
+from ..config.schema import LimitSettings
 from ..results.confusion import ConfusionMatrix
 from ..results.figures import are_shares, score_text
 from ..results.gain import wilson
@@ -46,7 +47,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         raise ConfigError("give --templates FILE, --white-box NAMES or both")
     matrix_file = None if arguments.matrix is None else user_path(arguments.matrix, "--matrix")
     spec = given_spec(arguments)
-    kind = scored_kind(spec, arguments.prompts)
+    kind = scored_kind(spec, arguments.kind)
     templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates, kind.name)
     with result_alone():
         found = score_templates(
@@ -199,6 +200,7 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     parser.add_argument(
         "--prompts",
+        dest="kind",
         choices=tuple(KINDS),
         metavar="KIND",
         help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
@@ -224,7 +226,7 @@ def add_parser(commands: Commands, line: str) -> None:
         "confused (default: 10), and the confusion matrix",
     )
     parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
-    leave_out = applying_to(EvaluatorSpec, "choice of templates")
-    add_search_options(parser, groups=("Data", "Model"), leave_out=leave_out)
+    leave_out = {*applying_to(EvaluatorSpec, "choice of templates"), *options_of(LimitSettings)}
+    add_search_options(parser, groups=("Data", "Model", "Limits"), leave_out=leave_out)
     add_json(parser)
     parser.set_defaults(run=evaluate)

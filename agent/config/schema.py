@@ -19,7 +19,7 @@ from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import API, EvaluatorSpec
-from ...prompts.kinds import CLASS_NAMES, KINDS, TEMPLATE, kind_named
+from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
 from ..methods.registry import METHODS, described
@@ -70,8 +70,6 @@ _TEXTS_FREE = 1_000
 
 _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
-INSTRUCTION = "instruction"
-"""The prompt kind of chat models."""
 POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
 
@@ -246,6 +244,13 @@ class SearchSettings(Settings):
     )
     ensemble_size: int = setting(
         3, "templates that the ensemble grows from, the best", decides=True, ge=1, le=1000
+    )
+    racing: Literal["auto", "off"] = setting(
+        "auto",
+        "auto: ask a model behind an API about more and more images, and drop templates that fall behind; off: "
+        "score every template on all images",
+        decides=True,
+        added_later=True,
     )
     patience: int | None = setting(
         None, "end a restart after so many rounds without a better template", decides=True, **_COUNT
@@ -470,8 +475,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     def _kind_fits_scorer(self) -> Self:
         if self.scorer == "chat" and self.prompts != INSTRUCTION:
             raise ValueError("{scorer=chat} is asked by an instruction; give {prompts=instruction}")
-        if self.prompts == INSTRUCTION and self.scorer != "chat" and self.evaluator is None:
-            raise ValueError("{prompts=instruction} is for {scorer=chat}; other scorers take a template")
+        # Other scorers are checked when they are opened: an object of the user's may take instructions.
         return self
 
     @model_validator(mode="after")

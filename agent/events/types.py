@@ -210,6 +210,7 @@ class TemplateScored(Event, name="restart.template_scored"):
     Attributes:
         improved: Whether it beats all that its restart had seen; never true of an initial template.
         source: Who made it: ``initial``, ``llm``, or the way that asks no LLM, such as ``combine``.
+        images: Training images that it was scored on, if a race dropped it; None for all.
     """
 
     position: Position
@@ -218,6 +219,7 @@ class TemplateScored(Event, name="restart.template_scored"):
     val: float | None
     improved: bool
     source: str
+    images: int | None = None
 
 
 class TemplateRefused(Event, name="restart.template_refused"):

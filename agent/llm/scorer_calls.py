@@ -8,8 +8,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Literal, Protocol
 
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.remote.asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
@@ -36,28 +35,43 @@ from .chat import JsonAnswer, JsonRequest
 from .cost import NOTHING, Bill, Spent
 from .pool import UNFIT_REQUESTS
 
-if TYPE_CHECKING:
-    from ..store.run import Store
-
 KEY = "SCORER_API_KEY"
 MOST_FAILURES = 2
 """Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
 MARGIN = 0.02
 """More calls and money that are kept for the final evaluation, as some attempts fail and are billed."""
+GIVE_MORE = "Give more, or evaluate on fewer images with --test-images N"
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
 NEVER_JSON = frozenset({"bad_json", "not_json"})
 
 
+class ScorerAccount(Protocol):
+    """The part of a run's store that keeps what a scorer costs."""
+
+    @property
+    def usage(self) -> Spent:
+        """The run's active time, with the LLM's cost."""
+        ...
+
+    async def put_usage(self, bill: Bill, account: Literal["scorer"]) -> None:
+        """Write the cost of an attempt; on disk when it returns."""
+        ...
+
+    async def put_reserved(self, reserved: Spent, account: Literal["scorer"]) -> None:
+        """Write what an attempt may cost before it is made; on disk when it returns."""
+        ...
+
+
 class ScorerLedger:
     """Stores what a scorer costs in the run's store; before there is one, in memory."""
 
     def __init__(self) -> None:
-        self._store: Store | None = None
+        self._store: ScorerAccount | None = None
         self._used = self._reserved = NOTHING
 
-    async def write_to(self, store: Store) -> None:
+    async def write_to(self, store: ScorerAccount) -> None:
         """Write to a store from now on, first what was used before."""
         self._store = store
         if (self._used, self._reserved) != (NOTHING, NOTHING):
@@ -114,11 +128,15 @@ class ScorerCalls:
         self._closed = False
         self._answered = 0
         self._has_answers = has_answers
-        self._refused_in_a_row = 0
+        self._refused_at_first = 0
         self._look = look
         self._looking = asyncio.Lock()
 
-    async def write_to(self, store: Store) -> None:
+    @property
+    def _has_answered(self) -> bool:
+        return self._has_answers or self._answered > 0
+
+    async def write_to(self, store: ScorerAccount) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
         self.budget.restart_clock(store.usage.active_s)
         await self._ledger.write_to(store)
@@ -134,11 +152,12 @@ class ScorerCalls:
         try:
             while True:
                 with self._changed:
-                    while not (self._may_send(more, failure) or done or not (pending or more)):
-                        if failure is not None and not pending:
+                    while True:
+                        goes_on = more and failure is None and not self._closed
+                        sends = goes_on and self._free > 0
+                        if sends or done or not (pending or goes_on):
                             break
                         self._changed.wait()
-                    sends = self._may_send(more, failure) and not self._closed
                     self._free -= sends
                 if sends:
                     more = self._send(numbered, pending, done)
@@ -165,9 +184,6 @@ class ScorerCalls:
                 future.cancel()
                 future.add_done_callback(self._release)
             self._leave()
-
-    def _may_send(self, more: bool, failure: BaseException | None) -> bool:
-        return more and failure is None and (self._free > 0 or self._closed)
 
     def _send(
         self,
@@ -205,16 +221,16 @@ class ScorerCalls:
                 each = self._asker.cost_at_most(
                     JsonRequest(path="", body=None, prompt_tokens=prompt, max_tokens=answer)
                 )
-                money = math.ceil(count * each.estimated_picodollars * (1 + MARGIN))
+                money = count * each.estimated_picodollars
                 kept = kept.plus(Spent(calls=count, estimated_picodollars=money))
-            kept = replace(kept, calls=math.ceil(kept.calls * (1 + MARGIN)))
+            kept = with_margin(kept)
             if (lack := self.budget.lacks_room(kept)) is None:
                 self.budget.keep(kept)
             return lack
 
         lack = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
         if lack is not None:
-            raise UsageError(f"{lack}. Give more, or evaluate on fewer images with --test-images N")
+            raise UsageError(f"{lack}. {GIVE_MORE}")
 
     async def close(self) -> None:
         """Send nothing any more; wait until answers under way are taken, for a moment at most."""
@@ -257,7 +273,7 @@ class ScorerCalls:
             return InterruptedRunError(getattr(self._stop.cause, "signal", 0))
         if not isinstance(failure, FatalChatError):
             return failure
-        if self._has_answers or self._answered:
+        if self._has_answered:
             return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
         remedy = "; check --scorer, --model and --scorer-url"
         if isinstance(failure, KeyRejectedError):
@@ -302,25 +318,33 @@ class ScorerCalls:
                     "the scorer may take so many tokens"
                 ) from error
             except BadRequestError as error:
-                # The asker cannot tell yet if the endpoint refuses everything.
-                self._refused_in_a_row += 1
-                if _reason(error) == "refused" or self._refused_in_a_row > UNFIT_REQUESTS:
+                # Without an answer so far, the endpoint may refuse everything.
+                self._refused_at_first += not self._has_answered
+                if (reason := _reason(error)) == "refused" or self._refused_at_first > UNFIT_REQUESTS:
                     raise
-                return ApiRefusal(_reason(error), str(error))
+                return ApiRefusal(reason, str(error))
             except RequestFailedError as error:
                 cause = error.__cause__
                 if error.answered or error.refused:
-                    return ApiRefusal(_reason(cause), str(error))
-                if not (self._answered or self._has_answers) and getattr(cause, "reason", "") in NEVER_JSON:
+                    return ApiRefusal(_reason(error.refusal or cause), str(error))
+                if not self._has_answered and getattr(cause, "reason", "") in NEVER_JSON:
                     raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
                 failures += self._answered > answered and not isinstance(cause, RateLimitedError)
                 if failures >= MOST_FAILURES:
                     return ApiRefusal("failed", str(error))
             else:
                 self._answered += 1
-                self._refused_in_a_row = 0
+                self._refused_at_first = 0
                 await self._ledger.put_usage(reply.bill)
                 return ApiReply(reply.answer.body)
+
+
+def with_margin(kept: Spent) -> Spent:
+    """Return what is to be kept for a final evaluation that takes so much."""
+    return Spent(
+        calls=math.ceil(kept.calls * (1 + MARGIN)),
+        estimated_picodollars=math.ceil(kept.estimated_picodollars * (1 + MARGIN)),
+    )
 
 
 def _reason(error: BaseException | None) -> str:

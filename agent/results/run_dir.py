@@ -50,7 +50,18 @@ FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
 """The files of a finished run, for trackers."""
 _SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
 _FORMULA = ("=", "+", "-", "@")
-_COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views")
+_COLUMNS = (
+    "rank",
+    "template",
+    "train",
+    "val",
+    "restart",
+    "conversation",
+    "round",
+    "source",
+    "views",
+    "images",
+)
 
 
 def new_run_dir(config: SearchConfig) -> Path:
@@ -81,6 +92,8 @@ def _is_made(folder: Path) -> bool:
 
 
 def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return ConfigError(f"--run-dir {run_dir}: a file is where the folder should be; choose another place")
     return ConfigError(f"--run-dir {run_dir}: it cannot be written ({error.strerror or error})")
 
 
@@ -177,7 +190,8 @@ def leaderboard_csv(rows: Iterable[Row]) -> str:
     for row in rows:
         val, views = ("" if value is None else f"{value:.6f}" for value in (row.val, row.views))
         place = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
-        writer.writerow([row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place, views])
+        images = "" if row.images is None else row.images
+        writer.writerow([row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place, views, images])
     return buffer.getvalue()
 
 

@@ -200,7 +200,7 @@ def _row(event: Mapping[str, Any], place: tuple[int, int, int]) -> Row | None:
     if not isinstance(template, str) or not _is_score(train):
         return None
     restart, conversation, round = place
-    source = event.get("source")
+    source, images = event.get("source"), event.get("images")
     return Row(
         template=template,
         train=float(train),
@@ -209,6 +209,7 @@ def _row(event: Mapping[str, Any], place: tuple[int, int, int]) -> Row | None:
         conversation=conversation,
         round=round,
         source=source if isinstance(source, str) else None,
+        images=images if type(images) is int else None,
     )
 
 

@@ -29,6 +29,7 @@ from ...prompts.kinds import INSTRUCTION, KINDS, TEMPLATE, CandidateError, Promp
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import python_words
 from ..events.types import Bus, Listener
+from ..llm.scorer_endpoint import scorer_in_thread
 from ..results.confusion import ConfusionMatrix
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import Found
@@ -120,22 +121,38 @@ def score_templates(
     texts = [_checked(text, kind) for text in templates]
     if not texts:
         raise UsageError(f"there is no {kind.words.noun} to score")
-    alone = len(texts) == 1 or not kind.averaged
-    if inspect and alone and len(texts) > 1:
+    if inspect and len(texts) > 1 and not kind.averaged:
         raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time")
     for name in white_box:
         check_reference(name)
-    if white_box and (evaluator is not None or spec.evaluator is not None):
-        raise UsageError("white-box references look into a CLIP; a custom scorer is not one")
+    if white_box and (evaluator is not None or not spec.is_clip):
+        raise UsageError(
+            f"white-box references look into a CLIP; {spec.scorer_name or 'a custom scorer'} is not one"
+        )
     if evaluator is None and spec.evaluator is None:
         check_scorer_takes(spec, kind.name)
-    if evaluator is None:
-        found = open_evaluator(spec.without_choice(), report=report)
-    else:
-        found = as_evaluator(evaluator, spec)
+    with scorer_in_thread(spec, os.environ, report=report) as ask:
+        if evaluator is None:
+            found = open_evaluator(spec.without_choice(), report=report, ask=ask)
+        else:
+            found = as_evaluator(evaluator, spec)
+        return _measured(found, texts, kind, spec, split, inspect, white_box, report)
+
+
+def _measured(
+    found: Evaluator,
+    texts: list[str],
+    kind: PromptKind,
+    spec: EvaluatorSpec,
+    split: Split,
+    inspect: bool,
+    white_box: Sequence[str],
+    report: Callable[[str], None] | None,
+) -> Evaluation:
     # A custom scorer does not report the size of its training split.
     if split != "train" and not found.info.sizes.get(split):
         raise UsageError(f"{found.info.dataset} has no {split} images; choose another split")
+    alone = len(texts) == 1 or not kind.averaged
     try:
         ensembles = [*([text] for text in texts), *([] if alone else [texts])]
         answers = found.examine(ensembles, test=split == "test")

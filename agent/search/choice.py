@@ -80,21 +80,25 @@ def select(
 ) -> list[Entry]:
     """Return all candidates ordered by the rule, best first, one entry per candidate.
 
+    Those that a race dropped come last, by their estimates.
+
     The order of ``found`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """
     entries = list(found)
-    pools = all(entry.score.val_value(objective) is not None for entry in entries)
-    views = objective in COUNTED and all(entry.score.views is not None for entry in entries)
+    whole = [entry.score for entry in entries if entry.score.whole]
+    pools = all(score.val_value(objective) is not None for score in whole)
+    views = objective in COUNTED and all(score.views is not None for score in whole)
 
-    def rank(entry: Entry) -> tuple[float, float, int, str]:
-        first = pooled(entry.score, sizes, objective) if pools else entry.value
-        if views:
+    def rank(entry: Entry) -> tuple[bool, float, float, int, str]:
+        dropped = not entry.score.whole
+        first = pooled(entry.score, sizes, objective) if pools and not dropped else entry.value
+        if views and not dropped:
             first = _with_views(first, entry.score)
         coin = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
-        return (-first, -entry.value, len(entry.text.split()), coin)
+        return (dropped, -first, -entry.value, len(entry.text.split()), coin)
 
     # Many restarts find the same candidates. Sorting holds the interpreter, so merge them first.
-    best: dict[str, tuple[tuple[float, float, int, str, Position], Entry]] = {}
+    best: dict[str, tuple[tuple[bool, float, float, int, str, Position], Entry]] = {}
     for entry in entries:
         place = (*rank(entry), entry.position)
         held = best.get(entry.key)
@@ -202,7 +206,8 @@ async def choose(
     def rank() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
         order = ranked(scored)
         rows = tuple(row_of(place, one) for place, one in enumerate(order, start=1))
-        early = {count: ranked(first)[0] for count, first in first_templates(scored, curve).items()}
+        picks = {count: ranked(first)[0] for count, first in first_templates(scored, curve).items()}
+        early = {count: pick for count, pick in picks.items() if pick.score.whole}
         return order, rows, len({entry.text for entry in scored}), early
 
     # Ordering the templates of many restarts takes seconds.
@@ -211,7 +216,7 @@ async def choose(
         raise PromptclimbError(
             "the search was stopped before the first template was scored; resume it with more"
         )
-    scored_as = [entry.scored_as for entry in order]
+    scored_as = [entry.scored_as for entry in order if entry.score.whole]
     size = config.ensemble_size if kind_named(config.prompts).averaged else 1
     together, notes = await choose_ensemble(evaluator, scored_as, size)
     texts = {entry.scored_as: entry.text for entry in reversed(order)}
@@ -271,6 +276,7 @@ def row_of(rank: int, entry: Entry) -> Row:
         round=entry.position.round,
         source=entry.source,
         views=entry.score.views,
+        images=entry.score.images,
     )
 
 

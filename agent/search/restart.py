@@ -13,7 +13,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Verdict
+from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Score, Verdict
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Message, Outcome
 from ...prompts.starting import draw
@@ -43,6 +43,8 @@ from ..position import INITIAL, LLM, Position, derived, rng_for
 from ..results.result import EMPTY, ENDED_EARLY, NOTHING_USABLE
 from .choice import pooled
 from .journal import Journal, Skipped
+from .racer import Racer, estimate, score_of
+from .racing import Dropped
 from .scorebook import Scorebook
 
 REPEATS = frozenset({"known", "duplicate"})
@@ -188,7 +190,8 @@ class EarlyStopping:
         best = max((entry.value for entry in scored), default=self._best)
         self._rounds_without_gain = 0 if best > self._best else self._rounds_without_gain + 1
         self._best = max(self._best, best)
-        self._best_pooled = max([self._best_pooled, *(pooled(entry.score, self._sizes) for entry in scored)])
+        whole = [pooled(entry.score, self._sizes) for entry in scored if entry.score.whole]
+        self._best_pooled = max([self._best_pooled, *whole])
         refused = record.rejected - refused_free
         nothing_new = bool(refused) and len(record.scored) == free and REPEATS.issuperset(refused)
         self._repeats = self._repeats + 1 if nothing_new else 0
@@ -229,6 +232,7 @@ class Restart:
         wordings: Wordings,
         answers: Journal,
         scores: Scorebook,
+        racer: Racer | None = None,
         check: Callable[[], None],
         emit: Listener,
     ) -> None:
@@ -243,6 +247,7 @@ class Restart:
         self._state: dict[str, Any] = {}
         self._answers = answers
         self._scores = scores
+        self._racer = racer
         self._stopping = EarlyStopping(self.record, config, info.sizes)
         self._check = check
         self._emit = emit
@@ -263,7 +268,7 @@ class Restart:
     @property
     def begun(self) -> bool:
         """Whether an earlier session, or another restart, has scored all its starting templates."""
-        return self._all_scored(self._sample())
+        return self._all_scored(self._sample(), Position(self.record.number))
 
     def _sample(self) -> Sequence[Candidate]:
         config = self._config
@@ -355,7 +360,7 @@ class Restart:
         return True
 
     async def _try(self, step: Propose, place: Position) -> list[Outcome]:
-        if not self._all_scored(step.candidates):
+        if not self._all_scored(step.candidates, place):
             self._check()
         return await self._score(step.candidates, place, step.source or self._config.method)
 
@@ -405,31 +410,41 @@ class Restart:
         refused += [self._refuse(each.line, each.reason, each.message, position) for each in reply.refused]
         return [*await self._score(fresh, position, LLM), *refused[: 2 * self._config.proposals]]
 
-    def _all_scored(self, candidates: Sequence[Candidate]) -> bool:
-        return all(self._scores.has(candidate.scored_as) for candidate in candidates)
+    def _all_scored(self, candidates: Sequence[Candidate], position: Position) -> bool:
+        texts = [candidate.scored_as for candidate in candidates]
+        if self._racer is not None:
+            return self._racer.has(texts, self._incumbent, position)
+        return all(map(self._scores.has, texts))
+
+    @property
+    def _incumbent(self) -> str | None:
+        known = self._memory.best(1)
+        return known[0].scored_as if known else None
 
     async def _score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
         known = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
         best = known[0].value if known and source != INITIAL else float("inf")
-        texts = [candidate.scored_as for candidate in candidates]
-        verdicts: Sequence[Verdict | None]
-        limit: Exception | None = None
-        try:
-            verdicts = await self._scores.score_all(texts)
-        except (BudgetSpentError, GaveUpError) as error:
-            verdicts, limit = self._scores.known(texts), error  # what could be scored still counts
+        verdicts, limit = await self._verdicts([candidate.scored_as for candidate in candidates], position)
+        objective = self._config.objective
+        leading = max(
+            [one.value for one in known]
+            + [one.value(objective) for one in verdicts if isinstance(one, Score)],
+            default=None,
+        )
         outcomes = []
         for candidate, verdict in zip(candidates, verdicts, strict=True):
-            if verdict is None:
-                continue
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
-            else:
+            elif verdict is not None and leading is not None:
+                if isinstance(verdict, Dropped):
+                    score, value = score_of(verdict), estimate(verdict, leading)
+                else:
+                    score, value = verdict, verdict.value(objective)
                 scored = Entry(
                     candidate=candidate,
-                    score=verdict,
-                    value=verdict.value(self._config.objective),
+                    score=score,
+                    value=value,
                     position=position,
                     source=source,
                 )
@@ -438,6 +453,29 @@ class Restart:
         if limit is not None:
             raise limit
         return outcomes
+
+    async def _verdicts(
+        self, texts: Sequence[str], position: Position
+    ) -> tuple[Sequence[Verdict | Dropped | None], Exception | None]:
+        """Score candidates, after a race the finalists only; return the limit that cut this short, if any.
+
+        None is the verdict on what could not be scored any more: what could be scored still counts.
+        """
+        raced: Mapping[str, Dropped | Rejection | None] = {}
+        if self._racer is not None and texts:
+            raced = await self._racer.outcomes(texts, self._incumbent, position)
+        finalists = [text for text in texts if raced.get(text) is None]
+        try:
+            scored = dict(zip(finalists, await self._scores.score_all(finalists), strict=True))
+            if self._incumbent is None and not any(isinstance(one, Score) for one in scored.values()):
+                # There must be a best one to improve on.
+                others = [text for text, one in raced.items() if isinstance(one, Dropped)]
+                scored |= zip(others, await self._scores.score_all(others), strict=True)
+        except (BudgetSpentError, GaveUpError) as error:
+            found = zip(finalists, self._scores.known(finalists), strict=True)
+            scored = {text: one for text, one in found if one is not None}
+            return [scored.get(text, raced.get(text)) for text in texts], error
+        return [scored.get(text, raced.get(text)) for text in texts], None
 
     def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
         self._memory.add(scored)
@@ -450,6 +488,7 @@ class Restart:
                 val=scored.score.val,
                 improved=improved,
                 source=scored.source,
+                images=scored.score.images,
             )
         )
         return Outcome(scored.text, score=scored.value)

@@ -44,6 +44,7 @@ from .choice import select
 from .event_loop import FairScheduler
 from .journal import EmptyAnswers, Journal
 from .names import NameSearch
+from .racer import racer_of
 from .restart import Restart, RestartRecord, Searched
 from .scorebook import Scorebook
 
@@ -104,6 +105,7 @@ class OpenRun:
                 scorer, asker = shared
                 scheduler, empty = FairScheduler(), EmptyAnswers(begun=begun)
                 scorebook = Scorebook(store, scorer, scrub=self.scrub, scheduler=scheduler)
+                racer = racer_of(config, self.evaluator, store, scrub=self.scrub)
                 journals = [
                     Journal(store, asker, self.stop, empty, scheduler) for _ in range(config.restarts)
                 ]
@@ -118,6 +120,7 @@ class OpenRun:
                         wordings=self.wordings,
                         answers=journal,
                         scores=scorebook,
+                        racer=racer,
                         check=check,
                         emit=self.emit,
                     )

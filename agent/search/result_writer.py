@@ -34,12 +34,14 @@ from ..results.details import (
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.page import write_report
 from ..results.result import (
+    RACED,
     Best,
     Dataset,
     Ensemble,
     Llm,
     Model,
     Row,
+    ScorerUsage,
     SearchResult,
     Sizes,
     Usage,
@@ -53,6 +55,7 @@ from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .measuring import measured
+from .racer import labels_note
 from .restart import RestartRecord, Searched
 from .test_evaluation import Evaluated, openings
 
@@ -76,6 +79,8 @@ def build_result(
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")
+    raced = labels_note(searched.scored, info)
+    saved = {} if raced is None else {RACED: raced}
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -114,6 +119,7 @@ def build_result(
             **choice.notes,
             **found.notes,
             **{name: words_of(config.prompts).worded(text) for name, text in searched.notes.items()},
+            **saved,
         },
         inspection=found.inspection,
         versions=Versions(
@@ -126,6 +132,7 @@ def build_result(
         device=None if device is None else str(device),
         test_opened=openings(store),
         gain=found.gain,
+        scorer_usage=_scorer_usage(config, store),
     )
 
 
@@ -176,6 +183,21 @@ def _llm(config: SearchConfig, user_objects: Mapping[str, str]) -> Llm:
         return Llm(model=None, base_url=None)
     # A chat object from Python answers in this process, not at the config's address.
     return Llm(model=config.llm, base_url=None if "chat" in user_objects else config.shown_url)
+
+
+def _scorer_usage(config: SearchConfig, store: Store) -> ScorerUsage | None:
+    spent = store.scorer_usage
+    if not config.is_api and not spent.calls:
+        return None
+    known = config.scorer_price is not None or 0 < spent.calls == spent.vendor_calls
+    return ScorerUsage(
+        calls=spent.calls,
+        failed_calls=spent.failed_calls,
+        retries=spent.retries,
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        cost_usd=round(spent.picodollars / PICODOLLARS, 9) if known else None,
+    )
 
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:

@@ -286,6 +286,8 @@ class SearchRun:
         for sink in sinks:
             sink.start()
         self._announce(config, evaluator.info, run_dir, resumed=earlier is not None)
+        if scorer is not None:
+            self.emit(scorer.budget.usage_changed())
         if done is None:  # from here on the run is described by its log, until it has a new result
             put_away(run_dir)
         if paid := price_notes(endpoints):
@@ -330,10 +332,9 @@ class SearchRun:
 
     def _labels(self, config: SearchConfig, run_dir: Path) -> Path:
         """Return the file for what a scorer behind an API answers, in a folder that exists."""
-        if config.shared_cache is not None:
-            return Path(config.shared_cache) / LABELS
-        run_dir.mkdir(parents=True, exist_ok=True)
-        return run_dir / LABELS
+        folder = run_dir if config.shared_cache is None else Path(config.shared_cache)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / LABELS
 
     @asynccontextmanager
     async def _sinks(

@@ -280,6 +280,9 @@ class CheckedEvaluator(CustomEvaluator):
         if callable(attribute(given, "predict")):
             check_takes(given, "predict", [["a {}"]], split="test")
             self.predict = self._predict
+        if callable(attribute(given, "predict_some")):
+            check_takes(given, "predict_some", [["a {}"]], split="train", places=[0])
+            self.predict_some = self._predict_some
         if callable(attribute(given, "predict_named")):
             check_takes(given, "predict_named", "a {}", [{0: "b"}], split="test")
             self.predict_named = self._predict_named
@@ -316,6 +319,19 @@ class CheckedEvaluator(CustomEvaluator):
             "predict",
             lambda: plain_values.predictions(self._given.predict(questions, split=split), len(questions)),
         )
+
+    def _predict_some(
+        self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
+    ) -> Predictions:
+        questions = [list(ensemble) for ensemble in ensembles]
+
+        def work() -> Predictions:
+            answer = self._given.predict_some(questions, split=split, places=list(places))
+            found = plain_values.predictions(answer, len(questions))
+            plain_values.listed(found.labels, "labels", len(places))
+            return found
+
+        return self._ask("predict_some", work)
 
     def _predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..scoring import UNREADABLE
 from .asking import ApiAnswer, ApiRefusal
-from .evaluator import Decisions, RemoteProblem, misformed, path_below, text_tokens
+from .evaluator import RemoteProblem, SplitDecisions, misformed, path_below, text_tokens
 from .image_by_image import ImageByImageEvaluator, Prompt
-from .pictures import Picture
+from .pictures import SentPicture
 
 PATH = "chat/completions"
 LONGEST_KEPT = 20_000
@@ -71,7 +71,7 @@ class ChatEvaluator(ImageByImageEvaluator):
         """Return an instruction with the list of classes."""
         return Prompt(self._fill(candidate))
 
-    def body(self, prompt: Prompt, picture: Picture) -> Mapping[str, Any]:
+    def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
         """Return the body of a request."""
         image = {"url": picture.data_url, **({"detail": self._detail} if self._detail else {})}
         content = [{"type": "text", "text": prompt.text}, {"type": "image_url", "image_url": image}]
@@ -87,7 +87,7 @@ class ChatEvaluator(ImageByImageEvaluator):
         return text_tokens(prompt.text) + _FEW_TOKENS, self._answer_tokens
 
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
-        """Return the answer's text, and why there is none or only a part."""
+        """Return the answer's text, and why it is not whole, if so."""
         if isinstance(answer, ApiRefusal):
             return {"text": answer.message[:LONGEST_KEPT], "ended": f"refused: {answer.reason}"[:80]}
         text, ended = read_completion(answer.body)
@@ -99,7 +99,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             isinstance(one, str) for one in (value.get("text"), value.get("ended", ""))
         )
 
-    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
         """Return the most frequent class of each image's answers, and unreadable answers."""
         unreadable: list[str] = []
         predicted = []
@@ -110,7 +110,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             ]
             named = Counter(label for label in labels if label != UNREADABLE)
             predicted.append(named.most_common(1)[0][0] if named else UNREADABLE)
-        return Decisions(np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable))
+        return SplitDecisions(np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable))
 
     def _read(self, answer: Mapping[str, Any]) -> int:
         label = None if "ended" in answer else self._label(answer["text"])

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..scoring import Rejection
 from .asking import ApiAnswer, ApiRequest, Purpose
-from .evaluator import Decisions, ImageSet, Question, RemoteEvaluator, image_tokens
+from .evaluator import ImageSet, Question, RemoteEvaluator, SplitDecisions, image_tokens
 from .labels import KeyMaker
-from .pictures import Picture
+from .pictures import SentPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
         """Return what requests for a candidate say."""
 
     @abstractmethod
-    def body(self, prompt: Prompt, picture: Picture) -> Mapping[str, Any]:
+    def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
         """Return the body of a request for one image."""
 
     @abstractmethod
@@ -53,7 +53,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
         """Return the JSON value to keep for an answer; raise BadReplyError if it is not of the protocol."""
 
     @abstractmethod
-    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
         """Return the decisions that the values of each image's samples make."""
 
     @abstractmethod
@@ -64,11 +64,15 @@ class ImageByImageEvaluator(RemoteEvaluator):
         """Return None: an API takes any text."""
         return None
 
-    def decide(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+    def decide(
+        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
         """Return each candidate's decisions for each part."""
         return self.decide_prompts([self.prompt(ensemble[0]) for ensemble in ensembles], parts)
 
-    def decide_prompts(self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+    def decide_prompts(
+        self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
         """Return each prompt's decisions for each part; all questions go to the ``Ask`` together."""
         questions: dict[str, Question] = {}
         rows: list[list[list[list[str]]]] = []  # keys by prompt, part, image and sample

@@ -157,7 +157,10 @@ class LabelStore:
             return []
         query = f"SELECT key, value FROM {table} WHERE key IN (SELECT value FROM json_each(?))"
         with self._lock, self._blamed():
-            return self._file.execute(query, [json.dumps(list(keys))]).fetchall()
+            rows = self._file.execute(query, [json.dumps(list(keys))]).fetchall()
+        if not {key for key, _value in rows} <= set(keys):
+            raise self.damaged("it gives keys that were not asked for")
+        return rows
 
     def _kept(self, table: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
         with self._lock, self._blamed(), self._transaction():

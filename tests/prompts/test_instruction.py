@@ -47,11 +47,13 @@ def refused(answer: str, max_words: int = 60) -> list[str]:
             '{classes}: as {"class": "NAME"}',
         ),
         (r"\n{classes}\n", "{classes}", "{classes}"),
+        (r"{classes}\n\n 0", r"{classes} \n 0", "{classes}\n0"),
     ],
 )
 def test_an_instruction_is_one_line_and_scored_with_its_line_breaks(
     raw: str, text: str, scored_as: str
 ) -> None:
+    """Both forms are read as the same instruction."""
     found = KIND.parse(raw, max_words=60)
     assert (found.text, found.scored_as) == (text, scored_as)
     assert KIND.parse_own(found.text) == KIND.parse_scored(found.scored_as) == found
@@ -75,6 +77,7 @@ def test_an_instruction_is_one_line_and_scored_with_its_line_breaks(
     ],
 )
 def test_other_texts_are_refused_with_a_reason(raw: str, reason: str) -> None:
+    """Also in an answer."""
     with pytest.raises(CandidateError) as error:
         KIND.parse(raw, max_words=60)
     assert error.value.reason == reason
@@ -82,6 +85,7 @@ def test_other_texts_are_refused_with_a_reason(raw: str, reason: str) -> None:
 
 
 def test_spellings_of_one_instruction_have_one_key() -> None:
+    """Other words have another."""
     one, other = (KIND.parse_own(text) for text in ("Which: {classes}?", "which : {classes}?"))
     assert one.key == other.key
     assert KIND.parse_own("Which of {classes}?").key != one.key
@@ -102,10 +106,12 @@ def test_spellings_of_one_instruction_have_one_key() -> None:
     ],
 )
 def test_answers_are_read_whatever_their_form(answer: str) -> None:
+    """Lists, JSON, labels, paragraphs, after thinking."""
     assert read(answer) == ["Which: {classes}?", "Name it, one of {classes}."]
 
 
 def test_instructions_of_several_lines_are_read() -> None:
+    """Under a list mark, in a paragraph, in JSON."""
     several = r"Look. \n {classes} \n Now?"
     assert read("1. Look.\n{classes}\nNow?\n2. Which: {classes}?") == [several, "Which: {classes}?"]
     assert read("- Look.\n  {classes}\n  Now?\n\nThat is all.") == [several]
@@ -115,6 +121,7 @@ def test_instructions_of_several_lines_are_read() -> None:
 
 
 def test_what_repeats_our_request_is_no_instruction() -> None:
+    """Nor is the same one twice."""
     wanted = Wanted(words=KIND.words, proposals=2, max_words=60)
     (message,) = request_pn([Outcome("Which: {classes}?")], [Outcome("{classes}")], wanted)
     assert set(read(message["content"])) <= {"Which: {classes}?", "{classes}"}
@@ -137,6 +144,7 @@ def test_what_repeats_our_request_is_no_instruction() -> None:
     ],
 )
 def test_hostile_answers_take_bounded_time(piece: str) -> None:
+    """A bounded part of them is read."""
     start = time.process_time()
     found = KIND.read(piece * (2 * MAX_ANSWER_CHARACTERS // len(piece)), max_words=60)
     assert time.process_time() - start < 2
@@ -145,6 +153,7 @@ def test_hostile_answers_take_bounded_time(piece: str) -> None:
 
 
 def test_html_stays_text_and_format_strings_are_never_formatted() -> None:
+    """Only the slot is filled."""
     (text,) = read("- <script>alert(1)</script> %s %(x)s one of {classes}")
     assert text == "<script>alert(1)</script> %s %(x)s one of {classes}"
     assert Options(["a", "b"], 1).fill(text).startswith("<script>alert(1)</script> %s %(x)s one of ")
@@ -169,6 +178,7 @@ PIECES = [
 
 @given(st.text(max_size=80) | st.lists(st.sampled_from(PIECES)).map("".join))
 def test_reading_never_raises_and_what_it_reads_stays_the_same(answer: str) -> None:
+    """Read again, an instruction comes out the same."""
     for found in KIND.read(answer, max_words=60).candidates:
         assert isinstance(found, Instruction)
         assert found.text.count(SLOT) == 1
@@ -177,6 +187,7 @@ def test_reading_never_raises_and_what_it_reads_stays_the_same(answer: str) -> N
 
 
 def test_the_starting_instructions_are_of_many_forms_and_all_different() -> None:
+    """A dozen by hand, some hundreds of the grammar."""
     (captions,), grammar = KIND.starting("captions"), KIND.starting("grammar")
     assert [one.text for one in captions] == list(CAPTIONS)
     assert len({one.key for one in captions}) == len(CAPTIONS) >= 12
@@ -189,16 +200,19 @@ def test_the_starting_instructions_are_of_many_forms_and_all_different() -> None
 
 
 def test_frames_are_instructions() -> None:
+    """With any words in their gaps."""
     for frame in (*KIND.frames, *KIND.double_frames):
         assert KIND.parse(frame.replace("<w>", "wings").replace("<v>", "tail"), max_words=KIND.max_words)
 
 
 def test_the_default_is_what_the_evaluator_compares_with() -> None:
+    """It is written twice, as prompts/ and evaluator/ do not know each other."""
     assert kind_named("instruction") is KIND
     assert KIND.default == DEFAULT_INSTRUCTION == KIND.parse_own(KIND.example).scored_as
 
 
 def test_its_wordings_have_the_texts_of_templates_and_one_more() -> None:
+    """A file of the user may replace each."""
     ours, templates = KIND.wordings, kind_named("template").wordings
     assert ours.texts.keys() - templates.texts.keys() == {"rich.unreadable"}
     assert templates.texts.keys() <= ours.texts.keys()
@@ -212,6 +226,7 @@ def test_its_wordings_have_the_texts_of_templates_and_one_more() -> None:
 
 
 def test_unreadable_answers_are_fed_back_in_one_line() -> None:
+    """Cut, whatever they hold; requests for templates have none."""
     wanted = Wanted(words=KIND.words, proposals=2, max_words=60)
     unreadable = (0.124, ["I see\nno {classes} <b>", "y" * 500])
     asked = {"outcomes": [], "best": [Outcome("{classes}?", 0.5)], "confused": [], "unreadable": unreadable}
@@ -225,6 +240,7 @@ def test_unreadable_answers_are_fed_back_in_one_line() -> None:
 
 
 def test_files_of_instructions_are_read(tmp_path: Path) -> None:
+    """One a line, or JSON with line breaks."""
     lines, listed = tmp_path / "own.txt", tmp_path / "own.json"
     lines.write_text("Which: {classes}?\nLook.\\n{classes}\n")
     listed.write_text(json.dumps(["Which: {classes}?", "Look.\n{classes}"]))
@@ -235,6 +251,7 @@ def test_files_of_instructions_are_read(tmp_path: Path) -> None:
 
 
 def test_sentences_about_templates_become_ones_about_instructions() -> None:
+    """With the article; names of files and options stay."""
     words = KIND.words
     assert words.worded("A template, the best template: 3 templates.") == (
         "An instruction, the best instruction: 3 instructions."

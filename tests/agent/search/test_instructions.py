@@ -70,8 +70,9 @@ def files(folder: Path) -> Mapping[str, bytes]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_searches_for_instructions(tmp_path: Path, method: str) -> None:
+    """Requests, scores and result hold instructions; the best one alone is the ensemble."""
     chat, box = Chat(), AnsweringBox()
-    given = config(tmp_path / "r", method=method, describe="animals, whose ears tell them apart")
+    given = config(tmp_path / "r", method=method, describe="animals, whose ears differ")
     result = run_virtual(search(given, evaluator=box, chat=chat))
     assert (result.status, result.prompts) == ("finished", "instruction")
     assert all(text.count(SLOT) == 1 for text in box.scored)
@@ -86,7 +87,8 @@ def test_every_method_searches_for_instructions(tmp_path: Path, method: str) -> 
     assert result.baselines["default template"].templates == (DEFAULT_INSTRUCTION,)
 
 
-def test_guided_finds_what_helps_and_hears_of_unreadable_answers(tmp_path: Path) -> None:
+def test_guided_finds_what_helps_and_refuses_what_is_unusable(tmp_path: Path) -> None:
+    """Whatever else an LLM writes is refused with a reason."""
     chat = Chat()
     result = searched(tmp_path / "r", chat, method="guided")
     assert result.best.template == BEST
@@ -100,6 +102,7 @@ def test_guided_finds_what_helps_and_hears_of_unreadable_answers(tmp_path: Path)
 
 
 def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path) -> None:
+    """With their share, on one line, beside the confusions."""
     own = tmp_path / "own.txt"
     own.write_text("Look at the ears: {classes}.\nThe background of {classes}.\n")
     chat = Chat(["- What of {classes}?"])
@@ -112,6 +115,7 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
 
 
 def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only files and options keep the word template."""
     folder = tmp_path / "r"
     searched(folder)
     page = (folder / "report.html").read_text()
@@ -132,6 +136,7 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
 
 
 def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
+    """As text, and as messages with the list of classes; formats for templates are refused."""
     folder = tmp_path / "r"
     result = searched(folder)
     assert [one.text for one in read_file(export(folder, "text"), KIND)] == [BEST]
@@ -151,6 +156,7 @@ def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
 
 
 def test_a_stopped_search_resumes_to_the_same_files(tmp_path: Path) -> None:
+    """To the byte, with the requests that were missing."""
     searched(tmp_path / "whole")
     stopped = searched(tmp_path / "halves", max_calls=2)
     assert stopped.status == "stopped"
@@ -163,6 +169,7 @@ def test_a_stopped_search_resumes_to_the_same_files(tmp_path: Path) -> None:
 
 
 def test_a_function_is_scored_with_instructions_and_compared_with_the_default(tmp_path: Path) -> None:
+    """It never sees a template."""
     seen: list[str] = []
 
     def score(instructions: Sequence[str]) -> list[float]:
@@ -175,6 +182,7 @@ def test_a_function_is_scored_with_instructions_and_compared_with_the_default(tm
 
 
 def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
+    """There is no ensemble of them."""
     spec = EvaluatorSpec(data="animals")
     texts = [BEST, DEFAULT_INSTRUCTION]
     found = evaluate(texts, spec, evaluator=AnsweringBox(), prompts="instruction")
@@ -189,6 +197,7 @@ def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("prompts", "scorer"), [("instruction", "clip"), ("template", "chat")])
 def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: str, scorer: str) -> None:
+    """With the option that fits."""
     given = {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"} if scorer == "chat" else {}
     chosen = SearchConfig(method="random", prompts=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)
     with pytest.raises(ConfigError, match=r"add (scorer chat|prompts instruction)"):
@@ -196,6 +205,7 @@ def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: s
 
 
 def test_the_words_of_an_instruction_have_their_own_limit() -> None:
+    """Unless the user sets one; the identity of a run has the limit that holds."""
     assert SearchConfig(method="random").most_words == 15
     assert SearchConfig(method="random", prompts="instruction").most_words == 60
     own = SearchConfig(method="random", prompts="instruction", max_words=30)
@@ -204,6 +214,7 @@ def test_the_words_of_an_instruction_have_their_own_limit() -> None:
 
 
 def test_the_dry_run_bounds_the_requests(tmp_path: Path) -> None:
+    """With the longest instructions."""
     chat = Chat()
     given = config(tmp_path / "r", method="guided")
     bound = estimate(given, NAMES)

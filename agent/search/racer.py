@@ -1,0 +1,174 @@
+"""Race the candidates of one step of a restart, and keep the outcome on disk before it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ...evaluator.errors import AskingEndedError, ConsumerError, PromptclimbError, TemplateRejectedError
+from ...evaluator.scoring import (
+    COUNTED,
+    Evaluator,
+    EvaluatorInfo,
+    PartialPredictor,
+    Predictions,
+    Rejection,
+    Score,
+)
+from ...evaluator.threads import in_thread
+from ..config.schema import SearchConfig
+from ..errors import EvaluationFailedError, why_ended
+from ..methods.memory import Entry
+from ..position import Position
+from ..store.run import Store
+from .racing import Block, Dropped, Outcome, Row, blocks_of, race
+
+MOST_AT_ONCE = 64
+"""Maximum restarts that wait for labels, each with a thread."""
+UNCLASSIFIED = "unclassified"
+"""Reason of a rejection: the scorer gives no labels for this template."""
+
+
+class Racer:
+    """Drops the candidates of a step that fall behind, by the labels of some training images."""
+
+    def __init__(
+        self,
+        evaluator: PartialPredictor,
+        images: int,
+        store: Store,
+        *,
+        seed: int,
+        scrub: Callable[[str], str],
+    ) -> None:
+        self._evaluator = evaluator
+        self._images = images
+        self._store = store
+        self._seed = seed
+        self._scrub = scrub
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._labels: Sequence[int] = ()
+
+    def has(self, texts: Sequence[str], incumbent: str | None, position: Position) -> bool:
+        """Return whether the outcome of a step is on disk."""
+        return self._store.note(_name(texts, incumbent, position)) is not None
+
+    async def outcomes(
+        self, texts: Sequence[str], incumbent: str | None, position: Position
+    ) -> Mapping[str, Outcome]:
+        """Return what became of each candidate, from disk or by a race.
+
+        Raises:
+            EvaluationFailedError: The evaluator fails.
+        """
+        name = _name(texts, incumbent, position)
+        if (known := self._store.note(name, _read)) is not None:
+            return known
+        async with self._room:
+            found = await race(texts, incumbent, await self._blocks(), self._ask)
+        await self._store.put_note(name, [_written(text, outcome) for text, outcome in found.items()])
+        return found
+
+    async def _blocks(self) -> list[Block]:
+        if not self._labels:
+            # Without candidates, nothing is asked: these are the true labels.
+            self._labels = (await self._predict((), range(self._images))).labels
+        return blocks_of(self._labels, self._seed)
+
+    async def _ask(self, texts: Sequence[str], places: Sequence[int]) -> dict[str, Row | Rejection]:
+        answers: dict[str, Row | Rejection] = {}
+        while left := [text for text in texts if text not in answers]:
+            try:
+                found = await self._predict(left, places)
+            except TemplateRejectedError as error:
+                if error.template not in left:
+                    raise
+                answers[error.template] = Rejection(error.reason, self._scrub(error.message))
+                continue
+            for text, labels in zip(left, found.predicted, strict=True):
+                if labels is None:
+                    answers[text] = Rejection(UNCLASSIFIED, "the scorer gives no labels for it")
+                else:
+                    answers[text] = [one == true for one, true in zip(labels, found.labels, strict=True)]
+        return answers
+
+    async def _predict(self, texts: Sequence[str], places: Sequence[int]) -> Predictions:
+        ensembles = [[text] for text in texts]
+        try:
+            return await in_thread(
+                lambda: self._evaluator.predict_some(ensembles, split="train", places=places)
+            )
+        except AskingEndedError as error:
+            raise why_ended(error) from error
+        except ConsumerError as error:
+            raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
+        except PromptclimbError:
+            raise
+        except Exception as error:
+            raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error!r}")) from error
+
+
+def racer_of(
+    config: SearchConfig, evaluator: Evaluator, store: Store, *, scrub: Callable[[str], str]
+) -> Racer | None:
+    """Return what races candidates; None if every candidate is scored on all images."""
+    info = evaluator.info
+    races = config.racing == "auto" and not info.cheap and config.objective in COUNTED
+    images = info.sizes.get("train", 0)
+    if not races or not images or not isinstance(evaluator, PartialPredictor):
+        return None
+    return Racer(evaluator, images, store, seed=config.seed, scrub=scrub)
+
+
+def score_of(dropped: Dropped) -> Score:
+    """Return the score of a candidate that a race dropped; blocks hold equally many images of each class."""
+    share = dropped.right / dropped.images
+    return Score(train=share, correct=(dropped.right, None), class_mean=share, images=dropped.images)
+
+
+def estimate(dropped: Dropped, best: float) -> float:
+    """Return a candidate's value on all images, always below that of the best candidate, ``best``.
+
+    The difference to the leader on the same images says more than the share of so few.
+    """
+    return best - max(dropped.behind, 0.5) / dropped.images
+
+
+def labels_note(scored: Iterable[Entry], info: EvaluatorInfo) -> str | None:
+    """Return how many labels races saved, in words; None if no candidate was dropped."""
+    images: dict[str, int] = {}
+    full = info.sizes.get("train", 0) + info.sizes.get("val", 0)
+    for entry in scored:
+        images[entry.scored_as] = max(images.get(entry.scored_as, 0), entry.score.images or full)
+    asked, most = sum(images.values()), full * len(images)
+    if asked == most:
+        return None
+    dropped = sum(one < full for one in images.values())
+    return (
+        f"racing asked for {asked:,} of the {most:,} labels of full scoring: {dropped:,} of {len(images):,} "
+        "templates were dropped before they saw all images"
+    )
+
+
+def _name(texts: Sequence[str], incumbent: str | None, position: Position) -> str:
+    step = "\0".join([incumbent or "", *texts])
+    place = ".".join(str(part) for part in position[:3])
+    return f"race:{place}:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
+def _written(text: str, outcome: Outcome) -> list[Any]:
+    if isinstance(outcome, Dropped):
+        return [text, outcome.right, outcome.images, outcome.behind]
+    return [text] if outcome is None else [text, outcome.to_json()]
+
+
+def _read(rows: list[list[Any]]) -> dict[str, Outcome]:
+    return {text: _outcome(*rest) for text, *rest in rows}
+
+
+def _outcome(*values: Any) -> Outcome:
+    if not values:
+        return None
+    return Rejection.from_json(values[0]) if len(values) == 1 else Dropped(*values)

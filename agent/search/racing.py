@@ -1,0 +1,159 @@
+"""Race candidates on blocks of few-shot images: those that fall behind are dropped before they see all images.
+
+Blocks hold equally many images of each class. After each block, a candidate stays if it is not far behind the
+leader on the same images and is among the best share of all. The outcome depends on the labels alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ...evaluator.scoring import Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of a race.
+
+    Attributes:
+        images: Images of each class that a candidate has been asked on at its end.
+        keep: Share of all candidates that may go on.
+        margin: How far behind the leader a candidate may be, in standard errors of the paired difference.
+    """
+
+    images: float
+    keep: float
+    margin: float
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(1, 0.30, 1.0),
+    Stage(2, 0.15, 1.0),
+    Stage(4, 0.075, 1.0),
+    Stage(8, 0.05, 1.0),
+)
+
+Block: TypeAlias = tuple[Stage, Sequence[int]]
+"""A stage, and the places of the images that are new in it."""
+Row: TypeAlias = Sequence[bool]
+"""Whether one candidate classifies each image correctly, in the order in which they were asked."""
+AskSome: TypeAlias = Callable[[Sequence[str], Sequence[int]], Awaitable[Mapping[str, Row | Rejection]]]
+"""Classifies the images at some places by each of some candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A candidate that fell behind.
+
+    Attributes:
+        right: Images that it classifies correctly.
+        images: Images that it was asked on.
+        behind: How many more of them the leader classifies correctly.
+    """
+
+    right: int
+    images: int
+    behind: int
+
+
+Outcome: TypeAlias = Dropped | Rejection | None
+"""What became of a candidate; None: it is a finalist, to be scored on all images."""
+
+
+def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[Block]:
+    """Return the stages with their images; a stage that leaves no image for the finalists is left out."""
+    order, classes = stratified(labels, seed), len(set(labels))
+    found: list[Block] = []
+    done = 0
+    for stage in stages:
+        asked = round(stage.images * classes)
+        if done < asked < len(order):
+            found.append((stage, order[done:asked]))
+            done = asked
+    return found
+
+
+def stratified(labels: Sequence[int], seed: int) -> list[int]:
+    """Return all places: one of each class, then a second one of each, in an order that the seed draws."""
+    coins = [hashlib.sha256(f"{seed} {place}".encode()).digest() for place in range(len(labels))]
+    rank: dict[int, int] = {}
+    of_class: dict[int, int] = {}
+    for place in sorted(range(len(labels)), key=coins.__getitem__):
+        rank[place] = of_class.get(labels[place], 0)
+        of_class[labels[place]] = rank[place] + 1
+    return sorted(rank, key=lambda place: (rank[place], coins[place]))
+
+
+async def race(
+    candidates: Sequence[str], incumbent: str | None, blocks: Sequence[Block], ask_some: AskSome
+) -> dict[str, Outcome]:
+    """Race distinct candidates, also against the incumbent, and return what became of each.
+
+    Without an incumbent, at least one candidate that is not rejected is a finalist. The order of the
+    candidates does not matter.
+    """
+    running = _Running(candidates, incumbent)
+    for stage, places in blocks:
+        if running.decided:
+            break
+        running.take(await ask_some(running.asked, places))
+        running.drop(stage)
+    return {text: running.outcomes.get(text) for text in candidates}
+
+
+@dataclass
+class _Running:
+    candidates: Sequence[str]
+    incumbent: str | None
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    rows: dict[str, list[bool]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.alive = sorted(self.candidates, key=lambda text: hashlib.sha256(text.encode()).digest())
+
+    @property
+    def asked(self) -> list[str]:
+        """Who is asked on the next block."""
+        return self.alive if self.incumbent is None else [*self.alive, self.incumbent]
+
+    @property
+    def decided(self) -> bool:
+        """Whether more labels would drop nobody."""
+        return len(self.alive) <= (self.incumbent is None)
+
+    def take(self, answers: Mapping[str, Row | Rejection]) -> None:
+        """Take in a block's answers."""
+        for text, answer in answers.items():
+            if isinstance(answer, Rejection):
+                self.outcomes[text] = answer
+            else:
+                self.rows.setdefault(text, []).extend(answer)
+        self.alive = [text for text in self.alive if text not in self.outcomes]
+
+    def drop(self, stage: Stage) -> None:
+        """Drop those who are too far behind the leader, and those beyond the stage's share."""
+        if not self.alive:
+            return
+        right = {text: sum(self.rows[text]) for text in self.asked}
+        # Sorting is stable: ties stay in the order of the hash.
+        self.alive.sort(key=lambda text: -right[text])
+        leader = self.alive[0]
+        if self.incumbent is not None and right[self.incumbent] >= right[leader]:
+            leader = self.incumbent
+        most = max(1, math.ceil(stage.keep * len(self.candidates) - 1e-9))
+        staying = []
+        for place, text in enumerate(self.alive):
+            if place < most and self._level(text, leader, stage.margin):
+                staying.append(text)
+            else:
+                self.outcomes[text] = Dropped(right[text], len(self.rows[text]), right[leader] - right[text])
+        self.alive = staying
+
+    def _level(self, text: str, leader: str, margin: float) -> bool:
+        pairs = list(zip(self.rows[leader], self.rows[text], strict=True))
+        behind = sum(one - other for one, other in pairs)
+        return behind <= margin * math.sqrt(sum(one != other for one, other in pairs))
