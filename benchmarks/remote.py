@@ -262,7 +262,7 @@ def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
     initial = max(2, math.ceil(labels / per_template) - 2)
     with served() as server:
         given = search(
-            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--shots", "16",
+            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--racing", "off", "--shots", "16",
             "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", str(initial),
             "--test-images", "12",
         )  # fmt: skip
