@@ -112,6 +112,10 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
     assert "is most often taken for" in chat.asked[1]
     page = (tmp_path / "r" / "report.html").read_text()
     assert "<b>animal</b>" not in page
+    blind = Chat(["- What of {classes}?"])
+    searched(tmp_path / "blind", blind, method="guided", initial=own, rounds=2, blind=True)
+    assert "named no class; for example: (not shown)." in blind.asked[1]
+    assert not any(name in "".join(blind.asked) for name in NAMES)
 
 
 def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
