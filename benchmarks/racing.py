@@ -6,8 +6,8 @@ For each bundled set and seed (RN-pico, 16 shots), which images each template cl
 once and kept in ``--cache``. Three series are replayed, each under several orders of the images:
 
 ``starting``: 40 random templates of the grammar, without an incumbent.
-``close``: the 40 of 160 proposals of ``combine`` that are best on test, against the best one on train that was
-    proposed in the first 16 rounds.
+``close``: the 40 of 160 proposals of ``combine`` that are best on test, against the best one on train of the
+    first 16 rounds.
 ``restart``: the 40 starting templates of a restart, then all its 24 rounds of 5 proposals, each against the
     best one so far. Labels are counted over the rounds alone.
 
@@ -54,10 +54,10 @@ RANDOM, ROUNDS, AT_ONCE = 40, 24, 5
 EARLY = 16
 NEVER = math.inf
 HALVING = (
-    Stage(1, 0.5, NEVER),
-    Stage(2, 0.3, NEVER),
-    Stage(4, 0.2, NEVER),
-    Stage(8, 0.1, NEVER),
+    Stage(1, 0.5, NEVER, NEVER),
+    Stage(2, 0.3, NEVER, NEVER),
+    Stage(4, 0.2, NEVER, NEVER),
+    Stage(8, 0.1, NEVER, NEVER),
 )
 STRENGTHS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Factors of the rule's shares, for the curve; 1 is the program's."""
@@ -139,8 +139,12 @@ class Replay:
         names = {f"{self._order} {place}": place for place in places}
         champion = None if incumbent is None else "incumbent"
 
+        asked = dict.fromkeys(names, 0)
+
         async def ask_some(texts: Sequence[str], images: Sequence[int]) -> dict[str, Row]:
-            self.asked += len(images) * sum(text != champion for text in texts)
+            for text in texts:
+                if text != champion:  # its labels are known
+                    asked[text] += len(images)
             return {
                 text: self._of.right[incumbent if text == champion else names[text], images].tolist()
                 for text in texts
@@ -149,10 +153,8 @@ class Replay:
         blocks = blocks_of(self._of.labels, self._order, self._stages)
         outcomes = asyncio.run(race(list(names), champion, blocks, ask_some))
         finalists = [names[text] for text, outcome in outcomes.items() if outcome is None]
-        raced = blocks if self._stages and (champion or len(places) > 1) else []
-        left = len(self._of.labels) - sum(len(images) for _, images in raced)
-        # A lone candidate without an incumbent stops racing; what it was not asked on yet, it is asked now.
-        self.asked += left * len(finalists)
+        for text, count in asked.items():
+            self.asked += len(self._of.labels) if outcomes[text] is None else count
         self.asked_val += self._of.val * len(finalists)
         self.candidates += len(places)
         standing = finalists if incumbent is None else [incumbent, *finalists]

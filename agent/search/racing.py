@@ -23,11 +23,13 @@ class Stage:
         images: Images of each class that a candidate has been asked on at its end.
         keep: Share of all candidates that may go on.
         margin: How far behind the incumbent a candidate may be, in standard errors of the paired difference.
+        among: The same behind a leader that is a candidate itself: the best of many is partly lucky.
     """
 
     images: float
     keep: float
     margin: float
+    among: float = 2.0
 
 
 STAGES: tuple[Stage, ...] = (
@@ -38,8 +40,6 @@ STAGES: tuple[Stage, ...] = (
     Stage(8, 0.05, 0.5),
 )
 """Chosen by benchmarks/racing.py on other sets than those that it reports."""
-MARGIN = 2.0
-"""The same behind a leader that is a candidate itself: the best of many is partly lucky."""
 
 Block: TypeAlias = tuple[Stage, Sequence[int]]
 """A stage, and the places of the images that are new in it."""
@@ -145,7 +145,7 @@ class _Running:
         right = {text: sum(self.rows[text]) for text in self.asked}
         # Sorting is stable: ties stay in the order of the hash.
         self.alive.sort(key=lambda text: -right[text])
-        leader, margin = self.alive[0], MARGIN
+        leader, margin = self.alive[0], stage.among
         if self.incumbent is not None and right[self.incumbent] >= right[leader]:
             leader, margin = self.incumbent, stage.margin
         most = max(1, math.ceil(stage.keep * len(self.candidates) - 1e-9))
@@ -160,4 +160,5 @@ class _Running:
     def _level(self, text: str, leader: str, margin: float) -> bool:
         pairs = list(zip(self.rows[leader], self.rows[text], strict=True))
         behind = sum(one - other for one, other in pairs)
-        return behind <= margin * math.sqrt(sum(one != other for one, other in pairs))
+        differing = sum(one != other for one, other in pairs)
+        return behind <= 0 or behind <= margin * math.sqrt(differing)
