@@ -51,9 +51,11 @@ class Racer:
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._labels: Sequence[int] = ()
 
-    def has(self, texts: Sequence[str], incumbent: str | None, position: Position) -> bool:
-        """Return whether the outcome of a step is on disk."""
-        return self._store.note(_name(texts, incumbent, position)) is not None
+    def known(
+        self, texts: Sequence[str], incumbent: str | None, position: Position
+    ) -> Mapping[str, Outcome] | None:
+        """Return the outcome of a step from disk; None if it has not raced."""
+        return self._store.note(_name(texts, incumbent, position), _read)
 
     async def outcomes(
         self, texts: Sequence[str], incumbent: str | None, position: Position
@@ -63,11 +65,12 @@ class Racer:
         Raises:
             EvaluationFailedError: The evaluator fails.
         """
-        name = _name(texts, incumbent, position)
-        if (known := self._store.note(name, _read)) is not None:
+        if (known := self.known(texts, incumbent, position)) is not None:
             return known
+        racing = [text for text in dict.fromkeys(texts) if text != incumbent]
         async with self._room:
-            found = await race(texts, incumbent, await self._blocks(), self._ask)
+            found = await race(racing, incumbent, await self._blocks(), self._ask)
+        name = _name(texts, incumbent, position)
         await self._store.put_note(name, [_written(text, outcome) for text, outcome in found.items()])
         return found
 

@@ -410,8 +410,11 @@ class Restart:
 
     def _all_scored(self, candidates: Sequence[Candidate], position: Position) -> bool:
         texts = [candidate.scored_as for candidate in candidates]
-        if self._racer is not None:
-            return self._racer.has(texts, self._incumbent, position)
+        if self._racer is not None and texts:
+            raced = self._racer.known(texts, self._incumbent, position)
+            if raced is None:
+                return False
+            texts = [text for text in texts if raced.get(text) is None]
         return all(map(self._scores.has, texts))
 
     @property
