@@ -39,7 +39,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(4, 0.15, 1.0),
     Stage(8, 0.05, 0.5),
 )
-"""The largest shares tried that ask for at most 15 % of the labels on the tuning sets of benchmarks/racing.py."""
+"""The largest shares tried that ask for at most 15 % of the labels on benchmarks/racing.py's tuning sets."""
 
 Block: TypeAlias = tuple[Stage, Sequence[int]]
 """A stage, and the places of the images that are new in it."""
