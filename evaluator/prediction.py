@@ -55,8 +55,10 @@ class FolderPredictor:
         *,
         texts: Sequence[str] | None = None,
     ) -> None:
-        if spec.evaluator is not None:
-            raise UsageError(f"{spec.evaluator} is a custom scorer; only a CLIP model predicts classes")
+        if not spec.is_clip:
+            raise UsageError(
+                f"{spec.evaluator or spec.model} is {spec.scorer_name}; only a CLIP model predicts classes"
+            )
         if not templates:
             raise UsageError("there is no template to predict with")
         if len(class_names) < 2:

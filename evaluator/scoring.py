@@ -93,8 +93,11 @@ class Score:
         return self.val if objective == "accuracy" else getattr(self, f"val_{objective}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values, without None and empty examples."""
-        return {name: value for name, value in asdict(self).items() if value is not None and value != ()}
+        """Return a dictionary of JSON values, without None and without an empty list of examples."""
+        found = {name: value for name, value in asdict(self).items() if value is not None}
+        if not self.unreadable_examples:
+            del found["unreadable_examples"]
+        return found
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Score:

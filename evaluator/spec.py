@@ -288,6 +288,13 @@ class ScorerSettings(Settings):
         """Whether an open_clip model in this process, or on a Ray cluster, is the scorer."""
         return self.evaluator is None and self.scorer == "clip"
 
+    @property
+    def scorer_name(self) -> str | None:
+        """A custom scorer, or a model behind an API, in words; None for a CLIP model."""
+        if self.evaluator is not None:
+            return "a custom scorer"
+        return None if self.is_clip else "a model behind an API"
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         for name in applying_to(ScorerSettings, "CLIP models") if self.evaluator is not None else ():

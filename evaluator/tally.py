@@ -10,7 +10,7 @@ import numpy as np
 from .scoring import ClassAccuracy, Confusion
 
 Labels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
-"""Classes of n images: [n]. A predicted class that is negative is none of the classes."""
+"""Classes of n images: [n]. A negative prediction names no class."""
 
 
 def correct(predicted: Labels, labels: Labels) -> int:

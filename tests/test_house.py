@@ -33,6 +33,7 @@ ORDER = {
         "batching",
         "custom",
         "fakes",
+        "tally",
         "spec",
         "scoring",
     ),

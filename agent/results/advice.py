@@ -178,7 +178,9 @@ def use_of(view: RunView) -> Use | None:
     used = (result.best.template,) if alone else result.ensemble.templates
     templates = _listed("templates", [positional(one) for one in result.scored_as(*used)])
     names = _names(view)
-    if names is None or (not result.model.pretrained and ":" not in result.model.name):
+    behind_api = re.search(r'^scorer\s*=\s*"(?!clip")', view.config, re.MULTILINE) is not None
+    is_clip = not behind_api and (bool(result.model.pretrained) or ":" in result.model.name)
+    if names is None or not is_clip:
         which = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"
         which = "The best template, for the new class names above" if named else which
         return Use(f"{which}; {{}} is the slot of the class name.", templates, "")

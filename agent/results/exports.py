@@ -131,12 +131,13 @@ class Found:
             )
 
     def check_clip(self, what: str) -> None:
-        """Raise UsageError if the run used a custom scorer: its code is not run here."""
+        """Raise UsageError unless a CLIP model was the scorer: nothing else is opened here."""
         self.check_named(what)
-        if (evaluator := self.config.evaluator) is not None:
+        if (scorer := self.config.scorer_name) is not None:
+            named = self.config.evaluator or self.config.model
             raise UsageError(
-                f"{self.run_dir} was made with a custom scorer ({evaluator}), so there are no {what}: they "
-                "need a CLIP model"
+                f"{self.run_dir} was made with {scorer} ({named}), so there are no {what}: they need a CLIP "
+                "model"
             )
 
 

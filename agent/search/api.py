@@ -118,8 +118,10 @@ def score_templates(
         raise UsageError("there is no template to score")
     for name in white_box:
         check_reference(name)
-    if white_box and (evaluator is not None or spec.evaluator is not None):
-        raise UsageError("white-box references look into a CLIP; a custom scorer is not one")
+    if white_box and (evaluator is not None or not spec.is_clip):
+        raise UsageError(
+            f"white-box references look into a CLIP; {spec.scorer_name or 'a custom scorer'} is not one"
+        )
     if evaluator is None:
         found = open_evaluator(spec.without_choice(), report=report)
     else:

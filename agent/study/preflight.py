@@ -84,8 +84,8 @@ def check_cells(
     """
     place = "" if file is None else f"{file}: "
     for one in cells:
-        if one.white_box is not None and one.config.evaluator is not None:
-            raise ConfigError(f"{place}{one.white_box} needs a CLIP, not a custom scorer (--evaluator)")
+        if one.white_box is not None and not one.config.is_clip:
+            raise ConfigError(f"{place}{one.white_box} needs a CLIP, not {one.config.scorer_name}")
     contents = Contents()
     waiting = [one for one in cells if not (is_fitted if one.white_box else is_done)(one, contents)]
     _check_files([one.config for one in waiting])
@@ -118,7 +118,7 @@ def _checked_data(waiting: Sequence[Cell], place: str) -> list[tuple[Cell, list[
             seen |= keys
         except DataError as error:
             raise DataError(f"{place}data {one.data}, {shots_label(one.shots)}: {error}") from error
-        if data_key not in found:
+        if data_key not in found or not one.config.is_clip:
             continue
         if one.white_box is None:
             planned.append((one, list[Planned]()))

@@ -13,7 +13,9 @@ from typing import Any, SupportsIndex, cast
 from pydantic_core import from_json
 
 from ..scoring import (
+    LONGEST_UNREADABLE,
     MOST_CONFUSED,
+    MOST_UNREADABLE,
     ClassAccuracy,
     Confusion,
     EvaluatorInfo,
@@ -47,11 +49,16 @@ def verdict(answer: object) -> Verdict:
     if isinstance(answer, Rejection):
         return Rejection(_escaped("reason", answer.reason), _escaped("message", answer.message))
     if isinstance(answer, Score):
-        names = [one.name for one in fields(Score) if one.name not in ("train", "correct", "confused")]
+        others = ("train", "correct", "confused", "unreadable_examples", "images")  # no race here: all images
+        names = [one.name for one in fields(Score) if one.name not in others]
         return Score(
             train=_number("train", answer.train),
             correct=_correct(answer.correct),
             confused=_confused(answer.confused),
+            unreadable_examples=tuple(
+                text("an unreadable answer", one)[:LONGEST_UNREADABLE]
+                for one in _sequence("unreadable_examples", answer.unreadable_examples)
+            )[:MOST_UNREADABLE],
             **cast("Any", {name: _number_or_none(name, getattr(answer, name)) for name in names}),
         )
     try:

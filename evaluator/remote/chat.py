@@ -11,9 +11,9 @@ import numpy as np
 
 from ..scoring import UNREADABLE
 from .asking import ApiAnswer, ApiRefusal
-from .evaluator import Decisions, RemoteProblem, misformed, path_below, text_tokens
+from .evaluator import RemoteProblem, SplitDecisions, misformed, path_below, text_tokens
 from .image_by_image import ImageByImageEvaluator, Prompt
-from .pictures import Picture
+from .pictures import SentPicture
 
 PATH = "chat/completions"
 LONGEST_KEPT = 20_000
@@ -71,7 +71,7 @@ class ChatEvaluator(ImageByImageEvaluator):
         """Return an instruction with the list of classes."""
         return Prompt(self._fill(candidate))
 
-    def body(self, prompt: Prompt, picture: Picture) -> Mapping[str, Any]:
+    def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
         """Return the body of a request."""
         image = {"url": picture.data_url, **({"detail": self._detail} if self._detail else {})}
         content = [{"type": "text", "text": prompt.text}, {"type": "image_url", "image_url": image}]
@@ -87,28 +87,39 @@ class ChatEvaluator(ImageByImageEvaluator):
         return text_tokens(prompt.text) + _FEW_TOKENS, self._answer_tokens
 
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
-        """Return the answer's text, and why there is none or only a part."""
+        """Return the answer's text, and why it is not whole, if so."""
         if isinstance(answer, ApiRefusal):
             return {"text": answer.message[:LONGEST_KEPT], "ended": f"refused: {answer.reason}"[:80]}
         text, ended = read_completion(answer.body)
         return {"text": text[-LONGEST_KEPT:], **({} if ended is None else {"ended": ended})}
 
-    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
+    def is_valid(self, prompt: Prompt, value: Any) -> bool:
+        """Return whether a value from disk is an answer's text, perhaps with why it ended."""
+        return isinstance(value, dict) and all(
+            isinstance(one, str) for one in (value.get("text"), value.get("ended", ""))
+        )
+
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
         """Return the most frequent class of each image's answers, and unreadable answers."""
         unreadable: list[str] = []
         predicted = []
         for answers in values:
             labels = [self._read(answer) for answer in answers]
             unreadable += [
-                str(answer["text"]) for answer, one in zip(answers, labels, strict=True) if one == UNREADABLE
+                _shown(answer) for answer, one in zip(answers, labels, strict=True) if one == UNREADABLE
             ]
             named = Counter(label for label in labels if label != UNREADABLE)
             predicted.append(named.most_common(1)[0][0] if named else UNREADABLE)
-        return Decisions(np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable))
+        return SplitDecisions(np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable))
 
     def _read(self, answer: Mapping[str, Any]) -> int:
         label = None if "ended" in answer else self._label(answer["text"])
         return UNREADABLE if label is None else label
+
+
+def _shown(answer: Mapping[str, str]) -> str:
+    text = answer["text"].strip() or "(nothing)"
+    return f"({answer['ended']}) {text}" if "ended" in answer else text
 
 
 def read_completion(body: Any) -> tuple[str, str | None]:

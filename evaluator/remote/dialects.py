@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from .evaluator import misformed
-from .pictures import Picture
+from .pictures import SentPicture
 
 Body: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class EmbeddingDialect:
     """One form of requests for embeddings.
 
     Attributes:
@@ -33,7 +33,7 @@ class Dialect:
     name: str
     path: str
     of_texts: Callable[[str, Sequence[str]], Body]
-    of_images: Callable[[str, Sequence[Picture]], Body]
+    of_images: Callable[[str, Sequence[SentPicture]], Body]
     read: Callable[[Any, int], list[Any]]
     hosts: tuple[str, ...] = ()
     most_texts: int = 96
@@ -45,7 +45,7 @@ def _openai_texts(model: str, texts: Sequence[str]) -> Body:
     return {"model": model, "input": list(texts), "encoding_format": "float"}
 
 
-def _openai_images(model: str, pictures: Sequence[Picture]) -> Body:
+def _openai_images(model: str, pictures: Sequence[SentPicture]) -> Body:
     return _openai_texts(model, [one.data_url for one in pictures])
 
 
@@ -53,11 +53,11 @@ def _infinity_texts(model: str, texts: Sequence[str]) -> Body:
     return {**_openai_texts(model, texts), "modality": "text"}
 
 
-def _infinity_images(model: str, pictures: Sequence[Picture]) -> Body:
+def _infinity_images(model: str, pictures: Sequence[SentPicture]) -> Body:
     return {**_openai_images(model, pictures), "modality": "image"}
 
 
-def _vllm_images(model: str, pictures: Sequence[Picture]) -> Body:
+def _vllm_images(model: str, pictures: Sequence[SentPicture]) -> Body:
     content = [{"type": "image_url", "image_url": {"url": one.data_url}} for one in pictures]
     return {
         "model": model,
@@ -83,7 +83,7 @@ def _cohere_texts(model: str, texts: Sequence[str]) -> Body:
     }
 
 
-def _cohere_images(model: str, pictures: Sequence[Picture]) -> Body:
+def _cohere_images(model: str, pictures: Sequence[SentPicture]) -> Body:
     images = [one.data_url for one in pictures]
     return {"model": model, "input_type": "image", "images": images, "embedding_types": ["float"]}
 
@@ -110,8 +110,8 @@ def read_cohere(body: Any, number: int) -> list[Any]:
 
 
 _ALL = (
-    # infinity is told what the input is; servers that do not know the member leave it out of account.
-    Dialect(
+    # First, as many servers of OpenAI's form ignore the member "modality".
+    EmbeddingDialect(
         name="infinity",
         path="embeddings",
         of_texts=_infinity_texts,
@@ -119,7 +119,7 @@ _ALL = (
         read=read_data,
         tried=True,
     ),
-    Dialect(
+    EmbeddingDialect(
         name="openai",
         path="embeddings",
         of_texts=_openai_texts,
@@ -127,7 +127,7 @@ _ALL = (
         read=read_data,
         tried=True,
     ),
-    Dialect(
+    EmbeddingDialect(
         name="vllm",
         path="embeddings",
         of_texts=_openai_texts,
@@ -136,7 +136,7 @@ _ALL = (
         most_images=1,
         tried=True,
     ),
-    Dialect(
+    EmbeddingDialect(
         name="jina",
         path="embeddings",
         of_texts=lambda model, texts: _jina(model, [{"text": one} for one in texts]),
@@ -145,7 +145,7 @@ _ALL = (
         hosts=("api.jina.ai",),
         tried=True,
     ),
-    Dialect(
+    EmbeddingDialect(
         name="voyage",
         path="multimodalembeddings",
         of_texts=lambda model, texts: _voyage(model, [{"type": "text", "text": one} for one in texts]),
@@ -155,7 +155,7 @@ _ALL = (
         read=read_data,
         hosts=("api.voyageai.com",),
     ),
-    Dialect(
+    EmbeddingDialect(
         name="cohere",
         path="embed",
         of_texts=_cohere_texts,
@@ -165,11 +165,11 @@ _ALL = (
         most_images=1,
     ),
 )
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({one.name: one for one in _ALL})
+DIALECTS: Mapping[str, EmbeddingDialect] = MappingProxyType({one.name: one for one in _ALL})
 """Every form, in the order in which they are tried."""
 
 
-def dialect_of(url: str) -> Dialect | None:
+def dialect_of(url: str) -> EmbeddingDialect | None:
     """Return the form that an address is known to speak; None if it is not known."""
     host = urlsplit(url).hostname or ""
     return next((one for one in _ALL if host in one.hosts), None)

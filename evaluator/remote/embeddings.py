@@ -17,14 +17,14 @@ from PIL import Image
 from ..errors import ConfigError, ConsumerError
 from ..scoring import GREY_BOX, Predictions, Rejection
 from .asking import ApiAnswer, ApiRefusal, ApiRequest, Purpose
-from .dialects import DIALECTS, Dialect, dialect_of
+from .dialects import DIALECTS, EmbeddingDialect, dialect_of
 from .evaluator import (
     BadReplyError,
-    Decisions,
     ImageSet,
     Question,
     RemoteEvaluator,
     RemoteProblem,
+    SplitDecisions,
     batched,
     image_tokens,
     misformed,
@@ -32,11 +32,13 @@ from .evaluator import (
     text_tokens,
 )
 from .labels import KeyMaker, Vector
-from .pictures import Picture, encode
+from .pictures import SentPicture, encode
 
 SLOT = "{}"
 LOGIT_SCALE = 100.0
-"""CLIP's scale of cosines to logits, for grey-box objectives; endpoints do not tell theirs."""
+"""CLIP's scale of cosines to logits, for grey-box objectives; endpoints do not give theirs."""
+CHUNK = 4096
+"""Images whose logits are computed at once."""
 SAME = 0.999
 """Least cosine of two vectors of the same pixels."""
 _HELD_BYTES = 256 * 2**20
@@ -60,7 +62,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self._templates: OrderedDict[tuple[str, tuple[str, ...]], Vector] = OrderedDict()
 
     @property
-    def dialect(self) -> Dialect:
+    def dialect(self) -> EmbeddingDialect:
         """The form of requests in use."""
         return self._dialect
 
@@ -72,19 +74,16 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         """Return True: the vectors of several templates are averaged."""
         return True
 
-    def decide(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+    def decide(
+        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
         """Return each ensemble's decisions for each part."""
         names = self.problem.class_names
         asked = [(template, names) for template in dict.fromkeys(one for some in ensembles for one in some)]
-        vectors = self._image_vectors(parts)
+        vectors = [self._image_vectors(images) for images in parts]
         texts = self._text_vectors(asked, parts)
-        return [
-            [
-                self._decisions(_mean([texts[template, names] for template in ensemble]), images, vectors)
-                for images in parts
-            ]
-            for ensemble in ensembles
-        ]
+        weights = [_mean([texts[template, names] for template in ensemble]) for ensemble in ensembles]
+        return [[self._decisions(one, images) for images in vectors] for one in weights]
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -96,8 +95,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         asked = [
             (template, tuple(one.get(label, name) for label, name in enumerate(names))) for one in renamings
         ]
-        vectors, texts = self._image_vectors([images]), self._text_vectors(asked, [images])
-        found = [self._decisions(texts[one], images, vectors) for one in asked]
+        vectors, texts = self._image_vectors(images), self._text_vectors(asked, [images])
+        found = [self._decisions(texts[one], vectors) for one in asked]
         return Predictions(
             tuple(images.labels.tolist()), tuple(tuple(one.predicted.tolist()) for one in found)
         )
@@ -114,19 +113,22 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         for some in batched(texts, dialect.most_texts):
             yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*some), purpose="test")
 
-    def _decisions(self, weights: Vector, images: ImageSet, vectors: Mapping[str, Vector]) -> Decisions:
-        if not len(images):
-            return Decisions(np.zeros(0, dtype=np.int64))
-        cosines = np.stack([vectors[content] for content in images.contents]) @ weights.T
-        grey = self.problem.objective in GREY_BOX
-        return Decisions(cosines.argmax(axis=1), cosines.astype(np.float64) * LOGIT_SCALE if grey else None)
+    def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
+        # In double precision, so that an image's class does not depend on which others are with it.
+        columns = LOGIT_SCALE * weights.T.astype(np.float64)
+        logits = [vectors[start : start + CHUNK] @ columns for start in range(0, len(vectors), CHUNK)]
+        if not logits:
+            return SplitDecisions(np.zeros(0, dtype=np.int64))
+        predicted = np.concatenate([part.argmax(axis=1) for part in logits])
+        return SplitDecisions(
+            predicted, np.concatenate(logits) if self.problem.objective in GREY_BOX else None
+        )
 
-    def _image_vectors(self, parts: Sequence[ImageSet]) -> Mapping[str, Vector]:
-        """Return the vector of length 1 of each image, by its content."""
+    def _image_vectors(self, images: ImageSet) -> Vector:
+        """Return the vectors of length 1 of images: [n, E]."""
         keys = self._keys("image")
         paths = {
             content: (path, images.purpose)
-            for images in parts
             for content, path in zip(images.contents, images.paths, strict=True)
             if content not in self._images
         }
@@ -140,7 +142,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         found = self.gather(self.problem.store.vectors, contents, ask_for)
         self._images |= {contents[key]: self._unit(vector) for key, vector in found.items()}
-        return self._images
+        rows = [self._images[content] for content in images.contents]
+        return np.stack(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
     def _text_vectors(
         self, asked: Sequence[tuple[str, tuple[str, ...]]], parts: Sequence[ImageSet]
@@ -223,7 +226,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             }
         )
 
-    def _found_dialect(self) -> Dialect:
+    def _found_dialect(self) -> EmbeddingDialect:
         """Ask the endpoint in each form until one is answered with vectors of the image's pixels."""
         about = {"dialect of": self.problem.model, "at": urlsplit(self.problem.url).netloc.rpartition("@")[2]}
         key = KeyMaker(about).key("")
@@ -243,8 +246,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             f"({'; '.join(faults)}); name its form with --scorer-dialect {'|'.join(DIALECTS)}"
         )
 
-    def _fault_of(self, dialect: Dialect) -> str | None:
-        pictures = _same_pixels()
+    def _fault_of(self, dialect: EmbeddingDialect) -> str | None:
+        pictures = _trial_pictures()
         vectors: list[Vector] = []
         for some in batched(pictures, dialect.most_images):
             request = ApiRequest(
@@ -259,10 +262,10 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                     vectors += [as_vector(one) for one in dialect.read(answer.body, len(some))]
                 except BadReplyError as error:
                     return str(error)
-        one, other = (vector / np.linalg.norm(vector) for vector in vectors)
-        if len(one) != len(other) or float(one @ other) < SAME:
-            return "it reads images as text"
-        return None
+        if len({len(vector) for vector in vectors}) > 1:
+            return "its vectors have different lengths"
+        one, same, other = (vector / np.linalg.norm(vector) for vector in vectors)
+        return "it reads images as text" if one @ same < SAME or one @ other >= SAME else None
 
 
 def as_vector(numbers: Any) -> Vector:
@@ -293,9 +296,10 @@ def _mean(vectors: Sequence[Vector]) -> Vector:
     return (mean / np.where(norms == 0, 1, norms)).astype(np.float32)
 
 
-def _same_pixels() -> list[Picture]:
-    """Return one image twice, in different bytes: only what reads the pixels gives both the same vector."""
+def _trial_pictures() -> list[SentPicture]:
+    """Return one image twice, in different bytes, and another: only pixels show which are the same."""
     rows, columns = np.mgrid[0:64, 0:64]
     pixels = np.stack([4 * rows, 4 * columns, (rows // 8 + columns // 8) % 2 * 255], axis=2)
     image = Image.fromarray(pixels.astype(np.uint8))
-    return [encode(image, 64, compress_level=level) for level in (9, 1)]
+    twice = [encode(image, 64, compress_level=level) for level in (9, 1)]
+    return [*twice, encode(Image.new("RGB", (64, 64), "red"), 64)]

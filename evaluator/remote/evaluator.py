@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +21,7 @@ import numpy as np
 from .. import tally
 from ..counts import counted
 from ..datasets.pictures import thumbnail
-from ..errors import ConsumerError, EvaluatorError, TemplateRejectedError
+from ..errors import ConsumerError, DataError, EvaluatorError, TemplateRejectedError
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
@@ -38,7 +40,7 @@ from ..scoring import (
 )
 from ..settings import shown
 from ..tally import Labels
-from .asking import ApiAnswer, ApiRequest, Ask, Purpose
+from .asking import ApiAnswer, ApiRefusal, ApiRequest, Ask, Purpose
 from .labels import KeptValues, LabelStore
 from .pictures import PictureReader
 
@@ -46,15 +48,17 @@ T = TypeVar("T")
 
 IN_FLIGHT = 8
 """Batches of candidates scored at once: one that waits for its last answers does not hold up the others."""
+FIRST_FAULTS = 8
+"""Refused and misformed answers, before any other, after which an endpoint is given up."""
 ATTEMPTS = 3
 """Requests for one answer before an endpoint that answers with anything else is given up."""
 LEAST_PROBABILITY = 1e-12
 BYTES_PER_TOKEN = 2
 """Fewest bytes of text per token, on average: English has four, Chinese two to three."""
-LEAST_IMAGE_TOKENS, PIXELS_PER_TOKEN = 600, 256
-"""Tokens that an image may be billed as: a fixed part, and pixels per token, about twice the usual."""
-DEAR_IMAGES = {"gpt-4o-mini": 33}
-"""Models that bill an image as so many times the tokens of others."""
+IMAGE_TOKENS = (600, 256)
+"""What an image may be billed as: tokens of any image, and pixels per further token; twice what is usual."""
+DEAR_IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType({"gpt-4o-mini": (8500, 50)})
+"""The same for models that bill more, by a part of their names."""
 _MOST_LISTED = 20
 
 
@@ -102,7 +106,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Decisions:
+class SplitDecisions:
     """What one ensemble decides for a set of images.
 
     Attributes:
@@ -167,6 +171,7 @@ class RemoteEvaluator(ABC):
         self._splits = {"train": problem.train, "val": problem.val}
         self._opening = threading.Lock()
         self._claims = _Claims()
+        self._fits = False  # the endpoint has answered in the protocol's form
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -181,11 +186,18 @@ class RemoteEvaluator(ABC):
         return replace(self.problem.info, notes={**self.problem.info.notes, "skipped_images": skipped})
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score candidates on train and val; see ``Scorer``."""
+        """Score candidates on train and val; see ``Scorer``.
+
+        Raises:
+            ConsumerError: Whatever goes wrong, as it is no candidate's fault.
+        """
         verdicts: list[Verdict | None] = [self.reject(template) for template in templates]
         wanted = [place for place, verdict in enumerate(verdicts) if verdict is None]
         parts = [self.split("train"), self.split("val")]
-        decided = self.decide([[templates[place]] for place in wanted], parts)
+        try:
+            decided = self.decide([[templates[place]] for place in wanted], parts)
+        except DataError as error:  # an image is gone, or the disk is full
+            raise ConsumerError(str(error)) from error
         for place, (train, val) in zip(wanted, decided, strict=True):
             verdicts[place] = self._score(train, val)
         return [verdict for verdict in verdicts if verdict is not None]
@@ -195,7 +207,7 @@ class RemoteEvaluator(ABC):
         parts = [self.split(name) for name in ("train", "val", *(("test",) if test else ()))]
         found = self._measured(ensembles, parts)
 
-        def share(decisions: Decisions, images: ImageSet) -> float | None:
+        def share(decisions: SplitDecisions, images: ImageSet) -> float | None:
             return tally.correct(decisions.predicted, images.labels) / len(images) if len(images) else None
 
         shares = [
@@ -259,7 +271,9 @@ class RemoteEvaluator(ABC):
         """Return why a candidate can never be scored; None if it can."""
 
     @abstractmethod
-    def decide(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+    def decide(
+        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
         """Return each measurable ensemble's decisions for each part."""
 
     def measurable(self, ensemble: Sequence[str]) -> bool:
@@ -283,40 +297,64 @@ class RemoteEvaluator(ABC):
         while missing:
             with self._claims.of(missing) as mine:
                 found |= table.find(mine)
+                self._fits = self._fits or bool(found)
                 if unknown := [key for key in mine if key not in found]:
                     found |= self._asked(table, ask_for(unknown))
             if lost := [key for key in mine if key not in found]:
-                raise EvaluatorError(f"{counted(len(lost), 'question was', 'questions were')} not answered")
+                raise ConsumerError(f"{counted(len(lost), 'question was', 'questions were')} not answered")
             missing = [key for key in missing if key not in found]
             self._claims.wait_for(missing)
         return found
 
     def _asked(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         found: dict[str, T] = {}
-        fault: BadReplyError | None = None
+        refused: dict[str, T] = {}
         for _attempt in range(ATTEMPTS):
             again: list[Question] = []
-            sending = _Sending(questions)
-            answers = self.problem.ask(sending)
-            try:
-                for place, answer in answers:
+            with closing(self._answers(questions)) as answers:
+                for question, answer in answers:
                     try:
-                        values = questions[place].read(answer)
+                        values = question.read(answer)
                     except BadReplyError as error:
-                        fault = error
-                        again.append(questions[place])
-                    else:
-                        found |= table.keep(values)
-            finally:
-                if (close := getattr(answers, "close", None)) is not None:
-                    close()
-            sending.raise_fault()
+                        fault = f"it does not answer as --scorer {self._scorer} does: {error}"
+                        again.append(question)
+                        values = {}
+                    if isinstance(answer, ApiRefusal) and not self._fits:
+                        fault = f"it refuses every request: {answer.message}"
+                        refused.update(values)
+                    elif values:
+                        self._fits = True
+                        found |= table.keep({**refused, **values})
+                        refused.clear()
+                    # An endpoint that has never answered would refuse the rest too, and may bill for that.
+                    if not self._fits and len(again) + len(refused) == FIRST_FAULTS:
+                        raise self._unfit(fault)
+            if refused:
+                raise self._unfit(fault)
             if not again:
                 return found
             questions = again
-        raise ConsumerError(
-            f"the scorer's endpoint does not answer as {self.problem.info.notes['scorer']} does: {fault}; "
-            "check --scorer, --scorer-url and --model"
+        raise self._unfit(fault)
+
+    def _answers(self, questions: Sequence[Question]) -> Generator[tuple[Question, ApiAnswer]]:
+        """Yield each question with its answer, in the order of arrival."""
+        sending = _Sending(questions)
+        answers = self.problem.ask(sending)
+        try:
+            for place, answer in answers:
+                yield questions[place], answer
+        finally:
+            if (close := getattr(answers, "close", None)) is not None:
+                close()
+        sending.raise_fault()
+
+    @property
+    def _scorer(self) -> str:
+        return str(self.problem.info.notes["scorer"])
+
+    def _unfit(self, fault: str) -> ConsumerError:
+        return ConsumerError(
+            f"the scorer's endpoint cannot be used: {fault}; check --scorer, --scorer-url and --model"
         )
 
     def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
@@ -326,7 +364,7 @@ class RemoteEvaluator(ABC):
 
     def _measured(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
-    ) -> list[list[Decisions] | None]:
+    ) -> list[list[SplitDecisions] | None]:
         for ensemble in ensembles:
             if not ensemble:
                 raise EvaluatorError("an ensemble needs at least one template")
@@ -336,7 +374,7 @@ class RemoteEvaluator(ABC):
         decided = iter(self.decide([one for one in ensembles if self.measurable(one)], parts))
         return [next(decided) if self.measurable(one) else None for one in ensembles]
 
-    def _score(self, train: Decisions, val: Decisions) -> Score:
+    def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
         images, val_images = self.split("train"), self.split("val")
         right, values = self._values(train, images)
         val_right, val_values = self._values(val, val_images) if len(val_images) else (None, {})
@@ -357,7 +395,7 @@ class RemoteEvaluator(ABC):
     answers_in_words = False
     """Whether an answer may name no class."""
 
-    def _values(self, decisions: Decisions, images: ImageSet) -> tuple[int, dict[str, Any]]:
+    def _values(self, decisions: SplitDecisions, images: ImageSet) -> tuple[int, dict[str, Any]]:
         classes = len(self.problem.class_names)
         values: dict[str, Any] = {"class_mean": tally.class_mean(decisions.predicted, images.labels, classes)}
         if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None:
@@ -401,8 +439,9 @@ def text_tokens(*texts: str) -> int:
 
 def image_tokens(model: str, width: int, height: int) -> int:
     """Return how many tokens an image of a size in pixels may be billed as."""
-    times = next((times for name, times in DEAR_IMAGES.items() if name in model), 1)
-    return times * (LEAST_IMAGE_TOKENS + width * height // PIXELS_PER_TOKEN)
+    dear = next((tokens for name, tokens in DEAR_IMAGES.items() if name in model), None)
+    least, pixels = dear or IMAGE_TOKENS
+    return least + width * height // pixels
 
 
 def misformed(what: str, value: object) -> BadReplyError:

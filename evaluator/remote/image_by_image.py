@@ -10,9 +10,9 @@ from typing import Any
 
 from ..scoring import Rejection
 from .asking import ApiAnswer, ApiRequest, Purpose
-from .evaluator import Decisions, ImageSet, Question, RemoteEvaluator, image_tokens
+from .evaluator import ImageSet, Question, RemoteEvaluator, SplitDecisions, image_tokens
 from .labels import KeyMaker
-from .pictures import Picture
+from .pictures import SentPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
         """Return what requests for a candidate say."""
 
     @abstractmethod
-    def body(self, prompt: Prompt, picture: Picture) -> Mapping[str, Any]:
+    def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
         """Return the body of a request for one image."""
 
     @abstractmethod
@@ -53,18 +53,26 @@ class ImageByImageEvaluator(RemoteEvaluator):
         """Return the JSON value to keep for an answer; raise BadReplyError if it is not of the protocol."""
 
     @abstractmethod
-    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
         """Return the decisions that the values of each image's samples make."""
+
+    @abstractmethod
+    def is_valid(self, prompt: Prompt, value: Any) -> bool:
+        """Return whether a value from disk is one that ``value`` returns."""
 
     def reject(self, candidate: str) -> Rejection | None:
         """Return None: an API takes any text."""
         return None
 
-    def decide(self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+    def decide(
+        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
         """Return each candidate's decisions for each part."""
         return self.decide_prompts([self.prompt(ensemble[0]) for ensemble in ensembles], parts)
 
-    def decide_prompts(self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]) -> list[list[Decisions]]:
+    def decide_prompts(
+        self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]
+    ) -> list[list[SplitDecisions]]:
         """Return each prompt's decisions for each part; all questions go to the ``Ask`` together."""
         questions: dict[str, Question] = {}
         rows: list[list[list[list[str]]]] = []  # keys by prompt, part, image and sample
@@ -80,6 +88,10 @@ class ImageByImageEvaluator(RemoteEvaluator):
         values = self.gather(
             self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
         )
+        for prompt, of_prompt in zip(prompts, rows, strict=True):
+            keys_of_prompt = (key for images in of_prompt for of_image in images for key in of_image)
+            if not all(self.is_valid(prompt, values[key]) for key in keys_of_prompt):
+                raise self.problem.store.damaged("a label is not of the protocol's form")
         return [
             [
                 self.decisions(prompt, [[values[key] for key in of_image] for of_image in images])

@@ -77,7 +77,7 @@ class KeptValues(Generic[T]):
         try:
             return {key: self._read(value) for key, value in rows}
         except (TypeError, ValueError, RecursionError) as error:
-            raise self._store._damaged(error) from error
+            raise self._store.damaged(error) from error
 
 
 def _to_json(value: Any) -> str:
@@ -157,7 +157,10 @@ class LabelStore:
             return []
         query = f"SELECT key, value FROM {table} WHERE key IN (SELECT value FROM json_each(?))"
         with self._lock, self._blamed():
-            return self._file.execute(query, [json.dumps(list(keys))]).fetchall()
+            rows = self._file.execute(query, [json.dumps(list(keys))]).fetchall()
+        if not {key for key, _value in rows} <= set(keys):
+            raise self.damaged("it gives keys that were not asked for")
+        return rows
 
     def _kept(self, table: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
         with self._lock, self._blamed(), self._transaction():
@@ -174,7 +177,8 @@ class LabelStore:
             raise
         self._file.execute("COMMIT")
 
-    def _damaged(self, why: object) -> DataError:
+    def damaged(self, why: object) -> DataError:
+        """Return the error for a file whose content is not what was written."""
         return DataError(
             f"the labels in {self._path or 'memory'} are damaged ({why}); move the file away, with those "
             "beside it that end in -wal and -shm, and the labels are asked for again"
@@ -196,4 +200,4 @@ class LabelStore:
                     f"{self._path} has been locked by another process for {WAIT_S:g} s; end that process, "
                     "and resume"
                 ) from error
-            raise self._damaged(error) from error
+            raise self.damaged(error) from error

@@ -31,7 +31,7 @@ WORKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class SentPicture:
     """An image as it is sent."""
 
     media_type: str
@@ -45,7 +45,7 @@ class Picture:
         return f"data:{self.media_type};base64,{self.base64}"
 
 
-def encode(image: Image.Image, side: int, *, compress_level: int = 9) -> Picture:
+def encode(image: Image.Image, side: int, *, compress_level: int = 9) -> SentPicture:
     """Return an RGB image whose longer side is at most ``side`` pixels; it is never scaled up.
 
     PNG where that is small and JPEG would show, else JPEG, which takes a tenth of the bytes for photographs.
@@ -61,7 +61,7 @@ def encode(image: Image.Image, side: int, *, compress_level: int = 9) -> Picture
     else:
         bare.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
         kind = "image/jpeg"
-    return Picture(kind, base64.b64encode(buffer.getvalue()).decode("ascii"), *bare.size)
+    return SentPicture(kind, base64.b64encode(buffer.getvalue()).decode("ascii"), *bare.size)
 
 
 class PictureReader:
@@ -76,10 +76,10 @@ class PictureReader:
         self.side = side
         self._seen = seen or SeenFiles()
         self._lock = threading.Lock()
-        self._held: OrderedDict[Path, Picture] = OrderedDict()
+        self._held: OrderedDict[Path, SentPicture] = OrderedDict()
         self._bytes = 0
 
-    def picture(self, path: Path) -> Picture:
+    def picture(self, path: Path) -> SentPicture:
         """Return an image as it is sent.
 
         Raises:

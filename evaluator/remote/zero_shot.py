@@ -17,12 +17,12 @@ from ..scoring import GREY_BOX, Predictions
 from .asking import ApiAnswer, ApiRefusal
 from .evaluator import (
     LEAST_PROBABILITY,
-    Decisions,
     RemoteProblem,
+    SplitDecisions,
     misformed,
 )
 from .image_by_image import ImageByImageEvaluator, Prompt
-from .pictures import Picture
+from .pictures import SentPicture
 
 SLOT = "{}"
 _HUB = "hf-inference"
@@ -47,7 +47,7 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         """Return a template with the class names."""
         return Prompt(candidate, self.problem.class_names)
 
-    def body(self, prompt: Prompt, picture: Picture) -> Mapping[str, Any]:
+    def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
         """Return the body of a request."""
         template, labels = _sent(prompt)
         return {
@@ -72,12 +72,19 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
             raise misformed(f"a score of each of {len(prompt.names)} classes", f"{missing} fewer")
         return [math.log(max(scores[label], LEAST_PROBABILITY)) for label in range(len(prompt.names))]
 
-    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> Decisions:
+    def is_valid(self, prompt: Prompt, value: Any) -> bool:
+        """Return whether a value from disk is a label, or a log-probability of each class."""
+        classes = len(prompt.names)
+        if not self._grey:
+            return type(value) is int and 0 <= value < classes
+        return isinstance(value, list) and len(value) == classes and all(type(one) is float for one in value)
+
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
         """Return the decisions of one value an image."""
         if not self._grey:
-            return Decisions(np.array([value for (value,) in values], dtype=np.int64))
+            return SplitDecisions(np.array([value for (value,) in values], dtype=np.int64))
         table = np.array([value for (value,) in values], dtype=np.float64).reshape(-1, len(prompt.names))
-        return Decisions(table.argmax(axis=1), table)
+        return SplitDecisions(table.argmax(axis=1), table)
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str

@@ -58,8 +58,8 @@ def run_all(
     """
     given = dict(references) if isinstance(references, Mapping) else {name: {} for name in references}
     options = {name: check_reference(name, more) for name, more in given.items()}
-    if spec.evaluator is not None:
-        raise ConfigError("white-box references look into a CLIP, and a custom scorer is not one")
+    if not spec.is_clip:
+        raise ConfigError(f"white-box references look into a CLIP, and {spec.scorer_name} is not one")
     from .problem import open_problem, solve
 
     problem = open_problem(spec.bare(), report or (lambda _line: None), progress or (lambda *_given: None))

@@ -43,6 +43,7 @@ class VisualApi:
         ends_after: Requests after which it ends with an AskingEndedError.
         backwards: How many requests it takes before it answers them, the last one first.
         blur: How much of a text's hash is in its colour.
+        reads_images: Whether it embeds images, or takes them for texts.
     """
 
     def __init__(
@@ -132,8 +133,8 @@ class VisualApi:
         if isinstance(one, str):
             image = one.startswith("data:image/") and self._reads_images
             return colour_of(one) if image else self.text(one)
-        if "text" in one:
-            return self.text(one["text"])
+        if "text" in one or not self._reads_images:
+            return self.text(one.get("text") or str(one))
         return colour_of(one.get("image") or one.get("image_base64") or one["image_url"]["url"])
 
     def text(self, text: str) -> np.ndarray[Any, Any]:

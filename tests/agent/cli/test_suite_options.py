@@ -132,7 +132,7 @@ def test_white_box_references_are_methods_too(
         "--dry-run",
     ]
     assert main(command) == 2
-    assert "error: tip-adapter needs a CLIP, not a custom scorer (--evaluator)\n" in capsys.readouterr().err
+    assert "error: tip-adapter needs a CLIP, not a custom scorer\n" in capsys.readouterr().err
     monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
     pictures(tmp_path / "ok")
     assert main([*command, "--shots", "2", "--json"]) == 0

@@ -157,6 +157,19 @@ def code(**changes: Any) -> dict[str, Any]:
     } | {"code": found.code}
 
 
+def test_templates_of_a_model_behind_an_api_come_without_a_model() -> None:
+    """Whatever its name looks like, open_clip has no such model."""
+    found = small_result(model=Model(name="qwen2.5-vl:7b", pretrained=""))
+    clip, api = (
+        use_of(replace(view(found), config=config))
+        for config in ('scorer = "clip"\n', 'scorer = "embeddings"\n')
+    )
+    assert clip is not None
+    assert api is not None
+    assert "import open_clip" in clip.code
+    assert "import open_clip" not in api.code
+
+
 def test_the_lines_to_copy_are_python_whatever_is_in_them() -> None:
     """Quotes, backslashes, line ends and braces of names and templates; two slots take one name."""
     odd = 'a "{}" \\ of \u2028 {}'

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from promptclimb.evaluator import tally
 from promptclimb.evaluator.clip.zero_shot import (
     Labelled,
-    by_class,
     class_mean,
     classifier,
-    confusions,
     correct,
     decide,
     grey_box,
@@ -57,9 +56,10 @@ def test_classes_and_confusions_are_counted() -> None:
     """Class by class, the empty ones too, but not in the mean; the most frequent confusions first."""
     split = Labelled(torch.empty(6, 1), torch.tensor([0, 0, 0, 1, 1, 3]), 4)
     decisions = torch.tensor([0, 1, 1, 1, 3, 0])
-    assert by_class(decisions, split) == [(1, 3), (1, 2), (0, 0), (0, 1)]
+    predicted, labels = decisions.numpy(), split.labels.numpy()
+    assert tally.by_class(predicted, labels, 4) == [(1, 3), (1, 2), (0, 0), (0, 1)]
     assert class_mean(decisions, split) == pytest.approx((1 / 3 + 0.5) / 3)
-    assert confusions(decisions, split) == [(0, 1, 2), (1, 3, 1), (3, 0, 1)]
+    assert tally.confusions(predicted, labels, 4) == [(0, 1, 2), (1, 3, 1), (3, 0, 1)]
 
 
 def test_grey_box_values_are_what_they_are_called() -> None:

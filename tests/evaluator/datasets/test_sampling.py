@@ -20,12 +20,13 @@ from promptclimb.evaluator.datasets.sampling import (
     VAL_SHARE,
     default_shots,
     draw,
+    part_of_test,
     read_few_shot_file,
     sample,
 )
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
-from tests.evaluator.datasets.conftest import stand_in, unless_refused
+from tests.evaluator.datasets.conftest import MakeImages, stand_in, unless_refused
 from tests.fakes.data_sets import load
 from tests.paths import ROOT
 
@@ -140,6 +141,32 @@ def splits(train: list[int], val: list[int]) -> Splits:
     return Splits(
         name="made up", classes=("a", "b"), train=items(train), val=items(val), test=(), root=Path("/images")
     )
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=60), st.integers(1, 59), st.integers(0, 9))
+def test_a_part_of_test_is_stratified(labels: list[int], images: int, seed: int) -> None:
+    """So many images, in their order, of each class its share but for rounding; the same for a seed."""
+    items = tuple(Item(Path(f"{number}.png"), label) for number, label in enumerate(labels))
+    images = min(images, len(items))
+    part = part_of_test(items, images=images, seed=seed)
+    assert len(part) == images
+    assert sorted(part, key=items.index) == list(part)
+    for label in set(labels):
+        share = labels.count(label) * images / len(labels)
+        assert abs(sum(item.label == label for item in part) - share) < 1
+    assert part_of_test(items, images=images, seed=seed) == part
+
+
+def test_an_evaluation_on_a_part_says_so(tmp_path: Path, make_images: MakeImages) -> None:
+    """The split has its size, and a note of the data; as many images as there are is all of them."""
+    data = str(make_images(tmp_path / "data", {"a": 40, "b": 20}))
+    whole, part = load(data), load(data, test_images=9)
+    assert (whole.test.size, part.test.size) == (18, 9)
+    assert set(part.test.open()) < set(whole.test.open())
+    assert part.train == whole.train
+    assert "evaluated on 9 of 18 test images" in part.notes[-1]
+    assert load(data, test_images=18) == whole
+    assert load(data, test_images=9, seed=2).test != part.test
 
 
 def test_val_continues_the_random_stream_of_train() -> None:

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptclimb.evaluator.errors import ConfigError, ConsumerError
+from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
+from promptclimb.evaluator.remote.dialects import DIALECTS, dialect_of, read_cohere, read_data
+from promptclimb.evaluator.remote.embeddings import EmbeddingsEvaluator, as_vector
+from promptclimb.evaluator.remote.evaluator import BadReplyError
+from promptclimb.evaluator.scoring import NamePredictor
+from promptclimb.evaluator.spec import EMBEDDING_DIALECTS
+from tests.evaluator.remote.conftest import Opened
+from tests.evaluator.remote.test_image_by_image import JSON_VALUES, SEARCHED, scored
+from tests.fakes.visual_api import VisualApi, colour_of
+
+TEMPLATE = "a photo of a {}"
+
+
+def images_in(request: ApiRequest) -> int:
+    """How many images a request has."""
+    return str(request.body).count("base64,") or str(request.body).count("'image':")
+
+
+def is_of_texts(request: ApiRequest) -> bool:
+    """Whether a request has the template's texts."""
+    return "a photo of" in str(request.body)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_images_cost_once_and_a_template_its_texts(dialect: str, opened: Opened, tmp_path: Path) -> None:
+    """In every form; the second template asks for its texts only, and another run for nothing."""
+    api = VisualApi(backwards=3)
+    evaluator = opened("embeddings", api, tmp_path / "labels.sqlite", scorer_dialect=dialect)
+    assert (scored(evaluator, TEMPLATE).train, evaluator.info.cheap) == (1.0, True)
+    assert sum(map(images_in, api.requests)) == SEARCHED
+    assert {request.path for request in api.requests} == {DIALECTS[dialect].path}
+    before = len(api.requests)
+    first = scored(evaluator, "a photo of a big {}")
+    assert len(api.requests) == before + 1
+    again = opened("embeddings", VisualApi(ends_after=0), tmp_path / "labels.sqlite", scorer_dialect=dialect)
+    assert scored(again, "a photo of a big {}") == first
+    assert isinstance(evaluator, NamePredictor)
+
+
+def test_the_form_is_known_by_the_address() -> None:
+    """Of vendors with one address; every form has a name that the option takes."""
+    assert tuple(DIALECTS) == EMBEDDING_DIALECTS
+    known = {
+        "https://api.jina.ai/v1": "jina",
+        "https://api.voyageai.com/v1": "voyage",
+        "https://api.cohere.com/v2": "cohere",
+    }
+    for url, name in known.items():
+        found = dialect_of(url)
+        assert found is not None
+        assert found.name == name
+    assert dialect_of("https://api.jina.ai.evil.example/v1") is None
+
+
+@pytest.mark.parametrize("form", ["infinity", "openai", "vllm", "jina"])
+def test_the_form_is_found_out(form: str, opened: Opened, tmp_path: Path) -> None:
+    """By refused tries, of one image in two encodings; what was found is kept for the next run."""
+    marks = {"infinity": "modality", "openai": "", "vllm": "messages", "jina": "embedding_type"}
+
+    def change(_number: int, request: ApiRequest, body: Any) -> Any:
+        members = request.body.keys()
+        speaks = next(name for name, mark in reversed(marks.items()) if mark in members or not mark)
+        return body if speaks == form else ApiRefusal("refused", f"unknown form {speaks}")
+
+    def speaks_only(number: int, request: ApiRequest, body: Any) -> Any:
+        if "modality" in request.body:
+            return body if form == "infinity" else ApiRefusal("refused", "no modality")
+        return change(number, request, body)
+
+    api = VisualApi(change=speaks_only)
+    evaluator = opened("embeddings", api, tmp_path / "labels.sqlite")
+    assert isinstance(evaluator, EmbeddingsEvaluator)
+    assert evaluator.dialect.name == form
+    again = opened("embeddings", VisualApi(ends_after=0), tmp_path / "labels.sqlite")
+    assert isinstance(again, EmbeddingsEvaluator)
+    assert again.dialect.name == form
+
+
+def test_a_model_of_texts_alone_is_refused(opened: Opened) -> None:
+    """It takes a data URL for a text, and gives a vector that says nothing of the image."""
+    with pytest.raises(ConfigError, match=r"openai: it reads images as text.*--scorer-dialect infinity"):
+        opened("embeddings", VisualApi(reads_images=False, blur=1.0))
+
+
+def test_ensembles_are_averaged_as_with_clip(opened: Opened) -> None:
+    """The vectors of the templates, each of length 1; a name of one class changes its own text only."""
+    api = VisualApi(blur=1.5)
+    evaluator = opened("embeddings", api, scorer_dialect="openai")
+    templates = ["a {}", "the {}", "one {}"]
+    found = evaluator.predict([templates], split="train").predicted[0]
+    split = evaluator.split("train")
+    reader = evaluator.problem.pictures
+    images = np.stack([colour_of(reader.picture(path).base64) for path in split.paths])
+    texts = np.stack(
+        [[api.text(one.format(name)) for name in evaluator.info.class_names] for one in templates]
+    )
+    mean = texts.mean(axis=0)
+    assert found == tuple((images @ (mean / np.linalg.norm(mean, axis=1, keepdims=True)).T).argmax(axis=1))
+
+    before = len(api.requests)
+    named = evaluator.predict_named("a {}", [{}, {0: "green"}, {0: "green"}], split="train")
+    assert named.predicted[0] == evaluator.predict([["a {}"]], split="train").predicted[0]
+    assert named.predicted[1] == named.predicted[2]
+    assert [len(one.body["input"]) for one in api.requests[before:]] == []
+    assert evaluator.predict_named("a {}", [{}], split="views").predicted == ((),)
+
+
+def test_the_end_costs_what_was_kept_for_it(opened: Opened) -> None:
+    """Vectors of the test images, once, and of each candidate's texts."""
+    api = VisualApi()
+    evaluator = opened("embeddings", api, scorer_dialect="openai")
+    scored(evaluator, TEMPLATE)
+    assert api.purposes["test"] == 0
+    evaluator.keep_for_test(2)
+    single, together = evaluator.examine([[TEMPLATE], [TEMPLATE, "the {}"]])
+    assert single is not None
+    assert together is not None
+    assert (single.test, together.test) == (1.0, 1.0)
+    assert 0 < api.purposes["test"] <= len(api.kept)
+    spent = sum(one.prompt_tokens for one in api.requests if one.purpose == "test")
+    assert spent <= sum(one.prompt_tokens for one in api.kept)
+
+
+def test_a_limit_in_the_middle_loses_no_vector(opened: Opened, tmp_path: Path) -> None:
+    """What came before the end is on disk."""
+    ending = VisualApi(ends_after=2)
+    with pytest.raises(ConsumerError, match="the limit of calls"):
+        opened("embeddings", ending, tmp_path / "l", scorer_dialect="openai").score([TEMPLATE])
+    api = VisualApi()
+    scored(opened("embeddings", api, tmp_path / "l", scorer_dialect="openai"), TEMPLATE)
+    assert sum(map(images_in, [*ending.requests, *api.requests])) == SEARCHED
+
+
+def test_grey_box_values_come_from_the_cosines(opened: Opened) -> None:
+    """At CLIP's own scale of logits."""
+    api = VisualApi(blur=1.0)
+    evaluator = opened("embeddings", api, objective="margin", scorer_dialect="openai")
+    score, split = scored(evaluator, TEMPLATE), evaluator.split("train")
+    pictures = [evaluator.problem.pictures.picture(path) for path in split.paths]
+    texts = np.stack([api.text(TEMPLATE.format(name)) for name in evaluator.info.class_names])
+    logits = 100 * np.stack([colour_of(one.base64) for one in pictures]) @ texts.T
+    true = logits[np.arange(15), split.labels]
+    others = np.where(np.eye(3, dtype=bool)[split.labels], -np.inf, logits).max(axis=1)
+    assert score.margin == pytest.approx((true - others).mean(), rel=1e-5)
+    assert score.logprob == pytest.approx((true - np.logaddexp(true, others)).mean(), abs=1e-5)
+
+
+def changed(replace: Any) -> VisualApi:
+    """An endpoint that changes each vector of its answers."""
+
+    def change(_number: int, _request: ApiRequest, body: Any) -> Any:
+        for place, row in enumerate(body["data"]):
+            row["embedding"] = replace(place, row["embedding"])
+        return body
+
+    return VisualApi(change=change)
+
+
+@pytest.mark.parametrize(
+    ("replace", "said"),
+    [
+        (lambda place, vector: vector[: 2 + place % 2], "different lengths: 2 and 3"),
+        (lambda place, vector: [*vector[:2], math.nan], "not finite"),
+        (lambda place, vector: [*vector[:2], 1e300], "not finite"),
+        (lambda place, vector: [*vector[:2], 10**400], "too large"),
+        (lambda place, vector: [0, 0, 0], "only zeros"),
+        (lambda place, vector: "AAAA", "a vector, got"),
+        (lambda place, vector: ["a"], "a vector of numbers"),
+        (lambda place, vector: [], "a vector, got"),
+    ],
+)
+def test_invalid_vectors_blame_the_endpoint(replace: Any, said: str, opened: Opened) -> None:
+    """Other lengths, no numbers, too large ones: not the template is at fault."""
+    with pytest.raises(ConsumerError, match=said):
+        opened("embeddings", changed(replace), scorer_dialect="openai").score([TEMPLATE])
+
+
+def test_a_model_that_has_changed_is_not_mixed(opened: Opened, tmp_path: Path) -> None:
+    """Vectors on disk of another length are of another model."""
+    scored(opened("embeddings", VisualApi(), tmp_path / "l", scorer_dialect="openai"), TEMPLATE)
+    longer = changed(lambda _place, vector: [*vector, 0.5])
+    with pytest.raises(ConsumerError, match="different lengths: 3 and 4"):
+        opened("embeddings", longer, tmp_path / "l", scorer_dialect="openai").score(["the {}"])
+
+
+@given(JSON_VALUES, st.integers(1, 3))
+def test_any_json_is_vectors_or_refused(body: Any, number: int) -> None:
+    """No answer makes a reader fail in another way."""
+    for read in (read_data, read_cohere):
+        vectors: list[Any] = []
+        try:
+            vectors = [as_vector(one) for one in read(body, number)]
+        except BadReplyError:
+            continue
+        assert len(vectors) == number
+
+
+@pytest.mark.parametrize("places", [[0, 0], [1, 2], [0], [True, 0], [0, None], ["0", 1]])
+def test_vectors_are_put_in_order_by_their_index(places: list[Any]) -> None:
+    """An index that is missing, double or no number is not guessed."""
+    rows = [{"embedding": [float(place)], "index": place} for place in (1, 0)]
+    assert read_data({"data": rows}, 2) == [[0.0], [1.0]]
+    with pytest.raises(BadReplyError):
+        read_data({"data": [{"embedding": [1.0], "index": place} for place in places]}, 2)

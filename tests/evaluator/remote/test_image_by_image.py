@@ -1,0 +1,423 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptclimb.evaluator.errors import ConsumerError, DataError, EvaluatorError
+from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
+from promptclimb.evaluator.remote.chat import read_completion
+from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
+from promptclimb.evaluator.remote.labels import LabelStore
+from promptclimb.evaluator.remote.zero_shot import read_scores
+from promptclimb.evaluator.scoring import (
+    Evaluator,
+    Illustrator,
+    Inspector,
+    NamePredictor,
+    PartialPredictor,
+    Predictor,
+    Score,
+)
+from tests.evaluator.remote.conftest import Opened
+from tests.fakes.visual_api import VisualApi
+from tests.paths import ROOT
+
+INSTRUCTION = "Which colour is it?\n{classes}"
+ASKED = {"chat": INSTRUCTION, "zero-shot": "a photo of a {}"}
+SEARCHED = 21
+"""Images of train and val: five and two of each class."""
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["label", "score", "choices", "message", "content", "finish_reason", "text", "a", "data"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+def scored(evaluator: Any, candidate: str) -> Score:
+    """The score of one candidate."""
+    (found,) = evaluator.score([candidate])
+    assert isinstance(found, Score)
+    return found
+
+
+@pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
+def test_a_candidate_costs_one_answer_an_image(scorer: str, opened: Opened, tmp_path: Path) -> None:
+    """Asked once, in whatever order the answers come; then everything is on disk, for other runs too."""
+    api = VisualApi(backwards=7)
+    evaluator = opened(scorer, api, tmp_path / "labels.sqlite")
+    first = scored(evaluator, ASKED[scorer])
+    assert (first.train, first.val, first.correct, first.class_mean) == (1.0, 1.0, (15, 6), 1.0)
+    assert len(api.requests) == SEARCHED
+    assert isinstance(evaluator, Evaluator)
+    assert isinstance(evaluator, Inspector)
+    assert isinstance(evaluator, Predictor)
+    assert isinstance(evaluator, PartialPredictor)
+    assert isinstance(evaluator, Illustrator)
+    assert isinstance(evaluator, NamePredictor) == (scorer == "zero-shot")
+
+    nothing = VisualApi(ends_after=0)
+    again = opened(scorer, nothing, tmp_path / "labels.sqlite")
+    assert scored(again, ASKED[scorer]) == first
+    assert again.info == evaluator.info
+    assert not evaluator.info.cheap
+
+
+@pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
+def test_what_was_answered_before_the_end_is_not_asked_again(
+    scorer: str, opened: Opened, tmp_path: Path
+) -> None:
+    """A limit ends the asking in the middle; the next session asks for the rest only."""
+    ending = VisualApi(ends_after=8)
+    with pytest.raises(ConsumerError, match="the limit of calls"):
+        opened(scorer, ending, tmp_path / "labels.sqlite").score([ASKED[scorer]])
+    api = VisualApi()
+    assert scored(opened(scorer, api, tmp_path / "labels.sqlite"), ASKED[scorer]).train == 1.0
+    assert len(api.requests) == SEARCHED - 8
+
+
+@pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
+def test_some_images_are_asked_for_alone(scorer: str, opened: Opened) -> None:
+    """In the order of the places; a score then asks for the others only. The test split is for the end."""
+    api = VisualApi()
+    evaluator = opened(scorer, api)
+    found = evaluator.predict_some([[ASKED[scorer]]], split="train", places=[14, 0, 7])
+    whole = evaluator.predict([[ASKED[scorer]]], split="train")
+    assert found.labels == tuple(whole.labels[place] for place in (14, 0, 7))
+    assert found.predicted == (found.labels,)
+    assert len(api.requests) == 15
+    scored(evaluator, ASKED[scorer])
+    assert (len(api.requests), api.purposes["test"]) == (SEARCHED, 0)
+    with pytest.raises(EvaluatorError, match="15 images"):
+        evaluator.predict_some([[ASKED[scorer]]], split="train", places=[15])
+
+
+@pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
+def test_the_test_split_is_asked_for_at_the_end(scorer: str, opened: Opened) -> None:
+    """By requests of that purpose; several candidates together cannot be measured."""
+    api = VisualApi()
+    evaluator = opened(scorer, api)
+    one = ASKED[scorer]
+    single, several = evaluator.examine([[one], [one, one]])
+    assert several is None
+    assert single is not None
+    assert (single.train, single.val, single.test) == (1.0, 1.0, 1.0)
+    assert api.purposes == {"search": SEARCHED, "test": 9}
+    without = evaluator.examine([[one]], test=False)[0]
+    assert without is not None
+    assert without.test is None
+    assert [row.correct for row in evaluator.inspect([one], split="test").classes] == [3, 3, 3]
+    with pytest.raises(EvaluatorError, match="at least one"):
+        evaluator.examine([[]])
+    with pytest.raises(EvaluatorError, match="one candidate at a time"):
+        evaluator.inspect([one, one], split="train")
+    evaluator.keep_for_test(2)
+    assert len(api.kept) == 18
+    assert {request.purpose for request in api.kept} == {"test"}
+    bound = max(request.prompt_tokens + request.answer_tokens for request in api.requests)
+    assert api.kept[0].prompt_tokens + api.kept[0].answer_tokens >= bound * (scorer == "chat")
+
+
+def test_only_the_top_label_counts(opened: Opened) -> None:
+    """Probabilities are used, and kept, for a grey-box objective only."""
+    black, grey = VisualApi(blur=1.0), VisualApi(blur=1.0)
+    score = scored(opened("zero-shot", black), "a {}")
+    assert (score.logprob, score.margin) == (None, None)
+    grey_score = scored(opened("zero-shot", grey, objective="logprob"), "a {}")
+    assert (score.train, score.val) == (grey_score.train, grey_score.val)
+    assert grey_score.logprob is not None
+    assert grey_score.margin is not None
+    assert math.isfinite(grey_score.logprob)
+    assert grey_score.logprob < 0
+
+
+def test_another_name_of_a_class_is_asked_for(opened: Opened) -> None:
+    """All of its images again, as the label among others may change any of them."""
+    api = VisualApi()
+    evaluator = opened("zero-shot", api)
+    names = evaluator.info.class_names
+    swapped = {names.index("red"): "blue thing", names.index("blue"): "red thing"}
+    found = evaluator.predict_named("a {}", [{}, swapped], split="train")
+    assert found.predicted[0] == found.labels
+    right = [one == true for one, true in zip(found.predicted[1] or (), found.labels, strict=True)]
+    assert sum(right) == 5
+    assert evaluator.predict_named("a {}", [{}], split="views").labels == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "template"), [("red, or crimson", "a {}"), ("red", "a {} and a {}"), ("red {x}", "{{a}} {}")]
+)
+def test_templates_and_names_of_any_form_are_sent(name: str, template: str, opened: Opened) -> None:
+    """Commas in names, several slots, other braces: what the task's form cannot hold is filled here."""
+    api = VisualApi()
+    evaluator = opened("zero-shot", api)
+    label = evaluator.info.class_names.index("red")
+    found = evaluator.predict_named(template, [{label: name}], split="train")
+    assert found.predicted == (found.labels,)
+    sent = api.requests[0].body["parameters"]
+    assert sent["hypothesis_template"] in {template, "{}"}
+    assert len(sent["candidate_labels"]) == 3
+
+
+def test_a_classification_is_read() -> None:
+    """The best score of each label; labels in other case; labels without scores; a batch of one."""
+    labels = ["Cat", "dog", "a, b"]
+    rows = [{"label": "dog", "score": 0.6}, {"label": "cat", "score": 0.3}, {"label": "dog", "score": 0.1}]
+    assert read_scores(rows, labels) == {0: 0.3, 1: 0.6}
+    assert read_scores([rows], labels) == {0: 0.3, 1: 0.6}
+    assert read_scores([{"label": "a, b"}, {"label": "dog"}], labels) == {2: 1.0}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        {},
+        [],
+        {"error": "loading"},
+        [1],
+        [{"score": 0.1}],
+        [{"label": "bird", "score": 1.0}],
+        [{"label": "cat", "score": math.nan}],
+        [{"label": "cat", "score": "1"}],
+        [{"label": "cat", "score": True}],
+        [{"label": "cat", "score": 10**400}],
+        [{"label": "cat", "score": -0.1}],
+        [{"label": 3, "score": 0.5}],
+        [{"label": "CAT", "score": 0.5}],
+    ],
+)
+def test_a_classification_of_another_form_is_refused(body: Any) -> None:
+    """Wrong types, missing labels, invalid numbers, a label that could be two."""
+    with pytest.raises(BadReplyError):
+        read_scores(body, ["cat", "Cat", "dog"])
+
+
+@given(JSON_VALUES)
+def test_any_json_is_read_or_refused(body: Any) -> None:
+    """Neither reader fails in another way, and what is read is a label or a text."""
+    for read in (lambda: read_scores(body, ["a", "b"]), lambda: read_completion(body)):
+        found: Any = {}
+        with suppress(BadReplyError):
+            found = read()
+        assert isinstance(found, tuple) or found.keys() <= {0, 1}
+
+
+def completion(text: Any, reason: Any = "stop", **more: Any) -> Any:
+    """The body of a chat completion."""
+    return {"choices": [{"message": {"content": text, **more}, "finish_reason": reason}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        (completion("red"), ("red", None)),
+        (completion(None), ("", None)),
+        (completion([{"type": "text", "text": "re"}, {"type": "text", "text": "d"}]), ("red", None)),
+        (completion("The colour", "length"), ("The colour", "cut")),
+        (completion("", "content_filter"), ("", "refused")),
+        (completion(None, refusal="I can't help"), ("I can't help", "refused")),
+    ],
+)
+def test_a_completion_is_read(body: Any, read: tuple[str, str | None]) -> None:
+    """Its text, and why it is not whole."""
+    assert read_completion(body) == read
+
+
+def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
+    """Cut, refused, or without a class: the share, and three different examples, each short."""
+    answers = {
+        0: completion("a long answer " * 20, "length"),
+        1: completion("I\ncannot say"),
+        2: ApiRefusal("content_filter", "not allowed"),
+        3: completion(None),
+        4: completion("I\ncannot say"),
+    }
+    order = count()
+
+    def change(_number: int, _request: ApiRequest, body: Any) -> Any:
+        # The first answer of all shows that the endpoint fits.
+        return answers.get(next(order) - 1, body)
+
+    score = scored(opened("chat", VisualApi(change=change)), INSTRUCTION)
+    assert score.train == pytest.approx(10 / 15)
+    assert score.unreadable == pytest.approx(5 / 15)
+    assert len(score.unreadable_examples) == 3
+    assert score.unreadable_examples[0].startswith("(cut) a long answer")
+    assert score.unreadable_examples[1:] == ("I cannot say", "(refused: content_filter) not allowed")
+    assert all(len(one) <= 80 for one in score.unreadable_examples)
+    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+
+
+def test_the_most_frequent_of_several_answers_counts(opened: Opened, tmp_path: Path) -> None:
+    """Three samples an image, of which one is wrong; each is kept by itself."""
+    order = count()
+
+    def change(_number: int, _request: ApiRequest, body: Any) -> Any:
+        return completion(["no idea", "none of them"][next(order) % 2]) if next(order) % 3 == 2 else body
+
+    api = VisualApi(change=change)
+    evaluator = opened("chat", api, tmp_path / "labels.sqlite", scorer_samples=3)
+    score = scored(evaluator, INSTRUCTION)
+    assert (score.train, score.unreadable) == (1.0, 0.0)
+    assert len(api.requests) == 3 * SEARCHED
+    assert "temperature" not in api.requests[0].body
+    single = VisualApi()
+    scored(opened("chat", single, tmp_path / "labels.sqlite"), INSTRUCTION)
+    assert single.requests[0].body["temperature"] == 0
+
+
+def test_an_instruction_lists_the_classes_as_the_seed_orders_them(opened: Opened) -> None:
+    """The same order for every image and run of a seed; another seed is another problem."""
+    first, second, other = VisualApi(), VisualApi(), VisualApi()
+    evaluators = [opened("chat", first), opened("chat", second), opened("chat", other, seed=2)]
+    for evaluator in evaluators:
+        scored(evaluator, INSTRUCTION)
+
+    def said(api: VisualApi) -> set[str]:
+        return {request.body["messages"][0]["content"][0]["text"] for request in api.requests}
+
+    assert len(said(first)) == 1
+    assert said(first) == said(second)
+    one, same, different = (evaluator.info.fingerprint for evaluator in evaluators)
+    assert one == same != different
+
+
+def test_a_request_says_what_was_asked_for(opened: Opened) -> None:
+    """Model, detail and length of the answer; an address that is complete is used as it is."""
+    api = VisualApi()
+    url = "http://127.0.0.1:1/v1/chat/completions"
+    settings = {"scorer_detail": "low", "scorer_answer_tokens": 9, "scorer_url": url}
+    scored(opened("chat", api, **settings), INSTRUCTION)
+    body = api.requests[0].body
+    assert (body["model"], body["max_tokens"]) == ("m", 9)
+    assert body["messages"][0]["content"][1]["image_url"]["detail"] == "low"
+    assert {request.path for request in api.requests} == {""}
+    assert api.requests[0].answer_tokens == 9
+    assert api.requests[0].prompt_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "billed"),
+    [
+        ("gpt-4o", 512, 85 + 170),
+        ("gpt-4o", 1024, 85 + 4 * 170),
+        ("openai/gpt-4o-mini", 64, 2833 + 5667),
+        ("openai/gpt-4o-mini", 1024, 2833 + 4 * 5667),
+        ("claude-sonnet-4", 1024, 1024 * 1024 // 750),
+        ("qwen2.5-vl", 1024, 1024 * 1024 // 28**2),
+        ("pixtral-12b", 1024, 64 * 65),
+        ("llava-1.5", 64, 576),
+    ],
+)
+def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int, billed: int) -> None:
+    """By the rules that vendors and servers publish; nor is it reserved as many times the price."""
+    assert billed <= image_tokens(model, side, side) <= max(10 * billed, 8 * 576)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "bad", "said"),
+    [
+        ("zero-shot", {"error": "loading"}, "does not answer as --scorer zero-shot"),
+        ("chat", [{"label": "red", "score": 1.0}], "does not answer as --scorer chat"),
+        ("chat", ApiRefusal("refused", "no images here"), "refuses every request: no images here"),
+        ("zero-shot", ApiRefusal("refused", "no images here"), "no images here"),
+    ],
+)
+def test_an_endpoint_that_never_fits_is_blamed_early(
+    scorer: str, bad: Any, said: str, opened: Opened
+) -> None:
+    """And not the candidate: after a few requests, and nothing is kept as an answer."""
+    api = VisualApi(change=lambda *_given: bad)
+    evaluator = opened(scorer, api)
+    with pytest.raises(ConsumerError, match=said):
+        evaluator.score([ASKED[scorer]])
+    assert len(api.requests) == 8
+    api.change = None
+    assert scored(evaluator, ASKED[scorer]).train == 1.0
+
+
+def test_a_single_bad_reply_is_asked_for_again(opened: Opened) -> None:
+    """Twice at most, then the endpoint is blamed; what else was answered is kept."""
+    api = VisualApi(change=lambda number, _request, body: None if number in (3, SEARCHED) else body)
+    evaluator = opened("zero-shot", api)
+    assert scored(evaluator, "a {}").train == 1.0
+    assert len(api.requests) == SEARCHED + 2
+    always = VisualApi(change=lambda number, _request, body: None if number >= 20 else body)
+    evaluator = opened("zero-shot", always)
+    with pytest.raises(ConsumerError, match="the scorer's endpoint cannot be used"):
+        evaluator.score(["a {}"])
+    assert len(always.requests) == SEARCHED + 2
+
+
+def test_a_label_from_outside_is_checked(opened: Opened, tmp_path: Path) -> None:
+    """A file that was made elsewhere may hold a class that does not exist."""
+    path = tmp_path / "labels.sqlite"
+    scored(opened("zero-shot", VisualApi(), path), "a {}")
+    store = LabelStore(path)
+    store._file.execute("UPDATE answers SET value = '99'")
+    with pytest.raises(DataError, match="damaged"):
+        opened("zero-shot", VisualApi(), path).predict([["a {}"]], split="train")
+
+
+def test_two_threads_ask_once(opened: Opened) -> None:
+    """What one is asking for, the other waits for."""
+    api = VisualApi()
+    evaluator = opened("chat", api)
+    scores: list[Score] = []
+    threads = [
+        threading.Thread(target=lambda: scores.append(scored(evaluator, INSTRUCTION))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(api.requests) == SEARCHED
+    assert len({score.train for score in scores}) == 1
+
+
+def test_an_image_that_is_gone_is_named(opened: Opened, colours: Path, tmp_path: Path) -> None:
+    """It was there when the run began; the endpoint is not blamed."""
+    data = tmp_path / "data"
+    shutil.copytree(colours, data)
+    evaluator = opened("chat", VisualApi(), data=str(data))
+    shutil.rmtree(data)
+    with pytest.raises(ConsumerError, match="does not exist"):
+        evaluator.score([INSTRUCTION])
+    with pytest.raises(DataError, match="does not exist"):
+        evaluator.predict([[INSTRUCTION]], split="val")
+
+
+def test_no_torch_is_imported(colours: Path) -> None:
+    """A machine without a GPU needs none of it for a model behind an API."""
+    code = (
+        "import sys; from pathlib import Path; from tests.fakes.visual_api import VisualApi\n"
+        "from promptclimb.evaluator.open import open_evaluator\n"
+        "from promptclimb.evaluator.spec import EvaluatorSpec\n"
+        f"spec = EvaluatorSpec(data={str(colours)!r}, scorer='chat', model='m', scorer_url='http://a')\n"
+        "print(open_evaluator(spec, ask=VisualApi()).score(['which?\\n{classes}'])[0].train)\n"
+        "assert 'torch' not in sys.modules and 'open_clip' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("1.0\n", "")

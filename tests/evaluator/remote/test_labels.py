@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.remote.labels import KeyMaker, LabelStore
+from tests.paths import ROOT
+
+
+def test_answers_and_vectors_come_back_as_they_were_kept(tmp_path: Path) -> None:
+    """From another store on the same file too; keys without a value are missing."""
+    store = LabelStore(tmp_path / "labels.sqlite")
+    store.answers.keep({"a": {"text": "ein Bär \ud800"}, "b": 3})
+    store.vectors.keep({"a": np.array([1.5, -2], dtype=np.float32)})
+    again = LabelStore(tmp_path / "labels.sqlite")
+    assert again.answers.find(["a", "b", "c"]) == {"a": {"text": "ein Bär \ud800"}, "b": 3}
+    assert again.vectors.find(["a", "b"])["a"].tolist() == [1.5, -2]
+    assert again.answers.find([]) == {}
+
+
+def test_the_first_answer_to_a_question_stays(tmp_path: Path) -> None:
+    """Whoever asked at the same time gets the label that a resumed run will find."""
+    one, other = (LabelStore(tmp_path / "labels.sqlite") for _ in range(2))
+    assert one.answers.keep({"a": 1}) == {"a": 1}
+    assert other.answers.keep({"a": 2, "b": 2}) == {"a": 1, "b": 2}
+
+
+def test_thousands_of_labels_are_found_at_once() -> None:
+    """In one query, however many are asked for."""
+    store = LabelStore()
+    keys = [str(number) for number in range(20_000)]
+    store.answers.keep(dict.fromkeys(keys, 1))
+    assert store.answers.find([*keys, "other"]) == dict.fromkeys(keys, 1)
+
+
+@pytest.mark.parametrize("part", ["protocol", "model", "text", "names"])
+def test_a_key_changes_with_all_that_decides_an_answer(part: str) -> None:
+    """With prompt, model, image and sample; with the order of the class names too."""
+    about = {"protocol": "chat", "model": "m", "text": "t", "names": ["a", "b"]}
+    changed = {**about, part: ["b", "a"] if part == "names" else "other"}
+    keys = {KeyMaker(about).key("image"), KeyMaker(changed).key("image"), KeyMaker(about).key("other")}
+    keys |= {KeyMaker(about).key("image", 1)}
+    assert len(keys) == 4
+    assert KeyMaker(dict(reversed(about.items()))).key("image") == KeyMaker(about).key("image")
+
+
+def test_threads_share_a_store(tmp_path: Path) -> None:
+    """Nothing is lost, and all see the same."""
+    store = LabelStore(tmp_path / "labels.sqlite")
+    seen: list[dict[str, int]] = []
+
+    def work(number: int) -> None:
+        seen.append(store.answers.keep({"shared": number}))
+        store.answers.keep({f"{number}/{one}": one for one in range(50)})
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({one["shared"] for one in seen}) == 1
+    assert len(store.answers.find([f"{number}/{one}" for number in range(8) for one in range(50)])) == 400
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from promptclimb.evaluator.remote.labels import LabelStore
+store, mine = LabelStore(Path(sys.argv[1])), sys.argv[2]
+for number in range(int(sys.argv[3])):
+    store.answers.keep({f"{mine}/{number}": number, f"shared/{number}": mine})
+    print(number, flush=True)
+"""
+
+
+def writer(path: Path, name: str, labels: int) -> subprocess.Popen[str]:
+    """Another process that writes labels, and says so after each."""
+    given = [sys.executable, "-c", _WRITER, str(path), name, str(labels)]
+    return subprocess.Popen(given, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def test_a_killed_process_loses_no_label_that_it_used(tmp_path: Path) -> None:
+    """Two processes write one file, and one is killed in the middle: the file is whole."""
+    path = tmp_path / "labels.sqlite"
+    one, other = writer(path, "one", 10**9), writer(path, "other", 100)
+    assert one.stdout is not None
+    assert other.stdout is not None
+    while int(one.stdout.readline()) < 50:
+        pass
+    os.kill(one.pid, signal.SIGKILL)
+    last = [50, *(int(line) for line in one.stdout if line.endswith("\n"))][-1]
+    assert len(other.communicate()[0].splitlines()) == 100
+    one.wait()
+    one.stdout.close()
+    store = LabelStore(path)
+    assert len(store.answers.find([f"one/{number}" for number in range(last + 1)])) == last + 1
+    assert len(store.answers.find([f"other/{number}" for number in range(100)])) == 100
+    assert set(store.answers.find([f"shared/{number}" for number in range(50)]).values()) <= {"one", "other"}
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 8191), st.binary(min_size=1, max_size=200), st.booleans())
+def test_a_damaged_file_is_named_or_still_right(
+    tmp_path_factory: pytest.TempPathFactory, place: int, junk: bytes, cut: bool
+) -> None:
+    """Whatever is written into it, or cut off: a DataError with its name, or the labels that were kept."""
+    path = tmp_path_factory.mktemp("damaged") / "labels.sqlite"
+    store = LabelStore(path)
+    kept = {f"{number:032x}": number for number in range(100)}
+    store.answers.keep(kept)
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[place : place + len(junk)] = junk
+    path.write_bytes(bytes(content[: place + 1] if cut else content))
+    found: dict[str, object] = {}
+    said = str(path)
+    try:
+        found = LabelStore(path).answers.find(list(kept))
+    except DataError as error:
+        said = str(error)
+    assert str(path) in said
+    # A changed digit cannot be noticed; a key that nobody asked for is never returned.
+    assert found.keys() <= kept.keys()
+
+
+def test_a_file_of_another_kind_is_not_touched(tmp_path: Path) -> None:
+    """A text, another program's SQLite file, or one of a later version."""
+    text = tmp_path / "text"
+    text.write_text("labels, in words" * 100)
+    with pytest.raises(DataError, match="damaged"):
+        LabelStore(text)
+    assert text.read_text() == "labels, in words" * 100
+    for number, (change, said) in enumerate(
+        [("CREATE TABLE other (a)", "is not a file of labels"), ("PRAGMA user_version = 99", "in form 99")]
+    ):
+        path = tmp_path / f"{number}.sqlite"
+        if "user_version" in change:
+            LabelStore(path).close()
+        with sqlite3.connect(path) as file:
+            file.execute(change)
+        file.close()
+        with pytest.raises(DataError, match=said):
+            LabelStore(path)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The folder does not exist."""
+    with pytest.raises(DataError, match=r"cannot be written to .*labels"):
+        LabelStore(tmp_path / "missing" / "labels.sqlite")
+
+
+def test_a_row_from_outside_is_not_taken_for_a_label(tmp_path: Path) -> None:
+    """A file that was made elsewhere may hold anything."""
+    path = tmp_path / "labels.sqlite"
+    store = LabelStore(path)
+    store.answers.keep({"a": 1})
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE answers SET value = '{'")
+        file.execute("INSERT INTO vectors VALUES ('a', X'0000C07F')")
+    file.close()
+    with pytest.raises(DataError, match="are damaged"):
+        store.answers.find(["a"])
+    with pytest.raises(DataError, match="not finite"):
+        store.vectors.find(["a"])

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.search.api import score_templates
+from promptclimb.agent.search.inputs import known_identity
+from promptclimb.evaluator.errors import ConfigError, DataError, EvaluatorError, UsageError
+from promptclimb.evaluator.open import check_openable, open_evaluator, opened_before
+from promptclimb.evaluator.prediction import FolderPredictor
+from promptclimb.evaluator.remote.labels import LabelStore
+from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.white_box.running import run_all
+from tests.evaluator.remote.conftest import Opened
+from tests.evaluator.remote.test_image_by_image import ASKED, INSTRUCTION
+from tests.fakes.visual_api import VisualApi
+
+API: dict[str, Any] = {"scorer": "zero-shot", "model": "m", "scorer_url": "http://127.0.0.1:1"}
+ADDED_LATER = (
+    "test_images",
+    "scorer",
+    "scorer_image_size",
+    "scorer_detail",
+    "scorer_samples",
+    "scorer_answer_tokens",
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scorer_url": None}, 'scorer="zero-shot" needs scorer_url=URL'),
+        ({"scorer_url": "127.0.0.1:1"}, "write http:// or https:// and a host"),
+        ({"pretrained": "openai"}, "pretrained applies to CLIP models"),
+        ({"precision": "best"}, "precision applies to CLIP models"),
+        ({"device": "cuda"}, "device applies to CLIP models"),
+        ({"ray": "auto"}, "ray applies to CLIP models"),
+        ({"views": 2}, "views applies to CLIP models"),
+        ({"scorer_samples": 3}, 'scorer_samples applies to scorer="chat"'),
+        ({"scorer_detail": "low"}, 'scorer_detail applies to scorer="chat"'),
+        ({"scorer_answer_tokens": 9}, 'scorer_answer_tokens applies to scorer="chat"'),
+        ({"scorer_dialect": "jina"}, 'scorer_dialect applies to scorer="embeddings"'),
+        ({"scorer_dialect": "jinna"}, "unknown form of embeddings; did you mean jina"),
+        ({"evaluator": "mine:make"}, 'evaluator and scorer="zero-shot" name two scorers'),
+        ({"scorer": "chat", "objective": "logprob"}, 'objective="logprob" needs probabilities'),
+        ({"scorer": "clip"}, "scorer_url applies to models behind an API"),
+        ({"scorer": "clip", "scorer_url": None, "scorer_samples": 2}, "scorer_samples applies to models"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
+    """With what to do, before anything is opened."""
+    with pytest.raises(ConfigError, match=said):
+        EvaluatorSpec(**{**API, **changes})
+
+
+def test_a_model_must_be_named() -> None:
+    """The default is a bundled CLIP; a server may have that too, if it is asked for."""
+    without = {name: value for name, value in API.items() if name != "model"}
+    with pytest.raises(ConfigError, match="needs model=NAME"):
+        EvaluatorSpec(**without)
+    named = EvaluatorSpec(**without, model="RN-pico")
+    assert named.bare().model == "RN-pico"
+    assert named.views_of(10) == 0
+    assert named.without_choice().scorer == "zero-shot"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({**API, "scorer": "chat"}, 'give prompts="instruction"'),
+        ({**API, "scorer": "chat", "prompts": "class-names"}, 'give prompts="instruction"'),
+    ],
+)
+def test_a_scorer_takes_its_kind_of_prompts(given: dict[str, Any], said: str) -> None:
+    """A chat model is asked by an instruction, the others by a template."""
+    with pytest.raises(ConfigError, match=said):
+        SearchConfig(method="combine", **given)
+    SearchConfig(method="combine", **API)
+    SearchConfig(llm="m", **{**API, "prompts": "class-names"})
+
+
+def test_earlier_runs_have_the_identity_that_they_had() -> None:
+    """Settings of scorers behind an API do not show in it at their defaults; others do."""
+    before = SearchConfig(method="combine").identity()
+    assert not set(ADDED_LATER) & before.keys()
+    now = SearchConfig(method="combine", **API, test_images=30).identity()
+    assert (now["scorer"], now["test_images"]) == ("zero-shot", 30)
+    assert "scorer_image_size" not in now
+    # A value that is no longer there is a difference too.
+    resumed = known_identity(SearchConfig(method="combine"), {**now, "fingerprint": "f"})
+    assert "scorer" not in resumed
+    assert resumed["fingerprint"] == "f"
+
+
+def test_an_ask_is_needed(colours: Path) -> None:
+    """Whoever opens it provides the way to ask."""
+    with pytest.raises(EvaluatorError, match="needs an `ask`"):
+        open_evaluator(EvaluatorSpec(data=str(colours), **API))
+
+
+def test_it_is_checked_without_a_request(colours: Path) -> None:
+    """Its data are read; no model is looked for, and no earlier opening counts."""
+    spec = EvaluatorSpec(data=str(colours), **API)
+    (data,) = check_openable([spec])
+    assert data.name == "colours"[: len(data.name)] or data.classes
+    assert opened_before(spec, report=lambda _line: None) is None
+
+
+def test_what_needs_a_clip_refuses_it(colours: Path) -> None:
+    """References that look into the model, and predictions for a folder."""
+    spec = EvaluatorSpec(data=str(colours), **API)
+    with pytest.raises(ConfigError, match="a model behind an API is not one"):
+        run_all(["coop"], spec, split="test")
+    with pytest.raises(UsageError, match="m is a model behind an API"):
+        FolderPredictor(spec, ["a", "b"], ["a {}"], lambda _line: None)
+    with pytest.raises(UsageError, match="a model behind an API is not one"):
+        score_templates(["a {}"], spec, white_box=["coop"])
+
+
+def test_its_info_says_what_it_scores_on(opened: Opened, colours: Path) -> None:
+    """Equal problems have equal fingerprints, wherever images and endpoint are; others have others."""
+    info = opened("zero-shot", VisualApi()).info
+    assert dict(info.sizes) == {"train": 15, "val": 6, "test": 9}
+    assert (info.model, info.pretrained, info.class_names) == ("m", "", ("blue", "green", "red"))
+    assert info.baselines == {"default template": ("a photo of a {}",)}
+    assert info.notes["scorer"] == "zero-shot"
+    assert len(info.files) == 30
+    same = opened("zero-shot", VisualApi(), scorer_url="https://elsewhere.example").info
+    assert same == info
+    others = [
+        opened("zero-shot", VisualApi(), model="n").info,
+        opened("zero-shot", VisualApi(), scorer_image_size=64).info,
+        opened("embeddings", VisualApi(), scorer_dialect="openai").info,
+        opened("chat", VisualApi()).info,
+        opened("chat", VisualApi(), scorer_samples=3).info,
+        opened("chat", VisualApi(), scorer_detail="low").info,
+        opened("zero-shot", VisualApi(), shots=4).info,
+    ]
+    assert len({info.fingerprint, *(one.fingerprint for one in others)}) == 1 + len(others)
+    assert others[2].baselines.keys() >= {"default template", "openai-imagenet"}
+    assert others[3].baselines["default template"][0].count("{classes}") == 1
+    assert info.content["shots"] != others[6].content["shots"]
+
+
+def test_a_bad_image_is_refused_or_left_out(opened: Opened, colours: Path, tmp_path: Path) -> None:
+    """At the opening, of few-shot and test images; which ones were left out is noted."""
+    data = tmp_path / "data"
+    shutil.copytree(colours, data)
+    whole = opened("chat", VisualApi(), data=str(data))
+    gone = whole.split("test").paths[0]
+    gone.write_bytes(gone.read_bytes()[:60] + b"IEND\xaeB`\x82")
+    spec = EvaluatorSpec(data=str(data), **API)
+    with pytest.raises(DataError, match="--on-bad-image skip"):
+        open_evaluator(spec, ask=VisualApi(), look_ahead=True)
+    evaluator = opened("zero-shot", VisualApi(), data=str(data), on_bad_image="skip")
+    found = evaluator.predict([["a {}"]], split="test")
+    assert len(found.labels) == 8
+    assert evaluator.info.notes["skipped_images"]["test"]["images"] == 1
+    assert evaluator.image_set("test") != whole.image_set("test")
+    assert [one is not None for one in evaluator.thumbnails("test", [0, 99])] == [True, False]
+
+
+@pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
+def test_a_part_of_the_test_split_is_asked_for(scorer: str, opened: Opened) -> None:
+    """The cost of the end is that of the part, and the result says so."""
+    api = VisualApi()
+    evaluator = opened(scorer, api, test_images=6)
+    assert evaluator.info.sizes["test"] == 6
+    assert any("6 of 9 test images" in note for note in evaluator.info.notes["data"])
+    (found,) = evaluator.examine([[ASKED[scorer]]])
+    assert found is not None
+    assert found.test == 1.0
+    assert api.purposes["test"] == 6
+
+
+def test_labels_are_json_in_one_file(opened: Opened, tmp_path: Path) -> None:
+    """No address and no image is in it, and no key of a service could be."""
+    path = tmp_path / "labels.sqlite"
+    opened("chat", VisualApi(), path, scorer_url="http://user:secret@127.0.0.1:1").score([INSTRUCTION])
+    rows = LabelStore(path)._file.execute("SELECT key, value FROM answers").fetchall()
+    assert len(rows) == 21
+    for key, value in rows:
+        assert len(key) == len(hashlib.blake2b(digest_size=16).hexdigest())
+        assert json.loads(value)["text"] in {"Red", "Green", "Blue"}
+    assert b"secret" not in path.read_bytes()
