@@ -196,10 +196,20 @@ class RequestFailedError(PromptclimbError):
         answered: The model answered, but never usably, or a content filter refused the request; it would do
             so again, and be paid again.
         refused: The refusal leaves open whether the request or the endpoint is at fault.
+        refusal: What the endpoint refused it with; None if it did not.
     """
 
-    def __init__(self, message: str, *, attempts: int, answered: bool = False, refused: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        attempts: int,
+        answered: bool = False,
+        refused: bool = False,
+        refusal: BadRequestError | None = None,
+    ) -> None:
         super().__init__(message)
+        self.refusal = refusal
         self.attempts = attempts
         self.answered = answered
         self.refused = refused

@@ -35,9 +35,10 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> None:
     """No key, endpoint or setting of the person who runs the tests leaks into them."""
     for name in list(os.environ):
-        if name.startswith(("PROMPTCLIMB_", "OPENAI_")):
+        if name.startswith(("PROMPTCLIMB_", "OPENAI_", "SCORER_")):
             monkeypatch.delenv(name)
     monkeypatch.delenv("DATA", raising=False)
     # An address that does not answer is tried again as often as ever, and at once.
     monkeypatch.setattr("promptclimb.agent.llm.endpoints.PAUSE_S", 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.scorer_endpoint.PAUSE_S", 0.0)
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(shared_cache))

@@ -42,6 +42,7 @@ from ..events.types import (
     RetryScheduled,
     RoundFinished,
     RoundSkipped,
+    ScorerUsageChanged,
     SearchStarted,
     SearchStopped,
     StartingTemplatesDrawn,
@@ -60,6 +61,7 @@ from ..results.figures import (
     kinds_of_tokens,
     made_by_llm,
     score_text,
+    scorer_spent,
     unreported,
 )
 from ..results.gain import verdict_on
@@ -112,6 +114,7 @@ class SearchProgress:
 
     started: SearchStarted | None = None
     usage: UsageChanged | None = None
+    scorer_usage: ScorerUsageChanged | None = None
     restarts: dict[int, RestartProgress] = field(default_factory=dict)
     templates: set[str] = field(default_factory=set)
     percent: bool = True
@@ -143,6 +146,8 @@ class SearchProgress:
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {of} MB"
             case UsageChanged():
                 self.usage = event
+            case ScorerUsageChanged():
+                self.scorer_usage = event
             case BatchScored():
                 self.queued = event.waiting
             case DefaultTemplateScored() | TemplateScored():
@@ -279,7 +284,17 @@ class SearchProgress:
 
     @property
     def spent(self) -> list[str]:
-        """The usage so far; empty if no LLM is asked."""
+        """The usage so far; empty if neither an LLM nor a scorer behind an API is asked."""
+        return [*self._spent_on_llm, *self._spent_on_scorer]
+
+    @property
+    def _spent_on_scorer(self) -> list[str]:
+        if (used := self.scorer_usage) is None:
+            return []
+        return [scorer_spent(used.calls, used.prompt_tokens + used.completion_tokens, used.cost_usd)]
+
+    @property
+    def _spent_on_llm(self) -> list[str]:
         used = self.usage
         if self.started is not None and self.started.llm is None:
             return []
@@ -301,13 +316,14 @@ class SearchProgress:
     @property
     def left(self) -> list[str]:
         """What is left of each limit that was set."""
-        return [_amount(name, value) for name, value in (self.usage.left if self.usage else {}).items()]
+        llm, scorer = (used.left if used else {} for used in (self.usage, self.scorer_usage))
+        return [_amount(name, value) for name, value in {**llm, **scorer}.items()]
 
 
 def _amount(name: str, value: float) -> str:
     if name.startswith("cost"):
         return f"${value:.4f}"
-    return f"{value:,.1f} minutes" if name == "minutes" else f"{value:,.0f} {name}"
+    return f"{value:,.1f} minutes" if name == "minutes" else f"{value:,.0f} {name.replace('_', ' ')}"
 
 
 def sparkline(values: Sequence[float], width: int = BLOCKS_WIDTH) -> str:
@@ -587,6 +603,8 @@ def _spent(result: SearchResult) -> str:
         kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
         tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens{kinds}"
         spent += [counted(usage.calls, "call"), tokens]
+    if (used := result.scorer_usage) is not None:
+        spent.append(scorer_spent(used.calls, used.prompt_tokens + used.completion_tokens, used.cost_usd))
     spent.append(f"{result.wall_s:,.0f} s of active time")
     if usage.cost_usd:
         spent.append(f"${usage.cost_usd:.4f}")

@@ -19,6 +19,7 @@ from ...evaluator.network import check_url
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, look, probe
 from ..llm.headers import clean_key, stated_limit
+from ..llm.scorer_calls import KEY
 from ..secrets import Secret, split_query
 from .options import add_json, given_settings
 from .output import print_json, print_text
@@ -114,6 +115,15 @@ def _key() -> Found:
     return "note", f"{DEFAULT_KEY} is not set; --llm local and your own servers need none"
 
 
+def _scorer_key() -> Found:
+    if clean_key(os.environ.get(KEY, ""), KEY):
+        return "ok", f"{KEY} is set"
+    return (
+        "note",
+        f"{KEY} is not set; --scorer chat, zero-shot or embeddings need it unless their server takes none",
+    )
+
+
 _CHECKS: dict[str, Callable[[], Found]] = {
     "python": _python,
     "packages": _packages,
@@ -122,6 +132,7 @@ _CHECKS: dict[str, Callable[[], Found]] = {
     "bundled models": _bundled,
     "local LLM": _local,
     "key": _key,
+    "scorer's key": _scorer_key,
 }
 
 

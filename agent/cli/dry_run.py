@@ -11,7 +11,7 @@ from typing import Any
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.open import opened_before
-from ...evaluator.scoring import EvaluatorInfo
+from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
@@ -26,6 +26,7 @@ from ..study.estimate import Estimate, estimate, estimate_of_all
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
+from ..study.scorer_estimate import NothingAsked, scorer_estimate
 from ..study.study import white_box_label
 from ..text import printable
 from . import exit_codes
@@ -45,13 +46,16 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     An LLM or tracker that cannot be used is reported at the end: the bounds hold without it.
     """
     estimate(config)  # finds mistakes in the starting templates before opening anything
+    asked = NothingAsked()
     with result_alone():
-        info = _opened(config)
+        info, evaluator = _opened(config, asked)
     config = config.as_opened(info)
     used = fallen_back(config)
     if used.general_words:
         say(f"note: {used.general_words}")
     bound = estimate(used, info.class_names)
+    if config.is_api and evaluator is not None:
+        bound["scorer"] = scorer_estimate(used, evaluator, asked, bound["evaluations"])
     if as_json:
         print_json(bound)
     else:
@@ -96,14 +100,19 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     return exit_codes.FINISHED
 
 
-def _opened(config: SearchConfig) -> EvaluatorInfo:
-    async def run(stop: Stop) -> EvaluatorInfo:
+def _opened(config: SearchConfig, asked: NothingAsked) -> tuple[EvaluatorInfo, Evaluator | None]:
+    """Return what a search scores on, and its evaluator, unless it was known from an earlier opening."""
+
+    async def run(stop: Stop) -> tuple[EvaluatorInfo, Evaluator | None]:
         with Display(console()) as display, stop.watching():
             emit, lines = Bus(display), list[str]()
             known = await in_thread(lambda: opened_before(config, report=lines.append))
             for line in lines:
                 emit(Noted(text=line))
-            return known.info if known is not None else (await ready_evaluator(config, None, emit)).info
+            if known is not None:
+                return known.info, None
+            evaluator = await ready_evaluator(config, None, emit, ask=asked)
+            return evaluator.info, evaluator
 
     return run_interruptible(run)
 
@@ -119,7 +128,7 @@ def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
     for number, (place, config) in enumerate(largest.items(), start=1):
         what = printable(f"{config.data} with {config.evaluator or config.model}")
         say(f"[{number}/{len(largest)}] opening {what}")
-        found[place] = _opened(config)
+        found[place], _evaluator = _opened(config, NothingAsked())
     return found
 
 
@@ -212,9 +221,19 @@ def _bound_text(config: SearchConfig, bound: Estimate) -> str:
         else:
             lines.append("dollars unknown: give --price" if cost is None else f"at most ${cost:.4f}")
     lines.append(f"at most {bound['evaluations']:,} templates scored")
+    if (scorer := bound.get("scorer")) is not None:
+        cost = scorer["cost_usd"]
+        dollars = "dollars unknown: give --scorer-price" if cost is None else f"at most ${cost:.4f}"
+        tokens = f", {scorer['tokens']:,} tokens" if scorer["tokens"] else ""
+        lines += [
+            f"scorer: at most {scorer['labels']:,} labels in {scorer['calls']:,} requests{tokens}; {dollars}",
+            f"of these, {scorer['test_calls']:,} requests are kept for the final evaluation",
+        ]
     if bound["minutes"] is not None:
         lines.append(f"{bound['minutes']:,.1f} minutes for that at the given limits")
     names = LIMITS if asks else ("max_minutes",)  # without requests, the others limit nothing
+    if config.is_api:
+        names = tuple(dict.fromkeys((*names, "max_cost", "max_scorer_calls")))
     limits = [f"{flag_of(name)} {value:g}" for name in names if (value := getattr(config, name)) is not None]
     if asks or limits:
         lines.append(f"limits: {', '.join(limits) or 'none'}")

@@ -13,9 +13,10 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
-from ...evaluator.settings import applying_to
+from ...evaluator.settings import applying_to, options_of
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
+from ..config.schema import LimitSettings
 from ..results.confusion import ConfusionMatrix
 from ..results.figures import are_shares, score_text
 from ..results.gain import wilson
@@ -214,7 +215,7 @@ def add_parser(commands: Commands, line: str) -> None:
         "confused (default: 10), and the confusion matrix",
     )
     parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
-    leave_out = applying_to(EvaluatorSpec, "choice of templates")
-    add_search_options(parser, groups=("Data", "Model"), leave_out=leave_out)
+    leave_out = {*applying_to(EvaluatorSpec, "choice of templates"), *options_of(LimitSettings)}
+    add_search_options(parser, groups=("Data", "Model", "Limits"), leave_out=leave_out)
     add_json(parser)
     parser.set_defaults(run=evaluate)

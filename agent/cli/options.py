@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from typing import Any, get_args
 
 from ...evaluator.settings import Group, Option, near
-from ...evaluator.spec import EvaluatorSpec
-from ..config.schema import OPTIONS
+from ..config.schema import OPTIONS, ScoringConfig
 from ..config.sources import from_environment, renamed, spec_from_sources, variable_of
 from .output import say
 from .parser import Parser
@@ -90,7 +89,7 @@ def say_unknown_variables() -> None:
         say(f"note: {line}")
 
 
-def given_spec(arguments: argparse.Namespace, **more: Any) -> EvaluatorSpec:
+def given_spec(arguments: argparse.Namespace, **more: Any) -> ScoringConfig:
     """Return the evaluator's settings from command line and environment; ``more`` are added to them."""
     say_unknown_variables()
     from ...evaluator.datasets.loading import check_data_name

@@ -151,7 +151,7 @@ def program() -> str:
 
 def resume_command(run_dir: Path, limits: Sequence[str] = ()) -> str:
     """Return the command that resumes a run, with room for higher limits, without which it would stop."""
-    more = "".join(f" --max-{limit} N" for limit in limits)
+    more = "".join(f" --max-{limit.replace('_', '-')} N" for limit in limits)
     return f"{program()} resume {shlex.quote(short_path(run_dir))}{more}"
 
 

@@ -104,7 +104,8 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
     if any(config.needs_llm for config in configs):
         return
     given = {name for name in LIMITS for one in configs if getattr(one, name) is not None}
-    flags = [flag_of(name) or name for name in LIMITS if name in given and name != "max_minutes"]
+    useful = {"max_minutes", *(["max_cost"] if any(config.is_api for config in configs) else ())}
+    flags = [flag_of(name) or name for name in LIMITS if name in given and name not in useful]
     if flags:
         verb = "limits" if len(flags) == 1 else "limit"
         say(f"note: {enumerated(flags)} {verb} LLM usage, and no LLM is asked")
@@ -146,6 +147,8 @@ class _ResumeHint:
 
 def _not_kept(config: SearchConfig) -> str | None:
     """Return which credentials a resumed run lacks, and what to do; None if it has all."""
+    if config.scorer_url is not None and config.scorer_url != without_credentials(config.scorer_url):
+        return "The credentials in the scorer's address are not kept: give it with --scorer-url"
     if config.shown_url is None:
         return None
     if config.endpoints:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ..results.figures import are_shares, score_text
+from ..results.figures import are_shares, score_text, scorer_spent
 from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
 from .folders import about_runs, given_folder
@@ -94,6 +94,14 @@ def _lines(state: RunState) -> list[str]:
         lines.append(f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
         limits = {name.replace("_usd", ""): left for name, left in usage.get("left", {}).items()}
         lines += [f"left of --max-{name}: {_left(name, left)}" for name, left in limits.items()]
+    if calls := state.scorer_usage.get("calls"):
+        used = state.scorer_usage
+        tokens = used.get("prompt_tokens", 0) + used.get("completion_tokens", 0)
+        lines.append(scorer_spent(calls, tokens, used.get("cost_usd")))
+        lines += [
+            f"left of --max-{name.replace('_', '-')}: {_left(name, left)}"
+            for name, left in used.get("left", {}).items()
+        ]
     if state.stop_reason:
         lines.append(f"stopped: {state.stop_reason}")
     if state.ended_early:

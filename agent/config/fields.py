@@ -151,7 +151,7 @@ def parse_scorer_price(value: Any) -> Price | CallPrice | None:
         except ValidationError:
             raise
         except ValueError:
-            text = AUTO  # it is none
+            text = AUTO  # as invalid as that
     if text.lower() != AUTO:
         try:
             return cast("Price | None", parse_price(value))

@@ -20,7 +20,7 @@ from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_
 from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
 from .fields import EndpointConfig, absolute_llm, text_or_file
-from .schema import OPTIONS, SearchConfig
+from .schema import OPTIONS, ScoringConfig, SearchConfig
 
 Config = TypeVar("Config", bound=EvaluatorSpec)
 """A search's config, or an evaluator's settings if nothing is searched."""
@@ -154,11 +154,11 @@ def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: text_or_file(value) if name == "describe" else value for name, value in layer.items()}
 
 
-def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> EvaluatorSpec:
+def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> ScoringConfig:
     """Build an evaluator's settings: environment, overridden by flags; search settings are ignored."""
     said = from_environment(environment)[0]
-    ours = {name: value for name, value in said.items() if name in EvaluatorSpec.model_fields}
-    return absolute(_build(EvaluatorSpec, [(ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
+    ours = {name: value for name, value in said.items() if name in ScoringConfig.model_fields}
+    return absolute(_build(ScoringConfig, [(ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
 
 
 def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:

@@ -206,6 +206,7 @@ class LLMAsker(Generic[R, A]):
                 attempts=error.attempts,
                 answered=error.answered,
                 refused=error.refused,
+                refusal=error.refusal,
             )
             raise named from error.__cause__
 

@@ -248,7 +248,9 @@ class Member:
                 # A filter or a full context would refuse it again, even in the next session.
                 certain = isinstance(error, ContextTooLongError | FlaggedRequestError)
                 said = f"the request is refused: {error}"
-                return RequestFailedError(said, attempts=1, answered=certain, refused=not certain)
+                return RequestFailedError(
+                    said, attempts=1, answered=certain, refused=not certain, refusal=error
+                )
         return error
 
 

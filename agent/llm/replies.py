@@ -172,8 +172,14 @@ def read_json(reply: RawReply, request: JsonRequest, scrubber: Scrubber) -> Json
         error = failure_of(status_in(said), said, reply.headers, scrubber.scrub_quoted)
         error.usage = usage
         raise error
+    try:
+        clean = _clean(body, scrubber)
+    except RecursionError as error:
+        raise UnusableAnswerError(
+            "the endpoint's answer is nested too deeply", reason="bad_json", headers=headers, usage=usage
+        ) from error
     return JsonAnswer(
-        body=_clean(body, scrubber),
+        body=clean,
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
         usage_known=usage is not None or not request.tokens_at_most,

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Literal, Protocol
 
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.remote.asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
@@ -36,9 +36,6 @@ from .chat import JsonAnswer, JsonRequest
 from .cost import NOTHING, Bill, Spent
 from .pool import UNFIT_REQUESTS
 
-if TYPE_CHECKING:
-    from ..store.run import Store
-
 KEY = "SCORER_API_KEY"
 MOST_FAILURES = 2
 """Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
@@ -50,14 +47,31 @@ TOO_LARGE = 413
 NEVER_JSON = frozenset({"bad_json", "not_json"})
 
 
+class ScorerAccount(Protocol):
+    """The part of a run's store that keeps what a scorer costs."""
+
+    @property
+    def usage(self) -> Spent:
+        """The run's active time, with the LLM's cost."""
+        ...
+
+    async def put_usage(self, bill: Bill, account: Literal["scorer"]) -> None:
+        """Write the cost of an attempt; on disk when it returns."""
+        ...
+
+    async def put_reserved(self, reserved: Spent, account: Literal["scorer"]) -> None:
+        """Write what an attempt may cost before it is made; on disk when it returns."""
+        ...
+
+
 class ScorerLedger:
     """Stores what a scorer costs in the run's store; before there is one, in memory."""
 
     def __init__(self) -> None:
-        self._store: Store | None = None
+        self._store: ScorerAccount | None = None
         self._used = self._reserved = NOTHING
 
-    async def write_to(self, store: Store) -> None:
+    async def write_to(self, store: ScorerAccount) -> None:
         """Write to a store from now on, first what was used before."""
         self._store = store
         if (self._used, self._reserved) != (NOTHING, NOTHING):
@@ -118,7 +132,7 @@ class ScorerCalls:
         self._look = look
         self._looking = asyncio.Lock()
 
-    async def write_to(self, store: Store) -> None:
+    async def write_to(self, store: ScorerAccount) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
         self.budget.restart_clock(store.usage.active_s)
         await self._ledger.write_to(store)
@@ -134,11 +148,12 @@ class ScorerCalls:
         try:
             while True:
                 with self._changed:
-                    while not (self._may_send(more, failure) or done or not (pending or more)):
-                        if failure is not None and not pending:
+                    while True:
+                        goes_on = more and failure is None and not self._closed
+                        sends = goes_on and self._free > 0
+                        if sends or done or not (pending or goes_on):
                             break
                         self._changed.wait()
-                    sends = self._may_send(more, failure) and not self._closed
                     self._free -= sends
                 if sends:
                     more = self._send(numbered, pending, done)
@@ -165,9 +180,6 @@ class ScorerCalls:
                 future.cancel()
                 future.add_done_callback(self._release)
             self._leave()
-
-    def _may_send(self, more: bool, failure: BaseException | None) -> bool:
-        return more and failure is None and (self._free > 0 or self._closed)
 
     def _send(
         self,
@@ -302,7 +314,7 @@ class ScorerCalls:
                     "the scorer may take so many tokens"
                 ) from error
             except BadRequestError as error:
-                # The asker cannot tell yet if the endpoint refuses everything.
+                # Whether the endpoint refuses everything is not known yet.
                 self._refused_in_a_row += 1
                 if _reason(error) == "refused" or self._refused_in_a_row > UNFIT_REQUESTS:
                     raise
@@ -310,7 +322,7 @@ class ScorerCalls:
             except RequestFailedError as error:
                 cause = error.__cause__
                 if error.answered or error.refused:
-                    return ApiRefusal(_reason(cause), str(error))
+                    return ApiRefusal(_reason(error.refusal or cause), str(error))
                 if not (self._answered or self._has_answers) and getattr(cause, "reason", "") in NEVER_JSON:
                     raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
                 failures += self._answered > answered and not isinstance(cause, RateLimitedError)

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ...evaluator.errors import AskingEndedError, ConfigError
+from ...evaluator.spec import EvaluatorSpec, Report
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import ScoringConfig, SearchConfig
-from ..errors import EndpointError
+from ..errors import EndpointError, why_ended
 from ..events.types import Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
@@ -213,17 +214,25 @@ async def _look(url: str) -> None:
 
 @contextmanager
 def scorer_in_thread(
-    config: ScoringConfig, environment: Mapping[str, str], *, emit: Listener = ignore_event
+    spec: EvaluatorSpec, environment: Mapping[str, str], *, report: Report | None = None
 ) -> Iterator[ScorerCalls | None]:
     """Open the scorer behind an API with an event loop of its own; None for any other scorer.
+
+    ``report`` is called with a line for each fact.
 
     Raises:
         PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
     """
-    if not config.is_api:
+    if spec.scorer == "clip":
         yield None
         return
+    given = {name: getattr(spec, name) for name in spec.model_fields_set}
+    config = spec if isinstance(spec, ScoringConfig) else ScoringConfig(**given)
     ready: Future[tuple[ScorerCalls, Callable[[], object]]] = Future()
+
+    def emit(event: Event) -> None:
+        if report is not None and isinstance(event, Noted):
+            report(event.text)
 
     async def serve() -> None:
         over, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -244,7 +253,7 @@ def scorer_in_thread(
     try:
         yield calls
     except AskingEndedError as error:
-        raise error.__cause__ or error from None
+        raise why_ended(error) from error
     finally:
         end()
         thread.join()

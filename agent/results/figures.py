@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from ...evaluator.counts import enumerated
+from ...evaluator.counts import counted, enumerated
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
@@ -134,3 +134,11 @@ def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
         f"Best first, in the order of the final choice, which counts {enumerated(others)} too: "
         "another template may have the best training score."
     )
+
+
+def scorer_spent(calls: int, tokens: int, cost_usd: float | None) -> str:
+    """Return in words what a scorer behind an API was asked and cost."""
+    parts = [counted(calls, "call")]
+    parts += [f"{tokens:,} tokens"] if tokens else []
+    parts += [f"${cost_usd:.4f}"] if cost_usd else []
+    return f"scorer: {', '.join(parts)}"

@@ -341,6 +341,9 @@ def _facts(view: RunView) -> dict[str, str]:
         found["calls"] = f"{usage['calls']:,}"
         found["tokens"] = f"{tokens:,}"
         found["cost"] = _cost(usage.get("cost_usd"))
+    if calls := state.scorer_usage.get("calls"):
+        found["scorer's calls"] = f"{calls:,}"
+        found["scorer's cost"] = _cost(state.scorer_usage.get("cost_usd"))
     return found
 
 
@@ -361,6 +364,13 @@ def _costs(result: SearchResult) -> dict[str, str]:
         kinds = f" ({kinds})" if (kinds := kinds_of_tokens(usage)) else ""
         found["tokens"] = f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out{kinds}{more}"
         found["cost"] = _cost(usage.cost_usd)
+    if (scorer := result.scorer_usage) is not None:
+        failed = f"{counted(scorer.failed_calls, 'failed attempt')}, {scorer.retries:,} retries"
+        found["scorer's calls"] = f"{scorer.calls:,} ({failed})"
+        if scorer.prompt_tokens or scorer.completion_tokens:
+            tokens = f"{scorer.prompt_tokens:,} in, {scorer.completion_tokens:,} out"
+            found["scorer's tokens"] = tokens
+        found["scorer's cost"] = _cost(scorer.cost_usd)
     left = "; ".join(f"{name}: {value:,.10g}" for name, value in result.budget.items())
     return found | {"active time": f"{result.wall_s:,.0f} s"} | ({"left of limits": left} if left else {})
 

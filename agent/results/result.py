@@ -244,6 +244,25 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerUsage:
+    """What a scorer behind an API was asked, over all sessions of a run.
+
+    Attributes:
+        calls: Requests that were answered, or may have been billed.
+        failed_calls: Attempts without a usable answer.
+        retries: Attempts after the first.
+        cost_usd: US dollars as reported by the endpoint, else by the price; None if neither is known.
+    """
+
+    calls: int = 0
+    failed_calls: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """The difference of two test accuracies, in percentage points.
 
@@ -321,8 +340,9 @@ class SearchResult:
         started: Start of the run, in ISO 8601.
         device: Where the model computed; None if the evaluator does not say.
         test_opened: How often test was evaluated over the run's life.
-        limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``.
+        limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``, ``scorer_calls``.
         gain: The gain on test, with intervals; None if test was not evaluated.
+        scorer_usage: None unless a model behind an API scored.
         prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
         run_dir: The absolute folder that it was read from; not in the document, ignored in comparisons.
     """
@@ -353,6 +373,7 @@ class SearchResult:
     limits: tuple[str, ...] = ()
     gain: Gain | None = None
     prompts: str = TEMPLATE
+    scorer_usage: ScorerUsage | None = None
     run_dir: Path | None = field(default=None, compare=False)
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
@@ -378,6 +399,8 @@ class SearchResult:
         found = adapter(SearchResult).dump_python(self, mode="json", exclude={"run_dir"}, warnings=False)
         if self.best.class_names is None:
             del found["best"]["class_names"]
+        if self.scorer_usage is None:
+            del found["scorer_usage"]
         return {"schema": SCHEMA, **found}
 
     @classmethod

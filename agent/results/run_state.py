@@ -16,6 +16,7 @@ from ..events.types import (
     RestartFinished,
     RoundFinished,
     RoundSkipped,
+    ScorerUsageChanged,
     SearchStarted,
     SearchStopped,
     StartingTemplatesScored,
@@ -34,6 +35,7 @@ _PLACE = ("restart", "conversation", "round")
 _NUMBERS: Mapping[str, tuple[str, ...]] = {
     SearchStarted.name: ("rounds",),
     UsageChanged.name: ("calls", "prompt_tokens", "completion_tokens", "cost_usd"),
+    ScorerUsageChanged.name: ("calls", "prompt_tokens", "completion_tokens", "cost_usd"),
     **dict.fromkeys(_ROUND, _PLACE),
 }
 """Members used in calculations, by event; all others are only shown."""
@@ -55,6 +57,7 @@ class RunState:
         starting: Training accuracy of the best starting template.
         rounds: Rounds that are over in all sessions, skipped ones included.
         usage: The latest ``UsageChanged``, as logged.
+        scorer_usage: The latest ``ScorerUsageChanged``, as logged.
         ended_early: Restarts that ended by early stopping, and why; None without a result.
         gain: The verdict on test, in a sentence.
         limits: The limits that stopped it, such as ``calls``; to resume, raise them.
@@ -71,6 +74,7 @@ class RunState:
     starting: float | None = None
     rounds: int = 0
     usage: Mapping[str, Any] = field(default_factory=dict)
+    scorer_usage: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
     ended_early: str | None = None
     gain: str | None = None
@@ -156,6 +160,8 @@ def _take(found: RunState, event: Mapping[str, Any], rounds: set[tuple[int, int,
         found.started, found.stop_reason, found.limits = event, None, ()
     elif name == UsageChanged.name:
         found.usage = event
+    elif name == ScorerUsageChanged.name:
+        found.scorer_usage = event
     elif name == SearchStopped.name:
         found.stop_reason = str(event.get("reason"))
         found.limits = tuple(map(str, event.get("limits", ())))
@@ -183,7 +189,7 @@ def _fits(event: Mapping[str, Any]) -> bool:
     if not isinstance(name, str):
         return False
     numbers = [event[key] for key in _NUMBERS.get(name, ()) if key in event]
-    if name == UsageChanged.name:
+    if name in (UsageChanged.name, ScorerUsageChanged.name):
         left = event.get("left", {})
         if not isinstance(left, dict):
             return False

@@ -30,6 +30,7 @@ from ...prompts.template import Template
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import python_words
 from ..events.types import Bus, Listener
+from ..llm.scorer_endpoint import scorer_in_thread
 from ..results.confusion import ConfusionMatrix
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import Found
@@ -122,10 +123,23 @@ def score_templates(
         raise UsageError(
             f"white-box references look into a CLIP; {spec.scorer_name or 'a custom scorer'} is not one"
         )
-    if evaluator is None:
-        found = open_evaluator(spec.without_choice(), report=report)
-    else:
-        found = as_evaluator(evaluator, spec)
+    with scorer_in_thread(spec, os.environ, report=report) as ask:
+        if evaluator is None:
+            found = open_evaluator(spec.without_choice(), report=report, ask=ask)
+        else:
+            found = as_evaluator(evaluator, spec)
+        return _measured(found, texts, spec, split, inspect, white_box, report)
+
+
+def _measured(
+    found: Evaluator,
+    texts: list[str],
+    spec: EvaluatorSpec,
+    split: Split,
+    inspect: bool,
+    white_box: Sequence[str],
+    report: Callable[[str], None] | None,
+) -> Evaluation:
     # A custom scorer does not report the size of its training split.
     if split != "train" and not found.info.sizes.get(split):
         raise UsageError(f"{found.info.dataset} has no {split} images; choose another split")

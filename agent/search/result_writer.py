@@ -41,6 +41,7 @@ from ..results.result import (
     Llm,
     Model,
     Row,
+    ScorerUsage,
     SearchResult,
     Sizes,
     Usage,
@@ -123,6 +124,7 @@ def build_result(
         device=None if device is None else str(device),
         test_opened=openings(store),
         gain=found.gain,
+        scorer_usage=_scorer_usage(config, store),
     )
 
 
@@ -173,6 +175,21 @@ def _llm(config: SearchConfig, user_objects: Mapping[str, str]) -> Llm:
         return Llm(model=None, base_url=None)
     # A chat object from Python answers in this process, not at the config's address.
     return Llm(model=config.llm, base_url=None if "chat" in user_objects else config.shown_url)
+
+
+def _scorer_usage(config: SearchConfig, store: Store) -> ScorerUsage | None:
+    spent = store.scorer_usage
+    if not config.is_api and not spent.calls:
+        return None
+    known = config.scorer_price is not None or 0 < spent.calls == spent.vendor_calls
+    return ScorerUsage(
+        calls=spent.calls,
+        failed_calls=spent.failed_calls,
+        retries=spent.retries,
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        cost_usd=round(spent.picodollars / PICODOLLARS, 9) if known else None,
+    )
 
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:

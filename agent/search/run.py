@@ -330,10 +330,9 @@ class SearchRun:
 
     def _labels(self, config: SearchConfig, run_dir: Path) -> Path:
         """Return the file for what a scorer behind an API answers, in a folder that exists."""
-        if config.shared_cache is not None:
-            return Path(config.shared_cache) / LABELS
-        run_dir.mkdir(parents=True, exist_ok=True)
-        return run_dir / LABELS
+        folder = run_dir if config.shared_cache is None else Path(config.shared_cache)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / LABELS
 
     @asynccontextmanager
     async def _sinks(

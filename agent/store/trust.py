@@ -32,7 +32,7 @@ SIGNATURES = "signatures"
 """Manifest key: signatures by setting."""
 OF_LLM = frozenset({"llm", "base_url", "endpoints"})
 OF_MODEL = frozenset({"model", "pretrained"})
-OF_EVALUATOR = OF_MODEL | {"evaluator", "ray", "cache_dir"}
+OF_EVALUATOR = OF_MODEL | {"evaluator", "ray", "cache_dir", "scorer_url"}
 _BYTES = 32
 _DOES: Mapping[str, str] = {
     "evaluator": "run the code {}",
@@ -41,6 +41,7 @@ _DOES: Mapping[str, str] = {
     "pretrained": "load the model of {}, whose files may name code",
     "llm": "load the language model {}",
     "base_url": "send requests, with the key in OPENAI_API_KEY, to {}",
+    "scorer_url": "send your images, with the key in SCORER_API_KEY or OPENAI_API_KEY, to {}",
     "track": "send figures to {}",
     "shared_cache": "read and write scores in {}",
     "cache_dir": "read and write features in {}",
@@ -59,6 +60,8 @@ def risks(settings: Mapping[str, Any]) -> dict[str, list[str]]:
         found.pop("base_url", None)
     if "evaluator" in found or not str(found.get("model", "")).startswith(_CODE_OF_A_MODEL):
         found.pop("model", None)
+    if settings.get("scorer", "clip") != "clip":
+        found.pop("model", None)  # a name at the endpoint
     if "evaluator" in found or not has_model_settings(str(found.get("pretrained", ""))):
         found.pop("pretrained", None)
     said = {name: [_DOES[name].format(_shown(value))] for name, value in found.items()}
@@ -124,7 +127,8 @@ def _from_environment(settings: Mapping[str, Any], environment: Mapping[str, str
 
 
 def _same(name: str, given: str, stored: Any) -> bool:
-    return bool(stored == (without_credentials(given).rstrip("/") if name == "base_url" else given))
+    is_address = name in ("base_url", "scorer_url")
+    return bool(stored == (without_credentials(given).rstrip("/") if is_address else given))
 
 
 def _is_signed(secret: bytes, run_dir: Path, name: str, value: Any, signed: Mapping[str, Any]) -> bool:

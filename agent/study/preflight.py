@@ -84,6 +84,11 @@ def check_cells(
     """
     place = "" if file is None else f"{file}: "
     for one in cells:
+        if one.config.is_api:
+            raise ConfigError(
+                f"{place}a study cannot share its limits with a model behind an API (--scorer "
+                f"{one.config.scorer}); run `search` for each of its runs"
+            )
         if one.white_box is not None and not one.config.is_clip:
             raise ConfigError(f"{place}{one.white_box} needs a CLIP, not {one.config.scorer_name}")
     contents = Contents()

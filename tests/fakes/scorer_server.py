@@ -64,6 +64,7 @@ class ScorerServer:
         self.asked: Counter[str] = Counter()
         self.keys: list[str] = []
         self.on_answer: Callable[[int], None] = lambda _number: None
+        self._news = asyncio.Event()
         self._port = port
         self._api = VisualApi(blur=options.blur)
 
@@ -82,11 +83,18 @@ class ScorerServer:
     ) -> None:
         await self._runner.cleanup()
 
+    async def until(self, come: Callable[[], bool]) -> None:
+        """Wait until something holds; looked at with each request and each answer."""
+        while not come():
+            self._news.clear()
+            await self._news.wait()
+
     async def _post(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
         number, text = self.requests, await request.text()
         self.keys.append(request.headers.get("Authorization", ""))
         self._in_flight += 1
+        self._news.set()
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         try:
             await asyncio.sleep(self.options.latency_s)
@@ -98,6 +106,7 @@ class ScorerServer:
             self.asked[hashlib.sha256(f"{path}\0{text}".encode()).hexdigest()] += 1
             self.answered += 1
             self.on_answer(self.answered)
+            self._news.set()
             body = self._api.body(ApiRequest(path=path, body=json.loads(text)))
             if self.options.usage is not None:
                 body = {**body, "usage": dict(self.options.usage)}
@@ -121,6 +130,8 @@ class ScorerServer:
             return web.Response(text="<html>Bad gateway</html>", content_type="text/html")
         if kind == "garbage":
             return web.Response(text="[{", content_type="application/json")
+        if kind == "deep":
+            return web.Response(text="[" * 900 + "{}" + "]" * 900, content_type="application/json")
         if kind == "huge":
             headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
             return web.Response(body=gzip.compress(b'["' + b"x" * LARGE + b'"]', 1), headers=headers)

@@ -21,6 +21,7 @@ from ..types import (
     DefaultTemplateScored,
     Event,
     Listener,
+    ScorerUsageChanged,
     SearchFinished,
     SearchStarted,
     TemplateScored,
@@ -178,7 +179,9 @@ class Figures:
             self._catch_up()
         elif isinstance(event, UsageChanged):
             tokens = event.prompt_tokens + event.completion_tokens
-            self._used = {"calls": event.calls, "tokens": tokens, "cost_usd": event.cost_usd}
+            self._used |= {"calls": event.calls, "tokens": tokens, "cost_usd": event.cost_usd}
+        elif isinstance(event, ScorerUsageChanged):
+            self._used |= {"scorer_calls": event.calls, "scorer_cost_usd": event.cost_usd}
         elif isinstance(event, DefaultTemplateScored):
             self._default = event.train
         elif isinstance(event, TemplateScored):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import promptclimb.agent.search.inputs
 from promptclimb.agent.cli import dry_run
@@ -176,3 +177,56 @@ def test_limits_on_an_llm_that_is_not_asked_are_no_limits(
     assert "limits" not in capsys.readouterr().out
     assert main([*free, "--max-minutes", "5"]) == 0
     assert "limits: --max-minutes 5\n" in capsys.readouterr().out
+
+
+def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Labels, requests, tokens and dollars, those of the final evaluation apart."""
+    folder = tmp_path / "colours"
+    for split, images in (("train", 2), ("val", 1), ("test", 3)):
+        for name, colour in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+            place = folder / split / name
+            place.mkdir(parents=True)
+            for number in range(images):
+                Image.new("RGB", (8, 8), (*colour[:2], colour[2] // (number + 1))).save(
+                    place / f"{split}{number}.png"
+                )
+    given = [
+        "search",
+        "--data",
+        str(folder),
+        "--shots",
+        "2",
+        "--method",
+        "random",
+        "--model",
+        "m",
+        "--dry-run",
+    ]
+    given += ["--scorer-url", NOWHERE, "--ensemble-size", "1", "--allow-leak"]
+    given += [
+        "--restarts",
+        "1",
+        "--conversations",
+        "1",
+        "--rounds",
+        "2",
+        "--initial",
+        "4",
+        "--proposals",
+        "3",
+    ]
+    priced = [*given, "--scorer", "zero-shot", "--scorer-price", "0.01/call"]
+    assert main(priced) == 0
+    shown = capsys.readouterr().out
+    # 4 and 2 x 3 templates, on 6 images each; then best, default and best starting template on 6 test images.
+    assert "scorer: at most 78 labels in 78 requests; at most $0.7800\n" in shown
+    assert "of these, 18 requests are kept for the final evaluation\n" in shown
+    assert main([*priced, "--json", "--max-scorer-calls", "50", "--max-cost", "0.5"]) == 0
+    scorer = json.loads(capsys.readouterr().out)["scorer"]
+    assert scorer == {"labels": 78, "calls": 50, "test_calls": 18, "tokens": 0, "cost_usd": 0.5}
+    assert main([*given, "--scorer", "embeddings"]) == 2
+    assert "give --scorer-dialect" in capsys.readouterr().err
+    assert main([*given, "--scorer", "embeddings", "--scorer-dialect", "openai"]) == 0
+    assert "dollars unknown: give --scorer-price" in capsys.readouterr().out

@@ -34,6 +34,7 @@ RISKY: dict[str, Any] = {
     "pretrained": "w.safetensors",
     "llm": "local:/received/model.gguf",
     "base_url": EVIL,
+    "scorer_url": EVIL,
     "endpoints": [{"base_url": EVIL, "key_env": "THEIR_API_KEY"}],
     "track": ["mlflow:https://evil.example"],
     "shared_cache": "/received/cache",
@@ -45,7 +46,9 @@ HARMLESS = """
     service_tier extra_body llm_fallback llm_slots method prompts describe blind style wordings restarts
     conversations rounds proposals top_k starting_pool initial max_words max_turns ensemble_size patience
     until concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens max_cost
-    max_minutes give_up_after run_dir cache_answers name_rounds
+    max_minutes give_up_after run_dir cache_answers name_rounds test_images scorer scorer_dialect
+    scorer_image_size scorer_detail scorer_samples scorer_answer_tokens scorer_concurrency scorer_rpm
+    scorer_tpm scorer_price max_scorer_calls
 """
 """Numbers, names, texts, and files that are read as data and identify the run by their content."""
 SCORER = """

@@ -1,0 +1,502 @@
+"""The ``Ask`` of scorers behind an API: answers as they arrive, limits, refusals, the end, and no secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promptclimb.agent.config.fields import CallPrice, Price
+from promptclimb.agent.config.schema import ScoringConfig, SearchConfig
+from promptclimb.agent.errors import (
+    BudgetSpentError,
+    EndpointError,
+    EvaluationFailedError,
+    InterruptedRunError,
+    TransientChatError,
+)
+from promptclimb.agent.events.types import Event
+from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.budget import Budget, Limits, Purse, ScorerBudget
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer, JsonRequest
+from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
+from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.llm.retry import RetryPolicy
+from promptclimb.agent.llm.scorer_calls import ScorerCalls
+from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
+from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.errors import AskingEndedError, UsageError
+from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
+from promptclimb.evaluator.threads import in_thread
+from tests.fakes.clock import run_virtual
+from tests.fakes.scorer_server import ScorerOptions, ScorerServer
+
+KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
+T = TypeVar("T")
+
+
+def question(text: object, **more: Any) -> ApiRequest:
+    """One of many different requests."""
+    return ApiRequest(path="embeddings", body={"input": [str(text)], "model": "m"}, **more)
+
+
+def config(url: str, **more: Any) -> ScoringConfig:
+    """What scores, at an address."""
+    return ScoringConfig(scorer="embeddings", scorer_url=url, model="m", **more)
+
+
+@asynccontextmanager
+async def asking(server: ScorerServer, **more: Any) -> Any:
+    """An ``Ask`` of a server."""
+    about = {name: more.pop(name) for name in ("stop", "emit", "purse", "spent", "scrubber") if name in more}
+    async with open_scorer(config(server.url, **more), {"SCORER_API_KEY": KEY}, **about) as calls:
+        yield calls
+
+
+def taken(calls: ScorerCalls, requests: Iterator[ApiRequest]) -> tuple[list[tuple[int, Any]], Any]:
+    """All answers, and why there were no more."""
+    found: list[tuple[int, Any]] = []
+    try:
+        found.extend(calls(requests))
+    except AskingEndedError as error:
+        return found, error.__cause__
+    return found, None
+
+
+async def answers(calls: ScorerCalls, requests: Any) -> tuple[list[tuple[int, Any]], Any]:
+    """The same from a thread."""
+    return await in_thread(lambda: taken(calls, iter(requests)))
+
+
+async def test_answers_come_as_they_arrive_each_with_its_place() -> None:
+    """Every request is answered once; requests are taken as they are sent."""
+    made: list[int] = []
+
+    def requests() -> Iterator[ApiRequest]:
+        for number in range(30):
+            made.append(number)
+            yield question(number)
+
+    async with ScorerServer(ScorerOptions(latency_s=0.005)) as server, asking(server) as calls:
+
+        def first() -> int:
+            stream = calls(requests())
+            next(stream)
+            count = len(made)
+            stream.close()
+            return count
+
+        assert await in_thread(first) <= 9
+        found, why = await answers(calls, (question(f"again {number}") for number in range(30)))
+    assert why is None
+    assert sorted(place for place, _answer in found) == list(range(30))
+    assert all(isinstance(answer, ApiReply) and answer.body["data"] for _place, answer in found)
+    assert server.most_in_flight <= 8
+    assert max(server.asked.values()) == 1
+
+
+async def test_threads_share_the_requests_in_flight() -> None:
+    """However many threads of the evaluator ask, as many requests are under way as are allowed."""
+    async with ScorerServer(ScorerOptions(latency_s=0.005)) as server:
+        async with asking(server, scorer_concurrency=3) as calls:
+            work = [
+                answers(calls, [question(f"{thread} {number}") for number in range(6)]) for thread in range(4)
+            ]
+            assert [len(found) for found, _why in await asyncio.gather(*work)] == [6] * 4
+        assert server.most_in_flight == 3
+
+
+async def test_an_answer_that_is_not_taken_holds_its_place() -> None:
+    """What is in flight and what was not written to disk yet are as many together as are allowed."""
+    async with ScorerServer() as server, asking(server, scorer_concurrency=2) as calls:
+        stream = calls(question(number) for number in range(10))
+        await in_thread(lambda: next(stream))
+        await server.until(lambda: server.answered >= 2)
+        await asyncio.sleep(0.02)
+        assert server.requests == 2
+        await in_thread(stream.close)
+
+
+async def test_no_call_beyond_the_limit_and_answers_under_way_are_kept() -> None:
+    """The limit ends the asking; each call that was made gave an answer."""
+    async with ScorerServer() as server, asking(server, max_scorer_calls=11) as calls:
+        found, why = await answers(calls, [question(number) for number in range(40)])
+        assert (len(found), server.requests) == (11, 11)
+        assert isinstance(why, BudgetSpentError)
+        assert (why.limit, str(why)) == ("scorer_calls", "the limit of 11 scorer calls is reached")
+
+
+async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
+    """A search stops before it, the final evaluation uses it, and too little is refused at once."""
+    tests = [question(f"test {number}", purpose="test") for number in range(10)]
+    async with ScorerServer() as server, asking(server, max_scorer_calls=15) as calls:
+        await in_thread(lambda: calls.keep_for_test(tests))
+        found, why = await answers(calls, [question(number) for number in range(40)])
+        assert (len(found), type(why)) == (4, BudgetSpentError)
+        found, why = await answers(calls, tests)
+        assert (len(found), why) == (10, None)
+        with pytest.raises(UsageError, match=r"--max-scorer-calls 15 must be more than 21: .*--test-images"):
+            await in_thread(lambda: calls.keep_for_test(tests * 2))
+    assert server.requests == 14
+
+
+async def test_a_final_evaluation_that_money_cannot_pay_is_refused() -> None:
+    """With the dollars that it may cost."""
+    async with ScorerServer() as server:
+        search = SearchConfig(
+            scorer="embeddings", scorer_url=server.url, model="m", method="combine", max_cost=0.01,
+            scorer_price="0.002/call",
+        )  # fmt: skip
+        async with open_scorer(search, {}) as calls:
+            with pytest.raises(UsageError, match=r"--max-cost 0\.01 must be more than 0\.010200"):
+                await in_thread(lambda: calls.keep_for_test([question(0, purpose="test")] * 5))
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("filter", "content_filter"), ("too_large", "too_large"), ("context", "context")],
+)
+async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: str, reason: str) -> None:
+    """Even the very first one; the others are answered."""
+    options = ScorerOptions(faults={"no 0": fault})
+    async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
+        found, why = await answers(calls, [question(f"no {number}") for number in range(4)])
+    assert why is None
+    assert [type(answer) for _place, answer in sorted(found)] == [ApiRefusal] + [ApiReply] * 3
+    refusal = dict(found)[0]
+    assert refusal.reason == reason
+    assert server.requests == 4
+
+
+async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
+    monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
+    faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge", "deep")
+    async with ScorerServer(ScorerOptions(script=faults)) as server, asking(server) as calls:
+        found, why = await answers(calls, [question(number) for number in range(12)])
+        assert (len(found), why) == (12, None)
+        assert all(isinstance(answer, ApiReply) for _place, answer in found)
+        spent = calls.budget.spent
+    assert server.requests == 21
+    assert (spent.failed_calls, spent.retries) == (9, 9)
+
+
+async def test_a_request_that_always_fails_while_others_are_answered_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One image that crashes the server ends nothing."""
+    monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.rest", lambda *_given: None)
+    options = ScorerOptions(faults={"bad": "500"}, latency_s=0.001)
+    async with ScorerServer(options) as server, asking(server, scorer_concurrency=4) as calls:
+        found, why = await answers(calls, [question("bad"), *(question(number) for number in range(200))])
+    assert why is None
+    assert dict(found)[0] == ApiRefusal("failed", dict(found)[0].message)
+    assert sum(isinstance(answer, ApiReply) for _place, answer in found) == 200
+    assert KEY not in dict(found)[0].message
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        ("wrong_key", "SCORER_API_KEY"),
+        ("no_model", "check --model and --scorer-url"),
+        ("bad_request", "check --scorer, --model and --scorer-url"),
+    ],
+)
+async def test_an_endpoint_that_refuses_everything_is_the_users_to_fix(fault: str, advice: str) -> None:
+    """With the options of the scorer, not the LLM's."""
+    async with ScorerServer(ScorerOptions(always=fault)) as server, asking(server) as calls:
+        found, why = await answers(calls, [question(number) for number in range(20)])
+    assert (found, type(why)) == ([], EndpointError)
+    assert advice in str(why)
+    assert "--llm" not in str(why)
+    assert "OPENAI" not in str(why)
+
+
+async def test_a_refused_key_later_on_leaves_the_run_to_be_resumed() -> None:
+    """It was right before."""
+    script = ("ok",) * 3
+    async with (
+        ScorerServer(ScorerOptions(script=script, always="no_model")) as server,
+        asking(server, scorer_concurrency=1) as calls,
+    ):
+        found, why = await answers(calls, [question(number) for number in range(20)])
+    assert (len(found), type(why)) == (3, EvaluationFailedError)
+
+
+async def test_an_address_where_nothing_listens_is_named() -> None:
+    """Before a request is made."""
+    async with ScorerServer() as server:
+        gone = server.url
+    async with open_scorer(config(gone), {}) as calls:
+        found, why = await answers(calls, [question(0)])
+    assert (found, type(why)) == ([], EndpointError)
+    assert "Connection refused" in str(why)
+    assert "--scorer-url" in str(why)
+
+
+async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
+    """Requests under way are answered and taken; no other one is made."""
+    stop = Stop()
+    async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
+        async with asking(server, stop=stop, scorer_concurrency=4) as calls:
+            work = asyncio.create_task(answers(calls, [question(number) for number in range(100)]))
+            await server.until(lambda: server.answered >= 10)
+            stop.ask(InterruptedRunError(2))
+            found, why = await work
+        assert isinstance(why, InterruptedRunError)
+        assert why.signal == 2
+        assert len(found) == server.answered == server.requests < 20
+
+
+async def test_closing_ends_threads_that_still_ask() -> None:
+    """A thread that was left behind does not wait for an event loop that is gone."""
+    async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
+        async with asking(server) as calls:
+            work = asyncio.create_task(answers(calls, [question(number) for number in range(1000)]))
+            await server.until(lambda: server.answered >= 10)
+        found, why = await work
+        assert (len(found), why) == (server.answered, None)
+        with pytest.raises(AskingEndedError, match="closed"):
+            await in_thread(lambda: list(calls([question(0)])))
+
+
+async def test_no_secret_leaves_in_answers_or_messages() -> None:
+    """An endpoint that repeats the key is quoted without it."""
+    events: list[Event] = []
+    async with (
+        ScorerServer(ScorerOptions(script=("echo_key",), key=KEY)) as server,
+        asking(server, emit=events.append) as calls,
+    ):
+        found, why = await answers(calls, [question(number) for number in range(3)])
+    assert (len(found), why) == (3, None)
+    assert set(server.keys) == {f"Bearer {KEY}"}
+    assert any("bad key" in str(event) for event in events)
+    assert KEY not in repr((events, calls, calls._asker, found))
+
+
+def test_the_llms_key_goes_only_where_the_llm_is() -> None:
+    """To its host and port."""
+    both = {"OPENAI_API_KEY": "of-the-llm"}
+    cases = {
+        "http://127.0.0.1:8000/v1": ("http://127.0.0.1:8000/other", True),
+        "http://127.0.0.1:8001/v1": ("http://127.0.0.1:8000/v1", False),
+        "https://api.openai.com/v1": (None, True),
+        "http://api.openai.com/v1": (None, False),
+        "https://api.openai.com.evil.example/v1": (None, False),
+    }
+    for url, (base_url, goes) in cases.items():
+        search = SearchConfig(
+            scorer="zero-shot", scorer_url=url, model="m", method="combine", base_url=base_url
+        )
+        key = scorer_key(search, both)
+        assert (key.secret is not None) == goes, url
+        assert scorer_key(search, {**both, "SCORER_API_KEY": "own"}).variable == "SCORER_API_KEY"
+
+
+async def test_usage_is_read_and_charged() -> None:
+    """A total alone belongs to the prompt; without usage, what was declared; a price may be per call."""
+    requests = [question(number, prompt_tokens=50) for number in range(4)]
+    async with (
+        ScorerServer(ScorerOptions(usage={"total_tokens": 7})) as server,
+        asking(server, scorer_price="1/100") as calls,
+    ):
+        await answers(calls, requests)
+        spent = calls.budget.spent
+    assert (spent.calls, spent.prompt_tokens, spent.completion_tokens, spent.cost_usd) == (4, 28, 0, 28e-6)
+    async with ScorerServer() as server, asking(server, scorer_price="1/100") as calls:
+        await answers(calls, requests)
+        assert calls.budget.spent.estimated_tokens >= 200
+    async with ScorerServer() as server, asking(server, scorer_price="0.002/call") as calls:
+        await answers(calls, [question(number) for number in range(4)])
+        assert calls.budget.spent.cost_usd == 0.008
+        assert calls.budget.spent.estimated_tokens == 0
+
+
+def test_without_a_search_it_has_a_loop_of_its_own() -> None:
+    """And what ends the asking is raised as it is."""
+    with Served(ScorerOptions()) as url, scorer_in_thread(config(url, max_scorer_calls=3), {}) as calls:
+        assert calls is not None
+        assert len(list(calls([question(1), question(2)]))) == 2
+
+    def too_much(url: str) -> None:
+        with scorer_in_thread(config(url, max_scorer_calls=1), {}) as calls:
+            assert calls is not None
+            list(calls([question(1), question(2)]))
+
+    with Served(ScorerOptions()) as url, pytest.raises(BudgetSpentError, match="1 scorer call "):
+        too_much(url)
+    with scorer_in_thread(ScoringConfig(), {}) as no_calls:
+        assert no_calls is None
+
+
+class Served:
+    """A server in a thread of its own."""
+
+    def __init__(self, options: ScorerOptions) -> None:
+        self._options = options
+        self._ready = threading.Event()
+
+    def __enter__(self) -> str:
+        def work() -> None:
+            async def serve() -> None:
+                async with ScorerServer(self._options) as server:
+                    self.url, self._over = server.url, asyncio.Event()
+                    self._loop = asyncio.get_running_loop()
+                    self._ready.set()
+                    await self._over.wait()
+
+            asyncio.run(serve())
+
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+        self._ready.wait(5)
+        return self.url
+
+    def __exit__(self, *_error: object) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(5)
+
+
+@dataclass
+class Charging:
+    """A client of either kind that charges as it likes, fails now and then, and remembers what it charged."""
+
+    answer: Callable[[TokenUsage], Any]
+    price: Any
+    rng: random.Random
+    fails: float
+    most_tokens: int
+    calls: int = 0
+    charged: int = 0
+    bills: list[int] = field(default_factory=list)
+
+    async def chat(self, request: Any) -> Any:
+        await asyncio.sleep(self.rng.uniform(0.01, 3))
+        if self.rng.random() < self.fails:
+            raise TransientChatError("down", status=503)
+        usage = TokenUsage(self.rng.randint(1, self.most_tokens), self.rng.randint(0, self.most_tokens))
+        self.calls += 1
+        bill = self.price.charge(usage)
+        self.charged += bill
+        self.bills.append(bill)
+        return self.answer(usage)
+
+
+def json_answer(usage: TokenUsage) -> JsonAnswer:
+    """An answer of a scorer."""
+    return JsonAnswer(
+        body=[], prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens, billed=usage
+    )
+
+
+def chat_answer(usage: TokenUsage) -> ChatAnswer:
+    """An answer of an LLM."""
+    return ChatAnswer(
+        text="x", prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens, billed=usage
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    scorer_price=st.one_of(
+        st.builds(CallPrice, call=st.floats(1e-6, 0.01)),
+        st.builds(Price, prompt=st.floats(0, 50), completion=st.floats(0, 50)),
+    ),
+    llm_price=st.builds(Price, prompt=st.floats(0, 50), completion=st.floats(0, 50)),
+    dollars=st.floats(0.0005, 0.05),
+    most_calls=st.one_of(st.none(), st.integers(1, 60)),
+    at_once=st.integers(1, 12),
+    fails=st.sampled_from([0.0, 0.2]),
+    kept=st.integers(0, 10),
+)
+def test_llm_and_scorer_together_keep_to_one_limit_of_money(
+    seed: int,
+    scorer_price: Any,
+    llm_price: Price,
+    dollars: float,
+    most_calls: int | None,
+    at_once: int,
+    fails: float,
+    kept: int,
+) -> None:
+    """Exceeded by one answer at most; calls never; what is kept for the test is there for it."""
+
+    async def run() -> tuple[Charging, Charging, ScorerBudget, int]:
+        rng = random.Random(seed)
+        scorer = Charging(json_answer, scorer_price, rng, fails, most_tokens=100)
+        llm = Charging(chat_answer, llm_price, rng, fails, most_tokens=100)
+        purse = Purse(dollars)
+        of_scorer = ScorerBudget(Limits(calls=most_calls, cost_usd=dollars), purse=purse)
+        of_llm = Budget(Limits(cost_usd=dollars), purse=purse)
+        retry = RetryPolicy(attempts=50, first_wait_s=0.1)
+        asks: LLMAsker[JsonRequest, JsonAnswer] = LLMAsker(
+            [Endpoint(name="s", client=scorer, price=scorer_price)], budget=of_scorer, retry=retry
+        )
+        chats: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
+            [Endpoint(name="l", client=llm, price=llm_price)], budget=of_llm, retry=retry
+        )
+        post = JsonRequest(path="", body=None, prompt_tokens=100, max_tokens=100)
+        test = JsonRequest(path="", body=None, prompt_tokens=100, max_tokens=100, of_test=True)
+        each = asks.cost_at_most(post)
+        hold = Spent(calls=kept, estimated_picodollars=kept * each.estimated_picodollars)
+        fits = of_scorer.lacks_room(hold) is None
+        if fits:
+            of_scorer.keep(hold)
+
+        async def until_spent(ask: Callable[[], Any]) -> None:
+            for _ in range(80):
+                try:
+                    await ask()
+                except BudgetSpentError:
+                    return
+
+        chat = ChatRequest(messages=({"role": "user", "content": "x" * 100},), model="m", max_tokens=100)
+        await asyncio.gather(
+            *(until_spent(lambda: asks.ask(post)) for _ in range(at_once)),
+            *(until_spent(lambda: chats.ask(chat)) for _ in range(2)),
+        )
+        tested = 0
+        for _ in range(kept if fits else 0):
+            await asks.ask(test)
+            tested += 1
+        assert (of_scorer.reserved, of_llm.reserved) == (NOTHING, NOTHING)
+        return scorer, llm, of_scorer, tested
+
+    scorer, llm, budget, _tested = run_virtual(run())
+    assert most_calls is None or scorer.calls <= most_calls
+    total, limit = scorer.charged + llm.charged, round(dollars * 10**12)
+    assert total <= limit + max([0, *scorer.bills, *llm.bills])
+    assert budget.spent.calls == scorer.calls
+
+
+async def test_what_a_scorer_costs_before_there_is_a_store_is_written_once_there_is(tmp_path: Any) -> None:
+    """A reservation that is open then is written too."""
+    from promptclimb.agent.store.run import Store
+
+    async with (
+        ScorerServer(ScorerOptions(latency_s=0.01)) as server,
+        asking(server, max_scorer_calls=100) as calls,
+    ):
+        await answers(calls, [question(number) for number in range(5)])
+        work = asyncio.create_task(answers(calls, [question(f"later {number}") for number in range(8)]))
+        await server.until(lambda: server.requests >= 8)
+        with Store.create(tmp_path / "run", {"identity": {}, "config": {}}) as store:
+            await calls.write_to(store)
+            assert store.scorer_usage.calls >= 5
+            await work
+            assert (store.scorer_usage.calls, store.usage.calls) == (13, 0)
+            await store.put_usage(Bill(Spent(calls=1)))
+    with Store.open(tmp_path / "run") as store:
+        assert (store.scorer_usage.calls, store.usage.calls) == (13, 1)

@@ -1,0 +1,247 @@
+"""Searches whose scorer is behind an API, over HTTP: limits, stops, resumes, outages and what is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import EndpointError, InterruptedRunError, UntrustedRunError
+from promptclimb.agent.results.run_state import state_of
+from promptclimb.agent.search.api import evaluate, resume, search
+from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.threads import in_thread
+from tests.fakes.scorer_server import ScorerOptions, ScorerServer
+from tests.fakes.visual_api import COLOURS
+
+KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
+IN_FLIGHT = 8
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of noisy colours: 6 images on train, 3 on val, 6 on test."""
+    folder, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
+    for split, images in (("train", 2), ("val", 1), ("test", 2)):
+        for name, colour in COLOURS.items():
+            place = folder / split / name
+            place.mkdir(parents=True)
+            for number in range(images):
+                noise = rng.normal(0, 40, (16, 16, 3)) + rng.normal(0, 60, 3)
+                pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def config(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SearchConfig]:
+    """Make the config of a small search without an LLM."""
+    monkeypatch.setenv("SCORER_API_KEY", KEY)
+
+    def made(url: str, **more: Any) -> SearchConfig:
+        given = {
+            "restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "ensemble_size": 1, "shots": 2,
+            "describe": "colours", "method": "random", "run_dir": tmp_path / "run", **more,
+        }  # fmt: skip
+        return SearchConfig(data=str(colours), scorer="zero-shot", scorer_url=url, model="m", **given)
+
+    return made
+
+
+async def test_a_search_asks_each_question_once_and_says_what_it_took(
+    config: Callable[..., SearchConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the result, the report, the status and the log; the key is nowhere."""
+    async with ScorerServer(ScorerOptions(key=KEY, script=("ok", "echo_key"))) as server:
+        result = await search(config(server.url, scorer_price="0.001/call", max_cost=1.0))
+        assert max(server.asked.values()) == 1
+        assert server.requests == server.answered + 1
+    assert result.status == "finished"
+    assert result.best.test is not None
+    used = result.scorer_usage
+    assert used is not None
+    assert (used.calls, used.failed_calls, used.retries) == (server.answered, 1, 1)
+    assert used.cost_usd == pytest.approx(0.001 * used.calls)
+    assert result.usage.calls == 0
+    run = tmp_path / "run"
+    assert json.loads((run / "result.json").read_text("utf-8"))["scorer_usage"]["calls"] == used.calls
+    assert f"{used.calls:,} (1 failed attempt, 1 retries)" in (run / "report.html").read_text("utf-8")
+    assert state_of(run).scorer_usage["calls"] == used.calls
+    await in_thread(lambda: main(["status", str(run)]))
+    said = capsys.readouterr()
+    assert f"scorer: {used.calls} calls, ${used.cost_usd:.4f}" in said.out
+    written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
+    assert KEY.encode() not in written
+    assert KEY not in said.out + said.err
+
+
+async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """As a spent LLM budget does; no call beyond it, and no question twice."""
+    async with ScorerServer() as server:
+        stopped = await search(config(server.url, max_scorer_calls=50))
+        assert server.requests <= 50
+        assert (stopped.status, stopped.limits) == ("stopped", ("scorer_calls",))
+        assert 0 < stopped.evaluated < 7
+        assert (stopped.best.test, stopped.test_opened) == (None, 0)
+        finished = await resume(tmp_path / "run", changes={"max_scorer_calls": 1000})
+        assert max(server.asked.values()) == 1
+        assert finished.status == "finished"
+        assert finished.best.test is not None
+        assert finished.scorer_usage is not None
+        assert finished.scorer_usage.calls == server.answered
+        whole = await search(config(server.url, run_dir=tmp_path / "whole"))
+    assert (whole.best, whole.leaderboard) == (finished.best, finished.leaderboard)
+
+
+async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_start(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """With the number that it needs; nothing is asked, nothing is left behind."""
+    async with ScorerServer() as server:
+        with pytest.raises(UsageError, match=r"max_scorer_calls=19 must be more than 19"):
+            await search(config(server.url, max_scorer_calls=19))
+        assert server.requests == 0
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """A copy of the run's folder in the middle is what a kill leaves."""
+    killed, at_kill = tmp_path / "killed", dict[str, int]()
+    async with ScorerServer(ScorerOptions(latency_s=0.002)) as server:
+
+        def copy(answers: int) -> None:
+            if answers == 40:
+                shutil.copytree(tmp_path / "run", killed)
+                at_kill.update(server.asked)
+
+        server.on_answer = copy
+        whole = await search(config(server.url, max_scorer_calls=1000))
+        server.asked.clear()
+        resumed = await resume(killed, trust=True)
+    asked_again = sum(count for question, count in server.asked.items() if question in at_kill)
+    assert asked_again <= IN_FLIGHT
+    assert (resumed.best, resumed.leaderboard) == (whole.best, whole.leaderboard)
+    assert resumed.scorer_usage is not None
+    assert resumed.scorer_usage.calls >= 40 - IN_FLIGHT + server.asked.total()
+
+
+async def test_an_interrupted_run_resumes_without_a_question_asked_twice(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """What was under way is answered and written before it ends."""
+    stop = Stop()
+    async with ScorerServer(ScorerOptions(latency_s=0.002)) as server:
+        server.on_answer = lambda answers: stop.ask(InterruptedRunError(2)) if answers == 30 else None
+        with pytest.raises(InterruptedRunError):
+            await SearchRun(config=config(server.url), stop=stop).start()
+        assert 30 <= server.answered <= 30 + IN_FLIGHT
+        assert (await resume(tmp_path / "run")).status == "finished"
+        assert max(server.asked.values()) == 1
+
+
+@pytest.mark.parametrize("left", [40, 3])
+async def test_an_outage_stops_it_and_it_resumes(
+    config: Callable[..., SearchConfig], tmp_path: Path, left: int
+) -> None:
+    """In the middle of the search, and of the final evaluation."""
+    more = {"give_up_after": 0.0005, "retry_attempts": 1}
+    async with ScorerServer() as server:
+        whole = await search(config(server.url, run_dir=tmp_path / "whole"))
+        first = server.answered - left
+    async with ScorerServer(ScorerOptions(script=("ok",) * first, always="500")) as server:
+        stopped = await search(config(server.url, **more))
+        assert (stopped.status, stopped.limits, stopped.best.test) == ("stopped", (), None)
+        assert "nothing has succeeded" in str(stopped.stop_reason)
+        assert (stopped.evaluated == whole.evaluated) == (left == 3)
+    async with ScorerServer() as server:
+        finished = await resume(tmp_path / "run", changes={"scorer_url": server.url})
+        assert server.answered == left
+    assert (finished.best, finished.leaderboard) == (whole.best, whole.leaderboard)
+
+
+@pytest.mark.parametrize(("fault", "advice"), [("wrong_key", "SCORER_API_KEY"), ("no_model", "--model")])
+async def test_a_wrong_key_or_model_is_the_users_to_fix(
+    config: Callable[..., SearchConfig], fault: str, advice: str
+) -> None:
+    """Exit code 2, with the scorer's options."""
+    async with ScorerServer(ScorerOptions(always=fault)) as server:
+        with pytest.raises(EndpointError) as error:
+            await SearchRun(config=config(server.url)).start()
+    assert advice in str(error.value)
+    assert "OPENAI" not in str(error.value)
+
+
+async def test_a_run_from_somebody_else_sends_nothing_to_its_address(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """It is refused, unless it is trusted or the address is given again."""
+    async with ScorerServer() as server:
+        await search(config(server.url, max_scorer_calls=40))
+        asked = server.requests
+        shutil.move(tmp_path / "run", tmp_path / "received")
+        with pytest.raises(UntrustedRunError, match="send your images, with the key in SCORER_API_KEY"):
+            await resume(tmp_path / "received", changes={"max_scorer_calls": 1000})
+        assert server.requests == asked
+        changes = {"max_scorer_calls": 1000, "scorer_url": server.url}
+        assert (await resume(tmp_path / "received", changes=changes)).status == "finished"
+
+
+async def test_labels_are_shared_across_runs_with_a_cache(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """A second run of the same search asks for nothing."""
+    async with ScorerServer() as server:
+        first = await search(config(server.url, shared_cache=tmp_path / "cache"))
+        asked = server.requests
+        again = config(server.url, shared_cache=tmp_path / "cache", run_dir=tmp_path / "again")
+        second = await search(again)
+        assert server.requests == asked
+    assert second.best == first.best
+    assert second.scorer_usage is not None
+    assert second.scorer_usage.calls == 0
+
+
+async def test_evaluate_asks_it_without_a_search(config: Callable[..., SearchConfig]) -> None:
+    """From a thread without an event loop, as in a script."""
+    async with ScorerServer(ScorerOptions(key=KEY)) as server:
+        spec = config(server.url)
+        found = await in_thread(lambda: evaluate(["a {}", "the {} one"], spec))
+        assert server.requests == server.answered == 2 * 15
+    assert [one.accuracy is not None for one in found.scores] == [True, True]
+
+
+async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path: Path) -> None:
+    """Its limits are not shared yet."""
+    from promptclimb.agent.study.grid import Cell
+    from promptclimb.agent.study.preflight import check_cells
+
+    found = config("http://127.0.0.1:1/v1")
+    cell = next(iter([_cell(Cell, found)]))
+    with pytest.raises(UsageError, match="--scorer zero-shot"):
+        check_cells([cell])
+
+
+def _cell(kind: Any, found: SearchConfig) -> Any:
+    names = kind.__dataclass_fields__
+    given = {"config": found, "white_box": None, "method": "random", "data": found.data, "model": "m"}
+    return kind(**{name: given.get(name) for name in names})
+
+
+def test_the_environment_is_clean() -> None:
+    """No key of whoever runs the tests."""
+    assert "SCORER_API_KEY" not in os.environ
