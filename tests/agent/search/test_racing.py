@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb import SearchConfig, SearchResult, resume, search
@@ -64,6 +64,7 @@ def problems(draw: st.DrawFn) -> tuple[dict[str, list[bool]], list[int]]:
     return {text: draw(row) for text in sorted(texts)}, labels
 
 
+@settings(max_examples=30)
 @given(problems())
 def test_somebody_wins_and_nobody_is_asked_twice(problem: tuple[dict[str, list[bool]], list[int]]) -> None:
     """No image is asked about twice, and a finalist is there, who is then scored on all images."""
@@ -79,6 +80,7 @@ def test_somebody_wins_and_nobody_is_asked_twice(problem: tuple[dict[str, list[b
             assert outcome.right == sum(rows[text][place] for place in raced.places[: outcome.images])
 
 
+@settings(max_examples=30)
 @given(problems(), st.randoms(use_true_random=False))
 def test_the_order_of_the_candidates_does_not_matter(
     problem: tuple[dict[str, list[bool]], list[int]], rng: random.Random
@@ -95,6 +97,7 @@ def test_the_order_of_the_candidates_does_not_matter(
         assert found.asked == again.asked
 
 
+@settings(max_examples=30)
 @given(st.lists(st.booleans(), min_size=64, max_size=64), st.integers(1, 30))
 def test_equals_are_dropped_only_for_want_of_room(row: list[bool], count: int) -> None:
     """Candidates that classify alike are never behind; each stage still keeps its share alone."""
@@ -131,6 +134,7 @@ def test_who_is_rejected_does_not_lead() -> None:
     assert Raced(rows, labels, "c", rejected=["c"]).finalists == {"a"}
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(0, 3))
 def test_blocks_hold_equally_many_images_of_each_class(labels: list[int], seed: int) -> None:
     """As far as there are any; the finalists have images left."""
@@ -196,11 +200,10 @@ async def searched(run_dir: Path, **settings: Any) -> Found:
         method="combine",
         describe="drawings of kinds by a window",
         initial=40,
-        restarts=2,
         conversations=1,
-        rounds=3,
+        rounds=2,
         run_dir=run_dir,
-        **settings,
+        **{"restarts": 1, **settings},
     )
     events: list[Event] = []
     box = PartialBox()
@@ -244,8 +247,8 @@ async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path)
 
 async def test_the_number_of_restarts_at_once_does_not_decide_a_race(tmp_path: Path) -> None:
     """A restart races the candidates of a step against its own best."""
-    one = await searched(tmp_path / "one", concurrency=1)
-    two = await searched(tmp_path / "two", concurrency=2)
+    one = await searched(tmp_path / "one", restarts=2, concurrency=1)
+    two = await searched(tmp_path / "two", restarts=2, concurrency=2)
     assert one.result.leaderboard == two.result.leaderboard
 
 
