@@ -125,18 +125,15 @@ def racer_of(
     return Racer(evaluator, images, store, seed=config.seed, scrub=scrub)
 
 
-def score_of(dropped: Dropped) -> Score:
-    """Return the score of a candidate that a race dropped; blocks hold equally many images of each class."""
-    share = dropped.right / dropped.images
-    return Score(train=share, correct=(dropped.right, None), class_mean=share, images=dropped.images)
+def score_of(dropped: Dropped, best: float) -> Score:
+    """Return the score of a candidate that a race dropped, always below that of the best one, ``best``.
 
-
-def estimate(dropped: Dropped, best: float) -> float:
-    """Return a candidate's value on all images, always below that of the best candidate, ``best``.
-
-    The difference to the leader on the same images says more than the share of so few.
+    Its accuracies are estimates for all images: ``best`` less the difference to the leader on the same
+    images, which says more than the share of so few.
     """
-    return best - max(dropped.behind, 0.5) / dropped.images
+    value = best - max(dropped.behind, 0.5) / dropped.images
+    value = max(value, min(0.0, best - 1e-9))
+    return Score(train=value, class_mean=value, correct=(dropped.right, None), images=dropped.images)
 
 
 def labels_note(scored: Iterable[Entry], info: EvaluatorInfo) -> str | None:

@@ -43,7 +43,7 @@ from ..position import INITIAL, LLM, Position, derived, rng_for
 from ..results.result import EMPTY, ENDED_EARLY, NOTHING_USABLE
 from .choice import pooled
 from .journal import Journal, Skipped
-from .racer import Racer, estimate, score_of
+from .racer import Racer, score_of
 from .racing import Dropped
 from .scorebook import Scorebook
 
@@ -438,14 +438,11 @@ class Restart:
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
             elif verdict is not None and leading is not None:
-                if isinstance(verdict, Dropped):
-                    score, value = score_of(verdict), estimate(verdict, leading)
-                else:
-                    score, value = verdict, verdict.value(objective)
+                score = score_of(verdict, leading) if isinstance(verdict, Dropped) else verdict
                 scored = Entry(
                     candidate=candidate,
                     score=score,
-                    value=value,
+                    value=score.value(objective),
                     position=position,
                     source=source,
                 )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from promptclimb.agent.results.result import RACED
 from promptclimb.agent.search.racing import Dropped, Outcome, Row, blocks_of, race, stratified
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Predictions, Rejection, Verdict
+from promptclimb.evaluator.scoring import Predictions, Rejection, Score, Verdict
 
 
 class Raced:
@@ -223,6 +224,7 @@ async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: P
     assert len(dropped) > 0.8 * len(raced.result.leaderboard)
     assert raced.result.leaderboard[-len(dropped) :] == tuple(dropped)
     assert all(row.val is None and 0 < row.images < 160 for row in dropped if row.images)
+    assert all(0 <= row.train < raced.result.best.train for row in dropped)
     assert set(raced.result.ensemble.templates) <= raced.box.whole
     assert raced.result.best.template in raced.box.whole
     assert raced.result.best.train > 0.97 * full.result.best.train
@@ -256,3 +258,13 @@ def test_racing_is_left_out_of_what_decides_unless_it_is_switched_off() -> None:
     """Runs of versions without it can be resumed."""
     assert "racing" not in SearchConfig(method="random").identity()
     assert SearchConfig(method="random", racing="off").identity()["racing"] == "off"
+
+
+def test_a_dropped_candidate_is_estimated_below_the_best() -> None:
+    """By how far it is behind on the same images, whatever its share of these; never below nothing."""
+    assert score_of(Dropped(right=6, images=6, behind=0), 0.5).train == pytest.approx(0.5 - 1 / 12)
+    score = score_of(Dropped(right=3, images=12, behind=6), 0.75)
+    assert (score.train, score.correct, score.images, score.whole) == (0.25, (3, None), 12, False)
+    assert Score.from_json(score.to_json()) == score
+    assert score_of(Dropped(right=0, images=6, behind=6), 0.5).train == 0
+    assert score_of(Dropped(right=0, images=6, behind=0), 0.0).train < 0
