@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from promptclimb import SearchConfig, SearchResult, resume, search
 from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.results.result import RACED
+from promptclimb.agent.search.racer import score_of
 from promptclimb.agent.search.racing import Dropped, Outcome, Row, blocks_of, race, stratified
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
