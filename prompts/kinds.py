@@ -22,6 +22,7 @@ scorer, shown and exported. To add one, write a module with a ``KIND`` and name 
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +34,21 @@ TEMPLATE = "template"
 """The default kind."""
 CLASS_NAMES = "class-names"
 """Templates, then names of single classes."""
-KINDS: dict[str, str] = {TEMPLATE: ".template_kind", CLASS_NAMES: ".class_names"}
+INSTRUCTION = "instruction"
+"""Instructions for a model that sees an image and answers in words."""
+KINDS: dict[str, str] = {
+    TEMPLATE: ".template_kind",
+    CLASS_NAMES: ".class_names",
+    INSTRUCTION: ".instruction",
+}
 """Modules with a ``KIND``, by the names that ``--prompts`` takes."""
+
+
+MOST_CHARACTERS = 500
+"""More than any text tower reads: 77 tokens are about 400 characters of English."""
+
+
+_TEMPLATE_WORD = re.compile(r"(?<![\w/.-])([Aa] )?([Tt])emplate(s?)(?![\w/-]|\.\w)")
 
 
 class CandidateError(ValueError):
@@ -62,7 +76,7 @@ class Candidate(Protocol):
 
     @property
     def scored_as(self) -> str:
-        """The template that the scorer fills with class names, and that exports hold."""
+        """The text that the scorer gets, and that exports hold."""
         ...
 
 
@@ -109,6 +123,24 @@ class KindWords:
     unreadable: str
 
     @property
+    def a_noun(self) -> str:
+        """A candidate with its article."""
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+
+    def worded(self, text: str) -> str:
+        """Return a text about templates as one about these candidates; names of files stay."""
+        if self.noun == "template":
+            return text
+
+        def other(match: re.Match[str]) -> str:
+            article, first, plural = match.groups()
+            noun = self.noun.capitalize() if first == "T" else self.noun
+            before = "" if not article else f"{article[0]}{self.a_noun.split()[0][1:]} "
+            return f"{before}{noun}{plural}"
+
+        return _TEMPLATE_WORD.sub(other, text)
+
+    @property
     def best_heading(self) -> str:
         """Stands above the best candidates."""
         return f"These {self.noun}s do best, the best one first:"
@@ -139,6 +171,10 @@ class PromptKind(ABC):
         frames: Candidates with a gap ``<w>`` for words of a description.
         double_frames: The same with a second gap ``<v>``.
         fillers: Words for the gaps that fit where nothing is described.
+        max_words: Words per candidate at most, unless the user says otherwise.
+        most_characters: Characters of the longest candidate.
+        averaged: Whether a scorer can use several candidates together, as an ensemble.
+        default: What users have without a search, as the scorer gets it.
     """
 
     name: str
@@ -148,6 +184,10 @@ class PromptKind(ABC):
     frames: Sequence[str] = ("<w>",)
     double_frames: Sequence[str] = ("<w> <v>",)
     fillers: Sequence[str] = ()
+    max_words: int = 15
+    most_characters: int = MOST_CHARACTERS
+    averaged: bool = True
+    default: str = "a photo of a {}"
 
     @property
     @abstractmethod
@@ -173,6 +213,14 @@ class PromptKind(ABC):
     def parse_own(self, raw: str) -> Candidate:
         """Read a candidate that the user wrote, of any length; raise as ``parse`` does."""
         return self.parse(raw, max_words=None)
+
+    def parse_scored(self, text: str) -> Candidate:
+        """Read a text that a scorer gets, such as a hand-made baseline, as a candidate.
+
+        Raises:
+            CandidateError: The text is not a candidate.
+        """
+        return kind_named(TEMPLATE).parse_scored(text)
 
 
 def kind_named(name: str) -> PromptKind:

@@ -37,6 +37,7 @@ MOST_NAMES, NAMES_OF_MANY = 40, 30
 SHORT_LINES = 5
 """Candidates in one answer of a small model: with more, it repeats itself."""
 _REFUSED_CHARACTERS = 120
+_UNREADABLE_CHARACTERS = 80
 _MOST_FURTHER_DIGITS = 3
 
 
@@ -278,11 +279,12 @@ def next_message(
     outcomes: Sequence[Outcome],
     best: Sequence[Outcome],
     confused: Sequence[tuple[str, str]],
+    unreadable: tuple[float | None, Sequence[str]] = (None, ()),
 ) -> Message:
     """Say what the proposals of the last answer scored, and ask for more.
 
     ``confused`` has pairs of class names that the best candidate confuses: the true one, and the one taken
-    for it.
+    for it. ``unreadable`` is the share of the scorer's answers to it that name no class, with examples.
     """
     scored = sorted((one for one in outcomes if one.score is not None), key=lambda one: -(one.score or 0.0))
     parts = [listed(wordings.say("rich.outcomes"), scored, wanted.scale)] if scored else []
@@ -297,6 +299,10 @@ def next_message(
             for true, other in confused
         ]
         parts.append(wordings.say("rich.confused", confusions=", ".join(pairs)))
+    share, examples = unreadable
+    if share and "rich.unreadable" in wordings.texts:
+        shown = "; ".join(repr(one_line(one, _UNREADABLE_CHARACTERS)) for one in examples) or "(empty)"
+        parts.append(wordings.say("rich.unreadable", share=f"{100 * share:.0f} %", examples=shown))
     parts.append(wordings.say("rich.next", count=wanted.proposals))
     return user_message(*parts)
 

@@ -54,7 +54,7 @@ def read_file(path: str | Path, kind: PromptKind) -> list[Candidate]:
     if wrong:
         more = len(wrong) - 1
         others = f" ({more} more {'line is' if more == 1 else 'lines are'} wrong)" if more else ""
-        raise PoolError(f"{wrong[0]}; a {noun} looks like this: {example}{others}")
+        raise PoolError(f"{wrong[0]}; {kind.words.a_noun} looks like this: {example}{others}")
     if not candidates:
         raise PoolError(f"{path}: line 1: the file holds no {noun}; write one a line, such as: {example}")
     return candidates

@@ -24,12 +24,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from .kinds import CandidateError, KindWords
+from .kinds import MOST_CHARACTERS, CandidateError, KindWords
 
 SLOT = "{}"
 DEFAULT_MAX_WORDS = 15
-MAX_CHARACTERS = 500
-"""More than any text tower reads: 77 tokens are about 400 characters of English."""
+MAX_CHARACTERS = MOST_CHARACTERS
 
 _QUOTE_PAIRS = (
     ('"', '"'), ("'", "'"), ("`", "`"), ("“", "”"), ("‘", "’"),
@@ -53,7 +52,7 @@ class Template:
     def __post_init__(self) -> None:
         if _tidy(self.text) != self.text:
             raise CandidateError(
-                "untidy", f"{_shown(self.text)} has quotes or spaces around it: use Template.parse"
+                "untidy", f"{quoted(self.text)} has quotes or spaces around it: use Template.parse"
             )
         _check(self.text)
 
@@ -117,12 +116,13 @@ def single_spaced(text: str) -> str:
 
 def _tidy(raw: str) -> str:
     text = single_spaced(raw.strip())
-    while (bare := _without_quotes(text)) != text:
+    while (bare := without_quotes(text)) != text:
         text = bare
     return text
 
 
-def _without_quotes(text: str) -> str:
+def without_quotes(text: str) -> str:
+    """Return a text without a pair of quotes around it."""
     for opening, closing in _QUOTE_PAIRS:
         if len(text) >= 2 and text[0] == opening and text[-1] == closing:
             inside = text[1:-1]
@@ -141,16 +141,17 @@ def _check(text: str) -> None:
     check_characters(text)
     without_slots = text.replace(SLOT, "\0")
     if "{" in without_slots or "}" in without_slots:
-        raise CandidateError("stray_brace", f"{_shown(text)} has a brace that is not part of a slot {SLOT}")
+        raise CandidateError("stray_brace", f"{quoted(text)} has a brace that is not part of a slot {SLOT}")
     if SLOT not in text:
-        raise CandidateError("no_slot", f"{_shown(text)} has no slot {SLOT} for the class name")
+        raise CandidateError("no_slot", f"{quoted(text)} has no slot {SLOT} for the class name")
 
 
 def _too_long(length: int) -> CandidateError:
     return CandidateError("too_long", f"it has {length:,} characters, at most {MAX_CHARACTERS} are allowed")
 
 
-def _shown(text: str, most: int = 60) -> str:
+def quoted(text: str, most: int = 60) -> str:
+    """Return the beginning of a text in quotes, for a message."""
     return repr(text if len(text) <= most else text[: most - 1] + "…")
 
 

@@ -115,6 +115,10 @@ class TemplateKind(PromptKind):
         own_form = SLOT in raw or len(raw) > _LONGEST_OWN
         return Template.parse(raw if own_form else with_slots(raw), max_words=None)
 
+    def parse_scored(self, text: str) -> Template:
+        """Read a template as a scorer gets it."""
+        return Template.parse(text, max_words=None)
+
     def read(self, answer: str, *, max_words: int) -> Proposals:
         """Read the templates of an answer; see ``parse_reply``."""
         return parse_reply(answer, max_words=max_words)

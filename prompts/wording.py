@@ -1,4 +1,4 @@
-"""The texts of the method ``guided``: ``wordings.toml``, changed one by one by a user's file.
+"""The texts of the method ``guided``: ``wordings.toml`` for templates, changed one by one by a user's file.
 
 ``$name`` in a text is filled on use. A user's text may have the places of the one that it replaces.
 """
@@ -52,9 +52,9 @@ class Wordings:
 
 
 @functools.cache
-def built_in() -> Wordings:
+def built_in(file: str = "wordings.toml") -> Wordings:
     """Return the wordings that come with the program."""
-    return _read(tomllib.loads(files(__package__).joinpath("wordings.toml").read_text("utf-8")))
+    return _read(tomllib.loads(files(__package__).joinpath(file).read_text("utf-8")))
 
 
 def with_changes(text: str, ours: Wordings | None = None, *, slot: str = "{}") -> Wordings:

@@ -24,7 +24,6 @@ from promptclimb.prompts.requests import (
     request_ape,
     request_opro,
     request_p,
-    request_pn,
     short_request,
 )
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
@@ -138,7 +137,6 @@ def following() -> str:
 
 
 EXAMPLES: dict[str, Callable[[], str]] = {
-    "pn": lambda: said(request_pn(BEST, WORST, wanted=wanted(5))[0]["content"]),
     "p": lambda: said(request_p(BEST, wanted=wanted(5))[0]["content"]),
     "feedback": lambda: said(feedback(OUTCOMES, best_before=0.5833, wanted=wanted(5))["content"]),
     "nothing": lambda: said(feedback([], best_before=0.5833, wanted=wanted(5))["content"]),

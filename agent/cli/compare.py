@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
+from ...prompts.kinds import TEMPLATE
 from ..results.details import read_details
 from ..results.figures import has_accuracies, score_text
 from ..results.gain import (
@@ -27,7 +28,7 @@ from ..results.gain import (
     versus,
 )
 from ..results.page import render_comparison
-from ..results.result import Difference
+from ..results.result import Difference, words_of
 from ..results.run_dir import belongs_to_a_run, result_of, write_atomically
 from ..text import printable
 from .folders import folder_with_result
@@ -98,10 +99,20 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
     def score(run: Contender, value: float | None) -> str:
         return score_text(value, percent=has_accuracies(run.result))
 
+    kinds = {run.result.prompts for run in runs}
+    words = runs[0].result.words if len(kinds) == 1 else words_of(TEMPLATE)
+
+    def gain(run: Contender, name: str) -> str:
+        found = run.result.gain
+        return words.worded(_text(None if found is None else found.over.get(name)))
+
+    def over(one: Versus) -> str:
+        return words.worded(_text(one.over)) + ("*" if one.why else "")
+
     named = any(run.result.best.class_names is not None for run in runs)
     names = [
         ("classes with a new name", each(lambda run: f"{len(run.result.best.class_names or {}):,}")),
-        ("over the original names", each(lambda run: _gain(run, ORIGINAL_NAMES))),
+        ("over the original names", each(lambda run: gain(run, ORIGINAL_NAMES))),
     ]
     return [
         ("data", each(lambda run: run.result.dataset.name)),
@@ -110,16 +121,16 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("LLM", each(lambda run: run.result.llm.model or "none")),
         ("method", each(lambda run: run.result.method)),
         ("status", each(lambda run: run.result.status)),
-        ("best template", each(lambda run: run.result.best.template + run.result.best.with_names)),
+        (f"best {words.noun}", each(lambda run: run.result.best.template + run.result.best.with_names)),
         ("train", each(lambda run: score(run, run.result.best.train))),
         ("val", each(lambda run: score(run, run.result.best.val))),
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
         ("ensemble, test", each(lambda run: score(run, run.result.ensemble.test))),
-        ("over the first run", ["-", *(_text(one.over) + ("*" if one.why else "") for one in against[1:])]),
-        ("over the default template", each(lambda run: _gain(run, DEFAULT_TEMPLATE))),
-        ("over its best starting template", each(lambda run: _gain(run, BEST_STARTING))),
+        ("over the first run", ["-", *(over(one) for one in against[1:])]),
+        (f"over the default {words.noun}", each(lambda run: gain(run, DEFAULT_TEMPLATE))),
+        (f"over its best starting {words.noun}", each(lambda run: gain(run, BEST_STARTING))),
         *(names if named else ()),
-        ("templates scored", each(lambda run: f"{run.result.evaluated:,}")),
+        (f"{words.noun}s scored", each(lambda run: f"{run.result.evaluated:,}")),
         ("calls", each(lambda run: f"{run.result.usage.calls:,}")),
         ("active time, s", each(lambda run: f"{run.result.wall_s:,.0f}")),
     ]
@@ -127,10 +138,6 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
 
 def _mark(run: Contender) -> str:
     return CHANCE_MARK if not_above_chance(run.result) else ""
-
-
-def _gain(run: Contender, name: str) -> str:
-    return _text(None if run.result.gain is None else run.result.gain.over.get(name))
 
 
 def _text(one: Difference | None) -> str:

@@ -540,7 +540,8 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     what = "accuracy in %" if percent else "score, higher is better"
     table = Table(title=f"{result.dataset.name}: {what}", title_justify="left", header_style="bold")
     table.add_column("")
-    table.add_column("template", overflow="fold")
+    words = result.words
+    table.add_column(words.noun, overflow="fold")
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
     best = result.best
@@ -548,12 +549,15 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     rows = [
         *result.baselines.items(),
         (f"best found{best.with_names}", found),
-        (f"ensemble{best.without_names}", result.ensemble),
+        *([(f"ensemble{best.without_names}", result.ensemble)] if result.averaged else []),
     ]
     for name, one in rows:
         scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))
         table.add_row(
-            Text(printable(name)), Text(_shown(one.templates)), *scores, style="bold" if one is found else ""
+            Text(printable(words.worded(name))),
+            Text(_shown(one.templates)),
+            *scores,
+            style="bold" if one is found else "",
         )
     console.print(table)
     for line in _lines(result, run_dir):
@@ -568,12 +572,13 @@ def _shown(templates: Sequence[str]) -> str:
 
 
 def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
-    lines = [verdict] if (verdict := verdict_on(result)) else []
+    words = result.words
+    lines = [words.worded(verdict)] if (verdict := verdict_on(result)) else []
     if (names := result.best.class_names) is not None:
         lines.append(_named(names))
     lines.append(_spent(result))
     if (made := made_by_llm(result)) is not None:
-        lines.append(f"The LLM proposed {made[0] or 'none'} of {counted(made[1], 'new template')}")
+        lines.append(f"The LLM proposed {made[0] or 'none'} of {counted(made[1], f'new {words.noun}')}")
     if result.usage.failed_calls:
         lines.append(f"{counted(result.usage.failed_calls, 'attempt')} failed")
     if result.skipped:
@@ -582,7 +587,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     if result.stop_reason:
         lines.append(f"stopped early: {result.stop_reason}")
     if result.best.test is None or (result.test_opened or 0) > 1:
-        lines.append(about_test(result))
+        lines.append(words.worded(about_test(result)))
     if run_dir is not None:
         lines.append(f"files: {run_dir}")
     return lines
@@ -598,7 +603,7 @@ def _named(names: Mapping[str, str]) -> str:
 
 def _spent(result: SearchResult) -> str:
     usage = result.usage
-    spent = [f"{counted(result.evaluated, 'template')} scored"]
+    spent = [f"{counted(result.evaluated, result.words.noun)} scored"]
     if result.llm.model is not None:
         kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
         tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens{kinds}"

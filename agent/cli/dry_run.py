@@ -64,6 +64,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
             when = "If the local LLM cannot be loaded" if used is config else "The local LLM cannot be loaded"
             print_text(f"{when}: method {config.llm_fallback} is used instead, without requests.\n")
     try:
+        if refused := (bound.get("scorer") or {}).get("refused"):
+            raise UsageError(refused)
         check_trackers(config.track)
         check_endpoints(config, os.environ)
     except UsageError as error:

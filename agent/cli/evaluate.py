@@ -16,12 +16,13 @@ from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
 from ...evaluator.settings import applying_to, options_of
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
+from ...prompts.kinds import KINDS, kind_named
 from ..config.schema import LimitSettings
 from ..results.confusion import ConfusionMatrix
 from ..results.figures import are_shares, score_text
 from ..results.gain import wilson
 from ..results.run_dir import belongs_to_a_run, write_atomically
-from ..search.api import Evaluation, score_templates
+from ..search.api import Evaluation, score_templates, scored_kind
 from ..search.inputs import read_template_file
 from ..text import printable
 from .options import add_json, add_search_options, given_spec, positive_number
@@ -44,9 +45,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score the templates of a file, one by one and as an ensemble, and references, on one split."""
     if arguments.templates is None and arguments.white_box is None:
         raise ConfigError("give --templates FILE, --white-box NAMES or both")
-    templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates)
     matrix_file = None if arguments.matrix is None else user_path(arguments.matrix, "--matrix")
     spec = given_spec(arguments)
+    kind = scored_kind(spec, arguments.kind)
+    templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates, kind.name)
     with result_alone():
         found = score_templates(
             templates,
@@ -54,6 +56,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
             split=arguments.split,
             inspect=arguments.confusions is not None or matrix_file is not None,
             white_box=arguments.white_box or (),
+            prompts=kind.name,
             report=say,
         )
     matrix = found.matrix
@@ -70,8 +73,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(file: str) -> list[str]:
-    return [template.text for template in read_template_file(file, "--templates")]
+def _read(file: str, prompts: str) -> list[str]:
+    return [candidate.scored_as for candidate in read_template_file(file, "--templates", prompts)]
 
 
 def _print_table(found: Evaluation) -> None:
@@ -79,7 +82,8 @@ def _print_table(found: Evaluation) -> None:
     what = "accuracy in %" if percent else "score, higher is better"
     of = f", of {counted(found.images, 'image')}" if found.images else ""
     table = Table(title=f"{found.dataset}: {found.split} {what}{of}", title_justify="left")
-    table.add_column("template", overflow="fold")
+    kind = kind_named(found.prompts)
+    table.add_column(kind.words.noun, overflow="fold")
     table.add_column(found.split, justify="right")
     sure = percent and found.images > 0
     if sure:
@@ -91,11 +95,11 @@ def _print_table(found: Evaluation) -> None:
 
     for one in found.scores:
         table.add_row(Text(one.template), *figures(one.accuracy))
-    if len(found.scores) > 1:
+    if len(found.scores) > 1 and kind.averaged:
         table.add_row(Text(f"ensemble of all {len(found.scores)}"), *figures(found.ensemble), style="bold")
     console(stderr=False).print(table)
     if len(found.scores) > 1 and found.split == "test":
-        say("note: do not choose a template by its test accuracy; use --split val to choose")
+        say(f"note: do not choose {kind.words.a_noun} by its test accuracy; use --split val to choose")
 
 
 def _interval(accuracy: float | None, images: int) -> str:
@@ -215,6 +219,13 @@ def add_parser(commands: Commands, line: str) -> None:
         "confused (default: 10), and the confusion matrix",
     )
     parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
+    parser.add_argument(
+        "--prompts",
+        dest="kind",
+        choices=tuple(KINDS),
+        metavar="KIND",
+        help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
+    )
     leave_out = {*applying_to(EvaluatorSpec, "choice of templates"), *options_of(LimitSettings)}
     add_search_options(parser, groups=("Data", "Model", "Limits"), leave_out=leave_out)
     add_json(parser)

@@ -19,7 +19,7 @@ from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import API, EvaluatorSpec
-from ...prompts.kinds import CLASS_NAMES, KINDS, TEMPLATE
+from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
 from ..methods.registry import METHODS, described
@@ -70,8 +70,6 @@ _TEXTS_FREE = 1_000
 
 _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
-INSTRUCTION = "instruction"
-"""The prompt kind of chat models."""
 POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
 
@@ -234,7 +232,13 @@ class SearchSettings(Settings):
         reads="file",
         from_data=True,
     )
-    max_words: int = setting(15, "words per template at most", decides=True, ge=1, le=100)
+    max_words: int | None = setting(
+        None,
+        "words per template at most (default: 15; with --prompts instruction: 60)",
+        decides=True,
+        ge=1,
+        le=200,
+    )
     max_turns: int = setting(
         10, "exchanges of a conversation that the LLM is shown, the latest", decides=True, ge=1, le=1000
     )
@@ -272,6 +276,11 @@ class SearchSettings(Settings):
     @classmethod
     def _method(cls, name: str) -> str:
         return known_name("method", name, METHODS)
+
+    @property
+    def most_words(self) -> int:
+        """Words per candidate at most."""
+        return kind_named(self.prompts).max_words if self.max_words is None else self.max_words
 
     @property
     def searches_names(self) -> bool:
@@ -466,8 +475,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     def _kind_fits_scorer(self) -> Self:
         if self.scorer == "chat" and self.prompts != INSTRUCTION:
             raise ValueError("{scorer=chat} is asked by an instruction; give {prompts=instruction}")
-        if self.prompts == INSTRUCTION and self.scorer != "chat" and self.evaluator is None:
-            raise ValueError("{prompts=instruction} is for {scorer=chat}; other scorers take a template")
         return self
 
     @model_validator(mode="after")
@@ -522,6 +529,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
             **found,
             "llm": self.placeless_llm,
             "describe": self.describe,
+            "max_words": self.most_words,
             "endpoints": different_overrides(self.overrides),
         }
 

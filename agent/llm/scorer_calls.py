@@ -8,7 +8,6 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
-from dataclasses import replace
 from typing import Literal, Protocol
 
 from ...evaluator.errors import AskingEndedError, UsageError
@@ -41,6 +40,7 @@ MOST_FAILURES = 2
 """Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
 MARGIN = 0.02
 """More calls and money that are kept for the final evaluation, as some attempts fail and are billed."""
+GIVE_MORE = "Give more, or evaluate on fewer images with --test-images N"
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
@@ -128,9 +128,13 @@ class ScorerCalls:
         self._closed = False
         self._answered = 0
         self._has_answers = has_answers
-        self._refused_in_a_row = 0
+        self._refused_at_first = 0
         self._look = look
         self._looking = asyncio.Lock()
+
+    @property
+    def _has_answered(self) -> bool:
+        return self._has_answers or self._answered > 0
 
     async def write_to(self, store: ScorerAccount) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
@@ -217,16 +221,16 @@ class ScorerCalls:
                 each = self._asker.cost_at_most(
                     JsonRequest(path="", body=None, prompt_tokens=prompt, max_tokens=answer)
                 )
-                money = math.ceil(count * each.estimated_picodollars * (1 + MARGIN))
+                money = count * each.estimated_picodollars
                 kept = kept.plus(Spent(calls=count, estimated_picodollars=money))
-            kept = replace(kept, calls=math.ceil(kept.calls * (1 + MARGIN)))
+            kept = with_margin(kept)
             if (lack := self.budget.lacks_room(kept)) is None:
                 self.budget.keep(kept)
             return lack
 
         lack = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
         if lack is not None:
-            raise UsageError(f"{lack}. Give more, or evaluate on fewer images with --test-images N")
+            raise UsageError(f"{lack}. {GIVE_MORE}")
 
     async def close(self) -> None:
         """Send nothing any more; wait until answers under way are taken, for a moment at most."""
@@ -269,7 +273,7 @@ class ScorerCalls:
             return InterruptedRunError(getattr(self._stop.cause, "signal", 0))
         if not isinstance(failure, FatalChatError):
             return failure
-        if self._has_answers or self._answered:
+        if self._has_answered:
             return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
         remedy = "; check --scorer, --model and --scorer-url"
         if isinstance(failure, KeyRejectedError):
@@ -314,25 +318,33 @@ class ScorerCalls:
                     "the scorer may take so many tokens"
                 ) from error
             except BadRequestError as error:
-                # Whether the endpoint refuses everything is not known yet.
-                self._refused_in_a_row += 1
-                if _reason(error) == "refused" or self._refused_in_a_row > UNFIT_REQUESTS:
+                # Without an answer so far, the endpoint may refuse everything.
+                self._refused_at_first += not self._has_answered
+                if (reason := _reason(error)) == "refused" or self._refused_at_first > UNFIT_REQUESTS:
                     raise
-                return ApiRefusal(_reason(error), str(error))
+                return ApiRefusal(reason, str(error))
             except RequestFailedError as error:
                 cause = error.__cause__
                 if error.answered or error.refused:
                     return ApiRefusal(_reason(error.refusal or cause), str(error))
-                if not (self._answered or self._has_answers) and getattr(cause, "reason", "") in NEVER_JSON:
+                if not self._has_answered and getattr(cause, "reason", "") in NEVER_JSON:
                     raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
                 failures += self._answered > answered and not isinstance(cause, RateLimitedError)
                 if failures >= MOST_FAILURES:
                     return ApiRefusal("failed", str(error))
             else:
                 self._answered += 1
-                self._refused_in_a_row = 0
+                self._refused_at_first = 0
                 await self._ledger.put_usage(reply.bill)
                 return ApiReply(reply.answer.body)
+
+
+def with_margin(kept: Spent) -> Spent:
+    """Return what is to be kept for a final evaluation that takes so much."""
+    return Spent(
+        calls=math.ceil(kept.calls * (1 + MARGIN)),
+        estimated_picodollars=math.ceil(kept.estimated_picodollars * (1 + MARGIN)),
+    )
 
 
 def _reason(error: BaseException | None) -> str:

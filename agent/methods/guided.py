@@ -162,6 +162,7 @@ def _rich(view: View, state: _State) -> Steps:
             outcomes=feedback.outcomes,
             best=shown(best, scores=True),
             confused=[(one.true, one.taken_for) for one in pairs or ()],
+            unreadable=(best[0].score.unreadable, best[0].score.unreadable_examples),
         )
         conversation.add(feedback.text, message)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
+from ...prompts.kinds import INSTRUCTION
 from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE, not_above_chance
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
@@ -176,6 +177,8 @@ def use_of(view: RunView) -> Use | None:
     named = bool(result.best.class_names)
     alone = named or (result.gain is not None and result.gain.ensemble_is_worse)
     used = (result.best.template,) if alone else result.ensemble.templates
+    if result.prompts == INSTRUCTION:
+        return _use_of_instruction(view, result)
     templates = _listed("templates", [positional(one) for one in result.scored_as(*used)])
     names = _names(view)
     behind_api = re.search(r'^scorer\s*=\s*"(?!clip")', view.config, re.MULTILINE) is not None
@@ -192,6 +195,15 @@ def use_of(view: RunView) -> Use | None:
         code,
         f"As a file: promptclimb export {_folder(view)} --format open-clip{only} (or clip-benchmark, cupl, "
         f"coop, safetensors). {_PICTURES}",
+    )
+
+
+def _use_of_instruction(view: RunView, result: SearchResult) -> Use:
+    (text,) = result.scored_as(result.best.template)
+    return Use(
+        "The best instruction; {classes} is the place of the list of class names.",
+        f"instruction = {_quoted(text)}",
+        f"With the list, as a request: promptclimb export {_folder(view)} --format openai-messages.",
     )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...evaluator.scoring import Inspection
+from ...evaluator.scoring import UNREADABLE, Inspection
+from .details import NO_CLASS
 from .run_dir import safe_cell
 
 
@@ -19,7 +20,8 @@ class ConfusionMatrix:
 
     Attributes:
         classes: Class names by label.
-        counts: By true and predicted label; pairs without images are missing.
+        counts: By true and predicted label; pairs without images are missing. An answer that names no class
+            has the predicted label ``UNREADABLE``.
     """
 
     classes: tuple[str, ...]
@@ -31,7 +33,8 @@ class ConfusionMatrix:
     ) -> ConfusionMatrix | None:
         """Return the matrix of decisions; None if a label has no class."""
         counts = Counter(zip(labels, predicted, strict=True))
-        if not all(0 <= label < len(classes) for pair in counts for label in pair):
+        known = range(len(classes))
+        if not all(true in known and (taken in known or taken == UNREADABLE) for true, taken in counts):
             return None
         return cls(tuple(classes), counts)
 
@@ -98,6 +101,7 @@ class ConfusionMatrix:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         names = [safe_cell(name) for name in self.classes]
-        writer.writerow(["true class", *names])
-        writer.writerows([name, *self.row(label)] for label, name in enumerate(names))
+        labels = [*range(len(names)), *([UNREADABLE] if self._predicted[UNREADABLE] else [])]
+        writer.writerow(["true class", *names, *([NO_CLASS] if UNREADABLE in labels else [])])
+        writer.writerows([name, *self.row(label, labels)] for label, name in enumerate(names))
         return buffer.getvalue()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ConfigDict
 
+from ...evaluator.scoring import UNREADABLE
 from ..regular_files import read_regular
 from .result import Row, adapter, parsed
 from .run_dir import DETAILS, write_atomically
@@ -22,6 +23,8 @@ from .run_dir import DETAILS, write_atomically
 SCHEMA = 2
 BEST, ENSEMBLE = "best", "ensemble"
 """Names among the decisions; others have the names of the result's baselines."""
+NO_CLASS = "(no class)"
+"""Stands for the class of an answer that names none."""
 ALIKE = 0.5
 """Least share of words in common, in order, with a template's ancestor."""
 LONGEST = 8
@@ -52,7 +55,9 @@ class Decisions:
         return None if found is None else [one == true for one, true in zip(found, self.labels, strict=True)]
 
     def class_name(self, label: int) -> str:
-        """Return the name of a class."""
+        """Return the name of a class, or that an answer names none."""
+        if label == UNREADABLE:
+            return NO_CLASS
         return self.classes[label] if 0 <= label < len(self.classes) else f"class {label}"
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from ...evaluator.counts import counted
 from ...evaluator.datasets.class_names import SPLIT
@@ -18,7 +18,8 @@ from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
-from ...prompts.kinds import CandidateError
+from ...evaluator.remote.answers import Options
+from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, Template
 from ..config.schema import OPTIONS, SearchConfig
 from ..store.trust import OF_EVALUATOR
@@ -88,16 +89,21 @@ class Found:
     @property
     def templates(self) -> tuple[str, ...]:
         """The templates to write, best first."""
-        found = (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
-        texts = self.result.scored_as(*found)
+        texts, kind = self.result.scored_as(*self.candidates), kind_named(self.result.prompts)
         for text in texts:
             try:
-                Template.parse(text, max_words=None)
+                kind.parse_scored(text)
             except CandidateError as error:
                 raise UsageError(
-                    f"{self.run_dir / RESULT} was changed from outside: {text!r} is not a template: {error}"
+                    f"{self.run_dir / RESULT} was changed from outside: {text!r} is not "
+                    f"{kind.words.a_noun}: {error}"
                 ) from error
         return texts
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """What to write, best first, as the result lists it."""
+        return (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
 
     @property
     def with_slots(self) -> list[str]:
@@ -148,11 +154,45 @@ class Form:
     Attributes:
         file: Name in ``RUN_DIR/exports``.
         choices: The templates it can hold; the first is the default. Empty if there is no choice.
+        holds: What searches it can hold the finds of: for templates, for instructions, or None for any.
     """
 
     file: str
     content: Callable[[Found], str | bytes]
     choices: tuple[str, ...] = (ENSEMBLE, BEST)
+    holds: Literal["templates", "instructions"] | None = "templates"
+
+    def check(self, found: Found) -> None:
+        """Raise UsageError if it cannot hold what the run searched for."""
+        kind = "instructions" if found.result.prompts == INSTRUCTION else "templates"
+        if self.holds not in (None, kind):
+            fitting = "text or openai-messages" if kind == "instructions" else "text or open-clip"
+            raise UsageError(
+                f"{found.run_dir} was made with --prompts {found.result.prompts}, so there are no "
+                f"{self.holds} to export in this format; use {fitting}"
+            )
+
+
+def text(found: Found) -> str:
+    """Return one template or instruction a line, as ``--initial`` and ``evaluate --templates`` take them."""
+    for one in found.candidates:
+        if one.startswith("#"):
+            raise UsageError(f"{one!r:.80} begins with #, which marks a comment in a file of lines")
+    return "".join(f"{one}\n" for one in found.candidates)
+
+
+def openai_messages(found: Found) -> str:
+    """Return the messages of a chat request, with the list of classes; IMAGE stands for a JPEG in base64."""
+    try:
+        names = found.class_names
+    except UsageError:
+        found.check_named("class names to export")
+        raise
+    (best,) = found.templates
+    filled = Options(names, found.result.dataset.seed).fill(best)
+    image = {"url": "data:image/jpeg;base64,IMAGE"}
+    content = [{"type": "text", "text": filled}, {"type": "image_url", "image_url": image}]
+    return _json({"messages": [{"role": "user", "content": content}]})
 
 
 def open_clip(found: Found) -> str:
@@ -269,8 +309,10 @@ FORMS: Mapping[str, Form] = {
     "clip-benchmark": Form("clip-benchmark-templates.json", clip_benchmark),
     "clip-benchmark-custom": Form("clip-benchmark-custom-templates.json", clip_benchmark_custom),
     "cupl": Form("cupl-prompts.json", cupl),
-    "csv": Form("leaderboard.csv", leaderboard, choices=()),
-    "confusion-matrix": Form("confusion-matrix.csv", confusion_matrix, choices=()),
+    "text": Form("prompts.txt", text, holds=None),
+    "openai-messages": Form("openai-messages.json", openai_messages, choices=(BEST,), holds="instructions"),
+    "csv": Form("leaderboard.csv", leaderboard, choices=(), holds=None),
+    "confusion-matrix": Form("confusion-matrix.csv", confusion_matrix, choices=(), holds=None),
     "coop": Form("coop-templates.json", coop, choices=(BEST,)),
     "safetensors": Form("classifier.safetensors", safetensors),
     "class-names": Form("class-names.txt", class_names, choices=()),
@@ -303,7 +345,9 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         if target.is_dir():
             raise UsageError(f"--out {out} is a folder; name a file")
     result = result_of(run_dir)
-    content = FORMS[form].content(Found(run_dir, result, _chosen(result, form, only)))
+    found = Found(run_dir, result, _chosen(result, form, only))
+    FORMS[form].check(found)
+    content = FORMS[form].content(found)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, content)
@@ -356,6 +400,8 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
         return ""
     if result.best.class_names and _chosen(result, form, only) == BEST:
         return "It holds the best template; --format class-names writes the class names that belong to it."
+    if not result.averaged:
+        return f"It holds the best {result.words.noun}."
     worse = result.gain is not None and result.gain.ensemble_is_worse
     if _checked(form, only) == BEST:
         return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")

@@ -95,6 +95,7 @@ def render(view: RunView) -> str:
         **environment.filters,
         "score": partial(score_text, percent=view.percent),
         "origin": _origin,
+        "worded": view.words.worded,
     }
     text = environment.get_template("page.html.j2").render(page=_page_of(view), style=_style())
     # A file cannot hold lone surrogates.
@@ -288,7 +289,7 @@ def _cards(view: RunView) -> list[Card]:
         found.append((f"over {name}", cell.points, cell.interval))
     if result.gain is None and split == "train":
         found += _training_cards(view)
-    if (together := getattr(result.ensemble, split)) is not None:
+    if result.averaged and (together := getattr(result.ensemble, split)) is not None:
         found.append(("ensemble", _text(together, view), split))
     return found
 

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import ClassAccuracy, Confusion
-from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, KindWords, kind_named
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -320,6 +320,11 @@ class Gain:
         return f"on test ({counted(images, 'image')}): {self.verdict}"
 
 
+def words_of(prompts: str) -> KindWords:
+    """Return how to speak of a kind of prompts; of one that is not known here, as of templates."""
+    return kind_named(prompts if prompts in KINDS else TEMPLATE).words
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The result of a search; ``to_json`` returns the document in ``result.json``.
@@ -383,6 +388,16 @@ class SearchResult:
     def complete(self) -> bool:
         """Whether the search is over and its test split, if any, was evaluated."""
         return self.status == "finished" and UNOPENED not in self.notes
+
+    @property
+    def words(self) -> KindWords:
+        """How to speak of what was searched for."""
+        return words_of(self.prompts)
+
+    @property
+    def averaged(self) -> bool:
+        """Whether several candidates can be used together, as an ensemble."""
+        return self.prompts not in KINDS or kind_named(self.prompts).averaged
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
         """Return candidates of this result as the templates that the scorer got; other texts unchanged."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from ...prompts.kinds import TEMPLATE, KindWords
 from ..events.types import (
     RoundFinished,
     RoundSkipped,
@@ -24,7 +26,7 @@ from ..events.types import (
 )
 from .details import Ancestor, Details, lineage_of, read_details
 from .figures import are_shares, has_accuracies
-from .result import Row, SearchResult
+from .result import Row, SearchResult, words_of
 from .run_dir import config_text, read_result
 from .run_state import RunState, events_of, state_of
 
@@ -92,6 +94,14 @@ class RunView:
             return ()
         known = rows if self.course.estimated else self.course.rows
         return [Ancestor(**asdict(row)) for row in lineage_of(rows[0], known)]
+
+    @property
+    def words(self) -> KindWords:
+        """How to speak of what is searched for."""
+        if self.result is not None:
+            return self.result.words
+        named = re.search(r'^prompts = "([\w-]+)"$', self.config, re.MULTILINE)
+        return words_of(named[1] if named else TEMPLATE)
 
     @property
     def percent(self) -> bool:

@@ -47,7 +47,7 @@ class Compared(NamedTuple):
 
 
 def compared_rows(result: SearchResult) -> list[Compared]:
-    """Return the comparison: the best template, the ensemble, then the baselines."""
+    """Return the comparison: the best template, the ensemble if there is one, then the baselines."""
     over: Mapping[str, Difference] = result.gain.over if result.gain else {}
     together = None if result.gain is None else result.gain.ensemble
     best = _line(f"best found{result.best.with_names}", (result.best.template,), result.best, chosen=True)
@@ -62,7 +62,8 @@ def compared_rows(result: SearchResult) -> list[Compared]:
         for name, one in result.baselines.items()
     ]
     # Lines with an interval come first.
-    return [best, ensemble, *sorted(others, key=lambda row: row.gain is None)]
+    chosen = [best, ensemble] if result.averaged else [best]
+    return [*chosen, *sorted(others, key=lambda row: row.gain is None)]
 
 
 def _line(name: str, templates: tuple[str, ...], one: Best | Ensemble, **more: Any) -> Compared:
@@ -222,11 +223,12 @@ def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
             for label, count in zip(labels, row, strict=True)
         ]
         rows.append(MatrixRow(true + 1, matrix.classes[true], cells, images - sum(row)))
-    whole = len(labels) == len(matrix.classes)
+    listed = len(labels) == len(matrix.classes)
+    whole = listed and not any(row.others for row in rows)
     return {
         "about": "Rows are true classes, columns the classes that they are taken for, by number; cells are "
         "images, darker with their share of the row."
-        + ("" if whole else f" The {len(labels)} of {len(matrix.classes):,} classes with the most errors."),
+        + ("" if listed else f" The {len(labels)} of {len(matrix.classes):,} classes with the most errors."),
         "columns": [(label + 1, matrix.classes[label]) for label in labels],
         "rows": rows,
         "whole": whole,

@@ -25,8 +25,7 @@ from ...evaluator.scoring import Evaluator, Inspection, Inspector
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
-from ...prompts.kinds import CandidateError
-from ...prompts.template import Template
+from ...prompts.kinds import INSTRUCTION, KINDS, TEMPLATE, CandidateError, PromptKind, kind_named
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import python_words
 from ..events.types import Bus, Listener
@@ -38,6 +37,7 @@ from ..results.page import rewrite_report
 from ..results.result import SearchResult
 from ..results.run_dir import result_of, stored_config, stored_weights
 from ..store.trust import OF_EVALUATOR, OF_LLM, OF_MODEL
+from .inputs import check_scorer_takes
 from .run import SearchRun
 
 Split = Literal["train", "val", "test"]
@@ -62,6 +62,7 @@ class Evaluation:
         ensemble: The accuracy of all together; None if the evaluator cannot average.
         inspection: Accuracy by class of all together; None unless requested.
         white_box: References that see inside the model, on the same shots; empty unless requested.
+        prompts: What was scored: ``template`` or another kind of ``--prompts``.
     """
 
     dataset: str
@@ -73,6 +74,7 @@ class Evaluation:
     ensemble: float | None
     inspection: Inspection | None = None
     white_box: tuple[WhiteBoxResult, ...] = ()
+    prompts: str = TEMPLATE
 
     @property
     def matrix(self) -> ConfusionMatrix | None:
@@ -109,26 +111,32 @@ def score_templates(
     inspect: bool = False,
     white_box: Sequence[str] = (),
     evaluator: object | None = None,
+    prompts: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score templates one by one and as an ensemble; see ``evaluate`` for arguments and errors."""
+    kind = scored_kind(spec, prompts)
     if isinstance(templates, str) or not isinstance(templates, Iterable):
-        raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {{}}")
-    texts = [_checked(text) for text in templates]
+        raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {kind.slot}")
+    texts = [_checked(text, kind) for text in templates]
     if not texts:
-        raise UsageError("there is no template to score")
+        raise UsageError(f"there is no {kind.words.noun} to score")
+    if inspect and len(texts) > 1 and not kind.averaged:
+        raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time")
     for name in white_box:
         check_reference(name)
     if white_box and (evaluator is not None or not spec.is_clip):
         raise UsageError(
             f"white-box references look into a CLIP; {spec.scorer_name or 'a custom scorer'} is not one"
         )
+    if evaluator is None and spec.evaluator is None:
+        check_scorer_takes(spec, kind.name)
     with scorer_in_thread(spec, os.environ, report=report) as ask:
         if evaluator is None:
             found = open_evaluator(spec.without_choice(), report=report, ask=ask)
         else:
             found = as_evaluator(evaluator, spec)
-        return _measured(found, texts, spec, split, inspect, white_box, report)
+        return _measured(found, texts, spec, split, inspect, white_box, report, kind)
 
 
 def _measured(
@@ -139,12 +147,16 @@ def _measured(
     inspect: bool,
     white_box: Sequence[str],
     report: Callable[[str], None] | None,
+    kind: PromptKind,
 ) -> Evaluation:
+    alone = len(texts) == 1 or not kind.averaged
     # A custom scorer does not report the size of its training split.
     if split != "train" and not found.info.sizes.get(split):
         raise UsageError(f"{found.info.dataset} has no {split} images; choose another split")
     try:
-        *singles, together = found.examine([*([text] for text in texts), texts], test=split == "test")
+        ensembles = [*([text] for text in texts), *([] if alone else [texts])]
+        answers = found.examine(ensembles, test=split == "test")
+        singles, together = answers[: len(texts)], None if len(texts) > 1 and alone else answers[-1]
         inspection = _inspected(found, texts, split) if inspect else None
     except TemplateRejectedError as error:
         raise UsageError(str(error)) from error
@@ -163,16 +175,27 @@ def _measured(
         ensemble=getattr(together, split, None),
         inspection=inspection,
         white_box=run_all(white_box, spec, split=split, report=report_references) if white_box else (),
+        prompts=kind.name,
     )
 
 
-def _checked(text: object) -> str:
+def scored_kind(spec: EvaluatorSpec, prompts: str | None = None) -> PromptKind:
+    """Return the kind of what is scored: ``prompts`` if it is named, else what the scorer takes."""
+    if prompts is None:
+        own = TEMPLATE if spec.scorer != "chat" else INSTRUCTION
+        prompts = spec.prompts if isinstance(spec, SearchConfig) else own
+    if prompts not in KINDS:
+        raise UsageError(f"there are no prompts {prompts!r}; choose from {', '.join(KINDS)}")
+    return kind_named(prompts)
+
+
+def _checked(text: object, kind: PromptKind) -> str:
     if not isinstance(text, str):
-        raise UsageError(f"{text!r} is not a template: it is not a text")
+        raise UsageError(f"{text!r} is not {kind.words.a_noun}: it is not a text")
     try:
-        return Template.parse(text, max_words=None).text
+        return kind.parse_scored(text).scored_as
     except CandidateError as error:
-        raise UsageError(f"{text!r} is not a template: {error}") from error
+        raise UsageError(f"{text!r} is not {kind.words.a_noun}: {error}") from error
 
 
 def _inspected(evaluator: Evaluator, templates: list[str], split: Split) -> Inspection:
@@ -273,17 +296,19 @@ def evaluate(
     inspect: bool = False,
     white_box: Sequence[str] = (),
     evaluator: object | None = None,
+    prompts: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score templates one by one and as an ensemble. Blocks until done.
 
     Args:
-        templates: Each with a slot ``{}``.
+        templates: Each with a slot ``{}``; instructions with ``{classes}``, which have no ensemble.
         spec: What to score on; a ``SearchConfig`` is one.
         split: The images to score on. Only ``test`` reads the test split.
         inspect: Add the accuracy by class of all templates together, and which classes are confused.
         white_box: References that see inside the model, fitted to the same shots; see ``docs/baselines.md``.
         evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
+        prompts: ``template`` or ``instruction``; None for what ``spec`` says or its scorer takes.
         report: Called with lines about data and model.
 
     Raises:
@@ -305,6 +330,7 @@ def evaluate(
             inspect=inspect,
             white_box=white_box,
             evaluator=evaluator,
+            prompts=prompts,
             report=report,
         )
 
@@ -385,7 +411,7 @@ def predict(
             predictor = predictor_of_run(run, ensemble=ensemble, class_names=class_names, report=say)
         else:
             _check("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
-            texts = [_checked(text) for text in templates or ()]
+            texts = [_checked(text, kind_named(TEMPLATE)) for text in templates or ()]
             predictor = FolderPredictor(_rechecked(spec or EvaluatorSpec()), class_names or (), texts, say)
     return predictor.predict(images, top=top)
 

@@ -42,7 +42,7 @@ from ...evaluator.scoring import (
     checked,
 )
 from ...evaluator.threads import in_thread
-from ...prompts.template import Template
+from ...prompts.kinds import kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
@@ -217,7 +217,8 @@ async def choose(
             "the search was stopped before the first template was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
-    together, notes = await choose_ensemble(evaluator, scored_as, config.ensemble_size)
+    size = config.ensemble_size if kind_named(config.prompts).averaged else 1
+    together, notes = await choose_ensemble(evaluator, scored_as, size)
     texts = {entry.scored_as: entry.text for entry in reversed(order)}
     baselines = {name: ChosenGroup(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
     if hand_made := await _hand_made(config, evaluator):
@@ -294,7 +295,7 @@ def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int,
 
 async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     """Score hand-made templates, if there are several; their best one is a separate baseline."""
-    templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
+    templates, kind = list(evaluator.info.baselines.get(HAND_MADE, ())), kind_named(config.prompts)
     if len(templates) < 2:
         return []
     try:
@@ -303,7 +304,7 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
         return []  # a limit was reached before they were scored
     return [
         Entry(
-            candidate=Template.parse(template, max_words=None),
+            candidate=kind.parse_scored(template),
             score=answer,
             value=answer.value(config.objective),
             position=Position(0),

@@ -11,17 +11,17 @@ from types import MappingProxyType
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.custom.adapter import as_evaluator, pinned
+from ...evaluator.custom.adapter import ScorerEvaluator, as_evaluator, pinned
 from ...evaluator.errors import AskingEndedError, ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import Ask
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
+from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
+from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.starting import PoolError, read_file
-from ...prompts.template import Template
 from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
@@ -55,18 +55,24 @@ async def ready_evaluator(
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
+    kind = kind_named(config.prompts)
+    if given is None and config.evaluator is None:
+        check_scorer_takes(config, config.prompts)
     if given is None:
         evaluator, name = await _open(config, listener, ask, labels), config.evaluator or config.model
     else:
         evaluator, name = as_evaluator(given, config), name_of(given)
+    if isinstance(evaluator, ScorerEvaluator):
+        evaluator.compare_with(kind.default)
     info = evaluator.info
     for baseline, templates in info.baselines.items():
         for template in templates:
             try:
-                Template.parse(template, max_words=None)
+                kind.parse_scored(template)
             except CandidateError as error:
                 raise ConfigError(
-                    f"{name}: {template!r} in info.baselines[{baseline!r}] is not a template: {error}"
+                    f"{name}: {template!r} in info.baselines[{baseline!r}] is not {kind.words.a_noun}: "
+                    f"{error}"
                 ) from error
     if config.searches_names:
         _check_renames(evaluator, name)
@@ -76,6 +82,17 @@ async def ready_evaluator(
             "attribute `fingerprint`, a text that is another one whenever its scores are"
         )
     return evaluator
+
+
+def check_scorer_takes(spec: EvaluatorSpec, prompts: str) -> None:
+    """Raise ConfigError if the scorer that is named takes candidates of another form."""
+    if prompts == INSTRUCTION and spec.scorer != "chat":
+        raise ConfigError(
+            f"--prompts instruction needs a model that answers in words, and --scorer {spec.scorer} does "
+            "not: add --scorer chat, or give your own scorer (--evaluator)"
+        )
+    if prompts != INSTRUCTION and spec.scorer == "chat":
+        raise ConfigError(f"--scorer chat takes instructions: add --prompts instruction, not {prompts}")
 
 
 def _check_renames(evaluator: Evaluator, name: str) -> None:
@@ -183,15 +200,17 @@ def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -
 
 def read_pool(config: SearchConfig) -> list[Candidate]:
     """Return the pool of starting candidates; raise ConfigError if it is unreadable or too small."""
+    kind = kind_named(config.prompts)
+    noun = kind.words.noun
     if isinstance(config.initial, Path):
         pool = read_template_file(config.initial, "--initial", config.prompts)
         unique = list({candidate.key: candidate for candidate in pool}.values())
         if len(unique) < 2:
-            raise ConfigError(f"--initial {config.initial}: it has one template; a restart needs at least 2")
+            raise ConfigError(f"--initial {config.initial}: it has one {noun}; a restart needs at least 2")
         return unique
-    pool = [one for group in kind_named(config.prompts).starting(config.starting_pool) for one in group]
+    pool = [one for group in kind.starting(config.starting_pool) for one in group]
     if config.initial is not None and config.initial > len(pool):
-        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} templates")
+        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} {noun}s")
     return pool
 
 

@@ -167,6 +167,7 @@ class EarlyStopping:
         self._record = record
         self._config = config
         self._sizes = sizes
+        self._words = kind_named(config.prompts).words
         self._scored = 0
         self._best = self._best_pooled = float("-inf")
         self._rounds_without_gain = -1
@@ -208,9 +209,9 @@ class EarlyStopping:
         """Why the restart is over; None if it continues."""
         until, patience = self._config.until, self._config.patience
         if until is not None and self._best_pooled >= until:
-            return f"a template reached --until {until:g}"
+            return self._words.worded(f"a template reached --until {until:g}")
         if patience is not None and self._rounds_without_gain >= patience:
-            return f"no better template in {counted(patience, 'round')} (--patience)"
+            return self._words.worded(f"no better template in {counted(patience, 'round')} (--patience)")
         return None
 
 
@@ -279,14 +280,15 @@ class Restart:
         position, sample = Position(self.record.number), self._sample()
         self._emit(StartingTemplatesDrawn(position=position, templates=len(sample)))
         await self._score(sample, position, INITIAL)
+        noun = self._kind.words.noun
         if not len(self._memory) and set(self.record.rejected) == {NOT_A_NUMBER}:
             raise EvaluationFailedError(
-                f"the scorer failed: it answered nan or infinity for all {len(sample)} starting templates; "
+                f"the scorer failed: it answered nan or infinity for all {len(sample)} starting {noun}s; "
                 "make it return a finite number for each"
             )
         if not len(self._memory):
             raise UsageError(
-                f"none of the {len(sample)} starting templates can be scored by this model "
+                f"none of the {len(sample)} starting {noun}s can be scored by this model "
                 f"({', '.join(self.record.rejected) or 'no reason given'}); give others with --initial"
             )
         self._stopping.end_round()
@@ -348,7 +350,7 @@ class Restart:
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
-            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.max_words)
+            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
             self._note(answer, place, empty=not reply.candidates, replayed=replayed)
             outcomes = await self._judge(reply, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
@@ -381,7 +383,7 @@ class Restart:
             pool=self._pool,
             proposals=config.proposals,
             top_k=config.top_k,
-            max_words=config.max_words,
+            max_words=config.most_words,
             max_turns=config.max_turns,
             rng=lambda: rng_for(config.seed, *place()[:3]),
             kind=self._kind,

@@ -46,6 +46,7 @@ from ..results.result import (
     Sizes,
     Usage,
     Versions,
+    words_of,
 )
 from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
 from ..results.run_view import view_of
@@ -79,7 +80,7 @@ def build_result(
     best = choice.best
     device = info.notes.get("device")
     raced = labels_note(searched.scored, info)
-    saved = {} if raced is None else {RACED: raced}
+    saved = {} if raced is None else {RACED: words_of(config.prompts).worded(raced)}
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -112,7 +113,14 @@ def build_result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in searched.everything),
         budget=searched.budget,
-        notes={**info.notes, **notes, **choice.notes, **found.notes, **searched.notes, **saved},
+        notes={
+            **info.notes,
+            **notes,
+            **choice.notes,
+            **found.notes,
+            **{name: words_of(config.prompts).worded(text) for name, text in searched.notes.items()},
+            **saved,
+        },
         inspection=found.inspection,
         versions=Versions(
             program=program_version(),

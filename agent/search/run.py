@@ -286,6 +286,8 @@ class SearchRun:
         for sink in sinks:
             sink.start()
         self._announce(config, evaluator.info, run_dir, resumed=earlier is not None)
+        if scorer is not None:
+            self.emit(scorer.budget.usage_changed())
         if done is None:  # from here on the run is described by its log, until it has a new result
             put_away(run_dir)
         if paid := price_notes(endpoints):

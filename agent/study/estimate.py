@@ -11,7 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
-from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
+from ...evaluator.scoring import (
+    LONGEST_UNREADABLE,
+    MOST_CONFUSED,
+    MOST_UNREADABLE,
+    Confusion,
+    Score,
+)
 from ...prompts.class_names import (
     MAX_NAME_CHARACTERS,
     MOST_CLASSES,
@@ -20,8 +26,9 @@ from ...prompts.class_names import (
     rich_request,
     short_name_request,
 )
+from ...prompts.kinds import Candidate, PromptKind, kind_named
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Outcome
-from ...prompts.template import MAX_CHARACTERS, SLOT, Template
+from ...prompts.template import MAX_CHARACTERS
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig, Style, style_of
 from ..config.schema import SearchConfig
 from ..llm.chat import ChatRequest
@@ -131,7 +138,7 @@ def longest_requests(
 
 
 def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[int]:
-    scored = Outcome(_longest_template(0, letter), score=0.5)
+    scored = Outcome(_longest(view.kind, 0, letter).text, score=0.5)
     refused = Outcome(letter * LONGEST_LINE, reason=letter * LONGEST_LINE)
     feedback = Feedback(
         # A conversation repeats less of an answer; what else a method does with it is its own.
@@ -156,21 +163,26 @@ def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[int]:
 
 
 def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], letter: str) -> View:
-    wordings = read_wordings(config)
+    wordings, kind = read_wordings(config), kind_named(config.prompts)
     longest = sorted(names, key=len)[-2:]
     memory = Memory()
     for number in range(2 * max(config.top_k, BEST_SHOWN)):
-        template = Template.parse(_longest_template(number, letter), max_words=None)
+        candidate = _longest(kind, number, letter)
         confused = (Confusion(longest[0], longest[-1], 1),) * MOST_CONFUSED
         # No two scores are equal: templates as good as the best are not listed among the worst.
-        score = Score(train=0.5 - number / 10_000, confused=confused)
-        memory.add(Entry(candidate=template, score=score, value=score.train, position=Position(1)))
+        score = Score(
+            train=0.5 - number / 10_000,
+            confused=confused,
+            unreadable=0.5,
+            unreadable_examples=(letter * LONGEST_UNREADABLE,) * MOST_UNREADABLE,
+        )
+        memory.add(Entry(candidate=candidate, score=score, value=score.train, position=Position(1)))
     return View(
         memory=memory,
         pool=(),
         proposals=config.proposals,
         top_k=config.top_k,
-        max_words=config.max_words,
+        max_words=config.most_words,
         max_turns=config.max_turns,
         rng=random.Random,
         description=config.description,
@@ -178,11 +190,12 @@ def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], lett
         style=style,
         wordings=replace(wordings, angles=(max(wordings.angles, key=len),)),
         objective=config.objective,
+        kind=kind,
     )
 
 
-def _longest_template(number: int, letter: str) -> str:
-    return f"{SLOT} {number}".ljust(MAX_CHARACTERS, letter)
+def _longest(kind: PromptKind, number: int, letter: str) -> Candidate:
+    return kind.parse(f"{kind.slot} {number}".ljust(kind.most_characters, letter), max_words=None)
 
 
 def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> tuple[int, int]:

@@ -10,7 +10,9 @@ from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest, KeepsForTest
 from ...evaluator.scoring import Evaluator
 from ..config.schema import SearchConfig
-from ..llm.cost import cost_at_most
+from ..llm.budget import Limits, ScorerBudget
+from ..llm.cost import Spent, cost_at_most
+from ..llm.scorer_calls import GIVE_MORE, with_margin
 from ..prices import PICODOLLARS, TokenUsage
 from ..search.choice import candidates_at_most
 
@@ -42,7 +44,8 @@ def scorer_estimate(
     """Return the most that a scorer behind an API takes within its limits; None for any other scorer.
 
     ``labels`` are images classified, ``calls``, ``tokens`` and ``cost_usd`` (None: unknown) those of search
-    and final evaluation, of which the latter takes ``test_calls``. None too if there are no test images to
+    and final evaluation, of which the latter takes ``test_calls``; ``refused`` says why the limits have no
+    room for it. None too if there are no test images to
     judge by.
     """
     sizes = evaluator.info.sizes
@@ -63,6 +66,9 @@ def scorer_estimate(
     of_search = [f * share + (o - f) * times for f, o in zip(fixed, one, strict=True)]
     calls, tokens, dollars = (a + b for a, b in zip(of_search, test, strict=True))
     most, limit = config.max_scorer_calls, config.max_cost
+    limits = Limits(calls=most, cost_usd=limit)
+    kept = Spent(calls=test[0], estimated_picodollars=math.ceil(test[2] * PICODOLLARS))
+    lack = ScorerBudget(limits, clock=lambda: 0.0).lacks_room(with_margin(kept))
     cost = dollars if limit is None else min(dollars, limit)
     return {
         "labels": evaluations * images + tested * sizes["test"],
@@ -70,4 +76,5 @@ def scorer_estimate(
         "test_calls": test[0],
         "tokens": math.ceil(tokens),
         "cost_usd": None if config.scorer_price is None else round(cost, 6),
+        "refused": None if lack is None else f"{lack}. {GIVE_MORE}",
     }

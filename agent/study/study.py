@@ -70,7 +70,7 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
-class Options(Table):
+class StudyOptions(Table):
     """A table that may hold settings of searches, such as ``[search]`` and ``[sets.NAME]``."""
 
     model_config = ConfigDict(extra="allow")
@@ -93,7 +93,7 @@ class Options(Table):
         return dict(self.model_extra or {})
 
 
-class StudyMethod(Options):
+class StudyMethod(StudyOptions):
     """One of ``[[methods]]``, a row of the tables: a method of ``search``, or a white-box reference.
 
     ``describe``: use the description in ``[describe]``. ``shots`` and ``models``: run with these only; None
@@ -147,7 +147,7 @@ class StudyMethod(Options):
         return shots in (self.shots or (shots,)) and model in (self.models or (model,))
 
 
-class StudyLlm(Options):
+class StudyLlm(StudyOptions):
     """One of ``[[llms]]``; ``llm`` as ``--llm`` takes it."""
 
     llm: str = Field(min_length=1)
@@ -159,7 +159,7 @@ class StudyLlm(Options):
         return self.name or self.llm
 
 
-class StudyModel(Options):
+class StudyModel(StudyOptions):
     """One of ``[[models]]``; ``model`` and ``pretrained`` as the options take them."""
 
     model: str = Field(min_length=1)
@@ -236,8 +236,8 @@ class Study(Table):
     )
     methods: Annotated[tuple[StudyMethod, ...], _tables_of("method")] = Field(min_length=1)
     llms: Annotated[tuple[StudyLlm, ...], _tables_of("llm")] = ()
-    search: Options = Options()
-    sets: Mapping[str, Options] = Field(default_factory=dict)
+    search: StudyOptions = StudyOptions()
+    sets: Mapping[str, StudyOptions] = Field(default_factory=dict)
     describe: Mapping[str, str] = Field(default_factory=dict)
     budget: StudyBudget = StudyBudget()
     references: tuple[Reference, ...] = REFERENCES

@@ -243,6 +243,10 @@ class ScorerEvaluator(CustomEvaluator):
         )
         super().__init__(scorer, info)
 
+    def compare_with(self, default: str) -> None:
+        """Make a text the baseline, in place of the default template."""
+        self._info = replace(self._info, baselines=dict.fromkeys(self._info.baselines, (default,)))
+
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         """Score each ensemble of one template on train and val; return None for several."""
         single = [ensemble[0] for ensemble in ensembles if len(ensemble) == 1]

@@ -16,6 +16,7 @@ from ..scoring import (
     LONGEST_UNREADABLE,
     MOST_CONFUSED,
     MOST_UNREADABLE,
+    UNREADABLE,
     ClassAccuracy,
     Confusion,
     EvaluatorInfo,
@@ -55,10 +56,7 @@ def verdict(answer: object) -> Verdict:
             train=_number("train", answer.train),
             correct=_correct(answer.correct),
             confused=_confused(answer.confused),
-            unreadable_examples=tuple(
-                text("an unreadable answer", one)[:LONGEST_UNREADABLE]
-                for one in _sequence("unreadable_examples", answer.unreadable_examples)
-            )[:MOST_UNREADABLE],
+            unreadable_examples=_examples(answer.unreadable_examples),
             **cast("Any", {name: _number_or_none(name, getattr(answer, name)) for name in names}),
         )
     try:
@@ -116,7 +114,10 @@ def named_predictions(answer: object, count: int, classes: int) -> Predictions:
 def _labels(answer: object, count: int) -> tuple[int, ...] | None:
     if answer is None:
         return None
-    return tuple(_count("a predicted label", label) for label in listed(_as_list(answer), "labels", count))
+    return tuple(
+        label if label == UNREADABLE else _count("a predicted label", label)
+        for label in listed(_as_list(answer), "labels", count)
+    )
 
 
 def _as_list(value: object) -> object:
@@ -236,6 +237,11 @@ def _confused(answer: object) -> tuple[Confusion, ...] | None:
     if answer is None:
         return None
     return tuple(_confusion(one) for one in _sequence("confused", answer))[:MOST_CONFUSED]
+
+
+def _examples(answer: object) -> tuple[str, ...]:
+    found = [text("an unreadable answer", one) for one in _sequence("unreadable_examples", answer)]
+    return tuple(" ".join(one.split())[:LONGEST_UNREADABLE] for one in found[:MOST_UNREADABLE])
 
 
 def _confusion(value: object) -> Confusion:

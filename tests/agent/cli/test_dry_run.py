@@ -225,7 +225,10 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     assert "of these, 18 requests are kept for the final evaluation\n" in shown
     assert main([*priced, "--json", "--max-scorer-calls", "50", "--max-cost", "0.5"]) == 0
     scorer = json.loads(capsys.readouterr().out)["scorer"]
+    assert scorer.pop("refused") is None
     assert scorer == {"labels": 78, "calls": 50, "test_calls": 18, "tokens": 0, "cost_usd": 0.5}
+    assert main([*priced, "--max-scorer-calls", "19"]) == 2
+    assert "--max-scorer-calls 19 must be more than 19" in capsys.readouterr().err
     assert main([*given, "--scorer", "embeddings"]) == 2
     assert "give --scorer-dialect" in capsys.readouterr().err
     assert main([*given, "--scorer", "embeddings", "--scorer-dialect", "openai"]) == 0

@@ -95,8 +95,9 @@ async def test_answers_come_as_they_arrive_each_with_its_place() -> None:
             stream.close()
             return count
 
-        assert await in_thread(first) <= 9
-        found, why = await answers(calls, (question(f"again {number}") for number in range(30)))
+        assert await in_thread(first) <= 8
+    async with ScorerServer(ScorerOptions(latency_s=0.005)) as server, asking(server) as calls:
+        found, why = await answers(calls, (question(number) for number in range(30)))
     assert why is None
     assert sorted(place for place, _answer in found) == list(range(30))
     assert all(isinstance(answer, ApiReply) and answer.body["data"] for _place, answer in found)
@@ -175,6 +176,19 @@ async def test_a_request_that_is_refused_for_what_it_holds_is_an_answer(fault: s
     refusal = dict(found)[0]
     assert refusal.reason == reason
     assert server.requests == 4
+
+
+async def test_refusals_for_what_requests_hold_end_nothing_once_there_are_answers() -> None:
+    """A filter may refuse every image of a class."""
+    options = ScorerOptions(faults={"no": "filter"})
+    requests = [question(0), *(question(f"no {number}") for number in range(40)), question(1)]
+    async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
+        found, why = await answers(calls, requests)
+    assert (len(found), why) == (42, None)
+    async with ScorerServer(options) as server, asking(server, scorer_concurrency=1) as calls:
+        found, why = await answers(calls, requests[1:])
+    assert type(why) is EndpointError
+    assert 9 <= len(found) < 20
 
 
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

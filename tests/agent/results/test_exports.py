@@ -72,7 +72,8 @@ def test_open_clip_can_format_every_template(run_dir: Path) -> None:
 
 def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
     """In each form that holds templates; a form that has no such choice says so."""
-    for form, choices in ((name, form.choices) for name, form in FORMS.items() if name != "safetensors"):
+    fitting = {name: form for name, form in FORMS.items() if form.holds != "instructions"}
+    for form, choices in ((name, form.choices) for name, form in fitting.items() if name != "safetensors"):
         if not choices:
             with pytest.raises(
                 UsageError, match=f"--only best: the format {form} has no choice of templates"
@@ -200,8 +201,8 @@ def test_no_classifier_is_made_up_for_an_evaluator_from_python(run_dir: Path) ->
 
 def test_the_formats_are_those_that_are_documented() -> None:
     """For other tools, and two tables."""
-    names = "open-clip clip-benchmark clip-benchmark-custom cupl csv confusion-matrix coop safetensors"
-    assert list(FORMS) == [*names.split(), "class-names"]
+    names = "open-clip clip-benchmark clip-benchmark-custom cupl text openai-messages csv confusion-matrix"
+    assert list(FORMS) == [*names.split(), "coop", "safetensors", "class-names"]
 
 
 def test_the_best_alone_does_not_replace_the_ensemble(run_dir: Path) -> None:
@@ -219,7 +220,7 @@ def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
     said: list[str] = []
     files = export_all(run_dir, out=tmp_path / "all", report=said.append)
     assert sorted(tmp_path.joinpath("all").iterdir()) == sorted(files)
-    missing = {"safetensors", "confusion-matrix", "class-names"}
+    missing = {"safetensors", "confusion-matrix", "class-names", "openai-messages"}
     assert [file.name for file in files] == [one.file for name, one in FORMS.items() if name not in missing]
     assert {line.split(": ")[1] for line in said} == missing
     names = [file.name for file in export_all(run_dir, out=tmp_path / "best", only="best")]

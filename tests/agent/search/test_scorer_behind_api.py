@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import EndpointError, InterruptedRunError, UntrustedRunError
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.api import evaluate, resume, search
@@ -24,6 +29,7 @@ from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.fakes.visual_api import COLOURS
+from tests.paths import ROOT
 
 KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
 IN_FLIGHT = 8
@@ -245,3 +251,58 @@ def _cell(kind: Any, found: SearchConfig) -> Any:
 def test_the_environment_is_clean() -> None:
     """No key of whoever runs the tests."""
     assert "SCORER_API_KEY" not in os.environ
+
+
+@pytest.mark.slow
+async def test_kills_lose_no_label_and_pay_twice_at_most_what_was_in_flight(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path
+) -> None:
+    """Processes of their own, killed in the middle; then one that is interrupted, and one that finishes."""
+    run, kills, rng = tmp_path / "run", 6, np.random.default_rng(0)
+    async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
+        whole = await search(config(server.url, run_dir=tmp_path / "whole"))
+        server.asked.clear()
+        asked, counted = server.answered, 0
+
+        async def session(stop: signal.Signals | None) -> int:
+            given = ["resume", str(run), "--scorer-url", server.url]
+            if not run.exists():
+                given = [*_as_options(config(server.url)), "--max-scorer-calls", "1000"]
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "promptclimb", *given, cwd=ROOT, stdout=subprocess.DEVNULL
+            )
+            before = server.answered
+            if stop is not None:
+                after = int(rng.integers(5, 15))
+                await server.until(lambda: server.answered >= before + after)
+                process.send_signal(stop)
+            return await process.wait()
+
+        for _ in range(kills):
+            assert await session(signal.SIGKILL) == -signal.SIGKILL
+            counted += IN_FLIGHT
+            assert server.asked.total() - len(server.asked) <= counted
+        assert await session(signal.SIGINT) == 128 + signal.SIGINT
+        assert await session(None) == 0
+        twice = server.asked.total() - len(server.asked)
+    assert len(server.asked) == asked
+    assert twice <= kills * IN_FLIGHT
+    result = json.loads((run / "result.json").read_text("utf-8"))
+    assert result["best"]["template"] == whole.best.template
+    assert server.answered - asked <= result["scorer_usage"]["calls"] <= server.answered - asked + counted
+
+
+def _as_options(found: SearchConfig) -> list[str]:
+    names = (
+        "data",
+        "shots",
+        "scorer",
+        "scorer_url",
+        "model",
+        "method",
+        "describe",
+        "restarts",
+        "conversations",
+    )
+    names += ("rounds", "initial", "ensemble_size", "run_dir")
+    return ["search", *(part for name in names for part in (flag_of(name), str(getattr(found, name))))]

@@ -90,7 +90,7 @@ RECORDED = [
     ("It could be a bat, a dog or a lion.", None),
     ("This is not a bat.", None),
     ("It isn’t a bat.", None),
-    ("I cannot tell whether this is a bat", None),
+    ("I am not sure whether this is a bat", None),
     ("Is this a bat?", None),
     ("combat boots", None),
     ("wombat", None),
@@ -110,11 +110,13 @@ RECORDED = [
 
 @pytest.mark.parametrize(("answer", "name"), RECORDED)
 def test_a_recorded_answer_is_read_as_its_class_or_not_at_all(answer: str, name: str | None) -> None:
+    """Forms that models answer in."""
     label = OPTIONS.read(answer)
     assert (None if label is None else NAMES[label]) == name
 
 
 def test_a_slot_alone_on_its_line_is_a_numbered_list_and_elsewhere_a_row() -> None:
+    """In the same order."""
     options = Options(["bat", "cat"], seed=1)
     first, second = options.fill("{classes}?")[:-1].split(", ")
     assert {first, second} == {"bat", "cat"}
@@ -122,11 +124,13 @@ def test_a_slot_alone_on_its_line_is_a_numbered_list_and_elsewhere_a_row() -> No
 
 
 def test_the_order_is_fixed_by_the_seed_alone() -> None:
+    """Another seed gives another one."""
     rows = [Options(NAMES, seed).fill("{classes}!") for seed in (1, 1, 2)]
     assert rows[0] == rows[1] != rows[2]
 
 
 def test_names_that_could_be_confused_are_json_strings() -> None:
+    """All of them, if one has to be; so written, they are read."""
     names = ["cat, domestic", 'the "cat"', "two\nlines", "{classes}", "plain"]
     row = Options(names, seed=1).fill("[{classes}]")
     assert sorted(json.loads(row)) == sorted(names)
@@ -138,12 +142,14 @@ def test_names_that_could_be_confused_are_json_strings() -> None:
 
 
 def test_a_number_is_no_option_where_names_are_numbers() -> None:
+    """It may mean the name."""
     for names in (["one", "two", "three"], ["I", "II", "III"], ["3 dots", "4 dots"]):
         assert Options(names, seed=1).read("2") is None
     assert Options(["3", "1", "2"], seed=1).read("2") == 2
 
 
 def test_an_article_is_no_mention_of_a_class_of_that_letter() -> None:
+    """Only at the end of a clause."""
     options = Options(["A", "B", "I"], seed=1)
     assert [options.read(text) for text in ("This is a B.", "The letter is A.", "I see a sign")] == [
         1,
@@ -152,12 +158,14 @@ def test_an_article_is_no_mention_of_a_class_of_that_letter() -> None:
     ]
 
 
-def test_names_with_one_normal_form_are_told_apart_by_exact_spelling_only() -> None:
+def test_names_with_one_normal_form_differ_by_exact_spelling_only() -> None:
+    """Other spellings are ambiguous."""
     options = Options(["Bat", "bat", "C++", "C#"], seed=1)
     assert [options.read(text) for text in ("Bat", "bat", "BAT", "C++", "C#")] == [0, 1, None, 2, 3]
 
 
 def test_a_list_that_is_too_long_is_refused_with_the_limit() -> None:
+    """A thousand short names fit."""
     with pytest.raises(DataError, match=f"2,000 class names .* at most {MOST_CHARACTERS:,}"):
         Options([f"a class of the number {number}" for number in range(2_000)], seed=1)
     Options([f"class {number}" for number in range(1_000)], seed=1)
@@ -168,6 +176,7 @@ HOSTILE = ["(", "\n", "{", "[", '"', "```", "1)", " ", "-", "`a ", "<think>", '{
 
 @pytest.mark.parametrize("piece", [*HOSTILE, "a class ", "answer is ", "not ", "answer:\n", "\\boxed{"])
 def test_long_answers_take_bounded_time(piece: str) -> None:
+    """With a thousand classes and 100 kB."""
     options = Options([f"class x{number} of many" for number in range(1_000)], seed=1)
     start = time.process_time()
     assert options.read(piece * (100_000 // len(piece))) is None
@@ -180,11 +189,13 @@ texts = st.text(max_size=60) | st.lists(st.sampled_from(PIECES)).map(" ".join)
 
 @given(texts)
 def test_reading_never_raises(answer: str) -> None:
+    """Whatever a model answers."""
     assert OPTIONS.read(answer) in {None, *range(len(NAMES))}
 
 
 @given(st.lists(st.text(min_size=1, max_size=12), unique=True, min_size=1, max_size=8), st.integers(0, 9))
 def test_every_class_name_is_read_as_its_class(names: list[str], seed: int) -> None:
+    """Whatever the others are."""
     options = Options(names, seed)
     assert [options.read(name) for name in names] == list(range(len(names)))
     assert options.fill("no slot") == "no slot"

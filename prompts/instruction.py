@@ -1,0 +1,376 @@
+r"""The prompt kind for a model that sees an image and answers in words: ``Which is it: {classes}?``.
+
+An instruction has the slot ``{classes}`` exactly once. As a candidate it is one line, in which ``\n`` stands
+for a line break; the scorer gets it with the line breaks. Where the slot stands alone on its line, the scorer
+writes the classes as a numbered list, elsewhere as a row.
+
+In an LLM's answer, each line with a list mark begins an instruction. If it has no slot yet, the lines up to
+the next list mark or empty line belong to it; if it has, only indented ones do. If no such line is an
+instruction, each paragraph with the slot is one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+from .kinds import INSTRUCTION, CandidateError, KindWords, PromptKind, Proposals, RefusedLine
+from .replies import LIST_MARK, MARKS, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS, MOST_ROUNDS
+from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, one_line
+from .template import check_characters, quoted, single_spaced, spelling_key, without_quotes
+from .thinking import without_thinking
+from .wording import Wordings, built_in
+
+SLOT = "{classes}"
+BREAK = r"\n"
+MAX_CHARACTERS = 1_500
+DEFAULT = r"Which of these classes does the image show? Answer with its name only. \n {classes}"
+CAPTIONS: tuple[str, ...] = (
+    DEFAULT,
+    "Which of these classes does the image show: {classes}? Answer with the name only.",
+    "What is in this image? Choose one of: {classes}.",
+    "Classify the image as one of the following: {classes}.",
+    r"Which of these options fits the image? \n {classes} \n Answer with the number only.",
+    r"Choose the best description of the image. \n {classes} \n Answer with the words of the option.",
+    'Classify the image. The classes are: {classes}. Answer as JSON: {"class": "NAME"}.',
+    "First look at the whole image, then at its details. Which of these is it: {classes}?",
+    "Describe the image in one sentence. Then write a last line: Answer: NAME, one of {classes}.",
+    "You are an expert in recognising images. Name the class of this one, from: {classes}.",
+    "The image shows exactly one of these: {classes}. Which one? Do not explain.",
+    "Ignore the background. The main thing in the image is one of: {classes}. Write its name.",
+    "Compare the image with each of these classes, then name the one that fits best: {classes}.",
+    r"Classes: {classes}. \n Class of this image:",
+)
+"""Instructions of different forms, written by hand."""
+LOOKS = (
+    "", "Look at the image carefully.", "First look at the whole image, then at its details.",
+    "You are an expert in recognising images.", "Look at shape, colour and texture.",
+    "Ignore the background.",
+)  # fmt: skip
+ROWS = (
+    "Which of these classes does the image show: {classes}?",
+    "What is in this image? Choose one of: {classes}.",
+    "Classify the image as one of the following: {classes}.",
+    "The image shows one of these: {classes}. Which one?",
+    "Name the class of this image. The classes are: {classes}.",
+    "Which of these words describes the image best: {classes}?",
+)
+LISTS = (
+    r"Which of these options does the image show? \n {classes} \n",
+    r"Choose the option that fits the image best. \n {classes} \n",
+    r"The image belongs to one of these classes: \n {classes} \n",
+)
+ENDS = {
+    "name": (
+        "", "Answer with the name of the class only.",
+        "Reply with one name from the list, exactly as written.",
+        "Do not explain.", "If you are not sure, choose the most likely one.",
+    ),
+    "json": ('Answer as JSON: {"class": "NAME"}.',),
+    "reasons": (
+        "Think step by step, then write the last line as: Answer: NAME.",
+        "Say in one sentence what you see, then write the last line as: Answer: NAME.",
+    ),
+    "number": (
+        "Answer with the number only.", "Answer with the words of the option.",
+        'Answer as JSON: {"option": NUMBER}.', "Reply with one number and nothing else.",
+    ),
+}  # fmt: skip
+"""How the model should answer, by form; ``number`` goes with ``LISTS``."""
+FRAMES: tuple[str, ...] = (
+    "Look at the <w>. Which of these is it: {classes}? Answer with the name only.",
+    "The image shows <w>. Which class is it: {classes}? Answer with the name only.",
+    "This is about <w>. Choose one of: {classes}.",
+    "Think of <w>, then name the class of this image, one of: {classes}.",
+    "Decide by the <w>: which of {classes} is in the image?",
+    "You are an expert in <w>. Classify the image as one of the following: {classes}.",
+    r"Look at the <w>. Which option fits? \n {classes} \n Answer with the number only.",
+    r"The image shows <w>. \n {classes} \n Reply with the words of one option.",
+    'Classify the image by its <w>. The classes are: {classes}. Answer as JSON: {"class": "NAME"}.',
+    "Describe the <w> in one sentence, then write a last line: Answer: NAME, one of {classes}.",
+)
+DOUBLE_FRAMES: tuple[str, ...] = (
+    "Look at the <w> and the <v>. Which of these is it: {classes}? Answer with the name only.",
+    "The image shows <w>, <v>. Choose one of: {classes}.",
+    "First look at the <w>, then at the <v>. Name the class, one of: {classes}.",
+    r"Compare <w> and <v>. Which option fits? \n {classes} \n Answer with the number only.",
+)
+FILLERS: tuple[str, ...] = (
+    "main object", "shape", "colours", "texture", "small details", "outline", "foreground", "whole scene",
+    "parts", "material", "pattern", "symbols", "number of things", "arrangement", "text in the image",
+)  # fmt: skip
+
+_BREAKS = re.compile(r"\s*(?:\\n|\r\n|[\n\r])\s*")
+_SOME_BREAKS = re.compile(r"(?:\\n ?)+")
+_PLACEHOLDERS = (
+    "classes|class[ _-]?(?:names|list|labels)|list[ _-]of[ _-](?:the[ _-])?class(?:es|[ _-]names)|"
+    "labels?|label[ _-]list|options?|categories|category[ _-]list|candidates?|choices|names"
+)
+_PLACEHOLDER = re.compile(
+    rf"\$?\{{{{1,2}}\s*(?:{_PLACEHOLDERS})\s*\}}{{1,2}}|[\[<]\s*(?:the )?(?:{_PLACEHOLDERS})\s*[\]>]|\{{\}}",
+    re.IGNORECASE,
+)
+_OTHER_SLOT = re.compile(r"\{[\w .:!\[\]-]{0,40}\}")
+_WRAPPED = tuple(mark for mark in MARKS if mark.name not in ("labels", "filled examples", "explanations"))
+_LABEL = re.compile(
+    r"(?:new |revised |improved )?(?:instruction|prompt)(?: ?(?:no\.?|#)? ?\d{1,3})?\s*[:=]\s+", re.I
+)
+_FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
+_RULE = re.compile(r"\s*(?:[-*_=]\s?){3,}\s*")
+_MOST_OF_A_BLOCK = 4 * MAX_CHARACTERS
+_DEEPEST = 4
+
+WORDS = KindWords(
+    noun="instruction",
+    intro="A vision-language model gets one picture with an instruction, in which the slot {classes} is "
+    "replaced by the list of all class names, and answers in words. An answer that names no class, or "
+    "several, counts as wrong.",
+    goals={
+        "accuracy": "How many pictures are sorted correctly depends on the instruction, and we are looking "
+        "for the one with which most of them are.",
+        "class_mean": "How many pictures of a class are sorted correctly depends on the instruction, and we "
+        "are looking for the one with which most of them are, in the mean over classes.",
+        "logprob": "How probable the model finds a picture's own class depends on the instruction, and we "
+        "are looking for the one with the highest mean log-probability of it: the nearer to 0, the better.",
+        "margin": "How far a picture's own class is ahead of the best other one depends on the instruction, "
+        "and we are looking for the one with the highest mean margin: below 0 the other one is ahead.",
+    },
+    rule="every instruction has the slot {classes} exactly once, where the list of the classes goes, and "
+    r"\n where a line breaks (alone between two of them the list is numbered)",
+    unreadable="No instruction could be read in your answer. An instruction is one line with the slot "
+    "{classes} exactly once.",
+)
+_ECHOES = tuple(
+    " ".join(text.casefold().split()).rstrip(".")
+    for text in (WORDS.rule, WORDS.unreadable, WORDS.intro, RULE_LENGTH, RULE_LINES, RULE_FORM, LEARN)
+)
+assert WORDS.goals.keys() == SCALES.keys()
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    r"""A checked instruction on one line, made by ``parse``; ``\n`` is a line break."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, raw: str, *, max_words: int | None) -> Instruction:
+        """Read an instruction; its slot may be written in other ways, such as ``[CLASSES]``.
+
+        ``max_words`` counts the slot as a word, and line breaks not; None for no limit.
+
+        Raises:
+            CandidateError: The text is not an instruction.
+        """
+        if len(raw) > _MOST_OF_A_BLOCK:
+            raise _too_long(len(raw))
+        text = _tidy(raw)
+        if SLOT not in text:
+            text = _PLACEHOLDER.sub(SLOT, text)
+        _check(text)
+        words = sum(word != BREAK for word in text.split())
+        if max_words is not None and words > max_words:
+            raise CandidateError("too_many_words", f"it has {words} words, at most {max_words} are allowed")
+        return cls(text)
+
+    @property
+    def key(self) -> str:
+        """The normal form: equal for spellings of one instruction."""
+        return spelling_key(self.text)
+
+    @property
+    def scored_as(self) -> str:
+        """The instruction with its line breaks and its slot."""
+        return self.text.replace(f" {BREAK} ", "\n")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _tidy(raw: str) -> str:
+    text = raw.strip()
+    for _ in range(MOST_ROUNDS):
+        before = text
+        text = single_spaced(_BREAKS.sub(rf" \{BREAK} ", text))
+        text = _SOME_BREAKS.sub(r"\\n ", text).strip()
+        text = without_quotes(text.removeprefix(f"{BREAK} ").removesuffix(f" {BREAK}")).strip()
+        if text == before:
+            break
+    return text
+
+
+def _check(text: str) -> None:
+    if not text.replace(BREAK, "").strip():
+        raise CandidateError("empty", "it is empty")
+    if len(text) > MAX_CHARACTERS:
+        raise _too_long(len(text))
+    check_characters(text)
+    if (slots := text.count(SLOT)) != 1:
+        reason, has = ("several_slots", f"{slots} slots") if slots else ("no_slot", "no slot")
+        raise CandidateError(reason, f"{quoted(text)} has {has} {SLOT}; write it exactly once")
+    if other := _OTHER_SLOT.search(text.replace(SLOT, "")):
+        raise CandidateError("stray_brace", f"{quoted(text)} has {other[0]}, and {SLOT} is the only slot")
+
+
+def _too_long(length: int) -> CandidateError:
+    return CandidateError("too_long", f"it has {length:,} characters, at most {MAX_CHARACTERS:,} are allowed")
+
+
+@cache
+def grammar() -> tuple[tuple[Instruction, ...], ...]:
+    """Return the instructions of the grammar, one group for each form of the answer."""
+    return tuple(
+        tuple(
+            Instruction.parse(" ".join(filter(None, parts)), max_words=None)
+            for parts in product(LOOKS, LISTS if form == "number" else ROWS, ends)
+        )
+        for form, ends in ENDS.items()
+    )
+
+
+class InstructionKind(PromptKind):
+    """Search for instructions."""
+
+    name = INSTRUCTION
+    words = WORDS
+    example = DEFAULT
+    slot = SLOT
+    frames = FRAMES
+    double_frames = DOUBLE_FRAMES
+    fillers = FILLERS
+    max_words = 60
+    most_characters = MAX_CHARACTERS
+    averaged = False
+    default = DEFAULT.replace(f" {BREAK} ", "\n")
+
+    @property
+    def wordings(self) -> Wordings:
+        """Return the texts that come with the program."""
+        return built_in("instruction_words.toml")
+
+    def parse(self, raw: str, *, max_words: int | None) -> Instruction:
+        """Read an instruction; see ``Instruction.parse``."""
+        return Instruction.parse(raw, max_words=max_words)
+
+    def parse_scored(self, text: str) -> Instruction:
+        """Read an instruction as a scorer gets it."""
+        return Instruction.parse(text, max_words=None)
+
+    def read(self, answer: str, *, max_words: int) -> Proposals:
+        """Read the instructions of an answer, by the rules above."""
+        whole = without_thinking(answer)
+        text = whole[:MAX_ANSWER_CHARACTERS]
+        marked, unmarked, complete = _blocks(text)
+        if from_json := _in_json(text):
+            marked, unmarked = from_json, []
+        found = _judged(marked, max_words)
+        if not found.candidates:
+            found = _judged([*marked, *unmarked], max_words)
+        if complete and len(whole) <= MAX_ANSWER_CHARACTERS:
+            return found
+        message = f"only the first {MAX_LINES:,} lines and {MAX_ANSWER_CHARACTERS:,} characters were read"
+        return Proposals(found.candidates, (*found.refused, RefusedLine("", "answer_too_long", message)))
+
+    def starting(self, pool: str) -> Sequence[Sequence[Instruction]]:
+        """Return the grammar's instructions, one group for each form, or the hand-made ones as one group."""
+        if pool == "grammar":
+            return grammar()
+        return [[Instruction.parse(text, max_words=None) for text in CAPTIONS]]
+
+
+KIND = InstructionKind()
+
+
+def _blocks(text: str) -> tuple[list[str], list[str], bool]:
+    """Return what stands under list marks, other paragraphs with a slot, and whether all was read."""
+    marked: list[str] = []
+    unmarked: list[str] = []
+    lines = text.splitlines()
+    block: list[str] = []
+    is_marked = False
+
+    def end() -> None:
+        whole = "\n".join(block)
+        if is_marked:
+            marked.append(whole)
+        elif SLOT in _PLACEHOLDER.sub(SLOT, whole):
+            unmarked.append(whole)
+        block.clear()
+
+    for line in lines[:MAX_LINES]:
+        if not line.strip() or _RULE.fullmatch(line) or _FENCE.match(line) or _is_echo(line):
+            end()
+            is_marked = False
+            continue
+        if begins := LIST_MARK.match(line.lstrip()) is not None or _LABEL.match(line.lstrip()) is not None:
+            end()
+            is_marked = True
+        elif is_marked and not line[0].isspace() and SLOT in _PLACEHOLDER.sub(SLOT, block[0]):
+            end()
+            is_marked = False
+        if begins or sum(map(len, block)) <= _MOST_OF_A_BLOCK:
+            block.append(line)
+    end()
+    return marked[:MAX_PROPOSALS], unmarked[:MAX_PROPOSALS], len(lines) <= MAX_LINES
+
+
+def _is_echo(line: str) -> bool:
+    plain = " ".join(line[:_MOST_OF_A_BLOCK].casefold().split())
+    return any(echo in plain for echo in _ECHOES)
+
+
+def _in_json(text: str) -> list[str]:
+    """Return the strings of an answer that is JSON, also in a code fence."""
+    lines = [line for line in text.strip().splitlines() if not _FENCE.match(line)]
+    if not lines or lines[0].lstrip()[:1] not in ("[", "{"):
+        return []
+    try:
+        document = json.loads("\n".join(lines))
+    except (ValueError, RecursionError):
+        return []
+    return [found for found in _strings(document) if SLOT in _PLACEHOLDER.sub(SLOT, found)][:MAX_PROPOSALS]
+
+
+def _strings(document: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, list | dict) and depth < _DEEPEST:
+        for one in document.values() if isinstance(document, dict) else document:
+            yield from _strings(one, depth + 1)
+
+
+def _judged(blocks: Sequence[str], max_words: int) -> Proposals:
+    found: dict[str, Instruction] = {}
+    refused: list[RefusedLine] = []
+    for block in blocks:
+        line = one_line(block[:_MOST_OF_A_BLOCK], 200)
+        try:
+            instruction = Instruction.parse(_unwrapped(block), max_words=max_words)
+        except CandidateError as error:
+            refused.append(RefusedLine(line, error.reason, str(error)))
+            continue
+        if instruction.key in found:
+            refused.append(RefusedLine(line, "duplicate", "it stands in this answer already"))
+        else:
+            found[instruction.key] = instruction
+    return Proposals(tuple(found.values()), tuple(refused))
+
+
+def _unwrapped(block: str) -> str:
+    """Take off list marks, labels, scores, emphasis and the like."""
+    if len(block) > _MOST_OF_A_BLOCK:
+        return block
+    text = _tidy(block)
+    for _ in range(MOST_ROUNDS):
+        before = text
+        for mark in _WRAPPED:
+            text = mark.taken_off(text).strip()
+        text = _tidy(_LABEL.sub("", text, count=1) if _LABEL.match(text) else text)
+        if text == before:
+            break
+    return text

@@ -1,0 +1,223 @@
+"""A whole search for instructions, with a model that answers in words by a rule."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb import SearchConfig, evaluate, resume, search
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.methods.registry import METHODS
+from promptclimb.agent.results.exports import export, export_all
+from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.run_dir import read_result
+from promptclimb.agent.study.estimate import estimate
+from promptclimb.evaluator.errors import ConfigError, UsageError
+from promptclimb.evaluator.remote.answers import Options
+from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION
+from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.prompts.instruction import KIND, SLOT
+from promptclimb.prompts.starting import read_file
+from tests.fakes.answering_box import NAMES, NOISE, AnsweringBox
+from tests.fakes.clock import run_virtual, virtual_sleep
+
+BEST = r"Look at the ears. \n {classes} \n Answer with the number only."
+ANSWERS = (
+    "- Which animal is it: {classes}? Say it.\n- Look at the fur, then choose from [CLASSES].",
+    f"1. {BEST}\n2. Two lists: {{classes}} and {{classes}}",
+    "- <script>alert(1)</script> one of {classes}\n- {0} %s {classes}\n- " + "x" * 10_000,
+    "I cannot help with that.",
+)
+
+
+class Chat:
+    """Gives the answers in turn."""
+
+    def __init__(self, answers: Sequence[str] = ANSWERS) -> None:
+        self.asked: list[str] = []
+        self._answers = answers
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.asked.append("\n".join(str(message["content"]) for message in request.messages))
+        await virtual_sleep(1)
+        return ChatAnswer(text=self._answers[(len(self.asked) - 1) % len(self._answers)])
+
+
+def config(run_dir: Path, **more: Any) -> SearchConfig:
+    """A small search for instructions."""
+    given: dict[str, Any] = {
+        "data": "animals", "prompts": "instruction", "restarts": 1, "conversations": 1, "rounds": 4,
+        "initial": 8, "proposals": 3, "run_dir": run_dir, "llm": "gpt-4o",
+    } | more  # fmt: skip
+    return SearchConfig(**given)
+
+
+def searched(run_dir: Path, chat: Chat | None = None, **more: Any) -> SearchResult:
+    """The result of such a search."""
+    return run_virtual(search(config(run_dir, **more), evaluator=AnsweringBox(), chat=chat or Chat()))
+
+
+def files(folder: Path) -> Mapping[str, bytes]:
+    """Those of a result that do not hold a time."""
+    return {name: (folder / name).read_bytes() for name in ("leaderboard.csv", "templates.json")}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_searches_for_instructions(tmp_path: Path, method: str) -> None:
+    """Requests, scores and result hold instructions; the best one alone is the ensemble."""
+    chat, box = Chat(), AnsweringBox()
+    given = config(tmp_path / "r", method=method, describe="animals, whose ears differ")
+    result = run_virtual(search(given, evaluator=box, chat=chat))
+    assert (result.status, result.prompts) == ("finished", "instruction")
+    assert all(text.count(SLOT) == 1 for text in box.scored)
+    assert len(result.leaderboard) > 8
+    assert bool(chat.asked) == METHODS[method].asks_llm
+    if chat.asked:
+        assert METHODS[method].mixed or BEST in {row.template for row in result.leaderboard}
+        assert "instruction" in chat.asked[0]
+        assert "template" not in "".join(chat.asked)
+    assert result.ensemble.templates == (result.best.template,)
+    assert result.best.test == result.ensemble.test is not None
+    assert result.baselines["default template"].templates == (DEFAULT_INSTRUCTION,)
+
+
+def test_guided_finds_what_helps_and_refuses_what_is_unusable(tmp_path: Path) -> None:
+    """Whatever else an LLM writes is refused with a reason."""
+    chat = Chat()
+    result = searched(tmp_path / "r", chat, method="guided")
+    assert result.best.template == BEST
+    assert result.gain is not None
+    assert result.gain.over["default template"].sign > 0
+    assert {"several_slots", "stray_brace", "too_long"} <= result.rejected.keys()
+    assert "The classes are: bat, sea lion, lion, dog." in chat.asked[0]
+    assert r"exactly once" in chat.asked[0]
+    said = [line for asked in chat.asked for line in asked.splitlines() if "named no class" in line]
+    assert all(repr(" ".join(NOISE.split())) in line for line in said)
+
+
+def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path) -> None:
+    """With their share, on one line, beside the confusions."""
+    own = tmp_path / "own.txt"
+    own.write_text("Look at the ears: {classes}.\nThe background of {classes}.\n")
+    chat = Chat(["- What of {classes}?"])
+    searched(tmp_path / "r", chat, method="guided", initial=own, rounds=2)
+    (line,) = [line for line in chat.asked[1].splitlines() if "named no class" in line]
+    assert line.endswith("for example: " + "; ".join([repr(" ".join(NOISE.split()))] * 3) + ".")
+    assert "is most often taken for" in chat.asked[1]
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "<b>animal</b>" not in page
+
+
+def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only files and options keep the word template."""
+    folder = tmp_path / "r"
+    searched(folder)
+    page = (folder / "report.html").read_text()
+    assert "<title>Instructions for animals" in page
+    assert "Where the best instruction came from" in page
+    assert "over default instruction" in page
+    assert "instruction = &#34;Look at the ears.\\n{classes}" in page
+    settings = page[page.index("<summary>Settings") :]
+    shown = page[page.index("<body>") :].replace(settings, "")
+    assert [line for line in shown.splitlines() if "template" in line.replace("templates.json", "")] == []
+    assert "<script>alert(1)" not in page
+    searched(tmp_path / "other")
+    assert main(["compare", str(folder), str(tmp_path / "other")]) == 0
+    assert "best instruction" in (said := capsys.readouterr().out)
+    assert "template" not in said
+    assert main(["transcript", str(folder)]) == 0
+    assert "Scores of instructions on my training pictures" in capsys.readouterr().out
+
+
+def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
+    """As text, and as messages with the list of classes; formats for templates are refused."""
+    folder = tmp_path / "r"
+    result = searched(folder)
+    assert [one.text for one in read_file(export(folder, "text"), KIND)] == [BEST]
+    assert [one.text for one in read_file(folder / "templates.json", KIND)] == [BEST]
+    rows = list(csv.DictReader((folder / "leaderboard.csv").read_text().splitlines()))
+    assert [row["template"] for row in rows] == [row.template for row in result.leaderboard]
+    (message,) = json.loads(export(folder, "openai-messages").read_text())["messages"]
+    text, image = message["content"]
+    assert text["text"] == Options(NAMES, seed=1).fill(KIND.parse_own(BEST).scored_as)
+    assert "\n1. " in text["text"]
+    assert image == {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,IMAGE"}}
+    said: list[str] = []
+    names = {file.name for file in export_all(folder, out=tmp_path / "all", report=said.append)}
+    assert names == {"prompts.txt", "openai-messages.json", "leaderboard.csv", "confusion-matrix.csv"}
+    with pytest.raises(UsageError, match="--prompts instruction, so there are no templates"):
+        export(folder, "open-clip")
+
+
+def test_a_stopped_search_resumes_to_the_same_files(tmp_path: Path) -> None:
+    """To the byte, with the requests that were missing."""
+    searched(tmp_path / "whole")
+    stopped = searched(tmp_path / "halves", max_calls=2)
+    assert stopped.status == "stopped"
+    chat = Chat(ANSWERS[2:])
+    box = AnsweringBox()
+    done = run_virtual(resume(tmp_path / "halves", changes={"max_calls": 9}, evaluator=box, chat=chat))
+    assert (done.status, len(chat.asked)) == ("finished", 2)
+    assert files(tmp_path / "halves") == files(tmp_path / "whole")
+    assert read_result(tmp_path / "halves").leaderboard == read_result(tmp_path / "whole").leaderboard
+
+
+def test_a_function_is_scored_with_instructions_and_compared_with_the_default(tmp_path: Path) -> None:
+    """It never sees a template."""
+    seen: list[str] = []
+
+    def score(instructions: Sequence[str]) -> list[float]:
+        seen.extend(instructions)
+        return [len(one) / 1000 for one in instructions]
+
+    result = run_virtual(search(config(tmp_path / "r", method="random"), evaluator=score))
+    assert result.baselines["default template"].templates == (DEFAULT_INSTRUCTION,)
+    assert all(one.count(SLOT) == 1 for one in seen)
+
+
+def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
+    """There is no ensemble of them."""
+    spec = EvaluatorSpec(data="animals")
+    texts = [BEST, DEFAULT_INSTRUCTION]
+    found = evaluate(texts, spec, evaluator=AnsweringBox(), prompts="instruction")
+    assert [one.template for one in found.scores] == [KIND.parse_own(text).scored_as for text in texts]
+    assert found.ensemble is None
+    assert found.scores[0].accuracy is not None
+    with pytest.raises(UsageError, match=r"is not an instruction: .* has no slot"):
+        evaluate(["a photo of a cat"], spec, evaluator=AnsweringBox(), prompts="instruction")
+    with pytest.raises(UsageError, match="there are no prompts 'x'; choose from template"):
+        evaluate(texts, spec, evaluator=AnsweringBox(), prompts="x")
+
+
+@pytest.mark.parametrize(("prompts", "scorer"), [("instruction", "clip"), ("template", "chat")])
+def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: str, scorer: str) -> None:
+    """With the option that fits."""
+    given = {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"} if scorer == "chat" else {}
+    chosen = SearchConfig(method="random", prompts=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)
+    with pytest.raises(ConfigError, match=r"add (scorer chat|prompts instruction)"):
+        run_virtual(search(chosen))
+
+
+def test_the_words_of_an_instruction_have_their_own_limit() -> None:
+    """Unless the user sets one; the identity of a run has the limit that holds."""
+    assert SearchConfig(method="random").most_words == 15
+    assert SearchConfig(method="random", prompts="instruction").most_words == 60
+    own = SearchConfig(method="random", prompts="instruction", max_words=30)
+    assert (own.most_words, own.identity()["max_words"]) == (30, 30)
+    assert SearchConfig(method="random").identity()["max_words"] == 15
+
+
+def test_the_dry_run_bounds_the_requests(tmp_path: Path) -> None:
+    """With the longest instructions."""
+    chat = Chat()
+    given = config(tmp_path / "r", method="guided")
+    bound = estimate(given, NAMES)
+    run_virtual(search(given, evaluator=AnsweringBox(), chat=chat))
+    assert sum(len(asked) for asked in chat.asked) / 4 < bound["tokens"]
+    assert len(chat.asked) <= bound["calls"]
