@@ -193,7 +193,7 @@ class SearchRun:
                 stack.enter_context(short_collections())
                 searched = await run.restart_all()
                 if run.scorer is not None:
-                    run.scorer.budget.keep(NOTHING)  # the search takes no more
+                    run.scorer.release()
                 manifest = run.store.manifest
                 prices: Mapping[str, Any] = run.store.note(PRICES) or {}
 
