@@ -24,7 +24,7 @@ from promptclimb.evaluator.scoring import Predictions, Rejection, Score, Verdict
 
 
 class Raced:
-    """A race on labels that are known beforehand, and how many of them each candidate was asked for."""
+    """A race on known labels, and how many of them each candidate was asked for."""
 
     def __init__(
         self,
