@@ -25,6 +25,7 @@ ORDER = {
     "evaluator": (
         "open",
         "prediction",
+        "serving",
         "white_box",
         "remote",
         "clip",

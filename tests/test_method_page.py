@@ -58,21 +58,17 @@ NOT_TEMPLATES = [
     "a photo of a dog",
     "{foo} {}",
     "a photo\\nof a {}",
-    "one more than fifteen " + "words " * 11 + "{}",
     '""',
 ]
 LINES = [
     "- a photo of a {}",
-    "2) a photo of a {}",
     "**Plain**: `a photo of a {class_name}`",
-    '- a photo of a "CLASS"',
     "- a photo of a {flower} (62.5 %)",
     '["a photo of a {}", "a sketch of {}"]',
     '{"template": "a photo of a <class>", "why": "plain"}',
     "- a {} in a lake: because water is good",
     "- a photo of a [COLOUR]",
     "- a photo of a flower",
-    "- {adjective} {}",
     "Sure, here are some templates with {}:",
     "- every template has the slot {} where the name of the class goes",
 ]

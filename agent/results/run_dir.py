@@ -92,6 +92,8 @@ def _is_made(folder: Path) -> bool:
 
 
 def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return ConfigError(f"--run-dir {run_dir}: a file is where the folder should be; choose another place")
     return ConfigError(f"--run-dir {run_dir}: it cannot be written ({error.strerror or error})")
 
 

@@ -136,23 +136,23 @@ def score_templates(
             found = open_evaluator(spec.without_choice(), report=report, ask=ask)
         else:
             found = as_evaluator(evaluator, spec)
-        return _measured(found, texts, spec, split, inspect, white_box, report, kind)
+        return _measured(found, texts, kind, spec, split, inspect, white_box, report)
 
 
 def _measured(
     found: Evaluator,
     texts: list[str],
+    kind: PromptKind,
     spec: EvaluatorSpec,
     split: Split,
     inspect: bool,
     white_box: Sequence[str],
     report: Callable[[str], None] | None,
-    kind: PromptKind,
 ) -> Evaluation:
-    alone = len(texts) == 1 or not kind.averaged
     # A custom scorer does not report the size of its training split.
     if split != "train" and not found.info.sizes.get(split):
         raise UsageError(f"{found.info.dataset} has no {split} images; choose another split")
+    alone = len(texts) == 1 or not kind.averaged
     try:
         ensembles = [*([text] for text in texts), *([] if alone else [texts])]
         answers = found.examine(ensembles, test=split == "test")

@@ -249,7 +249,7 @@ def test_folders_that_cannot_take_a_run(capsys: pytest.CaptureFixture[str], tmp_
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("x")
     (tmp_path / "file").write_text("x")
-    for name, said in (("full", "not empty"), ("file", "cannot be written")):
+    for name, said in (("full", "not empty"), ("file", "a file is where the folder should be")):
         assert call("search", "--method", "random", "--run-dir", name) == 2
         assert said in only_line(capsys.readouterr().err)
 

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
-import os
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +19,7 @@ from promptclimb.agent.llm.endpoints import PROBE_REQUESTS, Preflight, look, pro
 from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.fakes import FakeEvaluator
 from prompts.requests import Message
+from tests.fakes.foreign import free_port, need, running
 from tests.fakes.tiny_gguf import write_tiny_gguf
 
 pytestmark = pytest.mark.slow
@@ -57,34 +52,6 @@ params.cpuparams.n_threads = 1
 server = xllamacpp.Server(params)
 threading.Event().wait()
 """
-
-
-def need(*modules: str) -> None:
-    """Skip where the extra is not installed."""
-    if not all(importlib.util.find_spec(name) for name in modules):
-        pytest.skip("the extra 'endpoints-test' is not installed")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@contextmanager
-def running(folder: Path, command: Sequence[str], more: Mapping[str, str] = {}) -> Iterator[None]:  # frozen
-    """A server as a process of its own, which ends with the block."""
-    log = folder / "server.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **more}, stdout=out, stderr=subprocess.STDOUT
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 async def ready(url: str, key: str | None = None) -> Preflight:

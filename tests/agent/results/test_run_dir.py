@@ -115,7 +115,7 @@ def test_a_file_in_place_of_the_runs_is_reported(tmp_path: Path, monkeypatch: py
     """It is no sign that other runs have all the names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").write_text("x")
-    with pytest.raises(ConfigError, match=r"--run-dir .*runs: it cannot be written"):
+    with pytest.raises(ConfigError, match=r"--run-dir .*runs: a file is where the folder should be"):
         new_run_dir(SearchConfig(method="random"))
 
 
@@ -129,7 +129,7 @@ def test_a_new_run_needs_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not empty"):
         check_run_dir(tmp_path)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(ConfigError, match="a file is where the folder should be"):
         check_run_dir(tmp_path / "file")
 
 

@@ -198,10 +198,11 @@ def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("prompts", "scorer"), [("instruction", "clip"), ("template", "chat")])
 def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: str, scorer: str) -> None:
     """With the option that fits."""
-    given = {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"} if scorer == "chat" else {}
-    chosen = SearchConfig(method="random", prompts=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)
-    with pytest.raises(ConfigError, match=r"add (scorer chat|prompts instruction)"):
-        run_virtual(search(chosen))
+    given: dict[str, Any] = {"method": "random"}
+    if scorer == "chat":
+        given |= {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"}
+    with pytest.raises(ConfigError, match=r'add scorer chat|give prompts="instruction"'):
+        run_virtual(search(SearchConfig(prompts=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)))
 
 
 def test_the_words_of_an_instruction_have_their_own_limit() -> None:

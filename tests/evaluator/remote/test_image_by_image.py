@@ -329,6 +329,7 @@ def test_a_request_says_what_was_asked_for(opened: Opened) -> None:
         ("qwen2.5-vl", 1024, 1024 * 1024 // 28**2),
         ("pixtral-12b", 1024, 64 * 65),
         ("llava-1.5", 64, 576),
+        ("embed-v4.0", 512, 1610),
     ],
 )
 def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int, billed: int) -> None:

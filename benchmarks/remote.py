@@ -1,0 +1,378 @@
+"""Searches with a model behind an API, through the command line, against ``serve`` with planted faults.
+
+- ``budgets``: searches with ``--max-scorer-calls`` or ``--max-cost`` drawn at random. ``exceeded``: how
+  many were billed for more than that, by the server's own count.
+- ``kills``: the same search undisturbed, and killed (SIGKILL) again and again and resumed. ``lost``:
+  labels that were on disk after a kill and are not at the end. ``twice``: answers that the server gave a
+  second time; ``in_flight``: requests under way at the kills, which is the most that it may be.
+  ``same_result``: whether the leaderboards agree, and with them every label.
+- ``rate``: so many labels at a limit of requests a minute, by ``--scorer-rpm`` alone. ``share``: of the
+  limit that was reached from the first answer to the last. ``growth_mib``: resident memory at the end
+  beyond that after a fifth of the labels.
+- ``instructions``: what instruction search gains with the simulated chat model, over sets and seeds:
+  accuracy on test in points beyond the default instruction and beyond the best starting instruction, with
+  a 95 % interval of the mean. No LLM takes part: ``--method random`` draws from a grammar of
+  instructions. The chat model is a simulation (docs/remote.md), so the gain says that search finds what
+  there is to find, and not what a real model would gain.
+
+The server is a process of its own; faults are those of ``tests/fakes/faulty_scorer.py``. A search is a
+fork that runs the command line's entry.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import multiprocessing
+import os
+import random
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+FORK = multiprocessing.get_context("fork")
+FAULTS = {"noise": 0.05, "synonyms": 0.05, "filtered": 0.01, "limited": 0.03, "cut_off": 0.02, "slow": 0.01}
+SMALL = (
+    *("--shots", "4", "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", "4"),
+    *("--test-images", "24"),
+)
+PRICE_IN, PRICE_OUT = 0.15, 0.60
+CONCURRENCY = 8
+POLL_S = 0.02
+STUDENT = {
+    2: 12.71,
+    3: 4.30,
+    4: 3.18,
+    5: 2.78,
+    6: 2.57,
+    8: 2.36,
+    9: 2.31,
+    12: 2.20,
+    15: 2.14,
+    18: 2.11,
+    24: 2.07,
+}
+"""Student's 97.5 % quantile by the number of values."""
+
+
+class Served:
+    """A server with faults in a process of its own."""
+
+    def __init__(self, faults: dict[str, Any]) -> None:
+        command = [sys.executable, "-m", "tests.fakes.faulty_scorer", "--faults", json.dumps(faults)]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+
+    def stats(self) -> dict[str, Any]:
+        """Return what it has seen."""
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/stats") as reply:
+            found: dict[str, Any] = json.load(reply)
+        return found
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def served(**faults: Any) -> Iterator[Served]:
+    """Serve while the context is open."""
+    server = Served(faults)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def command(log: Path, arguments: Sequence[str]) -> None:
+    """Run the command line's entry, in a forked process."""
+    from promptclimb.agent.cli.main import main
+
+    with log.open("a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        code = main(list(arguments))
+        out.flush()
+    os._exit(code)
+
+
+def start(folder: Path, arguments: Sequence[str]) -> ForkProcess:
+    """Start a command."""
+    process = FORK.Process(target=command, args=(folder / "log.txt", arguments))
+    process.start()
+    return process
+
+
+def search(server: Served, run_dir: Path, scorer: str, *more: str) -> list[str]:
+    """Return the arguments of a search that asks a server."""
+    return [
+        *(
+            "search",
+            "--method",
+            "random",
+            "--scorer",
+            scorer,
+            "--scorer-url",
+            server.url,
+            "--model",
+            "RN-pico",
+        ),
+        *("--run-dir", str(run_dir), "--scorer-concurrency", str(CONCURRENCY), *more),
+    ]
+
+
+def result_of(run_dir: Path) -> dict[str, Any]:
+    """Return a run's result."""
+    path = run_dir / "result.json"
+    if not path.exists():
+        log = (run_dir.parent / "log.txt").read_text()[-3000:]
+        raise SystemExit(f"{run_dir.name} ended without a result:\n{log}")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def budgets(folder: Path, number: int, seed: int) -> dict[str, Any]:
+    """Search with limits drawn at random, and compare them with what the server billed."""
+    rng, exceeded, ends = random.Random(seed), [], dict[str, int]()
+    used: list[float] = []
+    with served(**FAULTS, seed=seed) as server:
+        for one in range(number):
+            before, run_dir = server.stats(), folder / f"budget-{one}"
+            chat = one % 2 == 1
+            kind = ("--prompts", "instruction") if chat else ()
+            if chat and one % 4 == 1:
+                limit = round(rng.uniform(0.02, 0.08), 4)
+                more = ("--max-cost", str(limit), "--scorer-price", f"{PRICE_IN}/{PRICE_OUT}")
+            else:
+                limit = rng.randint(120, 500)
+                more = ("--max-scorer-calls", str(limit))
+            given = search(
+                server, run_dir, "chat" if chat else "zero-shot", *SMALL, *kind, *more, "--seed", str(one)
+            )
+            process = start(folder, given)
+            process.join()
+            after = server.stats()
+            ends[str(process.exitcode)] = ends.get(str(process.exitcode), 0) + 1
+            if "--max-cost" in more:
+                tokens = [after[name] - before[name] for name in ("prompt_tokens", "completion_tokens")]
+                spent = (tokens[0] * PRICE_IN + tokens[1] * PRICE_OUT) / 1e6
+            else:
+                spent = after["answers"] - before["answers"]
+            used.append(spent / limit)
+            if spent > limit:
+                exceeded.append({"limit": limit, "spent": spent, "options": list(more)})
+            shutil.rmtree(run_dir, ignore_errors=True)
+    return {
+        "searches": number,
+        "exceeded": len(exceeded),
+        "which": exceeded,
+        "mean_share_used": round(statistics.mean(used), 3),
+        "exit_codes": ends,
+    }
+
+
+def labels_in(run_dir: Path) -> set[tuple[Any, ...]]:
+    """Every row of the labels on disk."""
+    path = run_dir / "labels.sqlite"
+    if not path.exists():
+        return set()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+        return {(name, *row) for name in tables for row in database.execute(f"select * from {name}")}
+
+
+def kills(folder: Path, number: int, seed: int) -> dict[str, Any]:
+    """Kill a search again and again."""
+    rng = random.Random(seed)
+    more = (
+        *("--shots", "4", "--restarts", "2", "--conversations", "1", "--rounds", "2", "--initial", "4"),
+        *("--test-images", "48"),
+    )
+    calm, struck = folder / "calm", folder / "struck"
+    with served(**FAULTS, seed=seed, latency_s=0.01) as server:
+        process = start(folder, search(server, calm, "zero-shot", *more))
+        process.join()
+        answers = server.stats()["answers"]
+    lost, in_flight, made, resumed = 0, 0, 0, False
+    kept: set[tuple[Any, ...]] = set()
+    with served(**FAULTS, seed=seed, latency_s=0.01) as server:
+        while True:
+            # Nothing to resume where a kill came before the run was made.
+            known = (struck / "config.toml").exists()
+            given = ["resume", str(struck)] if known else search(server, struck, "zero-shot", *more)
+            resumed = resumed or known
+            process = start(folder, given)
+            at = server.stats()["answers"] + rng.randint(1, max(2, 2 * answers // max(number, 1)))
+            while made < number and process.is_alive() and server.stats()["answers"] < at:
+                time.sleep(POLL_S)
+            if made >= number or not process.is_alive():
+                process.join()
+                break
+            in_flight += server.stats()["in_flight"]
+            process.kill()
+            process.join()
+            made += 1
+            while server.stats()["in_flight"]:
+                time.sleep(POLL_S)
+            now = labels_in(struck)
+            lost += len(kept - now)
+            kept = now
+        lost += len(kept - labels_in(struck))
+        stats = server.stats()
+    boards = [result_of(run_dir)["leaderboard"] for run_dir in (calm, struck)]
+    return {
+        "kills": made,
+        "labels": stats["different"],
+        "lost": lost,
+        "twice": stats["twice"],
+        "in_flight": in_flight,
+        "most_allowed": made * CONCURRENCY,
+        "resumed": resumed,
+        "same_result": boards[0] == boards[1],
+        "exit_code": process.exitcode,
+    }
+
+
+def memory_mib(pid: int) -> float:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return math.nan
+
+
+def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
+    """Ask for many labels at a limit."""
+    per_template = 12 * 16 * 2
+    initial = max(2, math.ceil(labels / per_template) - 2)
+    with served() as server:
+        given = search(
+            server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--shots", "16",
+            "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", str(initial),
+            "--test-images", "12",
+        )  # fmt: skip
+        process = start(folder, given)
+        early, most, stats = math.nan, 0.0, server.stats()
+        while process.is_alive():
+            with contextlib.suppress(OSError):  # it may end meanwhile
+                now = memory_mib(process.pid or 0)
+                stats = server.stats()
+                if math.isnan(early) and stats["answers"] >= labels // 5:
+                    early = now
+                most = max(most, now)
+            time.sleep(0.25)
+        stats = server.stats()
+    seconds = stats["last_s"] - stats["first_s"]
+    return {
+        "labels": stats["answers"],
+        "rpm": rpm,
+        "seconds": round(seconds, 1),
+        "share": round(60 * stats["answers"] / seconds / rpm, 3),
+        "refused": stats["refused"],
+        "early_mib": round(early, 1),
+        "growth_mib": round(most - early, 1),
+        "exit_code": process.exitcode,
+    }
+
+
+def interval(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and its 95 % interval by Student's distribution."""
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return {"mean": round(mean, 2), "low": None, "high": None, "values": len(values)}
+    wide = next((t for n, t in sorted(STUDENT.items(), reverse=True) if len(values) >= n), 12.71)
+    half = wide * statistics.stdev(values) / math.sqrt(len(values))
+    return {
+        "mean": round(mean, 2),
+        "low": round(mean - half, 2),
+        "high": round(mean + half, 2),
+        "values": len(values),
+    }
+
+
+def instructions(folder: Path, sets: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """Search for instructions, and evaluate what was found on test."""
+    rows = []
+    with served(**FAULTS) as server:
+        for data in sets:
+            for seed in seeds:
+                run_dir = folder / f"{data}-{seed}"
+                given = search(
+                    server, run_dir, "chat", "--prompts", "instruction", "--data", data, "--seed", str(seed),
+                    "--shots", "8", "--restarts", "1", "--conversations", "1", "--initial", "8",
+                    "--rounds", "4", "--test-images", "200",
+                )  # fmt: skip
+                process = start(folder, given)
+                process.join()
+                found = result_of(run_dir)
+                gains = found["gain"]["over"]
+                rows.append(
+                    {
+                        "data": data,
+                        "seed": seed,
+                        "best": found["best"]["template"],
+                        "test": round(100 * found["best"]["test"], 1),
+                        "over_default": gains["default template"]["points"],
+                        "over_starting": gains.get("best starting template", {}).get("points", 0.0),
+                    }
+                )
+                print(rows[-1], file=sys.stderr, flush=True)
+    return {
+        "over_default": interval([row["over_default"] for row in rows]),
+        "over_starting": interval([row["over_starting"] for row in rows]),
+        "runs": rows,
+    }
+
+
+def main() -> None:
+    """Run the parts asked for and print JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", default="budgets,kills,rate,instructions")
+    parser.add_argument("--budgets", type=int, default=40)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--labels", type=int, default=10_000)
+    parser.add_argument("--rpm", type=int, default=12_000)
+    parser.add_argument("--sets", default="backgrounds,outlines,dice,frames")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    import promptclimb.agent.search.api  # noqa: F401 - the forks have it
+
+    parts, began = given.parts.split(","), time.monotonic()
+    figures: dict[str, Any] = {"faults": FAULTS, "cpus": os.cpu_count()}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["PROMPTCLIMB_CACHE"] = f"{name}/cache"
+        if "budgets" in parts:
+            figures["budgets"] = budgets(folder, given.budgets, given.seed)
+        if "kills" in parts:
+            figures["kills"] = kills(folder, given.kills, given.seed)
+        if "rate" in parts:
+            figures["rate"] = rate(folder, given.labels, given.rpm)
+        if "instructions" in parts:
+            seeds = [int(seed) for seed in given.seeds.split(",")]
+            figures["instructions"] = instructions(folder, given.sets.split(","), seeds)
+    figures["seconds"] = round(time.monotonic() - began)
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
