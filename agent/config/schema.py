@@ -247,8 +247,8 @@ class SearchSettings(Settings):
     )
     racing: Literal["auto", "off"] = setting(
         "auto",
-        "auto: ask a model behind an API about more and more images, and drop templates that fall behind; off: "
-        "score every template on all images",
+        "auto: ask a model behind an API about more and more images, and drop templates that fall behind; "
+        "off: score every template on all images",
         decides=True,
         added_later=True,
     )
