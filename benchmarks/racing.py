@@ -238,7 +238,7 @@ def main() -> None:
     )
     parser.add_argument("--data", choices=tuple(DATA), default="report", help="which sets and seeds")
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps labels")
-    parser.add_argument("--orders", type=int, default=5, help="orders of the images")
+    parser.add_argument("--orders", type=int, default=8, help="orders of the images")
     parser.add_argument("--json", type=Path, help="file for the figures too")
     options = parser.parse_args()
     found = {
