@@ -50,18 +50,7 @@ FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
 """The files of a finished run, for trackers."""
 _SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
 _FORMULA = ("=", "+", "-", "@")
-_COLUMNS = (
-    "rank",
-    "template",
-    "train",
-    "val",
-    "restart",
-    "conversation",
-    "round",
-    "source",
-    "views",
-    "images",
-)
+_COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views")
 
 
 def new_run_dir(config: SearchConfig) -> Path:
@@ -182,16 +171,20 @@ def safe_cell(text: str) -> str:
     return f"'{safe}" if safe.lstrip().startswith(_FORMULA) else safe
 
 
-def leaderboard_csv(rows: Iterable[Row]) -> str:
-    """Return the leaderboard as CSV, with the same bytes on every machine."""
+def leaderboard_csv(rows: Sequence[Row]) -> str:
+    """Return the leaderboard as CSV, with the same bytes on every machine.
+
+    It has a column ``images`` if races dropped templates: on how many training images each was scored.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    raced = any(row.images is not None for row in rows)
+    writer.writerow([*_COLUMNS, "images"] if raced else _COLUMNS)
     for row in rows:
         val, views = ("" if value is None else f"{value:.6f}" for value in (row.val, row.views))
         place = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
-        images = "" if row.images is None else row.images
-        writer.writerow([row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place, views, images])
+        cells = [row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place, views]
+        writer.writerow([*cells, row.images] if raced else cells)
     return buffer.getvalue()
 
 
