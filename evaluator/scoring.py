@@ -69,7 +69,7 @@ class Score:
     # The texts are the model's: untrusted
     unreadable: float | None = None
     unreadable_examples: tuple[str, ...] = ()
-    # training images that it was scored on, if a race dropped it before it saw all of them
+    # training images that it was scored on, if a race dropped it; its accuracies are then estimates
     images: int | None = None
 
     @property

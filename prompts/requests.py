@@ -301,7 +301,7 @@ def next_message(
         parts.append(wordings.say("rich.confused", confusions=", ".join(pairs)))
     share, examples = unreadable
     if share and "rich.unreadable" in wordings.texts:
-        shown = "; ".join(repr(one_line(one, _UNREADABLE_CHARACTERS)) for one in examples) or "(empty)"
+        shown = "; ".join(repr(one_line(one, _UNREADABLE_CHARACTERS)) for one in examples) or "(not shown)"
         parts.append(wordings.say("rich.unreadable", share=f"{100 * share:.0f} %", examples=shown))
     parts.append(wordings.say("rich.next", count=wanted.proposals))
     return user_message(*parts)

@@ -199,13 +199,6 @@ def add_parser(commands: Commands, line: str) -> None:
         help=f"JSON, or one a line (with --white-box, where it is left out: {DEFAULT_TEMPLATE!r} alone)",
     )
     parser.add_argument(
-        "--prompts",
-        dest="kind",
-        choices=tuple(KINDS),
-        metavar="KIND",
-        help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
-    )
-    parser.add_argument(
         "--white-box",
         type=_names,
         metavar="NAMES",
@@ -226,6 +219,13 @@ def add_parser(commands: Commands, line: str) -> None:
         "confused (default: 10), and the confusion matrix",
     )
     parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
+    parser.add_argument(
+        "--prompts",
+        dest="kind",
+        choices=tuple(KINDS),
+        metavar="KIND",
+        help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
+    )
     leave_out = {*applying_to(EvaluatorSpec, "choice of templates"), *options_of(LimitSettings)}
     add_search_options(parser, groups=("Data", "Model", "Limits"), leave_out=leave_out)
     add_json(parser)

@@ -247,8 +247,8 @@ class SearchSettings(Settings):
     )
     racing: Literal["auto", "off"] = setting(
         "auto",
-        "auto: ask a model behind an API about more and more images, and drop templates that fall behind; off: "
-        "score every template on all images",
+        "auto: ask a model behind an API about more and more images, and drop templates that fall behind; "
+        "off: score every template on all images",
         decides=True,
         added_later=True,
     )
@@ -475,7 +475,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     def _kind_fits_scorer(self) -> Self:
         if self.scorer == "chat" and self.prompts != INSTRUCTION:
             raise ValueError("{scorer=chat} is asked by an instruction; give {prompts=instruction}")
-        # Other scorers are checked when they are opened: an object of the user's may take instructions.
         return self
 
     @model_validator(mode="after")

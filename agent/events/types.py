@@ -210,7 +210,8 @@ class TemplateScored(Event, name="restart.template_scored"):
     Attributes:
         improved: Whether it beats all that its restart had seen; never true of an initial template.
         source: Who made it: ``initial``, ``llm``, or the way that asks no LLM, such as ``combine``.
-        images: Training images that it was scored on, if a race dropped it; None for all.
+        images: Training images that it was scored on, if a race dropped it, and ``train`` is estimated from
+            them; None for all.
     """
 
     position: Position

@@ -61,7 +61,8 @@ class TokenBound:
     """The most tokens that a request can be billed for, learned from bills.
 
     At first each byte counts as a token, since byte-level tokenizers make no more. Then the bound is 1.5
-    times the highest seen rate of tokens per byte. An answer counts with ``max_tokens``, or more if an
+    times the highest seen rate of tokens per byte. If a request declares its tokens, they count as declared
+    until a bill is higher. An answer counts with ``max_tokens``, or more if an
     endpoint exceeded it.
     """
 
@@ -72,6 +73,8 @@ class TokenBound:
     def of(self, request: Request) -> TokenUsage:
         """Return the most that one attempt at the request can be billed for."""
         rate = 1.0 if self._rate is None else self._rate * HEADROOM
+        if request.SIZE_IS_BOUND and (self._rate or 0.0) <= 1.0:
+            rate = min(rate, 1.0)
         return TokenUsage(
             prompt_tokens=int(request.size * rate) + 1,
             completion_tokens=int(request.max_tokens * self._excess) + (self._excess > 1),

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from ..errors import NO_HEADERS
 from ..prices import TokenUsage
@@ -32,6 +32,8 @@ class Request:
         of_test: It may use what a budget keeps for the final evaluation.
     """
 
+    SIZE_IS_BOUND: ClassVar[bool] = False
+    """Whether the size is a bound of the tokens."""
     max_tokens: int = 0
     of_test: bool = False
 
@@ -58,6 +60,7 @@ class JsonRequest(Request):
         prompt_tokens: The most tokens of the body; 0 if no tokens are billed for it.
     """
 
+    SIZE_IS_BOUND: ClassVar[bool] = True
     path: str
     body: Any = field(repr=False)
     prompt_tokens: int = 0

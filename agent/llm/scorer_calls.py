@@ -114,8 +114,10 @@ class ScorerCalls:
         stop: Stop | None = None,
         tpm: float | None = None,
         has_answers: bool = False,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.budget = budget
+        self._on_close = on_close
         self._asker = asker
         self._concurrency = self._free = concurrency
         self._variable = variable
@@ -131,6 +133,7 @@ class ScorerCalls:
         self._refused_at_first = 0
         self._look = look
         self._looking = asyncio.Lock()
+        self._kept_for: Counter[tuple[int, int]] = Counter()
 
     @property
     def _has_answered(self) -> bool:
@@ -216,14 +219,8 @@ class ScorerCalls:
         alike = Counter((one.prompt_tokens, one.answer_tokens) for one in requests)
 
         async def keep() -> str | None:
-            kept = NOTHING
-            for (prompt, answer), count in alike.items():
-                each = self._asker.cost_at_most(
-                    JsonRequest(path="", body=None, prompt_tokens=prompt, max_tokens=answer)
-                )
-                money = count * each.estimated_picodollars
-                kept = kept.plus(Spent(calls=count, estimated_picodollars=money))
-            kept = with_margin(kept)
+            self._kept_for = alike
+            kept = self._cost_of_test()
             if (lack := self.budget.lacks_room(kept)) is None:
                 self.budget.keep(kept)
             return lack
@@ -231,6 +228,24 @@ class ScorerCalls:
         lack = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
         if lack is not None:
             raise UsageError(f"{lack}. {GIVE_MORE}")
+
+    def release(self) -> None:
+        """Keep nothing back any more: the search is over."""
+        self._kept_for = Counter()
+        self.budget.keep(NOTHING)
+
+    def _cost_of_test(self) -> Spent:
+        total = NOTHING
+        for (prompt, answer), count in self._kept_for.items():
+            shape = JsonRequest(path="", body=None, prompt_tokens=prompt, max_tokens=answer)
+            money = count * self._asker.cost_at_most(shape).estimated_picodollars
+            total = total.plus(Spent(calls=count, estimated_picodollars=money))
+        return with_margin(total)
+
+    def _keep_as_billed(self) -> None:
+        """Keep more if bills are higher than what the requests declared."""
+        if self._kept_for and self.budget.weighs:
+            self.budget.keep(self._cost_of_test())
 
     async def close(self) -> None:
         """Send nothing any more; wait until answers under way are taken, for a moment at most."""
@@ -247,6 +262,7 @@ class ScorerCalls:
         if self._calls:
             await in_thread(idle)
         self._asker.close()
+        self._on_close()
 
     def _enter(self) -> None:
         with self._changed:
@@ -335,6 +351,7 @@ class ScorerCalls:
             else:
                 self._answered += 1
                 self._refused_at_first = 0
+                self._keep_as_billed()
                 await self._ledger.put_usage(reply.bill)
                 return ApiReply(reply.answer.body)
 

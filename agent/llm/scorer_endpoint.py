@@ -182,12 +182,12 @@ async def open_scorer(
             stop=stop,
             tpm=config.scorer_tpm,
             has_answers=spent.calls > 0,
+            on_close=seldom.flush,
         )
         try:
             yield calls
         finally:
             await calls.close()
-            seldom.flush()
 
 
 async def _look(url: str) -> None:

@@ -155,14 +155,17 @@ def _rich(view: View, state: _State) -> Steps:
         feedback = yield Ask(conversation.messages(), handles_skip=True)
         yield from _beside_a_request(view, state, feedback)
         best = view.memory.best(BEST_REPEATED)
-        pairs = best[0].score.confused if view.class_names else None
+        score = best[0].score
+        # The scorer's answers may name classes, so they are shown only where the class names are.
+        pairs = score.confused if view.class_names else None
+        examples = score.unreadable_examples if view.class_names else ()
         message = next_message(
             view.wordings,
             view.wanted,
             outcomes=feedback.outcomes,
             best=shown(best, scores=True),
             confused=[(one.true, one.taken_for) for one in pairs or ()],
-            unreadable=(best[0].score.unreadable, best[0].score.unreadable_examples),
+            unreadable=(score.unreadable, examples),
         )
         conversation.add(feedback.text, message)
 

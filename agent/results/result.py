@@ -177,7 +177,8 @@ class Row:
         round: 0 for a starting template.
         source: ``initial``, ``llm``, or the method that made it without an LLM, such as ``combine``.
         views: Accuracy on augmented copies of the training and validation images; None without any.
-        images: Training images that it was scored on, if a race dropped it; None for all.
+        images: Training images that it was scored on, if a race dropped it, and ``train`` is estimated from
+            them; None for all.
     """
 
     rank: int = 0

@@ -80,7 +80,7 @@ def select(
 ) -> list[Entry]:
     """Return all candidates ordered by the rule, best first, one entry per candidate.
 
-    Those that a race dropped come last, by their estimates.
+    Those that a race dropped come last, by their estimated accuracies.
 
     The order of ``found`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """

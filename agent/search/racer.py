@@ -51,9 +51,11 @@ class Racer:
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._labels: Sequence[int] = ()
 
-    def has(self, texts: Sequence[str], incumbent: str | None, position: Position) -> bool:
-        """Return whether the outcome of a step is on disk."""
-        return self._store.note(_name(texts, incumbent, position)) is not None
+    def known(
+        self, texts: Sequence[str], incumbent: str | None, position: Position
+    ) -> Mapping[str, Outcome] | None:
+        """Return the outcome of a step from disk; None if it has not raced."""
+        return self._store.note(_name(texts, incumbent, position), _read)
 
     async def outcomes(
         self, texts: Sequence[str], incumbent: str | None, position: Position
@@ -63,11 +65,12 @@ class Racer:
         Raises:
             EvaluationFailedError: The evaluator fails.
         """
-        name = _name(texts, incumbent, position)
-        if (known := self._store.note(name, _read)) is not None:
+        if (known := self.known(texts, incumbent, position)) is not None:
             return known
+        racing = [text for text in dict.fromkeys(texts) if text != incumbent]
         async with self._room:
-            found = await race(texts, incumbent, await self._blocks(), self._ask)
+            found = await race(racing, incumbent, await self._blocks(), self._ask)
+        name = _name(texts, incumbent, position)
         await self._store.put_note(name, [_written(text, outcome) for text, outcome in found.items()])
         return found
 
@@ -122,18 +125,15 @@ def racer_of(
     return Racer(evaluator, images, store, seed=config.seed, scrub=scrub)
 
 
-def score_of(dropped: Dropped) -> Score:
-    """Return the score of a candidate that a race dropped; blocks hold equally many images of each class."""
-    share = dropped.right / dropped.images
-    return Score(train=share, correct=(dropped.right, None), class_mean=share, images=dropped.images)
+def score_of(dropped: Dropped, best: float) -> Score:
+    """Return the score of a candidate that a race dropped, always below that of the best one, ``best``.
 
-
-def estimate(dropped: Dropped, best: float) -> float:
-    """Return a candidate's value on all images, always below that of the best candidate, ``best``.
-
-    The difference to the leader on the same images says more than the share of so few.
+    Its accuracies are estimates for all images: ``best`` less the difference to the leader on the same
+    images, which says more than the share of so few.
     """
-    return best - max(dropped.behind, 0.5) / dropped.images
+    value = best - max(dropped.behind, 0.5) / dropped.images
+    value = max(value, min(0.0, best - 1e-9))
+    return Score(train=value, class_mean=value, correct=(dropped.right, None), images=dropped.images)
 
 
 def labels_note(scored: Iterable[Entry], info: EvaluatorInfo) -> str | None:

@@ -43,7 +43,7 @@ from ..position import INITIAL, LLM, Position, derived, rng_for
 from ..results.result import EMPTY, ENDED_EARLY, NOTHING_USABLE
 from .choice import pooled
 from .journal import Journal, Skipped
-from .racer import Racer, estimate, score_of
+from .racer import Racer, score_of
 from .racing import Dropped
 from .scorebook import Scorebook
 
@@ -412,8 +412,11 @@ class Restart:
 
     def _all_scored(self, candidates: Sequence[Candidate], position: Position) -> bool:
         texts = [candidate.scored_as for candidate in candidates]
-        if self._racer is not None:
-            return self._racer.has(texts, self._incumbent, position)
+        if self._racer is not None and texts:
+            raced = self._racer.known(texts, self._incumbent, position)
+            if raced is None:
+                return False
+            texts = [text for text in texts if raced.get(text) is None]
         return all(map(self._scores.has, texts))
 
     @property
@@ -437,14 +440,11 @@ class Restart:
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
             elif verdict is not None and leading is not None:
-                if isinstance(verdict, Dropped):
-                    score, value = score_of(verdict), estimate(verdict, leading)
-                else:
-                    score, value = verdict, verdict.value(objective)
+                score = score_of(verdict, leading) if isinstance(verdict, Dropped) else verdict
                 scored = Entry(
                     candidate=candidate,
                     score=score,
-                    value=value,
+                    value=score.value(objective),
                     position=position,
                     source=source,
                 )

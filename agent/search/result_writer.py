@@ -80,7 +80,7 @@ def build_result(
     best = choice.best
     device = info.notes.get("device")
     raced = labels_note(searched.scored, info)
-    saved = {} if raced is None else {RACED: raced}
+    saved = {} if raced is None else {RACED: words_of(config.prompts).worded(raced)}
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,

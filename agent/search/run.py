@@ -193,7 +193,7 @@ class SearchRun:
                 stack.enter_context(short_collections())
                 searched = await run.restart_all()
                 if run.scorer is not None:
-                    run.scorer.budget.keep(NOTHING)  # the search takes no more
+                    run.scorer.release()
                 manifest = run.store.manifest
                 prices: Mapping[str, Any] = run.store.note(PRICES) or {}
 
@@ -213,6 +213,8 @@ class SearchRun:
                     found, details = await concluded(searched)
                 except AskingEndedError as error:
                     found, details = await concluded(self._stopped(searched, error))
+                if run.scorer is not None:
+                    await run.scorer.close()
                 # A stop comes too late from here on: the search has its result.
                 result = await to_the_end(
                     lambda: write_files(run_dir, found, details, used=used, private=self._private)

@@ -395,9 +395,9 @@ class RemoteEvaluator(ABC):
     answers_in_words = False
     """Whether an answer may name no class."""
 
-    def _values(self, decisions: SplitDecisions, images: ImageSet) -> tuple[int, dict[str, float]]:
+    def _values(self, decisions: SplitDecisions, images: ImageSet) -> tuple[int, dict[str, Any]]:
         classes = len(self.problem.class_names)
-        values = {"class_mean": tally.class_mean(decisions.predicted, images.labels, classes)}
+        values: dict[str, Any] = {"class_mean": tally.class_mean(decisions.predicted, images.labels, classes)}
         if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None:
             values |= _grey_box(decisions.log_probabilities, images.labels)
         return tally.correct(decisions.predicted, images.labels), values

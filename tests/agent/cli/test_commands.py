@@ -775,7 +775,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     """No traceback reaches the user; it is in a file, without secrets."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
-    def exploding(*_given: object) -> None:
+    def exploding(*_given: object, **_named: object) -> None:
         raise ZeroDivisionError(f"never seen {KEY}")
 
     monkeypatch.setattr("promptclimb.agent.search.run.ready_evaluator", exploding)

@@ -126,21 +126,21 @@ async def test_what_is_learned_is_said() -> None:
     assert "refuses service_tier" in note
 
 
-def test_the_page_has_a_row_for_every_recorded_reply() -> None:
-    """Vendor, address, variable, what differs, and where it was seen."""
-    text = (ROOT / "docs" / "endpoints.md").read_text("utf-8")
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "://" in line
-    ]
-    found = {tuple(row) for row in rows if len(row) == 5}
-    wanted = {
-        (one.vendor, f"`{one.base_url}`", f"`{one.key_env}`" if one.key_env else "none", one.differs)
-        for one in RECORDED.values()
-    }
-    assert {row[:4] for row in found} == wanted
-    assert {row[4].partition("](")[2].rstrip(")") for row in found} == {
-        one.source for one in RECORDED.values()
-    }
+def by_vendor() -> str:
+    """Return the list on the page: each vendor with address and variable, what differs, where it was seen."""
+    vendors: dict[tuple[str, str, str], list[str]] = {}
+    for one in sorted(RECORDED.values(), key=lambda one: (one.vendor.lower(), one.differs)):
+        place = (one.vendor, one.base_url, f"`{one.key_env}`" if one.key_env else "no key")
+        vendors.setdefault(place, []).append(f"{one.differs} ([seen]({one.source}))")
+    return "".join(
+        f"- **{vendor}** (`{url}`, {key}): {'; '.join(found)}.\n"
+        for (vendor, url, key), found in vendors.items()
+    )
+
+
+def test_the_page_has_every_recorded_reply() -> None:
+    """As ``by_vendor`` lists them."""
+    assert by_vendor() in (ROOT / "docs" / "endpoints.md").read_text("utf-8")
 
 
 def test_there_are_enough_of_them() -> None:

@@ -162,6 +162,24 @@ async def test_a_final_evaluation_that_money_cannot_pay_is_refused() -> None:
                 await in_thread(lambda: calls.keep_for_test([question(0, purpose="test")] * 5))
 
 
+async def test_more_is_kept_once_bills_are_higher_than_declared() -> None:
+    """Images may take more tokens than was thought; the final evaluation is still paid."""
+    tests = [question(f"test {number}", purpose="test", prompt_tokens=50) for number in range(10)]
+    async with ScorerServer(ScorerOptions(usage={"prompt_tokens": 100})) as server:
+        search = SearchConfig(
+            scorer="embeddings", scorer_url=server.url, model="m", method="combine", max_cost=0.01,
+            scorer_price="1/0",
+        )  # fmt: skip
+        async with open_scorer(search, {}) as calls:
+            await in_thread(lambda: calls.keep_for_test(tests))
+            found, why = await answers(calls, [question(number, prompt_tokens=50) for number in range(200)])
+            assert isinstance(why, BudgetSpentError)
+            assert 75 < len(found) < 90
+            found, why = await answers(calls, tests)
+            assert (len(found), why) == (10, None)
+            assert calls.budget.spent.cost_usd < 0.01
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [("filter", "content_filter"), ("too_large", "too_large"), ("context", "context")],

@@ -112,6 +112,10 @@ def test_unreadable_answers_of_the_best_one_are_shown_to_the_llm(tmp_path: Path)
     assert "is most often taken for" in chat.asked[1]
     page = (tmp_path / "r" / "report.html").read_text()
     assert "<b>animal</b>" not in page
+    blind = Chat(["- What of {classes}?"])
+    searched(tmp_path / "blind", blind, method="guided", initial=own, rounds=2, blind=True)
+    assert "named no class; for example: (not shown)." in blind.asked[1]
+    assert not any(name in "".join(blind.asked) for name in NAMES)
 
 
 def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,10 +202,11 @@ def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("prompts", "scorer"), [("instruction", "clip"), ("template", "chat")])
 def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: str, scorer: str) -> None:
     """With the option that fits."""
-    given = {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"} if scorer == "chat" else {}
-    chosen = SearchConfig(method="random", prompts=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)
-    with pytest.raises(ConfigError, match=r"add (scorer chat|prompts instruction)"):
-        run_virtual(search(chosen))
+    given: dict[str, Any] = {"method": "random"}
+    if scorer == "chat":
+        given |= {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"}
+    with pytest.raises(ConfigError, match=r'add scorer chat|give prompts="instruction"'):
+        run_virtual(search(SearchConfig(prompts=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)))
 
 
 def test_the_words_of_an_instruction_have_their_own_limit() -> None:

@@ -197,7 +197,7 @@ async def test_a_run_from_somebody_else_sends_nothing_to_its_address(
 ) -> None:
     """It is refused, unless it is trusted or the address is given again."""
     async with ScorerServer() as server:
-        await search(config(server.url, max_scorer_calls=40))
+        await search(config(server.url, max_scorer_calls=50))
         asked = server.requests
         shutil.move(tmp_path / "run", tmp_path / "received")
         with pytest.raises(UntrustedRunError, match="send your images, with the key in SCORER_API_KEY"):

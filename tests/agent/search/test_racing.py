@@ -1,0 +1,271 @@
+"""Races: who is dropped, by labels alone, and what a search does with those that are dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promptclimb import SearchConfig, SearchResult, resume, search
+from promptclimb.agent.events.types import Event, TemplateScored
+from promptclimb.agent.results.result import RACED
+from promptclimb.agent.search.racer import score_of
+from promptclimb.agent.search.racing import Dropped, Outcome, Row, blocks_of, race, stratified
+from promptclimb.evaluator.errors import TemplateRejectedError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Predictions, Rejection, Score, Verdict
+
+
+class Raced:
+    """A race on known labels, and how many of them each candidate was asked for."""
+
+    def __init__(
+        self,
+        rows: dict[str, list[bool]],
+        labels: Sequence[int],
+        incumbent: str | None = None,
+        rejected: Sequence[str] = (),
+    ) -> None:
+        self.asked = Counter[str]()
+        self.places: list[int] = []
+
+        async def ask_some(texts: Sequence[str], places: Sequence[int]) -> dict[str, Row | Rejection]:
+            self.asked.update({text: len(places) for text in texts})
+            self.places += places
+            return {
+                text: Rejection("too_many_tokens", "99 tokens")
+                if text in rejected
+                else [rows[text][place] for place in places]
+                for text in texts
+            }
+
+        candidates = [text for text in rows if text != incumbent]
+        self.outcomes: dict[str, Outcome] = asyncio.run(
+            race(candidates, incumbent, blocks_of(labels, 1), ask_some)
+        )
+
+    @property
+    def finalists(self) -> set[str]:
+        """Who is to be scored on all images."""
+        return {text for text, outcome in self.outcomes.items() if outcome is None}
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[dict[str, list[bool]], list[int]]:
+    """Draw labels of some classes, and what some candidates make of them."""
+    labels = draw(st.lists(st.integers(0, 3), min_size=1, max_size=40))
+    texts = draw(st.sets(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=12))
+    row = st.lists(st.booleans(), min_size=len(labels), max_size=len(labels))
+    return {text: draw(row) for text in sorted(texts)}, labels
+
+
+@settings(max_examples=30)
+@given(problems())
+def test_somebody_wins_and_nobody_is_asked_twice(problem: tuple[dict[str, list[bool]], list[int]]) -> None:
+    """No image is asked about twice, and a finalist is there, who is then scored on all images."""
+    rows, labels = problem
+    raced = Raced(rows, labels)
+    assert raced.finalists
+    assert len(set(raced.places)) == len(raced.places) < len(labels) or not raced.places
+    assert all(count < len(labels) for count in raced.asked.values())
+    for text, outcome in raced.outcomes.items():
+        if outcome is not None:
+            assert isinstance(outcome, Dropped)
+            assert outcome.images == raced.asked[text]
+            assert outcome.right == sum(rows[text][place] for place in raced.places[: outcome.images])
+
+
+@settings(max_examples=30)
+@given(problems(), st.randoms(use_true_random=False))
+def test_the_order_of_the_candidates_does_not_matter(
+    problem: tuple[dict[str, list[bool]], list[int]], rng: random.Random
+) -> None:
+    """A restart may list them in any order, with or without an incumbent."""
+    rows, labels = problem
+    shuffled = list(rows)
+    rng.shuffle(shuffled)
+    incumbent = min(rows)
+    for other in (None, incumbent):
+        found = Raced(rows, labels, other)
+        again = Raced({text: rows[text] for text in shuffled}, labels, other)
+        assert found.outcomes == again.outcomes
+        assert found.asked == again.asked
+
+
+@settings(max_examples=30)
+@given(st.lists(st.booleans(), min_size=64, max_size=64), st.integers(1, 30))
+def test_equals_are_dropped_only_for_want_of_room(row: list[bool], count: int) -> None:
+    """Candidates that classify alike are never behind; each stage still keeps its share alone."""
+    raced = Raced({f"{number}": row for number in range(count)}, [place % 4 for place in range(64)])
+    dropped = [one for one in raced.outcomes.values() if isinstance(one, Dropped)]
+    assert all(one.behind == 0 for one in dropped)
+    assert len(raced.finalists) == max(1, -(-count // 20))
+
+
+def test_the_only_candidate_is_not_raced() -> None:
+    """Without an incumbent it is the best, whatever it does."""
+    raced = Raced({"a": [False] * 64}, [place % 4 for place in range(64)])
+    assert raced.finalists == {"a"}
+    assert not raced.asked
+
+
+def test_a_race_against_an_incumbent_may_have_no_finalist() -> None:
+    """Who is far behind on the first images is dropped there; who is better goes on to the end."""
+    labels = [place % 4 for place in range(64)]
+    rows = {"best": [True] * 64, "a": [False] * 64, "b": [place % 2 == 0 for place in range(64)]}
+    raced = Raced(rows, labels, "best")
+    assert not raced.finalists
+    assert raced.asked["a"] < raced.asked["best"] <= 32
+    assert Raced({**rows, "best": rows["b"], "b": [True] * 64}, labels, "best").finalists == {"b"}
+
+
+def test_who_is_rejected_does_not_lead() -> None:
+    """A candidate that cannot be scored leaves the race, an incumbent too."""
+    labels = [place % 4 for place in range(64)]
+    rows = {"a": [True] * 64, "b": [False] * 64, "c": [True] * 64}
+    raced = Raced(rows, labels, rejected=["a"])
+    assert raced.outcomes["a"] == Rejection("too_many_tokens", "99 tokens")
+    assert raced.finalists == {"c"}
+    assert Raced(rows, labels, "c", rejected=["c"]).finalists == {"a"}
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(0, 3))
+def test_blocks_hold_equally_many_images_of_each_class(labels: list[int], seed: int) -> None:
+    """As far as there are any; the finalists have images left."""
+    order = stratified(labels, seed)
+    assert sorted(order) == list(range(len(labels)))
+    each = min(Counter(labels).values())
+    first = Counter(labels[place] for place in order[: each * len(set(labels))])
+    assert set(first.values()) == {each}
+    blocks = blocks_of(labels, seed)
+    asked = [place for _, places in blocks for place in places]
+    assert asked == order[: len(asked)]
+    assert len(asked) < len(labels)
+
+
+class PartialBox(FakeEvaluator):
+    """A scorer that is asked about single images.
+
+    Attributes:
+        some: The labels asked for in races.
+        whole: The templates scored on all images.
+    """
+
+    def __init__(self, *, replays: bool = False) -> None:
+        super().__init__(seed=3)
+        self.some: set[tuple[str, int]] = set()
+        self.whole: set[str] = set()
+        self._replays = replays
+
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
+        """Score on all images."""
+        assert not self._replays
+        self.whole |= set(templates)
+        return super().score(templates)
+
+    def predict_some(
+        self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
+    ) -> Predictions:
+        """Classify as many images rightly as the score says."""
+        assert split == "train"
+        assert not (self._replays and ensembles)
+        labels = [place // 16 for place in range(160)]
+        predicted = []
+        for (template,) in ensembles:
+            if "window" in template:
+                raise TemplateRejectedError(template, "too_many_tokens", "99 tokens")
+            self.some |= {(template, place) for place in places}
+            right = random.Random(1).sample(range(160), self._correct([template], split))
+            predicted.append(tuple(labels[place] if place in right else 10 for place in places))
+        return Predictions(tuple(labels[place] for place in places), tuple(predicted))
+
+
+class Found:
+    """A search with this scorer, and what it said of each template."""
+
+    def __init__(self, run_dir: Path, box: PartialBox, result: SearchResult, events: list[Event]) -> None:
+        self.run_dir, self.box, self.result = run_dir, box, result
+        self.scored = [one for one in events if isinstance(one, TemplateScored)]
+
+
+async def searched(run_dir: Path, **settings: Any) -> Found:
+    """Search."""
+    config = SearchConfig(
+        method="combine",
+        describe="drawings of kinds by a window",
+        initial=40,
+        conversations=1,
+        rounds=2,
+        run_dir=run_dir,
+        **{"restarts": 1, **settings},
+    )
+    events: list[Event] = []
+    box = PartialBox()
+    return Found(run_dir, box, await search(config, evaluator=box, on_event=events.append), events)
+
+
+async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: Path) -> None:
+    """The best of all is found on a fifth of the labels, and each dropped template says on how many."""
+    raced, full = await searched(tmp_path / "raced"), await searched(tmp_path / "full", racing="off")
+    assert not full.box.some
+    assert RACED not in full.result.notes
+    assert all(row.images is None for row in full.result.leaderboard)
+    labels = len(raced.box.some | {(text, place) for text in raced.box.whole for place in range(200)})
+    assert labels < 0.25 * 200 * raced.result.evaluated
+    assert str(raced.result.notes[RACED]).startswith("racing asked for ")
+    dropped = [row for row in raced.result.leaderboard if row.images is not None]
+    assert len(dropped) > 0.8 * len(raced.result.leaderboard)
+    assert raced.result.leaderboard[-len(dropped) :] == tuple(dropped)
+    assert all(row.val is None and 0 < row.images < 160 for row in dropped if row.images)
+    assert all(0 <= row.train < raced.result.best.train for row in dropped)
+    assert set(raced.result.ensemble.templates) <= raced.box.whole
+    assert raced.result.best.template in raced.box.whole
+    assert raced.result.best.train > 0.97 * full.result.best.train
+    shown = {one.template: one.images for one in raced.scored if one.images is not None}
+    assert shown.keys() >= {row.template for row in dropped}
+    assert not any(one.improved for one in raced.scored if one.images is not None)
+    assert raced.result.rejected["too_many_tokens"] > 0
+    csv = (raced.run_dir / "leaderboard.csv").read_text("utf-8").splitlines()
+    assert csv[1].endswith(",")
+    assert csv[-1].endswith(f",{dropped[-1].images}")
+
+
+async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path) -> None:
+    """What became of each candidate is on disk, so the result is the same."""
+    first = await searched(tmp_path / "run")
+    (first.run_dir / "result.json").unlink()
+    again = await resume(first.run_dir, evaluator=PartialBox(replays=True))
+    assert again.leaderboard == first.result.leaderboard
+    assert again.best == first.result.best
+    assert again.notes[RACED] == first.result.notes[RACED]
+
+
+async def test_the_number_of_restarts_at_once_does_not_decide_a_race(tmp_path: Path) -> None:
+    """A restart races the candidates of a step against its own best."""
+    one = await searched(tmp_path / "one", restarts=2, concurrency=1)
+    two = await searched(tmp_path / "two", restarts=2, concurrency=2)
+    assert one.result.leaderboard == two.result.leaderboard
+
+
+def test_racing_is_left_out_of_what_decides_unless_it_is_switched_off() -> None:
+    """Runs of versions without it can be resumed."""
+    assert "racing" not in SearchConfig(method="random").identity()
+    assert SearchConfig(method="random", racing="off").identity()["racing"] == "off"
+
+
+def test_a_dropped_candidate_is_estimated_below_the_best() -> None:
+    """By how far it is behind on the same images, whatever its share of these; never below nothing."""
+    assert score_of(Dropped(right=6, images=6, behind=0), 0.5).train == pytest.approx(0.5 - 1 / 12)
+    score = score_of(Dropped(right=3, images=12, behind=6), 0.75)
+    assert (score.train, score.correct, score.images, score.whole) == (0.25, (3, None), 12, False)
+    assert Score.from_json(score.to_json()) == score
+    assert score_of(Dropped(right=0, images=6, behind=6), 0.5).train == 0
+    assert score_of(Dropped(right=0, images=6, behind=0), 0.0).train < 0
