@@ -98,19 +98,28 @@ def test_the_example_works_as_it_is_printed(tmp_path: Path) -> None:
     """Server and search as processes of their own."""
     program = str(ROOT / "run_agent.py")
     command = [sys.executable, program, "serve", "RN-pico", "--port", "0"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        search = shlex.split(line.partition("for example: ")[2])
-        assert search[:2] == ["python", program]
-        more = ["--shots", "2", "--restarts", "1", "--rounds", "1", "--initial", "4", "--test-images", "20"]
-        done = subprocess.run(
-            [sys.executable, *search[1:], *more], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            search = shlex.split(line.partition("for example: ")[2])
+            assert search[:2] == ["python", program]
+            more = [
+                "--shots",
+                "2",
+                "--restarts",
+                "1",
+                "--rounds",
+                "1",
+                "--initial",
+                "4",
+                "--test-images",
+                "20",
+            ]
+            given = [sys.executable, *search[1:], *more]
+            done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
