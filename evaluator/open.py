@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .clip.remembered import Remembered
     from .datasets.values import FewShotData
-    from .remote.asking import Ask
+    from .remote.asking import ApiAsk
 
 
 def open_evaluator(
@@ -25,7 +25,7 @@ def open_evaluator(
     report: Report | None = None,
     progress: Progress | None = None,
     look_ahead: bool = False,
-    ask: Ask | None = None,
+    ask: ApiAsk | None = None,
     labels: Path | None = None,
 ) -> Evaluator:
     """Return the evaluator of a specification. Blocks, so call it in a thread; imports torch only here.

@@ -93,7 +93,7 @@ class ScorerLedger:
 
 
 class ScorerCalls:
-    """The ``Ask`` of a search: blocks threads of the evaluator while the event loop does the work.
+    """The ``ApiAsk`` of a search: blocks threads of the evaluator while the event loop does the work.
 
     At most ``concurrency`` requests are in flight, or answered and not taken, over all threads together.
 
@@ -145,7 +145,7 @@ class ScorerCalls:
         await self._ledger.write_to(store)
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        """Yield each answer with its request's place; see ``Ask``."""
+        """Yield each answer with its request's place; see ``ApiAsk``."""
         numbered = enumerate(requests)
         pending: set[Future[ApiAnswer]] = set()
         done: deque[tuple[int, Future[ApiAnswer]]] = deque()
@@ -215,7 +215,7 @@ class ScorerCalls:
         return True
 
     def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """Keep back what these requests may cost, and a little more; see ``Ask``."""
+        """Keep back what these requests may cost, and a little more; see ``ApiAsk``."""
         alike = Counter((one.prompt_tokens, one.answer_tokens) for one in requests)
 
         async def keep() -> str | None:

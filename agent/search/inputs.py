@@ -15,7 +15,7 @@ from ...evaluator.custom.adapter import ScorerEvaluator, as_evaluator, pinned
 from ...evaluator.errors import AskingEndedError, ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.remote.asking import Ask
+from ...evaluator.remote.asking import ApiAsk
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.threads import in_thread
@@ -47,7 +47,7 @@ async def ready_evaluator(
     given: object | None,
     listener: Listener,
     *,
-    ask: Ask | None = None,
+    ask: ApiAsk | None = None,
     labels: Path | None = None,
 ) -> Evaluator:
     """Return the given evaluator, or open the one that the config names; see ``open_evaluator``.
@@ -108,7 +108,9 @@ def _check_renames(evaluator: Evaluator, name: str) -> None:
     )
 
 
-async def _open(config: SearchConfig, listener: Listener, ask: Ask | None, labels: Path | None) -> Evaluator:
+async def _open(
+    config: SearchConfig, listener: Listener, ask: ApiAsk | None, labels: Path | None
+) -> Evaluator:
     """Load data and model in a thread; decode every image that the run will need, the test images too."""
     loop = asyncio.get_running_loop()
 

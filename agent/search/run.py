@@ -13,7 +13,7 @@ from typing import Any
 
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
-from ...evaluator.remote.asking import Ask, KeepsForTest
+from ...evaluator.remote.asking import ApiAsk, KeepsForTest
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.settings import as_argument, with_settings
 from ...evaluator.threads import in_thread
@@ -366,7 +366,7 @@ class SearchRun:
         used: Scrubber,
         config: SearchConfig,
         earlier: Store | None,
-        ask: Ask | None,
+        ask: ApiAsk | None,
         labels: Path | None,
     ) -> tuple[list[Endpoint], Evaluator]:
         """Open the endpoints and the evaluator, first what shows a mistake sooner."""

@@ -18,7 +18,7 @@ from ..search.choice import candidates_at_most
 
 
 class NothingAsked:
-    """An ``Ask`` of a dry run: it remembers what is to be kept for the final evaluation."""
+    """An ``ApiAsk`` of a dry run: it remembers what is to be kept for the final evaluation."""
 
     def __init__(self) -> None:
         self.kept: list[TokenUsage] = []

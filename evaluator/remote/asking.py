@@ -1,6 +1,6 @@
-"""What a scorer behind an API asks for, and the ``Ask`` that gets it answered. Imports no network library.
+"""What a scorer behind an API asks for, and the ``ApiAsk`` that gets it answered. Imports no network library.
 
-The caller of ``open_evaluator`` hands in an ``Ask`` that paces, retries, and keeps to limits.
+The caller of ``open_evaluator`` hands in an ``ApiAsk`` that paces, retries, and keeps to limits.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ApiRefusal:
 ApiAnswer: TypeAlias = ApiReply | ApiRefusal
 
 
-class Ask(Protocol):
+class ApiAsk(Protocol):
     """Gets requests answered; called from any thread but the event loop's."""
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
@@ -82,5 +82,5 @@ class KeepsForTest(Protocol):
     """An evaluator whose final evaluation costs money."""
 
     def keep_for_test(self, candidates: int) -> None:
-        """Keep back what the final evaluation of so many candidates may cost; see ``Ask``."""
+        """Keep back what the final evaluation of so many candidates may cost; see ``ApiAsk``."""
         ...

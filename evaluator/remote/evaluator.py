@@ -1,7 +1,7 @@
 """Score candidates with a model behind an API: what the three protocols share.
 
-Questions without an answer on disk go to the ``Ask``; each answer is on disk before it is used. Nothing here
-imports torch.
+Questions without an answer on disk go to the ``ApiAsk``; each answer is on disk before it is used. Nothing
+here imports torch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from ..scoring import (
 )
 from ..settings import shown
 from ..tally import Labels
-from .asking import ApiAnswer, ApiRefusal, ApiRequest, Ask, Purpose
+from .asking import ApiAnswer, ApiAsk, ApiRefusal, ApiRequest, Purpose
 from .labels import KeptValues, LabelStore
 from .pictures import PictureReader
 
@@ -148,7 +148,7 @@ class RemoteProblem:
     val: ImageSet
     open_test: Callable[[], ImageSet]
     pictures: PictureReader
-    ask: Ask
+    ask: ApiAsk
     store: LabelStore
     model: str
     url: str
@@ -259,7 +259,7 @@ class RemoteEvaluator(ABC):
         return self._splits[name]
 
     def keep_for_test(self, candidates: int) -> None:
-        """Keep back what the final evaluation of so many candidates may cost; see ``Ask``."""
+        """Keep back what the final evaluation of so many candidates may cost; see ``ApiAsk``."""
         self.problem.ask.keep_for_test(self.test_requests(candidates))
 
     @abstractmethod
@@ -289,7 +289,7 @@ class RemoteEvaluator(ABC):
         for are waited for.
 
         Raises:
-            AskingEndedError: The ``Ask`` cannot go on; what was answered is kept.
+            AskingEndedError: The ``ApiAsk`` cannot go on; what was answered is kept.
             ConsumerError: The endpoint does not answer in the protocol's form.
         """
         found: dict[str, T] = {}

@@ -73,7 +73,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def decide_prompts(
         self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        """Return each prompt's decisions for each part; all questions go to the ``Ask`` together."""
+        """Return each prompt's decisions for each part; all questions go to the ``ApiAsk`` together."""
         questions: dict[str, Question] = {}
         rows: list[list[list[list[str]]]] = []  # keys by prompt, part, image and sample
         for prompt in prompts:

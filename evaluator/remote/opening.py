@@ -18,7 +18,7 @@ from ..files import seen_files
 from ..scoring import DEFAULT_INSTRUCTION, EvaluatorInfo
 from ..spec import EvaluatorSpec, Report
 from .answers import Options
-from .asking import Ask
+from .asking import ApiAsk
 from .chat import ChatEvaluator
 from .embeddings import EmbeddingsEvaluator
 from .evaluator import ImageSet, RemoteEvaluator, RemoteProblem
@@ -31,7 +31,7 @@ MOST_BASELINE_TEXTS = 20_000
 
 
 def open_remote(
-    spec: EvaluatorSpec, ask: Ask, labels: Path | None, report: Report, *, look_ahead: bool = False
+    spec: EvaluatorSpec, ask: ApiAsk, labels: Path | None, report: Report, *, look_ahead: bool = False
 ) -> RemoteEvaluator:
     """Return the evaluator of a scorer behind an API; see ``open_evaluator``.
 

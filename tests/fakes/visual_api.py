@@ -1,4 +1,4 @@
-"""An ``Ask`` that speaks the three protocols of scorers behind an API, and sees one thing: mean colours."""
+"""An ``ApiAsk`` that speaks the three protocols of scorers behind an API, and sees mean colours."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class VisualApi:
         return Counter(request.purpose for request in self.requests)
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        """Answers the requests; see ``Ask``."""
+        """Answers the requests; see ``ApiAsk``."""
         waiting: list[tuple[int, ApiRequest]] = []
         for place, request in enumerate(requests):
             waiting.append((place, request))

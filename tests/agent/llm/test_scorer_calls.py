@@ -1,4 +1,4 @@
-"""The ``Ask`` of scorers behind an API: answers as they arrive, limits, refusals, the end, and no secrets."""
+"""The ``ApiAsk`` of scorers behind an API: answers as they arrive, limits, refusals, the end, no secrets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def config(url: str, **more: Any) -> ScoringConfig:
 
 @asynccontextmanager
 async def asking(server: ScorerServer, **more: Any) -> Any:
-    """An ``Ask`` of a server."""
+    """An ``ApiAsk`` of a server."""
     about = {name: more.pop(name) for name in ("stop", "emit", "purse", "spent", "scrubber") if name in more}
     async with open_scorer(config(server.url, **more), {"SCORER_API_KEY": KEY}, **about) as calls:
         yield calls
