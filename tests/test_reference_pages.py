@@ -32,7 +32,7 @@ def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, str]
             if action.help == argparse.SUPPRESS or not action.option_strings or action.dest == "help":
                 continue
             text = " ".join(parser._get_formatter()._expand_help(action).split())
-            yield str(group.title), f"`{cell(written(action))}`", cell(text)
+            yield str(group.title), f"`{written(action)}`", text
 
 
 def written(action: argparse.Action) -> str:
@@ -43,26 +43,21 @@ def written(action: argparse.Action) -> str:
     return f"{action.option_strings[-1]} {f'[{value}]' if action.nargs == '?' else value}"
 
 
-def cell(text: str) -> str:
-    """Text as it stands in a table."""
-    return text.replace("|", "\\|")
-
-
 def options() -> str:
     """All options of a search by group, then those that only other commands have."""
     own = list(options_of(parser_of(MAIN)))
     lines = []
     for title in dict.fromkeys(group for group, _, _ in own):
         heading = "General" if title == "options" else title[0].upper() + title[1:]
-        lines += ["", f"## {heading}", "", "| option | meaning |", "|---|---|"]
-        lines += [f"| {option} | {text} |" for group, option, text in own if group == title]
+        lines += ["", f"## {heading}", ""]
+        lines += [f"- {option}: {text}" for group, option, text in own if group == title]
     lines += ["", "## Other commands", "", "Options that `search` does not have:"]
-    lines += ["", "| command | option | meaning |", "|---|---|---|"]
+    lines.append("")
     shared = {option for _, option, _ in own}
     for name in COMMANDS:
         for _, option, text in options_of(parser_of(name)):
             if option not in shared:
-                lines.append(f"| `{name}` | {option} | {text} |")
+                lines.append(f"- `{name}` {option}: {text}")
     return "\n".join([*lines, ""]) + "\n"
 
 
@@ -80,8 +75,8 @@ def events() -> str:
         for kind in kinds(Event)
         if kind.__module__.startswith("promptclimb.") and "name" in vars(kind) and kind is not Event
     }
-    rows = [f"| `{name}` | {cell(text)} |" for name, text in sorted(ours.items())]
-    return "\n".join(["", "| event | meaning |", "|---|---|", *rows, ""]) + "\n"
+    rows = [f"- `{name}`: {text}" for name, text in sorted(ours.items())]
+    return "\n".join(["", *rows, ""]) + "\n"
 
 
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {

@@ -62,7 +62,8 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
     limits = [name for name in OPTIONS if name.startswith("max_") and OPTIONS[name].group == "Limits"]
-    add_search_options(parser, leave_out=("run_dir",), first=[*limits, *may_change], defaults=False)
+    shown = sorted([*limits, *may_change], key=lambda name: name.startswith("max_scorer"))  # few need it
+    add_search_options(parser, leave_out=("run_dir",), first=shown, defaults=False)
     parser.add_argument(
         "--trust",
         action="store_true",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...evaluator.errors import AskingEndedError, ConsumerError, PromptclimbError, TemplateRejectedError
 from ...evaluator.scoring import (
     COUNTED,
     Evaluator,
-    EvaluatorInfo,
     PartialPredictor,
     Predictions,
     Rejection,
@@ -20,7 +19,6 @@ from ...evaluator.scoring import (
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError, why_ended
-from ..methods.memory import Entry
 from ..position import Position
 from ..store.run import Store
 from .racing import Block, Dropped, Outcome, Row, blocks_of, race
@@ -134,22 +132,6 @@ def score_of(dropped: Dropped, best: float) -> Score:
     value = best - max(dropped.behind, 0.5) / dropped.images
     value = max(value, min(0.0, best - 1e-9))
     return Score(train=value, class_mean=value, correct=(dropped.right, None), images=dropped.images)
-
-
-def labels_note(scored: Iterable[Entry], info: EvaluatorInfo) -> str | None:
-    """Return how many labels races saved, in words; None if no candidate was dropped."""
-    images: dict[str, int] = {}
-    full = info.sizes.get("train", 0) + info.sizes.get("val", 0)
-    for entry in scored:
-        images[entry.scored_as] = max(images.get(entry.scored_as, 0), entry.score.images or full)
-    asked, most = sum(images.values()), full * len(images)
-    if asked == most:
-        return None
-    dropped = sum(one < full for one in images.values())
-    return (
-        f"racing asked for {asked:,} of the {most:,} labels of full scoring: {dropped:,} of {len(images):,} "
-        "templates were dropped before they saw all images"
-    )
 
 
 def _name(texts: Sequence[str], incumbent: str | None, position: Position) -> str:

@@ -6,7 +6,7 @@ import base64
 import platform
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
@@ -55,7 +55,6 @@ from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .measuring import measured
-from .racer import labels_note
 from .restart import RestartRecord, Searched
 from .test_evaluation import Evaluated, openings
 
@@ -79,7 +78,7 @@ def build_result(
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")
-    raced = labels_note(searched.scored, info)
+    raced = _labels_note(searched.scored, info)
     saved = {} if raced is None else {RACED: words_of(config.prompts).worded(raced)}
     return SearchResult(
         status="finished" if stopped is None else "stopped",
@@ -339,3 +338,19 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
             )
         )
     return tuple(found)
+
+
+def _labels_note(scored: Iterable[Entry], info: EvaluatorInfo) -> str | None:
+    """Return how many labels races saved, in words; None if no candidate was dropped."""
+    images: dict[str, int] = {}
+    full = info.sizes.get("train", 0) + info.sizes.get("val", 0)
+    for entry in scored:
+        images[entry.scored_as] = max(images.get(entry.scored_as, 0), entry.score.images or full)
+    asked, most = sum(images.values()), full * len(images)
+    if asked == most:
+        return None
+    dropped = sum(one < full for one in images.values())
+    return (
+        f"racing asked for {asked:,} of the {most:,} labels of full scoring: {dropped:,} of {len(images):,} "
+        "templates were dropped before they saw all images"
+    )
