@@ -11,7 +11,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ..results.figures import are_shares, score_text, scorer_spent
-from ..results.result import naming_of
+from ..results.result import words_of_all
 from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
 from .folders import about_runs, given_folder
@@ -55,7 +55,7 @@ def _list(runs: Sequence[Path], *, as_json: bool) -> int:
     if as_json:
         print_json([state.to_json() for state in states])
     else:
-        best = f"best {naming_of(state.prompts for state in states).noun}"
+        best = f"best {words_of_all(state.prompts for state in states).noun}"
         print_table((*_COLUMNS, best), [{**_row(state), best: _best(state)} for state in states])
     return 0
 

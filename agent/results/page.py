@@ -27,6 +27,7 @@ from .figures import (
     gains_so_far,
     has_accuracies,
     kinds_of_tokens,
+    left_of,
     llm_of_templates,
     made_by_llm,
     score_text,
@@ -369,7 +370,7 @@ def _costs(result: SearchResult) -> dict[str, str]:
             tokens = f"{scorer.prompt_tokens:,} in, {scorer.completion_tokens:,} out"
             found["scorer's tokens"] = tokens
         found["scorer's cost"] = cost_text(scorer.cost_usd)
-    left = "; ".join(f"{name}: {value:,.10g}" for name, value in result.budget.items())
+    left = "; ".join(left_of(name, value) for name, value in result.budget.items())
     return found | {"active time": f"{result.wall_s:,.0f} s"} | ({"left of limits": left} if left else {})
 
 

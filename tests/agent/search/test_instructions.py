@@ -135,6 +135,13 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
     assert main(["compare", str(folder), str(tmp_path / "other")]) == 0
     assert "best instruction" in (said := capsys.readouterr().out)
     assert "template" not in said
+    verdict = json.loads((folder / "result.json").read_text())["gain"]["verdict"]
+    assert "the default instruction" in verdict
+    assert "template" not in verdict
+    for shown in (folder, tmp_path):
+        assert main(["status", str(shown)]) == 0
+        assert "template" not in (said := capsys.readouterr().out)
+        assert ("best instruction" in said) == (shown is tmp_path)
     assert main(["transcript", str(folder)]) == 0
     assert "Scores of instructions on my training pictures" in capsys.readouterr().out
 
@@ -155,6 +162,8 @@ def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
     said: list[str] = []
     names = {file.name for file in export_all(folder, out=tmp_path / "all", report=said.append)}
     assert names == {"prompts.txt", "openai-messages.json", "leaderboard.csv", "confusion-matrix.csv"}
+    (line,) = said
+    assert line.startswith("left out: open-clip, clip-benchmark, clip-benchmark-custom, cupl, coop, ")
     with pytest.raises(UsageError, match="--prompts instruction, so there are no templates"):
         export(folder, "open-clip")
 
