@@ -22,7 +22,7 @@ from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.remote.answers import Options
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.prompts.instruction import KIND, SLOT
+from promptclimb.prompts.instruction import DEFAULT, KIND, SLOT
 from promptclimb.prompts.starting import read_file
 from tests.fakes.answering_box import NAMES, NOISE, AnsweringBox
 from tests.fakes.clock import run_virtual, virtual_sleep
@@ -84,7 +84,8 @@ def test_every_method_searches_for_instructions(tmp_path: Path, method: str) -> 
         assert "template" not in "".join(chat.asked)
     assert result.ensemble.templates == (result.best.template,)
     assert result.best.test == result.ensemble.test is not None
-    assert result.baselines["default template"].templates == (DEFAULT_INSTRUCTION,)
+    assert result.baselines["default template"].templates == (DEFAULT,)
+    assert KIND.parse_scored(DEFAULT_INSTRUCTION).text == DEFAULT
 
 
 def test_guided_finds_what_helps_and_refuses_what_is_unusable(tmp_path: Path) -> None:
@@ -190,7 +191,8 @@ def test_a_function_is_scored_with_instructions_and_compared_with_the_default(tm
         return [len(one) / 1000 for one in instructions]
 
     result = run_virtual(search(config(tmp_path / "r", method="random"), evaluator=score))
-    assert result.baselines["default template"].templates == (DEFAULT_INSTRUCTION,)
+    assert result.baselines["default template"].templates == (DEFAULT,)
+    assert KIND.parse_scored(DEFAULT_INSTRUCTION).text == DEFAULT
     assert all(one.count(SLOT) == 1 for one in seen)
 
 
