@@ -56,7 +56,8 @@ def _list(runs: Sequence[Path], *, as_json: bool) -> int:
         print_json([state.to_json() for state in states])
     else:
         best = f"best {words_of_all(state.prompts for state in states).noun}"
-        print_table((*_COLUMNS, best), [{**_row(state), best: _best(state)} for state in states])
+        asked = ["scorer's calls"] if any(state.scorer_usage.get("calls") for state in states) else []
+        print_table((*_COLUMNS, *asked, best), [{**_row(state), best: _best(state)} for state in states])
     return 0
 
 
@@ -67,6 +68,7 @@ def _row(state: RunState) -> dict[str, str]:
         "rounds": _rounds(state),
         "calls": f"{state.usage.get('calls', 0):,}",
         "train": _train(state),
+        "scorer's calls": f"{calls:,}" if (calls := state.scorer_usage.get("calls")) else "-",
     }
 
 

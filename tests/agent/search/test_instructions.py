@@ -132,7 +132,11 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
     shown = page[page.index("<body>") :].replace(settings, "")
     assert [line for line in shown.splitlines() if "template" in line.replace("templates.json", "")] == []
     assert "<script>alert(1)" not in page
-    searched(tmp_path / "other")
+    # A search that finds nothing better: the best starting instruction is the best one.
+    searched(tmp_path / "other", Chat(["no instruction"]))
+    page = (tmp_path / "other" / "report.html").read_text()
+    assert "<b>the same instruction</b>" in page
+    assert "the same template" not in page
     assert main(["compare", str(folder), str(tmp_path / "other")]) == 0
     assert "best instruction" in (said := capsys.readouterr().out)
     assert "template" not in said
