@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, ClassVar, TypeAlias, dataclass_transform
 
+from ...prompts.kinds import TEMPLATE
 from ..position import Position
 
 
@@ -113,6 +114,7 @@ class SearchStarted(Event, name="search.started"):
         llm: None if the method asks no LLM.
         rounds: Rounds of all restarts together.
         resumed: Whether an earlier session has begun it.
+        prompts: The prompt kind that is searched for.
     """
 
     run_dir: str
@@ -124,6 +126,7 @@ class SearchStarted(Event, name="search.started"):
     restarts: int
     rounds: int
     resumed: bool
+    prompts: str = TEMPLATE
 
 
 class Noted(Event, name="search.noted"):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ...evaluator.counts import counted, enumerated
+from ...prompts.kinds import Naming
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
@@ -62,11 +63,13 @@ def difference_text(difference: float, *, percent: bool) -> str:
     return f"{100 * difference:+.1f} points" if percent else f"{difference:+.4g}"
 
 
-def gains_so_far(best: float, *, default: float | None, starting: float | None, percent: bool) -> list[str]:
+def gains_so_far(
+    best: float, *, default: float | None, starting: float | None, percent: bool, words: Naming
+) -> list[str]:
     """Return in words the gains of the best training score over the default and best starting templates."""
     others = {"the default template": default, "the best starting template": starting}
     return [
-        f"{difference_text(best - other, percent=percent)} over {name}"
+        f"{difference_text(best - other, percent=percent)} over {words.worded(name)}"
         for name, other in others.items()
         if other is not None
     ]
@@ -135,6 +138,13 @@ def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
         f"Best first, in the order of the final choice, which counts {enumerated(others)} too: "
         "another template may have the best training score."
     )
+
+
+def cost_text(dollars: float | None) -> str:
+    """Return a cost in words; None for an unknown one."""
+    if dollars is None:
+        return "unknown (no price given)"
+    return f"${dollars:.4f}" if dollars else "nothing"
 
 
 def scorer_spent(calls: int, tokens: int, cost_usd: float | None) -> str:

@@ -6,7 +6,7 @@ Fields may be added without a new schema: readers ignore unknown fields, and lat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import ClassAccuracy, Confusion
-from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, KindWords, kind_named
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, KindWords, Naming, kind_named
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -323,6 +323,12 @@ class Gain:
 def words_of(prompts: str) -> KindWords:
     """Return how to speak of a kind of prompts; of one that is not known here, as of templates."""
     return kind_named(prompts if prompts in KINDS else TEMPLATE).words
+
+
+def naming_of(kinds: Iterable[str]) -> Naming:
+    """Return how to speak of candidates of these kinds together: as of prompts, if no name fits all."""
+    found = {words_of(kind).noun for kind in kinds} or {words_of(TEMPLATE).noun}
+    return Naming(noun=found.pop() if len(found) == 1 else "prompt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

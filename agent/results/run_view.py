@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ...prompts.kinds import TEMPLATE, KindWords
+from ...prompts.kinds import KindWords
 from ..events.types import (
     RoundFinished,
     RoundSkipped,
@@ -26,7 +25,7 @@ from ..events.types import (
 )
 from .details import Ancestor, Details, lineage_of, read_details
 from .figures import are_shares, has_accuracies
-from .result import Row, SearchResult, words_of
+from .result import Row, SearchResult
 from .run_dir import config_text, read_result
 from .run_state import RunState, events_of, state_of
 
@@ -98,10 +97,7 @@ class RunView:
     @property
     def words(self) -> KindWords:
         """How to speak of what is searched for."""
-        if self.result is not None:
-            return self.result.words
-        named = re.search(r'^prompts = "([\w-]+)"$', self.config, re.MULTILINE)
-        return words_of(named[1] if named else TEMPLATE)
+        return self.state.words if self.result is None else self.result.words
 
     @property
     def percent(self) -> bool:

@@ -213,8 +213,9 @@ async def choose(
     # Ordering the templates of many restarts takes seconds.
     order, rows, evaluated, early = await in_thread(rank)
     if not order:
+        noun = kind_named(config.prompts).words.noun
         raise PromptclimbError(
-            "the search was stopped before the first template was scored; resume it with more"
+            f"the search was stopped before the first {noun} was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
     size = config.ensemble_size if kind_named(config.prompts).averaged else 1
