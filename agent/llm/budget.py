@@ -303,7 +303,8 @@ class Budget:
         self.check_time()
         held = NOTHING if of_test else self._held()
         money = self._money_of_all() + self._money_kept(of_test=of_test) + need.estimated_picodollars
-        if exceeded := self._exceeded(self._spent.plus(held).plus(need), money):
+        kept = self._kept_back(held, self._money_kept(of_test=of_test))
+        if exceeded := self._exceeded(self._spent.plus(held).plus(need), money, kept):
             said = enumerated(exceeded.values())
             verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
@@ -340,17 +341,26 @@ class Budget:
         money = self._kept.picodollars_at_most - self._of_test.picodollars_at_most
         return Spent(calls=max(left.calls, 0), estimated_picodollars=max(money, 0))
 
-    def _exceeded(self, total: Spent, money: int) -> dict[str, str]:
+    def _kept_back(self, held: Spent, money: int) -> tuple[str, str]:
+        """Return in words how many calls, and how much money, the final evaluation holds back."""
+        calls = f"{held.calls:,} of them are kept" if held.calls else ""
+        dollars = f"{money / PICODOLLARS:.4f} of it is kept" if money else ""
+        return calls, dollars
+
+    def _exceeded(self, total: Spent, money: int, kept: tuple[str, str] = ("", "")) -> dict[str, str]:
         limits, purse = self.limits, self._purse
+        calls_kept, money_kept = (f" ({text} for the final evaluation)" if text else "" for text in kept)
         found = {}
         if limits.calls is not None and total.calls > limits.calls:
-            found[self.CALLS] = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
+            calls = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
+            found[self.CALLS] = f"{calls}{calls_kept}"
         if limits.tokens is not None and total.tokens_at_most > limits.tokens:
             found["tokens"] = (
                 f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
             )
         if purse.picodollars is not None and money > purse.picodollars:
-            found["cost"] = f"{purse.cost_usd} US dollars (the next request may cost more than is left)"
+            why = money_kept or " (the next request may cost more than is left)"
+            found["cost"] = f"{purse.cost_usd} US dollars{why}"
         return found
 
 
@@ -362,6 +372,7 @@ class ScorerBudget(Budget):
     def usage_changed(self) -> ScorerUsageChanged:
         """Return the event with the usage and what is left of each limit."""
         spent, left = self.spent, self.left()
+        found = {self.CALLS: left.calls, "cost_usd": left.cost_usd}
         return ScorerUsageChanged(
             calls=spent.calls,
             failed_calls=spent.failed_calls,
@@ -369,5 +380,5 @@ class ScorerBudget(Budget):
             prompt_tokens=spent.prompt_tokens,
             completion_tokens=spent.completion_tokens,
             cost_usd=spent.cost_usd,
-            left={} if left.calls is None else {self.CALLS: left.calls},
+            left={name: value for name, value in found.items() if value is not None},
         )

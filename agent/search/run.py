@@ -33,6 +33,7 @@ from ..llm.pool import Endpoint
 from ..llm.scorer_calls import ScorerCalls
 from ..llm.scorer_endpoint import open_scorer
 from ..results.details import Details
+from ..results.figures import left_of_both
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (
     CONFIG,
@@ -215,6 +216,8 @@ class SearchRun:
                     found, details = await concluded(self._stopped(searched, error))
                 if run.scorer is not None:
                     await run.scorer.close()
+                    left = left_of_both(found.budget, run.scorer.budget.usage_changed().left)
+                    found = replace(found, budget=left)
                 # A stop comes too late from here on: the search has its result.
                 result = await to_the_end(
                     lambda: write_files(run_dir, found, details, used=used, private=self._private)

@@ -87,6 +87,8 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     await in_thread(lambda: main(["status", str(run)]))
     said = capsys.readouterr()
     assert f"scorer: {used.calls} calls, ${used.cost_usd:.4f}" in said.out
+    assert f"left of --max-cost: ${1 - used.cost_usd:.4f}" in said.out
+    assert result.budget["cost_usd"] == pytest.approx(1 - used.cost_usd)
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert KEY.encode() not in written
     assert KEY not in said.out + said.err
