@@ -6,6 +6,7 @@ The LLM and a scorer behind an API have a budget each, and one purse: the money 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -241,6 +242,26 @@ class Budget:
             return (
                 f"--max-cost {self._purse.cost_usd:g} must be more than "
                 f"{kept.picodollars_at_most / PICODOLLARS:.6f}: the final evaluation alone may cost so much"
+            )
+        return None
+
+    def lacks_start(self, kept: Spent, start: Spent) -> str | None:
+        """Return which limit leaves no room for the start beside what is kept; None if all do."""
+        calls, money = self.limits.calls, self._purse.picodollars
+        both = start.plus(kept)
+        if calls is not None and both.calls > calls:
+            return (
+                f"--max-{self.CALLS.replace('_', '-')} {calls} must be at least {both.calls}: the default "
+                f"template and the starting ones may take {start.calls}, and {kept.calls} are kept for the "
+                "final evaluation"
+            )
+        if money is not None and both.picodollars_at_most > money:
+            least, first, rest = (
+                math.ceil(one.picodollars_at_most * 1e6 / PICODOLLARS) / 1e6 for one in (both, start, kept)
+            )
+            return (
+                f"--max-cost {self._purse.cost_usd:g} must be at least {least:.6f}: the default template and "
+                f"the starting ones may cost {first:.6f}, and {rest:.6f} are kept for the final evaluation"
             )
         return None
 
