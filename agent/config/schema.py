@@ -529,8 +529,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
             )
         if self.max_cost is not None and self.is_api and self.scorer_price is None:
             raise ValueError(
-                "{max_cost} needs the scorer's price too: give {scorer_price=N/call}, dollars per request, or "
-                "{scorer_price=IN/OUT}, dollars per million tokens (not with zero-shot)"
+                "{max_cost} needs the scorer's price too: give {scorer_price=N/call}, dollars per request, "
+                "or {scorer_price=IN/OUT}, dollars per million tokens (not with zero-shot)"
             )
         return self
 

@@ -375,7 +375,9 @@ class SearchRun:
         pool: int,
     ) -> tuple[list[Endpoint], Evaluator]:
         """Open the endpoints and the evaluator, first what shows a mistake sooner."""
-        known = labels is not None and labels.exists()  # what earlier runs asked for costs nothing
+        known = labels is not None and await in_thread(
+            labels.exists
+        )  # what earlier runs asked for costs nothing
 
         async def ready() -> Evaluator:
             evaluator = await ready_evaluator(config, self.evaluator, self.emit, ask=ask, labels=labels)

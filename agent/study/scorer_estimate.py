@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest, KeepsForTest

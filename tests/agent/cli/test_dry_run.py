@@ -273,4 +273,4 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     assert main([*given, "--scorer", "embeddings"]) == 2
     assert "give --scorer-dialect" in capsys.readouterr().err
     assert main([*given, "--scorer", "embeddings", "--scorer-dialect", "openai"]) == 0
-    assert "dollars unknown: give --scorer-price" in capsys.readouterr().out
+    assert "dollars unknown (give --scorer-price)" in capsys.readouterr().out

@@ -125,7 +125,7 @@ async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_s
             UsageError, match=r"max_scorer_calls=51 must be at least 52: .* 33, and 19 are kept"
         ):
             await search(config(server.url, max_scorer_calls=51))
-        with pytest.raises(UsageError, match=r"max_cost=0.1 must be at least 0.104000: .*initial=N"):
+        with pytest.raises(UsageError, match=r"max_cost=0.1 must be at least 0.102720: .*initial=N"):
             await search(config(server.url, scorer_price="0.002/call", max_cost=0.1))
         assert server.requests == 0
         assert not (tmp_path / "run").exists()
