@@ -350,7 +350,7 @@ class ScorerUsageChanged(Event, name="scorer.usage_changed"):
         calls: Attempts that were billed, or may have been.
         failed_calls: Attempts without a usable answer.
         cost_usd: US dollars that are known to have been billed.
-        left: What is left of its own limits, by the limit's name.
+        left: What is left of its own limit, and of the money that it shares with the LLM, by name.
     """
 
     calls: int

@@ -147,6 +147,14 @@ def cost_text(dollars: float | None) -> str:
     return f"${dollars:.4f}" if dollars else "nothing"
 
 
+def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[str, float]:
+    """Return what is left of each limit of LLM and scorer; of money that they share, what was said last.
+
+    Money is only spent, so that is the least.
+    """
+    return {name: min(one[name] for one in (llm, scorer) if name in one) for name in {**llm, **scorer}}
+
+
 def scorer_spent(calls: int, tokens: int, cost_usd: float | None) -> str:
     """Return in words what a scorer behind an API was asked and cost."""
     parts = [counted(calls, "call")]

@@ -369,6 +369,8 @@ def _costs(result: SearchResult) -> dict[str, str]:
             tokens = f"{scorer.prompt_tokens:,} in, {scorer.completion_tokens:,} out"
             found["scorer's tokens"] = tokens
         found["scorer's cost"] = cost_text(scorer.cost_usd)
+        if usage.cost_usd and scorer.cost_usd:
+            found["cost in all"] = cost_text(usage.cost_usd + scorer.cost_usd)
     left = "; ".join(f"{name}: {value:,.10g}" for name, value in result.budget.items())
     return found | {"active time": f"{result.wall_s:,.0f} s"} | ({"left of limits": left} if left else {})
 

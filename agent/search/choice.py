@@ -152,7 +152,8 @@ def _keys(found: Sequence[SplitScores | None], sizes: Mapping[str, int]) -> list
 
 def candidates_at_most(config: SearchConfig, info: EvaluatorInfo, curve: int = 0) -> int:
     """Return how many candidates the final evaluation needs at most, with points of a learning curve."""
-    ensemble = config.ensemble_size if config.ensemble_size == 1 else max(config.ensemble_size, MOST)
+    alone = config.ensemble_size == 1 or not kind_named(config.prompts).averaged
+    ensemble = 1 if alone else max(config.ensemble_size, MOST)
     baselines = {template for group in info.baselines.values() for template in group}
     return ensemble + len(baselines) + 1 + curve + config.searches_names
 

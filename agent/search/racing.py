@@ -81,6 +81,20 @@ def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES
     return found
 
 
+def labels_at_most(candidates: int, blocks: Sequence[Block], images: int) -> int:
+    """Return how many labels a race takes at most, those of all images by its finalists included."""
+    alive, done, found = candidates, 0, 0
+    for stage, places in blocks:
+        found += alive * len(places)
+        done += len(places)
+        alive = min(alive, _most_staying(stage, candidates))
+    return found + alive * (images - done)
+
+
+def _most_staying(stage: Stage, candidates: int) -> int:
+    return max(1, math.ceil(stage.keep * candidates - 1e-9))
+
+
 def stratified(labels: Sequence[int], seed: int) -> list[int]:
     """Return all places: one of each class, then a second one of each, in an order that the seed draws."""
     coins = [hashlib.sha256(f"{seed} {place}".encode()).digest() for place in range(len(labels))]
@@ -150,7 +164,7 @@ class _Running:
         leader, margin = self.alive[0], stage.among
         if self.incumbent is not None and right[self.incumbent] >= right[leader]:
             leader, margin = self.incumbent, stage.margin
-        most = max(1, math.ceil(stage.keep * len(self.candidates) - 1e-9))
+        most = _most_staying(stage, len(self.candidates))
         staying = []
         for place, text in enumerate(self.alive):
             if place < most and self._level(text, leader, margin):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 from ...evaluator.scoring import (
@@ -63,7 +63,6 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     pool = [template.text for template in read_pool(config)]
     calls = tokens = 0
     cost: float | None = 0.0
-    rounds = config.all_rounds
     if config.needs_llm:
         calls = _least(config.all_rounds * METHODS[config.method].requests, config.max_calls)
         answer = MORE_TOKENS * config.answer_tokens
@@ -73,8 +72,6 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
         costs = [known for one in each if (known := cost_of(config, one)) is not None]
         dollars = _over_rounds(config, calls, costs) if costs else None
         tokens = int(_over_rounds(config, calls, [one.total for one in each]))
-        # A limit on requests bounds the rounds too, where each makes one.
-        rounds = calls if _only_asks(config) else rounds
         names, prompt = _name_requests(config, class_names)
         names = _least(calls + names, config.max_calls) - calls
         calls += names
@@ -84,16 +81,41 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
             cost = round(_least(dollars + names * of_names, config.max_cost), 6)
         else:
             cost = None
-    initial = config.restarts * min(config.most_initial, len(pool))
-    method = METHODS[config.method]
-    free = config.restarts * method.free_per_restart + config.all_rounds * method.free_per_round
     return {
         "calls": calls,
         "tokens": tokens,
         "cost_usd": cost,
-        "evaluations": initial + config.proposals * rounds + (free if config.description else 0),
+        "evaluations": CandidatesAtMost.of(config, len(pool)).total(config),
         "minutes": _minutes(config, calls, tokens),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesAtMost:
+    """How many candidates a search scores at most, by what proposes them.
+
+    Attributes:
+        pool: Those that a restart may draw its starting ones from.
+        rounds: Rounds, each with ``config.proposals``.
+    """
+
+    pool: int
+    rounds: int
+    free: int
+
+    @classmethod
+    def of(cls, config: SearchConfig, pool: int) -> CandidatesAtMost:
+        """Return those of a config, within its limit on requests to the LLM."""
+        method, rounds = METHODS[config.method], config.all_rounds
+        if config.needs_llm and _only_asks(config):
+            rounds = _least(rounds, config.max_calls)  # each makes a request
+        free = config.restarts * method.free_per_restart + config.all_rounds * method.free_per_round
+        return cls(pool, rounds, free if config.description and not config.asks_by_image else 0)
+
+    def total(self, config: SearchConfig) -> int:
+        """Return all of them."""
+        starting = config.restarts * min(config.most_initial, self.pool)
+        return starting + config.proposals * self.rounds + self.free
 
 
 def _over_rounds(config: SearchConfig, calls: int, values: Sequence[float]) -> float:
