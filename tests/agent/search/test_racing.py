@@ -225,17 +225,25 @@ async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: P
     assert len(dropped) > 0.8 * len(raced.result.leaderboard)
     assert raced.result.leaderboard[-len(dropped) :] == tuple(dropped)
     assert all(row.val is None and 0 < row.images < 160 for row in dropped if row.images)
-    assert all(0 <= row.train < raced.result.best.train for row in dropped)
+    assert all(round(row.train * row.images) == pytest.approx(row.train * row.images) for row in dropped)
+    estimates = [row.estimate for row in dropped]
+    assert estimates == sorted(estimates, reverse=True)
+    assert estimates[0] < max(row.train for row in raced.result.leaderboard if row.images is None)
     assert set(raced.result.ensemble.templates) <= raced.box.whole
     assert raced.result.best.template in raced.box.whole
     assert raced.result.best.train > 0.97 * full.result.best.train
-    shown = {one.template: one.images for one in raced.scored if one.images is not None}
-    assert shown.keys() >= {row.template for row in dropped}
+    shown = {one.template: (one.train, one.images, one.estimate) for one in raced.scored if one.images}
+    assert {row.template: (row.train, row.images, row.estimate) for row in dropped}.items() <= shown.items()
     assert not any(one.improved for one in raced.scored if one.images is not None)
     assert raced.result.rejected["too_many_tokens"] > 0
     csv = (raced.run_dir / "leaderboard.csv").read_text("utf-8").splitlines()
-    assert csv[1].endswith(",")
-    assert csv[-1].endswith(f",{dropped[-1].images}")
+    assert csv[0].endswith(",images,estimate")
+    assert csv[1].endswith(",,")
+    assert csv[-1].endswith(f",{dropped[-1].images},{dropped[-1].estimate:.6f}")
+    page = (raced.run_dir / "report.html").read_text("utf-8")
+    assert f'{100 * dropped[0].train:.1f} <span class="soft">on {dropped[0].images} images</span>' in page
+    assert "Those that a race dropped come last" in page
+    assert "dropped come last" not in (full.run_dir / "report.html").read_text("utf-8")
 
 
 async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path) -> None:
@@ -263,9 +271,16 @@ def test_racing_is_left_out_of_what_decides_unless_it_is_switched_off() -> None:
 
 def test_a_dropped_candidate_is_estimated_below_the_best() -> None:
     """By how far it is behind on the same images, whatever its share of these; never below nothing."""
-    assert score_of(Dropped(right=6, images=6, behind=0), 0.5).train == pytest.approx(0.5 - 1 / 12)
-    score = score_of(Dropped(right=3, images=12, behind=6), 0.75)
-    assert (score.train, score.correct, score.images, score.whole) == (0.25, (3, None), 12, False)
+    assert Dropped(right=6, images=6, behind=0).estimate(0.5) == pytest.approx(0.5 - 1 / 12)
+    assert Dropped(right=3, images=12, behind=6).estimate(0.75) == 0.25
+    assert Dropped(right=0, images=6, behind=6).estimate(0.5) == 0
+    assert Dropped(right=0, images=6, behind=0).estimate(0.0) < 0
+
+
+def test_the_score_of_a_dropped_candidate_says_what_was_measured() -> None:
+    """Its accuracy is that on the images that it was asked on; the estimate stands beside it."""
+    score = score_of(Dropped(right=3, images=5, behind=1), Score(train=0.75, class_mean=0.7))
+    assert (score.train, score.correct, score.images, score.whole) == (0.6, (3, None), 5, False)
+    assert score.estimate == pytest.approx(0.55)
+    assert score.class_mean is None
     assert Score.from_json(score.to_json()) == score
-    assert score_of(Dropped(right=0, images=6, behind=6), 0.5).train == 0
-    assert score_of(Dropped(right=0, images=6, behind=0), 0.0).train < 0
