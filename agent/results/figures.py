@@ -127,8 +127,8 @@ def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
     """Describe the order of rows in words; ``chosen`` if they are the final leaderboard."""
     whole = [row for row in rows if row.images is None]
     dropped = (
-        " Those that a race dropped come last, by an estimate; their accuracy is that on the images that they "
-        "were asked on."
+        " Those that a race dropped come last, by an estimate; their accuracy is that on the few images that "
+        "they were asked on."
     )
     return _about_order(whole, chosen=chosen) + (dropped if len(whole) < len(rows) else "")
 

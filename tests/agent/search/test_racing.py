@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from promptclimb.agent.search.racing import Dropped, Outcome, Row, blocks_of, ra
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Predictions, Rejection, Score, Verdict
+from tests.fakes.chat_by_hash import ChatByHash
 
 
 class Raced:
@@ -254,6 +256,31 @@ async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path)
     assert again.leaderboard == first.result.leaderboard
     assert again.best == first.result.best
     assert again.notes[RACED] == first.result.notes[RACED]
+
+
+async def test_the_llm_is_told_what_is_an_estimate_and_a_resume_asks_the_same(tmp_path: Path) -> None:
+    """In requests, dropped templates have an estimate with its number of pictures, always below the best."""
+    config = SearchConfig(
+        method="guided", llm="l", initial=40, restarts=1, conversations=2, rounds=3, run_dir=tmp_path / "run"
+    )
+    chat, events = ChatByHash(longest_s=0), list[Event]()
+    first = await search(config, evaluator=PartialBox(), chat=chat, on_event=events.append)
+    said = "\n".join(str(message["content"]) for one in chat.asked for message in one.messages)
+    estimates = re.findall(r"^- .* \(about (\d+) %, judged by (\d+) pictures\)$", said, re.MULTILINE)
+    measured = [float(one) for one in re.findall(r"\((\d+\.\d) %\)", said)]
+    assert estimates
+    assert measured
+    assert max(float(value) for value, _ in estimates) < max(measured)
+    assert {int(images) for _, images in estimates} <= {one.images for one in first.leaderboard}
+    best = 0.0
+    for one in (event for event in events if isinstance(event, TemplateScored)):
+        better = one.images is None and one.train > best
+        assert one.improved == (better and not one.position.initial)
+        best = one.train if better else best
+    (tmp_path / "run" / "result.json").unlink()
+    silent = ChatByHash(fail=lambda *_: pytest.fail("asked again"))
+    again = await resume(tmp_path / "run", evaluator=PartialBox(replays=True), chat=silent)
+    assert again.leaderboard == first.leaderboard
 
 
 async def test_the_number_of_restarts_at_once_does_not_decide_a_race(tmp_path: Path) -> None:
