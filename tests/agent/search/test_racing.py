@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from promptclimb import SearchConfig, SearchResult, resume, search
 from promptclimb.agent.events.types import Event, TemplateScored
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.result import RACED
 from promptclimb.agent.search.racer import score_of
 from promptclimb.agent.search.racing import Dropped, Outcome, Row, blocks_of, race, stratified
@@ -248,9 +249,11 @@ async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: P
     assert "dropped come last" not in (full.run_dir / "report.html").read_text("utf-8")
 
 
-async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path) -> None:
+@pytest.mark.parametrize("objective", ["accuracy", "class_mean"])
+async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path, objective: str) -> None:
     """What became of each candidate is on disk, so the result is the same."""
-    first = await searched(tmp_path / "run")
+    first = await searched(tmp_path / "run", objective=objective)
+    assert any(row.images is not None for row in first.result.leaderboard)
     (first.run_dir / "result.json").unlink()
     again = await resume(first.run_dir, evaluator=PartialBox(replays=True))
     assert again.leaderboard == first.result.leaderboard
@@ -261,7 +264,7 @@ async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path)
 async def test_the_llm_is_told_what_is_an_estimate_and_a_resume_asks_the_same(tmp_path: Path) -> None:
     """In requests, dropped templates have an estimate with its number of pictures, always below the best."""
     config = SearchConfig(
-        method="guided", llm="l", initial=40, restarts=1, conversations=2, rounds=3, run_dir=tmp_path / "run"
+        method="guided", llm="l", initial=40, restarts=1, conversations=1, rounds=3, run_dir=tmp_path / "run"
     )
     chat, events = ChatByHash(longest_s=0), list[Event]()
     first = await search(config, evaluator=PartialBox(), chat=chat, on_event=events.append)
@@ -272,15 +275,42 @@ async def test_the_llm_is_told_what_is_an_estimate_and_a_resume_asks_the_same(tm
     assert measured
     assert max(float(value) for value, _ in estimates) < max(measured)
     assert {int(images) for _, images in estimates} <= {one.images for one in first.leaderboard}
-    best = 0.0
-    for one in (event for event in events if isinstance(event, TemplateScored)):
-        better = one.images is None and one.train > best
-        assert one.improved == (better and not one.position.initial)
-        best = one.train if better else best
     (tmp_path / "run" / "result.json").unlink()
     silent = ChatByHash(fail=lambda *_: pytest.fail("asked again"))
     again = await resume(tmp_path / "run", evaluator=PartialBox(replays=True), chat=silent)
     assert again.leaderboard == first.leaderboard
+
+
+class Graded(PartialBox):
+    """A scorer by which a template says how many images it classifies correctly."""
+
+    def _correct(self, ensemble: Sequence[str], split: str) -> int:
+        (percent,) = re.findall(r"\d+", ensemble[0]) or ["10"]
+        return int(percent) * self.info.sizes[split] // 100
+
+
+class Proposing:
+    """An LLM that proposes a better template, and the best one last."""
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Propose."""
+        return ChatAnswer(text="- a {} at 50\n- a {} near 90")
+
+
+async def test_a_dropped_template_is_no_improvement(tmp_path: Path) -> None:
+    """Its estimate may be above the best before, but the leader that dropped it is better."""
+    (tmp_path / "initial.txt").write_text("a {} at 20\na {} at 10\n", "utf-8")
+    config = SearchConfig(
+        method="pn", llm="l", initial=str(tmp_path / "initial.txt"), restarts=1, conversations=1, rounds=1,
+        run_dir=tmp_path / "run",
+    )  # fmt: skip
+    events: list[Event] = []
+    await search(config, evaluator=Graded(), chat=Proposing(), on_event=events.append)
+    dropped, leader = [one for one in events if isinstance(one, TemplateScored)][2:]
+    assert (dropped.template, dropped.improved) == ("a {} at 50", False)
+    assert dropped.estimate is not None
+    assert dropped.estimate > 0.2
+    assert (leader.train, leader.images, leader.improved) == (0.9, None, True)
 
 
 async def test_the_number_of_restarts_at_once_does_not_decide_a_race(tmp_path: Path) -> None:
