@@ -261,7 +261,7 @@ async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path,
     assert again.notes[RACED] == first.result.notes[RACED]
 
 
-async def test_the_llm_is_told_what_is_an_estimate_and_a_resume_asks_the_same(tmp_path: Path) -> None:
+async def test_requests_say_what_is_an_estimate_and_a_resume_asks_the_same(tmp_path: Path) -> None:
     """In requests, dropped templates have an estimate with its number of pictures, always below the best."""
     config = SearchConfig(
         method="guided", llm="l", initial=40, restarts=1, conversations=1, rounds=3, run_dir=tmp_path / "run"
