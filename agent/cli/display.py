@@ -175,8 +175,9 @@ class SearchProgress:
         self.percent = self.percent and are_shares((event.train, event.val))
         if isinstance(event, DefaultTemplateScored):
             self.default = event.train
-        else:
-            self.templates.add(event.template)
+            return
+        self.templates.add(event.template)
+        if event.images is None:  # else it is the accuracy on a few images
             self.course.append(max(event.train, *self.course[-1:]) if self.course else event.train)
 
     def _take_round(

@@ -127,7 +127,16 @@ def chosen_by_more(rows: Iterable[Row]) -> bool:
 
 
 def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
-    """Describe the order of rows in a sentence; ``chosen`` if they are the final leaderboard."""
+    """Describe the order of rows in words; ``chosen`` if they are the final leaderboard."""
+    whole = [row for row in rows if row.images is None]
+    dropped = (
+        " Those that a race dropped come last, by an estimate; their accuracy is that on the few images that "
+        "they were asked on."
+    )
+    return _about_order(whole, chosen=chosen) + (dropped if len(whole) < len(rows) else "")
+
+
+def _about_order(rows: Sequence[Row], *, chosen: bool) -> str:
     if not chosen:
         return "Best first by training score so far; validation images and augmented copies count at the end."
     if not chosen_by_more(rows):

@@ -179,6 +179,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": about_order(rows, chosen=result is not None),
         "views": any(row.views is not None for row in rows[:MAX_ROWS]),
+        "raced": any(row.images is not None for row in rows),
         "use": use_of(view),
         "next": next_steps(view),
         "facts": _facts(view),

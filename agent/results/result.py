@@ -177,8 +177,8 @@ class Row:
         round: 0 for a starting template.
         source: ``initial``, ``llm``, or the method that made it without an LLM, such as ``combine``.
         views: Accuracy on augmented copies of the training and validation images; None without any.
-        images: Training images that it was scored on, if a race dropped it, and ``train`` is estimated from
-            them; None for all.
+        images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
+        estimate: Its accuracy on all training images, estimated, if a race dropped it.
     """
 
     rank: int = 0
@@ -191,6 +191,12 @@ class Row:
     source: str | None = None
     views: float | None = None
     images: int | None = None
+    estimate: float | None = None
+
+    @property
+    def comparable(self) -> float:
+        """``train``, or the estimate that can be compared with that of other templates."""
+        return self.train if self.estimate is None else self.estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

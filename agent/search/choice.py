@@ -80,7 +80,7 @@ def select(
 ) -> list[Entry]:
     """Return all candidates ordered by the rule, best first, one entry per candidate.
 
-    Those that a race dropped come last, by their estimated accuracies.
+    Those that a race dropped come last, by their estimates.
 
     The order of ``found`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """
@@ -279,6 +279,7 @@ def row_of(rank: int, entry: Entry) -> Row:
         source=entry.source,
         views=entry.score.views,
         images=entry.score.images,
+        estimate=entry.score.estimate,
     )
 
 
