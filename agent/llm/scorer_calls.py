@@ -24,6 +24,7 @@ from ..errors import (
     KeyRejectedError,
     ModelNotFoundError,
     RateLimitedError,
+    RedirectedError,
     RequestFailedError,
     RequestTooLargeError,
     UnusableAnswerError,
@@ -292,7 +293,9 @@ class ScorerCalls:
         if self._has_answered:
             return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
         remedy = "; check --scorer, --model and --scorer-url"
-        if isinstance(failure, KeyRejectedError):
+        if isinstance(failure, RedirectedError):
+            remedy = ""  # it names the address to give
+        elif isinstance(failure, KeyRejectedError):
             remedy = f"; set {self._variable} to a key that --scorer-url takes"
         elif isinstance(failure, ModelNotFoundError):
             remedy = "; check --model and --scorer-url"
