@@ -229,7 +229,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return vectors
 
     def _unit(self, vector: Vector) -> Vector:
-        """Return a kept vector with length 1, unless it is empty; refuse one of another length than others."""
+        """Return a kept vector with length 1, unless it is empty; refuse one of another size than others."""
         if not len(vector):
             return vector
         if self._size is None:
