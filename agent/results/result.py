@@ -17,7 +17,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import ClassAccuracy, Confusion
+from ...evaluator.scoring import REFUSED_IMAGES, ClassAccuracy, Confusion
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, KindWords, Naming, kind_named
 
 SCHEMA = 3
@@ -45,6 +45,7 @@ PROMINENT = (
     GENERAL_WORDS,
     ENDED_EARLY,
     RACED,
+    REFUSED_IMAGES,
     UNOPENED,
     UNEXAMINED,
     UNNAMED,
