@@ -61,13 +61,14 @@ from ..results.figures import (
     has_accuracies,
     kinds_of_tokens,
     left_of,
+    left_of_both,
     made_by_llm,
     score_text,
     scorer_spent,
     unreported,
 )
 from ..results.gain import verdict_on
-from ..results.result import PROMINENT, Ensemble, SearchResult, words_of
+from ..results.result import PROMINENT, Ensemble, ScorerUsage, SearchResult, Usage, words_of
 from ..text import printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
@@ -175,8 +176,9 @@ class SearchProgress:
         self.percent = self.percent and are_shares((event.train, event.val))
         if isinstance(event, DefaultTemplateScored):
             self.default = event.train
-        else:
-            self.templates.add(event.template)
+            return
+        self.templates.add(event.template)
+        if event.images is None:  # else it is the accuracy on a few images
             self.course.append(max(event.train, *self.course[-1:]) if self.course else event.train)
 
     def _take_round(
@@ -312,10 +314,11 @@ class SearchProgress:
         used = self.usage
         if self.started is not None and self.started.llm is None:
             return []
+        whose = "LLM: " if self.scorer_usage is not None else ""
         if used is None:
-            return ["0 calls"]
+            return [f"{whose}0 calls"]
         most = f" of {used.calls + used.left['calls']:,.0f}" if "calls" in used.left else ""
-        parts = [f"{used.calls:,}{most} calls" if most else counted(used.calls, "call")]
+        parts = [f"{whose}{used.calls:,}{most} calls" if most else f"{whose}{counted(used.calls, 'call')}"]
         if used.failed_calls:
             parts.append(counted(used.failed_calls, "failed attempt"))
         parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
@@ -331,7 +334,7 @@ class SearchProgress:
     def left(self) -> list[str]:
         """What is left of each limit that was set."""
         llm, scorer = (used.left if used else {} for used in (self.usage, self.scorer_usage))
-        return [left_of(name, value) for name, value in {**llm, **scorer}.items()]
+        return [left_of(name, value) for name, value in left_of_both(llm, scorer).items()]
 
 
 def sparkline(values: Sequence[float], width: int = BLOCKS_WIDTH) -> str:
@@ -613,15 +616,33 @@ def _named(names: Mapping[str, str]) -> str:
 def _spent(result: SearchResult) -> str:
     usage = result.usage
     spent = [f"{counted(result.evaluated, result.words.noun)} scored"]
-    if result.llm.model is not None:
-        kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
-        tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens{kinds}"
-        spent += [counted(usage.calls, "call"), tokens]
     if (used := result.scorer_usage) is not None:
-        spent.append(scorer_spent(used.calls, used.prompt_tokens + used.completion_tokens, used.cost_usd))
+        return "; ".join([*spent, *_spent_on_both(result, used), f"{result.wall_s:,.0f} s of active time"])
+    if result.llm.model is not None:
+        spent += _asked_of_llm(usage)
     spent.append(f"{result.wall_s:,.0f} s of active time")
     if usage.cost_usd:
         spent.append(f"${usage.cost_usd:.4f}")
     if more := unreported(usage):
         spent.append(f"and {more}")
     return ", ".join(spent)
+
+
+def _asked_of_llm(usage: Usage) -> list[str]:
+    kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
+    tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens{kinds}"
+    return [counted(usage.calls, "call"), tokens]
+
+
+def _spent_on_both(result: SearchResult, scorer: ScorerUsage) -> list[str]:
+    """Return in words what the LLM cost, if one was asked, what the scorer did, and both together."""
+    usage, found = result.usage, []
+    if result.llm.model is not None:
+        cost = [f"${usage.cost_usd:.4f}"] if usage.cost_usd else []
+        more = f", and {text}" if (text := unreported(usage)) else ""
+        found.append(f"LLM: {', '.join([*_asked_of_llm(usage), *cost])}{more}")
+    tokens = scorer.prompt_tokens + scorer.completion_tokens
+    found.append(scorer_spent(scorer.calls, tokens, scorer.cost_usd))
+    if usage.cost_usd and scorer.cost_usd:
+        found.append(f"${usage.cost_usd + scorer.cost_usd:.4f} in all")
+    return found

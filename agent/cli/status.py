@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ..results.figures import are_shares, score_text, scorer_spent
+from ..results.figures import are_shares, left_of_both, score_text, scorer_spent
 from ..results.result import words_of_all
 from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
@@ -98,17 +98,15 @@ def _lines(state: RunState) -> list[str]:
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
         # A local LLM and an unknown price have no cost.
         cost = f", ${usage['cost_usd']:.4f}" if usage.get("cost_usd") else ""
-        lines.append(f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
-        limits = {name.replace("_usd", ""): left for name, left in usage.get("left", {}).items()}
-        lines += [f"left of --max-{name}: {_left(name, left)}" for name, left in limits.items()]
+        whose = "LLM: " if state.scorer_usage.get("calls") else ""
+        lines.append(f"{whose}{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
     if calls := state.scorer_usage.get("calls"):
         used = state.scorer_usage
         tokens = used.get("prompt_tokens", 0) + used.get("completion_tokens", 0)
         lines.append(scorer_spent(calls, tokens, used.get("cost_usd")))
-        lines += [
-            f"left of --max-{name.replace('_', '-')}: {_left(name, left)}"
-            for name, left in used.get("left", {}).items()
-        ]
+    for limit, left in left_of_both(*(used.get("left", {}) for used in _paid(state))).items():
+        name = limit.replace("_usd", "").replace("_", "-")
+        lines.append(f"left of --max-{name}: {_left(name, left)}")
     if state.stop_reason:
         lines.append(f"stopped: {state.stop_reason}")
     if state.ended_early:
@@ -119,6 +117,11 @@ def _lines(state: RunState) -> list[str]:
         command = resume_command(state.run_dir, state.limits)
         lines.append(f"to resume{with_higher(state.limits)}: {command}")
     return lines
+
+
+def _paid(state: RunState) -> list[Mapping[str, Any]]:
+    """Return the usage of LLM and scorer, each empty if it was not asked."""
+    return [used if used.get("calls") else {} for used in (state.usage, state.scorer_usage)]
 
 
 def _train(state: RunState) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Literal, Protocol
 
@@ -24,13 +24,14 @@ from ..errors import (
     KeyRejectedError,
     ModelNotFoundError,
     RateLimitedError,
+    RedirectedError,
     RequestFailedError,
     RequestTooLargeError,
     UnusableAnswerError,
 )
 from ..stop import Stop
 from .ask import LLMAsker
-from .budget import ScorerBudget
+from .budget import Budget, ScorerBudget
 from .chat import JsonAnswer, JsonRequest
 from .cost import NOTHING, Bill, Spent
 from .pool import UNFIT_REQUESTS
@@ -41,6 +42,7 @@ MOST_FAILURES = 2
 MARGIN = 0.02
 """More calls and money that are kept for the final evaluation, as some attempts fail and are billed."""
 GIVE_MORE = "Give more, or evaluate on fewer images with --test-images N"
+ASK_LESS = "Give more, or ask for less with --initial N, --restarts N or --test-images N"
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
@@ -108,7 +110,7 @@ class ScorerCalls:
         budget: ScorerBudget,
         *,
         concurrency: int,
-        look: Callable[[], object] | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
         variable: str = KEY,
         ledger: ScorerLedger | None = None,
         stop: Stop | None = None,
@@ -132,7 +134,7 @@ class ScorerCalls:
         self._has_answers = has_answers
         self._refused_at_first = 0
         self._look = look
-        self._looking = asyncio.Lock()
+        self._looking: asyncio.Future[None] | None = None
         self._kept_for: Counter[tuple[int, int]] = Counter()
 
     @property
@@ -221,13 +223,18 @@ class ScorerCalls:
         async def keep() -> str | None:
             self._kept_for = alike
             kept = self._cost_of_test()
-            if (lack := self.budget.lacks_room(kept)) is None:
+            if (why := why_refused(self.budget, kept)) is None:
                 self.budget.keep(kept)
-            return lack
+            return why
 
-        lack = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
-        if lack is not None:
-            raise UsageError(f"{lack}. {GIVE_MORE}")
+        why = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
+        if why is not None:
+            raise UsageError(why)
+
+    def check_start(self, start: Spent) -> None:
+        """Raise UsageError if the limits have no room for the start of a search beside what is kept."""
+        if (why := why_refused(self.budget, self._cost_of_test(), start)) is not None:
+            raise UsageError(why)
 
     def release(self) -> None:
         """Keep nothing back any more: the search is over."""
@@ -261,6 +268,8 @@ class ScorerCalls:
 
         if self._calls:
             await in_thread(idle)
+        if self._looking is not None:
+            self._looking.cancel()
         self._asker.close()
         self._on_close()
 
@@ -292,7 +301,9 @@ class ScorerCalls:
         if self._has_answered:
             return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
         remedy = "; check --scorer, --model and --scorer-url"
-        if isinstance(failure, KeyRejectedError):
+        if isinstance(failure, RedirectedError):
+            remedy = ""  # it names the address to give
+        elif isinstance(failure, KeyRejectedError):
             remedy = f"; set {self._variable} to a key that --scorer-url takes"
         elif isinstance(failure, ModelNotFoundError):
             remedy = "; check --model and --scorer-url"
@@ -311,16 +322,14 @@ class ScorerCalls:
             return await self._asked(sent)
 
     async def _look_once(self) -> None:
+        """Wait for one look at the address, which all requests under way share."""
         if self._look is None:
             return
-        async with self._looking:
-            look, self._look = self._look, None
-            if look is not None:
-                try:
-                    await look()  # type: ignore[misc]
-                except BaseException:
-                    self._look = look
-                    raise
+        looking = self._looking
+        if looking is None or looking.done():
+            looking = self._looking = asyncio.ensure_future(self._look())
+        await asyncio.shield(looking)
+        self._look = None
 
     async def _asked(self, request: JsonRequest) -> ApiAnswer:
         failures = 0
@@ -362,6 +371,15 @@ def with_margin(kept: Spent) -> Spent:
         calls=math.ceil(kept.calls * (1 + MARGIN)),
         estimated_picodollars=math.ceil(kept.estimated_picodollars * (1 + MARGIN)),
     )
+
+
+def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING) -> str | None:
+    """Return why the limits are too low for the start beside what is kept; None if they are not."""
+    if (lack := budget.lacks_room(kept)) is not None:
+        return f"{lack}. {GIVE_MORE}"
+    if (lack := budget.lacks_start(kept, start)) is not None:
+        return f"{lack}. {ASK_LESS}"
+    return None
 
 
 def _reason(error: BaseException | None) -> str:

@@ -127,7 +127,16 @@ def chosen_by_more(rows: Iterable[Row]) -> bool:
 
 
 def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
-    """Describe the order of rows in a sentence; ``chosen`` if they are the final leaderboard."""
+    """Describe the order of rows in words; ``chosen`` if they are the final leaderboard."""
+    whole = [row for row in rows if row.images is None]
+    dropped = (
+        " Those that a race dropped come last, by an estimate; their accuracy is that on the few images that "
+        "they were asked on."
+    )
+    return _about_order(whole, chosen=chosen) + (dropped if len(whole) < len(rows) else "")
+
+
+def _about_order(rows: Sequence[Row], *, chosen: bool) -> str:
     if not chosen:
         return "Best first by training score so far; validation images and augmented copies count at the end."
     if not chosen_by_more(rows):
@@ -152,6 +161,14 @@ def left_of(limit: str, value: float) -> str:
     if limit.startswith("cost"):
         return f"${value:.4f}"
     return f"{value:,.1f} minutes" if limit == "minutes" else f"{value:,.0f} {limit.replace('_', ' ')}"
+
+
+def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[str, float]:
+    """Return what is left of each limit of LLM and scorer; of money that they share, what was said last.
+
+    Money is only spent, so that is the least.
+    """
+    return {name: min(one[name] for one in (llm, scorer) if name in one) for name in {**llm, **scorer}}
 
 
 def scorer_spent(calls: int, tokens: int, cost_usd: float | None) -> str:

@@ -180,6 +180,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": about_order(rows, chosen=result is not None),
         "views": any(row.views is not None for row in rows[:MAX_ROWS]),
+        "raced": any(row.images is not None for row in rows),
         "use": use_of(view),
         "next": next_steps(view),
         "facts": _facts(view),
@@ -370,6 +371,8 @@ def _costs(result: SearchResult) -> dict[str, str]:
             tokens = f"{scorer.prompt_tokens:,} in, {scorer.completion_tokens:,} out"
             found["scorer's tokens"] = tokens
         found["scorer's cost"] = cost_text(scorer.cost_usd)
+        if usage.cost_usd and scorer.cost_usd:
+            found["cost in all"] = cost_text(usage.cost_usd + scorer.cost_usd)
     left = "; ".join(left_of(name, value) for name, value in result.budget.items())
     return found | {"active time": f"{result.wall_s:,.0f} s"} | ({"left of limits": left} if left else {})
 

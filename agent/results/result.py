@@ -17,7 +17,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import ClassAccuracy, Confusion
+from ...evaluator.scoring import REFUSED_IMAGES, ClassAccuracy, Confusion
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, kind_named
 
 SCHEMA = 3
@@ -45,6 +45,7 @@ PROMINENT = (
     GENERAL_WORDS,
     ENDED_EARLY,
     RACED,
+    REFUSED_IMAGES,
     UNOPENED,
     UNEXAMINED,
     UNNAMED,
@@ -177,8 +178,8 @@ class Row:
         round: 0 for a starting template.
         source: ``initial``, ``llm``, or the method that made it without an LLM, such as ``combine``.
         views: Accuracy on augmented copies of the training and validation images; None without any.
-        images: Training images that it was scored on, if a race dropped it, and ``train`` is estimated from
-            them; None for all.
+        images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
+        estimate: Its accuracy on all training images, estimated, if a race dropped it.
     """
 
     rank: int = 0
@@ -191,6 +192,12 @@ class Row:
     source: str | None = None
     views: float | None = None
     images: int | None = None
+    estimate: float | None = None
+
+    @property
+    def comparable(self) -> float:
+        """``train``, or the estimate that can be compared with that of other templates."""
+        return self.train if self.estimate is None else self.estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

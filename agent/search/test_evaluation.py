@@ -11,6 +11,7 @@ from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
+    UNREADABLE,
     ClassAccuracy,
     Confusion,
     Evaluator,
@@ -175,7 +176,7 @@ def _inspected(names: Sequence[str], labels: Sequence[int], predicted: Sequence[
     for true, taken in zip(labels, predicted, strict=True):
         if true == taken:
             right[true] += 1
-        else:
+        elif taken != UNREADABLE:
             wrong[true, taken] += 1
     confused = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:MOST_CONFUSIONS]
     return Inspected(
