@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from .confusion import ConfusionMatrix
-from .details import BEST, Decisions, Picture
+from .details import BEST, NO_CLASS, Decisions, Picture
 from .figures import about_test, has_accuracies
 from .gain import ORIGINAL_NAMES, chance_level, most_frequent_share
 from .result import Best, Difference, Ensemble, Inspected, Row, SearchResult
@@ -232,6 +232,8 @@ def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
         "columns": [(label + 1, matrix.classes[label]) for label in labels],
         "rows": rows,
         "whole": whole,
+        "listed": listed,
+        "others": NO_CLASS if listed else "others",
     }
 
 

@@ -92,6 +92,9 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert KEY.encode() not in written
     assert KEY not in said.out + said.err
+    await in_thread(lambda: main(["status", str(run.parent)]))
+    assert "scorer's calls" in (listed := capsys.readouterr().out)
+    assert f"{used.calls:,}" in listed
 
 
 async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
