@@ -63,6 +63,7 @@ from ..results.figures import (
     score_text,
     scorer_spent,
     unreported,
+    weighted,
 )
 from ..results.gain import verdict_on
 from ..results.result import PROMINENT, Ensemble, SearchResult
@@ -555,7 +556,9 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
         scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))
         table.add_row(
             Text(printable(words.worded(name))),
-            Text(_shown(one.templates)),
+            Text(
+                _shown(one.templates, "voting" if result.notes.get("scorer") == "zero-shot" else "averaged")
+            ),
             *scores,
             style="bold" if one is found else "",
         )
@@ -564,10 +567,11 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
         console.print(Text(line), soft_wrap=True)
 
 
-def _shown(templates: Sequence[str]) -> str:
-    lines = list(map(printable, templates[:_MOST_TEMPLATES]))
-    if len(templates) > _MOST_TEMPLATES:
-        lines = [f"{len(templates)} templates averaged:", *lines, "..."]
+def _shown(templates: Sequence[str], how: str) -> str:
+    different = weighted(templates)
+    lines = list(map(printable, different[:_MOST_TEMPLATES]))
+    if len(different) > _MOST_TEMPLATES:
+        lines = [f"{len(templates)} templates {how}:", *lines, "..."]
     return "\n".join(lines)
 
 

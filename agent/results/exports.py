@@ -378,19 +378,25 @@ def export_all(
         run_dir: The folder of a run that has a result.
         out: The folder to write; None for ``RUN_DIR/exports``.
         only: ``best`` or ``ensemble``, for the formats that take it; None for each format's default.
-        report: Called with a line for each format that is left out.
+        report: Called with a line for each reason for which formats are left out.
     """
     folder = user_path(run_dir, "RUN_DIR") / FOLDER if out is None else user_path(out, "--out")
     if folder.is_file():
         raise UsageError(f"--out {out} is a file; with all formats, name a folder")
     found = []
+    left_out: dict[str, list[str]] = {}
     result_of(user_path(run_dir, "RUN_DIR"))  # without it, no format can be written
     for form, about in FORMS.items():
         choice = only if only in about.choices else None
         try:
             found.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
         except UsageError as error:
-            report(f"left out: {form}: {error}")
+            why = str(error)
+            about = f"{user_path(run_dir, 'RUN_DIR')} "
+            why = f"the run {why.removeprefix(about)}" if why.startswith(about) else why
+            left_out.setdefault(why, []).append(form)
+    for why, forms in left_out.items():
+        report(f"left out: {', '.join(forms)}: {why}")
     return found
 
 

@@ -492,6 +492,17 @@ def test_an_average_is_called_that_before_its_templates() -> None:
     assert lines[-4:] == ["3 templates averaged:", "a {}", "b {}", "..."]
 
 
+def test_a_template_that_counts_twice_is_shown_once() -> None:
+    """Its place in an ensemble is a weight; a scorer without vectors lets the templates vote."""
+    for times, shown in ((2, "the shoe {} (twice)"), (3, "the shoe {} (3 times)")):
+        several = Ensemble(
+            templates=("the shoe {}", "b {}", "c {}", *["the shoe {}"] * (times - 1)), train=0.5, test=None
+        )
+        result = replace(small_result(ensemble=several), notes={"scorer": "zero-shot"})
+        lines = [line.split("│")[2].strip() for line in printed(result).splitlines() if "│" in line]
+        assert lines[-4:] == [f"{times + 2} templates voting:", shown, "b {}", "..."]
+
+
 def test_the_number_of_encoded_images_only_grows() -> None:
     """Splits and their augmented copies are encoded in turn; each has its own count."""
     progress, seen = SearchProgress(), []
