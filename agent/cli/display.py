@@ -552,13 +552,12 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
         (f"best found{best.with_names}", found),
         *([(f"ensemble{best.without_names}", result.ensemble)] if result.averaged else []),
     ]
+    how = "voting" if result.notes.get("scorer") == "zero-shot" else "averaged"
     for name, one in rows:
         scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))
         table.add_row(
             Text(printable(words.worded(name))),
-            Text(
-                _shown(one.templates, "voting" if result.notes.get("scorer") == "zero-shot" else "averaged")
-            ),
+            Text(_shown(one.templates, how)),
             *scores,
             style="bold" if one is found else "",
         )
