@@ -391,9 +391,8 @@ def export_all(
         try:
             found.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
         except UsageError as error:
-            why = str(error)
-            about = f"{user_path(run_dir, 'RUN_DIR')} "
-            why = f"the run {why.removeprefix(about)}" if why.startswith(about) else why
+            why, path = str(error), f"{user_path(run_dir, 'RUN_DIR')} "
+            why = f"the run {why.removeprefix(path)}" if why.startswith(path) else why
             left_out.setdefault(why, []).append(form)
     for why, forms in left_out.items():
         report(f"left out: {', '.join(forms)}: {why}")
