@@ -71,8 +71,10 @@ class Score:
     # The texts are the model's: untrusted
     unreadable: float | None = None
     unreadable_examples: tuple[str, ...] = ()
-    # training images that it was scored on, if a race dropped it; its accuracies are then estimates
+    # training images that ``train`` and ``correct`` are of, if a race dropped it; None for all
     images: int | None = None
+    # its accuracy on all training images, estimated, if a race dropped it: comparable to ``train`` of others
+    estimate: float | None = None
 
     @property
     def whole(self) -> bool:

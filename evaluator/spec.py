@@ -56,6 +56,8 @@ IMAGES: tuple[Scope, ...] = ("reading images",)
 CHOICE: tuple[Scope, ...] = ("choice of templates",)
 CLIP: tuple[Scope, ...] = ("CLIP models",)
 API: tuple[Scope, ...] = ("models behind an API",)
+BY_IMAGE = ("chat", "zero-shot")
+"""Scorers of which each candidate takes a request an image."""
 EMBEDDING_DIALECTS = ("infinity", "openai", "vllm", "jina", "voyage", "cohere")
 """Forms of requests for embeddings."""
 _OF_ONE_SCORER: Mapping[str, str] = MappingProxyType(

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
+from ...prompts.kinds import TEMPLATE, KindWords
 from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -60,6 +61,7 @@ from ..results.figures import (
     gains_so_far,
     has_accuracies,
     kinds_of_tokens,
+    left_of_both,
     made_by_llm,
     score_text,
     scorer_spent,
@@ -67,7 +69,7 @@ from ..results.figures import (
     weighted,
 )
 from ..results.gain import verdict_on
-from ..results.result import PROMINENT, Ensemble, SearchResult
+from ..results.result import PROMINENT, Ensemble, ScorerUsage, SearchResult, Usage, words_of
 from ..text import printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
@@ -177,8 +179,9 @@ class SearchProgress:
         self.percent = self.percent and are_shares((event.train, event.val))
         if isinstance(event, DefaultTemplateScored):
             self.default = event.train
-        else:
-            self.templates.add(event.template)
+            return
+        self.templates.add(event.template)
+        if event.images is None:  # else it is the accuracy on a few images
             self.course.append(max(event.train, *self.course[-1:]) if self.course else event.train)
 
     def _take_round(
@@ -241,7 +244,13 @@ class SearchProgress:
         if len(self.course) > 1:
             found[0] += f" {sparkline(self.course)}"
         starting = self.starting if self.rounds else None
-        return found + gains_so_far(best.train, default=self.default, starting=starting, percent=self.percent)
+        return found + gains_so_far(
+            best.train,
+            default=self.default,
+            starting=starting,
+            percent=self.percent,
+            words=self.words,
+        )
 
     @property
     def hindered(self) -> list[str]:
@@ -255,10 +264,11 @@ class SearchProgress:
         if self.empty:
             share = 100 * self.empty / max(1, self.answers)
             found.append(
-                f"{self.empty:,} of {counted(self.answers, 'answer')} without a template ({share:.0f}%)"
+                f"{self.empty:,} of {counted(self.answers, 'answer')} without {self.words.a_noun} "
+                f"({share:.0f}%)"
             )
         if self.queued:
-            found.append(f"{counted(self.queued, 'template')} in the queue")
+            found.append(f"{counted(self.queued, self.words.noun)} in the queue")
         return found
 
     def time_left(self, seconds: float) -> list[str]:
@@ -285,9 +295,14 @@ class SearchProgress:
         return score_text(value, percent=self.percent, unit="%")
 
     @property
+    def words(self) -> KindWords:
+        """How to speak of what is searched for."""
+        return words_of(TEMPLATE if self.started is None else self.started.prompts)
+
+    @property
     def scored(self) -> str:
         """The number of distinct templates with a score."""
-        return f"{counted(len(self.templates), 'template')} scored"
+        return f"{counted(len(self.templates), self.words.noun)} scored"
 
     @property
     def rounds(self) -> int:
@@ -315,10 +330,11 @@ class SearchProgress:
         used = self.usage
         if self.started is not None and self.started.llm is None:
             return []
+        whose = "LLM: " if self.scorer_usage is not None else ""
         if used is None:
-            return ["0 calls"]
+            return [f"{whose}0 calls"]
         most = f" of {used.calls + used.left['calls']:,.0f}" if "calls" in used.left else ""
-        parts = [f"{used.calls:,}{most} calls" if most else counted(used.calls, "call")]
+        parts = [f"{whose}{used.calls:,}{most} calls" if most else f"{whose}{counted(used.calls, 'call')}"]
         if used.failed_calls:
             parts.append(counted(used.failed_calls, "failed attempt"))
         parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
@@ -334,7 +350,7 @@ class SearchProgress:
     def left(self) -> list[str]:
         """What is left of each limit that was set."""
         llm, scorer = (used.left if used else {} for used in (self.usage, self.scorer_usage))
-        return [_amount(name, value) for name, value in {**llm, **scorer}.items()]
+        return [_amount(name, value) for name, value in left_of_both(llm, scorer).items()]
 
 
 def _amount(name: str, value: float) -> str:
@@ -405,7 +421,8 @@ class Display:
             progress.latest = ""
         elif isinstance(event, StartingTemplatesDrawn):
             restart = event.position.restart
-            progress.latest = f"restart {restart}: scoring {counted(event.templates, 'starting template')}"
+            starting = counted(event.templates, f"starting {progress.words.noun}")
+            progress.latest = f"restart {restart}: scoring {starting}"
             if not self._console.is_terminal and restart <= MOST_SHOWN:
                 self._line(progress.latest)
         elif isinstance(event, RoundSkipped):
@@ -601,7 +618,7 @@ def _shown(templates: Sequence[str], how: str) -> str:
 
 def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     words = result.words
-    lines = [words.worded(verdict)] if (verdict := verdict_on(result)) else []
+    lines = [verdict] if (verdict := verdict_on(result)) else []
     if (names := result.best.class_names) is not None:
         lines.append(_named(names))
     lines.append(_spent(result))
@@ -615,7 +632,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     if result.stop_reason:
         lines.append(f"stopped early: {result.stop_reason}")
     if result.best.test is None or (result.test_opened or 0) > 1:
-        lines.append(words.worded(about_test(result)))
+        lines.append(about_test(result))
     if run_dir is not None:
         lines.append(f"files: {run_dir}")
     return lines
@@ -632,15 +649,33 @@ def _named(names: Mapping[str, str]) -> str:
 def _spent(result: SearchResult) -> str:
     usage = result.usage
     spent = [f"{counted(result.evaluated, result.words.noun)} scored"]
-    if result.llm.model is not None:
-        kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
-        tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens{kinds}"
-        spent += [counted(usage.calls, "call"), tokens]
     if (used := result.scorer_usage) is not None:
-        spent.append(scorer_spent(used.calls, used.prompt_tokens + used.completion_tokens, used.cost_usd))
+        return "; ".join([*spent, *_spent_on_both(result, used), f"{result.wall_s:,.0f} s of active time"])
+    if result.llm.model is not None:
+        spent += _asked_of_llm(usage)
     spent.append(f"{result.wall_s:,.0f} s of active time")
     if usage.cost_usd:
         spent.append(f"${usage.cost_usd:.4f}")
     if more := unreported(usage):
         spent.append(f"and {more}")
     return ", ".join(spent)
+
+
+def _asked_of_llm(usage: Usage) -> list[str]:
+    kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
+    tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens{kinds}"
+    return [counted(usage.calls, "call"), tokens]
+
+
+def _spent_on_both(result: SearchResult, scorer: ScorerUsage) -> list[str]:
+    """Return in words what the LLM cost, if one was asked, what the scorer did, and both together."""
+    usage, found = result.usage, []
+    if result.llm.model is not None:
+        cost = [f"${usage.cost_usd:.4f}"] if usage.cost_usd else []
+        more = f", and {text}" if (text := unreported(usage)) else ""
+        found.append(f"LLM: {', '.join([*_asked_of_llm(usage), *cost])}{more}")
+    tokens = scorer.prompt_tokens + scorer.completion_tokens
+    found.append(scorer_spent(scorer.calls, tokens, scorer.cost_usd))
+    if usage.cost_usd and scorer.cost_usd:
+        found.append(f"${usage.cost_usd + scorer.cost_usd:.4f} in all")
+    return found

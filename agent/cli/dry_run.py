@@ -13,6 +13,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.open import opened_before
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
+from ...prompts.kinds import Naming, kind_named
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
@@ -20,9 +21,10 @@ from ..events.types import Bus, Noted
 from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
-from ..search.inputs import fallen_back, may_fall_back, ready_evaluator
+from ..results.result import naming_of, words_of
+from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
 from ..stop import Stop
-from ..study.estimate import Estimate, estimate, estimate_of_all
+from ..study.estimate import CandidatesAtMost, Estimate, estimate, estimate_of_all
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
@@ -55,11 +57,11 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         say(f"note: {used.general_words}")
     bound = estimate(used, info.class_names)
     if config.is_api and evaluator is not None:
-        bound["scorer"] = scorer_estimate(used, evaluator, asked, bound["evaluations"])
+        bound |= _with_scorer(used, evaluator)
     if as_json:
         print_json(bound)
     else:
-        print_text(f"{_split(info)}\n\n{_shape(used)}\n{_bound_text(used, bound)}")
+        print_text(f"{_split(info)}\n\n{_shape(used)}\n{_bound_text(used, bound, words_of(used.prompts))}")
         if may_fall_back(config):
             when = "If the local LLM cannot be loaded" if used is config else "The local LLM cannot be loaded"
             print_text(f"{when}: method {config.llm_fallback} is used instead, without requests.\n")
@@ -174,7 +176,8 @@ def _bounds(
 
 def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> None:
     bounds, groups = _bounds(cells, places)
-    lines: list[Sequence[str]] = [(*_PLACE, "runs", *_BOUNDS.values())]
+    words = naming_of(one.config.prompts for one in cells)
+    lines: list[Sequence[str]] = [(*_PLACE, "runs", *map(words.worded, _BOUNDS.values()))]
     for row in groups:
         name = white_box_label(row["method"]) if row["white_box"] else row["method"]
         values = (row[key] for key in (*_PLACE[1:], "runs", "calls", "tokens"))
@@ -186,7 +189,7 @@ def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> 
     )
     if bounds:
         limited = next(one.config for one in cells if one.white_box is None)
-        text += f"all {counted(len(cells), 'run')}, within the limits\n{_bound_text(limited, bounds)}"
+        text += f"all {counted(len(cells), 'run')}, within the limits\n{_bound_text(limited, bounds, words)}"
     print_text(text)
 
 
@@ -208,8 +211,10 @@ def _shape(config: SearchConfig) -> str:
     )
 
 
-def _bound_text(config: SearchConfig, bound: Estimate) -> str:
+def _bound_text(config: SearchConfig, bound: Estimate, words: Naming) -> str:
     asks = bool(bound["calls"])
+    if bound.get("scorer") is not None:
+        return _text_with_scorer(config, bound)
     lines = [f"at most {bound['searches']:,} searches"] if "searches" in bound else []
     if asks:
         lines += [f"at most {bound['calls']:,} requests", f"at most {bound['tokens']:,} tokens"]
@@ -222,28 +227,90 @@ def _bound_text(config: SearchConfig, bound: Estimate) -> str:
             )
         else:
             lines.append("dollars unknown: give --price" if cost is None else f"at most ${cost:.4f}")
-    lines.append(f"at most {bound['evaluations']:,} templates scored")
-    if (scorer := bound.get("scorer")) is not None:
-        cost = scorer["cost_usd"]
-        dollars = "dollars unknown: give --scorer-price" if cost is None else f"at most ${cost:.4f}"
-        tokens = f", {scorer['tokens']:,} tokens" if scorer["tokens"] else ""
-        lines += [
-            f"scorer: at most {scorer['labels']:,} labels in {scorer['calls']:,} requests{tokens}; {dollars}",
-            f"of these, {scorer['test_calls']:,} requests are kept for the final evaluation",
-        ]
+    lines.append(f"at most {bound['evaluations']:,} {words.noun}s scored")
     if bound["minutes"] is not None:
         lines.append(f"{bound['minutes']:,.1f} minutes for that at the given limits")
     names = LIMITS if asks else ("max_minutes",)  # without requests, the others limit nothing
-    if config.is_api:
-        names = tuple(dict.fromkeys((*names, "max_cost", "max_scorer_calls")))
-    limits = [f"{flag_of(name)} {value:g}" for name in names if (value := getattr(config, name)) is not None]
+    limits = _limits(config, names)
     if asks or limits:
-        lines.append(f"limits: {', '.join(limits) or 'none'}")
+        lines.append(f"limits: {limits or 'none'}")
     if asks:
-        lines += [
-            "This is an upper bound: every request and answer is taken to be the longest possible "
-            f"(answers: {MORE_TOKENS} times --answer-tokens, because a reasoning model can be asked again "
-            "with more).",
-            "Failed attempts that the endpoint bills come on top; only the limits bound them.",
-        ]
+        lines += [_LONGEST, _FAILED]
     return "\n".join(lines) + "\n"
+
+
+_LONGEST = (
+    "This is an upper bound: every request and answer is taken to be the longest possible "
+    f"(answers: {MORE_TOKENS} times --answer-tokens, because a reasoning model can be asked again with more)."
+)
+_FAILED = "Failed attempts that the endpoint bills come on top; only the limits bound them."
+
+
+def _limits(config: SearchConfig, names: Sequence[str]) -> str:
+    found = [f"{flag_of(name)} {value:g}" for name in names if (value := getattr(config, name)) is not None]
+    return ", ".join(found)
+
+
+def _with_scorer(config: SearchConfig, evaluator: Evaluator) -> Estimate:
+    """Return the bounds of a scorer behind an API, those of the LLM without limits, and of both together."""
+    unlimited = config.model_copy(update=dict.fromkeys(_LIMITS))
+    llm = estimate(unlimited, evaluator.info.class_names)
+    candidates = CandidatesAtMost.of(unlimited, len(read_pool(config)))
+    scorer = scorer_estimate(config, evaluator, candidates, llm)
+    if scorer is None:
+        return {"scorer": None}
+    costs = (llm["cost_usd"], scorer["cost_usd"])
+    both = None if None in costs else round(sum(costs), 6)
+    return {"scorer": scorer, "llm": llm, "cost_of_both_usd": both}
+
+
+_LIMITS = (*LIMITS, "max_scorer_calls")
+
+
+def _text_with_scorer(config: SearchConfig, bound: Estimate) -> str:
+    """Say for LLM and scorer each what they take without limits, then what the limits allow."""
+    scorer, llm, both = bound["scorer"], bound["llm"], bound["cost_of_both_usd"]
+    parts, rounds, words = scorer["parts"], scorer["rounds"], kind_named(config.prompts).words
+    lines = ["without limits, at most:"]
+    if llm["calls"]:
+        cost = "no cost" if config.is_local else _dollars(llm["cost_usd"], "--price")
+        lines.append(f"LLM: {llm['calls']:,} requests, {llm['tokens']:,} tokens, {cost}")
+    labels = f", {counted(scorer['labels'], 'label')}"
+    lines += [
+        f"scorer: {_asked(scorer)}{labels} of {llm['evaluations']:,} {words.noun}s",
+        f"  {_asked(parts['start'])}: default {words.noun}, starting {words.noun}s",
+        f"  {_asked(parts['round'])}: each of {counted(rounds, 'round')}",
+        *([f"  {_asked(parts['names'])}: class names"] if parts["names"]["calls"] else []),
+        *(
+            [f"  {_asked(parts['comparison'])}: hand-made {words.noun}s"]
+            if parts["comparison"]["calls"]
+            else []
+        ),
+        f"  {_asked(parts['final'])}: final evaluation on test images, kept from the start",
+    ]
+    if scorer["races"]:
+        lines.append(words.worded("Templates that fall behind are dropped after a few images (--racing)."))
+    if both is not None and llm["calls"]:
+        lines.append(f"LLM and scorer together: ${both:.4f}")
+    limits = _limits(config, _LIMITS)
+    lines.append(f"limits: {limits or 'none'}")
+    if (allowed := scorer["rounds_allowed"]) is not None and scorer["refused"] is None:
+        lines.append(f"with these limits: the start, and at least {allowed:,} of {counted(rounds, 'round')}")
+        if config.max_cost is not None and both is not None:
+            most = min(config.max_cost, both)
+            owner = "LLM and scorer together" if llm["calls"] else "the scorer"
+            lines.append(f"with these limits, {owner}: at most ${most:.4f}")
+    if bound["minutes"] is not None:
+        lines.append(f"{bound['minutes']:,.1f} minutes for the LLM's requests at the given limits")
+    if llm["calls"]:
+        lines.append(_LONGEST)
+    return "\n".join([*lines, _FAILED]) + "\n"
+
+
+def _asked(part: Estimate) -> str:
+    tokens = f", {part['tokens']:,} tokens" if part["tokens"] else ""
+    return f"{counted(part['calls'], 'request')}{tokens}, {_dollars(part['cost_usd'], '--scorer-price')}"
+
+
+def _dollars(cost: float | None, option: str) -> str:
+    return f"dollars unknown (give {option})" if cost is None else f"${cost:.4f}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ..results.figures import are_shares, score_text, scorer_spent
+from ..results.figures import are_shares, left_of_both, score_text, scorer_spent
+from ..results.result import naming_of
 from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
 from .folders import about_runs, given_folder
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _ABOUT = """\
 The best so far is that by training images. What is chosen at the end, by
 training and validation images and augmented copies of them, may be another."""
-_COLUMNS = ("run", "state", "rounds", "calls", "train", "best template")
+_COLUMNS = ("run", "state", "rounds", "calls", "train")
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -54,7 +55,8 @@ def _list(runs: Sequence[Path], *, as_json: bool) -> int:
     if as_json:
         print_json([state.to_json() for state in states])
     else:
-        print_table(_COLUMNS, [_row(state) for state in states])
+        best = f"best {naming_of(state.prompts for state in states).noun}"
+        print_table((*_COLUMNS, best), [{**_row(state), best: _best(state)} for state in states])
     return 0
 
 
@@ -65,8 +67,11 @@ def _row(state: RunState) -> dict[str, str]:
         "rounds": _rounds(state),
         "calls": f"{state.usage.get('calls', 0):,}",
         "train": _train(state),
-        "best template": f"{state.best or ''}{state.with_names}",
     }
+
+
+def _best(state: RunState) -> str:
+    return f"{state.best or ''}{state.with_names}"
 
 
 def _lines(state: RunState) -> list[str]:
@@ -84,24 +89,22 @@ def _lines(state: RunState) -> list[str]:
         # The template was chosen by its training gain, so show the test gain if known.
         train = ", ".join([_train(state), *(() if state.gain else state.gains)])
         so_far = "" if state.state == "finished" else " so far"
-        lines.append(f"best{so_far}: {state.best}{state.with_names} (train {train})")
+        lines.append(f"best{so_far}: {_best(state)} (train {train})")
     if state.gain is not None:
         lines.append(state.gain)
     if usage.get("calls"):
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
         # A local LLM and an unknown price have no cost.
         cost = f", ${usage['cost_usd']:.4f}" if usage.get("cost_usd") else ""
-        lines.append(f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
-        limits = {name.replace("_usd", ""): left for name, left in usage.get("left", {}).items()}
-        lines += [f"left of --max-{name}: {_left(name, left)}" for name, left in limits.items()]
+        whose = "LLM: " if state.scorer_usage.get("calls") else ""
+        lines.append(f"{whose}{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
     if calls := state.scorer_usage.get("calls"):
         used = state.scorer_usage
         tokens = used.get("prompt_tokens", 0) + used.get("completion_tokens", 0)
         lines.append(scorer_spent(calls, tokens, used.get("cost_usd")))
-        lines += [
-            f"left of --max-{name.replace('_', '-')}: {_left(name, left)}"
-            for name, left in used.get("left", {}).items()
-        ]
+    for limit, left in left_of_both(*(used.get("left", {}) for used in _paid(state))).items():
+        name = limit.replace("_usd", "").replace("_", "-")
+        lines.append(f"left of --max-{name}: {_left(name, left)}")
     if state.stop_reason:
         lines.append(f"stopped: {state.stop_reason}")
     if state.ended_early:
@@ -112,6 +115,11 @@ def _lines(state: RunState) -> list[str]:
         command = resume_command(state.run_dir, state.limits)
         lines.append(f"to resume{with_higher(state.limits)}: {command}")
     return lines
+
+
+def _paid(state: RunState) -> list[Mapping[str, Any]]:
+    """Return the usage of LLM and scorer, each empty if it was not asked."""
+    return [used if used.get("calls") else {} for used in (state.usage, state.scorer_usage)]
 
 
 def _train(state: RunState) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
@@ -18,7 +19,7 @@ from ...evaluator.files import UserPath
 from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
-from ...evaluator.spec import API, EvaluatorSpec
+from ...evaluator.spec import API, BY_IMAGE, EvaluatorSpec
 from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
@@ -61,6 +62,10 @@ MOST_ROUNDS = 10_000
 MOST_COUNTED = 10**15
 FEW_INITIAL, MANY_INITIAL = 80, 250
 """Default starting templates per restart: the paper's number, and one for cheap scores."""
+IMAGE_INITIAL = 40
+"""The same where each template takes a request an image."""
+FEWER_BY_IMAGE: Mapping[str, int] = MappingProxyType({"restarts": 1, "name_rounds": 1})
+"""Smaller defaults there."""
 MOST_FROM_FILE = 100
 _TEXTS = 25_000
 """Most texts from a restart's starting templates: one per template and class."""
@@ -182,7 +187,13 @@ class SearchSettings(Settings):
 
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
     prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
-    name_rounds: int = setting(4, "rounds of new class names (--prompts class-names)", decides=True, **_COUNT)
+    name_rounds: int = setting(
+        4,
+        "rounds of new class names (--prompts class-names); with --scorer zero-shot: "
+        f"{FEWER_BY_IMAGE['name_rounds']}, unless given",
+        decides=True,
+        **_COUNT,
+    )
     describe: str | None = setting(
         None,
         "what your images show, in your words: a sentence, or a file with one",
@@ -204,7 +215,12 @@ class SearchSettings(Settings):
     wordings: UserPath | None = setting(
         None, "your own texts for the requests of guided, TOML", decides=True, reads="file"
     )
-    restarts: int = setting(4, "restarts, each from its own sample of starting templates", **_MORE)
+    restarts: int = setting(
+        4,
+        "restarts, each from its own sample of starting templates; with --scorer chat or zero-shot: "
+        f"{FEWER_BY_IMAGE['restarts']}, unless given",
+        **_MORE,
+    )
     conversations: int = setting(
         2,
         "conversations per restart, each starting from the best templates so far",
@@ -226,7 +242,8 @@ class SearchSettings(Settings):
     initial: int | Path | None = setting(
         None,
         f"starting templates per restart: how many, or your own file ({MOST_FROM_FILE} of it are drawn; "
-        f"default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes)",
+        f"default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes; {IMAGE_INITIAL} with --scorer "
+        "chat or zero-shot)",
         decides=True,
         show="N|FILE",
         reads="file",
@@ -411,6 +428,11 @@ class ScoringConfig(ScorerLimitSettings, EvaluatorSpec):
         """Whether a model behind an API is the scorer."""
         return self.scorer != "clip"
 
+    @property
+    def asks_by_image(self) -> bool:
+        """Whether each candidate takes a request an image."""
+        return self.scorer in BY_IMAGE
+
     @model_validator(mode="after")
     def _limits_fit(self) -> Self:
         for name in options_of(ScorerLimitSettings) if not self.is_api else ():
@@ -419,6 +441,10 @@ class ScoringConfig(ScorerLimitSettings, EvaluatorSpec):
                     f"{{{name}}} applies to models behind an API; leave it out, or name one with "
                     "{scorer=chat}, zero-shot or embeddings"
                 )
+        if self.scorer == "zero-shot" and isinstance(self.scorer_price, Price):
+            raise ValueError(
+                "{scorer=zero-shot} has no tokens to pay for; give {scorer_price=N/call}, dollars per request"
+            )
         return self
 
 
@@ -428,6 +454,18 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     By default 4 restarts of 2 conversations of 6 rounds with 5 proposals each: 48 requests. A wrong value
     raises ConfigError, which names the field.
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fewer_by_image(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("scorer") in BY_IMAGE:
+            return {**FEWER_BY_IMAGE, **values}
+        return values
+
+    @property
+    def most_initial(self) -> int:
+        """Upper bound on starting templates per restart."""
+        return IMAGE_INITIAL if self.initial is None and self.asks_by_image else super().most_initial
 
     @property
     def needs_llm(self) -> bool:
@@ -491,8 +529,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
             )
         if self.max_cost is not None and self.is_api and self.scorer_price is None:
             raise ValueError(
-                "{max_cost} needs the scorer's price too: give {scorer_price=IN/OUT}, dollars per million "
-                "tokens, or {scorer_price=N/call}"
+                "{max_cost} needs the scorer's price too: give {scorer_price=N/call}, dollars per request, "
+                "or {scorer_price=IN/OUT}, dollars per million tokens (not with zero-shot)"
             )
         return self
 
@@ -509,12 +547,13 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         """Return the config with the shots, augmented copies and starting templates that the data decide.
 
         If scores are cheap, three times as many starting templates beat most requests (docs/method.md).
+        Where each takes a request an image, half as many are drawn.
         """
         opened = super().as_opened(info)
         if opened.initial is not None:
             return opened
-        number = min(max(_TEXTS // max(info.classes, 1), FEW_INITIAL), opened.most_initial)
-        return opened.model_copy(update={"initial": number if info.cheap else FEW_INITIAL})
+        number = max(_TEXTS // max(info.classes, 1), FEW_INITIAL) if info.cheap else FEW_INITIAL
+        return opened.model_copy(update={"initial": min(number, opened.most_initial)})
 
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
         """Return the settings that decide the result; see ``Settings.identity``.

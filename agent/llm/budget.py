@@ -6,6 +6,7 @@ The LLM and a scorer behind an API have a budget each, and one purse: the money 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -244,6 +245,26 @@ class Budget:
             )
         return None
 
+    def lacks_start(self, kept: Spent, start: Spent) -> str | None:
+        """Return which limit leaves no room for the start beside what is kept; None if all do."""
+        calls, money = self.limits.calls, self._purse.picodollars
+        both = start.plus(kept)
+        if calls is not None and both.calls > calls:
+            return (
+                f"--max-{self.CALLS.replace('_', '-')} {calls} must be at least {both.calls}: the default "
+                f"template and the starting ones may take {start.calls}, and {kept.calls} are kept for the "
+                "final evaluation"
+            )
+        if money is not None and both.picodollars_at_most > money:
+            least, first, rest = (
+                math.ceil(one.picodollars_at_most * 1e6 / PICODOLLARS) / 1e6 for one in (both, start, kept)
+            )
+            return (
+                f"--max-cost {self._purse.cost_usd:g} must be at least {least:.6f}: the default template and "
+                f"the starting ones may cost {first:.6f}, and {rest:.6f} are kept for the final evaluation"
+            )
+        return None
+
     async def reserve(
         self, tokens: TokenUsage, price: Tariff | None = None, *, of_test: bool = False
     ) -> Spent:
@@ -303,7 +324,8 @@ class Budget:
         self.check_time()
         held = NOTHING if of_test else self._held()
         money = self._money_of_all() + self._money_kept(of_test=of_test) + need.estimated_picodollars
-        if exceeded := self._exceeded(self._spent.plus(held).plus(need), money):
+        kept = self._kept_back(held, self._money_kept(of_test=of_test))
+        if exceeded := self._exceeded(self._spent.plus(held).plus(need), money, kept):
             said = enumerated(exceeded.values())
             verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
@@ -340,17 +362,26 @@ class Budget:
         money = self._kept.picodollars_at_most - self._of_test.picodollars_at_most
         return Spent(calls=max(left.calls, 0), estimated_picodollars=max(money, 0))
 
-    def _exceeded(self, total: Spent, money: int) -> dict[str, str]:
+    def _kept_back(self, held: Spent, money: int) -> tuple[str, str]:
+        """Return in words how many calls, and how much money, the final evaluation holds back."""
+        calls = f"{held.calls:,} of them are kept" if held.calls else ""
+        dollars = f"{money / PICODOLLARS:.4f} of it is kept" if money else ""
+        return calls, dollars
+
+    def _exceeded(self, total: Spent, money: int, kept: tuple[str, str] = ("", "")) -> dict[str, str]:
         limits, purse = self.limits, self._purse
+        calls_kept, money_kept = (f" ({text} for the final evaluation)" if text else "" for text in kept)
         found = {}
         if limits.calls is not None and total.calls > limits.calls:
-            found[self.CALLS] = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
+            calls = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
+            found[self.CALLS] = f"{calls}{calls_kept}"
         if limits.tokens is not None and total.tokens_at_most > limits.tokens:
             found["tokens"] = (
                 f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
             )
         if purse.picodollars is not None and money > purse.picodollars:
-            found["cost"] = f"{purse.cost_usd} US dollars (the next request may cost more than is left)"
+            why = money_kept or " (the next request may cost more than is left)"
+            found["cost"] = f"{purse.cost_usd} US dollars{why}"
         return found
 
 
@@ -362,6 +393,7 @@ class ScorerBudget(Budget):
     def usage_changed(self) -> ScorerUsageChanged:
         """Return the event with the usage and what is left of each limit."""
         spent, left = self.spent, self.left()
+        found = {self.CALLS: left.calls, "cost_usd": left.cost_usd}
         return ScorerUsageChanged(
             calls=spent.calls,
             failed_calls=spent.failed_calls,
@@ -369,5 +401,5 @@ class ScorerBudget(Budget):
             prompt_tokens=spent.prompt_tokens,
             completion_tokens=spent.completion_tokens,
             cost_usd=spent.cost_usd,
-            left={} if left.calls is None else {self.CALLS: left.calls},
+            left={name: value for name, value in found.items() if value is not None},
         )

@@ -31,7 +31,7 @@ from ..errors import (
 )
 from ..stop import Stop
 from .ask import LLMAsker
-from .budget import ScorerBudget
+from .budget import Budget, ScorerBudget
 from .chat import JsonAnswer, JsonRequest
 from .cost import NOTHING, Bill, Spent
 from .pool import UNFIT_REQUESTS
@@ -42,6 +42,7 @@ MOST_FAILURES = 2
 MARGIN = 0.02
 """More calls and money that are kept for the final evaluation, as some attempts fail and are billed."""
 GIVE_MORE = "Give more, or evaluate on fewer images with --test-images N"
+ASK_LESS = "Give more, or ask for less with --initial N, --restarts N or --test-images N"
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
@@ -222,13 +223,18 @@ class ScorerCalls:
         async def keep() -> str | None:
             self._kept_for = alike
             kept = self._cost_of_test()
-            if (lack := self.budget.lacks_room(kept)) is None:
+            if (why := why_refused(self.budget, kept)) is None:
                 self.budget.keep(kept)
-            return lack
+            return why
 
-        lack = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
-        if lack is not None:
-            raise UsageError(f"{lack}. {GIVE_MORE}")
+        why = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
+        if why is not None:
+            raise UsageError(why)
+
+    def check_start(self, start: Spent) -> None:
+        """Raise UsageError if the limits have no room for the start of a search beside what is kept."""
+        if (why := why_refused(self.budget, self._cost_of_test(), start)) is not None:
+            raise UsageError(why)
 
     def release(self) -> None:
         """Keep nothing back any more: the search is over."""
@@ -365,6 +371,15 @@ def with_margin(kept: Spent) -> Spent:
         calls=math.ceil(kept.calls * (1 + MARGIN)),
         estimated_picodollars=math.ceil(kept.estimated_picodollars * (1 + MARGIN)),
     )
+
+
+def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING) -> str | None:
+    """Return why the limits are too low for the start beside what is kept; None if they are not."""
+    if (lack := budget.lacks_room(kept)) is not None:
+        return f"{lack}. {GIVE_MORE}"
+    if (lack := budget.lacks_start(kept, start)) is not None:
+        return f"{lack}. {ASK_LESS}"
+    return None
 
 
 def _reason(error: BaseException | None) -> str:

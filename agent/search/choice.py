@@ -80,7 +80,7 @@ def select(
 ) -> list[Entry]:
     """Return all candidates ordered by the rule, best first, one entry per candidate.
 
-    Those that a race dropped come last, by their estimated accuracies.
+    Those that a race dropped come last, by their estimates.
 
     The order of ``found`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """
@@ -152,7 +152,8 @@ def _keys(found: Sequence[SplitScores | None], sizes: Mapping[str, int]) -> list
 
 def candidates_at_most(config: SearchConfig, info: EvaluatorInfo, curve: int = 0) -> int:
     """Return how many candidates the final evaluation needs at most, with points of a learning curve."""
-    ensemble = config.ensemble_size if config.ensemble_size == 1 else max(config.ensemble_size, MOST)
+    alone = config.ensemble_size == 1 or not kind_named(config.prompts).averaged
+    ensemble = 1 if alone else max(config.ensemble_size, MOST)
     baselines = {template for group in info.baselines.values() for template in group}
     return ensemble + len(baselines) + 1 + curve + config.searches_names
 
@@ -213,8 +214,9 @@ async def choose(
     # Ordering the templates of many restarts takes seconds.
     order, rows, evaluated, early = await in_thread(rank)
     if not order:
+        noun = kind_named(config.prompts).words.noun
         raise PromptclimbError(
-            "the search was stopped before the first template was scored; resume it with more"
+            f"the search was stopped before the first {noun} was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
     size = config.ensemble_size if kind_named(config.prompts).averaged else 1
@@ -277,6 +279,7 @@ def row_of(rank: int, entry: Entry) -> Row:
         source=entry.source,
         views=entry.score.views,
         images=entry.score.images,
+        estimate=entry.score.estimate,
     )
 
 

@@ -63,6 +63,15 @@ class Dropped:
     images: int
     behind: int
 
+    def estimate(self, best: float) -> float:
+        """Return an estimate for all images, always below ``best``, that of the best candidate.
+
+        It is ``best`` less the difference to the leader on the same images. That says more than the share of
+        so few, since they are equally hard for both.
+        """
+        value = best - max(self.behind, 0.5) / self.images
+        return max(value, min(0.0, best - 1e-9))
+
 
 Outcome: TypeAlias = Dropped | Rejection | None
 """What became of a candidate; None: it is a finalist, to be scored on all images."""
@@ -79,6 +88,20 @@ def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES
             found.append((stage, order[done:asked]))
             done = asked
     return found
+
+
+def labels_at_most(candidates: int, blocks: Sequence[Block], images: int) -> int:
+    """Return how many labels a race takes at most, those of all images by its finalists included."""
+    alive, done, found = candidates, 0, 0
+    for stage, places in blocks:
+        found += alive * len(places)
+        done += len(places)
+        alive = min(alive, _most_staying(stage, candidates))
+    return found + alive * (images - done)
+
+
+def _most_staying(stage: Stage, candidates: int) -> int:
+    return max(1, math.ceil(stage.keep * candidates - 1e-9))
 
 
 def stratified(labels: Sequence[int], seed: int) -> list[int]:
@@ -150,7 +173,7 @@ class _Running:
         leader, margin = self.alive[0], stage.among
         if self.incumbent is not None and right[self.incumbent] >= right[leader]:
             leader, margin = self.incumbent, stage.margin
-        most = max(1, math.ceil(stage.keep * len(self.candidates) - 1e-9))
+        most = _most_staying(stage, len(self.candidates))
         staying = []
         for place, text in enumerate(self.alive):
             if place < most and self._level(text, leader, margin):

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
-from ...evaluator.remote.asking import ApiAsk, KeepsForTest
+from ...evaluator.remote.asking import KeepsForTest
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.settings import as_argument, with_settings
 from ...evaluator.threads import in_thread
@@ -33,6 +33,7 @@ from ..llm.pool import Endpoint
 from ..llm.scorer_calls import ScorerCalls
 from ..llm.scorer_endpoint import open_scorer
 from ..results.details import Details
+from ..results.figures import left_of_both
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (
     CONFIG,
@@ -73,6 +74,7 @@ from .inputs import (
 from .restart import Searched
 from .restarts import ALL_RESTARTS_DONE, OpenRun, single, stopped_by
 from .result_writer import build_result, details_of, reopen, write_files
+from .scorer_needs import ScorerNeeds
 from .test_evaluation import evaluate_choice
 from .user_objects import UserChat, check_user_objects, name_of, names_of
 
@@ -218,6 +220,8 @@ class SearchRun:
                     found, details = await concluded(self._stopped(searched, error))
                 if run.scorer is not None:
                     await run.scorer.close()
+                    left = left_of_both(found.budget, run.scorer.budget.usage_changed().left)
+                    found = replace(found, budget=left)
                 # A stop comes too late from here on: the search has its result.
                 result = await to_the_end(
                     lambda: write_files(run_dir, found, details, used=used, private=self._private)
@@ -256,7 +260,7 @@ class SearchRun:
                 scorer = await self._scorer(stack, used, resolved.config, earlier, purse)
                 labels = self._labels(resolved.config, run_dir) if scorer else None
                 endpoints, evaluator = await self._services(
-                    stack, used, resolved.config, earlier, scorer, labels
+                    stack, used, resolved.config, earlier, scorer, labels, len(resolved.pool)
                 )
         finally:
             if earlier is not None:  # opening is no active time, as it is not where a run starts
@@ -369,16 +373,24 @@ class SearchRun:
         used: Scrubber,
         config: SearchConfig,
         earlier: Store | None,
-        ask: ApiAsk | None,
+        ask: ScorerCalls | None,
         labels: Path | None,
+        pool: int,
     ) -> tuple[list[Endpoint], Evaluator]:
         """Open the endpoints and the evaluator, first what shows a mistake sooner."""
+        known = labels is not None and await in_thread(
+            labels.exists
+        )  # what earlier runs asked for costs nothing
 
         async def ready() -> Evaluator:
             evaluator = await ready_evaluator(config, self.evaluator, self.emit, ask=ask, labels=labels)
             if isinstance(evaluator, KeepsForTest) and ask is not None:
                 most = candidates_at_most(config, evaluator.info, len(self.curve))
                 await in_thread(lambda: evaluator.keep_for_test(most))
+                if earlier is None and not known:
+                    opened = config.as_opened(evaluator.info)
+                    needs = ScorerNeeds(opened, evaluator.info, evaluator, pool)
+                    ask.check_start(needs.start.spent)
             return evaluator
 
         async def endpoints() -> list[Endpoint]:
@@ -419,6 +431,7 @@ class SearchRun:
                 restarts=config.restarts,
                 rounds=config.all_rounds,
                 resumed=resumed,
+                prompts=config.prompts,
             )
         )
 
@@ -449,6 +462,7 @@ async def conclude(
         store,
         choice,
         test=searched.stopped is None,
+        prompts=config.prompts,
         renaming=None if searched.names is None else searched.names.renaming,
     )
     details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)

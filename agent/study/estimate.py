@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 from ...evaluator.scoring import (
@@ -50,6 +50,8 @@ LONGEST_NAME = 50
 """Characters of a class name before the data are read. The longest of CoOp's eleven sets has 45."""
 LONGEST_LINE = 120
 """Characters of a refused line, and of its reason."""
+MOST_PICTURES = 999_999
+"""Pictures that an estimate in a request is from."""
 CHARACTERS_A_TOKEN = 4
 WIDE = "\u754c"
 """Stands for each letter of user texts that are not ASCII: it may take three tokens."""
@@ -63,7 +65,6 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     pool = [template.text for template in read_pool(config)]
     calls = tokens = 0
     cost: float | None = 0.0
-    rounds = config.all_rounds
     if config.needs_llm:
         calls = _least(config.all_rounds * METHODS[config.method].requests, config.max_calls)
         answer = MORE_TOKENS * config.answer_tokens
@@ -73,8 +74,6 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
         costs = [known for one in each if (known := cost_of(config, one)) is not None]
         dollars = _over_rounds(config, calls, costs) if costs else None
         tokens = int(_over_rounds(config, calls, [one.total for one in each]))
-        # A limit on requests bounds the rounds too, where each makes one.
-        rounds = calls if _only_asks(config) else rounds
         names, prompt = _name_requests(config, class_names)
         names = _least(calls + names, config.max_calls) - calls
         calls += names
@@ -84,16 +83,41 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
             cost = round(_least(dollars + names * of_names, config.max_cost), 6)
         else:
             cost = None
-    initial = config.restarts * min(config.most_initial, len(pool))
-    method = METHODS[config.method]
-    free = config.restarts * method.free_per_restart + config.all_rounds * method.free_per_round
     return {
         "calls": calls,
         "tokens": tokens,
         "cost_usd": cost,
-        "evaluations": initial + config.proposals * rounds + (free if config.description else 0),
+        "evaluations": CandidatesAtMost.of(config, len(pool)).total(config),
         "minutes": _minutes(config, calls, tokens),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesAtMost:
+    """How many candidates a search scores at most, by what proposes them.
+
+    Attributes:
+        pool: Those that a restart may draw its starting ones from.
+        rounds: Rounds, each with ``config.proposals``.
+    """
+
+    pool: int
+    rounds: int
+    free: int
+
+    @classmethod
+    def of(cls, config: SearchConfig, pool: int) -> CandidatesAtMost:
+        """Return those of a config, within its limit on requests to the LLM."""
+        method, rounds = METHODS[config.method], config.all_rounds
+        if config.needs_llm and _only_asks(config):
+            rounds = _least(rounds, config.max_calls)  # each makes a request
+        free = config.restarts * method.free_per_restart + config.all_rounds * method.free_per_round
+        return cls(pool, rounds, free if config.description and not config.asks_by_image else 0)
+
+    def total(self, config: SearchConfig) -> int:
+        """Return all of them."""
+        starting = config.restarts * min(config.most_initial, self.pool)
+        return starting + config.proposals * self.rounds + self.free
 
 
 def _over_rounds(config: SearchConfig, calls: int, values: Sequence[float]) -> float:
@@ -138,7 +162,7 @@ def longest_requests(
 
 
 def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[int]:
-    scored = Outcome(_longest(view.kind, 0, letter).text, score=0.5)
+    scored = Outcome(_longest(view.kind, 0, letter).text, score=0.5, pictures=_pictures(config))
     refused = Outcome(letter * LONGEST_LINE, reason=letter * LONGEST_LINE)
     feedback = Feedback(
         # A conversation repeats less of an answer; what else a method does with it is its own.
@@ -173,6 +197,7 @@ def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], lett
         score = Score(
             train=0.5 - number / 10_000,
             confused=confused,
+            images=_pictures(config),
             unreadable=0.5,
             unreadable_examples=(letter * LONGEST_UNREADABLE,) * MOST_UNREADABLE,
         )
@@ -192,6 +217,12 @@ def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], lett
         objective=config.objective,
         kind=kind,
     )
+
+
+def _pictures(config: SearchConfig) -> int | None:
+    """Return of how many pictures requests speak where a race may drop candidates; None if none can."""
+    may_race = config.racing == "auto" and (config.scorer not in ("clip", "embeddings") or config.evaluator)
+    return MOST_PICTURES if may_race else None
 
 
 def _longest(kind: PromptKind, number: int, letter: str) -> Candidate:

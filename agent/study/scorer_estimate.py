@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest, KeepsForTest
 from ...evaluator.scoring import Evaluator
 from ..config.schema import SearchConfig
 from ..llm.budget import Limits, ScorerBudget
-from ..llm.cost import Spent, cost_at_most
-from ..llm.scorer_calls import GIVE_MORE, with_margin
-from ..prices import PICODOLLARS, TokenUsage
-from ..search.choice import candidates_at_most
+from ..llm.scorer_calls import why_refused, with_margin
+from ..prices import PICODOLLARS
+from ..search.scorer_needs import Need, ScorerNeeds
+from .estimate import CandidatesAtMost, Estimate
 
 
 class NothingAsked:
-    """An ``ApiAsk`` of a dry run: it remembers what is to be kept for the final evaluation."""
-
-    def __init__(self) -> None:
-        self.kept: list[TokenUsage] = []
+    """An ``ApiAsk`` of a dry run."""
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
         """Raise AskingEndedError at the first request."""
@@ -34,47 +29,62 @@ class NothingAsked:
         yield from ()
 
     def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """Remember the most tokens of each request."""
-        self.kept = [TokenUsage(one.prompt_tokens, one.answer_tokens) for one in requests]
+        """Keep nothing."""
 
 
 def scorer_estimate(
-    config: SearchConfig, evaluator: Evaluator, asked: NothingAsked, evaluations: int
-) -> dict[str, Any] | None:
-    """Return the most that a scorer behind an API takes within its limits; None for any other scorer.
+    config: SearchConfig, evaluator: Evaluator, candidates: CandidatesAtMost, llm: Estimate
+) -> Estimate | None:
+    """Return the most that a scorer behind an API takes without limits, and what the limits allow.
 
-    ``labels`` are images classified, ``calls``, ``tokens`` and ``cost_usd`` (None: unknown) those of search
-    and final evaluation, of which the latter takes ``test_calls``; ``refused`` says why the limits have no
-    room for it. None too if there are no test images to
-    judge by.
+    None for any other scorer, and without test images to judge by. ``llm`` is the most that the LLM takes
+    without limits. The parts of the search are ``start`` (the default template and the starting candidates),
+    ``round`` (one of ``rounds``), ``names``, ``comparison`` (hand-made candidates on few-shot images) and
+    ``final`` (on test images); each has ``labels`` (images classified), ``calls``, ``tokens`` and
+    ``cost_usd`` (None: unknown), as the whole has. ``rounds_allowed`` are those for which the limits have
+    room in any case, None without limits; ``refused`` says why they have none for the start.
     """
-    sizes = evaluator.info.sizes
-    if not isinstance(evaluator, KeepsForTest) or not sizes.get("test"):
+    if not isinstance(evaluator, KeepsForTest) or not evaluator.info.sizes.get("test"):
         return None
-
-    def taken(candidates: int) -> tuple[int, int, float]:
-        evaluator.keep_for_test(candidates)
-        money = sum(cost_at_most(one, config.scorer_price) for one in asked.kept)
-        return len(asked.kept), sum(one.total for one in asked.kept), money / PICODOLLARS
-
-    tested = candidates_at_most(config, evaluator.info)
-    images = sizes.get("train", 0) + sizes.get("val", 0)
-    share = images / sizes["test"]
-    fixed, one, test = taken(0), taken(1), taken(tested)
-    # Embeddings take each image once, and each candidate's texts; other requests are of one image each.
-    times = evaluations * (1.0 if fixed[0] else share)
-    of_search = [f * share + (o - f) * times for f, o in zip(fixed, one, strict=True)]
-    calls, tokens, dollars = (a + b for a, b in zip(of_search, test, strict=True))
-    most, limit = config.max_scorer_calls, config.max_cost
-    limits = Limits(calls=most, cost_usd=limit)
-    kept = Spent(calls=test[0], estimated_picodollars=math.ceil(test[2] * PICODOLLARS))
-    lack = ScorerBudget(limits, clock=lambda: 0.0).lacks_room(with_margin(kept))
-    cost = dollars if limit is None else min(dollars, limit)
+    needs = ScorerNeeds(config, evaluator.info, evaluator, candidates.pool)
+    rounds = candidates.rounds
+    total = needs.start.plus(needs.round, rounds).plus(needs.on_all_images(candidates.free))
+    total = total.plus(needs.names).plus(needs.comparison).plus(needs.final)
+    budget = ScorerBudget(Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost), clock=lambda: 0.0)
+    kept = with_margin(needs.final.spent)
+    parts = {name: _plain(config, getattr(needs, name)) for name in _PARTS}
     return {
-        "labels": evaluations * images + tested * sizes["test"],
-        "calls": math.ceil(calls) if most is None else min(math.ceil(calls), most),
-        "test_calls": test[0],
-        "tokens": math.ceil(tokens),
-        "cost_usd": None if config.scorer_price is None else round(cost, 6),
-        "refused": None if lack is None else f"{lack}. {GIVE_MORE}",
+        **_plain(config, total),
+        "parts": parts,
+        "rounds": rounds,
+        "races": needs.races,
+        "rounds_allowed": _rounds_allowed(config, needs, rounds, llm),
+        "refused": why_refused(budget, kept, needs.start.spent),
     }
+
+
+_PARTS = ("start", "round", "names", "comparison", "final")
+
+
+def _plain(config: SearchConfig, need: Need) -> Estimate:
+    dollars = need.spent.estimated_picodollars / PICODOLLARS
+    return {
+        "labels": need.labels,
+        "calls": need.spent.calls,
+        "tokens": need.spent.estimated_tokens,
+        "cost_usd": None if config.scorer_price is None else round(dollars, 6),
+    }
+
+
+def _rounds_allowed(config: SearchConfig, needs: ScorerNeeds, rounds: int, llm: Estimate) -> int | None:
+    """Return for how many rounds the limits have room after the start, whatever they turn out to take."""
+    first, each = with_margin(needs.final.spent).plus(needs.start.spent), needs.round.spent
+    found: list[float] = []
+    if config.max_scorer_calls is not None and each.calls:
+        found.append((config.max_scorer_calls - first.calls) / each.calls)
+    if config.max_cost is not None and llm["cost_usd"] is not None:
+        of_llm = llm["cost_usd"] / max(rounds, 1)
+        of_round = each.estimated_picodollars / PICODOLLARS + of_llm
+        left = config.max_cost - first.estimated_picodollars / PICODOLLARS
+        found.append(left / of_round if of_round else rounds)
+    return max(0, int(min([rounds, *found]))) if found else None

@@ -84,3 +84,7 @@ class KeepsForTest(Protocol):
     def keep_for_test(self, candidates: int) -> None:
         """Keep back what the final evaluation of so many candidates may cost; see ``ApiAsk``."""
         ...
+
+    def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
+        """Yield requests, without bodies, that cost as much as testing so many candidates."""
+        ...

@@ -87,6 +87,8 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     await in_thread(lambda: main(["status", str(run)]))
     said = capsys.readouterr()
     assert f"scorer: {used.calls} calls, ${used.cost_usd:.4f}" in said.out
+    assert f"left of --max-cost: ${1 - used.cost_usd:.4f}" in said.out
+    assert result.budget["cost_usd"] == pytest.approx(1 - used.cost_usd)
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert KEY.encode() not in written
     assert KEY not in said.out + said.err
@@ -97,8 +99,8 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
 ) -> None:
     """As a spent LLM budget does; no call beyond it, and no question twice."""
     async with ScorerServer() as server:
-        stopped = await search(config(server.url, max_scorer_calls=50))
-        assert server.requests <= 50
+        stopped = await search(config(server.url, max_scorer_calls=55))
+        assert server.requests <= 55
         assert (stopped.status, stopped.limits) == ("stopped", ("scorer_calls",))
         assert 0 < stopped.evaluated < 7
         assert (stopped.best.test, stopped.test_opened) == (None, 0)
@@ -119,8 +121,16 @@ async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_s
     async with ScorerServer() as server:
         with pytest.raises(UsageError, match=r"max_scorer_calls=19 must be more than 19"):
             await search(config(server.url, max_scorer_calls=19))
+        with pytest.raises(
+            UsageError, match=r"max_scorer_calls=51 must be at least 52: .* 33, and 19 are kept"
+        ):
+            await search(config(server.url, max_scorer_calls=51))
+        with pytest.raises(UsageError, match=r"max_cost=0.1 must be at least 0.102720: .*initial=N"):
+            await search(config(server.url, scorer_price="0.002/call", max_cost=0.1))
         assert server.requests == 0
-    assert not (tmp_path / "run").exists()
+        assert not (tmp_path / "run").exists()
+        stopped = await search(config(server.url, max_scorer_calls=52))
+    assert stopped.leaderboard[0].images is None, "the start's best is scored on all images"
 
 
 async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(
@@ -290,6 +300,14 @@ async def test_kills_lose_no_label_and_pay_twice_at_most_what_was_in_flight(
     result = json.loads((run / "result.json").read_text("utf-8"))
     assert result["best"]["template"] == whole.best.template
     assert server.answered - asked <= result["scorer_usage"]["calls"] <= server.answered - asked + counted
+
+
+async def test_a_limit_that_is_reached_says_what_is_kept_of_it(config: Callable[..., SearchConfig]) -> None:
+    """Else its number seems wrong."""
+    async with ScorerServer() as server:
+        stopped = await search(config(server.url, scorer_price="0.002/call", max_cost=0.11))
+    said = "the limit of 0.11 US dollars (0.0367 of it is kept for the final evaluation) is reached"
+    assert stopped.stop_reason == said
 
 
 def _as_options(found: SearchConfig) -> list[str]:
