@@ -105,7 +105,7 @@ class Proposals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Naming:
+class CandidateNoun:
     """How texts for people name candidates.
 
     Attributes:
@@ -134,7 +134,7 @@ class Naming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KindWords(Naming):
+class KindWords(CandidateNoun):
     """How the requests of ``prompts.requests`` speak of candidates.
 
     Attributes:

@@ -27,7 +27,7 @@ from ..results.gain import (
     versus,
 )
 from ..results.page import render_comparison
-from ..results.result import Difference, SearchResult, naming_of
+from ..results.result import Difference, SearchResult, words_of_all
 from ..results.run_dir import belongs_to_a_run, result_of, write_atomically
 from ..text import printable
 from .folders import folder_with_result
@@ -87,7 +87,7 @@ def _document(run: Contender, against: Versus) -> dict[str, Any]:
         "chance_level": not_above_chance(result) or None,
         "calls": result.usage.calls,
         "prompts": result.prompts,
-        "scorer": _scorer(result),
+        "scorer": None if result.scorer_usage is None else _scorer(result),
         "scorer_usage": None if result.scorer_usage is None else asdict(result.scorer_usage),
         "over_first": None if against.over is None else asdict(against.over),
         "note": against.why or None,
@@ -101,7 +101,7 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
     def score(run: Contender, value: float | None) -> str:
         return score_text(value, percent=has_accuracies(run.result))
 
-    words = naming_of(run.result.prompts for run in runs)
+    words = words_of_all(run.result.prompts for run in runs)
 
     def gain(run: Contender, name: str) -> str:
         found = run.result.gain

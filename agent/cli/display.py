@@ -61,6 +61,7 @@ from ..results.figures import (
     gains_so_far,
     has_accuracies,
     kinds_of_tokens,
+    left_of,
     left_of_both,
     made_by_llm,
     score_text,
@@ -216,7 +217,7 @@ class SearchProgress:
                 self.waiting = f"{event.endpoint}: {attempt}, {reason}{self._failure}"
             case Paused():
                 self.pauses += 1
-                self.waiting = f"{event.endpoint} asks for a pause of {event.wait_s:,.0f} s"
+                self.waiting = f"{event.endpoint} gets no requests for {event.wait_s:,.0f} s"
             case WaitCapped():
                 asked = f"{event.endpoint} asks for {event.asked_s:,.0f} s"
                 self.waiting = f"{asked}; tried again in {event.wait_s:,.0f} s"
@@ -350,13 +351,7 @@ class SearchProgress:
     def left(self) -> list[str]:
         """What is left of each limit that was set."""
         llm, scorer = (used.left if used else {} for used in (self.usage, self.scorer_usage))
-        return [_amount(name, value) for name, value in left_of_both(llm, scorer).items()]
-
-
-def _amount(name: str, value: float) -> str:
-    if name.startswith("cost"):
-        return f"${value:.4f}"
-    return f"{value:,.1f} minutes" if name == "minutes" else f"{value:,.0f} {name.replace('_', ' ')}"
+        return [left_of(name, value) for name, value in left_of_both(llm, scorer).items()]
 
 
 def sparkline(values: Sequence[float], width: int = BLOCKS_WIDTH) -> str:

@@ -13,7 +13,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.open import opened_before
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import Naming, kind_named
+from ...prompts.kinds import CandidateNoun, kind_named
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
@@ -21,7 +21,7 @@ from ..events.types import Bus, Noted
 from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
-from ..results.result import naming_of, words_of
+from ..results.result import words_of, words_of_all
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
 from ..stop import Stop
 from ..study.estimate import CandidatesAtMost, Estimate, estimate, estimate_of_all
@@ -176,7 +176,7 @@ def _bounds(
 
 def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> None:
     bounds, groups = _bounds(cells, places)
-    words = naming_of(one.config.prompts for one in cells)
+    words = words_of_all(one.config.prompts for one in cells)
     lines: list[Sequence[str]] = [(*_PLACE, "runs", *map(words.worded, _BOUNDS.values()))]
     for row in groups:
         name = white_box_label(row["method"]) if row["white_box"] else row["method"]
@@ -211,7 +211,7 @@ def _shape(config: SearchConfig) -> str:
     )
 
 
-def _bound_text(config: SearchConfig, bound: Estimate, words: Naming) -> str:
+def _bound_text(config: SearchConfig, bound: Estimate, words: CandidateNoun) -> str:
     asks = bool(bound["calls"])
     if bound.get("scorer") is not None:
         return _text_with_scorer(config, bound)

@@ -21,6 +21,7 @@ from ..config.schema import LimitSettings
 from ..results.confusion import ConfusionMatrix
 from ..results.figures import are_shares, score_text
 from ..results.gain import wilson
+from ..results.result import words_of
 from ..results.run_dir import belongs_to_a_run, write_atomically
 from ..search.api import Evaluation, score_templates, scored_kind
 from ..search.inputs import read_template_file
@@ -69,7 +70,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if found.white_box:
         _print_white_box(found)
     if found.inspection is not None and arguments.confusions is not None:
-        _print_inspection(found.inspection, matrix, most=arguments.confusions)
+        _print_inspection(found, found.inspection, most=arguments.confusions)
     return 0
 
 
@@ -135,8 +136,10 @@ def _chosen(found: WhiteBoxResult) -> str:
     return printable(", ".join(parts).replace("_", " "))
 
 
-def _print_inspection(found: Inspection, matrix: ConfusionMatrix | None, *, most: int) -> None:
-    classes = Table(title="each class, by the ensemble of all templates", title_justify="left")
+def _print_inspection(evaluation: Evaluation, found: Inspection, *, most: int) -> None:
+    matrix, noun = evaluation.matrix, words_of(evaluation.prompts).noun
+    by = f"the ensemble of all {noun}s" if len(evaluation.scores) > 1 else f"the {noun}"
+    classes = Table(title=f"each class, by {by}", title_justify="left")
     for name in ("class", "images", "recall, %", *(("precision, %",) if matrix else ())):
         classes.add_column(name, justify="left" if name == "class" else "right")
     ordered = sorted(enumerate(found.classes), key=lambda one: (one[1].accuracy is None, one[1].accuracy))
@@ -215,8 +218,8 @@ def add_parser(commands: Commands, line: str) -> None:
         nargs="?",
         const=10,
         metavar="N",
-        help="for all templates together, show recall and precision of each class, the N pairs most often "
-        "confused (default: 10), and the confusion matrix",
+        help="for all templates together, or for one instruction, show recall and precision of each class, "
+        "the N pairs most often confused (default: 10), and the confusion matrix",
     )
     parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
     parser.add_argument(

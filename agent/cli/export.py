@@ -31,8 +31,10 @@ def export(arguments: argparse.Namespace) -> int:
     if form == ALL:
         files = exports.export_all(run_dir, out=arguments.out, only=only, report=say)
         print_text("".join(f"{file}\n" for file in files))
-        line = exports.which(result_of(run_dir), next(iter(exports.FORMS)), only)
-        say(f"Where a file can hold several templates: {line[0].lower()}{line[1:]}")
+        result = result_of(run_dir)
+        line = exports.which(result, next(iter(exports.FORMS)), only)
+        several = f"Where a file can hold several templates: {line[0].lower()}{line[1:]}"
+        say(several if result.averaged else f"Where a file holds one {result.words.noun}, it is the best.")
         return 0
     print_text(f"{exports.export(run_dir, form, out=arguments.out, only=only)}\n")
     if line := exports.which(result_of(run_dir), form, only):

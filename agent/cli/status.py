@@ -11,7 +11,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ..results.figures import are_shares, left_of_both, score_text, scorer_spent
-from ..results.result import naming_of
+from ..results.result import words_of_all
 from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
 from .folders import about_runs, given_folder
@@ -55,8 +55,9 @@ def _list(runs: Sequence[Path], *, as_json: bool) -> int:
     if as_json:
         print_json([state.to_json() for state in states])
     else:
-        best = f"best {naming_of(state.prompts for state in states).noun}"
-        print_table((*_COLUMNS, best), [{**_row(state), best: _best(state)} for state in states])
+        best = f"best {words_of_all(state.prompts for state in states).noun}"
+        asked = ["scorer's calls"] if any(state.scorer_usage.get("calls") for state in states) else []
+        print_table((*_COLUMNS, *asked, best), [{**_row(state), best: _best(state)} for state in states])
     return 0
 
 
@@ -67,6 +68,7 @@ def _row(state: RunState) -> dict[str, str]:
         "rounds": _rounds(state),
         "calls": f"{state.usage.get('calls', 0):,}",
         "train": _train(state),
+        "scorer's calls": f"{calls:,}" if (calls := state.scorer_usage.get("calls")) else "-",
     }
 
 

@@ -378,13 +378,12 @@ def export_all(
         run_dir: The folder of a run that has a result.
         out: The folder to write; None for ``RUN_DIR/exports``.
         only: ``best`` or ``ensemble``, for the formats that take it; None for each format's default.
-        report: Called with a line for each reason for which formats are left out.
+        report: Called with a line for each reason why formats are left out.
     """
     folder = user_path(run_dir, "RUN_DIR") / FOLDER if out is None else user_path(out, "--out")
     if folder.is_file():
         raise UsageError(f"--out {out} is a file; with all formats, name a folder")
-    found = []
-    left_out: dict[str, list[str]] = {}
+    found, left_out = [], dict[str, list[str]]()
     result_of(user_path(run_dir, "RUN_DIR"))  # without it, no format can be written
     for form, about in FORMS.items():
         choice = only if only in about.choices else None

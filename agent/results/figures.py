@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ...evaluator.counts import counted, enumerated
-from ...prompts.kinds import Naming
+from ...prompts.kinds import CandidateNoun
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
@@ -71,7 +71,7 @@ def difference_text(difference: float, *, percent: bool) -> str:
 
 
 def gains_so_far(
-    best: float, *, default: float | None, starting: float | None, percent: bool, words: Naming
+    best: float, *, default: float | None, starting: float | None, percent: bool, words: CandidateNoun
 ) -> list[str]:
     """Return in words the gains of the best training score over the default and best starting templates."""
     others = {"the default template": default, "the best starting template": starting}
@@ -161,6 +161,13 @@ def cost_text(dollars: float | None) -> str:
     if dollars is None:
         return "unknown (no price given)"
     return f"${dollars:.4f}" if dollars else "nothing"
+
+
+def left_of(limit: str, value: float) -> str:
+    """Return what is left of a limit, by its name in a result: ``$0.0150``, ``1,200 tokens``."""
+    if limit.startswith("cost"):
+        return f"${value:.4f}"
+    return f"{value:,.1f} minutes" if limit == "minutes" else f"{value:,.0f} {limit.replace('_', ' ')}"
 
 
 def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[str, float]:

@@ -27,6 +27,7 @@ from .figures import (
     gains_so_far,
     has_accuracies,
     kinds_of_tokens,
+    left_of,
     llm_of_templates,
     made_by_llm,
     score_text,
@@ -374,7 +375,7 @@ def _costs(result: SearchResult) -> dict[str, str]:
         found["scorer's cost"] = cost_text(scorer.cost_usd)
         if usage.cost_usd and scorer.cost_usd:
             found["cost in all"] = cost_text(usage.cost_usd + scorer.cost_usd)
-    left = "; ".join(f"{name}: {value:,.10g}" for name, value in result.budget.items())
+    left = "; ".join(left_of(name, value) for name, value in result.budget.items())
     return found | {"active time": f"{result.wall_s:,.0f} s"} | ({"left of limits": left} if left else {})
 
 

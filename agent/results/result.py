@@ -18,7 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, ClassAccuracy, Confusion
-from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, KindWords, Naming, kind_named
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, kind_named
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -332,10 +332,10 @@ def words_of(prompts: str) -> KindWords:
     return kind_named(prompts if prompts in KINDS else TEMPLATE).words
 
 
-def naming_of(kinds: Iterable[str]) -> Naming:
+def words_of_all(kinds: Iterable[str]) -> CandidateNoun:
     """Return how to speak of candidates of these kinds together: as of prompts, if no name fits all."""
     found = {words_of(kind).noun for kind in kinds} or {words_of(TEMPLATE).noun}
-    return Naming(noun=found.pop() if len(found) == 1 else "prompt")
+    return CandidateNoun(noun=found.pop() if len(found) == 1 else "prompt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from .confusion import ConfusionMatrix
-from .details import BEST, Decisions, Picture
+from .details import BEST, NO_CLASS, Decisions, Picture
 from .figures import about_test, has_accuracies
 from .gain import ORIGINAL_NAMES, chance_level, most_frequent_share
 from .result import Best, Difference, Ensemble, Inspected, Row, SearchResult
@@ -93,7 +93,7 @@ def about_scores(result: SearchResult) -> str:
         return f"Scores as the scorer gives them; higher is better. {about_test(result)}"
     text = "Accuracies in %. "
     if (share := chance_level(result)) is not None:
-        text += f"Naming one of {result.dataset.classes} classes at random gets {100 * share:.1f}"
+        text += f"CandidateNoun one of {result.dataset.classes} classes at random gets {100 * share:.1f}"
         most = most_frequent_share(result)
         text += ". " if most is None else f", always naming the most frequent one {100 * most:.1f}. "
     if result.gain is not None:
@@ -232,6 +232,8 @@ def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
         "columns": [(label + 1, matrix.classes[label]) for label in labels],
         "rows": rows,
         "whole": whole,
+        "listed": listed,
+        "others": NO_CLASS if listed else "others",
     }
 
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from operator import itemgetter
@@ -42,7 +43,7 @@ from ...evaluator.scoring import (
     checked,
 )
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import kind_named
+from ...prompts.kinds import CandidateError, kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
@@ -222,7 +223,10 @@ async def choose(
     size = config.ensemble_size if kind_named(config.prompts).averaged else 1
     together, notes = await choose_ensemble(evaluator, scored_as, size)
     texts = {entry.scored_as: entry.text for entry in reversed(order)}
-    baselines = {name: ChosenGroup(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
+    baselines = {
+        name: ChosenGroup(tuple(templates), shown=_shown(config, templates))
+        for name, templates in evaluator.info.baselines.items()
+    }
     if hand_made := await _hand_made(config, evaluator):
         baselines[BEST_HAND_MADE] = ChosenGroup.of(ranked(hand_made)[0])
     starting = [one for one in scored if one.position.initial]
@@ -281,6 +285,19 @@ def row_of(rank: int, entry: Entry) -> Row:
         images=entry.score.images,
         estimate=entry.score.estimate,
     )
+
+
+def _shown(config: SearchConfig, baseline: Iterable[str]) -> tuple[str, ...]:
+    """Return texts of a scorer as the result lists candidates, such as an instruction on one line."""
+    kind = kind_named(config.prompts)
+
+    def shown(text: str) -> str:
+        with suppress(CandidateError):
+            candidate = kind.parse_scored(text)
+            return candidate.text if candidate.scored_as == text else text
+        return text
+
+    return tuple(map(shown, baseline))
 
 
 def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int, Sequence[Entry]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..counts import enumerated
 from ..datasets.checks import HOW_TO_GO_ON, image_set_hash, shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import load_data
@@ -111,6 +112,7 @@ def _parameters(spec: EvaluatorSpec) -> dict[str, Any]:
 
 
 def _info(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet, test: int) -> EvaluatorInfo:
+    baselines = _baselines(spec, data)
     hashes = [images.mark if len(images) else None for images in (train, val)]
     model = hashlib.sha256(repr((spec.scorer, spec.model)).encode()).hexdigest()
     return EvaluatorInfo(
@@ -123,9 +125,13 @@ def _info(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: ImageSet
         model=spec.model,
         pretrained="",
         fingerprint=_fingerprint(spec, data, train, val),
-        baselines=_baselines(spec, data),
+        baselines=baselines,
         precision="",
-        notes={"scorer": spec.scorer, **({"data": list(data.notes)} if data.notes else {})},
+        notes={
+            "scorer": spec.scorer,
+            **({"data": list(data.notes)} if data.notes else {}),
+            **_unmeasured(spec, data, baselines),
+        },
         cheap=spec.scorer == "embeddings",
         files=data.files,
         content={"shots": shots_hash(data, *hashes), "weights": model},
@@ -163,3 +169,13 @@ def _baselines(spec: EvaluatorSpec, data: FewShotData) -> dict[str, tuple[str, .
         for name, templates in found.items()
         if len(templates) * len(data.classes) <= MOST_BASELINE_TEXTS
     }
+
+
+def _unmeasured(
+    spec: EvaluatorSpec, data: FewShotData, measured: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """Return a note on the hand-made lists that are not among the baselines; empty if all are."""
+    left = [name for name in for_dataset(data.name) if name not in measured] if spec.scorer != "chat" else []
+    if not left:
+        return {}
+    return {"hand_made": f"not measured, as it takes too many requests: {enumerated(left)}"}

@@ -13,6 +13,7 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.details import write_details
+from promptclimb.agent.results.result import ScorerUsage
 from promptclimb.agent.results.run_dir import read_result, write_result
 from tests.agent.results.test_gain import contender as run
 from tests.fakes.small_result import small_result
@@ -48,6 +49,41 @@ def test_the_table_has_a_column_for_each_run(capsys: pytest.CaptureFixture[str])
     assert rows["over the first run"][0] == "-"
     assert rows["over the first run"][1].startswith("+15.0 (")
     assert "*" not in out
+
+
+def test_runs_of_two_kinds_are_compared_as_prompts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """An instruction has no ensemble; what a scorer behind an API was asked and cost has lines of its own."""
+    one = read_result(tmp_path / "b")
+    used = ScorerUsage(calls=1840, cost_usd=0.042)
+    instructed = replace(one, prompts="instruction", scorer_usage=used, notes={"scorer": "chat"})
+    write_result(tmp_path / "b", instructed)
+    assert call("a", "b") == 0
+    out = capsys.readouterr().out
+    rows = {
+        cells[1].strip(): [one.strip() for one in cells[2:4]] for cells in map(cells_of, out.splitlines())
+    }
+    assert {"best prompt", "over the default prompt", "over its best starting prompt"} <= rows.keys()
+    assert {"prompts scored", "LLM's calls"} <= rows.keys()
+    assert rows["scorer"] == ["-", "chat"]
+    assert rows["scorer's calls"] == ["-", "1,840"]
+    assert rows["scorer's cost"] == ["-", "$0.0420"]
+    assert rows["ensemble, test"][1] == "-"
+    assert rows["ensemble, test"][0] != "-"
+    assert call("a", "b", "--json") == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["prompts"], first["scorer"], first["scorer_usage"]) == ("template", None, None)
+    assert (second["prompts"], second["scorer"], second["scorer_usage"]["calls"]) == (
+        "instruction",
+        "chat",
+        1840,
+    )
+    write_result(tmp_path / "a", instructed)
+    assert call("a", "b") == 0
+    out = capsys.readouterr().out
+    assert "best instruction" in out
+    assert "ensemble" not in out
 
 
 def test_new_class_names_have_lines_of_their_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

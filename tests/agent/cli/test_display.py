@@ -106,6 +106,33 @@ def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
     assert "7 of 10 calls, 1,000 tokens, $0.0500, 3 calls left, 2.5 minutes left, $0.4500 left" in lines[-1]
 
 
+def test_a_search_for_instructions_speaks_of_them() -> None:
+    """In every line; the event of the start names the kind."""
+    started = replace(STARTED, prompts="instruction")
+    events = [
+        started,
+        StartingTemplatesDrawn(position=Position(1), templates=6),
+        DEFAULT,
+        STARTING,
+        answered(),
+        AnswerEmpty(position=Position(1, 1, 1), cut=False),
+        BatchScored(templates=1, waiting=2, seconds=0.1),
+        *map(scored, range(6)),
+        *[over(1)] * 6,
+    ]
+    display, stream = watched(terminal=False)
+    for event in events:
+        display(event)
+    said = stream.getvalue()
+    assert "restart 1: scoring 6 starting instructions" in said
+    assert "6 instructions scored" in said
+    assert "1 of 1 answer without an instruction (100%), 2 instructions in the queue" in said
+    assert "over the default instruction" in said
+    assert "over the best starting instruction" in said
+    assert "template" not in said
+    assert "6 instructions scored" in state_after(*events).line
+
+
 def test_a_template_of_two_restarts_counts_once() -> None:
     """The live count is that of the result: distinct templates."""
     display, stream = watched(terminal=False)
@@ -359,7 +386,7 @@ def test_what_delays_it_is_shown_with_its_reason() -> None:
     state = state_after(BEGUN, FAILED, RETRY)
     assert state.waiting.startswith("l: attempt 2 in 12 s, rate limit (RateLimitError: too many requests")
     state.take(Paused(endpoint="l", wait_s=30))
-    assert state.waiting == "l asks for a pause of 30 s"
+    assert state.waiting == "l gets no requests for 30 s"
     state.take(answered(replayed=True))
     assert state.waiting
     for event in (answered(), AnswerEmpty(position=Position(1, 1, 1), cut=False)):

@@ -133,8 +133,13 @@ def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
         "class Dear:\n    def score(self, templates):\n        raise SystemExit('each score is paid for')\n"
     )
     own = f"{tmp_path}/own.py:Dear"
-    assert main(["search", "--method", "random", "--evaluator", own, "--dry-run"]) == 0
-    assert "number of images unknown" in capsys.readouterr().out
+    given = ["search", "--method", "random", "--evaluator", own, "--dry-run"]
+    assert main(given) == 0
+    assert "number of images unknown" in (said := capsys.readouterr().out)
+    assert " templates scored\n" in said
+    assert main([*given, "--prompts", "instruction"]) == 0
+    assert " instructions scored\n" in (said := capsys.readouterr().out)
+    assert "template" not in said
 
 
 def test_what_was_opened_before_is_not_opened_again() -> None:

@@ -27,6 +27,7 @@ from promptclimb.agent.results.result import (
     Inspected,
     Llm,
     Model,
+    ScorerUsage,
     SearchResult,
     Sizes,
 )
@@ -142,6 +143,9 @@ def test_what_was_done_already_is_not_advised() -> None:
         )
     )
     assert "A description of what the images show (--describe), another method or a stronger LLM" in without
+    assert "starting templates, which cost no call." in without
+    paid = small_result(gain=gain, scorer_usage=ScorerUsage(calls=9), **KNOWS)
+    assert "draw more starting templates." in "\n".join(next_steps(view(paid)))
     assert "Another description of what the images show (--describe), another method or an LLM (" in described
 
 

@@ -22,7 +22,7 @@ from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.remote.answers import Options
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.prompts.instruction import KIND, SLOT
+from promptclimb.prompts.instruction import DEFAULT, KIND, SLOT
 from promptclimb.prompts.starting import read_file
 from tests.fakes.answering_box import NAMES, NOISE, AnsweringBox
 from tests.fakes.clock import run_virtual, virtual_sleep
@@ -84,7 +84,8 @@ def test_every_method_searches_for_instructions(tmp_path: Path, method: str) -> 
         assert "template" not in "".join(chat.asked)
     assert result.ensemble.templates == (result.best.template,)
     assert result.best.test == result.ensemble.test is not None
-    assert result.baselines["default template"].templates == (DEFAULT_INSTRUCTION,)
+    assert result.baselines["default template"].templates == (DEFAULT,)
+    assert KIND.parse_scored(DEFAULT_INSTRUCTION).text == DEFAULT
 
 
 def test_guided_finds_what_helps_and_refuses_what_is_unusable(tmp_path: Path) -> None:
@@ -131,10 +132,21 @@ def test_pages_and_tables_speak_of_instructions(tmp_path: Path, capsys: pytest.C
     shown = page[page.index("<body>") :].replace(settings, "")
     assert [line for line in shown.splitlines() if "template" in line.replace("templates.json", "")] == []
     assert "<script>alert(1)" not in page
-    searched(tmp_path / "other")
+    # A search that finds nothing better: the best starting instruction is the best one.
+    searched(tmp_path / "other", Chat(["no instruction"]))
+    page = (tmp_path / "other" / "report.html").read_text()
+    assert "<b>the same instruction</b>" in page
+    assert "the same template" not in page
     assert main(["compare", str(folder), str(tmp_path / "other")]) == 0
     assert "best instruction" in (said := capsys.readouterr().out)
     assert "template" not in said
+    verdict = json.loads((folder / "result.json").read_text())["gain"]["verdict"]
+    assert "the default instruction" in verdict
+    assert "template" not in verdict
+    for shown in (folder, tmp_path):
+        assert main(["status", str(shown)]) == 0
+        assert "template" not in (said := capsys.readouterr().out)
+        assert ("best instruction" in said) == (shown is tmp_path)
     assert main(["transcript", str(folder)]) == 0
     assert "Scores of instructions on my training pictures" in capsys.readouterr().out
 
@@ -155,6 +167,8 @@ def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
     said: list[str] = []
     names = {file.name for file in export_all(folder, out=tmp_path / "all", report=said.append)}
     assert names == {"prompts.txt", "openai-messages.json", "leaderboard.csv", "confusion-matrix.csv"}
+    (line,) = said
+    assert line.startswith("left out: open-clip, clip-benchmark, clip-benchmark-custom, cupl, coop, ")
     with pytest.raises(UsageError, match="--prompts instruction, so there are no templates"):
         export(folder, "open-clip")
 
@@ -181,7 +195,8 @@ def test_a_function_is_scored_with_instructions_and_compared_with_the_default(tm
         return [len(one) / 1000 for one in instructions]
 
     result = run_virtual(search(config(tmp_path / "r", method="random"), evaluator=score))
-    assert result.baselines["default template"].templates == (DEFAULT_INSTRUCTION,)
+    assert result.baselines["default template"].templates == (DEFAULT,)
+    assert KIND.parse_scored(DEFAULT_INSTRUCTION).text == DEFAULT
     assert all(one.count(SLOT) == 1 for one in seen)
 
 

@@ -163,7 +163,7 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
     """An answer that was cut before it began counts like one without a template; what is on disk is given."""
     cut = RequestFailedError("no usable answer", attempts=2, answered=True)
     cut.__cause__ = UnusableAnswerError("nothing but thought", reason="length")
-    counted = EmptyAnswers()
+    counted = EmptyAnswers(noun="instruction")
     journals = [Journal(store, asker := Asker(store, cut, None), Stop(), counted) for _ in range(2)]
     with pytest.raises(Skipped):
         await journals[1].answer(FIRST, request("one"))
@@ -171,7 +171,8 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
     for _ in range(MOST_EMPTY_IN_A_ROW - 1):
         journals[0].count(empty=True, cut=False)
     with pytest.raises(
-        GaveUpError, match=rf"last {MOST_EMPTY_IN_A_ROW} answers, 1 of them cut .* raise --answer-t"
+        GaveUpError,
+        match=rf"no instruction could be read in the last {MOST_EMPTY_IN_A_ROW} answers, .* raise --answer-t",
     ):
         await journals[1].answer(THIRD, request("three"))
     assert (await journals[1].answer(SECOND, request("two")))[1]
