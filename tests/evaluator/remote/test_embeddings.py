@@ -255,6 +255,18 @@ def test_a_model_that_has_changed_is_not_mixed(opened: Opened, tmp_path: Path) -
         opened("embeddings", longer, tmp_path / "l", scorer_dialect="openai").score(["the {}"])
 
 
+def test_a_long_reply_is_cut_and_the_advice_is_not(opened: Opened) -> None:
+    """A message has room for a few hundred characters."""
+
+    def fewer(_number: int, _request: ApiRequest, body: Any) -> Any:
+        rows = [{"embedding": [0.123456789] * 50, "index": place, "object": "x" * 500} for place in range(7)]
+        return {"data": rows}
+
+    with pytest.raises(ConsumerError, match=r"got \{'data'.*\.\.\.; check --scorer, --scorer-url") as caught:
+        opened("embeddings", VisualApi(change=fewer), scorer_dialect="openai").score([TEMPLATE])
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-25, 1e25, 1e300])
 def test_the_scale_of_vectors_does_not_matter(scale: float, opened: Opened) -> None:
     """Cosines are of directions; nothing is lost in single precision, and nothing is warned of."""
