@@ -30,6 +30,7 @@ from ..events.types import (
     EndpointRemoved,
     EndpointResumed,
     EndpointSuspended,
+    EvaluationStarted,
     Event,
     GaveUp,
     ImagesEncoded,
@@ -66,6 +67,7 @@ from ..results.figures import (
     score_text,
     scorer_spent,
     unreported,
+    weighted,
 )
 from ..results.gain import verdict_on
 from ..results.result import PROMINENT, Ensemble, ScorerUsage, SearchResult, Usage, words_of
@@ -106,6 +108,7 @@ class SearchProgress:
         templates: Number of distinct templates with a score; restarts may find the same one.
         percent: Whether all scores may be accuracies.
         latest: The latest happening worth a line.
+        since: Calls of the scorer behind an API when it began, if their number shows how far it is.
         default: Training score of the default template.
         starting: Training score of the best starting template.
         course: The best training score after each template.
@@ -122,6 +125,7 @@ class SearchProgress:
     templates: set[str] = field(default_factory=set)
     percent: bool = True
     latest: str = ""
+    since: int | None = None
     opening: str = ""
     default: float | None = None
     starting: float | None = None
@@ -217,6 +221,19 @@ class SearchProgress:
             case WaitCapped():
                 asked = f"{event.endpoint} asks for {event.asked_s:,.0f} s"
                 self.waiting = f"{asked}; tried again in {event.wait_s:,.0f} s"
+
+    def begin(self, what: str) -> None:
+        """Show something that many requests to a scorer behind an API may take."""
+        self.latest = what
+        self.since = self.scorer_usage.calls if self.scorer_usage is not None else None
+
+    @property
+    def happening(self) -> str:
+        """The latest happening, and how many requests to the scorer it took so far."""
+        used = self.scorer_usage
+        calls = used.calls - self.since if used is not None and self.since is not None else 0
+        done = counted(calls, "request to the scorer", "requests to the scorer")
+        return f"{self.latest}, {done} answered" if self.latest and calls > 0 else self.latest
 
     @property
     def ahead(self) -> list[str]:
@@ -380,10 +397,21 @@ class Display:
         if isinstance(event, SearchStarted):
             # Active time starts here: opening data and model does not count.
             self._began = self._printed = self._now()
-        elif isinstance(event, ImagesEncoded) and progress.started is not None:
+        self._note(event)
+        if not self._console.is_terminal:
+            self._tick()
+
+    def _note(self, event: Event) -> None:
+        """Keep the latest happening; some get a permanent line."""
+        progress = self._progress
+        if isinstance(event, ImagesEncoded) and progress.started is not None:
             progress.latest = f"opening the test split: {progress.opening}"
         elif isinstance(event, AnswerReceived) and event.position.restart == NAMES:
-            progress.latest = f"{event.position}: {counted(event.position.sample + 1, 'answer')}"
+            progress.begin(f"{event.position}: {counted(event.position.sample + 1, 'answer')}")
+        elif isinstance(event, EvaluationStarted):
+            progress.begin(f"evaluating on {counted(event.images, 'test image')}")
+            if not self._console.is_terminal:
+                self._line(progress.latest)
         elif isinstance(event, NamesChosen):
             progress.latest = ""
         elif isinstance(event, StartingTemplatesDrawn):
@@ -398,8 +426,6 @@ class Display:
             if event.reason not in self._reasons and len(self._reasons) < MOST_REASONS:
                 self._reasons.add(event.reason)
                 self._line(progress.latest)
-        if not self._console.is_terminal:
-            self._tick()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -427,7 +453,7 @@ class Display:
         best, gains = progress.best, progress.ahead[1:]
         ahead = f"; best {progress.score(best.train)} on train: {best.best}" if best is not None else ""
         ahead += f" ({', '.join(gains)})" if gains else ""
-        latest = "".join(f"; {text}" for text in (progress.latest, progress.waiting) if text)
+        latest = "".join(f"; {text}" for text in (progress.happening, progress.waiting) if text)
         done = f"round {progress.rounds} of {started.rounds}"
         left = [f"{text} left" for text in progress.left]
         figures = (done, progress.scored, *progress.spent, *left, *progress.hindered, *self._time_left(now))
@@ -452,7 +478,7 @@ class Display:
             lines.append(Text(f"left: {', '.join(progress.left)}"))
         if progress.hindered:
             lines.append(Text(", ".join(progress.hindered)))
-        latest = filter(None, (progress.waiting, progress.latest))
+        latest = filter(None, (progress.waiting, progress.happening))
         return Group(*lines, *(Text(printable(text), style="yellow") for text in latest))
 
     def _table(self, started: SearchStarted) -> Table:
@@ -563,11 +589,12 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
         (f"best found{best.with_names}", found),
         *([(f"ensemble{best.without_names}", result.ensemble)] if result.averaged else []),
     ]
+    how = "voting" if result.notes.get("scorer") == "zero-shot" else "averaged"
     for name, one in rows:
         scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))
         table.add_row(
             Text(printable(words.worded(name))),
-            Text(_shown(one.templates)),
+            Text(_shown(one.templates, how)),
             *scores,
             style="bold" if one is found else "",
         )
@@ -576,10 +603,11 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
         console.print(Text(line), soft_wrap=True)
 
 
-def _shown(templates: Sequence[str]) -> str:
-    lines = list(map(printable, templates[:_MOST_TEMPLATES]))
-    if len(templates) > _MOST_TEMPLATES:
-        lines = [f"{len(templates)} templates averaged:", *lines, "..."]
+def _shown(templates: Sequence[str], how: str) -> str:
+    different = weighted(templates)
+    lines = list(map(printable, different[:_MOST_TEMPLATES]))
+    if len(different) > _MOST_TEMPLATES:
+        lines = [f"{len(templates)} templates {how}:", *lines, "..."]
     return "\n".join(lines)
 
 

@@ -141,9 +141,10 @@ def program() -> str:
     called = Path(sys.argv[0])
     if called.name == "run_agent.py":
         return f"python {shlex.quote(str(called))}"
-    if called.name == "__main__.py":
-        return "python -m promptclimb"
     on_path = shutil.which("promptclimb")
+    if called.name == "__main__.py":
+        installed = on_path is not None and Path(on_path).parent == Path(sys.executable).parent
+        return "promptclimb" if installed else "python -m promptclimb"
     if not called.is_file() or (on_path is not None and called.samefile(on_path)):
         return "promptclimb"
     return shlex.quote(str(called))

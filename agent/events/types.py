@@ -375,6 +375,12 @@ class SearchStopped(Event, name="search.stopped"):
     limits: tuple[str, ...] = ()
 
 
+class EvaluationStarted(Event, name="search.evaluation_started"):
+    """The search is over, and what it chose is about to be evaluated on so many test images."""
+
+    images: int
+
+
 class SearchFinished(Event, name="search.finished"):
     """The result is written; ``test`` is None where the test split was not evaluated."""
 

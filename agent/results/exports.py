@@ -390,7 +390,9 @@ def export_all(
         try:
             found.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
         except UsageError as error:
-            left_out.setdefault(str(error), []).append(form)
+            why, path = str(error), f"{user_path(run_dir, 'RUN_DIR')} "
+            why = f"the run {why.removeprefix(path)}" if why.startswith(path) else why
+            left_out.setdefault(why, []).append(form)
     for why, forms in left_out.items():
         report(f"left out: {', '.join(forms)}: {why}")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -56,6 +57,12 @@ def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str
     if value is None:
         return "-"
     return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.4g}"
+
+
+def weighted(templates: Sequence[str]) -> list[str]:
+    """Return the different templates of an ensemble, in order, and how often each is in it: its weight."""
+    times = {1: "", 2: " (twice)"}
+    return [f"{one}{times.get(n, f' ({n} times)')}" for one, n in Counter(templates).items()]
 
 
 def difference_text(difference: float, *, percent: bool) -> str:

@@ -32,6 +32,7 @@ from .figures import (
     made_by_llm,
     score_text,
     unreported,
+    weighted,
 )
 from .gain import BEST_STARTING, DEFAULT_TEMPLATE, verdict_on
 from .result import PROMINENT, Row, SearchResult, Sizes
@@ -98,6 +99,7 @@ def render(view: RunView) -> str:
         "score": partial(score_text, percent=view.percent),
         "origin": _origin,
         "worded": view.words.worded,
+        "weighted": weighted,
     }
     text = environment.get_template("page.html.j2").render(page=_page_of(view), style=_style())
     # A file cannot hold lone surrogates.

@@ -25,7 +25,7 @@ from ..errors import BudgetSpentError, GaveUpError, why_ended
 from ..events.sinks import SINKS, Sink
 from ..events.trackers.figures import Tracked, scored_before, trackers_of
 from ..events.trackers.known import check_trackers
-from ..events.types import Bus, Noted, RunOpened, SearchFinished, SearchStarted
+from ..events.types import Bus, EvaluationStarted, Noted, RunOpened, SearchFinished, SearchStarted
 from ..llm.budget import Purse
 from ..llm.cost import NOTHING
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
@@ -200,6 +200,9 @@ class SearchRun:
                 prices: Mapping[str, Any] = run.store.note(PRICES) or {}
 
                 async def concluded(searched: Searched) -> tuple[SearchResult, Details]:
+                    images = run.evaluator.info.sizes.get("test", 0)
+                    if searched.stopped is None and images:
+                        self.emit(EvaluationStarted(images=images))
                     with self.stop.watching():
                         return await conclude(
                             run.config,

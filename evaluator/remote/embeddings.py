@@ -45,6 +45,7 @@ SAME = 0.999
 """Least cosine of two vectors of the same pixels."""
 _Named: TypeAlias = tuple[str, tuple[str, ...]]
 """A template with class names."""
+Numbers: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
 _NO_VECTOR: Vector = np.zeros(0, dtype=np.float32)
 _HELD_BYTES = 256 * 2**20
 """Most bytes of template vectors held in memory."""
@@ -239,7 +240,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 f"the endpoint gave vectors of {self._size} and of {len(vector)} numbers for the model "
                 f"{self.problem.model}: it has changed; start with another file of labels"
             )
-        return vector / np.linalg.norm(vector)
+        return _of_length_one(vector)
 
     def _keys(self, kind: str) -> KeyMaker:
         return KeyMaker(
@@ -290,12 +291,12 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                     return str(error)
         if len({len(vector) for vector in vectors}) > 1:
             return "its vectors have different lengths"
-        one, same, other = (vector / np.linalg.norm(vector) for vector in vectors)
+        one, same, other = vectors
         return "it reads images as text" if one @ same < SAME or one @ other >= SAME else None
 
 
 def as_vector(numbers: Any) -> Vector:
-    """Return a vector of an answer as float32.
+    """Return a vector of an answer with length 1: of any scale, only its direction counts.
 
     Raises:
         BadReplyError: It is not a list of finite numbers, or has no direction.
@@ -305,14 +306,19 @@ def as_vector(numbers: Any) -> Vector:
     if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
         raise misformed("a vector of numbers", numbers)
     try:
-        with np.errstate(over="ignore"):
-            vector = np.array(numbers, dtype=np.float64).astype(np.float32)
+        vector = np.array(numbers, dtype=np.float64)
     except OverflowError as error:
         raise BadReplyError("a vector has a number that is too large") from error
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    if not np.isfinite(length) or length == 0:
+    largest = float(np.abs(vector).max())
+    if not np.isfinite(largest) or largest == 0:
         raise BadReplyError("a vector has a number that is not finite, or only zeros")
-    return vector
+    # First by the largest: squares of very large or small numbers have no place in a double.
+    return _of_length_one(vector / largest)
+
+
+def _of_length_one(vector: Numbers) -> Vector:
+    wide = vector.astype(np.float64)
+    return (wide / np.linalg.norm(wide)).astype(np.float32)
 
 
 def _mean(vectors: Sequence[Vector]) -> Vector:

@@ -62,6 +62,8 @@ IMAGE_TOKENS = (600, 256)
 DEAR_IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType({"gpt-4o-mini": (8500, 50)})
 """The same for models that bill more, by a part of their names."""
 _MOST_LISTED = 20
+_LONGEST_SHOWN = 120
+"""Characters of a reply in a message, so that the advice after it is not cut off."""
 
 
 class BadReplyError(Exception):
@@ -489,7 +491,9 @@ def image_tokens(model: str, width: int, height: int) -> int:
 
 def misformed(what: str, value: object) -> BadReplyError:
     """Return the error for a reply that is not of the protocol's form; ``value`` is shown shortened."""
-    return BadReplyError(f"expected {what}, got {shown(value)}")
+    text = shown(value)
+    cut = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return BadReplyError(f"expected {what}, got {cut}")
 
 
 class _Sending:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ from promptclimb.agent.events.types import (
     EndpointRemoved,
     EndpointResumed,
     EndpointSuspended,
+    EvaluationStarted,
     Event,
     GaveUp,
     ImagesEncoded,
@@ -32,6 +34,7 @@ from promptclimb.agent.events.types import (
     RetryScheduled,
     RoundFinished,
     RoundSkipped,
+    ScorerUsageChanged,
     SearchStarted,
     SearchStopped,
     StartingTemplatesDrawn,
@@ -314,6 +317,30 @@ def state_after(*events: Event) -> SearchProgress:
     return state
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize(
+    ("begun", "shown"),
+    [
+        (EvaluationStarted(images=36), "evaluating on 36 test images"),
+        (replace(answered(), position=Position(NAMES, 1, 2, 0)), "class names, round 2: 1 answer"),
+    ],
+)
+def test_requests_to_a_scorer_show_how_far_the_end_is(begun: Event, shown: str, terminal: bool) -> None:
+    """No round ends while the test images, or new names, are asked about."""
+    display, stream = watched(terminal=terminal)
+    with display:
+        for event in (STARTED, used_by_scorer(100), begun, *map(used_by_scorer, range(101, 141))):
+            display(event)
+    assert re.search(rf"{shown}, [0-9]+ requests to the scorer answered", stream.getvalue())
+
+
+def used_by_scorer(calls: int) -> ScorerUsageChanged:
+    """What a scorer behind an API has used."""
+    return ScorerUsageChanged(
+        calls=calls, failed_calls=0, retries=0, prompt_tokens=0, completion_tokens=0, cost_usd=0.0, left={}
+    )
+
+
 @pytest.mark.parametrize(
     ("values", "blocks"),
     [([], ""), ([0.5], "▁"), ([0.5, 0.5], "▁▁"), ([0.0, 0.5, 1.0], "▁▅█"), ([1.0, 0.0], "█▁")],
@@ -517,6 +544,17 @@ def test_an_average_is_called_that_before_its_templates() -> None:
         if "│" in line
     ]
     assert lines[-4:] == ["3 templates averaged:", "a {}", "b {}", "..."]
+
+
+def test_a_template_that_counts_twice_is_shown_once() -> None:
+    """Its place in an ensemble is a weight; a scorer without vectors lets the templates vote."""
+    for times, shown in ((2, "the shoe {} (twice)"), (3, "the shoe {} (3 times)")):
+        several = Ensemble(
+            templates=("the shoe {}", "b {}", "c {}", *["the shoe {}"] * (times - 1)), train=0.5, test=None
+        )
+        result = replace(small_result(ensemble=several), notes={"scorer": "zero-shot"})
+        lines = [line.split("│")[2].strip() for line in printed(result).splitlines() if "│" in line]
+        assert lines[-4:] == [f"{times + 2} templates voting:", shown, "b {}", "..."]
 
 
 def test_the_number_of_encoded_images_only_grows() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from html import unescape
 from pathlib import Path
 
 import pytest
 
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.output import program
 
 SEARCH = (
     *("search", "--data", "words", "--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator"),
@@ -48,3 +50,18 @@ def test_every_command_that_is_printed_works(
     assert main([*SEARCH, "--run-dir", str(folder)]) == 2
     (command,) = re.findall(r"continue it with `([^`]+)`", capsys.readouterr().err)
     assert main(shlex.split(command)) == 0
+
+
+def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command of this environment if it is on PATH, also after ``python -m``; another's is not ours."""
+    for folder in ("ours", "theirs", "empty"):
+        (tmp_path / folder).mkdir()
+        for name in ("promptclimb", "python") if folder != "empty" else ():
+            (tmp_path / folder / name).write_text("")
+            (tmp_path / folder / name).chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "promptclimb" / "__main__.py")])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "ours" / "python"))
+    long = "python -m promptclimb"
+    for folder, printed in (("ours", "promptclimb"), ("theirs", long), ("empty", long)):
+        monkeypatch.setenv("PATH", str(tmp_path / folder))
+        assert program() == printed

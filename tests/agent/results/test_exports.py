@@ -223,6 +223,8 @@ def test_all_formats_go_into_a_folder(run_dir: Path, tmp_path: Path) -> None:
     missing = {"safetensors", "confusion-matrix", "class-names", "openai-messages"}
     assert [file.name for file in files] == [one.file for name, one in FORMS.items() if name not in missing]
     assert {form for line in said for form in line.split(": ")[1].split(", ")} == missing
+    assert str(run_dir) not in " ".join(said)
+    assert "left out: class-names: the run has no new class names" in " ".join(said)
     names = [file.name for file in export_all(run_dir, out=tmp_path / "best", only="best")]
     assert "cupl-prompts-best.json" in names
     assert "leaderboard.csv" in names

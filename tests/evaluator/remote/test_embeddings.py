@@ -217,7 +217,7 @@ def test_grey_box_values_come_from_the_cosines(opened: Opened) -> None:
     assert score.logprob == pytest.approx((true - np.logaddexp(true, others)).mean(), abs=1e-5)
 
 
-def changed(replace: Any) -> VisualApi:
+def changed(replace: Any, **more: Any) -> VisualApi:
     """An endpoint that changes each vector of its answers."""
 
     def change(_number: int, _request: ApiRequest, body: Any) -> Any:
@@ -225,7 +225,7 @@ def changed(replace: Any) -> VisualApi:
             row["embedding"] = replace(place, row["embedding"])
         return body
 
-    return VisualApi(change=change)
+    return VisualApi(change=change, **more)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def changed(replace: Any) -> VisualApi:
     [
         (lambda place, vector: vector[: 2 + place % 2], "different lengths: 2 and 3"),
         (lambda place, vector: [*vector[:2], math.nan], "not finite"),
-        (lambda place, vector: [*vector[:2], 1e300], "not finite"),
+        (lambda place, vector: [*vector[:2], math.inf], "not finite"),
         (lambda place, vector: [*vector[:2], 10**400], "too large"),
         (lambda place, vector: [0, 0, 0], "only zeros"),
         (lambda place, vector: "AAAA", "a vector, got"),
@@ -253,6 +253,27 @@ def test_a_model_that_has_changed_is_not_mixed(opened: Opened, tmp_path: Path) -
     longer = changed(lambda _place, vector: [*vector, 0.5])
     with pytest.raises(ConsumerError, match="different lengths: 3 and 4"):
         opened("embeddings", longer, tmp_path / "l", scorer_dialect="openai").score(["the {}"])
+
+
+def test_a_long_reply_is_cut_and_the_advice_is_not(opened: Opened) -> None:
+    """A message has room for a few hundred characters."""
+
+    def fewer(_number: int, _request: ApiRequest, body: Any) -> Any:
+        rows = [{"embedding": [0.123456789] * 50, "index": place, "object": "x" * 500} for place in range(7)]
+        return {"data": rows}
+
+    with pytest.raises(ConsumerError, match=r"got \{'data'.*\.\.\.; check --scorer, --scorer-url") as caught:
+        opened("embeddings", VisualApi(change=fewer), scorer_dialect="openai").score([TEMPLATE])
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-25, 1e25, 1e300])
+def test_the_scale_of_vectors_does_not_matter(scale: float, opened: Opened) -> None:
+    """Cosines are of directions; nothing is lost in single precision, and nothing is warned of."""
+    plain = scored(opened("embeddings", VisualApi(blur=1.0), scorer_dialect="openai"), TEMPLATE)
+    api = changed(lambda _place, vector: [one * scale for one in vector], blur=1.0)
+    assert scored(opened("embeddings", api, scorer_dialect="openai"), TEMPLATE) == plain
+    assert np.linalg.norm(as_vector([3 * scale, 4 * scale])) == pytest.approx(1)
 
 
 @given(JSON_VALUES, st.integers(1, 3))
