@@ -157,7 +157,7 @@ def _on_rounds(view: RunView, result: SearchResult) -> str:
     return (
         f"The rounds added nothing certain to the starting templates. {text} of what the images show "
         f"(--describe), another method or {llm} may make them worth it; more restarts draw more starting "
-        "templates, which cost no call."
+        "templates, which ask no LLM."
     )
 
 
