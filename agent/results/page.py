@@ -374,7 +374,10 @@ def _costs(result: SearchResult) -> dict[str, str]:
         found["scorer's cost"] = _cost(scorer.cost_usd)
         if usage.cost_usd and scorer.cost_usd:
             found["cost in all"] = _cost(usage.cost_usd + scorer.cost_usd)
-    left = "; ".join(f"{name}: {value:,.10g}" for name, value in result.budget.items())
+    left = "; ".join(
+        f"${value:,.4f}" if name == "cost_usd" else f"{value:,.10g} {name.replace('_', ' ')}"
+        for name, value in result.budget.items()
+    )
     return found | {"active time": f"{result.wall_s:,.0f} s"} | ({"left of limits": left} if left else {})
 
 
