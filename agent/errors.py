@@ -26,6 +26,7 @@
     │       │   ├── ContextTooLongError
     │       │   └── FlaggedRequestError
     │       ├── QuotaSpentError
+    │       ├── RedirectedError
     │       └── RequestTooLargeError
     ├── RequestFailedError              one request failed; its round is skipped
     ├── BudgetSpentError                this and the next four: the run stops, everything is kept
@@ -182,6 +183,10 @@ class FlaggedRequestError(BadRequestError):
 
 class QuotaSpentError(FatalChatError):
     """The account behind the key has nothing left."""
+
+
+class RedirectedError(FatalChatError):
+    """The endpoint sends requests on to another host or port, where nothing is sent."""
 
 
 class RequestTooLargeError(FatalChatError):

@@ -26,7 +26,7 @@ from typing import Any
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import class_names, few_scorings, with_llm_table
+from benchmarks import class_names, few_scorings, sentences, with_llm_table
 from benchmarks.over_sets import OverSets, holm, over_sets
 from benchmarks.peers import tables as peers
 from benchmarks.recorded_names import todays
@@ -38,6 +38,8 @@ PART = re.compile(
     r"(?P<head><!-- (?P<kind>[a-z]+): (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL
 )
 FOUND_BY = "guided, with description"
+DESCRIBED = "with description"
+"""Methods that transfer anything: the others gain next to nothing over a starting template."""
 FOUND = 4
 BASELINES: Mapping[str, str] = {
     "default template": "default template",
@@ -127,7 +129,7 @@ def transfer(folder: Path, name: str) -> Lines:
     rows = _rows(folder / f"{name}-transfer.csv")
     places = sorted({(row["from"], row["to"], int(row["shots"])) for row in rows})
     yield ("", *(f"{one} to {other}, {shots}" for one, other, shots in places))
-    for method in dict.fromkeys(row["method"] for row in rows):
+    for method in dict.fromkeys(row["method"] for row in rows if DESCRIBED in row["method"]):
         cells = {}
         for row in (row for row in rows if row["method"] == method):
             place = {"model": row["to"], "shots": row["shots"]}
@@ -205,6 +207,24 @@ def few(folder: Path, name: str) -> Lines:
         yield (row, *(f"{found[str(number)]:.1f}" for number in few_scorings.SCORINGS))
 
 
+def writers(folder: Path, name: str) -> Lines:
+    """Yield what descriptions gain over ``random``, by who wrote them."""
+    arms = sentences.summary(_lines(folder / f"{name}.jsonl"))
+    yield ("", *arms)
+    found = list(arms.values())
+
+    def row(name: str, figure: Callable[[Mapping[str, Any]], float]) -> Sequence[str]:
+        return (name, *(f"{figure(one):+.1f}" for one in found))
+
+    yield row("no sentence", lambda one: one["writers"][sentences.NOBODY])
+    yield row("the author's", lambda one: one["writers"][sentences.AUTHOR])
+    others = (f"{one['mean']:+.1f} ({one['interval'][0]:.1f} to {one['interval'][1]:.1f})" for one in found)
+    yield ("five others, mean", *others)
+    yield row("their median over sets", lambda one: one["median"])
+    for name, spread in sentences.SPREADS.items():
+        yield (f"deviation {name}", *(f"{one['spread'][spread]:.1f}" for one in found))
+
+
 def names(folder: Path, name: str) -> Lines:
     """Yield what new names of classes gain on kinds of sets, RN-pico."""
     return class_names.table([row for row in _lines(folder / f"{name}.jsonl") if row["model"] == "RN-pico"])
@@ -220,6 +240,7 @@ KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "searches": searches,
     "few": few,
     "names": names,
+    "writers": writers,
 }
 
 

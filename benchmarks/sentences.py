@@ -8,8 +8,8 @@ and the class names, but no caption, no program and no other sentence. Every sea
 templates: 80 starting templates and 6 rounds of 5. With ``--llm local`` the method is ``guided`` besides.
 
 ``gain`` of a sentence is in points of test accuracy over ``random``, which has none, the mean over seeds. The
-interval of the mean over writers is 95 %, with sets, writers and seeds resampled. ``spread`` is the standard
-deviation between the sentences of one set, and between the sets of one writer.
+interval of the mean over writers is 95 %, with sets, writers and seeds resampled. ``spread`` has standard
+deviations: between the sentences for one set, the means of writers, and the sets of one writer.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ SUITE = ROOT / "suites" / "bundled.toml"
 AUTHOR, NOBODY = "author", "nobody"
 KEY = ("method", "writer", "data", "shots", "seed")
 DRAWS = 4000
+SPREADS = {
+    "between sentences for a set": "sentences",
+    "between writers' means": "writers",
+    "between sets": "sets",
+}
+"""How gains spread, as pages and the document name it."""
 
 Row = Mapping[str, Any]
 Gains = Mapping[tuple[str, str], Sequence[float]]
@@ -105,7 +111,7 @@ def summary(found: Sequence[Row]) -> dict[str, Any]:
             if (row["method"], row["shots"]) == (method, shots):
                 gain = 100 * (row["test"] - base[row["data"], shots, row["seed"]])
                 gains.setdefault((row["writer"], row["data"]), []).append(gain)
-        table[f"{method}, {shots} shots"] = _table(gains)
+        table[f"{method}, {shots} shot{'s' * (shots > 1)}"] = _table(gains)
     return table
 
 
@@ -128,9 +134,9 @@ def _table(gains: Gains) -> dict[str, Any]:
             by_writer[AUTHOR] - statistics.fmean(by_writer[writer] for writer in writers), 2
         ),
         "spread": {
-            "between sentences of a set": round(statistics.fmean(within), 2),
-            "between sets of a writer": round(statistics.fmean(between), 2),
-            "between writers' means": round(statistics.stdev(by_writer[one] for one in writers), 2),
+            "sentences": round(statistics.fmean(within), 2),
+            "writers": round(statistics.stdev(by_writer[one] for one in writers), 2),
+            "sets": round(statistics.fmean(between), 2),
         },
         "by_set": {
             data: {

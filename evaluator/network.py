@@ -40,7 +40,17 @@ def check_url(url: str | None) -> str | None:
     """Return a base URL without its final slash."""
     if url is None:
         return None
-    parts = urlsplit(url.strip())
+    form = "http:// or https:// and a host, such as http://127.0.0.1:8000/v1"
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        raise ValueError(f"it is not an address; write {form}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write http:// or https:// and a host, such as http://127.0.0.1:8000/v1")
+        raise ValueError(f"write {form}")
+    try:
+        possible = parts.port != 0
+    except ValueError:
+        possible = False
+    if not possible:
+        raise ValueError("its port must be a number from 1 to 65535")
     return url.strip().rstrip("/")

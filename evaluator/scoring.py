@@ -27,6 +27,8 @@ DEFAULT_INSTRUCTION = "Which of these classes does the image show? Answer with i
 MOST_CONFUSED = 3
 UNREADABLE = -1
 """Predicted class of an image whose answer names no class."""
+REFUSED_IMAGES = "refused_images"
+"""The note, in ``EvaluatorInfo.notes``, on images that a scorer behind an API refused."""
 MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80
 """Unreadable answers that a score shows, and characters of each."""
 
@@ -69,8 +71,10 @@ class Score:
     # The texts are the model's: untrusted
     unreadable: float | None = None
     unreadable_examples: tuple[str, ...] = ()
-    # training images that it was scored on, if a race dropped it; its accuracies are then estimates
+    # training images that ``train`` and ``correct`` are of, if a race dropped it; None for all
     images: int | None = None
+    # its accuracy on all training images, estimated, if a race dropped it: comparable to ``train`` of others
+    estimate: float | None = None
 
     @property
     def whole(self) -> bool:
@@ -174,7 +178,7 @@ class EvaluatorInfo:
     precision: str = "fp32"  # or the type that ``best`` picked; empty if unknown
     # JSON values, each only if there is something to say: ``device`` used, ``texts`` (text path),
     # ``data`` (how it was read: splits by rule, copies, allowed leaks), ``model`` (corrections),
-    # ``skipped_images`` by split, ``precision`` (decisions that a lower one changes)
+    # ``skipped_images`` by split, ``refused_images``, ``precision`` (decisions that a lower one changes)
     notes: Mapping[str, Any] = field(default_factory=dict)
     # equal fingerprints surely mean equal scores, so runs may share them
     shareable: bool = True

@@ -278,7 +278,7 @@ class ScorerSettings(Settings):
             checked_path(source)
         return name
 
-    _url = field_validator("scorer_url")(check_url)
+    _scorer_url = field_validator("scorer_url")(check_url)
 
     @field_validator("scorer_dialect")
     @classmethod

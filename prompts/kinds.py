@@ -105,22 +105,14 @@ class Proposals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KindWords:
-    """How the requests of ``prompts.requests`` speak of candidates.
+class Naming:
+    """How texts for people name candidates.
 
     Attributes:
         noun: A candidate's name, such as "template".
-        intro: How the scorer uses a candidate.
-        goals: What is looked for, by objective.
-        rule: What every candidate must keep, as one clause.
-        unreadable: The answer to an answer without a candidate.
     """
 
     noun: str
-    intro: str
-    goals: Mapping[str, str]
-    rule: str
-    unreadable: str
 
     @property
     def a_noun(self) -> str:
@@ -139,6 +131,23 @@ class KindWords:
             return f"{before}{noun}{plural}"
 
         return _TEMPLATE_WORD.sub(other, text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindWords(Naming):
+    """How the requests of ``prompts.requests`` speak of candidates.
+
+    Attributes:
+        intro: How the scorer uses a candidate.
+        goals: What is looked for, by objective.
+        rule: What every candidate must keep, as one clause.
+        unreadable: The answer to an answer without a candidate.
+    """
+
+    intro: str
+    goals: Mapping[str, str]
+    rule: str
+    unreadable: str
 
     @property
     def best_heading(self) -> str:

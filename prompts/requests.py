@@ -16,6 +16,7 @@ Texts follow from the arguments alone. Whoever changes a word of a search for ac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -65,6 +66,10 @@ class Scale(NamedTuple):
             digits += 1
         return self._number(value, digits) + self.unit
 
+    def roughly(self, value: float) -> str:
+        """Write an estimate of a share: rounded down, so that it never reads above what it is below."""
+        return f"about {max(math.floor(self.factor * value), 0)}{self.unit}"
+
     def _number(self, value: float, digits: int) -> str:
         return f"{self.factor * value:.{digits}f}"
 
@@ -88,11 +93,13 @@ class Outcome:
     Attributes:
         score: None if it is unknown or not shown.
         reason: Why it was not scored, in words; None if it was.
+        pictures: How many pictures the score, a share, is estimated from; None if it was measured on all.
     """
 
     text: str
     score: float | None = None
     reason: str | None = None
+    pictures: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,10 +193,21 @@ def feedback(outcomes: Sequence[Outcome], wanted: Wanted, *, best_before: float)
 def _outcome_line(outcome: Outcome, before: float, scale: Scale) -> str:
     if outcome.score is None:
         return _refusal_line(outcome)
+    if outcome.pictures is not None:
+        return f"- {outcome.text} ({_written(outcome, scale)})"
     now, then = scale.written(outcome.score, before), scale.written(before, outcome.score)
     if outcome.score == before:
         return f"- {outcome.text} (stayed at {now})"
     return f"- {outcome.text} ({'rose' if outcome.score > before else 'fell'} to {now} from {then})"
+
+
+def _written(outcome: Outcome, scale: Scale) -> str:
+    """Write a score; an estimate says so, and how few pictures it is from."""
+    assert outcome.score is not None, "the caller has looked"
+    if outcome.pictures is None:
+        return scale.written(outcome.score)
+    of = "1 picture" if outcome.pictures == 1 else f"{outcome.pictures} pictures"
+    return f"{scale.roughly(outcome.score)}, judged by {of}"
 
 
 def _refusal_line(outcome: Outcome) -> str:
@@ -199,9 +217,7 @@ def _refusal_line(outcome: Outcome) -> str:
 
 def listed(heading: str, shown: Sequence[Outcome], scale: Scale = SCALES["accuracy"]) -> str:
     """Return candidates as a list under a heading, with the scores that they have."""
-    lines = [
-        f"- {one.text}" + ("" if one.score is None else f" ({scale.written(one.score)})") for one in shown
-    ]
+    lines = [f"- {one.text}" + ("" if one.score is None else f" ({_written(one, scale)})") for one in shown]
     return "\n".join([heading, *lines])
 
 

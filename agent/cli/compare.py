@@ -13,9 +13,8 @@ from rich.text import Text
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ...prompts.kinds import TEMPLATE
 from ..results.details import read_details
-from ..results.figures import has_accuracies, score_text
+from ..results.figures import cost_text, has_accuracies, score_text
 from ..results.gain import (
     BEST_STARTING,
     CHANCE_MARK,
@@ -28,7 +27,7 @@ from ..results.gain import (
     versus,
 )
 from ..results.page import render_comparison
-from ..results.result import Difference, words_of
+from ..results.result import Difference, SearchResult, naming_of
 from ..results.run_dir import belongs_to_a_run, result_of, write_atomically
 from ..text import printable
 from .folders import folder_with_result
@@ -87,6 +86,9 @@ def _document(run: Contender, against: Versus) -> dict[str, Any]:
         "gain": None if result.gain is None else asdict(result.gain),
         "chance_level": not_above_chance(result) or None,
         "calls": result.usage.calls,
+        "prompts": result.prompts,
+        "scorer": _scorer(result),
+        "scorer_usage": None if result.scorer_usage is None else asdict(result.scorer_usage),
         "over_first": None if against.over is None else asdict(against.over),
         "note": against.why or None,
     }
@@ -99,25 +101,29 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
     def score(run: Contender, value: float | None) -> str:
         return score_text(value, percent=has_accuracies(run.result))
 
-    kinds = {run.result.prompts for run in runs}
-    words = runs[0].result.words if len(kinds) == 1 else words_of(TEMPLATE)
+    words = naming_of(run.result.prompts for run in runs)
 
     def gain(run: Contender, name: str) -> str:
         found = run.result.gain
-        return words.worded(_text(None if found is None else found.over.get(name)))
+        return run.result.words.worded(_text(None if found is None else found.over.get(name)))
 
     def over(one: Versus) -> str:
         return words.worded(_text(one.over)) + ("*" if one.why else "")
+
+    def ensemble(run: Contender) -> str:
+        return score(run, run.result.ensemble.test if run.result.averaged else None)
 
     named = any(run.result.best.class_names is not None for run in runs)
     names = [
         ("classes with a new name", each(lambda run: f"{len(run.result.best.class_names or {}):,}")),
         ("over the original names", each(lambda run: gain(run, ORIGINAL_NAMES))),
     ]
+    spent = _scorers_usage(runs)
     return [
         ("data", each(lambda run: run.result.dataset.name)),
         ("shots, seed", each(lambda run: f"{run.result.dataset.shots}, {run.result.dataset.seed}")),
         ("model", each(lambda run: run.result.model.name)),
+        *([("scorer", each(lambda run: _scorer(run.result)))] if spent else ()),
         ("LLM", each(lambda run: run.result.llm.model or "none")),
         ("method", each(lambda run: run.result.method)),
         ("status", each(lambda run: run.result.status)),
@@ -125,14 +131,31 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("train", each(lambda run: score(run, run.result.best.train))),
         ("val", each(lambda run: score(run, run.result.best.val))),
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
-        ("ensemble, test", each(lambda run: score(run, run.result.ensemble.test))),
+        *([("ensemble, test", each(ensemble))] if any(run.result.averaged for run in runs) else ()),
         ("over the first run", ["-", *(over(one) for one in against[1:])]),
         (f"over the default {words.noun}", each(lambda run: gain(run, DEFAULT_TEMPLATE))),
         (f"over its best starting {words.noun}", each(lambda run: gain(run, BEST_STARTING))),
         *(names if named else ()),
         (f"{words.noun}s scored", each(lambda run: f"{run.result.evaluated:,}")),
-        ("calls", each(lambda run: f"{run.result.usage.calls:,}")),
+        ("LLM's calls" if spent else "calls", each(lambda run: f"{run.result.usage.calls:,}")),
+        *spent,
         ("active time, s", each(lambda run: f"{run.result.wall_s:,.0f}")),
+    ]
+
+
+def _scorer(result: SearchResult) -> str:
+    """Return how a model behind an API scored, as ``--scorer`` names it; a dash for any other scorer."""
+    return "-" if result.scorer_usage is None else str(result.notes.get("scorer", "-"))
+
+
+def _scorers_usage(runs: Sequence[Contender]) -> list[tuple[str, list[str]]]:
+    """Return what models behind an API were asked and cost; empty without one."""
+    used = [run.result.scorer_usage for run in runs]
+    if not any(used):
+        return []
+    return [
+        ("scorer's calls", ["-" if one is None else f"{one.calls:,}" for one in used]),
+        ("scorer's cost", ["-" if one is None else cost_text(one.cost_usd) for one in used]),
     ]
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
+from ...prompts.kinds import TEMPLATE, KindWords
 from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -66,7 +67,7 @@ from ..results.figures import (
     unreported,
 )
 from ..results.gain import verdict_on
-from ..results.result import PROMINENT, Ensemble, ScorerUsage, SearchResult, Usage
+from ..results.result import PROMINENT, Ensemble, ScorerUsage, SearchResult, Usage, words_of
 from ..text import printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
@@ -174,8 +175,9 @@ class SearchProgress:
         self.percent = self.percent and are_shares((event.train, event.val))
         if isinstance(event, DefaultTemplateScored):
             self.default = event.train
-        else:
-            self.templates.add(event.template)
+            return
+        self.templates.add(event.template)
+        if event.images is None:  # else it is the accuracy on a few images
             self.course.append(max(event.train, *self.course[-1:]) if self.course else event.train)
 
     def _take_round(
@@ -225,7 +227,13 @@ class SearchProgress:
         if len(self.course) > 1:
             found[0] += f" {sparkline(self.course)}"
         starting = self.starting if self.rounds else None
-        return found + gains_so_far(best.train, default=self.default, starting=starting, percent=self.percent)
+        return found + gains_so_far(
+            best.train,
+            default=self.default,
+            starting=starting,
+            percent=self.percent,
+            words=self.words,
+        )
 
     @property
     def hindered(self) -> list[str]:
@@ -239,10 +247,11 @@ class SearchProgress:
         if self.empty:
             share = 100 * self.empty / max(1, self.answers)
             found.append(
-                f"{self.empty:,} of {counted(self.answers, 'answer')} without a template ({share:.0f}%)"
+                f"{self.empty:,} of {counted(self.answers, 'answer')} without {self.words.a_noun} "
+                f"({share:.0f}%)"
             )
         if self.queued:
-            found.append(f"{counted(self.queued, 'template')} in the queue")
+            found.append(f"{counted(self.queued, self.words.noun)} in the queue")
         return found
 
     def time_left(self, seconds: float) -> list[str]:
@@ -269,9 +278,14 @@ class SearchProgress:
         return score_text(value, percent=self.percent, unit="%")
 
     @property
+    def words(self) -> KindWords:
+        """How to speak of what is searched for."""
+        return words_of(TEMPLATE if self.started is None else self.started.prompts)
+
+    @property
     def scored(self) -> str:
         """The number of distinct templates with a score."""
-        return f"{counted(len(self.templates), 'template')} scored"
+        return f"{counted(len(self.templates), self.words.noun)} scored"
 
     @property
     def rounds(self) -> int:
@@ -379,7 +393,8 @@ class Display:
             progress.latest = ""
         elif isinstance(event, StartingTemplatesDrawn):
             restart = event.position.restart
-            progress.latest = f"restart {restart}: scoring {counted(event.templates, 'starting template')}"
+            starting = counted(event.templates, f"starting {progress.words.noun}")
+            progress.latest = f"restart {restart}: scoring {starting}"
             if not self._console.is_terminal and restart <= MOST_SHOWN:
                 self._line(progress.latest)
         elif isinstance(event, RoundSkipped):
@@ -575,7 +590,7 @@ def _shown(templates: Sequence[str]) -> str:
 
 def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     words = result.words
-    lines = [words.worded(verdict)] if (verdict := verdict_on(result)) else []
+    lines = [verdict] if (verdict := verdict_on(result)) else []
     if (names := result.best.class_names) is not None:
         lines.append(_named(names))
     lines.append(_spent(result))
@@ -589,7 +604,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     if result.stop_reason:
         lines.append(f"stopped early: {result.stop_reason}")
     if result.best.test is None or (result.test_opened or 0) > 1:
-        lines.append(words.worded(about_test(result)))
+        lines.append(about_test(result))
     if run_dir is not None:
         lines.append(f"files: {run_dir}")
     return lines

@@ -13,7 +13,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.open import opened_before
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import kind_named
+from ...prompts.kinds import Naming, kind_named
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
@@ -21,6 +21,7 @@ from ..events.types import Bus, Noted
 from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
+from ..results.result import naming_of, words_of
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
 from ..stop import Stop
 from ..study.estimate import CandidatesAtMost, Estimate, estimate, estimate_of_all
@@ -60,7 +61,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     if as_json:
         print_json(bound)
     else:
-        print_text(f"{_split(info)}\n\n{_shape(used)}\n{_bound_text(used, bound)}")
+        print_text(f"{_split(info)}\n\n{_shape(used)}\n{_bound_text(used, bound, words_of(used.prompts))}")
         if may_fall_back(config):
             when = "If the local LLM cannot be loaded" if used is config else "The local LLM cannot be loaded"
             print_text(f"{when}: method {config.llm_fallback} is used instead, without requests.\n")
@@ -175,7 +176,8 @@ def _bounds(
 
 def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> None:
     bounds, groups = _bounds(cells, places)
-    lines: list[Sequence[str]] = [(*_PLACE, "runs", *_BOUNDS.values())]
+    words = naming_of(one.config.prompts for one in cells)
+    lines: list[Sequence[str]] = [(*_PLACE, "runs", *map(words.worded, _BOUNDS.values()))]
     for row in groups:
         name = white_box_label(row["method"]) if row["white_box"] else row["method"]
         values = (row[key] for key in (*_PLACE[1:], "runs", "calls", "tokens"))
@@ -187,7 +189,7 @@ def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> 
     )
     if bounds:
         limited = next(one.config for one in cells if one.white_box is None)
-        text += f"all {counted(len(cells), 'run')}, within the limits\n{_bound_text(limited, bounds)}"
+        text += f"all {counted(len(cells), 'run')}, within the limits\n{_bound_text(limited, bounds, words)}"
     print_text(text)
 
 
@@ -209,7 +211,7 @@ def _shape(config: SearchConfig) -> str:
     )
 
 
-def _bound_text(config: SearchConfig, bound: Estimate) -> str:
+def _bound_text(config: SearchConfig, bound: Estimate, words: Naming) -> str:
     asks = bool(bound["calls"])
     if bound.get("scorer") is not None:
         return _text_with_scorer(config, bound)
@@ -225,7 +227,7 @@ def _bound_text(config: SearchConfig, bound: Estimate) -> str:
             )
         else:
             lines.append("dollars unknown: give --price" if cost is None else f"at most ${cost:.4f}")
-    lines.append(f"at most {bound['evaluations']:,} templates scored")
+    lines.append(f"at most {bound['evaluations']:,} {words.noun}s scored")
     if bound["minutes"] is not None:
         lines.append(f"{bound['minutes']:,.1f} minutes for that at the given limits")
     names = LIMITS if asks else ("max_minutes",)  # without requests, the others limit nothing

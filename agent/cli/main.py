@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def _undelivered(given: argparse.Namespace, code: int, out: Stream) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    # Too large images are refused or left out by us; Pillow's warning of them shows a path of its own.
+    warnings.filterwarnings("ignore", message=r"Image size \(", category=RuntimeWarning)
     # Values of environment variables named like secrets are removed from messages.
     scrub = Scrubber(secrets_named_in(os.environ)).scrub_quoted
     try:

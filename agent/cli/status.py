@@ -11,6 +11,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ..results.figures import are_shares, left_of_both, score_text, scorer_spent
+from ..results.result import naming_of
 from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
 from .folders import about_runs, given_folder
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _ABOUT = """\
 The best so far is that by training images. What is chosen at the end, by
 training and validation images and augmented copies of them, may be another."""
-_COLUMNS = ("run", "state", "rounds", "calls", "train", "best template")
+_COLUMNS = ("run", "state", "rounds", "calls", "train")
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -54,7 +55,8 @@ def _list(runs: Sequence[Path], *, as_json: bool) -> int:
     if as_json:
         print_json([state.to_json() for state in states])
     else:
-        print_table(_COLUMNS, [_row(state) for state in states])
+        best = f"best {naming_of(state.prompts for state in states).noun}"
+        print_table((*_COLUMNS, best), [{**_row(state), best: _best(state)} for state in states])
     return 0
 
 
@@ -65,8 +67,11 @@ def _row(state: RunState) -> dict[str, str]:
         "rounds": _rounds(state),
         "calls": f"{state.usage.get('calls', 0):,}",
         "train": _train(state),
-        "best template": f"{state.best or ''}{state.with_names}",
     }
+
+
+def _best(state: RunState) -> str:
+    return f"{state.best or ''}{state.with_names}"
 
 
 def _lines(state: RunState) -> list[str]:
@@ -84,7 +89,7 @@ def _lines(state: RunState) -> list[str]:
         # The template was chosen by its training gain, so show the test gain if known.
         train = ", ".join([_train(state), *(() if state.gain else state.gains)])
         so_far = "" if state.state == "finished" else " so far"
-        lines.append(f"best{so_far}: {state.best}{state.with_names} (train {train})")
+        lines.append(f"best{so_far}: {_best(state)} (train {train})")
     if state.gain is not None:
         lines.append(state.gain)
     if usage.get("calls"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, ClassVar, TypeAlias, dataclass_transform
 
+from ...prompts.kinds import TEMPLATE
 from ..position import Position
 
 
@@ -113,6 +114,7 @@ class SearchStarted(Event, name="search.started"):
         llm: None if the method asks no LLM.
         rounds: Rounds of all restarts together.
         resumed: Whether an earlier session has begun it.
+        prompts: The prompt kind that is searched for.
     """
 
     run_dir: str
@@ -124,6 +126,7 @@ class SearchStarted(Event, name="search.started"):
     restarts: int
     rounds: int
     resumed: bool
+    prompts: str = TEMPLATE
 
 
 class Noted(Event, name="search.noted"):
@@ -210,8 +213,8 @@ class TemplateScored(Event, name="restart.template_scored"):
     Attributes:
         improved: Whether it beats all that its restart had seen; never true of an initial template.
         source: Who made it: ``initial``, ``llm``, or the way that asks no LLM, such as ``combine``.
-        images: Training images that it was scored on, if a race dropped it, and ``train`` is estimated from
-            them; None for all.
+        images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
+        estimate: Its accuracy on all training images, estimated, if a race dropped it.
     """
 
     position: Position
@@ -221,6 +224,7 @@ class TemplateScored(Event, name="restart.template_scored"):
     improved: bool
     source: str
     images: int | None = None
+    estimate: float | None = None
 
 
 class TemplateRefused(Event, name="restart.template_refused"):

@@ -18,6 +18,7 @@ from ..errors import (
     ModelNotFoundError,
     QuotaSpentError,
     RateLimitedError,
+    RedirectedError,
     RequestFailedError,
     RequestTooLargeError,
     TransientChatError,
@@ -45,7 +46,7 @@ from .pool import Endpoint, EndpointPool, Member
 from .retry import FailureKind, Outage, RetryPolicy, classify, retrying
 
 GIVE_UP_AFTER_S = 1800.0
-UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
+UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError, RedirectedError)
 """Errors for which an endpoint is removed; others may still answer."""
 OF_THE_REQUEST = frozenset({"content_filter", "refusal"})
 """Unusable answers that are caused by the request rather than the endpoint."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
@@ -18,7 +18,7 @@ from openai import AsyncOpenAI, DefaultAioHttpClient
 from ...evaluator.errors import ConfigError
 from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
-from ..errors import BadRequestError, ChatError, TransientChatError, UnusableAnswerError
+from ..errors import BadRequestError, ChatError, RedirectedError, TransientChatError, UnusableAnswerError
 from ..events.types import Listener, Noted, ignore_event
 from ..prices import TokenUsage
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
@@ -29,15 +29,28 @@ from .refusals import MAX_MESSAGE, failure_of, flagged
 from .replies import MAX_BODY, MAX_JSON, RawReply, billed, error_object, read_answer, read_json
 
 NO_KEY = "none"
+BASE_URL = "--base-url"
 SCORER_URL = "--scorer-url"
 """The option that gives the address of JSON requests."""
+CHAT_PATH = "chat/completions"
 KEEP_ALIVE_S = 3.0
 """Shorter than many servers' five seconds, so that requests seldom meet a connection being closed."""
 MOST_REFUSALS = 8
 """Refusals of one request that are learned from; each concerns something else."""
 MAX_FAILURE = 2**18
 """Decoded bytes that are read of a failure's body."""
+
+
+class _SentOnError(Exception):
+    """A redirect leads to another host or port; raised before anything is sent there."""
+
+    def __init__(self, there: httpx2.URL) -> None:
+        super().__init__(f"a redirect to {there.host}")
+        self.there = there
+
+
 FOREIGN_ERRORS = (
+    _SentOnError,
     openai.OpenAIError,
     httpx2.HTTPError,
     httpx2.InvalidURL,
@@ -55,7 +68,8 @@ class OpenAIChat:
 
     The SDK's retries are off. Deadlines are the caller's: cancelling ``chat`` closes the connection. A
     request refused for a parameter, a system message or its length is changed and sent again, once for each;
-    later requests are sent that way at once. Usage that a refusal reports is added to the bill.
+    later requests are sent that way at once. Usage that a refusal reports is added to the bill. A redirect is
+    followed at the same host and port, and from http to https; anywhere else it is a RedirectedError.
 
     Args:
         base_url: Address up to ``/v1``. Its query is sent with every request; its ``user:password@`` as basic
@@ -137,7 +151,7 @@ class OpenAIChat:
             reply = await self._post(request)
         except FOREIGN_ERRORS as error:
             self._scrubber.scrub_error(error)
-            raise translate(error, self._scrubber.scrub_quoted) from error
+            raise translate(error, self._scrubber.scrub_quoted, request.path, SCORER_URL) from error
         return read_json(reply, request, self._scrubber)
 
     def asked_tokens(self, request: ChatRequest) -> int:
@@ -254,7 +268,7 @@ def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
         return DefaultAioHttpClient(
             limits=limits,
             timeout=None,
-            event_hooks={"request": [_keep_key], "response": [_cut_failures]},
+            event_hooks={"request": [_staying_at(httpx2.URL(url))], "response": [_cut_failures]},
             # A proxy's loopback is another machine; requests to a local model stay here.
             mounts={pattern: None} if is_loopback(url) else None,
         )
@@ -287,10 +301,17 @@ async def _beginning(parts: AsyncIterator[bytes], most: int) -> bytes:
     return b"".join(found)
 
 
-async def _keep_key(request: httpx2.Request) -> None:
-    """On a redirect, drop Azure's key where the HTTP client drops a bearer token."""
-    if "Authorization" not in request.headers:
-        request.headers.pop("api-key", None)
+def _staying_at(home: httpx2.URL) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """Return a hook that refuses requests to another place: prompts, images and keys are for this one."""
+    secured = (home.scheme, home.port) == ("http", None)
+
+    async def check(request: httpx2.Request) -> None:
+        there = request.url
+        safer = secured and (there.scheme, there.host, there.port) == ("https", home.host, None)
+        if there.origin != home.origin and not safer:
+            raise _SentOnError(there)
+
+    return check
 
 
 async def _cut_failures(response: httpx2.Response) -> None:
@@ -318,8 +339,19 @@ class _Beginning(httpx2.AsyncByteStream):
         await self._whole.aclose()
 
 
-def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
-    """Return the ChatError for one of ``FOREIGN_ERRORS``; an unforeseen one becomes transient."""
+def translate(
+    error: Exception, scrub: Callable[[str], str], path: str = CHAT_PATH, option: str = BASE_URL
+) -> ChatError:
+    """Return the ChatError for one of ``FOREIGN_ERRORS``; an unforeseen one becomes transient.
+
+    ``path`` was asked for below the address that ``option`` gives.
+    """
+    if (sent_on := _in_chain(error, _SentOnError)) is not None:
+        return RedirectedError(
+            "the endpoint sends requests on to another address, to which nothing was sent: "
+            f"{scrub(_address(sent_on.there, path))}; if that is right, give it with {option}",
+            perhaps_billed=False,
+        )
     if isinstance(error, openai.APIStatusError):
         body, reply = error.body or error.message, error.response
         failure = failure_of(error.status_code, body, reply.headers, scrub, advice=_redirected(reply))
@@ -360,11 +392,16 @@ def _billed_in(text: str) -> TokenUsage | None:
     return billed(found) if isinstance(found, dict) else None
 
 
-def _redirected(response: httpx2.Response, path: str = "chat/completions", option: str = "--base-url") -> str:
+def _redirected(response: httpx2.Response, path: str = CHAT_PATH, option: str = BASE_URL) -> str:
     if not response.history:
         return ""
-    there = str(response.url.copy_with(query=None)).removesuffix(f"/{path}" if path else "")
+    there = _address(response.url, path)
     return f"; the address sends requests on to {there}: give that with {option}"
+
+
+def _address(url: httpx2.URL, path: str) -> str:
+    shown = split_userinfo(str(url.copy_with(query=None, fragment=None))).url
+    return shown.removesuffix(f"/{path}" if path else "")
 
 
 def _in_chain(error: BaseException, kind: type[E]) -> E | None:

@@ -31,6 +31,7 @@ from ..errors import (
     FlaggedRequestError,
     KeyRejectedError,
     ModelNotFoundError,
+    RedirectedError,
     RequestFailedError,
     RequestTooLargeError,
     TransientChatError,
@@ -236,7 +237,7 @@ class Member:
         """
         if not self._has_answered and not isinstance(error, FlaggedRequestError):
             return error
-        if isinstance(error, KeyRejectedError | ModelNotFoundError):
+        if isinstance(error, KeyRejectedError | ModelNotFoundError | RedirectedError):
             self._single_refusals += 1
             if self._single_refusals <= SINGLE_REFUSALS:
                 stray = TransientChatError(str(error), status=error.status, headers=error.headers)

@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Literal, Protocol
 
@@ -24,6 +24,7 @@ from ..errors import (
     KeyRejectedError,
     ModelNotFoundError,
     RateLimitedError,
+    RedirectedError,
     RequestFailedError,
     RequestTooLargeError,
     UnusableAnswerError,
@@ -109,7 +110,7 @@ class ScorerCalls:
         budget: ScorerBudget,
         *,
         concurrency: int,
-        look: Callable[[], object] | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
         variable: str = KEY,
         ledger: ScorerLedger | None = None,
         stop: Stop | None = None,
@@ -133,7 +134,7 @@ class ScorerCalls:
         self._has_answers = has_answers
         self._refused_at_first = 0
         self._look = look
-        self._looking = asyncio.Lock()
+        self._looking: asyncio.Future[None] | None = None
         self._kept_for: Counter[tuple[int, int]] = Counter()
 
     @property
@@ -267,6 +268,8 @@ class ScorerCalls:
 
         if self._calls:
             await in_thread(idle)
+        if self._looking is not None:
+            self._looking.cancel()
         self._asker.close()
         self._on_close()
 
@@ -298,7 +301,9 @@ class ScorerCalls:
         if self._has_answered:
             return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
         remedy = "; check --scorer, --model and --scorer-url"
-        if isinstance(failure, KeyRejectedError):
+        if isinstance(failure, RedirectedError):
+            remedy = ""  # it names the address to give
+        elif isinstance(failure, KeyRejectedError):
             remedy = f"; set {self._variable} to a key that --scorer-url takes"
         elif isinstance(failure, ModelNotFoundError):
             remedy = "; check --model and --scorer-url"
@@ -317,16 +322,14 @@ class ScorerCalls:
             return await self._asked(sent)
 
     async def _look_once(self) -> None:
+        """Wait for one look at the address, which all requests under way share."""
         if self._look is None:
             return
-        async with self._looking:
-            look, self._look = self._look, None
-            if look is not None:
-                try:
-                    await look()  # type: ignore[misc]
-                except BaseException:
-                    self._look = look
-                    raise
+        looking = self._looking
+        if looking is None or looking.done():
+            looking = self._looking = asyncio.ensure_future(self._look())
+        await asyncio.shield(looking)
+        self._look = None
 
     async def _asked(self, request: JsonRequest) -> ApiAnswer:
         failures = 0

@@ -255,4 +255,6 @@ class Conversation:
 
 def shown(entries: Iterable[Entry], *, scores: bool = False) -> list[Outcome]:
     """Return candidates as a request shows them; without scores by default, as in the paper."""
-    return [Outcome(entry.text, entry.value if scores else None) for entry in entries]
+    if not scores:
+        return [Outcome(entry.text) for entry in entries]
+    return [Outcome(entry.text, entry.value, pictures=entry.score.images) for entry in entries]

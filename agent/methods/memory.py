@@ -22,7 +22,7 @@ class Entry:
     """A scored candidate.
 
     Attributes:
-        value: The objective's value of the score; higher is better.
+        value: The objective's value of the score, estimated if a race dropped it; higher is better.
         position: Where it first came up.
         source: Who made it: ``INITIAL``, ``LLM``, or the method without an LLM, such as ``combine``.
     """

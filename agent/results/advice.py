@@ -61,7 +61,8 @@ def next_steps(view: RunView) -> list[str]:
     if names := about_names(view):
         steps.append(names)
     steps += _on_gain(view, result, folder)
-    return steps or ["Use the best template, or the ensemble, as shown above."]
+    ensemble = ", or the ensemble," if result.averaged else ""
+    return steps or [f"Use the best template{ensemble} as shown above."]
 
 
 def _folder(view: RunView) -> str:
@@ -154,10 +155,11 @@ def _on_rounds(view: RunView, result: SearchResult) -> str:
     described = re.search(r"^describe\s*=", view.config, re.MULTILINE) is not None  # it may be damaged
     text = "Another description" if described else "A description"
     llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
+    free = "" if result.scorer_usage is not None else ", which cost no call"
     return (
         f"The rounds added nothing certain to the starting templates. {text} of what the images show "
         f"(--describe), another method or {llm} may make them worth it; more restarts draw more starting "
-        "templates, which ask no LLM."
+        f"templates{free}."
     )
 
 

@@ -169,7 +169,9 @@ def lineage_of(best: Row, rows: Iterable[Row]) -> list[Row]:
     while len(line) < LONGEST and line[-1].conversation:
         last = line[-1]
         earlier = [row for row in restart if (row.conversation, row.round) < (last.conversation, last.round)]
-        parent = max(earlier, key=lambda row: (_alike(row.template, last.template), row.train), default=None)
+        parent = max(
+            earlier, key=lambda row: (_alike(row.template, last.template), row.comparable), default=None
+        )
         if parent is None or _alike(parent.template, last.template) < ALIKE:
             break
         line.append(parent)
@@ -192,7 +194,7 @@ def shown_in(texts: Sequence[str], rows: Iterable[Row]) -> list[Row]:
     """Return the known templates that a request's messages contain, best first."""
     said = "\n".join(texts)
     found = {row.template: row for row in rows if row.template in said}
-    return sorted(found.values(), key=lambda row: -row.train)
+    return sorted(found.values(), key=lambda row: (row.images is not None, -row.comparable))
 
 
 def _alike(one: str, other: str) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ...evaluator.counts import counted, enumerated
+from ...prompts.kinds import Naming
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
@@ -62,11 +63,13 @@ def difference_text(difference: float, *, percent: bool) -> str:
     return f"{100 * difference:+.1f} points" if percent else f"{difference:+.4g}"
 
 
-def gains_so_far(best: float, *, default: float | None, starting: float | None, percent: bool) -> list[str]:
+def gains_so_far(
+    best: float, *, default: float | None, starting: float | None, percent: bool, words: Naming
+) -> list[str]:
     """Return in words the gains of the best training score over the default and best starting templates."""
     others = {"the default template": default, "the best starting template": starting}
     return [
-        f"{difference_text(best - other, percent=percent)} over {name}"
+        f"{difference_text(best - other, percent=percent)} over {words.worded(name)}"
         for name, other in others.items()
         if other is not None
     ]
@@ -124,7 +127,16 @@ def chosen_by_more(rows: Iterable[Row]) -> bool:
 
 
 def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
-    """Describe the order of rows in a sentence; ``chosen`` if they are the final leaderboard."""
+    """Describe the order of rows in words; ``chosen`` if they are the final leaderboard."""
+    whole = [row for row in rows if row.images is None]
+    dropped = (
+        " Those that a race dropped come last, by an estimate; their accuracy is that on the few images that "
+        "they were asked on."
+    )
+    return _about_order(whole, chosen=chosen) + (dropped if len(whole) < len(rows) else "")
+
+
+def _about_order(rows: Sequence[Row], *, chosen: bool) -> str:
     if not chosen:
         return "Best first by training score so far; validation images and augmented copies count at the end."
     if not chosen_by_more(rows):
@@ -135,6 +147,13 @@ def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
         f"Best first, in the order of the final choice, which counts {enumerated(others)} too: "
         "another template may have the best training score."
     )
+
+
+def cost_text(dollars: float | None) -> str:
+    """Return a cost in words; None for an unknown one."""
+    if dollars is None:
+        return "unknown (no price given)"
+    return f"${dollars:.4f}" if dollars else "nothing"
 
 
 def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[str, float]:

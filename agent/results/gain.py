@@ -10,9 +10,10 @@ from typing import Any
 
 from ...evaluator.counts import enumerated
 from ...evaluator.pico.models import TOY_MODEL
+from ...prompts.kinds import TEMPLATE
 from .details import BEST, Decisions, Details
 from .figures import has_accuracies
-from .result import Difference, Gain, Interval, SearchResult
+from .result import Difference, Gain, Interval, SearchResult, words_of
 
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
@@ -136,11 +137,16 @@ class Examined:
 
 
 def gain_of(
-    best: Examined, ensemble: Examined | None, baselines: Mapping[str, Examined], *, images: int
+    best: Examined,
+    ensemble: Examined | None,
+    baselines: Mapping[str, Examined],
+    *,
+    images: int,
+    prompts: str = TEMPLATE,
 ) -> Gain | None:
     """Return the gain over baselines chosen without test; None if scores are unknown or not shares.
 
-    ``ensemble`` is None if it is not comparable with ``best``.
+    ``ensemble`` is None if it is not comparable with ``best``; ``prompts`` is the kind of all of them.
     """
     over = {
         name: found
@@ -150,7 +156,8 @@ def gain_of(
     if not over:
         return None
     together = None if ensemble is None else _between(ensemble, best, images)
-    return Gain(over=over, ensemble=together, verdict=_verdict(_named(over, baselines), together))
+    verdict = words_of(prompts).worded(_verdict(_named(over, baselines), together))
+    return Gain(over=over, ensemble=together, verdict=verdict)
 
 
 def _compared(baselines: Mapping[str, Examined]) -> dict[str, Examined]:

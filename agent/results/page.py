@@ -23,6 +23,7 @@ from .figures import (
     REJECTED,
     about_order,
     about_test,
+    cost_text,
     gains_so_far,
     has_accuracies,
     kinds_of_tokens,
@@ -178,6 +179,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": about_order(rows, chosen=result is not None),
         "views": any(row.views is not None for row in rows[:MAX_ROWS]),
+        "raced": any(row.images is not None for row in rows),
         "use": use_of(view),
         "next": next_steps(view),
         "facts": _facts(view),
@@ -253,7 +255,9 @@ def _gains(view: RunView) -> dict[str, str]:
     state = view.state
     starting = state.starting if state.rounds else None
     known = {DEFAULT_TEMPLATE: state.default, BEST_STARTING: starting}
-    found = gains_so_far(_best_score(view), default=state.default, starting=starting, percent=view.percent)
+    found = gains_so_far(
+        _best_score(view), default=state.default, starting=starting, percent=view.percent, words=view.words
+    )
     return dict(zip([name for name, value in known.items() if value is not None], found, strict=True))
 
 
@@ -341,17 +345,11 @@ def _facts(view: RunView) -> dict[str, str]:
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
         found["calls"] = f"{usage['calls']:,}"
         found["tokens"] = f"{tokens:,}"
-        found["cost"] = _cost(usage.get("cost_usd"))
+        found["cost"] = cost_text(usage.get("cost_usd"))
     if calls := state.scorer_usage.get("calls"):
         found["scorer's calls"] = f"{calls:,}"
-        found["scorer's cost"] = _cost(state.scorer_usage.get("cost_usd"))
+        found["scorer's cost"] = cost_text(state.scorer_usage.get("cost_usd"))
     return found
-
-
-def _cost(dollars: float | None) -> str:
-    if dollars is None:
-        return "unknown (no price given)"
-    return f"${dollars:.4f}" if dollars else "nothing"
 
 
 def _costs(result: SearchResult) -> dict[str, str]:
@@ -364,16 +362,16 @@ def _costs(result: SearchResult) -> dict[str, str]:
         )
         kinds = f" ({kinds})" if (kinds := kinds_of_tokens(usage)) else ""
         found["tokens"] = f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out{kinds}{more}"
-        found["cost"] = _cost(usage.cost_usd)
+        found["cost"] = cost_text(usage.cost_usd)
     if (scorer := result.scorer_usage) is not None:
         failed = f"{counted(scorer.failed_calls, 'failed attempt')}, {scorer.retries:,} retries"
         found["scorer's calls"] = f"{scorer.calls:,} ({failed})"
         if scorer.prompt_tokens or scorer.completion_tokens:
             tokens = f"{scorer.prompt_tokens:,} in, {scorer.completion_tokens:,} out"
             found["scorer's tokens"] = tokens
-        found["scorer's cost"] = _cost(scorer.cost_usd)
+        found["scorer's cost"] = cost_text(scorer.cost_usd)
         if usage.cost_usd and scorer.cost_usd:
-            found["cost in all"] = _cost(usage.cost_usd + scorer.cost_usd)
+            found["cost in all"] = cost_text(usage.cost_usd + scorer.cost_usd)
     left = "; ".join(
         f"${value:,.4f}" if name == "cost_usd" else f"{value:,.10g} {name.replace('_', ' ')}"
         for name, value in result.budget.items()

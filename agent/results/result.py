@@ -6,7 +6,7 @@ Fields may be added without a new schema: readers ignore unknown fields, and lat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,8 +17,8 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import ClassAccuracy, Confusion
-from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, KindWords, kind_named
+from ...evaluator.scoring import REFUSED_IMAGES, ClassAccuracy, Confusion
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, KindWords, Naming, kind_named
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -45,6 +45,7 @@ PROMINENT = (
     GENERAL_WORDS,
     ENDED_EARLY,
     RACED,
+    REFUSED_IMAGES,
     UNOPENED,
     UNEXAMINED,
     UNNAMED,
@@ -177,8 +178,8 @@ class Row:
         round: 0 for a starting template.
         source: ``initial``, ``llm``, or the method that made it without an LLM, such as ``combine``.
         views: Accuracy on augmented copies of the training and validation images; None without any.
-        images: Training images that it was scored on, if a race dropped it, and ``train`` is estimated from
-            them; None for all.
+        images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
+        estimate: Its accuracy on all training images, estimated, if a race dropped it.
     """
 
     rank: int = 0
@@ -191,6 +192,12 @@ class Row:
     source: str | None = None
     views: float | None = None
     images: int | None = None
+    estimate: float | None = None
+
+    @property
+    def comparable(self) -> float:
+        """``train``, or the estimate that can be compared with that of other templates."""
+        return self.train if self.estimate is None else self.estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +330,12 @@ class Gain:
 def words_of(prompts: str) -> KindWords:
     """Return how to speak of a kind of prompts; of one that is not known here, as of templates."""
     return kind_named(prompts if prompts in KINDS else TEMPLATE).words
+
+
+def naming_of(kinds: Iterable[str]) -> Naming:
+    """Return how to speak of candidates of these kinds together: as of prompts, if no name fits all."""
+    found = {words_of(kind).noun for kind in kinds} or {words_of(TEMPLATE).noun}
+    return Naming(noun=found.pop() if len(found) == 1 else "prompt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

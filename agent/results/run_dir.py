@@ -174,17 +174,19 @@ def safe_cell(text: str) -> str:
 def leaderboard_csv(rows: Sequence[Row]) -> str:
     """Return the leaderboard as CSV, with the same bytes on every machine.
 
-    It has a column ``images`` if races dropped templates: on how many training images each was scored.
+    If races dropped templates, it has two more columns: on how many training images ``train`` was measured,
+    and the estimate for all.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     raced = any(row.images is not None for row in rows)
-    writer.writerow([*_COLUMNS, "images"] if raced else _COLUMNS)
+    writer.writerow([*_COLUMNS, "images", "estimate"] if raced else _COLUMNS)
     for row in rows:
-        val, views = ("" if value is None else f"{value:.6f}" for value in (row.val, row.views))
+        numbers = (row.val, row.views, row.estimate)
+        val, views, estimate = ("" if value is None else f"{value:.6f}" for value in numbers)
         place = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
         cells = [row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place, views]
-        writer.writerow([*cells, row.images] if raced else cells)
+        writer.writerow([*cells, row.images, estimate] if raced else cells)
     return buffer.getvalue()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from ...prompts.kinds import TEMPLATE, KindWords
 from ..events.log import logged
 from ..events.types import (
     DefaultTemplateScored,
@@ -25,7 +26,7 @@ from ..events.types import (
 from ..store.lock import is_live
 from .figures import are_shares, gains_so_far
 from .gain import verdict_on
-from .result import ENDED_EARLY, OtherSchemaError, SearchResult
+from .result import ENDED_EARLY, OtherSchemaError, SearchResult, words_of
 from .run_dir import STORE, read_result
 
 OTHER_VERSION = "of another version"
@@ -62,6 +63,7 @@ class RunState:
         gain: The verdict on test, in a sentence.
         limits: The limits that stopped it, such as ``calls``; to resume, raise them.
         last_time: Time of the latest event, in ISO 8601.
+        prompts: The prompt kind that is searched for.
     """
 
     run_dir: Path
@@ -81,6 +83,12 @@ class RunState:
     limits: tuple[str, ...] = ()
     last_event: str | None = None
     last_time: str | None = None
+    prompts: str = TEMPLATE
+
+    @property
+    def words(self) -> KindWords:
+        """How to speak of what is searched for."""
+        return words_of(self.prompts)
 
     @property
     def gains(self) -> list[str]:
@@ -89,11 +97,14 @@ class RunState:
             return []
         starting = self.starting if self.rounds else None
         percent = are_shares((self.train, self.default, self.starting))
-        return gains_so_far(self.train, default=self.default, starting=starting, percent=percent)
+        return gains_so_far(
+            self.train, default=self.default, starting=starting, percent=percent, words=self.words
+        )
 
     def take(self, result: SearchResult) -> None:
         """Set the state to the end that a result reports."""
         self.state, self.stop_reason, self.limits = result.status, result.stop_reason, result.limits
+        self.prompts = result.prompts
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -158,6 +169,7 @@ def _take(found: RunState, event: Mapping[str, Any], rounds: set[tuple[int, int,
     found.last_event, found.last_time = str(name), event.get("time")
     if name == SearchStarted.name:
         found.started, found.stop_reason, found.limits = event, None, ()
+        found.prompts = str(event.get("prompts", TEMPLATE))
     elif name == UsageChanged.name:
         found.usage = event
     elif name == ScorerUsageChanged.name:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ...prompts.kinds import TEMPLATE, KindWords
+from ...prompts.kinds import KindWords
 from ..events.types import (
     RoundFinished,
     RoundSkipped,
@@ -26,7 +25,7 @@ from ..events.types import (
 )
 from .details import Ancestor, Details, lineage_of, read_details
 from .figures import are_shares, has_accuracies
-from .result import Row, SearchResult, words_of
+from .result import Row, SearchResult
 from .run_dir import config_text, read_result
 from .run_state import RunState, events_of, state_of
 
@@ -76,13 +75,20 @@ class RunView:
 
     @property
     def rows(self) -> Sequence[Row]:
-        """The leaderboard; before that, the templates scored so far, by training score."""
+        """The leaderboard; before that, the templates scored so far, by training score, dropped ones last."""
         if self.result is not None:
             return self.result.leaderboard
+
+        def rank(row: Row) -> tuple[bool, float, int, int, int]:
+            dropped = row.images is not None
+            return dropped, -row.comparable, row.restart, row.conversation, row.round
+
         found: dict[str, Row] = {}
         for row in self.course.rows:
-            found.setdefault(row.template, row)
-        return sorted(found.values(), key=lambda row: (-row.train, row.restart, row.conversation, row.round))
+            held = found.setdefault(row.template, row)
+            if held.images is not None and row.images is None:
+                found[row.template] = row  # another restart scored it on all images
+        return sorted(found.values(), key=rank)
 
     @property
     def lineage(self) -> Sequence[Ancestor]:
@@ -98,10 +104,7 @@ class RunView:
     @property
     def words(self) -> KindWords:
         """How to speak of what is searched for."""
-        if self.result is not None:
-            return self.result.words
-        named = re.search(r'^prompts = "([\w-]+)"$', self.config, re.MULTILINE)
-        return words_of(named[1] if named else TEMPLATE)
+        return self.state.words if self.result is None else self.result.words
 
     @property
     def percent(self) -> bool:
@@ -164,6 +167,8 @@ def course_of_rows(rows: Sequence[Row]) -> Course:
     """Estimate the course from a leaderboard."""
     found: dict[int, dict[tuple[int, int], float]] = {}
     for row in rows:
+        if row.images is not None:
+            continue  # the accuracy on a few images is no height of a curve
         places = found.setdefault(row.restart, {})
         place = (row.conversation, row.round)
         places[place] = max(places.get(place, -math.inf), row.train)
@@ -200,7 +205,7 @@ def _row(event: Mapping[str, Any], place: tuple[int, int, int]) -> Row | None:
     if not isinstance(template, str) or not _is_score(train):
         return None
     restart, conversation, round = place
-    source, images = event.get("source"), event.get("images")
+    source, images, estimate = (event.get(name) for name in ("source", "images", "estimate"))
     return Row(
         template=template,
         train=float(train),
@@ -210,6 +215,7 @@ def _row(event: Mapping[str, Any], place: tuple[int, int, int]) -> Row | None:
         round=round,
         source=source if isinstance(source, str) else None,
         images=images if type(images) is int else None,
+        estimate=float(estimate) if _is_score(estimate) else None,
     )
 
 

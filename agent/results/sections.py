@@ -286,7 +286,9 @@ class WordEffect(NamedTuple):
 
 def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect]]:
     """Return the words of better and of worse templates: a correlation, since words come together."""
-    scores = {row.template: row.train for row in rows}
+    scores: dict[str, float] = {}
+    for row in sorted(rows, key=lambda row: row.images is not None):
+        scores.setdefault(row.template, row.comparable)
     with_word: dict[str, list[float]] = {}
     for template, train in scores.items():
         for word in _words_of(template):

@@ -124,8 +124,9 @@ def score_templates(
     texts = [_checked(text, kind) for text in templates]
     if not texts:
         raise UsageError(f"there is no {kind.words.noun} to score")
-    if inspect and len(texts) > 1 and not kind.averaged:
-        raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time")
+    if inspect and len(texts) > 1 and (spec.scorer == "zero-shot" or not kind.averaged):
+        by = f" with --scorer {spec.scorer}" if spec.scorer != "clip" else ""
+        raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time{by}; give one")
     for name in white_box:
         check_reference(name)
     if white_box and (evaluator is not None or not spec.is_clip):

@@ -80,7 +80,7 @@ def select(
 ) -> list[Entry]:
     """Return all candidates ordered by the rule, best first, one entry per candidate.
 
-    Those that a race dropped come last, by their estimated accuracies.
+    Those that a race dropped come last, by their estimates.
 
     The order of ``found`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """
@@ -214,8 +214,9 @@ async def choose(
     # Ordering the templates of many restarts takes seconds.
     order, rows, evaluated, early = await in_thread(rank)
     if not order:
+        noun = kind_named(config.prompts).words.noun
         raise PromptclimbError(
-            "the search was stopped before the first template was scored; resume it with more"
+            f"the search was stopped before the first {noun} was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
     size = config.ensemble_size if kind_named(config.prompts).averaged else 1
@@ -278,6 +279,7 @@ def row_of(rank: int, entry: Entry) -> Row:
         source=entry.source,
         views=entry.score.views,
         images=entry.score.images,
+        estimate=entry.score.estimate,
     )
 
 

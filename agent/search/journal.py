@@ -30,11 +30,12 @@ class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
 class EmptyAnswers:
     """Count new answers in a row without a template, over all restarts, to stop paying for nothing.
 
-    ``begun``: the run has answers of an earlier session.
+    ``begun``: the run has answers of an earlier session; ``noun`` is a candidate's name.
     """
 
-    def __init__(self, *, begun: bool = False) -> None:
+    def __init__(self, *, begun: bool = False, noun: str = "template") -> None:
         self._begun = begun
+        self._noun = noun
         self._in_a_row = self._cut = self._unusable = 0
         self._last = ""
 
@@ -57,7 +58,7 @@ class EmptyAnswers:
         if self._in_a_row >= MOST_EMPTY_IN_A_ROW:
             cut = f", {self._cut} of them cut for length" if self._cut else ""
             raise GaveUpError(
-                f"no template could be read in the last {self._in_a_row} answers{cut}: {remedy}"
+                f"no {self._noun} could be read in the last {self._in_a_row} answers{cut}: {remedy}"
             )
 
 

@@ -123,15 +123,14 @@ def racer_of(
     return Racer(evaluator, images, store, seed=config.seed, scrub=scrub)
 
 
-def score_of(dropped: Dropped, best: float) -> Score:
-    """Return the score of a candidate that a race dropped, always below that of the best one, ``best``.
-
-    Its accuracies are estimates for all images: ``best`` less the difference to the leader on the same
-    images, which says more than the share of so few.
-    """
-    value = best - max(dropped.behind, 0.5) / dropped.images
-    value = max(value, min(0.0, best - 1e-9))
-    return Score(train=value, class_mean=value, correct=(dropped.right, None), images=dropped.images)
+def score_of(dropped: Dropped, best: Score) -> Score:
+    """Return what was measured of a candidate that a race dropped, and an estimate below the best one's."""
+    return Score(
+        train=dropped.right / dropped.images,
+        correct=(dropped.right, None),
+        images=dropped.images,
+        estimate=dropped.estimate(best.train),
+    )
 
 
 def _name(texts: Sequence[str], incumbent: str | None, position: Position) -> str:

@@ -63,6 +63,15 @@ class Dropped:
     images: int
     behind: int
 
+    def estimate(self, best: float) -> float:
+        """Return an estimate for all images, always below ``best``, that of the best candidate.
+
+        It is ``best`` less the difference to the leader on the same images. That says more than the share of
+        so few, since they are equally hard for both.
+        """
+        value = best - max(self.behind, 0.5) / self.images
+        return max(value, min(0.0, best - 1e-9))
+
 
 Outcome: TypeAlias = Dropped | Rejection | None
 """What became of a candidate; None: it is a finalist, to be scored on all images."""

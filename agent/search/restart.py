@@ -431,8 +431,8 @@ class Restart:
         verdicts, limit = await self._verdicts([candidate.scored_as for candidate in candidates], position)
         objective = self._config.objective
         leading = max(
-            [one.value for one in known]
-            + [one.value(objective) for one in verdicts if isinstance(one, Score)],
+            [one.score for one in known] + [one for one in verdicts if isinstance(one, Score)],
+            key=lambda one: one.value(objective),
             default=None,
         )
         outcomes = []
@@ -440,16 +440,16 @@ class Restart:
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
             elif verdict is not None and leading is not None:
-                score = score_of(verdict, leading) if isinstance(verdict, Dropped) else verdict
+                if isinstance(verdict, Dropped):
+                    score, value = score_of(verdict, leading), verdict.estimate(leading.value(objective))
+                else:
+                    score, value = verdict, verdict.value(objective)
                 scored = Entry(
-                    candidate=candidate,
-                    score=score,
-                    value=score.value(objective),
-                    position=position,
-                    source=source,
+                    candidate=candidate, score=score, value=value, position=position, source=source
                 )
-                outcomes.append(self._rank(scored, improved=scored.value > best))
-                best = max(best, scored.value)
+                outcomes.append(self._rank(scored, improved=score.whole and value > best))
+                if score.whole:
+                    best = max(best, value)
         if limit is not None:
             raise limit
         return outcomes
@@ -489,9 +489,10 @@ class Restart:
                 improved=improved,
                 source=scored.source,
                 images=scored.score.images,
+                estimate=scored.score.estimate,
             )
         )
-        return Outcome(scored.text, score=scored.value)
+        return Outcome(scored.text, score=scored.value, pictures=scored.score.images)
 
     def _refuse(self, line: str, reason: str, message: str, position: Position) -> Outcome:
         self.record.rejected[reason] += 1

@@ -14,7 +14,7 @@ from ...evaluator.batching import Batch, Consumer
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor, TemplateScorer
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import Candidate
+from ...prompts.kinds import Candidate, kind_named
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..errors import (
@@ -103,7 +103,8 @@ class OpenRun:
         async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
             with shared_cache(config, info, consumer, proposer, self.user_objects, self.endpoints) as shared:
                 scorer, asker = shared
-                scheduler, empty = FairScheduler(), EmptyAnswers(begun=begun)
+                empty = EmptyAnswers(begun=begun, noun=kind_named(config.prompts).words.noun)
+                scheduler = FairScheduler()
                 scorebook = Scorebook(store, scorer, scrub=self.scrub, scheduler=scheduler)
                 racer = racer_of(config, self.evaluator, store, scrub=self.scrub)
                 journals = [

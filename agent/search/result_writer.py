@@ -331,6 +331,8 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
                 conversation=row.conversation,
                 round=row.round,
                 source=row.source,
+                images=row.images,
+                estimate=row.estimate,
                 shown=tuple(shown[:MOST_SHOWN]),
                 all_shown=len(shown),
                 messages=tuple((message["role"], str(message["content"])) for message in messages),

@@ -428,6 +428,7 @@ class SearchRun:
                 restarts=config.restarts,
                 rounds=config.all_rounds,
                 resumed=resumed,
+                prompts=config.prompts,
             )
         )
 
@@ -458,6 +459,7 @@ async def conclude(
         store,
         choice,
         test=searched.stopped is None,
+        prompts=config.prompts,
         renaming=None if searched.names is None else searched.names.renaming,
     )
     details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)

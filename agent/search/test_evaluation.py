@@ -11,6 +11,7 @@ from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
+    UNREADABLE,
     ClassAccuracy,
     Confusion,
     Evaluator,
@@ -71,11 +72,13 @@ async def evaluate_choice(
     choice: Choice,
     *,
     test: bool,
+    prompts: str,
     renaming: Mapping[int, str] | None = None,
 ) -> Evaluated:
     """Measure the choice on every split; nothing of it feeds back into the choice.
 
-    ``renaming`` has the new class names of the best template by label; None if none were searched for.
+    ``prompts`` is the kind of the candidates; ``renaming`` has the new class names of the best one by label,
+    None if none were searched for.
 
     A failure must not cost the result: without the test split there are train and val, without those the
     score by which a single template was chosen, and the rest is None.
@@ -110,6 +113,7 @@ async def evaluate_choice(
         None if renaming else ensemble_images,
         images,
         images=evaluator.info.sizes["test"],
+        prompts=prompts,
     )
     found.picks = tuple(
         Pick(after=after, template=one.text, test=on_test.test)
@@ -172,7 +176,7 @@ def _inspected(names: Sequence[str], labels: Sequence[int], predicted: Sequence[
     for true, taken in zip(labels, predicted, strict=True):
         if true == taken:
             right[true] += 1
-        else:
+        elif taken != UNREADABLE:
             wrong[true, taken] += 1
     confused = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:MOST_CONFUSIONS]
     return Inspected(

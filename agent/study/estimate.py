@@ -50,6 +50,8 @@ LONGEST_NAME = 50
 """Characters of a class name before the data are read. The longest of CoOp's eleven sets has 45."""
 LONGEST_LINE = 120
 """Characters of a refused line, and of its reason."""
+MOST_PICTURES = 999_999
+"""Pictures that an estimate in a request is from."""
 CHARACTERS_A_TOKEN = 4
 WIDE = "\u754c"
 """Stands for each letter of user texts that are not ASCII: it may take three tokens."""
@@ -160,7 +162,7 @@ def longest_requests(
 
 
 def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[int]:
-    scored = Outcome(_longest(view.kind, 0, letter).text, score=0.5)
+    scored = Outcome(_longest(view.kind, 0, letter).text, score=0.5, pictures=_pictures(config))
     refused = Outcome(letter * LONGEST_LINE, reason=letter * LONGEST_LINE)
     feedback = Feedback(
         # A conversation repeats less of an answer; what else a method does with it is its own.
@@ -195,6 +197,7 @@ def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], lett
         score = Score(
             train=0.5 - number / 10_000,
             confused=confused,
+            images=_pictures(config),
             unreadable=0.5,
             unreadable_examples=(letter * LONGEST_UNREADABLE,) * MOST_UNREADABLE,
         )
@@ -214,6 +217,12 @@ def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], lett
         objective=config.objective,
         kind=kind,
     )
+
+
+def _pictures(config: SearchConfig) -> int | None:
+    """Return of how many pictures requests speak where a race may drop candidates; None if none can."""
+    may_race = config.racing == "auto" and (config.scorer not in ("clip", "embeddings") or config.evaluator)
+    return MOST_PICTURES if may_race else None
 
 
 def _longest(kind: PromptKind, number: int, letter: str) -> Candidate:

@@ -16,6 +16,8 @@ from .image_by_image import ImageByImageEvaluator, Prompt
 from .pictures import SentPicture
 
 PATH = "chat/completions"
+REFUSED = "refused"
+"""Beginning of why an answer ended, if the endpoint or the model refused."""
 LONGEST_KEPT = 20_000
 """Characters of an answer that are kept, the last ones."""
 _CACHED_ANSWERS = 65_536
@@ -89,7 +91,7 @@ class ChatEvaluator(ImageByImageEvaluator):
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
         """Return the answer's text, and why it is not whole, if so."""
         if isinstance(answer, ApiRefusal):
-            return {"text": answer.message[:LONGEST_KEPT], "ended": f"refused: {answer.reason}"[:80]}
+            return {"text": answer.message[:LONGEST_KEPT], "ended": f"{REFUSED}: {answer.reason}"[:80]}
         text, ended = read_completion(answer.body)
         return {"text": text[-LONGEST_KEPT:], **({} if ended is None else {"ended": ended})}
 
@@ -102,15 +104,19 @@ class ChatEvaluator(ImageByImageEvaluator):
     def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
         """Return the most frequent class of each image's answers, and unreadable answers."""
         unreadable: list[str] = []
-        predicted = []
-        for answers in values:
+        predicted, refused = [], []
+        for place, answers in enumerate(values):
             labels = [self._read(answer) for answer in answers]
             unreadable += [
                 _shown(answer) for answer, one in zip(answers, labels, strict=True) if one == UNREADABLE
             ]
             named = Counter(label for label in labels if label != UNREADABLE)
             predicted.append(named.most_common(1)[0][0] if named else UNREADABLE)
-        return SplitDecisions(np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable))
+            if all(answer.get("ended", "").startswith(REFUSED) for answer in answers):
+                refused.append(place)
+        return SplitDecisions(
+            np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable), refused=tuple(refused)
+        )
 
     def _read(self, answer: Mapping[str, Any]) -> int:
         label = None if "ended" in answer else self._label(answer["text"])
@@ -135,11 +141,11 @@ def read_completion(body: Any) -> tuple[str, str | None]:
         raise misformed("a chat completion", body)
     ended = choice.get("finish_reason")
     if isinstance(refusal := message.get("refusal"), str) and refusal:
-        return refusal, "refused"
+        return refusal, REFUSED
     text = _text(message.get("content"))
     if ended == "length":
         return text, "cut"
-    return text, "refused" if ended == "content_filter" else None
+    return text, REFUSED if ended == "content_filter" else None
 
 
 def _text(content: Any) -> str:

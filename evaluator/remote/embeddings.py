@@ -1,21 +1,23 @@
 """Score templates with text and image vectors from an embeddings endpoint, as with a CLIP model.
 
 Vectors of images are asked for once and kept, so a template costs one text per class. Vectors of texts are
-kept too: 4 bytes a dimension, such as 40 MB for a thousand templates of ten classes with 1,024 dimensions.
+kept too: 4 bytes a dimension, such as 40 MB for a thousand templates of ten classes with 1,024 dimensions. An
+image that the endpoint refuses has no vector and counts as wrong; a template with a refused text is rejected.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 
-from ..errors import ConfigError, ConsumerError
-from ..scoring import GREY_BOX, Predictions, Rejection
+from ..errors import ConfigError, ConsumerError, TemplateRejectedError
+from ..scoring import GREY_BOX, UNREADABLE, Predictions, Rejection
+from ..settings import shown
 from .asking import ApiAnswer, ApiRefusal, ApiRequest, Purpose
 from .dialects import DIALECTS, EmbeddingDialect, dialect_of
 from .evaluator import (
@@ -41,6 +43,9 @@ CHUNK = 4096
 """Images whose logits are computed at once."""
 SAME = 0.999
 """Least cosine of two vectors of the same pixels."""
+_Named: TypeAlias = tuple[str, tuple[str, ...]]
+"""A template with class names."""
+_NO_VECTOR: Vector = np.zeros(0, dtype=np.float32)
 _HELD_BYTES = 256 * 2**20
 """Most bytes of template vectors held in memory."""
 
@@ -59,7 +64,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self._dialect = named or self._found_dialect()
         self._path = path_below(problem.url, self._dialect.path)
         self._images: dict[str, Vector] = {}
-        self._templates: OrderedDict[tuple[str, tuple[str, ...]], Vector] = OrderedDict()
+        self._templates: OrderedDict[_Named, Vector] = OrderedDict()
 
     @property
     def dialect(self) -> EmbeddingDialect:
@@ -81,7 +86,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         names = self.problem.class_names
         asked = [(template, names) for template in dict.fromkeys(one for some in ensembles for one in some)]
         vectors = [self._image_vectors(images) for images in parts]
-        texts = self._text_vectors(asked, parts)
+        texts, refused = self._text_vectors(asked, parts)
+        for (template, _names), text in refused.items():
+            raise TemplateRejectedError(template, "refused", f"the endpoint refuses the text {shown(text)}")
         weights = [_mean([texts[template, names] for template in ensemble]) for ensemble in ensembles]
         return [[self._decisions(one, images) for images in vectors] for one in weights]
 
@@ -95,11 +102,11 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         asked = [
             (template, tuple(one.get(label, name) for label, name in enumerate(names))) for one in renamings
         ]
-        vectors, texts = self._image_vectors(images), self._text_vectors(asked, [images])
-        found = [self._decisions(texts[one], vectors) for one in asked]
-        return Predictions(
-            tuple(images.labels.tolist()), tuple(tuple(one.predicted.tolist()) for one in found)
-        )
+        vectors = self._image_vectors(images)
+        texts, _refused = self._text_vectors(asked, [images])
+        found = [self._decisions(texts[one], vectors).predicted if one in texts else None for one in asked]
+        predicted = tuple(None if one is None else tuple(one.tolist()) for one in found)
+        return Predictions(tuple(images.labels.tolist()), predicted)
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests that cost as much as the test images' vectors, and those of so many candidates."""
@@ -116,16 +123,22 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
         # In double precision, so that an image's class does not depend on which others are with it.
         columns = LOGIT_SCALE * weights.T.astype(np.float64)
+        if not vectors.any():  # all are refused: their length may not have been known
+            vectors = np.zeros((len(vectors), len(columns)), dtype=np.float32)
         logits = [vectors[start : start + CHUNK] @ columns for start in range(0, len(vectors), CHUNK)]
         if not logits:
             return SplitDecisions(np.zeros(0, dtype=np.int64))
         predicted = np.concatenate([part.argmax(axis=1) for part in logits])
+        (refused,) = np.nonzero(~vectors.any(axis=1))
+        predicted[refused] = UNREADABLE
         return SplitDecisions(
-            predicted, np.concatenate(logits) if self.problem.objective in GREY_BOX else None
+            predicted,
+            np.concatenate(logits) if self.problem.objective in GREY_BOX else None,
+            refused=tuple(refused.tolist()),
         )
 
     def _image_vectors(self, images: ImageSet) -> Vector:
-        """Return the vectors of length 1 of images: [n, E]."""
+        """Return the vectors of images: [n, E], of length 1, zeros where the endpoint refused."""
         keys = self._keys("image")
         paths = {
             content: (path, images.purpose)
@@ -142,13 +155,16 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         found = self.gather(self.problem.store.vectors, contents, ask_for)
         self._images |= {contents[key]: self._unit(vector) for key, vector in found.items()}
-        rows = [self._images[content] for content in images.contents]
-        return np.stack(rows) if rows else np.zeros((0, 0), dtype=np.float32)
+        rows = np.zeros((len(images), self._size or 0), dtype=np.float32)
+        for place, content in enumerate(images.contents):
+            if len(vector := self._images[content]):
+                rows[place] = vector
+        return rows
 
     def _text_vectors(
-        self, asked: Sequence[tuple[str, tuple[str, ...]]], parts: Sequence[ImageSet]
-    ) -> dict[tuple[str, tuple[str, ...]], Vector]:
-        """Return the vectors of length 1 of templates filled with names: [C, E] each."""
+        self, asked: Sequence[_Named], parts: Sequence[ImageSet]
+    ) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
+        """Return the vectors of length 1 of templates filled with names, [C, E] each, and refused texts."""
         keys = self._keys("text")
         purpose: Purpose = "test" if any(images.purpose == "test" for images in parts) else "search"
         found = {one: self._templates[one] for one in asked if one in self._templates}
@@ -163,12 +179,16 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             return [self._question(some, request) for some in batched(unknown, self._dialect.most_texts)]
 
         vectors = self.gather(self.problem.store.vectors, by_key, ask_for)
+        refused: dict[_Named, str] = {}
         for one, filled in texts.items():
-            rows = np.stack([self._unit(vectors[keys.key(text)]) for text in filled])
-            found[one] = self._templates[one] = rows
+            rows = [self._unit(vectors[keys.key(text)]) for text in filled]
+            if without := [text for text, row in zip(filled, rows, strict=True) if not len(row)]:
+                refused[one] = without[0]
+            else:
+                found[one] = self._templates[one] = np.stack(rows)
         while len(self._templates) > 1 and sum(one.nbytes for one in self._templates.values()) > _HELD_BYTES:
             self._templates.popitem(last=False)
-        return found
+        return found, refused
 
     def _image_request(self, images: Sequence[tuple[Any, Purpose]]) -> ApiRequest:
         pictures = [self.problem.pictures.picture(path) for path, _purpose in images]
@@ -191,10 +211,14 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def _question(self, keys: list[str], request: Callable[[list[str]], ApiRequest]) -> Question:
         def read(answer: ApiAnswer) -> Mapping[str, Vector]:
             if isinstance(answer, ApiRefusal):
-                raise misformed("vectors", f"a refusal: {answer.message}")
+                return dict.fromkeys(keys, _NO_VECTOR)
             return dict(zip(keys, self._read(answer.body, len(keys)), strict=True))
 
-        return Question(lambda: request(keys), read)
+        def halves() -> list[Question]:
+            middle = len(keys) // 2
+            return [self._question(some, request) for some in (keys[:middle], keys[middle:]) if middle]
+
+        return Question(lambda: request(keys), read, halves)
 
     def _read(self, body: Any, number: int) -> list[Vector]:
         vectors = [as_vector(one) for one in self._dialect.read(body, number)]
@@ -205,7 +229,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         return vectors
 
     def _unit(self, vector: Vector) -> Vector:
-        """Return a kept vector with length 1; refuse one of another number of dimensions."""
+        """Return a kept vector with length 1, unless it is empty; refuse one of another size than others."""
+        if not len(vector):
+            return vector
         if self._size is None:
             self._size = len(vector)
         if len(vector) != self._size:

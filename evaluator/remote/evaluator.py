@@ -27,6 +27,7 @@ from ..scoring import (
     LONGEST_UNREADABLE,
     MOST_CONFUSED,
     MOST_UNREADABLE,
+    REFUSED_IMAGES,
     UNREADABLE,
     EvaluatorInfo,
     Inspection,
@@ -53,6 +54,7 @@ FIRST_FAULTS = 8
 ATTEMPTS = 3
 """Requests for one answer before an endpoint that answers with anything else is given up."""
 LEAST_PROBABILITY = 1e-12
+REFUSED_WORDS = "images that the endpoint refused, which count as wrong"
 BYTES_PER_TOKEN = 2
 """Fewest bytes of text per token, on average: English has four, Chinese two to three."""
 IMAGE_TOKENS = (600, 256)
@@ -110,14 +112,16 @@ class SplitDecisions:
     """What one ensemble decides for a set of images.
 
     Attributes:
-        predicted: Class of each image, ``UNREADABLE`` where an answer names none: [n].
+        predicted: Class of each image, ``UNREADABLE`` where an answer names none or was refused: [n].
         log_probabilities: Of each class, up to a constant per image, for grey-box objectives: [n, C].
         unreadable: Some answers that name no class.
+        refused: Places of the images that the endpoint refused.
     """
 
     predicted: Labels
     log_probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None = None
     unreadable: tuple[str, ...] = ()
+    refused: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +131,18 @@ class Question:
     Attributes:
         request: Makes the request when it is sent, as images are large.
         read: Returns the value of each key; raises BadReplyError.
+        halves: Returns smaller questions to ask instead if this one is refused; none if it cannot be smaller.
+        attempts: How often it is asked, this time included.
     """
 
     request: Callable[[], ApiRequest]
     read: Callable[[ApiAnswer], Mapping[str, Any]]
+    halves: Callable[[], list[Question]] = list
+    attempts: int = 1
+
+    def instead(self, answer: ApiAnswer) -> list[Question]:
+        """Return what to ask instead of reading an answer."""
+        return self.halves() if isinstance(answer, ApiRefusal) else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,18 +184,31 @@ class RemoteEvaluator(ABC):
         self._opening = threading.Lock()
         self._claims = _Claims()
         self._fits = False  # the endpoint has answered in the protocol's form
+        self._refused: dict[str, set[str]] = {}  # contents of images, by split
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on; the notes list images left out of the splits opened so far."""
+        """What this evaluator scores on; the notes list images left out of the splits opened so far.
+
+        They also say how many images ``examine`` found refused.
+        """
         skipped = {
             name: {"images": len(split.left_out), "which": list(split.left_out[:_MOST_LISTED])}
             for name, split in list(self._splits.items())
             if split.left_out
         }
-        if not skipped:
+        refused = [
+            f"{len(contents)} of {counted(len(self._splits[name]), f'{name} image')}"
+            for name, contents in sorted(self._refused.items())
+        ]
+        if not (skipped or refused):
             return self.problem.info
-        return replace(self.problem.info, notes={**self.problem.info.notes, "skipped_images": skipped})
+        notes = {
+            **self.problem.info.notes,
+            **({"skipped_images": skipped} if skipped else {}),
+            **({REFUSED_IMAGES: f"{REFUSED_WORDS}: {', '.join(refused)}"} if refused else {}),
+        }
+        return replace(self.problem.info, notes=notes)
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Score candidates on train and val; see ``Scorer``.
@@ -192,12 +217,18 @@ class RemoteEvaluator(ABC):
             ConsumerError: Whatever goes wrong, as it is no candidate's fault.
         """
         verdicts: list[Verdict | None] = [self.reject(template) for template in templates]
-        wanted = [place for place, verdict in enumerate(verdicts) if verdict is None]
         parts = [self.split("train"), self.split("val")]
-        try:
-            decided = self.decide([[templates[place]] for place in wanted], parts)
-        except DataError as error:  # an image is gone, or the disk is full
-            raise ConsumerError(str(error)) from error
+        decided = None
+        while decided is None:
+            wanted = [place for place, verdict in enumerate(verdicts) if verdict is None]
+            try:
+                decided = self.decide([[templates[place]] for place in wanted], parts)
+            except TemplateRejectedError as error:
+                for place in wanted:
+                    if templates[place] == error.template:
+                        verdicts[place] = Rejection(error.reason, error.message)
+            except DataError as error:  # an image is gone, or the disk is full
+                raise ConsumerError(str(error)) from error
         for place, (train, val) in zip(wanted, decided, strict=True):
             verdicts[place] = self._score(train, val)
         return [verdict for verdict in verdicts if verdict is not None]
@@ -206,6 +237,11 @@ class RemoteEvaluator(ABC):
         """Score ensembles on every split, test included; see ``Evaluator``."""
         parts = [self.split(name) for name in ("train", "val", *(("test",) if test else ()))]
         found = self._measured(ensembles, parts)
+        for one in found:
+            for decisions, images in zip(one or (), parts, strict=False):
+                if decisions.refused:
+                    contents = {images.contents[place] for place in decisions.refused}
+                    self._refused[images.split] = self._refused.get(images.split, set()) | contents
 
         def share(decisions: SplitDecisions, images: ImageSet) -> float | None:
             return tally.correct(decisions.predicted, images.labels) / len(images) if len(images) else None
@@ -274,7 +310,11 @@ class RemoteEvaluator(ABC):
     def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        """Return each measurable ensemble's decisions for each part."""
+        """Return each measurable ensemble's decisions for each part.
+
+        Raises:
+            TemplateRejectedError: The endpoint refuses a text of a candidate.
+        """
 
     def measurable(self, ensemble: Sequence[str]) -> bool:
         """Return whether this scorer can classify with an ensemble."""
@@ -309,16 +349,20 @@ class RemoteEvaluator(ABC):
     def _asked(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         found: dict[str, T] = {}
         refused: dict[str, T] = {}
-        for _attempt in range(ATTEMPTS):
+        faults, hopeless = 0, False
+        while questions and not hopeless:
             again: list[Question] = []
             with closing(self._answers(questions)) as answers:
                 for question, answer in answers:
+                    values: Mapping[str, T] = {}
                     try:
-                        values = question.read(answer)
+                        if not (instead := question.instead(answer)):
+                            values = question.read(answer)
                     except BadReplyError as error:
                         fault = f"it does not answer as --scorer {self._scorer} does: {error}"
-                        again.append(question)
-                        values = {}
+                        instead = [replace(question, attempts=question.attempts + 1)]
+                        hopeless = hopeless or question.attempts == ATTEMPTS
+                    again += instead
                     if isinstance(answer, ApiRefusal) and not self._fits:
                         fault = f"it refuses every request: {answer.message}"
                         refused.update(values)
@@ -327,14 +371,13 @@ class RemoteEvaluator(ABC):
                         found |= table.keep({**refused, **values})
                         refused.clear()
                     # An endpoint that has never answered would refuse the rest too, and may bill for that.
-                    if not self._fits and len(again) + len(refused) == FIRST_FAULTS:
+                    faults += not self._fits
+                    if not self._fits and faults == FIRST_FAULTS:
                         raise self._unfit(fault)
-            if refused:
-                raise self._unfit(fault)
-            if not again:
-                return found
             questions = again
-        raise self._unfit(fault)
+        if refused or hopeless:
+            raise self._unfit(fault)
+        return found
 
     def _answers(self, questions: Sequence[Question]) -> Generator[tuple[Question, ApiAnswer]]:
         """Yield each question with its answer, in the order of arrival."""

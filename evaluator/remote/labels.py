@@ -90,8 +90,8 @@ def _to_bytes(vector: Vector) -> bytes:
 
 def _to_vector(blob: Any) -> Vector:
     vector = np.frombuffer(blob, "<f4")
-    if not len(vector) or not np.isfinite(vector).all():
-        raise ValueError("a vector without numbers, or with one that is not finite")
+    if not np.isfinite(vector).all():
+        raise ValueError("a vector with a number that is not finite")
     return vector
 
 
@@ -100,7 +100,7 @@ class LabelStore:
 
     Attributes:
         answers: JSON values.
-        vectors: Vectors of images and texts: [E], float32.
+        vectors: Vectors of images and texts: [E], float32; without numbers where the endpoint refused.
 
     A write is safe from a kill of the process at any moment. A loss of power may lose the last few seconds,
     but does not damage the file.

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from ..scoring import GREY_BOX, Predictions
+from ..scoring import GREY_BOX, UNREADABLE, Predictions
 from .asking import ApiAnswer, ApiRefusal
 from .evaluator import (
     LEAST_PROBABILITY,
@@ -26,12 +26,15 @@ from .pictures import SentPicture
 
 SLOT = "{}"
 _HUB = "hf-inference"
+_REFUSED = "refused"
+_LONGEST_REFUSAL = 200
 
 
 class ZeroShotEvaluator(ImageByImageEvaluator):
     """Scores templates with an endpoint for zero-shot image classification, one image a request.
 
-    Only the most likely class of each image is used, unless the objective looks at probabilities.
+    Only the most likely class of each image is used, unless the objective looks at probabilities. An image
+    that the endpoint refuses counts as wrong; then all classes are equally probable.
     """
 
     protocol = "zero-shot"
@@ -60,10 +63,9 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         return 0, 0
 
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
-        """Return the label; for grey-box objectives, the log-probability of each class."""
+        """Return the label, or why there is none; for grey-box objectives, each class's log-probability."""
         if isinstance(answer, ApiRefusal):
-            # An image alone is no reason to refuse.
-            raise misformed("a list of labels", f"a refusal: {answer.message}")
+            return {_REFUSED: f"{answer.reason}: {answer.message}"[:_LONGEST_REFUSAL]}
         scores = read_scores(answer.body, _sent(prompt)[1])
         best = max(scores, key=lambda label: scores[label])
         if not self._grey:
@@ -73,18 +75,28 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         return [math.log(max(scores[label], LEAST_PROBABILITY)) for label in range(len(prompt.names))]
 
     def is_valid(self, prompt: Prompt, value: Any) -> bool:
-        """Return whether a value from disk is a label, or a log-probability of each class."""
+        """Return whether a value from disk is a label, a log-probability of each class, or a refusal."""
         classes = len(prompt.names)
+        if isinstance(value, dict):
+            return isinstance(value.get(_REFUSED), str)
         if not self._grey:
             return type(value) is int and 0 <= value < classes
         return isinstance(value, list) and len(value) == classes and all(type(one) is float for one in value)
 
     def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
         """Return the decisions of one value an image."""
-        if not self._grey:
-            return SplitDecisions(np.array([value for (value,) in values], dtype=np.int64))
-        table = np.array([value for (value,) in values], dtype=np.float64).reshape(-1, len(prompt.names))
-        return SplitDecisions(table.argmax(axis=1), table)
+        refused = [place for place, (value,) in enumerate(values) if isinstance(value, dict)]
+        table = None
+        if self._grey:
+            even = [0.0] * len(prompt.names)
+            rows = [even if isinstance(value, dict) else value for (value,) in values]
+            table = np.array(rows, dtype=np.float64).reshape(-1, len(prompt.names))
+            predicted = table.argmax(axis=1)
+        else:
+            labels = [UNREADABLE if isinstance(value, dict) else value for (value,) in values]
+            predicted = np.array(labels, dtype=np.int64)
+        predicted[refused] = UNREADABLE
+        return SplitDecisions(predicted, table, refused=tuple(refused))
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str

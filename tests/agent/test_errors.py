@@ -17,6 +17,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.paths import ROOT
 
 CAUGHT_INSIDE = {
+    "agent.llm.client._SentOnError": "becomes a RedirectedError",
     "agent.llm.client._RefusedError": "teaches how to ask otherwise, or becomes a ChatError",
     "agent.llm.endpoints._NotJsonError": "becomes an EndpointError",
     "agent.results.result.OtherSchemaError": "becomes a line of status, or a UsageError",

@@ -259,6 +259,18 @@ def test_a_later_message_has_scores_best_first_refusals_and_confusions() -> None
     assert "Write 4 more" in text
 
 
+def test_an_estimate_says_that_it_is_one() -> None:
+    """In each list of scores and in feedback; never above what it is below, and never negative."""
+    few, none = Outcome("b {}", 0.5496, pictures=6), Outcome("c {}", -1e-9, pictures=1)
+    text = next_message(WORDS, WANTED, outcomes=[few], best=[*RANKED, few], confused=())["content"]
+    assert text.count("- b {} (about 54 %, judged by 6 pictures)") == 2
+    assert "- a {}, carved (75.0 %)" in text
+    assert "- b {} (about 54 %, judged by 6 pictures)" in said(request_opro([few], wanted=WANTED))
+    assert "- c {} (about 0 %, judged by 1 picture)" in said(request_opro([none], wanted=WANTED))
+    lines = feedback([few, Outcome("d {}", 0.5)], best_before=0.25, wanted=WANTED)["content"]
+    assert "- b {} (about 54 %, judged by 6 pictures)\n- d {} (rose to 50.0 % from 25.0 %)" in lines
+
+
 def test_an_answer_without_a_template_gets_the_form() -> None:
     """And what is best all the same."""
     text = next_message(WORDS, WANTED, outcomes=[], best=RANKED, confused=[])["content"]

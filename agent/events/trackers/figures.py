@@ -39,13 +39,18 @@ LONGEST_SETTING = 500
 
 
 class EarlierScore(NamedTuple):
-    """A template scored by an earlier process, and the default template's training score by then."""
+    """A template scored by an earlier process, and the default template's training score by then.
+
+    Attributes:
+        images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
+    """
 
     restart: int
     template: str
     train: float
     val: float | None
     default: float | None = None
+    images: int | None = None
 
 
 class FigureRow(NamedTuple):
@@ -128,11 +133,12 @@ def scored_before(run_dir: Path) -> list[EarlierScore]:
             default = float(event["train"])
         elif event.get("event") == TemplateScored.name:
             restart, template = event.get("restart"), str(event.get("template"))
-            train, val = event.get("train"), event.get("val")
+            train, val, images = event.get("train"), event.get("val"), event.get("images")
             if isinstance(restart, int) and isinstance(train, int | float):
                 known = float(val) if isinstance(val, int | float) else None
+                few = images if type(images) is int else None
                 found.setdefault(
-                    (restart, template), EarlierScore(restart, template, float(train), known, default)
+                    (restart, template), EarlierScore(restart, template, float(train), known, default, few)
                 )
     return list(found.values())
 
@@ -164,7 +170,7 @@ class Figures:
         # A resumed run emits again all that it has: that is known from its log.
         self._known = {(one.restart, one.template) for one in run.earlier}
         self._step = len(run.earlier)
-        self._best = max((one.train for one in run.earlier), default=None)
+        self._best = max((one.train for one in run.earlier if one.images is None), default=None)
         self._default: float | None = None
         self._rows: list[FigureRow] = []
         self._used: dict[str, float] = {}
@@ -197,24 +203,24 @@ class Figures:
         """Send what earlier processes scored but were killed before sending."""
         has, best = self._run.step_at(self._board.place), None
         for step, one in enumerate(self._run.earlier, 1):
-            best = one.train if best is None else max(best, one.train)
+            if one.images is None:
+                best = one.train if best is None else max(best, one.train)
             if step > has:  # what had been spent by then is not known
-                self._take(step, one.template, one.train, one.val, _best_so_far(best, one.default))
+                own = _own(one.train, one.val, one.images)
+                self._take(step, one.template, {**own, **_best_so_far(best, one.default)})
 
     def _scored(self, event: TemplateScored) -> None:
         template = self._run.scrub(event.template)
         if (place := (event.position.restart, template)) in self._known:
             return
         self._known.add(place)
-        self._best = event.train if self._best is None else max(self._best, event.train)
+        if event.images is None:
+            self._best = event.train if self._best is None else max(self._best, event.train)
         self._step += 1
-        more = {**_best_so_far(self._best, self._default), **self._used}
-        self._take(self._step, template, event.train, event.val, more)
+        own = _own(event.train, event.val, event.images)
+        self._take(self._step, template, {**own, **_best_so_far(self._best, self._default), **self._used})
 
-    def _take(
-        self, step: int, template: str, train: float, val: float | None, more: Mapping[str, float]
-    ) -> None:
-        values = {"train": train, **more} | ({} if val is None else {"val": val})
+    def _take(self, step: int, template: str, values: Mapping[str, float]) -> None:
         self._rows.append(FigureRow(step, values, template))
         if len(self._rows) >= MOST_ROWS:
             self.idle()
@@ -239,8 +245,17 @@ class Figures:
             self._board.close(self._status, self._last)
 
 
-def _best_so_far(best: float, default: float | None) -> dict[str, float]:
+def _own(train: float, val: float | None, images: int | None) -> dict[str, float]:
+    """Return a template's figures; accuracies on a few images have a curve of their own."""
+    if images is not None:
+        return {"dropped_train": train, "dropped_images": images}
+    return {"train": train} | ({} if val is None else {"val": val})
+
+
+def _best_so_far(best: float | None, default: float | None) -> dict[str, float]:
     """Return the best training score so far, and its gain over the default template if known."""
+    if best is None:
+        return {}
     return {"best_train": best} | ({} if default is None else {"gain_over_default": best - default})
 
 

@@ -8,6 +8,7 @@ import re
 import struct
 import sys
 import threading
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -481,3 +482,31 @@ def test_a_run_goes_on_without_test_images_that_were_torn_since(
     result.unlink()
     (data / "train" / "dog" / "0.png").unlink()
     assert main(["resume", "run"]) == 2
+
+
+def test_classes_of_several_templates_are_refused_before_any_is_paid_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A zero-shot endpoint classifies with one at a time; nothing is opened."""
+    file = tmp_path / "two.txt"
+    file.write_text("a {}\nthe {}\n")
+    scorer = ["--scorer", "zero-shot", "--scorer-url", "http://127.0.0.1:9", "--model", "m"]
+    assert main(["evaluate", "--templates", str(file), "--data", "none", *scorer, "--confusions"]) == 2
+    said = capsys.readouterr().err
+    assert "classes can be inspected for one template at a time with --scorer zero-shot; give one" in said
+
+
+def test_a_large_image_is_named_without_a_warning_of_pillow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its warning would show a path of the library."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.new("RGB", (16, 16), (number, 0, 0)).save(tmp_path / name / f"{number}.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        main(["datasets", str(tmp_path), "--shots", "1"])
+    assert "too large to be opened" in capsys.readouterr().err
+    assert warned == []

@@ -7,7 +7,9 @@ import json
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,36 @@ def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: 
         (3, {"train": 0.75, "best_train": 0.75, **spent}, "c {}"),
     ]
     assert board.closed == [("finished", {"best_train": 0.5, "evaluated": 3, "test": 0.25, **spent})]
+
+
+def test_dropped_templates_have_figures_of_their_own(tmp_path: Path) -> None:
+    """Their accuracies on a few images are no best, whichever session scored them."""
+    few: dict[str, Any] = {"train": 1.0, "images": 2, "estimate": 0.25}
+    events: list[Event] = [
+        STARTED, replace(scored("a {}", 0.0), **few), scored("b {}", 0.5),
+        replace(scored("c {}", 0.0), **few),
+    ]  # fmt: skip
+    own = {"dropped_train": 1.0, "dropped_images": 2}
+    expected = [
+        (1, own, "a {}"), (2, {"train": 0.5, "best_train": 0.5}, "b {}"),
+        (3, {**own, "best_train": 0.5}, "c {}"),
+    ]  # fmt: skip
+    (tmp_path / "events.jsonl").write_text(
+        "".join(json.dumps({"event": one.name, **one.fields()}) + "\n" for one in events[1:]), "utf-8"
+    )
+    sessions: list[tuple[list[EarlierScore], list[Event]]] = [
+        ([], events),
+        (scored_before(tmp_path), events[:1]),
+    ]
+    for earlier, emitted in sessions:
+        board = Board()
+        figures = Figures(board, Tracked(run_dir=tmp_path / "new", settings={}, earlier=earlier))
+        (tmp_path / "new").mkdir(exist_ok=True)
+        for event in emitted:
+            figures(event, 0)
+        figures.close()
+        assert board.rows == expected
+        (tmp_path / "new" / "trackers.json").unlink()
 
 
 def test_the_gain_over_default_is_a_figure_of_each_step(tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
-"""Requests that are sent on to another address: the key stays, and the message says where they went."""
+"""Requests that are sent on to another address: nothing goes there, and the message names it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx2
 import pytest
 from aiohttp import web
 
-from promptclimb.agent.errors import ChatError
-from promptclimb.agent.llm.chat import ChatRequest
-from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.errors import ChatError, RedirectedError
+from promptclimb.agent.llm.chat import ChatRequest, JsonRequest
+from promptclimb.agent.llm.client import FOREIGN_ERRORS, OpenAIChat, _staying_at
 from promptclimb.agent.llm.endpoints import look
 from promptclimb.agent.secrets import Secret
 
@@ -26,8 +27,10 @@ async def two_hosts(status: int, seen: list[web.Request]) -> AsyncIterator[str]:
 
     async def handle(request: web.Request) -> web.Response:
         seen.append(request)
-        if request.host.startswith("127."):
-            there = f"http://localhost:{request.url.port}{request.path}"
+        if request.host.startswith("127.") and not request.path.endswith("/"):
+            host = "localhost" if "/here/" not in request.path else "127.0.0.1"
+            path = request.path if host == "localhost" else f"{request.path}/"
+            there = f"http://{host}:{request.url.port}{path}"
             return web.Response(status=status, headers={"Location": there})
         if request.method != "POST":
             return web.Response(status=405)
@@ -50,15 +53,61 @@ def keys_of(request: web.Request) -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/v1", DEPLOYMENT])
-async def test_no_key_goes_to_another_host(path: str) -> None:
-    """Neither as a bearer token nor as Azure has it."""
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_no_prompt_and_no_key_go_to_another_host(path: str, status: int) -> None:
+    """Neither as a bearer token nor as Azure has it; the message names the other address, and the option."""
     seen: list[web.Request] = []
-    async with two_hosts(307, seen) as url, OpenAIChat(f"{url}{path}", KEY) as chat:
-        assert (await chat.chat(REQUEST)).text == "- a {}"
-    asked, sent_on = seen
+    async with two_hosts(status, seen) as url, OpenAIChat(f"{url}{path}", KEY) as chat:
+        there = f"{url}{path}".replace("127.0.0.1", "localhost")
+        with pytest.raises(RedirectedError, match=f"{there}; if that is right, give it with --base-url"):
+            await chat.chat(REQUEST)
+    (asked,) = seen
     assert keys_of(asked)
-    assert sent_on.host.startswith("localhost")
-    assert keys_of(sent_on) == []
+    assert asked.host.startswith("127.")
+
+
+async def test_no_image_goes_to_another_host() -> None:
+    """Nor does a scorer's request to the address itself, or below it."""
+    seen: list[web.Request] = []
+    async with two_hosts(307, seen) as url, OpenAIChat(f"{url}/v1", KEY) as chat:
+        there = f"{url}/v1".replace("127.0.0.1", "localhost")
+        for path in ("", "embeddings"):
+            request = JsonRequest(path=path, body={"inputs": "an image"})
+            with pytest.raises(
+                RedirectedError, match=f"{there}; if that is right, give it with --scorer-url"
+            ):
+                await chat.post(request)
+    assert all(request.host.startswith("127.") for request in seen)
+    assert len(seen) == 2
+
+
+async def test_a_redirect_within_a_host_is_followed() -> None:
+    """Such as to the same path with a slash."""
+    seen: list[web.Request] = []
+    async with two_hosts(307, seen) as url, OpenAIChat(f"{url}/here/v1", KEY) as chat:
+        assert (await chat.chat(REQUEST)).text == "- a {}"
+    assert [bool(keys_of(request)) for request in seen] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("home", "there", "stays"),
+    [
+        ("http://a.com/v1", "https://a.com/v1", True),
+        ("http://a.com/v1", "https://b.com/v1", False),
+        ("https://a.com/v1", "http://a.com/v1", False),
+        ("http://a.com:8080/v1", "https://a.com/v1", False),
+        ("http://a.com:8080/v1", "http://a.com:8081/v1", False),
+        ("https://a.com/v1", "https://a.com:443/v2", True),
+    ],
+)
+async def test_only_a_safer_address_of_the_same_host_is_another(home: str, there: str, stays: bool) -> None:
+    """From http to https at the usual ports, never back."""
+    refused = False
+    try:
+        await _staying_at(httpx2.URL(home))(httpx2.Request("POST", there))
+    except FOREIGN_ERRORS:
+        refused = True
+    assert refused == (not stays)
 
 
 async def test_no_key_goes_to_another_host_for_a_list_of_models() -> None:
@@ -72,6 +121,6 @@ async def test_no_key_goes_to_another_host_for_a_list_of_models() -> None:
 
 async def test_where_a_request_was_sent_on_to_is_said() -> None:
     """A 301 makes a GET of it (http in place of https, mostly), and a bare 405 does not say what is wrong."""
-    async with two_hosts(301, []) as url, OpenAIChat(f"{url}/v1", KEY) as chat:
-        with pytest.raises(ChatError, match=r"http://localhost:\d+/v1: give that with --base-url"):
+    async with two_hosts(301, []) as url, OpenAIChat(f"{url}/here/v1", KEY) as chat:
+        with pytest.raises(ChatError, match=r"/chat/completions/: give that with --base-url"):
             await chat.chat(REQUEST)

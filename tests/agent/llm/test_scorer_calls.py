@@ -277,6 +277,24 @@ async def test_an_address_where_nothing_listens_is_named() -> None:
     assert "--scorer-url" in str(why)
 
 
+async def test_requests_under_way_share_the_look_at_the_address() -> None:
+    """None is sent meanwhile, and one look is enough for all, unless it fails: then the next call looks."""
+    looks: list[int] = []
+
+    async def look() -> None:
+        looks.append(server.requests)
+        await asyncio.sleep(0.01)
+        if len(looks) == 1:
+            raise EndpointError("nothing answers")
+
+    async with ScorerServer() as server, asking(server) as calls:
+        calls._look = look
+        found, why = await answers(calls, [question(number) for number in range(8)])
+        assert (found, str(why), looks) == ([], "nothing answers", [0])
+        found, why = await answers(calls, [question(number) for number in range(8)])
+        assert (len(found), why, looks) == (8, None, [0, 0])
+
+
 async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
     """Requests under way are answered and taken; no other one is made."""
     stop = Stop()

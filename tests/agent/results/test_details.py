@@ -143,3 +143,24 @@ def test_words_are_ranked_by_the_scores_of_their_templates() -> None:
     assert [(one.word, one.templates, round(one.difference, 6)) for one in better] == [("good", 3, 0.6)]
     assert [(one.word, one.templates, round(one.difference, 6)) for one in worse] == [("bad", 3, -0.6)]
     assert word_effects(rows[:4]) == ([], [])
+
+
+def test_words_of_dropped_templates_count_by_their_estimates() -> None:
+    """A share of few images is not compared with those of all; a template scored on all counts by that."""
+    rows = [row(template=f"good {{}} {n}", train=0.8) for n in "abc"]
+    rows += [row(template=f"bad {{}} {n}", train=1.0, images=2, estimate=0.5) for n in "abc"]
+    rows += [row(template="good {} a", train=0.0, images=2, estimate=0.0)]
+    better, worse = word_effects(sorted(rows, key=lambda one: one.train))
+    assert [(one.word, round(one.difference, 6)) for one in (*better, *worse)] == [
+        ("good", 0.3),
+        ("bad", -0.3),
+    ]
+
+
+def test_dropped_templates_come_last_among_the_shown_and_rank_by_estimate_in_a_line() -> None:
+    """However many of their few images they got right."""
+    few = row(template="a photo of {}", train=1.0, images=2, estimate=0.4)
+    whole = row(template="a photo in {}", train=0.5)
+    assert shown_in([few.template, whole.template], [few, whole]) == [whole, few]
+    child = row(template="a photo {}", train=0.9, conversation=1, round=1)
+    assert lineage_of(child, [few, whole]) == [child, whole]

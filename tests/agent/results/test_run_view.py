@@ -50,6 +50,23 @@ def write_log(run_dir: Path, events: list[dict[str, Any]]) -> None:
     (run_dir / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
 
 
+def test_dropped_templates_come_last_and_raise_no_curve(tmp_path: Path) -> None:
+    """Before the result too; a template that another restart scored on all images counts by that."""
+    few = {"val": None, "source": "initial", "images": 2, "estimate": 0.25}
+    log = [
+        event("restart.template_scored", template="few {}", train=1.0, **few),
+        event("restart.template_scored", template="both {}", train=1.0, **few | {"estimate": 0.125}),
+        event("restart.template_scored", 2, template="both {}", train=0.5, val=None, source="initial"),
+        event("restart.template_scored", template="less {}", train=0.5, **few | {"estimate": 0.375}),
+    ]
+    write_log(tmp_path, log)
+    rows = view_of(tmp_path).rows
+    assert [(one.template, one.train, one.images) for one in rows] == [
+        ("both {}", 0.5, None), ("less {}", 0.5, 2), ("few {}", 1.0, 2),
+    ]  # fmt: skip
+    assert course_of_rows(rows).curves == {2: ((0, 0.5),)}
+
+
 def test_a_finished_run_is_known_whole(run_dir: Path) -> None:
     """Result, course of the log, details; the leaderboard and the line are those that were kept."""
     view = view_of(run_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 
 from promptclimb import SearchConfig, SearchResult, resume, search
 from promptclimb.agent.events.types import Event, TemplateScored
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.result import RACED
 from promptclimb.agent.search.racer import score_of
 from promptclimb.agent.search.racing import Dropped, Outcome, Row, blocks_of, race, stratified
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Predictions, Rejection, Score, Verdict
+from tests.fakes.chat_by_hash import ChatByHash
 
 
 class Raced:
@@ -225,27 +228,89 @@ async def test_a_race_saves_labels_and_what_it_drops_is_never_chosen(tmp_path: P
     assert len(dropped) > 0.8 * len(raced.result.leaderboard)
     assert raced.result.leaderboard[-len(dropped) :] == tuple(dropped)
     assert all(row.val is None and 0 < row.images < 160 for row in dropped if row.images)
-    assert all(0 <= row.train < raced.result.best.train for row in dropped)
+    assert all(round(row.train * row.images) == pytest.approx(row.train * row.images) for row in dropped)
+    estimates = [row.estimate for row in dropped]
+    assert estimates == sorted(estimates, reverse=True)
+    assert estimates[0] < max(row.train for row in raced.result.leaderboard if row.images is None)
     assert set(raced.result.ensemble.templates) <= raced.box.whole
     assert raced.result.best.template in raced.box.whole
     assert raced.result.best.train > 0.97 * full.result.best.train
-    shown = {one.template: one.images for one in raced.scored if one.images is not None}
-    assert shown.keys() >= {row.template for row in dropped}
+    shown = {one.template: (one.train, one.images, one.estimate) for one in raced.scored if one.images}
+    assert {row.template: (row.train, row.images, row.estimate) for row in dropped}.items() <= shown.items()
     assert not any(one.improved for one in raced.scored if one.images is not None)
     assert raced.result.rejected["too_many_tokens"] > 0
     csv = (raced.run_dir / "leaderboard.csv").read_text("utf-8").splitlines()
-    assert csv[1].endswith(",")
-    assert csv[-1].endswith(f",{dropped[-1].images}")
+    assert csv[0].endswith(",images,estimate")
+    assert csv[1].endswith(",,")
+    assert csv[-1].endswith(f",{dropped[-1].images},{dropped[-1].estimate:.6f}")
+    page = (raced.run_dir / "report.html").read_text("utf-8")
+    assert f'{100 * dropped[0].train:.1f} <span class="soft">on {dropped[0].images} images</span>' in page
+    assert "Those that a race dropped come last" in page
+    assert "dropped come last" not in (full.run_dir / "report.html").read_text("utf-8")
 
 
-async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path) -> None:
+@pytest.mark.parametrize("objective", ["accuracy", "class_mean"])
+async def test_a_resumed_search_replays_its_races_without_asking(tmp_path: Path, objective: str) -> None:
     """What became of each candidate is on disk, so the result is the same."""
-    first = await searched(tmp_path / "run")
+    first = await searched(tmp_path / "run", objective=objective)
+    assert any(row.images is not None for row in first.result.leaderboard)
     (first.run_dir / "result.json").unlink()
     again = await resume(first.run_dir, evaluator=PartialBox(replays=True))
     assert again.leaderboard == first.result.leaderboard
     assert again.best == first.result.best
     assert again.notes[RACED] == first.result.notes[RACED]
+
+
+async def test_requests_say_what_is_an_estimate_and_a_resume_asks_the_same(tmp_path: Path) -> None:
+    """In requests, dropped templates have an estimate with its number of pictures, always below the best."""
+    config = SearchConfig(
+        method="guided", llm="l", initial=40, restarts=1, conversations=1, rounds=3, run_dir=tmp_path / "run"
+    )
+    chat, events = ChatByHash(longest_s=0), list[Event]()
+    first = await search(config, evaluator=PartialBox(), chat=chat, on_event=events.append)
+    said = "\n".join(str(message["content"]) for one in chat.asked for message in one.messages)
+    estimates = re.findall(r"^- .* \(about (\d+) %, judged by (\d+) pictures\)$", said, re.MULTILINE)
+    measured = [float(one) for one in re.findall(r"\((\d+\.\d) %\)", said)]
+    assert estimates
+    assert measured
+    assert max(float(value) for value, _ in estimates) < max(measured)
+    assert {int(images) for _, images in estimates} <= {one.images for one in first.leaderboard}
+    (tmp_path / "run" / "result.json").unlink()
+    silent = ChatByHash(fail=lambda *_: pytest.fail("asked again"))
+    again = await resume(tmp_path / "run", evaluator=PartialBox(replays=True), chat=silent)
+    assert again.leaderboard == first.leaderboard
+
+
+class Graded(PartialBox):
+    """A scorer by which a template says how many images it classifies correctly."""
+
+    def _correct(self, ensemble: Sequence[str], split: str) -> int:
+        (percent,) = re.findall(r"\d+", ensemble[0]) or ["10"]
+        return int(percent) * self.info.sizes[split] // 100
+
+
+class Proposing:
+    """An LLM that proposes a better template, and the best one last."""
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Propose."""
+        return ChatAnswer(text="- a {} at 50\n- a {} near 90")
+
+
+async def test_a_dropped_template_is_no_improvement(tmp_path: Path) -> None:
+    """Its estimate may be above the best before, but the leader that dropped it is better."""
+    (tmp_path / "initial.txt").write_text("a {} at 20\na {} at 10\n", "utf-8")
+    config = SearchConfig(
+        method="pn", llm="l", initial=str(tmp_path / "initial.txt"), restarts=1, conversations=1, rounds=1,
+        run_dir=tmp_path / "run",
+    )  # fmt: skip
+    events: list[Event] = []
+    await search(config, evaluator=Graded(), chat=Proposing(), on_event=events.append)
+    dropped, leader = [one for one in events if isinstance(one, TemplateScored)][2:]
+    assert (dropped.template, dropped.improved) == ("a {} at 50", False)
+    assert dropped.estimate is not None
+    assert dropped.estimate > 0.2
+    assert (leader.train, leader.images, leader.improved) == (0.9, None, True)
 
 
 async def test_the_number_of_restarts_at_once_does_not_decide_a_race(tmp_path: Path) -> None:
@@ -263,9 +328,16 @@ def test_racing_is_left_out_of_what_decides_unless_it_is_switched_off() -> None:
 
 def test_a_dropped_candidate_is_estimated_below_the_best() -> None:
     """By how far it is behind on the same images, whatever its share of these; never below nothing."""
-    assert score_of(Dropped(right=6, images=6, behind=0), 0.5).train == pytest.approx(0.5 - 1 / 12)
-    score = score_of(Dropped(right=3, images=12, behind=6), 0.75)
-    assert (score.train, score.correct, score.images, score.whole) == (0.25, (3, None), 12, False)
+    assert Dropped(right=6, images=6, behind=0).estimate(0.5) == pytest.approx(0.5 - 1 / 12)
+    assert Dropped(right=3, images=12, behind=6).estimate(0.75) == 0.25
+    assert Dropped(right=0, images=6, behind=6).estimate(0.5) == 0
+    assert Dropped(right=0, images=6, behind=0).estimate(0.0) < 0
+
+
+def test_the_score_of_a_dropped_candidate_says_what_was_measured() -> None:
+    """Its accuracy is that on the images that it was asked on; the estimate stands beside it."""
+    score = score_of(Dropped(right=3, images=5, behind=1), Score(train=0.75, class_mean=0.7))
+    assert (score.train, score.correct, score.images, score.whole) == (0.6, (3, None), 5, False)
+    assert score.estimate == pytest.approx(0.55)
+    assert score.class_mean is None
     assert Score.from_json(score.to_json()) == score
-    assert score_of(Dropped(right=0, images=6, behind=6), 0.5).train == 0
-    assert score_of(Dropped(right=0, images=6, behind=0), 0.0).train < 0

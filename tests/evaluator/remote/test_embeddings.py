@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.errors import ConfigError, ConsumerError
+from promptclimb.evaluator.errors import ConfigError, ConsumerError, TemplateRejectedError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
 from promptclimb.evaluator.remote.dialects import DIALECTS, dialect_of, read_cohere, read_data
 from promptclimb.evaluator.remote.embeddings import EmbeddingsEvaluator, as_vector
 from promptclimb.evaluator.remote.evaluator import BadReplyError
-from promptclimb.evaluator.scoring import NamePredictor
+from promptclimb.evaluator.scoring import NamePredictor, Rejection, Score
 from promptclimb.evaluator.spec import EMBEDDING_DIALECTS
 from tests.evaluator.remote.conftest import Opened
 from tests.evaluator.remote.test_image_by_image import JSON_VALUES, SEARCHED, scored
@@ -131,6 +131,66 @@ def test_the_end_costs_what_was_kept_for_it(opened: Opened) -> None:
     assert 0 < api.purposes["test"] <= len(api.kept)
     spent = sum(one.prompt_tokens for one in api.requests if one.purpose == "test")
     assert spent <= sum(one.prompt_tokens for one in api.kept)
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "margin"])
+def test_a_refused_image_has_no_vector(objective: str, opened: Opened, tmp_path: Path) -> None:
+    """It is found among those of its request, counts as wrong, and is not asked for again."""
+    evil: list[str] = []
+
+    def change(_number: int, request: ApiRequest, body: Any) -> Any:
+        sent = request.body["input"]
+        if not evil:
+            evil.append(sent[2])
+        return ApiRefusal("content_filter", "not allowed") if evil[0] in sent else body
+
+    api = VisualApi(change=change)
+    settings = {"scorer_dialect": "openai", "objective": objective}
+    evaluator = opened("embeddings", api, tmp_path / "labels.sqlite", **settings)
+    score = scored(evaluator, TEMPLATE)
+    assert score.correct == (14, 6)
+    # Eight images, then four and four, two and two, one and one; the others in one request each; the texts.
+    assert sum(map(images_in, api.requests)) == SEARCHED + 8 + 4 + 2
+    again = opened("embeddings", VisualApi(ends_after=0), tmp_path / "labels.sqlite", **settings)
+    assert scored(again, TEMPLATE) == score
+    again.examine([[TEMPLATE]], test=False)
+    assert again.info.notes["refused_images"].endswith("wrong: 1 of 15 train images")
+
+
+def test_a_template_with_a_refused_text_is_rejected(opened: Opened, tmp_path: Path) -> None:
+    """The others of its batch are scored; a class name that is refused cannot be predicted with."""
+
+    def change(_number: int, request: ApiRequest, body: Any) -> Any:
+        return ApiRefusal("content_filter", "no") if "evil" in str(request.body["input"]) else body
+
+    api = VisualApi(change=change)
+    evaluator = opened("embeddings", api, tmp_path / "labels.sqlite", scorer_dialect="openai")
+    bad, good, worse = evaluator.score(["an evil {}", TEMPLATE, "evil: {}"])
+    assert isinstance(good, Score)
+    assert good.correct == (15, 6)
+    assert isinstance(bad, Rejection)
+    assert isinstance(worse, Rejection)
+    assert bad.reason == "refused"
+    assert bad.message.startswith("the endpoint refuses the text 'an evil ")
+    with pytest.raises(TemplateRejectedError, match="the endpoint refuses the text"):
+        evaluator.predict([[TEMPLATE, "an evil {}"]], split="train")
+    named = evaluator.predict_named(TEMPLATE, [{0: "evil"}, {}], split="train")
+    assert named.predicted == (None, named.labels)
+    again = opened("embeddings", VisualApi(ends_after=0), tmp_path / "labels.sqlite", scorer_dialect="openai")
+    assert again.score(["an evil {}", TEMPLATE]) == [bad, good]
+
+
+def test_an_endpoint_that_refuses_all_images_is_blamed(opened: Opened, tmp_path: Path) -> None:
+    """After a few requests, also if the images fit into one; nothing of it is kept."""
+    api = VisualApi(change=lambda *_given: ApiRefusal("content_filter", "no images here"))
+    evaluator = opened("embeddings", api, tmp_path / "labels.sqlite", scorer_dialect="openai")
+    with pytest.raises(ConsumerError, match="refuses every request: no images here"):
+        evaluator.score([TEMPLATE])
+    with pytest.raises(ConsumerError, match="refuses every request"):
+        evaluator.predict_some([[TEMPLATE]], split="train", places=[0, 7])
+    assert len(api.requests) <= 16
+    later = opened("embeddings", VisualApi(), tmp_path / "labels.sqlite", scorer_dialect="openai")
+    assert scored(later, TEMPLATE).train == 1.0
 
 
 def test_a_limit_in_the_middle_loses_no_vector(opened: Opened, tmp_path: Path) -> None:

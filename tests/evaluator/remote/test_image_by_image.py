@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
 from promptclimb.evaluator.remote.labels import LabelStore
 from promptclimb.evaluator.remote.zero_shot import read_scores
 from promptclimb.evaluator.scoring import (
+    UNREADABLE,
     Evaluator,
     Illustrator,
     Inspector,
@@ -268,6 +270,53 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     assert score.unreadable_examples[1:] == ("I cannot say", "(refused: content_filter) not allowed")
     assert all(len(one) <= 80 for one in score.unreadable_examples)
     assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+
+
+def refusing(places: Iterable[int], reader: Callable[[ApiRequest], object]) -> Any:
+    """A change that refuses some of the images, by the order in which they are first asked for."""
+    order: dict[object, int] = {}
+
+    def change(_number: int, request: ApiRequest, body: Any) -> Any:
+        image = reader(request)
+        place = order.setdefault(image, len(order))
+        return ApiRefusal("content_filter", "not allowed") if place in places else body
+
+    return change
+
+
+@pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
+def test_a_refused_image_is_wrong_and_counted(scorer: str, opened: Opened, tmp_path: Path) -> None:
+    """It does not end the run, is not asked again, and names no class; even the first ones."""
+    images = {
+        "chat": lambda request: request.body["messages"][0]["content"][1]["image_url"]["url"],
+        "zero-shot": lambda request: request.body["inputs"],
+    }
+    api = VisualApi(change=refusing({0, 1, 9, 15, 22}, images[scorer]))
+    evaluator = opened(scorer, api, tmp_path / "labels.sqlite")
+    first = scored(evaluator, ASKED[scorer])
+    assert (first.correct, len(api.requests)) == ((12, 5), SEARCHED)
+    (some,) = evaluator.predict([[ASKED[scorer]]], split="train").predicted
+    assert (some or ()).count(UNREADABLE) == 3
+    assert "refused_images" not in evaluator.info.notes
+    again = opened(scorer, api, tmp_path / "labels.sqlite")
+    assert scored(again, ASKED[scorer]) == first
+    for _twice in range(2):
+        (found,) = again.examine([[ASKED[scorer]]])
+        assert found is not None
+        assert found.test == pytest.approx(8 / 9)
+        said = again.info.notes["refused_images"]
+        assert said.endswith("wrong: 1 of 9 test images, 3 of 15 train images, 1 of 6 val images")
+
+
+def test_a_refused_image_says_nothing_of_probabilities(opened: Opened) -> None:
+    """For a grey-box objective all classes are equally probable, and the image is wrong all the same."""
+    refused = VisualApi(change=refusing({0}, lambda request: request.body["inputs"]))
+    score = scored(opened("zero-shot", refused, objective="logprob"), "a {}")
+    whole = scored(opened("zero-shot", VisualApi(), objective="logprob"), "a {}")
+    assert (score.correct, whole.correct) == ((14, 6), (15, 6))
+    assert score.logprob is not None
+    assert whole.logprob is not None
+    assert score.logprob == pytest.approx(whole.logprob - math.log(3) / 15, abs=0.01)
 
 
 def test_the_most_frequent_of_several_answers_counts(opened: Opened, tmp_path: Path) -> None:
