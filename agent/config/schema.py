@@ -189,8 +189,8 @@ class SearchSettings(Settings):
     prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
     name_rounds: int = setting(
         4,
-        "rounds of new class names (--prompts class-names); with --scorer zero-shot: "
-        f"{FEWER_BY_IMAGE['name_rounds']}, unless given",
+        "rounds of new class names (--prompts class-names); "
+        f"{FEWER_BY_IMAGE['name_rounds']} with --scorer zero-shot",
         decides=True,
         **_COUNT,
     )
@@ -217,8 +217,8 @@ class SearchSettings(Settings):
     )
     restarts: int = setting(
         4,
-        "restarts, each from its own sample of starting templates; with --scorer chat or zero-shot: "
-        f"{FEWER_BY_IMAGE['restarts']}, unless given",
+        "restarts, each from its own sample of starting templates; "
+        f"{FEWER_BY_IMAGE['restarts']} with --scorer chat or zero-shot",
         **_MORE,
     )
     conversations: int = setting(

@@ -21,7 +21,8 @@ from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, PredictedImage
-from ...evaluator.scoring import Evaluator, Inspection, Inspector
+from ...evaluator.remote.asking import KeepsForTest
+from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
@@ -33,11 +34,13 @@ from ..llm.scorer_endpoint import scorer_in_thread
 from ..results.confusion import ConfusionMatrix
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import Found
+from ..results.figures import scorer_spent
 from ..results.page import rewrite_report
 from ..results.result import SearchResult
 from ..results.run_dir import result_of, stored_config, stored_weights
 from ..store.trust import OF_EVALUATOR, OF_LLM, OF_MODEL
 from .inputs import check_scorer_takes
+from .measuring import share_right
 from .run import SearchRun
 
 Split = Literal["train", "val", "test"]
@@ -137,7 +140,11 @@ def score_templates(
             found = open_evaluator(spec.without_choice(), report=report, ask=ask)
         else:
             found = as_evaluator(evaluator, spec)
-        return _measured(found, texts, kind, spec, split, inspect, white_box, report)
+        evaluation = _measured(found, texts, kind, spec, split, inspect, white_box, report)
+        if ask is not None and report is not None:
+            spent = ask.budget.spent
+            report(scorer_spent(spent.calls, spent.prompt_tokens + spent.completion_tokens, spent.cost_usd))
+        return evaluation
 
 
 def _measured(
@@ -156,7 +163,7 @@ def _measured(
     alone = len(texts) == 1 or not kind.averaged
     try:
         ensembles = [*([text] for text in texts), *([] if alone else [texts])]
-        answers = found.examine(ensembles, test=split == "test")
+        answers = _accuracies(found, ensembles, split)
         singles, together = answers[: len(texts)], None if len(texts) > 1 and alone else answers[-1]
         inspection = _inspected(found, texts, split) if inspect else None
     except TemplateRejectedError as error:
@@ -172,12 +179,24 @@ def _measured(
         pretrained=found.info.pretrained,
         split=split,
         images=found.info.sizes.get(split) or 0,
-        scores=tuple(map(TemplateAccuracy, texts, (getattr(one, split, None) for one in singles))),
-        ensemble=getattr(together, split, None),
+        scores=tuple(map(TemplateAccuracy, texts, singles)),
+        ensemble=together,
         inspection=inspection,
         white_box=run_all(white_box, spec, split=split, report=report_references) if white_box else (),
         prompts=kind.name,
     )
+
+
+def _accuracies(found: Evaluator, ensembles: Sequence[Sequence[str]], split: Split) -> list[float | None]:
+    """Return the accuracy of each ensemble on a split; a scorer behind an API is asked about no other."""
+    if isinstance(found, KeepsForTest) and isinstance(found, Predictor):
+        predictions = found.predict(ensembles, split=split)
+        return [
+            None if labels is None else share_right(labels, predictions.labels)
+            for labels in predictions.predicted
+        ]
+    answers = found.examine(ensembles, test=split == "test")
+    return [getattr(one, split, None) for one in answers]
 
 
 def scored_kind(spec: EvaluatorSpec, prompts: str | None = None) -> PromptKind:

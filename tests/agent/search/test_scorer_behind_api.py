@@ -237,10 +237,14 @@ async def test_labels_are_shared_across_runs_with_a_cache(
 
 async def test_evaluate_asks_it_without_a_search(config: Callable[..., SearchConfig]) -> None:
     """From a thread without an event loop, as in a script."""
+    lines: list[str] = []
     async with ScorerServer(ScorerOptions(key=KEY)) as server:
-        spec = config(server.url)
-        found = await in_thread(lambda: evaluate(["a {}", "the {} one"], spec))
-        assert server.requests == server.answered == 2 * 15
+        spec = config(server.url, scorer_price="0.01/call")
+        found = await in_thread(lambda: evaluate(["a {}", "the {} one"], spec, report=lines.append))
+        assert server.requests == server.answered == 2 * 6, "test images alone"
+        assert lines[-1] == "scorer: 12 calls, $0.1200"
+        assert (await in_thread(lambda: evaluate(["a {}"], spec, split="val"))).images == 3
+        assert server.requests == 2 * 6 + 3
     assert [one.accuracy is not None for one in found.scores] == [True, True]
 
 
