@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Literal, Protocol
 
@@ -108,7 +108,7 @@ class ScorerCalls:
         budget: ScorerBudget,
         *,
         concurrency: int,
-        look: Callable[[], object] | None = None,
+        look: Callable[[], Awaitable[object]] | None = None,
         variable: str = KEY,
         ledger: ScorerLedger | None = None,
         stop: Stop | None = None,
@@ -133,6 +133,7 @@ class ScorerCalls:
         self._refused_at_first = 0
         self._look = look
         self._looking = asyncio.Lock()
+        self._unreachable: str | None = None
         self._kept_for: Counter[tuple[int, int]] = Counter()
 
     @property
@@ -307,20 +308,24 @@ class ScorerCalls:
             of_test=request.purpose == "test",
         )
         with self._stop.watching():
-            await self._look_once()
+            await self.look()
             return await self._asked(sent)
 
-    async def _look_once(self) -> None:
+    async def look(self) -> None:
+        """Raise EndpointError if nothing listens at the address; tried once, and free of charge."""
         if self._look is None:
             return
-        async with self._looking:
-            look, self._look = self._look, None
-            if look is not None:
-                try:
-                    await look()  # type: ignore[misc]
-                except BaseException:
-                    self._look = look
-                    raise
+        async with self._looking:  # all wait for the first one
+            if self._unreachable is not None:
+                raise EndpointError(self._unreachable)
+            if self._look is None:
+                return
+            try:
+                await self._look()
+            except EndpointError as error:
+                self._unreachable = str(error)
+                raise
+            self._look = None
 
     async def _asked(self, request: JsonRequest) -> ApiAnswer:
         failures = 0
