@@ -99,7 +99,7 @@ class Ballots:
 
 
 def share_right(predicted: Sequence[int], labels: Sequence[int]) -> float:
-    """Return the share of predictions that are right."""
+    """Return the share of images whose predicted label is the true one."""
     return sum(one == true for one, true in zip(predicted, labels, strict=True)) / len(labels)
 
 
