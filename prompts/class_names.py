@@ -20,7 +20,7 @@ from typing import Any
 
 from .kinds import CLASS_NAMES, CandidateError, RefusedLine
 from .replies import LIST_MARK, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS
-from .requests import Message, names_shown, one_line, user_message
+from .requests import Message, name_in_row, names_shown, one_line, user_message
 from .template import SLOT, check_characters, single_spaced, spelling_key, with_slots
 from .template_kind import TemplateKind
 from .thinking import without_thinking
@@ -259,7 +259,7 @@ def rich_request(
 def _record_lines(shown: Sequence[ClassRecord]) -> Iterator[str]:
     for one in shown:
         named = "" if one.current is None else f" as {one.current!r}, {one.before} before"
-        taken = ", ".join(f"{one_line(name, 60)} ({count})" for name, count in one.taken_for) or "nothing"
+        taken = ", ".join(f"{name_in_row(name, 60)} ({count})" for name, count in one.taken_for) or "nothing"
         yield f"- {one_line(one.name, 60)}: {one.right} of {one.images}{named}; taken for {taken}"
         for name, gained, lost in one.tried[-MOST_TRIED_SHOWN:]:
             yield f"    tried: {name} (+{gained} -{lost})"

@@ -16,6 +16,7 @@ Texts follow from the arguments alone. Whoever changes a word of a search for ac
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -353,4 +354,10 @@ def names_shown(names: Sequence[str]) -> str:
     """Return class names in a row: all of them, or of many a sample spread evenly over them."""
     if len(names) > MOST_NAMES:
         names = [names[at * len(names) // NAMES_OF_MANY] for at in range(NAMES_OF_MANY)]
-    return ", ".join(one_line(name) for name in names)
+    return ", ".join(map(name_in_row, names))
+
+
+def name_in_row(name: str, most: int | None = None) -> str:
+    """Return a class name for a row with commas: in quotation marks if it holds one itself."""
+    line = one_line(name, most)
+    return json.dumps(line, ensure_ascii=False) if "," in line else line

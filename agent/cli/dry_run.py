@@ -275,9 +275,8 @@ def _text_with_scorer(config: SearchConfig, bound: Estimate) -> str:
     if llm["calls"]:
         cost = "no cost" if config.is_local else _dollars(llm["cost_usd"], "--price")
         lines.append(f"LLM: {llm['calls']:,} requests, {llm['tokens']:,} tokens, {cost}")
-    labels = f", {counted(scorer['labels'], 'label')}"
     lines += [
-        f"scorer: {_asked(scorer)}{labels} of {llm['evaluations']:,} {words.noun}s",
+        f"scorer: {_asked(scorer, unknown=True)}, for {llm['evaluations']:,} {words.noun}s",
         f"  {_asked(parts['start'])}: default {words.noun}, starting {words.noun}s",
         f"  {_asked(parts['round'])}: each of {counted(rounds, 'round')}",
         *([f"  {_asked(parts['names'])}: class names"] if parts["names"]["calls"] else []),
@@ -286,7 +285,7 @@ def _text_with_scorer(config: SearchConfig, bound: Estimate) -> str:
             if parts["comparison"]["calls"]
             else []
         ),
-        f"  {_asked(parts['final'])}: final evaluation on test images, kept from the start",
+        f"  {_asked(parts['final'])}: final evaluation on test images, kept from the start with 2 % more",
     ]
     if scorer["races"]:
         lines.append(words.worded("Templates that fall behind are dropped after a few images (--racing)."))
@@ -304,12 +303,16 @@ def _text_with_scorer(config: SearchConfig, bound: Estimate) -> str:
         lines.append(f"{bound['minutes']:,.1f} minutes for the LLM's requests at the given limits")
     if llm["calls"]:
         lines.append(_LONGEST)
+    if scorer["tokens"]:
+        lines.append("An image is taken to be billed as about twice as many tokens as most vendors count.")
     return "\n".join([*lines, _FAILED]) + "\n"
 
 
-def _asked(part: Estimate) -> str:
-    tokens = f", {part['tokens']:,} tokens" if part["tokens"] else ""
-    return f"{counted(part['calls'], 'request')}{tokens}, {_dollars(part['cost_usd'], '--scorer-price')}"
+def _asked(part: Estimate, *, unknown: bool = False) -> str:
+    tokens = [f"{part['tokens']:,} tokens"] if part["tokens"] else []
+    priced = unknown or part["cost_usd"] is not None
+    dollars = [_dollars(part["cost_usd"], "--scorer-price")] if priced else []
+    return ", ".join([counted(part["calls"], "request"), *tokens, *dollars])
 
 
 def _dollars(cost: float | None, option: str) -> str:

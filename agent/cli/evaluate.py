@@ -17,9 +17,9 @@ from ...evaluator.settings import applying_to, options_of
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
-from ..config.schema import LimitSettings
+from ..config.schema import LimitSettings, OutputSettings
 from ..results.confusion import ConfusionMatrix
-from ..results.figures import are_shares, score_text
+from ..results.figures import are_shares, score_text, scorer_spent
 from ..results.gain import wilson
 from ..results.result import words_of
 from ..results.run_dir import belongs_to_a_run, write_atomically
@@ -63,6 +63,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     matrix = found.matrix
     if matrix_file is not None:
         _write_matrix(matrix_file, matrix)
+    if found.scorer_usage is not None:
+        used = found.scorer_usage
+        spent = scorer_spent(used.calls, used.prompt_tokens + used.completion_tokens, used.cost_usd)
+        say(f"{spent}; labels are kept in {short_path(found.labels or Path())}")
     if arguments.as_json:
         print_json(found.to_json(most_confusions=arguments.confusions))
         return 0
@@ -229,7 +233,8 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="KIND",
         help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
     )
-    leave_out = {*applying_to(EvaluatorSpec, "choice of templates"), *options_of(LimitSettings)}
-    add_search_options(parser, groups=("Data", "Model", "Limits"), leave_out=leave_out)
+    leave_out = {*applying_to(EvaluatorSpec, "choice of templates")}
+    leave_out |= {*options_of(LimitSettings), *options_of(OutputSettings)}
+    add_search_options(parser, groups=("Data", "Model", "Limits", "Output"), leave_out=leave_out)
     add_json(parser)
     parser.set_defaults(run=evaluate)

@@ -189,8 +189,8 @@ class SearchSettings(Settings):
     prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
     name_rounds: int = setting(
         4,
-        "rounds of new class names (--prompts class-names); with --scorer zero-shot: "
-        f"{FEWER_BY_IMAGE['name_rounds']}, unless given",
+        "rounds of new class names (--prompts class-names); "
+        f"{FEWER_BY_IMAGE['name_rounds']} with --scorer zero-shot",
         decides=True,
         **_COUNT,
     )
@@ -217,8 +217,8 @@ class SearchSettings(Settings):
     )
     restarts: int = setting(
         4,
-        "restarts, each from its own sample of starting templates; with --scorer chat or zero-shot: "
-        f"{FEWER_BY_IMAGE['restarts']}, unless given",
+        "restarts, each from its own sample of starting templates; "
+        f"{FEWER_BY_IMAGE['restarts']} with --scorer chat or zero-shot",
         **_MORE,
     )
     conversations: int = setting(
@@ -355,17 +355,34 @@ class LimitSettings(Settings):
     max_tokens: int | None = setting(
         None, "tokens at most, in and out; one answer more at worst", ge=0, le=MOST_COUNTED
     )
+    max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
+    give_up_after: float = setting(
+        30.0, "minutes without a success after which the run stops", show="MINUTES", gt=0, le=LONGEST_MINUTES
+    )
+
+
+class CostSettings(Settings):
+    """What a run may cost."""
+
+    group: ClassVar[Group] = "Limits"
+
     max_cost: float | None = setting(
         None,
-        "dollars at most, one answer more at worst; needs --price",
+        "dollars at most, one answer more at worst; needs --price or --scorer-price",
         first=10,
         show="DOLLARS",
         ge=0,
         le=MOST_DOLLARS,
     )
-    max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
-    give_up_after: float = setting(
-        30.0, "minutes without a success after which the run stops", show="MINUTES", gt=0, le=LONGEST_MINUTES
+
+
+class SharingSettings(Settings):
+    """Where answers and scores are shared."""
+
+    group: ClassVar[Group] = "Output"
+
+    shared_cache: UserPath | None = setting(
+        None, "folder in which scores are shared with other runs on the same data", aliases=("cache",)
     )
 
 
@@ -406,9 +423,6 @@ class OutputSettings(Settings):
     group: ClassVar[Group] = "Output"
 
     run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=11)
-    shared_cache: UserPath | None = setting(
-        None, "folder in which scores are shared with other runs on the same data", aliases=("cache",)
-    )
     cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)")
     track: tuple[str, ...] | None = setting(
         None,
@@ -420,8 +434,11 @@ class OutputSettings(Settings):
     _track = field_validator("track", mode="before")(parse_track)
 
 
-class ScoringConfig(ScorerLimitSettings, EvaluatorSpec):
-    """What scores, and what a scorer behind an API may use: all that is needed without a search."""
+class ScoringConfig(SharingSettings, CostSettings, ScorerLimitSettings, EvaluatorSpec):
+    """What scores, and what a scorer behind an API may use: all that is needed without a search.
+
+    Without a search, ``shared_cache`` is the folder of the labels, and ``max_cost`` bounds the scorer alone.
+    """
 
     @property
     def is_api(self) -> bool:
@@ -444,6 +461,11 @@ class ScoringConfig(ScorerLimitSettings, EvaluatorSpec):
         if self.scorer == "zero-shot" and isinstance(self.scorer_price, Price):
             raise ValueError(
                 "{scorer=zero-shot} has no tokens to pay for; give {scorer_price=N/call}, dollars per request"
+            )
+        if self.max_cost is not None and self.is_api and self.scorer_price is None:
+            raise ValueError(
+                "{max_cost} needs the scorer's price too: give {scorer_price=N/call}, dollars per request, "
+                "or {scorer_price=IN/OUT}, dollars per million tokens (not with zero-shot)"
             )
         return self
 
@@ -526,11 +548,6 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         if self.max_cost is not None and self.needs_llm and not self.priced:
             raise ValueError(
                 "{max_cost} needs a price: give {price=IN/OUT}, dollars per million tokens, or {price=auto}"
-            )
-        if self.max_cost is not None and self.is_api and self.scorer_price is None:
-            raise ValueError(
-                "{max_cost} needs the scorer's price too: give {scorer_price=N/call}, dollars per request, "
-                "or {scorer_price=IN/OUT}, dollars per million tokens (not with zero-shot)"
             )
         return self
 

@@ -110,7 +110,7 @@ class ScorerCalls:
         budget: ScorerBudget,
         *,
         concurrency: int,
-        look: Callable[[], Awaitable[None]] | None = None,
+        look: Callable[[], Awaitable[object]] | None = None,
         variable: str = KEY,
         ledger: ScorerLedger | None = None,
         stop: Stop | None = None,
@@ -134,7 +134,8 @@ class ScorerCalls:
         self._has_answers = has_answers
         self._refused_at_first = 0
         self._look = look
-        self._looking: asyncio.Future[None] | None = None
+        self._looking = asyncio.Lock()
+        self._unreachable: str | None = None
         self._kept_for: Counter[tuple[int, int]] = Counter()
 
     @property
@@ -268,8 +269,6 @@ class ScorerCalls:
 
         if self._calls:
             await in_thread(idle)
-        if self._looking is not None:
-            self._looking.cancel()
         self._asker.close()
         self._on_close()
 
@@ -318,18 +317,24 @@ class ScorerCalls:
             of_test=request.purpose == "test",
         )
         with self._stop.watching():
-            await self._look_once()
+            await self.look()
             return await self._asked(sent)
 
-    async def _look_once(self) -> None:
-        """Wait for one look at the address, which all requests under way share."""
+    async def look(self) -> None:
+        """Raise EndpointError if nothing listens at the address; tried once, and free of charge."""
         if self._look is None:
             return
-        looking = self._looking
-        if looking is None or looking.done():
-            looking = self._looking = asyncio.ensure_future(self._look())
-        await asyncio.shield(looking)
-        self._look = None
+        async with self._looking:  # all wait for the first one
+            if self._unreachable is not None:
+                raise EndpointError(self._unreachable)
+            if self._look is None:
+                return
+            try:
+                await self._look()
+            except EndpointError as error:
+                self._unreachable = str(error)
+                raise
+            self._look = None
 
     async def _asked(self, request: JsonRequest) -> ApiAnswer:
         failures = 0

@@ -145,7 +145,7 @@ async def open_scorer(
     budget = ScorerBudget(
         Limits(
             calls=config.max_scorer_calls,
-            cost_usd=searches.max_cost if searches else None,
+            cost_usd=config.max_cost,
             minutes=searches.max_minutes if searches else None,
         ),
         spent,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
-from ...prompts.kinds import INSTRUCTION
+from ...prompts.kinds import INSTRUCTION, kind_named
 from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE, not_above_chance
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
@@ -155,12 +155,17 @@ def _on_rounds(view: RunView, result: SearchResult) -> str:
     described = re.search(r"^describe\s*=", view.config, re.MULTILINE) is not None  # it may be damaged
     text = "Another description" if described else "A description"
     llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
-    free = "" if result.scorer_usage is not None else ", which cost no call"
+    noun = kind_named(result.prompts).words.noun
+    cost = "each of which the scorer bills" if _is_behind_api(view) else "which cost no call"
     return (
-        f"The rounds added nothing certain to the starting templates. {text} of what the images show "
+        f"The rounds added nothing certain to the starting {noun}s. {text} of what the images show "
         f"(--describe), another method or {llm} may make them worth it; more restarts draw more starting "
-        f"templates{free}."
+        f"{noun}s, {cost}."
     )
+
+
+def _is_behind_api(view: RunView) -> bool:
+    return re.search(r'^scorer\s*=\s*"(?!clip")', view.config, re.MULTILINE) is not None
 
 
 class Use(NamedTuple):
@@ -183,8 +188,7 @@ def use_of(view: RunView) -> Use | None:
         return _use_of_instruction(view, result)
     templates = _listed("templates", [positional(one) for one in result.scored_as(*used)])
     names = _names(view)
-    behind_api = re.search(r'^scorer\s*=\s*"(?!clip")', view.config, re.MULTILINE) is not None
-    is_clip = not behind_api and (bool(result.model.pretrained) or ":" in result.model.name)
+    is_clip = not _is_behind_api(view) and (bool(result.model.pretrained) or ":" in result.model.name)
     if names is None or not is_clip:
         which = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"
         which = "The best template, for the new class names above" if named else which

@@ -19,6 +19,8 @@ from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, ClassAccuracy, Confusion
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, kind_named
+from ..llm.cost import Spent
+from ..prices import PICODOLLARS
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -268,6 +270,19 @@ class ScorerUsage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = None
+
+    @classmethod
+    def of(cls, spent: Spent, *, priced: bool) -> ScorerUsage:
+        """Return the usage of an account; ``priced`` if the user named a price."""
+        known = priced or 0 < spent.calls == spent.vendor_calls
+        return cls(
+            calls=spent.calls,
+            failed_calls=spent.failed_calls,
+            retries=spent.retries,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            cost_usd=round(spent.picodollars / PICODOLLARS, 9) if known else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

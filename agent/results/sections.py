@@ -93,7 +93,7 @@ def about_scores(result: SearchResult) -> str:
         return f"Scores as the scorer gives them; higher is better. {about_test(result)}"
     text = "Accuracies in %. "
     if (share := chance_level(result)) is not None:
-        text += f"CandidateNoun one of {result.dataset.classes} classes at random gets {100 * share:.1f}"
+        text += f"Naming one of {result.dataset.classes} classes at random gets {100 * share:.1f}"
         most = most_frequent_share(result)
         text += ". " if most is None else f", always naming the most frequent one {100 * most:.1f}. "
     if result.gain is not None:

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -18,26 +18,29 @@ from ...evaluator.datasets.loading import Known, check_data_name, known
 from ...evaluator.datasets.loading import load_data as load
 from ...evaluator.datasets.values import FewShotData
 from ...evaluator.errors import TemplateRejectedError, UsageError
-from ...evaluator.files import user_path
+from ...evaluator.files import cache_dir, user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, PredictedImage
-from ...evaluator.scoring import Evaluator, Inspection, Inspector
+from ...evaluator.remote.asking import KeepsForTest
+from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
 from ...prompts.kinds import INSTRUCTION, KINDS, TEMPLATE, CandidateError, PromptKind, kind_named
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import python_words
+from ..errors import BudgetSpentError
 from ..events.types import Bus, Listener
 from ..llm.scorer_endpoint import scorer_in_thread
 from ..results.confusion import ConfusionMatrix
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import Found
 from ..results.page import rewrite_report
-from ..results.result import SearchResult
-from ..results.run_dir import result_of, stored_config, stored_weights
+from ..results.result import ScorerUsage, SearchResult
+from ..results.run_dir import LABELS, result_of, stored_config, stored_weights
 from ..store.trust import OF_EVALUATOR, OF_LLM, OF_MODEL
 from .inputs import check_scorer_takes
+from .measuring import share_right
 from .run import SearchRun
 
 Split = Literal["train", "val", "test"]
@@ -63,6 +66,8 @@ class Evaluation:
         inspection: Accuracy by class of all together; None unless requested.
         white_box: References that see inside the model, on the same shots; empty unless requested.
         prompts: What was scored: ``template`` or another kind of ``--prompts``.
+        scorer_usage: What a scorer behind an API was asked now, labels on disk not counted; None without one.
+        labels: Where its labels are kept; None without one.
     """
 
     dataset: str
@@ -75,6 +80,8 @@ class Evaluation:
     inspection: Inspection | None = None
     white_box: tuple[WhiteBoxResult, ...] = ()
     prompts: str = TEMPLATE
+    scorer_usage: ScorerUsage | None = None
+    labels: Path | None = None
 
     @property
     def matrix(self) -> ConfusionMatrix | None:
@@ -100,6 +107,9 @@ class Evaluation:
             document["matrix"] = [matrix.row(label) for label in range(len(matrix.classes))]
         if self.white_box:
             document["white_box"] = [one.to_json() for one in self.white_box]
+        if self.scorer_usage is not None:
+            document["scorer_usage"] = asdict(self.scorer_usage)
+            document["labels"] = str(self.labels)
         return document
 
 
@@ -132,12 +142,30 @@ def score_templates(
         )
     if evaluator is None and spec.evaluator is None:
         check_scorer_takes(spec, kind.name)
-    with scorer_in_thread(spec, os.environ, report=report) as ask:
-        if evaluator is None:
-            found = open_evaluator(spec.without_choice(), report=report, ask=ask)
-        else:
-            found = as_evaluator(evaluator, spec)
-        return _measured(found, texts, kind, spec, split, inspect, white_box, report)
+    if evaluator is not None:
+        return _measured(as_evaluator(evaluator, spec), texts, kind, spec, split, inspect, white_box, report)
+    labels = None if spec.is_clip or spec.evaluator is not None else shared_labels(spec)
+    try:
+        with scorer_in_thread(spec, os.environ, report=report) as ask:
+            found = open_evaluator(spec.without_choice(), report=report, ask=ask, labels=labels)
+            measured = _measured(found, texts, kind, spec, split, inspect, white_box, report)
+            if ask is None:
+                return measured
+            usage = ScorerUsage.of(ask.budget.spent, priced=getattr(spec, "scorer_price", None) is not None)
+            return replace(measured, scorer_usage=usage, labels=labels)
+    except BudgetSpentError as error:
+        kept = f"{error}; labels are kept in {labels}: with a higher limit, only the rest is requested"
+        raise BudgetSpentError(kept, limit=error.limit, limits=error.limits) from error
+
+
+def shared_labels(spec: EvaluatorSpec) -> Path:
+    """Return the file of labels that are not a run's: in ``shared_cache``, else in the user's cache."""
+    folder = getattr(spec, "shared_cache", None) or spec.cache_dir or cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"labels cannot be kept in {folder}: {error.strerror or error}") from error
+    return Path(folder) / LABELS
 
 
 def _measured(
@@ -156,7 +184,7 @@ def _measured(
     alone = len(texts) == 1 or not kind.averaged
     try:
         ensembles = [*([text] for text in texts), *([] if alone else [texts])]
-        answers = found.examine(ensembles, test=split == "test")
+        answers = _shares(found, ensembles, split)
         singles, together = answers[: len(texts)], None if len(texts) > 1 and alone else answers[-1]
         inspection = _inspected(found, texts, split) if inspect else None
     except TemplateRejectedError as error:
@@ -172,12 +200,23 @@ def _measured(
         pretrained=found.info.pretrained,
         split=split,
         images=found.info.sizes.get(split) or 0,
-        scores=tuple(map(TemplateAccuracy, texts, (getattr(one, split, None) for one in singles))),
-        ensemble=getattr(together, split, None),
+        scores=tuple(map(TemplateAccuracy, texts, singles)),
+        ensemble=together,
         inspection=inspection,
         white_box=run_all(white_box, spec, split=split, report=report_references) if white_box else (),
         prompts=kind.name,
     )
+
+
+def _shares(found: Evaluator, ensembles: list[list[str]], split: Split) -> list[float | None]:
+    """Return the accuracies on one split; where images cost money, no other split is asked about."""
+    if isinstance(found, KeepsForTest) and isinstance(found, Predictor):
+        predictions = found.predict(ensembles, split=split)
+        return [
+            None if labels is None else share_right(labels, predictions.labels)
+            for labels in predictions.predicted
+        ]
+    return [getattr(one, split, None) for one in found.examine(ensembles, test=split == "test")]
 
 
 def scored_kind(spec: EvaluatorSpec, prompts: str | None = None) -> PromptKind:
@@ -304,7 +343,8 @@ def evaluate(
 
     Args:
         templates: Each with a slot ``{}``; instructions with ``{classes}``, which have no ensemble.
-        spec: What to score on; a ``SearchConfig`` is one.
+        spec: What to score on; a ``SearchConfig`` is one. With a model behind an API, labels are kept in its
+            ``shared_cache``, else in the user's cache, and never requested twice.
         split: The images to score on. Only ``test`` reads the test split.
         inspect: Add the accuracy by class of all templates together, and which classes are confused.
         white_box: References that see inside the model, fitted to the same shots; see ``docs/baselines.md``.

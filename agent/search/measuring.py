@@ -44,7 +44,7 @@ def examine(
         if evaluator.info.sizes.get(split, 0) and (test or split != "test"):
             predictions = predict(evaluator, [ensembles[place] for place in left], split)
             shares[split] = [
-                None if not labels else _share_right(labels, predictions.labels)
+                None if not labels else share_right(labels, predictions.labels)
                 for labels in predictions.predicted
             ]
     for number, place in enumerate(left):
@@ -95,10 +95,11 @@ class Ballots:
 
     def _share(self, predictions: Predictions, ensemble: Sequence[str]) -> float | None:
         voted = _voted([predictions.predicted[self._place[one]] for one in ensemble])
-        return None if not voted else _share_right(voted, predictions.labels)
+        return None if not voted else share_right(voted, predictions.labels)
 
 
-def _share_right(predicted: Sequence[int], labels: Sequence[int]) -> float:
+def share_right(predicted: Sequence[int], labels: Sequence[int]) -> float:
+    """Return the share of images whose predicted label is the true one."""
     return sum(one == true for one, true in zip(predicted, labels, strict=True)) / len(labels)
 
 

@@ -188,15 +188,7 @@ def _scorer_usage(config: SearchConfig, store: Store) -> ScorerUsage | None:
     spent = store.scorer_usage
     if not config.is_api and not spent.calls:
         return None
-    known = config.scorer_price is not None or 0 < spent.calls == spent.vendor_calls
-    return ScorerUsage(
-        calls=spent.calls,
-        failed_calls=spent.failed_calls,
-        retries=spent.retries,
-        prompt_tokens=spent.prompt_tokens,
-        completion_tokens=spent.completion_tokens,
-        cost_usd=round(spent.picodollars / PICODOLLARS, 9) if known else None,
-    )
+    return ScorerUsage.of(spent, priced=config.scorer_price is not None)
 
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:

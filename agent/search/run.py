@@ -327,7 +327,7 @@ class SearchRun:
         """Open the endpoint of a scorer behind an API; None for any other scorer."""
         if self.evaluator is not None or not config.is_api:
             return None
-        return await stack.enter_async_context(
+        scorer = await stack.enter_async_context(
             open_scorer(
                 config,
                 self.environment,
@@ -338,6 +338,9 @@ class SearchRun:
                 emit=self.emit,
             )
         )
+        if earlier is None:  # one that has all its labels needs no scorer any more
+            await scorer.look()
+        return scorer
 
     def _labels(self, config: SearchConfig, run_dir: Path) -> Path:
         """Return the file for what a scorer behind an API answers, in a folder that exists."""

@@ -63,7 +63,7 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         return 0, 0
 
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
-        """Return the label, or a refusal; for grey-box objectives, the log-probability of each class."""
+        """Return the label or a refusal; for grey-box objectives, each class's log-probability."""
         if isinstance(answer, ApiRefusal):
             return {_REFUSED: f"{answer.reason}: {answer.message}"[:_LONGEST_REFUSAL]}
         scores = read_scores(answer.body, _sent(prompt)[1])

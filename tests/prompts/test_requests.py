@@ -245,6 +245,13 @@ def test_many_class_names_are_a_sample_with_their_number() -> None:
     assert len(names_shown(many[:MOST_NAMES]).split(", ")) == MOST_NAMES
 
 
+def test_a_class_name_with_a_comma_is_in_quotation_marks() -> None:
+    """So that five classes do not read as six; other names stay as they are."""
+    assert names_shown(["give way", "yield, no entry", 'the "red, round" one']) == (
+        'give way, "yield, no entry", "the \\"red, round\\" one"'
+    )
+
+
 def test_a_later_message_has_scores_best_first_refusals_and_confusions() -> None:
     """What was refused stands with its reason, and the best with what it confuses."""
     outcomes = [Outcome("low {}", 0.2), Outcome("no slot", reason="it has no slot"), Outcome("high {}", 0.8)]

@@ -44,7 +44,7 @@ from promptclimb.agent.events.types import (
     WaitCapped,
 )
 from promptclimb.agent.position import NAMES, Position
-from promptclimb.agent.results.result import Ensemble, Llm, SearchResult, Usage
+from promptclimb.agent.results.result import Ensemble, Llm, ScorerUsage, SearchResult, Usage
 from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
@@ -500,6 +500,34 @@ def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
         "2 templates scored, 9 calls, 1,000 tokens, 2 s of active time, $1.5000, and at most 42,839 more "
         "tokens ($0.2500) that the endpoint did not report\n2 attempts failed\n"
     ) in text
+
+
+def test_each_amount_has_an_owner_where_a_scorer_is_paid_too() -> None:
+    """Then both together; without an LLM the scorer's alone."""
+    scorer = ScorerUsage(calls=1840, prompt_tokens=240_000, completion_tokens=8749, cost_usd=0.042)
+    usage = Usage(calls=10, prompt_tokens=12_768, cost_usd=0.0024)
+    both = small_result(usage=usage, llm=Llm(model="l", base_url=None), scorer_usage=scorer)
+    assert (
+        "2 templates scored; LLM: 10 calls, 12,768 tokens, $0.0024; scorer: 1,840 calls, 248,749 tokens, "
+        "$0.0420; $0.0444 in all; 2 s of active time\n"
+    ) in printed(both)
+    alone = printed(small_result(scorer_usage=scorer))
+    assert "scored; scorer: 1,840 calls, 248,749 tokens, $0.0420; 2 s of active time\n" in alone
+
+
+def test_the_money_that_is_left_falls_as_the_scorer_is_paid() -> None:
+    """The LLM's last word on it is older, or it has none to say."""
+    state = SearchProgress()
+    paid = ScorerUsageChanged(
+        calls=900, failed_calls=0, retries=0, prompt_tokens=0, completion_tokens=0, cost_usd=0.18,
+        left={"scorer_calls": 100, "cost_usd": 0.27},
+    )  # fmt: skip
+    for event in (STARTED, USED, paid):
+        state.take(event)
+    assert state.left == ["3 calls", "2.5 minutes", "$0.2700", "100 scorer calls"]
+    assert state.spent[0] == "LLM: 7 of 10 calls"
+    state.take(replace(USED, left={**USED.left, "cost_usd": 0.25}))
+    assert "$0.2500" in state.left
 
 
 def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> None:

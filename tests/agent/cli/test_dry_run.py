@@ -228,10 +228,10 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     # Default and 4 starting templates, then twice 3, after races on at most 2 of the 6 images; then best,
     # default and best starting template on 6 test images.
     assert shown.split("without limits, at most:\n")[1].splitlines()[:6] == [
-        "scorer: 68 requests, $0.6800, 68 labels of 10 templates",
+        "scorer: 68 requests, $0.6800, for 10 templates",
         "  22 requests, $0.2200: default template, starting templates",
         "  14 requests, $0.1400: each of 2 rounds",
-        "  18 requests, $0.1800: final evaluation on test images, kept from the start",
+        "  18 requests, $0.1800: final evaluation on test images, kept from the start with 2 % more",
         "Templates that fall behind are dropped after a few images (--racing).",
         "limits: none",
     ]

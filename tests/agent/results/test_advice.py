@@ -132,6 +132,18 @@ def test_what_is_no_better_than_chance_is_not_to_be_used() -> None:
     assert "in place of the default template" not in said
 
 
+def test_more_restarts_cost_no_call_only_if_scores_are_free() -> None:
+    """Not where a model behind an API scores, by templates or instructions."""
+    gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")
+    found = view(small_result(gain=gain, **KNOWS))
+    assert "more starting templates, which cost no call" in "\n".join(next_steps(found))
+    paid = replace(found, config='scorer = "zero-shot"\n')
+    assert "more starting templates, each of which the scorer bills" in "\n".join(next_steps(paid))
+    instructions = view(small_result(gain=gain, prompts="instruction", **KNOWS))
+    said = "\n".join(next_steps(replace(instructions, config='scorer = "chat"\n')))
+    assert "more starting instructions, each of which the scorer bills" in said
+
+
 def test_what_was_done_already_is_not_advised() -> None:
     """Who gave a sentence needs another one; without an LLM none could be stronger."""
     gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")

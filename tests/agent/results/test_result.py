@@ -49,7 +49,7 @@ def test_the_document_has_the_documented_fields_in_their_order() -> None:
     )
     assert tuple(found["leaderboard"][0]) == (
         *("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"),
-        "images",
+        *("images", "estimate"),
     )
     assert found["versions"] == {"program": "0.1", "python": "3.11", "torch": "2.9", "open_clip": None}
 

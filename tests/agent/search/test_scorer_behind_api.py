@@ -20,7 +20,8 @@ from PIL import Image
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
-from promptclimb.agent.errors import EndpointError, InterruptedRunError, UntrustedRunError
+from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
+from promptclimb.agent.llm import scorer_endpoint
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.api import evaluate, resume, search
 from promptclimb.agent.search.run import SearchRun
@@ -92,6 +93,9 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert KEY.encode() not in written
     assert KEY not in said.out + said.err
+    await in_thread(lambda: main(["status", str(run.parent)]))
+    assert "scorer's calls" in (listed := capsys.readouterr().out)
+    assert f"{used.calls:,}" in listed
 
 
 async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
@@ -232,13 +236,85 @@ async def test_labels_are_shared_across_runs_with_a_cache(
     assert second.scorer_usage.calls == 0
 
 
-async def test_evaluate_asks_it_without_a_search(config: Callable[..., SearchConfig]) -> None:
-    """From a thread without an event loop, as in a script."""
+@pytest.mark.parametrize(("split", "images"), [("train", 6), ("val", 3), ("test", 6)])
+async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
+    config: Callable[..., SearchConfig], tmp_path: Path, split: Any, images: int
+) -> None:
+    """From a thread without an event loop, as in a script; with what it took."""
+    texts = ["a {}", "the {} one"]
     async with ScorerServer(ScorerOptions(key=KEY)) as server:
+        spec = config(server.url, shared_cache=tmp_path / "labels", scorer_price="0.001/call")
+        found = await in_thread(lambda: evaluate(texts, spec, split=split))
+        assert server.requests == server.answered == len(texts) * images
+        again = await in_thread(lambda: evaluate(texts, spec, split=split))
+        looked = await in_thread(lambda: evaluate(texts[:1], spec, split=split, inspect=True))
+        assert server.requests == len(texts) * images
+    assert found.scores == again.scores
+    assert looked.inspection is not None
+    assert sum(one.correct for one in looked.inspection.classes) / images == found.scores[0].accuracy
+    assert found.scorer_usage is not None
+    assert again.scorer_usage is not None
+    assert (found.scorer_usage.calls, again.scorer_usage.calls) == (len(texts) * images, 0)
+    assert found.scorer_usage.cost_usd == pytest.approx(0.001 * len(texts) * images)
+    assert found.to_json()["scorer_usage"]["calls"] == len(texts) * images
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [({"max_scorer_calls": 5}, 5), ({"max_cost": 0.0045, "scorer_price": "0.001/call"}, 4)]
+)
+async def test_evaluate_keeps_to_limits_and_goes_on_from_its_labels(
+    config: Callable[..., SearchConfig], tmp_path: Path, limit: dict[str, Any], most: int
+) -> None:
+    """The message says where they are; what is paid for is not asked again."""
+    cache = tmp_path / "labels"
+    async with ScorerServer() as server:
+        spec = config(server.url, shared_cache=cache, **limit)
+        with pytest.raises(BudgetSpentError, match=r"limit of .* is reached; labels are kept in .*labels"):
+            await in_thread(lambda: evaluate(["a {}"], spec))
+        assert 0 < server.answered <= most
+        await in_thread(lambda: evaluate(["a {}"], config(server.url, shared_cache=cache)))
+        assert server.answered == 6
+        assert max(server.asked.values()) == 1
+
+
+async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
+    config: Callable[..., SearchConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a folder, labels are in the user's cache; a run's own folder serves as one too."""
+    (tmp_path / "t.txt").write_text("one {} on its own\n", "utf-8")
+    async with ScorerServer() as server:
         spec = config(server.url)
-        found = await in_thread(lambda: evaluate(["a {}", "the {} one"], spec))
-        assert server.requests == server.answered == 2 * 15
-    assert [one.accuracy is not None for one in found.scores] == [True, True]
+        result = await search(spec)
+        names = ("data", "shots", "scorer", "scorer_url", "model")
+        given = [part for name in names for part in (flag_of(name), str(getattr(spec, name)))]
+        ask = ["evaluate", *given, "--scorer-price", "0.001/call", "--max-cost", "1", "--templates"]
+        assert await in_thread(lambda: main([*ask, str(tmp_path / "t.txt"), "--split", "val"])) == 0
+        said = capsys.readouterr()
+        asked = server.answered
+        (tmp_path / "best.txt").write_text(result.best.template, "utf-8")
+        own = [*ask, str(tmp_path / "best.txt"), "--shared-cache", str(tmp_path / "run")]
+        assert await in_thread(lambda: main(own)) == 0
+        assert server.answered == asked
+    assert "scorer: 3 calls, $0.0030; labels are kept in " in said.err
+    assert "labels.sqlite" in said.err
+    assert "scorer: 0 calls; labels" in capsys.readouterr().err
+
+
+async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
+    config: Callable[..., SearchConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for the LLM's; a run that has all its labels needs no scorer."""
+    monkeypatch.setattr(scorer_endpoint, "PAUSE_S", 0.0)
+    async with ScorerServer() as server:
+        gone = server.url
+        await search(config(gone, run_dir=tmp_path / "done"))
+    with pytest.raises(EndpointError, match=r"nothing answers at .*scorer_url"):
+        await search(config(gone))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(EndpointError, match="nothing answers at"):
+        await in_thread(lambda: evaluate(["a {}"], config(gone, shared_cache=tmp_path / "none")))
+    (tmp_path / "done" / "result.json").unlink()
+    assert (await resume(tmp_path / "done", trust=True)).status == "finished"
 
 
 async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path: Path) -> None:
