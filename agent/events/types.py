@@ -376,7 +376,7 @@ class SearchStopped(Event, name="search.stopped"):
 
 
 class EvaluationStarted(Event, name="search.evaluation_started"):
-    """The search is over, and what it chose is about to be evaluated on so many test images."""
+    """What the search chose is evaluated on so many test images."""
 
     images: int
 
