@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from .clip import lazy_imports
 from .datasets.loading import toy_model_notes
@@ -22,8 +24,9 @@ class PredictedImage:
     Attributes:
         file: The image, relative to its folder.
         classes: Class names, the most likely first; empty if the image cannot be read.
-        probabilities: Softmax over all classes, for each of ``classes``. Not calibrated.
-        error: What is wrong with the image; empty if nothing is.
+        probabilities: Softmax over all classes, for each of ``classes``. Not calibrated. Empty for a model
+            behind an API, which gives the class alone.
+        error: What is wrong with the image or the answer; empty if nothing is.
     """
 
     file: str
@@ -32,7 +35,59 @@ class PredictedImage:
     error: str = ""
 
 
-class FolderPredictor:
+Decided: TypeAlias = tuple[Path, Sequence[int], Sequence[float], Exception | None]
+"""An image, its labels and their probabilities, the most likely first, or why it has none."""
+
+
+class ImagePredictor(ABC):
+    """Classifies the images of folders.
+
+    Attributes:
+        class_names: By label.
+    """
+
+    spec: EvaluatorSpec
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    @abstractmethod
+    def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
+        """Yield the decision on each image, in order."""
+
+    def predict(self, folder: Path, *, top: int = 1) -> Iterator[PredictedImage]:
+        """Yield a prediction for each image in a folder and below it, or for one image, in order of names.
+
+        Memory does not grow with the number of images. Hidden files are skipped.
+
+        Raises:
+            DataError: There is no image, or none can be read.
+        """
+        if not (folder.is_dir() or folder.is_file()):
+            raise DataError(f"{folder} is neither a folder of images nor an image file")
+        ignored, read, first = Counter[str](), 0, ""
+        images = walk(folder, ignored, lambda error: self._report(f"skipped: {error}"))
+        root = folder if folder.is_dir() else folder.parent
+        decided = self.decide(images if folder.is_dir() else [folder], top)
+        for path, labels, probabilities, error in decided:
+            read, first = read + (error is None), first or str(error or "")
+            yield PredictedImage(
+                file=os.fspath(path.relative_to(root)),
+                classes=tuple(self.class_names[label] for label in labels),
+                probabilities=tuple(probabilities),
+                error=str(error or ""),
+            )
+        if unread := unread_photographs(ignored):
+            self._report(f"skipped: {unread}")
+        if first and not read:
+            raise DataError(f"none of the images in {folder} can be classified; the first: {first}")
+        if not read:
+            raise DataError(f"there is no image in {folder} or below it; {unread or 'name another folder'}")
+
+
+class FolderPredictor(ImagePredictor):
     """Classifies the images of folders with one model, class names and ensemble.
 
     Args:
@@ -63,11 +118,11 @@ class FolderPredictor:
             raise UsageError("there is no template to predict with")
         if len(class_names) < 2:
             raise UsageError("at least two class names are needed to predict classes")
+        super().__init__(report)
         lazy_imports.import_for(spec.model)
         from .clip.image_classifier import ImageClassifier
 
         self.spec, self.class_names, self.templates = spec, tuple(class_names), tuple(templates)
-        self._report = report
         self._classifier = ImageClassifier(spec, texts or class_names, templates, report)
         for note in toy_model_notes(spec.model_copy(update={"data": "images"})):
             report(note)
@@ -77,32 +132,6 @@ class FolderPredictor:
         """Content hash of the model's checkpoint."""
         return self._classifier.weights
 
-    def predict(self, folder: Path, *, top: int = 1) -> Iterator[PredictedImage]:
-        """Yield a prediction for each image in a folder and below it, or for one image, in order of names.
-
-        Memory does not grow with the number of images. Hidden files are skipped.
-
-        Raises:
-            DataError: There is no image, or none can be read.
-        """
-        if not (folder.is_dir() or folder.is_file()):
-            raise DataError(f"{folder} is neither a folder of images nor an image file")
-        ignored, read, first = Counter[str](), 0, ""
-        images = walk(folder, ignored, lambda error: self._report(f"skipped: {error}"))
-        root = folder if folder.is_dir() else folder.parent
-        for path, labels, probabilities, error in self._classifier.decide(
-            images if folder.is_dir() else [folder], top
-        ):
-            read, first = read + (error is None), first or str(error or "")
-            yield PredictedImage(
-                file=os.fspath(path.relative_to(root)),
-                classes=tuple(self.class_names[label] for label in labels),
-                probabilities=tuple(probabilities),
-                error=str(error or ""),
-            )
-        if unread := unread_photographs(ignored):
-            self._report(f"skipped: {unread}")
-        if first and not read:
-            raise DataError(f"none of the images in {folder} can be read; the first: {first}")
-        if not read:
-            raise DataError(f"there is no image in {folder} or below it; {unread or 'name another folder'}")
+    def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
+        """Yield the decision on each image, in order."""
+        return self._classifier.decide(images, top)

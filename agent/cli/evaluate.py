@@ -21,7 +21,7 @@ from ..config.schema import LimitSettings, OutputSettings
 from ..results.confusion import ConfusionMatrix
 from ..results.figures import are_shares, score_text, scorer_spent
 from ..results.gain import wilson
-from ..results.result import words_of
+from ..results.result import ScorerUsage, words_of
 from ..results.run_dir import belongs_to_a_run, write_atomically
 from ..search.api import Evaluation, score_templates, scored_kind
 from ..search.inputs import read_template_file
@@ -64,9 +64,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if matrix_file is not None:
         _write_matrix(matrix_file, matrix)
     if found.scorer_usage is not None:
-        used = found.scorer_usage
-        spent = scorer_spent(used.calls, used.prompt_tokens + used.completion_tokens, used.cost_usd)
-        say(f"{spent}; labels are kept in {short_path(found.labels or Path())}")
+        say(spent_on(found.scorer_usage, found.labels or Path()))
     if arguments.as_json:
         print_json(found.to_json(most_confusions=arguments.confusions))
         return 0
@@ -76,6 +74,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if found.inspection is not None and arguments.confusions is not None:
         _print_inspection(found, found.inspection, most=arguments.confusions)
     return 0
+
+
+def spent_on(used: ScorerUsage, labels: Path) -> str:
+    """Return what a scorer behind an API was asked without a search, and where its answers are."""
+    spent = scorer_spent(used.calls, used.prompt_tokens + used.completion_tokens, used.cost_usd)
+    return f"{spent}; labels are kept in {short_path(labels)}"
 
 
 def _read(file: str, prompts: str) -> list[str]:

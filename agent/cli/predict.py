@@ -18,14 +18,17 @@ from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
 from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
-from ...evaluator.prediction import FolderPredictor, PredictedImage
-from ...evaluator.settings import near, options_of
+from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
+from ...evaluator.settings import Group, near, options_of
 from ...evaluator.spec import EvaluatorSpec
+from ..config.schema import LimitSettings, OutputSettings
 from ..regular_files import open_regular
 from ..results.run_dir import belongs_to_a_run, safe_cell
 from ..search.api import predictor_of_run
+from ..search.api_prediction import ApiFolderPredictor
 from ..search.inputs import read_template_file
 from ..text import printable
+from .evaluate import spent_on
 from .folders import folder_with_result
 from .options import add_search_options, given_settings, given_spec, positive_number
 from .output import say, short_path
@@ -39,7 +42,7 @@ examples:
   promptclimb predict path/to/images --templates templates.txt --class-names names.txt \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k
 """
-TAKEN = ("class_names", "model", "pretrained", "precision", "device")
+TAKEN = ("class_names", "model", "pretrained", "precision", "device", "scorer_url")
 """The settings that this command takes."""
 MOST_NAMED = 20
 """Most unreadable images, and classes of the summary, that are named."""
@@ -68,6 +71,8 @@ def predict(arguments: argparse.Namespace) -> int:
                 say(f"{number:,} images")
         write.end(counts.total(), unread)
     _say_summary(counts, unread, out)
+    if isinstance(predictor, ApiFolderPredictor):
+        say(spent_on(predictor.usage, predictor.labels))
     return 0
 
 
@@ -76,7 +81,7 @@ def _near(given: str, above: Path) -> str:
     return near(given, folders)
 
 
-def _predictor(arguments: argparse.Namespace) -> FolderPredictor:
+def _predictor(arguments: argparse.Namespace) -> ImagePredictor:
     if (arguments.of_run is None) == (arguments.templates is None):
         raise ConfigError("give --run RUN_DIR, or --templates FILE with --class-names FILE")
     if arguments.of_run is not None:
@@ -155,8 +160,9 @@ class _Csv:
         """Write an image; one that cannot be read has no class."""
         # `./` keeps a path that could be a formula usable, unlike an apostrophe.
         file = one.file if safe_cell(one.file) == printable(one.file) else f"./{one.file}"
-        found = zip(one.classes, one.probabilities, strict=True)
-        values = [value for name, share in found for value in (safe_cell(name), f"{share:.6f}")]
+        shares = [f"{share:.6f}" for share in one.probabilities] or [""] * len(one.classes)
+        found = zip(one.classes, shares, strict=True)
+        values = [value for name, share in found for value in (safe_cell(name), share)]
         self._writer.writerow(dict(zip(_columns(len(one.classes)), [printable(file), *values], strict=True)))
 
     def end(self, images: int, unread: int) -> None:
@@ -166,7 +172,7 @@ class _Csv:
 class _Json:
     """One document, written image by image."""
 
-    def __init__(self, stream: TextIO, predictor: FolderPredictor) -> None:
+    def __init__(self, stream: TextIO, predictor: ImagePredictor) -> None:
         self._stream, self._before = stream, "\n"
         about = {
             "model": {"name": predictor.spec.model, "pretrained": predictor.spec.pretrained},
@@ -177,8 +183,9 @@ class _Json:
 
     def row(self, one: PredictedImage) -> None:
         """Write an image; one that cannot be read has ``error`` instead of classes."""
-        found = zip(one.classes, one.probabilities, strict=True)
-        values = [value for name, share in found for value in (name, round(share, 6))]
+        shares = [round(share, 6) for share in one.probabilities] or [None] * len(one.classes)
+        found = zip(one.classes, shares, strict=True)
+        values = [value for name, share in found for value in (name, share)]
         row = dict(zip(_columns(len(one.classes)), [one.file, *values], strict=True))
         self._stream.write(self._before + _compact(row | ({"error": one.error} if one.error else {})))
         self._before = ",\n"
@@ -210,7 +217,7 @@ def _say_summary(counts: Counter[str], unread: int, out: Path | None) -> None:
     more = [f"{len(counts) - MOST_NAMED:,} more classes"] if len(counts) > MOST_NAMED else []
     say(f"{counted(counts.total(), 'image')} classified: {', '.join([*most, *more])}")
     if unread:
-        say(f"{counted(unread, 'image')} could not be read")
+        say(f"{counted(unread, 'image')} could not be classified")
     if out is not None:
         say(f"written to {short_path(out)}")
 
@@ -222,7 +229,10 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     parser.add_argument("folder", metavar="FOLDER", help="images, in folders or not; or one image")
     parser.add_argument(
-        "--run", dest="of_run", metavar="RUN_DIR", help="a run: its model, class names and best template"
+        "--run",
+        dest="of_run",
+        metavar="RUN_DIR",
+        help="a run: its model, class names and best template or instruction",
     )
     parser.add_argument("--ensemble", action="store_true", help="the run's ensemble, not its best template")
     parser.add_argument(
@@ -232,7 +242,9 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--top", type=positive_number, default=1, metavar="N", help="the N most likely classes (default: 1)"
     )
-    leave_out = [name for name in options_of(EvaluatorSpec) if name not in TAKEN]
-    add_search_options(parser, groups=("Data", "Model"), leave_out=leave_out, first=TAKEN, defaults=False)
+    leave_out = {name for name in options_of(EvaluatorSpec) if name not in TAKEN}
+    leave_out |= {*options_of(LimitSettings), *options_of(OutputSettings)}
+    groups: tuple[Group, ...] = ("Data", "Model", "Limits", "Output")
+    add_search_options(parser, groups=groups, leave_out=leave_out, first=TAKEN, defaults=False)
     parser.add_argument("--json", dest="as_json", action="store_true", help="JSON instead of CSV")
     parser.set_defaults(run=predict)

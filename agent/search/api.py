@@ -20,14 +20,14 @@ from ...evaluator.datasets.values import FewShotData
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.files import cache_dir, user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.prediction import FolderPredictor, PredictedImage
+from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.remote.asking import KeepsForTest
 from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
 from ...prompts.kinds import INSTRUCTION, KINDS, TEMPLATE, CandidateError, PromptKind, kind_named
-from ..config.schema import OPTIONS, SearchConfig
+from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import python_words
 from ..errors import BudgetSpentError
 from ..events.types import Bus, Listener
@@ -39,6 +39,7 @@ from ..results.page import rewrite_report
 from ..results.result import ScorerUsage, SearchResult
 from ..results.run_dir import LABELS, result_of, stored_config, stored_weights
 from ..store.trust import OF_EVALUATOR, OF_LLM, OF_MODEL
+from .api_prediction import ApiFolderPredictor
 from .inputs import check_scorer_takes
 from .measuring import share_right
 from .run import SearchRun
@@ -383,22 +384,33 @@ def predictor_of_run(
     class_names: Sequence[str] | Mapping[str, str] | None = None,
     changes: Mapping[str, Any] | None = None,
     report: Callable[[str], None],
-) -> FolderPredictor:
+) -> ImagePredictor:
     """Open the model of a run with its best template, or its ensemble; see ``predict`` for errors.
 
     No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
     ``class_names`` has names by label, or new ones by the run's names; other classes keep theirs.
     """
     found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
-    found.check_clip("classes to predict")
+    found.check_named("classes to predict")
+    is_api = found.config.is_api
+    if not is_api:
+        found.check_clip("classes to predict")
     if ensemble and class_names is None and (original := found.result.best.without_names):
         report(f"the ensemble{original}")
-    config = stored_config(run_dir, changes, safe=OPTIONS.keys() - OF_MODEL)  # nothing else is used
+    used = OF_MODEL | {"scorer_url"}  # other settings are not
+    config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)
     if class_names is None:
         names: Sequence[str] = found.class_names
         texts: Sequence[str] = found.named(names)
     else:
         names = texts = _replaced(class_names, found) if isinstance(class_names, Mapping) else class_names
+    if is_api:
+        limits = dict.fromkeys(("max_scorer_calls", "max_cost", "shared_cache", "cache_dir"))
+        own = config.model_copy(update={**limits, **{name: getattr(config, name) for name in changes or ()}})
+        scoring = ScoringConfig(**{name: getattr(own, name) for name in ScoringConfig.model_fields})
+        return ApiFolderPredictor(
+            scoring, names, found.templates, shared_labels(scoring), report, texts=texts
+        )
     predictor = FolderPredictor(config.bare(), names, found.templates, report, texts=texts)
     if stored_weights(run_dir) not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
@@ -428,7 +440,7 @@ def predict(
 
     Args:
         folder: A folder of images without labels, or one image.
-        run_dir: A finished run with a CLIP model, whose model, class names and best template are used.
+        run_dir: A finished run, whose model, class names and best template or instruction are used.
         ensemble: Use the run's ensemble instead of its best template.
         templates: Without a run: templates, each with a slot ``{}``.
         class_names: By label; with a run, they replace its own.
@@ -449,7 +461,9 @@ def predict(
             raise UsageError("predict: give run_dir, or templates with class_names and spec")
         if run_dir is not None:
             run = user_path(run_dir, "run_dir")
-            predictor = predictor_of_run(run, ensemble=ensemble, class_names=class_names, report=say)
+            predictor: ImagePredictor = predictor_of_run(
+                run, ensemble=ensemble, class_names=class_names, report=say
+            )
         else:
             _check("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
             texts = [_checked(text, kind_named(TEMPLATE)) for text in templates or ()]

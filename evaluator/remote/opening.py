@@ -63,6 +63,56 @@ def open_remote(
         objective=spec.objective,
         parameters=_parameters(spec),
     )
+    return _of_protocol(spec, problem, options)
+
+
+def open_unlabelled(
+    spec: EvaluatorSpec, class_names: Sequence[str], ask: ApiAsk, labels: Path | None
+) -> RemoteEvaluator:
+    """Return an evaluator without images of its own, for ``RemoteEvaluator.decide`` on ``unlabelled`` ones.
+
+    Asks for nothing until then, except as ``open_remote`` does.
+    """
+    none = ImageSet(split="train", paths=(), labels=np.zeros(0, dtype=np.int64), contents=())
+    problem = RemoteProblem(
+        info=EvaluatorInfo(
+            dataset="images",
+            classes=len(class_names),
+            class_names=tuple(class_names),
+            shots=0,
+            seed=spec.seed,
+            sizes={"train": 0, "val": 0, "test": 0},
+            model=spec.model,
+            pretrained="",
+            fingerprint="",
+            precision="",
+            notes={"scorer": spec.scorer},
+        ),
+        train=none,
+        val=none,
+        open_test=lambda: none,
+        pictures=PictureReader(spec.scorer_image_size, seen_files(spec.cache_dir)),
+        ask=ask,
+        store=LabelStore(labels),
+        model=spec.model,
+        url=spec.scorer_url or "",
+        parameters=_parameters(spec),
+    )
+    return _of_protocol(spec, problem, Options(class_names, spec.seed) if spec.scorer == "chat" else None)
+
+
+def unlabelled(evaluator: RemoteEvaluator, paths: Sequence[Path]) -> ImageSet:
+    """Return readable images without labels; they all count as of class 0."""
+    pictures = evaluator.problem.pictures
+    return ImageSet(
+        split="train",
+        paths=tuple(paths),
+        labels=np.zeros(len(paths), dtype=np.int64),
+        contents=tuple(map(pictures.content, pictures.digests(paths))),
+    )
+
+
+def _of_protocol(spec: EvaluatorSpec, problem: RemoteProblem, options: Options | None) -> RemoteEvaluator:
     if options is not None:
         return ChatEvaluator(
             problem,

@@ -146,7 +146,7 @@ def test_every_image_has_a_line_and_no_cell_is_a_formula(
     assert set(rows[4].values()) == {"torn.jpg", ""}
     assert "torn.jpg is not an image that can be read" in err
     assert "5 images classified: " in err
-    assert "1 image could not be read" in err
+    assert "1 image could not be classified" in err
     assert "written to found/p.csv" in err
     assert sorted(os.walk(images)) == before
     assert [path.name for path in Path("found").iterdir()] == ["p.csv"]

@@ -59,9 +59,9 @@ def config(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     def made(url: str, **more: Any) -> SearchConfig:
         given = {
             "restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "ensemble_size": 1, "shots": 2,
-            "describe": "colours", "method": "random", "run_dir": tmp_path / "run", **more,
+            "describe": "colours", "method": "random", "run_dir": tmp_path / "run", "scorer": "zero-shot", **more,
         }  # fmt: skip
-        return SearchConfig(data=str(colours), scorer="zero-shot", scorer_url=url, model="m", **given)
+        return SearchConfig(data=str(colours), scorer_url=url, model="m", **given)
 
     return made
 
@@ -298,6 +298,41 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
     assert "scorer: 3 calls, $0.0030; labels are kept in " in said.err
     assert "labels.sqlite" in said.err
     assert "scorer: 0 calls; labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"scorer": "zero-shot"},
+        {"scorer": "embeddings", "scorer_dialect": "openai"},
+        {"scorer": "chat", "prompts": "instruction"},
+    ],
+)
+async def test_predict_classifies_a_folder_as_the_run_did(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, kind: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Each image is asked about once, within limits of the command's own; labels on disk serve again."""
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    shutil.copytree(colours / "test", tmp_path / "new" / "images")
+    (tmp_path / "new" / "images" / "torn.png").write_bytes(b"torn")
+    ask = ["predict", str(tmp_path / "new" / "images"), "--run", str(run), "--shared-cache", str(cache)]
+    async with ScorerServer() as server:
+        result = await search(config(server.url, **kind))
+        before = server.answered
+        assert await in_thread(lambda: main([*ask, "--max-scorer-calls", "100"])) == 0
+        said, asked = capsys.readouterr(), server.answered - before
+        assert await in_thread(lambda: main([*ask, "--json"])) == 0
+        assert server.answered - before == asked
+        document = json.loads(capsys.readouterr().out)
+        assert await in_thread(lambda: main([*ask, "--top", "2"])) == 2
+    rows = [line.split(",") for line in said.out.splitlines()[1:]]
+    assert f"scorer: {asked} calls; labels are kept in " in said.err
+    assert ["torn.png", "", ""] in rows
+    named = [(Path(file).parent.name, name) for file, name, _share in rows if file != "torn.png"]
+    assert sum(true == name for true, name in named) / len(named) == result.best.test
+    assert [one["class"] for one in document["predictions"] if "error" not in one] == [n for _t, n in named]
+    assert asked <= len(named) + 3
 
 
 async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
