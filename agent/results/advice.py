@@ -156,16 +156,12 @@ def _on_rounds(view: RunView, result: SearchResult) -> str:
     text = "Another description" if described else "A description"
     llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
     noun = kind_named(result.prompts).words.noun
-    cost = "each of which the scorer bills" if _is_behind_api(view) else "which cost no call"
+    cost = "which cost no call" if result.scorer_usage is None else "each of which the scorer bills"
     return (
         f"The rounds added nothing certain to the starting {noun}s. {text} of what the images show "
         f"(--describe), another method or {llm} may make them worth it; more restarts draw more starting "
         f"{noun}s, {cost}."
     )
-
-
-def _is_behind_api(view: RunView) -> bool:
-    return re.search(r'^scorer\s*=\s*"(?!clip")', view.config, re.MULTILINE) is not None
 
 
 class Use(NamedTuple):
@@ -188,7 +184,7 @@ def use_of(view: RunView) -> Use | None:
         return _use_of_instruction(view, result)
     templates = _listed("templates", [positional(one) for one in result.scored_as(*used)])
     names = _names(view)
-    is_clip = not _is_behind_api(view) and (bool(result.model.pretrained) or ":" in result.model.name)
+    is_clip = result.scorer_usage is None and (bool(result.model.pretrained) or ":" in result.model.name)
     if names is None or not is_clip:
         which = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"
         which = "The best template, for the new class names above" if named else which

@@ -137,10 +137,10 @@ def test_more_restarts_cost_no_call_only_if_scores_are_free() -> None:
     gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")
     found = view(small_result(gain=gain, **KNOWS))
     assert "more starting templates, which cost no call" in "\n".join(next_steps(found))
-    paid = replace(found, config='scorer = "zero-shot"\n')
+    paid = view(small_result(gain=gain, scorer_usage=ScorerUsage(calls=9), **KNOWS))
     assert "more starting templates, each of which the scorer bills" in "\n".join(next_steps(paid))
-    instructions = view(small_result(gain=gain, prompts="instruction", **KNOWS))
-    said = "\n".join(next_steps(replace(instructions, config='scorer = "chat"\n')))
+    asked = small_result(gain=gain, prompts="instruction", scorer_usage=ScorerUsage(calls=9), **KNOWS)
+    said = "\n".join(next_steps(view(asked)))
     assert "more starting instructions, each of which the scorer bills" in said
 
 
@@ -156,8 +156,6 @@ def test_what_was_done_already_is_not_advised() -> None:
     )
     assert "A description of what the images show (--describe), another method or a stronger LLM" in without
     assert "starting templates, which cost no call." in without
-    paid = small_result(gain=gain, scorer_usage=ScorerUsage(calls=9), **KNOWS)
-    assert "draw more starting templates." in "\n".join(next_steps(view(paid)))
     assert "Another description of what the images show (--describe), another method or an LLM (" in described
 
 
@@ -175,10 +173,9 @@ def code(**changes: Any) -> dict[str, Any]:
 
 def test_templates_of_a_model_behind_an_api_come_without_a_model() -> None:
     """Whatever its name looks like, open_clip has no such model."""
-    found = small_result(model=Model(name="qwen2.5-vl:7b", pretrained=""))
+    model = Model(name="qwen2.5-vl:7b", pretrained="")
     clip, api = (
-        use_of(replace(view(found), config=config))
-        for config in ('scorer = "clip"\n', 'scorer = "embeddings"\n')
+        use_of(view(small_result(model=model, scorer_usage=usage))) for usage in (None, ScorerUsage(calls=9))
     )
     assert clip is not None
     assert api is not None

@@ -59,7 +59,8 @@ def config(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     def made(url: str, **more: Any) -> SearchConfig:
         given = {
             "restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "ensemble_size": 1, "shots": 2,
-            "describe": "colours", "method": "random", "run_dir": tmp_path / "run", "scorer": "zero-shot", **more,
+            "describe": "colours", "method": "random", "run_dir": tmp_path / "run", "scorer": "zero-shot",
+            **more,
         }  # fmt: skip
         return SearchConfig(data=str(colours), scorer_url=url, model="m", **given)
 
