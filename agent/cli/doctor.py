@@ -9,17 +9,23 @@ import importlib.util
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...evaluator.counts import counted, how_to_install
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.network import check_url
+from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_UNREADABLE, UNREADABLE
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
+from ..config.schema import OPTIONS, ScoringConfig
+from ..config.sources import flag_of, spec_from_sources
 from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, look, probe
 from ..llm.headers import clean_key, stated_limit
 from ..llm.scorer_calls import KEY
+from ..llm.scorer_endpoint import TrialAsk
 from ..secrets import Secret, split_query
 from .options import add_json, given_settings
 from .output import print_json, print_text
@@ -32,6 +38,8 @@ PATIENCE_S = 60.0
 """Seconds for an endpoint in all."""
 LIST_S = 20.0
 """Seconds of these for its list of models, which is optional."""
+_DRAWN = ("red circle", "blue square")
+"""The classes of the drawn image, its own first."""
 _PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pydantic", "rich", "structlog")
 
 
@@ -42,6 +50,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     findings = [
         *((what, *_checked(check)) for what, check in _CHECKS.items()),
         *_endpoint(url, given.get("llm")),
+        *_scorer(given),
     ]
     if arguments.as_json:
         print_json([dict(zip(("what", "state", "text"), finding, strict=True)) for finding in findings])
@@ -179,6 +188,47 @@ def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, st
         yield "chat", "wrong", f"{model} does not answer: {error}"
 
 
+def _scorer(given: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Try a scorer behind an API with a drawn image; nothing without an address."""
+    if "scorer_url" not in given:
+        return
+    if "scorer" not in given or "model" not in given:
+        yield "scorer", "note", "give --scorer KIND and --model NAME with --scorer-url to try it"
+        return
+    names = ("scorer_url", "scorer", "model", "scorer_dialect")
+    try:
+        config = spec_from_sources({name: given[name] for name in names if name in given}, {})
+        ask = TrialAsk(config, os.environ, timeout_s=PATIENCE_S)
+        started = time.monotonic()
+        answer = _drawn_answer(config, ask)
+    except TimeoutError:
+        yield "scorer", "wrong", f"{given['model']} has not answered within {PATIENCE_S:.0f} s"
+    except PromptclimbError as error:
+        yield "scorer", "wrong", str(error)
+    else:
+        took = f"in {time.monotonic() - started:.1f} s, {counted(ask.requests, 'request')}"
+        fits = answer == _DRAWN[0]
+        yield "scorer", "ok" if fits else "note", f"answers {answer!r} for a drawn red circle; {took}"
+
+
+def _drawn_answer(config: ScoringConfig, ask: TrialAsk) -> str:
+    """Return the class that a scorer gives a drawn image, or an answer that names none."""
+    from PIL import Image, ImageDraw
+
+    from ...evaluator.remote.opening import open_unlabelled, unlabelled
+
+    prompt = DEFAULT_INSTRUCTION if config.scorer == "chat" else DEFAULT_TEMPLATE
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "drawn.png")
+        image = Image.new("RGB", (64, 64), "white")
+        ImageDraw.Draw(image).ellipse((8, 8, 56, 56), fill="red")
+        image.save(path)
+        evaluator = open_unlabelled(config, _DRAWN, ask, None)
+        ((found,),) = evaluator.decide([[prompt]], [unlabelled(evaluator, [path])])
+    label = int(found.predicted[0])
+    return _DRAWN[label] if label != UNREADABLE else found.unreadable[0][:LONGEST_UNREADABLE]
+
+
 async def _asked(address: str, key: Secret | None, model: str, context: int | None) -> list[tuple[str, str]]:
     async with asyncio.timeout(PATIENCE_S - LIST_S):
         return list(_abilities(await probe(address, key, model), context))
@@ -248,5 +298,13 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="MODEL",
         help=f"its model, to see what it can do: {PROBE_REQUESTS} requests at most, which may cost a little",
     )
+    for name, text in (
+        ("scorer_url", "scorer behind an API, to try it with a drawn image, which may cost a little"),
+        ("scorer", "its kind: zero-shot, embeddings or chat"),
+        ("model", "its model"),
+        ("scorer_dialect", "its form of embeddings"),
+    ):
+        show = OPTIONS[name].show
+        parser.add_argument(flag_of(name), default=argparse.SUPPRESS, metavar=show, help=text)
     add_json(parser)
     parser.set_defaults(run=doctor)

@@ -183,7 +183,8 @@ class _Json:
 
     def row(self, one: PredictedImage) -> None:
         """Write an image; one that cannot be read has ``error`` instead of classes."""
-        shares = [round(share, 6) for share in one.probabilities] or [None] * len(one.classes)
+        shares: list[float | None] = [round(share, 6) for share in one.probabilities]
+        shares = shares or [None] * len(one.classes)
         found = zip(one.classes, shares, strict=True)
         values = [value for name, share in found for value in (name, share)]
         row = dict(zip(_columns(len(one.classes)), [one.file, *values], strict=True))

@@ -6,16 +6,17 @@ import asyncio
 import math
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from ...evaluator.errors import AskingEndedError, ConfigError
+from ...evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from ...evaluator.spec import EvaluatorSpec, Report
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import ScoringConfig, SearchConfig
@@ -210,6 +211,43 @@ async def _look(url: str) -> None:
             except (aiohttp.ClientError, TimeoutError):
                 return  # the first request shows what is wrong
             await asyncio.sleep(PAUSE_S)
+
+
+class TrialAsk:
+    """The ``ApiAsk`` of a trial without a search: one attempt a request, and no account.
+
+    Attributes:
+        requests: How many there were.
+    """
+
+    def __init__(self, config: ScoringConfig, environment: Mapping[str, str], *, timeout_s: float) -> None:
+        self._url = config.scorer_url or ""
+        self._key = scorer_key(config, environment).secret
+        self._timeout_s = timeout_s
+        self.requests = 0
+
+    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
+        """Yield each answer with its request's place; see ``ApiAsk``.
+
+        Raises:
+            PromptclimbError: The endpoint does not answer with JSON.
+            TimeoutError: It does not answer in time.
+        """
+        for place, request in enumerate(requests):
+            self.requests += 1
+            yield place, ApiReply(asyncio.run(self._body(request)))
+
+    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
+        """Keep nothing back: a trial tests nothing."""
+
+    async def _body(self, request: ApiRequest) -> Any:
+        from .client import OpenAIChat
+
+        sent = JsonRequest(path=request.path, body=request.body, max_tokens=request.answer_tokens)
+        async with asyncio.timeout(self._timeout_s):
+            await _look(self._url)
+            async with OpenAIChat(self._url, self._key) as client:
+                return (await client.post(sent)).body
 
 
 @contextmanager

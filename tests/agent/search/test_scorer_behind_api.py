@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from promptclimb.agent.cli import doctor
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
@@ -328,12 +329,44 @@ async def test_predict_classifies_a_folder_as_the_run_did(
         document = json.loads(capsys.readouterr().out)
         assert await in_thread(lambda: main([*ask, "--top", "2"])) == 2
     rows = [line.split(",") for line in said.out.splitlines()[1:]]
-    assert f"scorer: {asked} calls; labels are kept in " in said.err
+    assert f"scorer: {asked} calls" in said.err
+    assert f"labels are kept in {cache}" in said.err
     assert ["torn.png", "", ""] in rows
     named = [(Path(file).parent.name, name) for file, name, _share in rows if file != "torn.png"]
     assert sum(true == name for true, name in named) / len(named) == result.best.test
     assert [one["class"] for one in document["predictions"] if "error" not in one] == [n for _t, n in named]
     assert asked <= len(named) + 3
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "state", "said"),
+    [
+        (ScorerOptions(), ["zero-shot"], "ok", "answers 'red circle' for a drawn red circle; in "),
+        (ScorerOptions(), ["chat"], "note", "answers 'Red' for a drawn red circle; in "),
+        (ScorerOptions(), ["embeddings", "--scorer-dialect", "openai"], "ok", "answers 'red circle'"),
+        (ScorerOptions(key=KEY), ["zero-shot"], "ok", "1 request"),
+        (ScorerOptions(always="no_model"), ["chat"], "wrong", "model x does not exist"),
+        (ScorerOptions(always="html"), ["chat"], "wrong", "HTML page"),
+        (ScorerOptions(), ["chat", "--scorer-dialect", "openai"], "wrong", "--scorer-dialect applies to"),
+        (None, ["chat"], "wrong", "nothing answers at"),
+    ],
+)
+async def test_the_doctor_tries_it_with_a_drawn_image(
+    options: ScorerOptions | None, kind: list[str], state: str, said: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """And says what it answered, or what is wrong."""
+    monkeypatch.setenv("SCORER_API_KEY", KEY)
+    monkeypatch.setattr(scorer_endpoint, "PAUSE_S", 0.0)
+    monkeypatch.setattr(doctor, "_CHECKS", {})
+    async with ScorerServer(options or ScorerOptions()) as server:
+        url = server.url if options else "http://127.0.0.1:9/v1"
+        given = ["doctor", "--json", "--scorer-url", url, "--model", "m", "--scorer", *kind]
+        code = await in_thread(lambda: main(given))
+    found = {one["what"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["scorer"]["state"] == state
+    assert said in found["scorer"]["text"]
+    assert code == (state == "wrong")
 
 
 async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
