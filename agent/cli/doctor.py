@@ -285,7 +285,7 @@ def _schema(probed: Probed) -> str:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``doctor``."""
-    parser = commands.add_parser("doctor", help=line)
+    parser = commands.add_parser("doctor", help=line, usage="%(prog)s [OPTION ...]")
     parser.add_argument(
         "--base-url",
         default=argparse.SUPPRESS,
@@ -304,7 +304,7 @@ def add_parser(commands: Commands, line: str) -> None:
         ("model", "its model"),
         ("scorer_dialect", "its form of embeddings"),
     ):
-        show = OPTIONS[name].show
+        show = "KIND" if name == "scorer" else OPTIONS[name].show
         parser.add_argument(flag_of(name), default=argparse.SUPPRESS, metavar=show, help=text)
     add_json(parser)
     parser.set_defaults(run=doctor)

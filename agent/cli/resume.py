@@ -13,6 +13,7 @@ from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import with_files
 from ..errors import UntrustedRunError
+from ..llm.budget import LIMITS
 from ..results.run_dir import stored_config
 from ..results.run_state import runs_in, state_of
 from .folders import run_folder
@@ -61,8 +62,7 @@ def add_parser(commands: Commands, line: str) -> None:
         "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
     )
     may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
-    limits = [name for name in OPTIONS if name.startswith("max_") and OPTIONS[name].group == "Limits"]
-    shown = sorted([*limits, *may_change], key=lambda name: name.startswith("max_scorer"))  # few need it
+    shown = (*LIMITS, *may_change, "max_scorer_calls")  # few need the last one
     add_search_options(parser, leave_out=("run_dir",), first=shown, defaults=False)
     parser.add_argument(
         "--trust",
