@@ -49,9 +49,10 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2
 	@touch $@
 
-run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM
-	@$(PY) run_agent.py search --data backgrounds --restarts 2 --initial 80 --llm local --llm-fallback combine \
-	  --describe "a thing before a coloured background; the class is the colour of the background" $(ARGS)
+run: $(VENV)/.installed $(VENV)/.installed-local ## search for a template and class names: bundled set, CLIP, local LLM
+	@$(PY) run_agent.py search --data shared-names --prompts class-names --method random --starting-pool captions \
+	  --restarts 1 --conversations 1 --initial 80 --llm local --llm-fallback combine \
+	  --describe "small cartoon pictures of things that people make" $(ARGS)
 
 test: $(VENV)/.installed-dev ## the tests, on all cores
 	$(PY) -m pytest -n auto --dist worksteal

@@ -156,14 +156,14 @@ def budgets(folder: Path, number: int, seed: int) -> dict[str, Any]:
             chat = one % 2 == 1
             kind = ("--prompts", "instruction") if chat else ()
             if chat and one % 4 == 1:
-                limit = round(rng.uniform(0.1, 0.2), 4)
+                limit = round(rng.uniform(0.42, 0.6), 4)
                 more = ("--max-cost", str(limit), "--scorer-price", f"{PRICE_IN}/{PRICE_OUT}")
             else:
-                limit = rng.randint(350, 700)
+                limit = rng.randint(1_350, 2_100) if chat else rng.randint(1_520, 2_400)
                 more = ("--max-scorer-calls", str(limit))
-            given = search(
-                server, run_dir, "chat" if chat else "zero-shot", *SMALL, *kind, *more, "--seed", str(one)
-            )
+            # Without races, so that there is more to ask than the limit allows.
+            more = (*more, "--racing", "off", "--seed", str(one))
+            given = search(server, run_dir, "chat" if chat else "zero-shot", *SMALL, *kind, *more)
             process = start(folder, given)
             process.join()
             after = server.stats()
