@@ -99,10 +99,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         """Classify the images of a split with other class names; see ``NamePredictor``."""
         if split == "views":
             return Predictions((), ((),) * len(renamings))
-        names, images = self.problem.class_names, self.split(split)
-        asked = [
-            (template, tuple(one.get(label, name) for label, name in enumerate(names))) for one in renamings
-        ]
+        images = self.split(split)
+        asked = [(template, self.problem.renamed(one)) for one in renamings]
         vectors = self._image_vectors(images)
         texts, _refused = self._text_vectors(asked, [images])
         found = [self._decisions(texts[one], vectors).predicted if one in texts else None for one in asked]

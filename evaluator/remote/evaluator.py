@@ -174,6 +174,10 @@ class RemoteProblem:
         """Class names by label."""
         return self.info.class_names
 
+    def renamed(self, renaming: Mapping[int, str]) -> tuple[str, ...]:
+        """Return the class names by label, some of them replaced."""
+        return tuple(renaming.get(label, name) for label, name in enumerate(self.class_names))
+
 
 class RemoteEvaluator(ABC):
     """Scores candidates by the labels that a model behind an API gives; see ``Evaluator``."""

@@ -104,11 +104,8 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         """Classify the images of a split with other class names; see ``NamePredictor``."""
         if split == "views":
             return Predictions((), ((),) * len(renamings))
-        names, images = self.problem.class_names, self.split(split)
-        prompts = [
-            Prompt(template, tuple(one.get(label, name) for label, name in enumerate(names)))
-            for one in renamings
-        ]
+        images = self.split(split)
+        prompts = [Prompt(template, self.problem.renamed(one)) for one in renamings]
         found = self.decide_prompts(prompts, [images])
         return Predictions(
             tuple(images.labels.tolist()), tuple(tuple(one.predicted.tolist()) for (one,) in found)
