@@ -35,6 +35,8 @@ class ApiFolderPredictor(ImagePredictor):
         usage: What the scorer was asked for the last folder.
     """
 
+    spec: ScoringConfig
+
     def __init__(
         self,
         config: ScoringConfig,
@@ -51,7 +53,7 @@ class ApiFolderPredictor(ImagePredictor):
         self.spec, self.class_names, self.templates = config, tuple(class_names), tuple(templates)
         self.labels = labels
         self.usage = ScorerUsage()
-        self._config, self._texts = config, tuple(texts)
+        self._texts = tuple(texts)
 
     def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
         """Yield the decision on each image, in order; its endpoint is open meanwhile.
@@ -61,10 +63,10 @@ class ApiFolderPredictor(ImagePredictor):
         """
         if top != 1:
             raise UsageError("a model behind an API gives one class an image; leave --top out")
-        with scorer_in_thread(self._config, os.environ, report=self._report) as ask:
+        with scorer_in_thread(self.spec, os.environ, report=self._report) as ask:
             if ask is None:
                 raise UsageError("the scorer is not a model behind an API")
-            evaluator = open_unlabelled(self._config, self._texts, ask, self.labels)
+            evaluator = open_unlabelled(self.spec, self._texts, ask, self.labels)
             if not evaluator.measurable(self.templates):
                 raise UsageError("this scorer classifies with one candidate at a time; leave --ensemble out")
             try:
@@ -76,7 +78,7 @@ class ApiFolderPredictor(ImagePredictor):
                     for path, bad in zip(paths, complaints, strict=True):
                         yield _decided(path, bad, labels.get(path, UNREADABLE))
             finally:
-                priced = self._config.scorer_price is not None
+                priced = self.spec.scorer_price is not None
                 self.usage = ScorerUsage.of(ask.budget.spent, priced=priced)
 
 
