@@ -20,6 +20,7 @@ from ..errors import (
     EvaluationFailedError,
     FatalChatError,
     FlaggedRequestError,
+    GaveUpError,
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -136,6 +137,7 @@ class ScorerCalls:
         self._look = look
         self._looking = asyncio.Lock()
         self._unreachable: str | None = None
+        self._held: str | None = None
         self._kept_for: Counter[tuple[int, int]] = Counter()
 
     @property
@@ -237,8 +239,13 @@ class ScorerCalls:
         if (why := why_refused(self.budget, self._cost_of_test(), start)) is not None:
             raise UsageError(why)
 
+    def hold(self, why: str) -> None:
+        """Send nothing until ``release``; asking raises AskingEndedError for this reason."""
+        self._held = why
+
     def release(self) -> None:
-        """Keep nothing back any more: the search is over."""
+        """Keep nothing back any more: the search has chosen."""
+        self._held = None
         self._kept_for = Counter()
         self.budget.keep(NOTHING)
 
@@ -317,6 +324,8 @@ class ScorerCalls:
             of_test=request.purpose == "test",
         )
         with self._stop.watching():
+            if self._held is not None:
+                raise GaveUpError(self._held)
             await self.look()
             return await self._asked(sent)
 

@@ -34,6 +34,7 @@ UNINSPECTED = "uninspected"
 UNGROWN = "ensemble_ungrown"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"
+CONCLUDED = "concluded"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
@@ -45,6 +46,7 @@ PROMINENT = (
     TOY_MODEL,
     LLM_FALLBACK,
     GENERAL_WORDS,
+    CONCLUDED,
     ENDED_EARLY,
     RACED,
     REFUSED_IMAGES,

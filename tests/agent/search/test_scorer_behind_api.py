@@ -120,6 +120,19 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
     assert (whole.best, whole.leaderboard) == (finished.best, finished.leaderboard)
 
 
+async def test_a_stopped_run_is_concluded_with_what_was_kept_for_it(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """Within the same limit: nothing more is asked about few-shot images."""
+    async with ScorerServer() as server:
+        await search(config(server.url, max_scorer_calls=55))
+        found = await resume(tmp_path / "run", conclude=True)
+    assert (found.status, found.test_opened) == ("finished", 1)
+    assert found.best.test is not None
+    assert server.requests <= 55
+    assert max(server.asked.values()) == 1
+
+
 async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_start(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
