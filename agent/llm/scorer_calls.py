@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError, Future
 from typing import Literal, Protocol
 
 from ...evaluator.errors import AskingEndedError, UsageError
-from ...evaluator.remote.asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
+from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
 from ...evaluator.threads import in_thread
 from ..errors import (
     BadRequestError,
@@ -370,7 +370,7 @@ class ScorerCalls:
                     raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
                 failures += self._answered > answered and not isinstance(cause, RateLimitedError)
                 if failures >= MOST_FAILURES:
-                    return ApiRefusal("failed", str(error))
+                    return ApiRefusal(FAILED, str(error))
             else:
                 self._answered += 1
                 self._refused_at_first = 0

@@ -392,6 +392,8 @@ async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
         await search(config(gone, run_dir=tmp_path / "done"))
     with pytest.raises(EndpointError, match=r"nothing answers at .*scorer_url"):
         await search(config(gone))
+    with pytest.raises(EndpointError, match=r"is not an address; .*scorer_url"):
+        await search(config("http://ex..ample/v1"))
     assert not (tmp_path / "run").exists()
     with pytest.raises(EndpointError, match="nothing answers at"):
         await in_thread(lambda: evaluate(["a {}"], config(gone, shared_cache=tmp_path / "none")))
