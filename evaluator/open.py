@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from .clip import lazy_imports
 from .custom.adapter import open_custom
-from .errors import EvaluatorError, UsageError
+from .errors import EvaluatorError
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .clip.remembered import Remembered
     from .datasets.values import FewShotData
     from .remote.asking import ApiAsk
 
@@ -68,19 +67,6 @@ def open_evaluator(
     from .clip.ray_cluster import ClusterEvaluator
 
     return ClusterEvaluator(local, model_key, spec, report=report)
-
-
-def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
-    """Return what an identical opening gave before, if it still holds; torch is not imported."""
-    spec = spec.bare()
-    if not spec.is_clip or spec.ray is not None:
-        return None
-    from .clip.remembered import recall
-
-    try:
-        return recall(spec, report)
-    except (UsageError, OSError):
-        return None
 
 
 def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:

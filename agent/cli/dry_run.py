@@ -10,14 +10,12 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from ...evaluator.open import opened_before
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
-from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateNoun, kind_named
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
-from ..events.types import Bus, Noted
+from ..events.types import Bus
 from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
@@ -50,13 +48,14 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     estimate(config)  # finds mistakes in the starting templates before opening anything
     asked = NothingAsked()
     with result_alone():
-        info, evaluator = _opened(config, asked)
+        evaluator = _opened(config, asked)
+    info = evaluator.info
     config = config.as_opened(info)
     used = fallen_back(config)
     if used.general_words:
         say(f"note: {used.general_words}")
     bound = estimate(used, info.class_names)
-    if config.is_api and evaluator is not None:
+    if config.is_api:
         bound |= _with_scorer(used, evaluator)
     if as_json:
         print_json(bound)
@@ -104,19 +103,10 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     return exit_codes.FINISHED
 
 
-def _opened(config: SearchConfig, asked: NothingAsked) -> tuple[EvaluatorInfo, Evaluator | None]:
-    """Return what a search scores on, and its evaluator, unless it was known from an earlier opening."""
-
-    async def run(stop: Stop) -> tuple[EvaluatorInfo, Evaluator | None]:
+def _opened(config: SearchConfig, asked: NothingAsked) -> Evaluator:
+    async def run(stop: Stop) -> Evaluator:
         with Display(console()) as display, stop.watching():
-            emit, lines = Bus(display), list[str]()
-            known = await in_thread(lambda: opened_before(config, report=lines.append))
-            for line in lines:
-                emit(Noted(text=line))
-            if known is not None:
-                return known.info, None
-            evaluator = await ready_evaluator(config, None, emit, ask=asked)
-            return evaluator.info, evaluator
+            return await ready_evaluator(config, None, Bus(display), ask=asked)
 
     return run_interruptible(run)
 
@@ -132,7 +122,7 @@ def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
     for number, (place, config) in enumerate(largest.items(), start=1):
         what = printable(f"{config.data} with {config.evaluator or config.model}")
         say(f"[{number}/{len(largest)}] opening {what}")
-        found[place], _evaluator = _opened(config, NothingAsked())
+        found[place] = _opened(config, NothingAsked()).info
     return found
 
 
