@@ -115,7 +115,6 @@ class CandidatesAtMost:
         return cls(pool, rounds, free if config.description and not config.asks_by_image else 0)
 
     def total(self, config: SearchConfig) -> int:
-        """Return all of them."""
         starting = config.restarts * min(config.most_initial, self.pool)
         return starting + config.proposals * self.rounds + self.free
 
