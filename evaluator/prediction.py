@@ -127,9 +127,7 @@ class FolderPredictor(ImagePredictor):
 
     @property
     def weights(self) -> str:
-        """Content hash of the model's checkpoint."""
         return self._classifier.weights
 
     def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
-        """Yield the decision on each image, in order."""
         return self._classifier.decide(images, top)

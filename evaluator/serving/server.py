@@ -49,7 +49,6 @@ class RefusedRequestError(Exception):
         super().__init__(message)
 
     def response(self) -> web.Response:
-        """Return the response."""
         kind = {401: "authentication_error", 429: "requests", 503: "server_error", 500: "server_error"}
         error = {
             "message": self.message,
