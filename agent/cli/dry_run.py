@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import UsageError
+from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
+from ...evaluator.remote.asking import ApiAnswer, ApiRequest, KeepsForTest
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...prompts.kinds import CandidateNoun, kind_named
 from ..config.schema import SearchConfig
@@ -21,12 +22,12 @@ from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
 from ..results.result import words_of, words_of_all
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
+from ..search.scorer_needs import ScorerNeeds
 from ..stop import Stop
-from ..study.estimate import CandidatesAtMost, Estimate, estimate, estimate_of_all
+from ..study.estimate import Estimate, MostScored, estimate, estimate_of_all
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
-from ..study.scorer_estimate import NothingAsked, scorer_estimate
 from ..study.study import white_box_label
 from ..text import printable
 from . import exit_codes
@@ -46,9 +47,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     An LLM or tracker that cannot be used is reported at the end: the bounds hold without it.
     """
     estimate(config)  # finds mistakes in the starting templates before opening anything
-    asked = NothingAsked()
     with result_alone():
-        evaluator = _opened(config, asked)
+        evaluator = _opened(config)
     info = evaluator.info
     config = config.as_opened(info)
     used = fallen_back(config)
@@ -103,10 +103,27 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     return exit_codes.FINISHED
 
 
-def _opened(config: SearchConfig, asked: NothingAsked) -> Evaluator:
+class NothingAsked:
+    """An ``ApiAsk`` of a dry run."""
+
+    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
+        """Raise AskingEndedError at the first request."""
+        for _request in requests:
+            why = ConfigError(
+                "a dry run asks the scorer nothing, and this one must be asked for the form of its requests: "
+                "give --scorer-dialect"
+            )
+            raise AskingEndedError(str(why)) from why
+        yield from ()
+
+    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
+        """Keep nothing."""
+
+
+def _opened(config: SearchConfig) -> Evaluator:
     async def run(stop: Stop) -> Evaluator:
         with Display(console()) as display, stop.watching():
-            return await ready_evaluator(config, None, Bus(display), ask=asked)
+            return await ready_evaluator(config, None, Bus(display), ask=NothingAsked())
 
     return run_interruptible(run)
 
@@ -122,7 +139,7 @@ def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
     for number, (place, config) in enumerate(largest.items(), start=1):
         what = printable(f"{config.data} with {config.evaluator or config.model}")
         say(f"[{number}/{len(largest)}] opening {what}")
-        found[place] = _opened(config, NothingAsked()).info
+        found[place] = _opened(config).info
     return found
 
 
@@ -245,10 +262,11 @@ def _with_scorer(config: SearchConfig, evaluator: Evaluator) -> Estimate:
     """Return the bounds of a scorer behind an API, those of the LLM without limits, and of both together."""
     unlimited = config.model_copy(update=dict.fromkeys(_LIMITS))
     llm = estimate(unlimited, evaluator.info.class_names)
-    candidates = CandidatesAtMost.of(unlimited, len(read_pool(config)))
-    scorer = scorer_estimate(config, evaluator, candidates, llm)
-    if scorer is None:
+    if not isinstance(evaluator, KeepsForTest) or not evaluator.info.sizes.get("test"):
         return {"scorer": None}
+    most = MostScored.of(unlimited, len(read_pool(config)))
+    needs = ScorerNeeds(config, evaluator.info, evaluator, most.pool)
+    scorer = needs.estimate(most.rounds, most.free, llm["cost_usd"])
     costs = (llm["cost_usd"], scorer["cost_usd"])
     both = None if None in costs else round(sum(costs), 6)
     return {"scorer": scorer, "llm": llm, "cost_of_both_usd": both}
