@@ -69,11 +69,9 @@ class FakeEvaluator:
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator pretends to score on."""
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score templates; see ``Scorer``."""
         if not self._free.acquire(blocking=False):
             raise EvaluatorError(f"{self.in_flight + 1} threads scored at once")
         try:
@@ -85,7 +83,6 @@ class FakeEvaluator:
             self._free.release()
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score ensembles on every split; see ``Evaluator``."""
         self.opened += test
         found = [self._examine(list(ensemble)) for ensemble in ensembles]
         return found if test else [replace(scores, test=None) for scores in found]

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import UsageError
-from ...evaluator.open import opened_before
+from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
+from ...evaluator.remote.asking import ApiAnswer, ApiRequest, KeepsForTest
 from ...evaluator.remote.dialects import dearest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
-from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateNoun, kind_named
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
-from ..events.types import Bus, Noted
+from ..events.types import Bus
 from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
 from ..results.result import words_of, words_of_all
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
+from ..search.scorer_needs import ScorerNeeds
 from ..stop import Stop
-from ..study.estimate import CandidatesAtMost, Estimate, estimate, estimate_of_all
+from ..study.estimate import Estimate, MostScored, estimate, estimate_of_all
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
-from ..study.scorer_estimate import NothingAsked, scorer_estimate
 from ..study.study import white_box_label
 from ..text import printable
 from . import exit_codes
@@ -53,15 +52,15 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     An LLM or tracker that cannot be used is reported at the end: the bounds hold without it.
     """
     estimate(config)  # finds mistakes in the starting templates before opening anything
-    asked = NothingAsked()
     with result_alone():
-        info, evaluator = _opened(config, asked)
+        evaluator = _opened(config)
+    info = evaluator.info
     config = config.as_opened(info)
     used = fallen_back(config)
     if used.general_words:
         say(f"note: {used.general_words}")
     bound = estimate(used, info.class_names)
-    if config.is_api and evaluator is not None:
+    if config.is_api:
         bound |= _with_scorer(used, evaluator)
     if as_json:
         print_json(bound)
@@ -109,24 +108,32 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     return exit_codes.FINISHED
 
 
-def _opened(config: SearchConfig, asked: NothingAsked) -> tuple[EvaluatorInfo, Evaluator | None]:
-    """Return what a search scores on, and its evaluator, unless it was known from an earlier opening."""
+class NothingAsked:
+    """An ``ApiAsk`` of a dry run."""
 
-    async def run(stop: Stop) -> tuple[EvaluatorInfo, Evaluator | None]:
+    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
+        """Raise AskingEndedError at the first request."""
+        for _request in requests:
+            why = ConfigError(
+                "a dry run asks the scorer nothing, and this one must be asked for the form of its requests: "
+                "give --scorer-dialect"
+            )
+            raise AskingEndedError(str(why)) from why
+        yield from ()
+
+    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
+        """Keep nothing."""
+
+
+def _opened(config: SearchConfig) -> Evaluator:
+    async def run(stop: Stop) -> Evaluator:
         with Display(console()) as display, stop.watching():
-            emit, lines = Bus(display), list[str]()
-            known = await in_thread(lambda: opened_before(config, report=lines.append))
-            for line in lines:
-                emit(Noted(text=line))
-            if known is not None:
-                return known.info, None
+            emit, opened = Bus(display), config
             dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
-            opened = config
             if config.scorer == "embeddings" and dialect is None:
                 opened = config.model_copy(update={"scorer_dialect": dearest_dialect().name})
                 emit(Noted(text=f"{DIALECT_UNKNOWN} (--scorer-dialect {opened.scorer_dialect})"))
-            evaluator = await ready_evaluator(opened, None, emit, ask=asked)
-            return evaluator.info, evaluator
+            return await ready_evaluator(opened, None, emit, ask=NothingAsked())
 
     return run_interruptible(run)
 
@@ -142,7 +149,7 @@ def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
     for number, (place, config) in enumerate(largest.items(), start=1):
         what = printable(f"{config.data} with {config.evaluator or config.model}")
         say(f"[{number}/{len(largest)}] opening {what}")
-        found[place], _evaluator = _opened(config, NothingAsked())
+        found[place] = _opened(config).info
     return found
 
 
@@ -265,10 +272,11 @@ def _with_scorer(config: SearchConfig, evaluator: Evaluator) -> Estimate:
     """Return the bounds of a scorer behind an API, those of the LLM without limits, and of both together."""
     unlimited = config.model_copy(update=dict.fromkeys(_LIMITS))
     llm = estimate(unlimited, evaluator.info.class_names)
-    candidates = CandidatesAtMost.of(unlimited, len(read_pool(config)))
-    scorer = scorer_estimate(config, evaluator, candidates, llm)
-    if scorer is None:
+    if not isinstance(evaluator, KeepsForTest) or not evaluator.info.sizes.get("test"):
         return {"scorer": None}
+    most = MostScored.of(unlimited, len(read_pool(config)))
+    needs = ScorerNeeds(config, evaluator.info, evaluator, most.pool)
+    scorer = needs.estimate(most.rounds, most.free, llm["cost_usd"])
     costs = (llm["cost_usd"], scorer["cost_usd"])
     both = None if None in costs else round(sum(costs), 6)
     return {"scorer": scorer, "llm": llm, "cost_of_both_usd": both}
