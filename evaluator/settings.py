@@ -163,7 +163,6 @@ class Settings(BaseModel):
         return value
 
     def flag(self, name: str) -> str:
-        """Return the command line's name of a setting."""
         return options_of(type(self))[name].flag
 
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:

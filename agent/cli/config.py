@@ -105,7 +105,6 @@ def _toml(name: str, value: Any) -> str:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    """Write every setting with its help; settings that were not given are comments."""
     path = user_path(arguments.init, "--init")
     given = given_settings(arguments)
     values = _built(arguments)[0].to_public()

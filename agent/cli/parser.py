@@ -57,7 +57,6 @@ class Parser(argparse.ArgumentParser):
         self._every = False
 
     def group(self, title: str) -> argparse._ArgumentGroup:
-        """Return the option group with a title, made at its first use."""
         if title not in self._groups:
             self._groups[title] = self.add_argument_group(title)
         return self._groups[title]
@@ -94,7 +93,6 @@ class Parser(argparse.ArgumentParser):
         return formatter.format_help()
 
     def print_every_option(self) -> None:
-        """Print the whole help."""
         self._every = True
         self.print_help()
 

@@ -192,7 +192,6 @@ class _Json:
         self._before = ",\n"
 
     def end(self, images: int, unread: int) -> None:
-        """Close the document with the numbers of classified and of unreadable images."""
         self._stream.write("\n], " + _compact({"images": images, "unreadable": unread})[1:] + "\n")
 
 

@@ -134,7 +134,6 @@ class _ResumeHint:
             self._limits = event.limits
 
     def print(self, config: SearchConfig, error: BaseException | None = None) -> None:
-        """Print how to resume after an error, if there is a run."""
         if self.run_dir is None:
             return
         if isinstance(error, StoreGoneError) or not is_run(self.run_dir):

@@ -305,7 +305,6 @@ class SearchSettings(Settings):
 
     @property
     def all_rounds(self) -> int:
-        """Rounds of all conversations of all restarts."""
         return self.restarts * self.conversations * self.rounds
 
     @property
@@ -464,17 +463,14 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
 
     @property
     def most_initial(self) -> int:
-        """Upper bound on starting templates per restart."""
         return IMAGE_INITIAL if self.initial is None and self.asks_by_image else super().most_initial
 
     @property
     def needs_llm(self) -> bool:
-        """Whether the method, or the search for class names, asks a chat LLM."""
         return METHODS[self.method].asks_llm or (self.searches_names and self.llm is not None)
 
     @property
     def uses_description(self) -> bool:
-        """Whether the method, or the search for class names, uses the description."""
         return METHODS[self.method].uses_description or (self.searches_names and self.llm is not None)
 
     @property
