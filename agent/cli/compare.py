@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.errors import UsageError
-from ...evaluator.files import user_path
 from ..results.details import read_details
 from ..results.figures import cost_text, has_accuracies, score_text
 from ..results.gain import (
@@ -28,9 +27,9 @@ from ..results.gain import (
 )
 from ..results.page import render_comparison
 from ..results.result import Difference, SearchResult, words_of_all
-from ..results.run_dir import belongs_to_a_run, result_of, write_atomically
+from ..results.run_dir import result_of, write_atomically
 from ..text import printable
-from .folders import folder_with_result
+from .folders import folder_with_result, output_file
 from .output import console, print_json, print_text, short_path
 
 if TYPE_CHECKING:
@@ -59,9 +58,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def _write_page(given: str, runs: Sequence[Contender], against: Sequence[Versus]) -> Path:
-    path = user_path(given, "--html")
-    if belongs_to_a_run(path):
-        raise UsageError(f"--html {path} is a file of a run; choose another")
+    path = output_file(given, "--html")
     page = render_comparison([run.run for run in runs], _lines(runs, against), _notes(runs, against))
     try:
         write_atomically(path, page)

@@ -23,13 +23,13 @@ from ...evaluator.settings import Group, near, options_of
 from ...evaluator.spec import EvaluatorSpec
 from ..config.schema import LimitSettings, OutputSettings
 from ..regular_files import open_regular
-from ..results.run_dir import belongs_to_a_run, safe_cell
+from ..results.run_dir import safe_cell
 from ..search.api import predictor_of_run
 from ..search.api_prediction import ApiFolderPredictor
 from ..search.inputs import read_template_file
 from ..text import printable
 from .evaluate import spent_on
-from .folders import folder_with_result
+from .folders import folder_with_result, output_file
 from .options import add_search_options, given_settings, given_spec, positive_number
 from .output import say, short_path
 
@@ -115,9 +115,7 @@ def _names(choice: str) -> tuple[str, ...] | dict[str, str]:
 def _out(given: str | None) -> Path | None:
     if given is None:
         return None
-    out = user_path(given, "--out")
-    if belongs_to_a_run(out):
-        raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
+    out = output_file(given, "--out")
     if out.exists() and not out.is_file():
         what = "a folder" if out.is_dir() else "a pipe or a device"
         raise UsageError(f"--out {out} is {what}; name a file")
