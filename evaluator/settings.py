@@ -6,7 +6,7 @@ import difflib
 import re
 import reprlib
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from inspect import get_annotations
@@ -305,10 +305,14 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
     )
 
 
-def known_name(what: str, name: Any, names: Iterable[str]) -> str:
-    """Return a name that is one of ``names``; raise ValueError otherwise."""
-    if not isinstance(name, str):
-        raise ValueError(f"it must be text, one of {', '.join(names)}")
-    if name not in names:
+def one_of(what: str, names: Collection[str]) -> Callable[[Any], Any]:
+    """Return a validator that takes one of some names, or None; it raises ValueError for any other value."""
+
+    def known(name: Any) -> Any:
+        if name is None or (isinstance(name, str) and name in names):
+            return name
+        if not isinstance(name, str):
+            raise ValueError(f"it must be text, one of {', '.join(names)}")
         raise ValueError(f"unknown {what}{near(name, names)}; known are {', '.join(names)}")
-    return name
+
+    return known

@@ -12,7 +12,7 @@ from pydantic import field_validator, model_validator
 from .files import NameOrPath, UserPath, checked_path
 from .network import check_url
 from .scoring import COUNTED, GREY_BOX, OBJECTIVES, EvaluatorInfo, Objective
-from .settings import Group, Scope, Settings, applying_to, known_name, setting, technical
+from .settings import Group, Scope, Settings, applying_to, one_of, setting, technical
 
 COLUMNS = ("path", "label", "split")
 FORM = "path=NAME,label=NAME, and split=NAME where there is one"
@@ -246,10 +246,9 @@ class ScorerSettings(Settings):
         None, "tokens that go through the text tower at once; None to fit the device", ge=1, le=10**9
     )
 
-    @field_validator("objective", mode="before")
-    @classmethod
-    def _objective(cls, name: str) -> str:
-        return known_name("objective", name, OBJECTIVES)
+    _objective = field_validator("objective", mode="before")(one_of("objective", OBJECTIVES))
+    _scorer_url = field_validator("scorer_url")(check_url)
+    _dialect = field_validator("scorer_dialect")(one_of("form of embeddings", EMBEDDING_DIALECTS))
 
     @field_validator("evaluator")
     @classmethod
@@ -260,13 +259,6 @@ class ScorerSettings(Settings):
         if source.endswith(".py"):
             checked_path(source)
         return name
-
-    _scorer_url = field_validator("scorer_url")(check_url)
-
-    @field_validator("scorer_dialect")
-    @classmethod
-    def _dialect(cls, name: str | None) -> str | None:
-        return None if name is None else known_name("form of embeddings", name, EMBEDDING_DIALECTS)
 
     @property
     def is_clip(self) -> bool:

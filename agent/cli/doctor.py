@@ -33,7 +33,7 @@ from .output import print_json, print_text
 if TYPE_CHECKING:
     from .parser import Commands
 
-Found = tuple[Literal["ok", "note", "wrong"], str]
+Finding = tuple[Literal["ok", "note", "wrong"], str]
 PATIENCE_S = 60.0
 """Seconds for an endpoint in all."""
 LIST_S = 20.0
@@ -60,18 +60,18 @@ def doctor(arguments: argparse.Namespace) -> int:
     return 1 if any(state == "wrong" for _what, state, _text in findings) else 0
 
 
-def _checked(check: Callable[[], Found]) -> Found:
+def _checked(check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except (PromptclimbError, ImportError, OSError) as error:
         return "wrong", str(error) or type(error).__name__
 
 
-def _python() -> Found:
+def _python() -> Finding:
     return "ok", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} CPUs"
 
 
-def _packages() -> Found:
+def _packages() -> Finding:
     versions: list[str] = []
     missing: list[str] = []
     for name in _PACKAGES:
@@ -84,7 +84,7 @@ def _packages() -> Found:
     return "ok", ", ".join(versions)
 
 
-def _cache() -> Found:
+def _cache() -> Finding:
     from ...evaluator.files import cache_dir
 
     folder = cache_dir()
@@ -93,13 +93,13 @@ def _cache() -> Found:
     return "ok", str(folder)
 
 
-def _devices() -> Found:
+def _devices() -> Finding:
     from ...evaluator.clip.models import devices
 
     return "ok", ", ".join(devices())
 
 
-def _bundled() -> Found:
+def _bundled() -> Finding:
     from ...evaluator.clip.models import check_bundled
     from ...evaluator.pico.models import bundled_models
 
@@ -109,7 +109,7 @@ def _bundled() -> Found:
     return "ok", ", ".join(names)
 
 
-def _local() -> Found:
+def _local() -> Finding:
     from ..llm.local_server import is_available
 
     reason = is_available()
@@ -118,30 +118,23 @@ def _local() -> Found:
     return "note", f"{reason}; {how_to_install('local')} installs it"
 
 
-def _key() -> Found:
-    if clean_key(os.environ.get(DEFAULT_KEY, ""), DEFAULT_KEY):
-        return "ok", f"{DEFAULT_KEY} is set"
-    return "note", f"{DEFAULT_KEY} is not set; --llm local and your own servers need none"
+def _key(name: str, needless: str) -> Finding:
+    if clean_key(os.environ.get(name, ""), name):
+        return "ok", f"{name} is set"
+    return "note", f"{name} is not set; {needless}"
 
 
-def _scorer_key() -> Found:
-    if clean_key(os.environ.get(KEY, ""), KEY):
-        return "ok", f"{KEY} is set"
-    return (
-        "note",
-        f"{KEY} is not set; --scorer chat, zero-shot or embeddings need it unless their server takes none",
-    )
-
-
-_CHECKS: dict[str, Callable[[], Found]] = {
+_CHECKS: dict[str, Callable[[], Finding]] = {
     "python": _python,
     "packages": _packages,
     "cache": _cache,
     "devices": _devices,
     "bundled models": _bundled,
     "local LLM": _local,
-    "key": _key,
-    "scorer's key": _scorer_key,
+    "key": lambda: _key(DEFAULT_KEY, "--llm local and your own servers need none"),
+    "scorer's key": lambda: _key(
+        KEY, "--scorer chat, zero-shot or embeddings need it unless their server takes none"
+    ),
 }
 
 

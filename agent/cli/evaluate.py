@@ -12,11 +12,10 @@ from rich.text import Text
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
-from ...evaluator.settings import applying_to, options_of
-from ...evaluator.spec import EvaluatorSpec
+from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
-from ..config.schema import LimitSettings, OutputSettings
+from ..config.schema import ScoringConfig
 from ..results.confusion import ConfusionMatrix
 from ..results.figures import are_shares, score_text, scorer_spent
 from ..results.gain import wilson
@@ -231,8 +230,7 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="KIND",
         help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
     )
-    leave_out = {*applying_to(EvaluatorSpec, "choice of templates")}
-    leave_out |= {*options_of(LimitSettings), *options_of(OutputSettings)}
-    add_search_options(parser, groups=("Data", "Model", "Limits", "Output"), leave_out=leave_out)
+    leave_out = applying_to(ScoringConfig, "choice of templates")
+    add_search_options(parser, of=ScoringConfig, leave_out=leave_out)
     add_json(parser)
     parser.set_defaults(run=evaluate)

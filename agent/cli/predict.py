@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import itertools
 import json
 import sys
 from collections import Counter
@@ -19,9 +20,9 @@ from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
-from ...evaluator.settings import Group, near, options_of
+from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
-from ..config.schema import LimitSettings, OutputSettings
+from ..config.schema import ScoringConfig
 from ..regular_files import open_regular
 from ..results.run_dir import safe_cell
 from ..search.api import predictor_of_run
@@ -158,10 +159,9 @@ class _Csv:
         """Write an image; one that cannot be read has no class."""
         # `./` keeps a path that could be a formula usable, unlike an apostrophe.
         file = one.file if safe_cell(one.file) == printable(one.file) else f"./{one.file}"
-        shares = [f"{share:.6f}" for share in one.probabilities] or [""] * len(one.classes)
-        found = zip(one.classes, shares, strict=True)
-        values = [value for name, share in found for value in (safe_cell(name), share)]
-        self._writer.writerow(dict(zip(_columns(len(one.classes)), [printable(file), *values], strict=True)))
+        found = ((safe_cell(name), "" if share is None else f"{share:.6f}") for name, share in _pairs(one))
+        values = [printable(file), *itertools.chain.from_iterable(found)]
+        self._writer.writerow(dict(zip(_columns(len(one.classes)), values, strict=True)))
 
     def end(self, images: int, unread: int) -> None:
         """Do nothing: every line is complete."""
@@ -181,16 +181,19 @@ class _Json:
 
     def row(self, one: PredictedImage) -> None:
         """Write an image; one that cannot be read has ``error`` instead of classes."""
-        shares: list[float | None] = [round(share, 6) for share in one.probabilities]
-        shares = shares or [None] * len(one.classes)
-        found = zip(one.classes, shares, strict=True)
-        values = [value for name, share in found for value in (name, share)]
-        row = dict(zip(_columns(len(one.classes)), [one.file, *values], strict=True))
+        found = ((name, None if share is None else round(share, 6)) for name, share in _pairs(one))
+        values = [one.file, *itertools.chain.from_iterable(found)]
+        row = dict(zip(_columns(len(one.classes)), values, strict=True))
         self._stream.write(self._before + _compact(row | ({"error": one.error} if one.error else {})))
         self._before = ",\n"
 
     def end(self, images: int, unread: int) -> None:
         self._stream.write("\n], " + _compact({"images": images, "unreadable": unread})[1:] + "\n")
+
+
+def _pairs(one: PredictedImage) -> Iterator[tuple[str, float | None]]:
+    """Yield the classes of an image with their probabilities, None if the scorer gives none."""
+    return zip(one.classes, one.probabilities or [None] * len(one.classes), strict=True)
 
 
 def _columns(top: int) -> list[str]:
@@ -240,9 +243,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--top", type=positive_number, default=1, metavar="N", help="the N most likely classes (default: 1)"
     )
-    leave_out = {name for name in options_of(EvaluatorSpec) if name not in TAKEN}
-    leave_out |= {*options_of(LimitSettings), *options_of(OutputSettings)}
-    groups: tuple[Group, ...] = ("Data", "Model", "Limits", "Output")
-    add_search_options(parser, groups=groups, leave_out=leave_out, first=TAKEN, defaults=False)
+    leave_out = options_of(EvaluatorSpec).keys() - TAKEN
+    add_search_options(parser, of=ScoringConfig, leave_out=leave_out, first=TAKEN, defaults=False)
     parser.add_argument("--json", dest="as_json", action="store_true", help="JSON instead of CSV")
     parser.set_defaults(run=predict)

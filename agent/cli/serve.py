@@ -111,6 +111,6 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="MIB",
         help=f"largest request (default: {DEFAULT_MAX_BODY_MB})",
     )
-    leave_out = [name for name in options_of(EvaluatorSpec) if name not in TAKEN]
-    add_search_options(parser, groups=("Model",), leave_out=leave_out, first=TAKEN)
+    leave_out = options_of(EvaluatorSpec).keys() - TAKEN
+    add_search_options(parser, of=EvaluatorSpec, leave_out=leave_out, first=TAKEN)
     parser.set_defaults(run=serve)

@@ -18,7 +18,7 @@ from ...evaluator.counts import how_to_install
 from ...evaluator.files import UserPath
 from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
-from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
+from ...evaluator.settings import Group, Option, Scope, Settings, one_of, options_of, setting
 from ...evaluator.spec import API, BY_IMAGE, EvaluatorSpec
 from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
 from ..events.trackers.known import parse_track
@@ -146,11 +146,7 @@ class LLMSettings(Settings):
     )
     llm_slots: int = setting(1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64)
 
-    @field_validator("llm_fallback")
-    @classmethod
-    def _fallback(cls, name: str | None) -> str | None:
-        return None if name is None else known_name("method without an LLM", name, WITHOUT_LLM)
-
+    _fallback = field_validator("llm_fallback")(one_of("method without an LLM", WITHOUT_LLM))
     _llm = field_validator("llm")(check_llm)
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
@@ -279,19 +275,11 @@ class SearchSettings(Settings):
         gt=0,
     )
 
+    _prompts = field_validator("prompts")(one_of("prompts", KINDS))
+    _method = field_validator("method")(one_of("method", METHODS))
     _until = field_validator("until", mode="before")(parse_share)
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
-
-    @field_validator("prompts")
-    @classmethod
-    def _prompts(cls, name: str) -> str:
-        return known_name("prompts", name, KINDS)
-
-    @field_validator("method")
-    @classmethod
-    def _method(cls, name: str) -> str:
-        return known_name("method", name, METHODS)
 
     @property
     def most_words(self) -> int:
@@ -306,16 +294,6 @@ class SearchSettings(Settings):
     @property
     def all_rounds(self) -> int:
         return self.restarts * self.conversations * self.rounds
-
-    @property
-    def most_initial(self) -> int:
-        """Upper bound on starting templates per restart, whatever it is scored on."""
-        if isinstance(self.initial, Path):
-            return MOST_FROM_FILE
-        if self.initial is not None:
-            return self.initial
-        # There are few captions, and a few of them show what they offer.
-        return MANY_INITIAL if self.draws_from_grammar else FEW_INITIAL
 
     @property
     def draws_from_grammar(self) -> bool:
@@ -463,7 +441,15 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
 
     @property
     def most_initial(self) -> int:
-        return IMAGE_INITIAL if self.initial is None and self.asks_by_image else super().most_initial
+        """Upper bound on starting templates per restart."""
+        if isinstance(self.initial, Path):
+            return MOST_FROM_FILE
+        if self.initial is not None:
+            return self.initial
+        if self.asks_by_image:
+            return IMAGE_INITIAL
+        # There are few captions, and a few of them show what they offer.
+        return MANY_INITIAL if self.draws_from_grammar else FEW_INITIAL
 
     @property
     def needs_llm(self) -> bool:
