@@ -80,7 +80,7 @@ class Option:
     Attributes:
         name: The field's name, used in TOML and, in capitals, in the environment.
         flag: The command line's name; empty for a setting without an option.
-        group: Its heading in ``--help-all``; None for that of the class that declares it.
+        group: Its heading in ``--help-all``; empty for that of the class that declares it.
         decides: Whether it decides the result.
         resumable: Whether it may change on resume; "more": it may only grow.
         applies_to: What it affects; empty for every search.
@@ -97,7 +97,7 @@ class Option:
     default: Any
     name: str = ""
     flag: str = _DERIVED
-    group: Group | None = None
+    group: Group | Literal[""] = ""
     decides: bool = False
     resumable: Literal["yes", "no", "more"] | None = None
     applies_to: tuple[Scope, ...] = ()

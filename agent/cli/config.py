@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
@@ -89,13 +90,11 @@ def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[st
         for one in _shown()[:-1]
     ]
     width = min(max(len(text) for _one, text in rows), 40)
-    heading = ""
-    for one, text in rows:
-        if one.group != heading:
-            yield f"{chr(10) if heading else ''}# {one.group}\n"
-            heading = one.group
-        place = origins.get(one.name, "default" if one.name in values else "not set")
-        yield f"{text:{width}}  # {place}\n"
+    for number, (group, settings) in enumerate(groupby(rows, key=lambda row: row[0].group)):
+        yield f"{chr(10) if number else ''}# {group}\n"
+        for one, text in settings:
+            place = origins.get(one.name, "default" if one.name in values else "not set")
+            yield f"{text:{width}}  # {place}\n"
     if pool := values.get("endpoints"):
         yield f"\n# from {origins['endpoints']}\n{tomli_w.dumps({'endpoints': pool})}"
 
@@ -124,13 +123,11 @@ def _init(arguments: argparse.Namespace) -> int:
 def _template(given: Mapping[str, Any]) -> Iterator[str]:
     yield "# Settings of promptclimb, for `search --config FILE`; the environment and flags win over them.\n"
     yield "# A line that begins with # is off; it shows the default, or what could be written.\n"
-    heading = ""
-    for one in _shown()[:-1]:
-        if one.group != heading:
-            heading = one.group
-            yield f"\n# ---- {heading} ----\n"
-        yield f"\n# {one.help}\n"
-        yield f"{_toml(one.name, given[one.name])}\n" if one.name in given else f"# {_example(one)}\n"
+    for group, settings in groupby(_shown()[:-1], key=lambda one: one.group):
+        yield f"\n# ---- {group} ----\n"
+        for one in settings:
+            yield f"\n# {one.help}\n"
+            yield f"{_toml(one.name, given[one.name])}\n" if one.name in given else f"# {_example(one)}\n"
     yield POOL
 
 

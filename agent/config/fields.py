@@ -224,15 +224,12 @@ def parse_description(value: Any) -> Any:
     """Return a description as one line with single spaces."""
     if value is None:
         return None
-    if not isinstance(value, str | Path):
-        raise ValueError("say in words what the images show, or name a text file that does")
-    place, text = "it ", value
     if isinstance(value, Path):
-        place = f"the file {value} "
-        try:
-            text = read_text(user_path(value, "the file"), what="file", most=MOST_SETTINGS_BYTES)
-        except UsageError as error:
-            raise ValueError(str(error)) from error
+        place, text = f"the file {value} ", _read(value)
+    elif isinstance(value, str):
+        place, text = "it ", value
+    else:
+        raise ValueError("say in words what the images show, or name a text file that does")
     tidy = " ".join(text.split())
     if not tidy:
         raise ValueError(f"{place}is empty; say in a sentence what the images show")
@@ -250,6 +247,13 @@ def parse_description(value: Any) -> Any:
             f"there is no file {shown(tidy)}; say what the images show, or name a file that does"
         )
     return tidy
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_text(user_path(path, "the file"), what="file", most=MOST_SETTINGS_BYTES)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 
 def parse_extra_body(value: Any) -> Any:
