@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -31,9 +31,7 @@ from ..results.run_dir import result_of, write_atomically
 from ..text import printable
 from .folders import folder_with_result, output_file
 from .output import console, print_json, print_text, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -189,9 +187,8 @@ def _print(runs: Sequence[Contender], against: Sequence[Versus]) -> None:
         shown.print(Text(line), soft_wrap=True)
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``compare``."""
-    parser = commands.add_parser("compare", help=line)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``compare``."""
     parser.add_argument(
         "directories",
         metavar="RUN_DIR",
@@ -201,4 +198,3 @@ def add_parser(commands: Commands, line: str) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
     form.add_argument("--html", metavar="FILE", help="write a page instead")
-    parser.set_defaults(run=compare)

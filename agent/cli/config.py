@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tomli_w
 
@@ -25,9 +25,7 @@ from .options import (
     say_unknown_variables,
 )
 from .output import print_json, print_text, program, say, say_refused, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 EXAMPLES = """\
 examples:
@@ -139,11 +137,10 @@ def _example(option: Option) -> str:
     return f"{option.name} = {show}" if numbers else _toml(option.name, show)
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``config``."""
-    parser = commands.add_parser(
-        "config", help=line, usage="%(prog)s (--init FILE.toml | --show) [OPTION ...]", description=EXAMPLES
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``config``."""
+    parser.usage = "%(prog)s (--init FILE.toml | --show) [OPTION ...]"
+    parser.description = EXAMPLES
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--init", metavar="FILE.toml", help="write a file with every setting, its help and its default"
@@ -156,4 +153,3 @@ def add_parser(commands: Commands, line: str) -> None:
     add_search_options(parser, first=())
     add_config_file(parser)
     add_json(parser)
-    parser.set_defaults(run=config)

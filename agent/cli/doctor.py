@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ...evaluator.counts import counted, how_to_install
 from ...evaluator.errors import PromptclimbError
@@ -29,9 +29,7 @@ from ..llm.scorer_endpoint import TrialAsk
 from ..secrets import Secret, split_query
 from .options import add_json, given_settings
 from .output import print_json, print_text
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 Finding = tuple[Literal["ok", "note", "wrong"], str]
 PATIENCE_S = 60.0
@@ -276,9 +274,9 @@ def _schema(probed: Probed) -> str:
     return "held" if probed.holds_schema else "taken, but the answer does not follow it"
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``doctor``."""
-    parser = commands.add_parser("doctor", help=line, usage="%(prog)s [OPTION ...]")
+def add_options(parser: Parser) -> None:
+    """Add the options of ``doctor``."""
+    parser.usage = "%(prog)s [OPTION ...]"
     parser.add_argument(
         "--base-url",
         default=argparse.SUPPRESS,
@@ -300,4 +298,3 @@ def add_parser(commands: Commands, line: str) -> None:
         show = "KIND" if name == "scorer" else OPTIONS[name].show
         parser.add_argument(flag_of(name), default=argparse.SUPPRESS, metavar=show, help=text)
     add_json(parser)
-    parser.set_defaults(run=doctor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 from rich.text import Text
@@ -27,9 +26,7 @@ from ..text import printable
 from .folders import output_file
 from .options import add_json, add_search_options, given_spec, positive_number
 from .output import console, print_json, result_alone, say, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 EXAMPLES = """\
 example:
@@ -194,9 +191,10 @@ def _names(text: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``evaluate``."""
-    parser = commands.add_parser("evaluate", help=line, usage="%(prog)s [OPTION ...]", description=EXAMPLES)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``evaluate``."""
+    parser.usage = "%(prog)s [OPTION ...]"
+    parser.description = EXAMPLES
     parser.add_argument(
         "--templates",
         metavar="FILE",
@@ -233,4 +231,3 @@ def add_parser(commands: Commands, line: str) -> None:
     leave_out = applying_to(ScoringConfig, "choice of templates")
     add_search_options(parser, of=ScoringConfig, leave_out=leave_out)
     add_json(parser)
-    parser.set_defaults(run=evaluate)

@@ -43,7 +43,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "doctor": "check this installation",
     }
 )
-"""The commands with their lines in ``--help``. Each has a module with ``add_parser(commands, line)``."""
+"""The commands with their lines in ``--help``. Each has a module with a function of its name, which takes
+the parsed arguments and returns an exit code, and ``add_options(parser)``."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -184,12 +185,12 @@ def _program(name: str) -> _Program:
 def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, line in COMMANDS.items():
+        command = commands.add_parser(name, help=line)
         if name in loaded:
-            importlib.import_module(f".{name}", __package__).add_parser(commands, line)
-        else:
-            commands.add_parser(name, help=line)
-        examples = commands.choices[name].description or ""
-        commands.choices[name].description = f"{line[0].upper()}{line[1:]}.\n\n{examples}".rstrip()
+            module = importlib.import_module(f".{name}", __package__)
+            module.add_options(command)
+            command.set_defaults(run=getattr(module, name))
+        command.description = f"{line[0].upper()}{line[1:]}.\n\n{command.description or ''}".rstrip()
     return commands
 
 

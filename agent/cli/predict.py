@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from ...evaluator.counts import counted
 from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
@@ -33,9 +33,7 @@ from .evaluate import spent_on
 from .folders import folder_with_result, output_file
 from .options import add_search_options, given_settings, given_spec, positive_number
 from .output import say, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 EXAMPLES = """\
 examples:
@@ -223,11 +221,10 @@ def _say_summary(counts: Counter[str], unread: int, out: Path | None) -> None:
         say(f"written to {short_path(out)}")
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``predict``."""
-    parser = commands.add_parser(
-        "predict", help=line, usage="%(prog)s FOLDER [OPTION ...]", description=EXAMPLES
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``predict``."""
+    parser.usage = "%(prog)s FOLDER [OPTION ...]"
+    parser.description = EXAMPLES
     parser.add_argument("folder", metavar="FOLDER", help="images, in folders or not; or one image")
     parser.add_argument(
         "--run",
@@ -246,4 +243,3 @@ def add_parser(commands: Commands, line: str) -> None:
     leave_out = options_of(EvaluatorSpec).keys() - TAKEN
     add_search_options(parser, of=ScoringConfig, leave_out=leave_out, first=TAKEN, defaults=False)
     parser.add_argument("--json", dest="as_json", action="store_true", help="JSON instead of CSV")
-    parser.set_defaults(run=predict)

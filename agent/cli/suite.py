@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import BaseFileLock
 
@@ -41,10 +41,8 @@ from .display import Display
 from .interrupts import interruptible, run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import aligned, console, print_json, print_text, result_alone, say, short_path
+from .parser import Parser
 from .search import say_unused
-
-if TYPE_CHECKING:
-    from .parser import Commands
 
 EXAMPLES = """\
 examples:
@@ -311,11 +309,10 @@ def seeds_of(text: str) -> list[int]:
     return list(seeds)
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``suite``."""
-    parser = commands.add_parser(
-        "suite", help=line, usage="%(prog)s [OPTION ...] [FILE.toml]", description=EXAMPLES
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``suite``."""
+    parser.usage = "%(prog)s [OPTION ...] [FILE.toml]"
+    parser.description = EXAMPLES
     parser.add_argument(
         "file",
         nargs="?",
@@ -362,4 +359,3 @@ def add_parser(commands: Commands, line: str) -> None:
         help="open data and models, print the most that the whole suite takes, and pay nothing",
     )
     add_json(parser)
-    parser.set_defaults(run=suite)
