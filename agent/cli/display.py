@@ -387,7 +387,6 @@ class Display:
         )
 
     def __call__(self, event: Event) -> None:
-        """Show an event."""
         progress = self._progress
         progress.take(event)
         if (text := sentence(event)) is not None:

@@ -184,9 +184,7 @@ def _bounds(
         each = [bound_of(one.config) for one in group if one.white_box is None]
         for name in _BOUNDS:
             values = [one[name] for one in each]
-            row[name] = (
-                None if None in values else round(sum(values), 6) if name == "cost_usd" else sum(values)
-            )
+            row[name] = None if None in values else round(sum(values), 6)
         rows.append(row)
     return total, rows
 
@@ -289,21 +287,20 @@ def _text_with_scorer(config: SearchConfig, bound: Estimate) -> str:
     """Say for LLM and scorer each what they take without limits, then what the limits allow."""
     scorer, llm, both = bound["scorer"], bound["llm"], bound["cost_of_both_usd"]
     parts, rounds, words = scorer["parts"], scorer["rounds"], kind_named(config.prompts).words
+    of_parts = {
+        "start": f"default {words.noun}, starting {words.noun}s",
+        "round": f"each of {counted(rounds, 'round')}",
+        "names": "class names",
+        "comparison": f"hand-made {words.noun}s",
+        "final": "final evaluation on test images, kept from the start with 2 % more",
+    }
     lines = ["without limits, at most:"]
     if llm["calls"]:
         cost = "no cost" if config.is_local else _dollars(llm["cost_usd"], "--price")
         lines.append(f"LLM: {llm['calls']:,} requests, {llm['tokens']:,} tokens, {cost}")
     lines += [
         f"scorer: {_asked(scorer, unknown=True)}, for {llm['evaluations']:,} {words.noun}s",
-        f"  {_asked(parts['start'])}: default {words.noun}, starting {words.noun}s",
-        f"  {_asked(parts['round'])}: each of {counted(rounds, 'round')}",
-        *([f"  {_asked(parts['names'])}: class names"] if parts["names"]["calls"] else []),
-        *(
-            [f"  {_asked(parts['comparison'])}: hand-made {words.noun}s"]
-            if parts["comparison"]["calls"]
-            else []
-        ),
-        f"  {_asked(parts['final'])}: final evaluation on test images, kept from the start with 2 % more",
+        *(f"  {_asked(parts[name])}: {what}" for name, what in of_parts.items() if parts[name]["calls"]),
     ]
     if scorer["races"]:
         lines.append(words.worded("Templates that fall behind are dropped after a few images (--racing)."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
@@ -25,9 +25,7 @@ from .output import (
     short_path,
     with_higher,
 )
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 _ABOUT = """\
 The best so far is that by training images. What is chosen at the end, by
@@ -155,11 +153,10 @@ def _rounds(state: RunState) -> str:
     return f"{state.rounds:,}" if of is None else f"{state.rounds:,} of {of:,}"
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``status``."""
-    parser = commands.add_parser("status", help=line, epilog=_ABOUT)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``status``."""
+    parser.epilog = _ABOUT
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/, a suite's too)"
     )
     parser.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
-    parser.set_defaults(run=status)
