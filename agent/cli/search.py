@@ -17,7 +17,7 @@ from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.budget import LIMITS
 from ..llm.headers import is_azure
 from ..results.result import SearchResult
-from ..results.run_state import is_run
+from ..results.run_dir import is_run
 from ..search.run import SearchRun
 from ..stop import Stop
 from . import exit_codes

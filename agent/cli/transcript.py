@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..position import NAMES, Position
-from ..results.run_state import state_of
+from ..results.run_view import state_of
 from ..secrets import Scrubber, secrets_named_in
 from ..store.look import Exchange, Look
 from ..text import printable
@@ -76,9 +76,9 @@ def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
 
 
 def _nothing(run_dir: Path) -> str:
-    started = state_of(run_dir).started
-    if started and not started.get("llm"):
-        return f"No LLM is asked in this run (method {printable(str(started.get('method')))})."
+    started = state_of(run_dir).progress.started
+    if started and not started.llm:
+        return f"No LLM is asked in this run (method {printable(started.method)})."
     return "No requests yet."
 
 

@@ -44,9 +44,9 @@ def next_steps(view: RunView) -> list[str]:
     """Return at least one sentence, the most urgent first."""
     result, folder = view.result, _folder(view)
     if result is None or result.status == "stopped":
-        if view.state.state == "live":
+        if view.state == "live":
             return ["Wait: the search is running. This page shows its state at the time it was made."]
-        more = "".join(f" --max-{limit} N" for limit in view.state.limits)
+        more = "".join(f" --max-{limit} N" for limit in view.limits)
         first = (
             f"Resume: promptclimb resume {folder}{more} continues the run; answers on disk are never "
             "requested again."
@@ -69,7 +69,7 @@ def next_steps(view: RunView) -> list[str]:
 
 def _folder(view: RunView) -> str:
     """Return the run's folder for a command that is copied into the shell from which the page is written."""
-    path = view.state.run_dir
+    path = view.run_dir
     with suppress(ValueError):
         path = path.relative_to(Path.cwd())
     return shlex.quote(str(path))
