@@ -353,8 +353,9 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     texts = {
         "max_calls": "requests at most",
-        "max_tokens": "tokens at most, in and out; one answer more at worst",
-        "max_cost": "dollars at most, one answer more at worst; needs --price",
+        "max_tokens": "tokens at most, in and out; one answer more if an endpoint charges more than expected",
+        "max_cost": "dollars at most, one answer more if an endpoint charges more than expected; needs "
+        "--price",
         "max_minutes": "minutes of active time at most",
     }
     for name in LIMITS:
@@ -371,7 +372,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and models, print the most that the whole suite takes, and pay nothing",
+        help="open data and models, print the most that the whole suite may take, and pay nothing",
     )
     add_json(parser)
     parser.set_defaults(run=suite)
