@@ -103,8 +103,8 @@ class DataSettings(Settings):
     )
     class_names: NameOrPath | None = setting(
         None,
-        "openai, split, or a file: FOLDER=NAME lines, or one name per line in the order of the labels; also "
-        "JSON or TOML",
+        "split: the data set's own; openai: open_clip's ImageNet names; or a file: FOLDER=NAME lines, or one "
+        "name per line in the order of the labels, also JSON or TOML (default: split)",
         decides=True,
         show="openai|split|FILE",
         reads="file",
@@ -186,7 +186,8 @@ class ScorerSettings(Settings):
     )
     scorer_dialect: str | None = setting(
         None,
-        "form of the requests for embeddings (default: by the address, else by its answers)",
+        f"form of the requests for embeddings: {', '.join(EMBEDDING_DIALECTS)} (default: by the address, "
+        "else by its answers; a dry run needs it)",
         applies_to=API,
         show="NAME",
     )
@@ -215,7 +216,7 @@ class ScorerSettings(Settings):
     )
     ray: str | None = setting(
         None,
-        "score on a Ray cluster: its address, or nothing for the one at hand",
+        "score on a Ray cluster; without ADDRESS, on the one that is running",
         applies_to=CLIP,
         show="[ADDRESS]",
         min_length=1,

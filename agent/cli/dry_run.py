@@ -17,7 +17,7 @@ from ...prompts.kinds import CandidateNoun, kind_named
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
-from ..events.types import Bus
+from ..events.types import Bus, Noted
 from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS

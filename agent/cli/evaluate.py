@@ -198,14 +198,13 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help=f"JSON, or one a line (with --white-box, where it is left out: {DEFAULT_TEMPLATE!r} alone)",
+        help=f"your templates: JSON, or one a line (optional with --white-box: then {DEFAULT_TEMPLATE!r})",
     )
     parser.add_argument(
         "--white-box",
         type=_names,
         metavar="NAMES",
-        help=f"references beside them that see inside the model, fitted to the same shots: "
-        f"{', '.join(REFERENCES)}",
+        help=f"also references that see inside the model, fitted to the same shots: {', '.join(REFERENCES)}",
     )
     parser.add_argument("--baselines", dest="white_box", type=_names, help=argparse.SUPPRESS)  # earlier name
     parser.add_argument(

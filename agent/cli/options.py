@@ -127,13 +127,14 @@ def add_json(parser: Parser) -> None:
 
 def add_live(parser: Parser) -> None:
     """Add ``--live``."""
-    parser.add_argument(
+    parser.add_to(
+        "Output",
         "--live",
         nargs="?",
         const=0,
         type=port_number,
         metavar="PORT",
-        help="serve a page that shows the search at work, to this machine only (default: a free port)",
+        help="also serve a live page about the search, to this machine only; without PORT on a free one",
     )
 
 

@@ -230,11 +230,15 @@ def add_options(parser: Parser) -> None:
         "--run",
         dest="of_run",
         metavar="RUN_DIR",
-        help="a run: its model, class names and best template or instruction",
+        help="run whose model, class names and best template or instruction are used",
     )
-    parser.add_argument("--ensemble", action="store_true", help="the run's ensemble, not its best template")
     parser.add_argument(
-        "--templates", metavar="FILE", help="templates of your own instead, averaged: JSON, or one a line"
+        "--ensemble", action="store_true", help="use the run's ensemble, not its best template"
+    )
+    parser.add_argument(
+        "--templates",
+        metavar="FILE",
+        help="your own templates instead of a run, averaged, with a CLIP model: JSON, or one a line",
     )
     parser.add_argument("--out", metavar="FILE", help="where to (default: standard output)")
     parser.add_argument(

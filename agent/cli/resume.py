@@ -68,12 +68,12 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--conclude",
         action="store_true",
-        help="ask for nothing more: choose among what is scored, and evaluate it on the test images",
+        help="propose nothing more: choose among what is scored, and evaluate on the test images",
     )
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="run the code and ask the addresses of a run that was made elsewhere, has moved or was edited",
+        help="run code and contact addresses of a run that was made elsewhere, has moved or was edited",
     )
     add_live(parser)
     add_json(parser)

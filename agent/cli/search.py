@@ -229,7 +229,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and model, print the most that the search takes, and pay nothing",
+        help="open data and model, print the most that the search may take, and pay nothing",
     )
     add_live(parser)
     add_json(parser)

@@ -356,6 +356,6 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and models, print the most that the whole suite takes, and pay nothing",
+        help="open data and models, print the most that the whole suite may take, and pay nothing",
     )
     add_json(parser)

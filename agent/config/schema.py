@@ -90,8 +90,8 @@ class LLMSettings(Settings):
 
     llm: str | None = setting(
         None,
-        "model that the endpoint knows; or a local one (extra [local]): `local`, `local:1.5b`, or your own "
-        "file, `local:FILE.gguf`",
+        "the LLM: its name at the endpoint; or on this machine (extra [local]): `local`, `local:1.5b`, or "
+        "your own file, `local:FILE.gguf`",
         decides=True,
         first=4,
         show="MODEL|local",
@@ -181,7 +181,14 @@ class SearchSettings(Settings):
     group: ClassVar[Group] = "Search"
 
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
-    prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
+    prompts: str = setting(
+        TEMPLATE,
+        "what is searched for: template; class-names (templates, then better names of ambiguous classes); "
+        "instruction (for --scorer chat)",
+        decides=True,
+        first=6,
+        show="KIND",
+    )
     name_rounds: int = setting(
         4,
         "rounds of new class names (--prompts class-names); "
@@ -226,7 +233,9 @@ class SearchSettings(Settings):
         6, "rounds per conversation; a round is typically one request", aliases=("iterations",), **_MORE
     )
     proposals: int = setting(5, "templates asked for per round", decides=True, ge=1, le=100)
-    top_k: int = setting(15, "templates shown to the LLM, best and worst each", decides=True, ge=1, le=1000)
+    top_k: int = setting(
+        15, "best templates shown to the LLM, and as many of the worst", decides=True, ge=1, le=1000
+    )
     starting_pool: Literal["captions", "grammar"] = setting(
         "grammar",
         "built-in starting templates: captions (308, written by a person) or grammar (thousands, made of "
@@ -236,9 +245,9 @@ class SearchSettings(Settings):
     )
     initial: int | Path | None = setting(
         None,
-        f"starting templates per restart: how many, or your own file ({MOST_FROM_FILE} of it are drawn; "
-        f"default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes; {IMAGE_INITIAL} with --scorer "
-        "chat or zero-shot)",
+        "starting templates per restart: how many, or your own file, of which at most "
+        f"{MOST_FROM_FILE} are drawn (default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes; "
+        f"{IMAGE_INITIAL} with --scorer chat or zero-shot)",
         decides=True,
         show="N|FILE",
         reads="file",
@@ -252,10 +261,14 @@ class SearchSettings(Settings):
         le=200,
     )
     max_turns: int = setting(
-        10, "exchanges of a conversation that the LLM is shown, the latest", decides=True, ge=1, le=1000
+        10, "latest exchanges of a conversation that a request shows the LLM", decides=True, ge=1, le=1000
     )
     ensemble_size: int = setting(
-        3, "templates that the ensemble grows from, the best", decides=True, ge=1, le=1000
+        3,
+        "best templates that the ensemble starts with; it grows to eight at most",
+        decides=True,
+        ge=1,
+        le=1000,
     )
     racing: Literal["auto", "off"] = setting(
         "auto",
@@ -329,7 +342,10 @@ class LimitSettings(Settings):
     )
     max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
     max_tokens: int | None = setting(
-        None, "tokens at most, in and out; one answer more at worst", ge=0, le=MOST_COUNTED
+        None,
+        "tokens at most, in and out; one answer more if an endpoint charges more than expected",
+        ge=0,
+        le=MOST_COUNTED,
     )
     max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
     give_up_after: float = setting(
@@ -386,7 +402,8 @@ class ScoringConfig(EvaluatorSpec):
     )
     max_cost: float | None = setting(
         None,
-        "dollars at most, one answer more at worst; needs --price or --scorer-price",
+        "dollars at most, one answer more if an endpoint charges more than expected; needs --price or "
+        "--scorer-price",
         first=10,
         show="DOLLARS",
         ge=0,
