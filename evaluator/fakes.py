@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from .errors import EvaluatorError, TemplateRejectedError
 from .scoring import EvaluatorInfo, Rejection, Score, SplitScores, Verdict
@@ -15,6 +16,7 @@ from .scoring import EvaluatorInfo, Rejection, Score, SplitScores, Verdict
 _WORD = re.compile(r"[^\W_]+|\{\}")
 
 
+@lru_cache(maxsize=100_000)
 def _pull(word: str, salt: str) -> float:
     digest = hashlib.sha256(f"{salt}\0{word}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**63 - 1

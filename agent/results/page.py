@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,15 +92,8 @@ def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
 
 def render(view: RunView) -> str:
     """Return the page's HTML."""
-    environment = _environment().overlay()
-    environment.filters = {
-        **environment.filters,
-        "score": partial(score_text, percent=view.percent),
-        "origin": _origin,
-        "worded": view.words.worded,
-        "weighted": weighted,
-    }
-    text = environment.get_template("page.html.j2").render(page=_page_of(view), style=_style())
+    template = _environment().get_template("page.html.j2")
+    text = template.render(page=_page_of(view), words=view.words, style=_style())
     # A file cannot hold lone surrogates.
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -117,9 +110,9 @@ def render_comparison(
 @cache
 def _environment() -> Environment:
     # Imported here: a search needs it only at its end.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -127,6 +120,23 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # They read what differs between pages from the context, so one compiled template serves every page.
+    environment.filters |= {
+        "score": pass_context(_score),
+        "origin": _origin,
+        "worded": pass_context(_worded),
+        "weighted": weighted,
+    }
+    return environment
+
+
+def _score(context: Mapping[str, Any], value: float | None) -> str:
+    return score_text(value, percent=context["page"]["percent"])
+
+
+def _worded(context: Mapping[str, Any], text: str) -> str:
+    worded: str = context["words"].worded(text)
+    return worded
 
 
 def _visible(value: Any) -> Any:
