@@ -93,7 +93,7 @@ class DataSettings(Settings):
         f"training images per class (default: {DEFAULT_SHOTS}, or as many as the smallest class has)",
         decides=True,
         applies_to=SAMPLE,
-        first=7,
+        first=8,
         from_data=True,
         ge=1,
         le=MOST_SHOTS,

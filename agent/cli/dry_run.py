@@ -11,7 +11,7 @@ from typing import Any
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest, KeepsForTest
-from ...evaluator.remote.dialects import dearest_dialect, dialect_of
+from ...evaluator.remote.dialects import costliest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...prompts.kinds import CandidateNoun, kind_named
 from ..config.schema import SearchConfig
@@ -131,7 +131,7 @@ def _opened(config: SearchConfig) -> Evaluator:
             emit, opened = Bus(display), config
             dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
             if config.scorer == "embeddings" and dialect is None:
-                opened = config.model_copy(update={"scorer_dialect": dearest_dialect().name})
+                opened = config.model_copy(update={"scorer_dialect": costliest_dialect().name})
                 emit(Noted(text=f"{DIALECT_UNKNOWN} (--scorer-dialect {opened.scorer_dialect})"))
             return await ready_evaluator(opened, None, emit, ask=NothingAsked())
 

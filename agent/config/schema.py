@@ -101,7 +101,7 @@ class LLMSettings(Settings):
         None,
         "OpenAI-compatible endpoint (default: $OPENAI_BASE_URL, then OpenAI)",
         applies_to=POOLED,
-        first=8,
+        first=9,
         show="URL",
         repr=False,
     )
@@ -111,7 +111,7 @@ class LLMSettings(Settings):
         "dollars per million tokens in and out, such as 0.15/0.60, or in, cached and out: 0.15/0.075/0.60; "
         "auto: from a table of vendors' prices",
         applies_to=POOLED,
-        first=9,
+        first=10,
         show="IN/OUT|auto",
     )
     temperature: float = setting(1.0, "sampling temperature", decides=True, ge=0, le=2)
@@ -186,7 +186,7 @@ class SearchSettings(Settings):
         "what is searched for: template; class-names (templates, then better names of ambiguous classes); "
         "instruction (for --scorer chat)",
         decides=True,
-        first=6,
+        first=7,
         show="KIND",
     )
     name_rounds: int = setting(
@@ -358,7 +358,7 @@ class OutputSettings(Settings):
 
     group: ClassVar[Group] = "Output"
 
-    run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=11)
+    run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=12)
     cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)")
     track: tuple[str, ...] | None = setting(
         None,
@@ -404,7 +404,7 @@ class ScoringConfig(EvaluatorSpec):
         None,
         "dollars at most, one answer more if an endpoint charges more than expected; needs --price or "
         "--scorer-price",
-        first=10,
+        first=11,
         show="DOLLARS",
         ge=0,
         le=MOST_DOLLARS,

@@ -169,7 +169,7 @@ DIALECTS: Mapping[str, EmbeddingDialect] = MappingProxyType({one.name: one for o
 """Every form, in the order in which they are tried."""
 
 
-def dearest_dialect() -> EmbeddingDialect:
+def costliest_dialect() -> EmbeddingDialect:
     """Return that form of those that are tried which takes the most requests."""
     return min((one for one in _ALL if one.tried), key=lambda one: (one.most_images, one.most_texts))
 

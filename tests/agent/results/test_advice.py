@@ -67,7 +67,7 @@ def test_a_run_that_is_not_finished_goes_on() -> None:
         "promptclimb resume 'my run' --max-calls N continues the run"
         in next_steps(view(None, "stopped", progress=stopped))[0]
     )
-    assert "resume 'my run' --conclude" in next_steps(view(None, "stopped", limits=("calls",)))[0]
+    assert "resume 'my run' --conclude" in next_steps(view(None, "stopped", progress=stopped))[0]
     assert next_steps(view(None, "live"))[0].startswith("Wait")
 
 
