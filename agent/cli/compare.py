@@ -28,6 +28,7 @@ from ..results.gain import (
 from ..results.page import render_comparison
 from ..results.result import Difference, SearchResult, words_of_all
 from ..results.run_dir import result_of, write_atomically
+from ..results.sections import gain_cell
 from ..text import printable
 from .folders import folder_with_result, output_file
 from .output import console, print_json, print_text, short_path
@@ -161,10 +162,8 @@ def _mark(run: Contender) -> str:
 def _text(one: Difference | None) -> str:
     if one is None:
         return "-"
-    if one.same_template:
-        return "the same template"
-    low, high = one.interval
-    return f"{one.points:+.1f} ({low:+.1f} to {high:+.1f})"
+    cell = gain_cell(one)
+    return f"{cell.points} ({cell.interval})" if cell.interval else cell.points
 
 
 def _notes(runs: Sequence[Contender], against: Sequence[Versus]) -> list[str]:

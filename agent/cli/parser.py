@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         self._groups: dict[str, argparse._ArgumentGroup] = {}
         self._first: list[argparse.Action] = []
         self._hidden: list[argparse.Action] = []
-        self._every = False
+        self.all_shown = False
 
     def group(self, title: str) -> argparse._ArgumentGroup:
         if title not in self._groups:
@@ -80,7 +80,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """Return the short help, or the full one if nothing is hidden or it was requested."""
-        if self._every or not self._hidden:
+        if self.all_shown or not self._hidden:
             return super().format_help()
         formatter = self._get_formatter()
         formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
@@ -92,10 +92,6 @@ class Parser(argparse.ArgumentParser):
         formatter.end_section()
         formatter.add_text(f"{self.prog} --help-all shows {len(self._hidden)} more options.")
         return formatter.format_help()
-
-    def print_every_option(self) -> None:
-        self._every = True
-        self.print_help()
 
     def known_options(self) -> list[str]:
         """Return its visible options as they are written, such as ``--data``."""
@@ -119,7 +115,8 @@ class Parser(argparse.ArgumentParser):
 class _HelpAll(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> None:
         if isinstance(parser, Parser):
-            parser.print_every_option()
+            parser.all_shown = True
+        parser.print_help()
         parser.exit()
 
 

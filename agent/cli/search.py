@@ -75,23 +75,17 @@ def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
     from ...evaluator.datasets.loading import check_data_name
 
-    config = config_from(arguments)
+    say_unknown_variables()
+    config = from_sources(
+        given_settings(arguments), os.environ, arguments.config_file, report=lambda line: say(f"note: {line}")
+    )
+    say_unused([config])
     check_data_name(config)
     if arguments.dry_run:
         from .dry_run import dry_run_search
 
         return dry_run_search(config, as_json=arguments.as_json)
     return run_session(config, lambda found: found.start(), as_json=arguments.as_json, live=arguments.live)
-
-
-def config_from(arguments: argparse.Namespace) -> SearchConfig:
-    """Return the config from command line, environment and file; report unknown variables."""
-    say_unknown_variables()
-    config = from_sources(
-        given_settings(arguments), os.environ, arguments.config_file, report=lambda line: say(f"note: {line}")
-    )
-    say_unused([config])
-    return config
 
 
 def say_unused(configs: Sequence[SearchConfig]) -> None:

@@ -120,7 +120,6 @@ class _RunningStudy:
         self._noted: set[str] = set()
 
     async def run(self, stop: Stop) -> None:
-        """Make every run in turn, then score the templates found on other models."""
         cells = self.cells
         for number, cell in enumerate(cells, start=1):
             say(f"[{number}/{len(cells)}] {cell.run_dir.name}")

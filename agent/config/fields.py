@@ -7,10 +7,10 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import MOST_SETTINGS_BYTES, checked_path, read_text, user_path
@@ -294,22 +294,22 @@ def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, str(value)
 
 
+TokenPrice = Annotated[Price | Literal["auto"] | None, BeforeValidator(parse_price)]
+ExtraBody = Annotated[str | None, BeforeValidator(parse_extra_body)]
+
+
 class EndpointConfig(_Part):
     """An ``[[endpoints]]`` table in the ``--config`` file."""
 
-    base_url: str = Field(repr=False)
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(repr=False)
     model: str | None = None
     key_env: str = "OPENAI_API_KEY"
     rpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
     tpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
-    price: Price | Literal["auto"] | None = None
+    price: TokenPrice = None
     reasoning_effort: str | None = Field(default=None, pattern=WORD)
     service_tier: str | None = Field(default=None, pattern=WORD)
-    extra_body: str | None = Field(default=None, repr=False)
-
-    _extra = field_validator("extra_body", mode="before")(parse_extra_body)
-    _price = field_validator("price", mode="before")(parse_price)
-    _url = field_validator("base_url")(check_url)
+    extra_body: ExtraBody = Field(default=None, repr=False)
 
     @field_validator("key_env")
     @classmethod

@@ -38,15 +38,15 @@ from .fields import (
     WORD,
     CallPrice,
     EndpointConfig,
+    ExtraBody,
     Price,
     Style,
+    TokenPrice,
     check_llm,
     different_overrides,
     is_local,
     parse_description,
-    parse_extra_body,
     parse_initial,
-    parse_price,
     parse_scorer_price,
     parse_share,
     placeless_llm,
@@ -106,7 +106,7 @@ class LLMSettings(Settings):
         repr=False,
     )
     endpoints: tuple[EndpointConfig, ...] = setting((), "several endpoints as one pool, in a file", flag="")
-    price: Price | Literal["auto"] | None = setting(
+    price: TokenPrice = setting(
         None,
         "dollars per million tokens in and out, such as 0.15/0.60, or in, cached and out: 0.15/0.075/0.60; "
         "auto: from a table of vendors' prices",
@@ -131,7 +131,7 @@ class LLMSettings(Settings):
         show="TIER",
         pattern=WORD,
     )
-    extra_body: str | None = setting(
+    extra_body: ExtraBody = setting(
         None,
         "more members of each request, such as '{\"top_p\": 0.9}'; never a key",
         decides=True,
@@ -148,9 +148,7 @@ class LLMSettings(Settings):
 
     _fallback = field_validator("llm_fallback")(one_of("method without an LLM", WITHOUT_LLM))
     _llm = field_validator("llm")(check_llm)
-    _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
-    _extra = field_validator("extra_body", mode="before")(parse_extra_body)
 
     @property
     def placeless_llm(self) -> str | None:
@@ -420,7 +418,6 @@ class ScoringConfig(EvaluatorSpec):
 
     @property
     def is_api(self) -> bool:
-        """Whether a model behind an API is the scorer."""
         return self.scorer != "clip"
 
     @property
