@@ -145,7 +145,6 @@ def _scorer(result: SearchResult) -> str:
 
 
 def _scorers_usage(runs: Sequence[Contender]) -> list[tuple[str, list[str]]]:
-    """Return what models behind an API were asked and cost; empty without one."""
     used = [run.result.scorer_usage for run in runs]
     if not any(used):
         return []

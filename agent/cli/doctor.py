@@ -20,7 +20,7 @@ from ...evaluator.errors import PromptclimbError
 from ...evaluator.network import check_url
 from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_UNREADABLE, UNREADABLE
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
-from ..config.schema import OPTIONS, ScoringConfig
+from ..config.schema import ScoringConfig
 from ..config.sources import flag_of, spec_from_sources
 from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, look, probe
 from ..llm.headers import clean_key, stated_limit
@@ -277,24 +277,17 @@ def _schema(probed: Probed) -> str:
 def add_options(parser: Parser) -> None:
     """Add the options of ``doctor``."""
     parser.usage = "%(prog)s [OPTION ...]"
-    parser.add_argument(
-        "--base-url",
-        default=argparse.SUPPRESS,
-        metavar="URL",
-        help="endpoint to try (default: $OPENAI_BASE_URL)",
-    )
-    parser.add_argument(
-        "--llm",
-        default=argparse.SUPPRESS,
-        metavar="MODEL",
-        help=f"its model, to see what it can do: {PROBE_REQUESTS} requests at most, which may cost a little",
-    )
-    for name, text in (
-        ("scorer_url", "scorer behind an API, to try it with a drawn image, which may cost a little"),
-        ("scorer", "its kind: zero-shot, embeddings or chat"),
-        ("model", "its model"),
-        ("scorer_dialect", "its form of embeddings"),
+    for name, show, text in (
+        ("base_url", "URL", "endpoint to try (default: $OPENAI_BASE_URL)"),
+        (
+            "llm",
+            "MODEL",
+            f"its model, to see what it can do: {PROBE_REQUESTS} requests at most, which may cost a little",
+        ),
+        ("scorer_url", "URL", "scorer behind an API, to try it with a drawn image, which may cost a little"),
+        ("scorer", "KIND", "its kind: zero-shot, embeddings or chat"),
+        ("model", "NAME", "its model"),
+        ("scorer_dialect", "NAME", "its form of embeddings"),
     ):
-        show = "KIND" if name == "scorer" else OPTIONS[name].show
         parser.add_argument(flag_of(name), default=argparse.SUPPRESS, metavar=show, help=text)
     add_json(parser)

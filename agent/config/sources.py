@@ -271,7 +271,6 @@ def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) ->
 
 
 def _hint(field: str, value: Any) -> str:
-    """Return what an unknown setting of a file was perhaps meant as."""
     if isinstance(value, Mapping):
         return "; settings stand at the top, in no table"
     if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, _GIVEN):
