@@ -19,7 +19,7 @@ from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
 from ..results.gain import DEFAULT_TEMPLATE
 from ..results.run_dir import write_atomically
-from ..store.look import Look
+from ..store.run import StoreReader
 from .grid import Cell
 from .outcomes import Blocks, RunOutcome
 from .study import Study
@@ -105,8 +105,8 @@ def _identity(cell: Cell) -> str:
     """Return a hash of a run's settings, data and model, by content."""
     settings = cell.config.bare().identity()
     parts: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
-    with suppress(UsageError), Look(cell.run_dir) as look:
-        parts.append(look.manifest["identity"].get("fingerprint"))
+    with suppress(UsageError), StoreReader(cell.run_dir) as stored:
+        parts.append(stored.manifest["identity"].get("fingerprint"))
     details = read_details(cell.run_dir)
     if details is not None and (seen := details.decisions) is not None:
         parts += [seen.image_set, seen.classes, seen.labels]
