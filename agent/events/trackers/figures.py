@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
+from ....evaluator.files import replace_file
 from ...regular_files import read_regular
 from ..log import logged
 from ..sinks import EventWriter, ThreadedSink
@@ -106,10 +107,7 @@ class Tracked:
 
     def _write(self, ids: Mapping[str, Any]) -> None:
         # Written at once: a run that lost its name in a kill would be another run there.
-        new = self.run_dir / f"{IDS}.new"
-        new.unlink(missing_ok=True)  # a link would be written through
-        new.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
-        new.replace(self.run_dir / IDS)
+        replace_file(self.run_dir / IDS, f"{json.dumps(ids, indent=2)}\n".encode(), mode=0o644)
 
 
 def scored_before(run_dir: Path) -> list[Scored]:
