@@ -102,7 +102,6 @@ class Bus:
         self._listeners = list(listeners)
 
     def __call__(self, event: Event) -> None:
-        """Hand on an event."""
         for listener in tuple(self._listeners):
             try:
                 listener(event)
@@ -111,7 +110,6 @@ class Bus:
 
     @contextmanager
     def joined(self, listener: Listener) -> Iterator[None]:
-        """Add a listener for as long as the context is open."""
         self._listeners.append(listener)
         try:
             yield

@@ -70,7 +70,6 @@ class ConfusionMatrix:
         return found
 
     def images(self, label: int) -> int:
-        """Return the images of a class."""
         return self._images[label]
 
     def precision(self, label: int) -> float | None:

@@ -102,12 +102,10 @@ class Found:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """What to write, best first, as the result lists it."""
         return (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
 
     @property
     def with_slots(self) -> list[str]:
-        """The templates with CLIP_benchmark's slot, ``{c}``."""
         return [template.replace(SLOT, "{c}") for template in self.templates]
 
     def named(self, classes: Sequence[str]) -> list[str]:

@@ -307,7 +307,6 @@ class Difference:
 
     @property
     def same_template(self) -> bool:
-        """Whether both are the same template."""
         return self.interval == (0.0, 0.0)
 
     @property
@@ -332,12 +331,10 @@ class Gain:
 
     @property
     def ensemble_is_worse(self) -> bool:
-        """Whether the ensemble is worse than the best template alone."""
         return self.ensemble is not None and self.ensemble.sign < 0
 
     @property
     def sentence(self) -> str:
-        """The verdict with the number of test images."""
         images = max((one.images for one in self.over.values()), default=0)
         return f"on test ({counted(images, 'image')}): {self.verdict}"
 
@@ -419,7 +416,6 @@ class SearchResult:
 
     @property
     def words(self) -> KindWords:
-        """How to speak of what was searched for."""
         return words_of(self.prompts)
 
     @property

@@ -50,13 +50,11 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
     """Text keys and text values inside the database; anything else is an error, never a pickle."""
 
     def put(self, key: object) -> tuple[str, Literal[True]]:
-        """Return the key as it is stored."""
         if not isinstance(key, str):
             raise TypeError(f"a store's keys are text, not {type(key).__name__}")
         return key, True
 
     def get(self, key: object, raw: object) -> str:
-        """Return the key of a row."""
         if not isinstance(key, str) or not raw:
             raise StoreCorruptError(f"{self._directory}: a row's key is not text; it was not loaded")
         return key
@@ -68,7 +66,6 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         return 0, diskcache.core.MODE_RAW, None, value
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
-        """Return the value of a row."""
         if mode != diskcache.core.MODE_RAW or filename is not None or not isinstance(value, str):
             kind = "a pickle" if mode == diskcache.core.MODE_PICKLE else "not JSON text"
             raise StoreCorruptError(f"{self._directory}: a row holds {kind}; it was not loaded")

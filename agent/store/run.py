@@ -263,7 +263,6 @@ class Store(Rows):
         self._cache.close()
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
-        """Raise StoreMismatchError if an identity differs from ``manifest["identity"]``."""
         check_identity(self._manifest.get("identity", {}), identity)
 
     @property
@@ -273,11 +272,9 @@ class Store(Rows):
 
     @property
     def scorer_usage(self) -> Spent:
-        """All that the run has used for a scorer behind an API."""
         return self._writer.scorer_usage
 
     def restart_clock(self) -> None:
-        """Count active time from now on, and none of this session's so far."""
         self._writer.restart_clock()
 
     def answer(self, position: Position) -> StoredAnswer | None:
@@ -327,7 +324,6 @@ class Store(Rows):
             yield key.removeprefix(SCORE), score
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
-        """Write the evaluator's verdict on a template."""
         await self._writer.write({SCORE + key: StoredScore(template, verdict)})
 
     async def put_usage(self, bill: Bill, account: Account = "llm") -> None:
@@ -347,7 +343,6 @@ class Store(Rows):
         return self._known(NOTE + name, from_json(read))
 
     async def put_note(self, name: str, value: Any) -> None:
-        """Keep a small JSON value under a name."""
         await self.put_notes({name: value})
 
     async def put_notes(self, values: Mapping[str, Any]) -> None:

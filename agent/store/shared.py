@@ -97,7 +97,6 @@ class SharedCache:
         await self._run(functools.partial(self._cache.write, {key: row_text(value)}))
 
     def close(self) -> None:
-        """Finish open writes."""
         self._worker.submit(self._cache.close)
         self._worker.shutdown()
         self._cache.close()
@@ -165,7 +164,6 @@ class SharedAsker:
         self._space = space
 
     async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
-        """Get one answer, from the cache or from the asker."""
         key = f"answer:{self._space}:{request.hash_with(request.max_tokens)}"
         if (known := await self._cache.read(key, ChatAnswer)) is not None:
             return BilledAnswer(known, NO_BILL, CACHE_ENDPOINT)

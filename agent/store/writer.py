@@ -40,7 +40,6 @@ class _Job:
     error: Exception | None = None
 
     def resolve(self) -> None:
-        """Resolve the future; on the loop."""
         # A cancelled future is done already.
         if self.written is None or self.written.done():
             return
@@ -91,12 +90,10 @@ class Writer:
 
     @property
     def usage(self) -> Spent:
-        """All that was used for the LLM, and the time of the run so far."""
         return self._timed(self._usage["llm"])
 
     @property
     def scorer_usage(self) -> Spent:
-        """All that was used for a scorer behind an API."""
         return self._usage["scorer"]
 
     def _timed(self, usage: Spent) -> Spent:

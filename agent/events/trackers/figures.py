@@ -69,11 +69,9 @@ class Tracked:
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def params(self) -> dict[str, str]:
-        """Return the settings as short texts."""
         return {name: str(value)[:LONGEST_SETTING] for name, value in self.settings.items()}
 
     def files_there(self) -> list[Path]:
-        """Return those files that are there."""
         return [path for name in self.files if (path := self.run_dir / name).is_file()]
 
     def id_at(self, tracker: str, make: Callable[[], str] = lambda: secrets.token_hex(4)) -> str:
@@ -90,7 +88,6 @@ class Tracked:
         return found if isinstance(found, int) else 0
 
     def note_step(self, tracker: str, step: int) -> None:
-        """Keep the last step that a tracker was sent."""
         with self._writing:
             self._write({**self._ids(), STEPS: {**self._steps(), tracker: step}})
 
@@ -155,7 +152,6 @@ class Figures:
         self._status, self._last = "interrupted", dict[str, float]()
 
     def __call__(self, event: Event, _when_ns: int) -> None:
-        """Take an event."""
         if isinstance(event, SearchStarted):
             self._board.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
             self._begun = True
@@ -199,7 +195,6 @@ class Figures:
                 self.idle()
 
     def idle(self) -> None:
-        """Send what was collected."""
         if not self._rows:
             return
         rows, self._rows = self._rows, []
@@ -212,7 +207,6 @@ class Figures:
             raise
 
     def close(self) -> None:
-        """Report how the run ended."""
         if self._begun:
             self.idle()
             self._board.close(self._status, self._last)
