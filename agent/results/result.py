@@ -18,7 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, ClassAccuracy, Confusion
-from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, kind_named
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..llm.cost import Spent
 from ..prices import PICODOLLARS
 
@@ -339,9 +339,13 @@ class Gain:
         return f"on test ({counted(images, 'image')}): {self.verdict}"
 
 
+def _kind_of(prompts: str) -> PromptKind:
+    return kind_named(prompts if prompts in KINDS else TEMPLATE)
+
+
 def words_of(prompts: str) -> KindWords:
     """Return how to speak of a kind of prompts; of one that is not known here, as of templates."""
-    return kind_named(prompts if prompts in KINDS else TEMPLATE).words
+    return _kind_of(prompts).words
 
 
 def words_of_all(kinds: Iterable[str]) -> CandidateNoun:
@@ -421,15 +425,14 @@ class SearchResult:
     @property
     def averaged(self) -> bool:
         """Whether several candidates can be used together, as an ensemble."""
-        return self.prompts not in KINDS or kind_named(self.prompts).averaged
+        return _kind_of(self.prompts).averaged
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
         """Return candidates of this result as the templates that the scorer got; other texts unchanged."""
-        kind = kind_named(self.prompts) if self.prompts in KINDS else None
-        found = []
+        kind, found = _kind_of(self.prompts), []
         for text in texts:
             with suppress(CandidateError):
-                text = text if kind is None else kind.parse_own(text).scored_as
+                text = kind.parse_own(text).scored_as
             found.append(text)
         return tuple(found)
 
