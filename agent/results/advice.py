@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
 from ...prompts.kinds import INSTRUCTION, kind_named
-from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE, not_above_chance
+from .gain import BASELINE_DEFAULT, BEST_HAND_MADE, BEST_STARTING, not_above_chance
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
 from .sections import names_of
@@ -107,7 +107,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
     if gain is None:
         return steps
     starting, default, hand_made = (
-        gain.over.get(name) for name in (BEST_STARTING, DEFAULT_TEMPLATE, BEST_HAND_MADE)
+        gain.over.get(name) for name in (BEST_STARTING, BASELINE_DEFAULT, BEST_HAND_MADE)
     )
     if gain.ensemble is not None and gain.ensemble.sign > 0:
         steps.append("Use the ensemble: on test it is better than the best template alone.")

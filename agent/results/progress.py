@@ -27,7 +27,7 @@ from ..events.types import (
 )
 from ..position import Position
 from .figures import difference_text
-from .gain import BEST_STARTING, DEFAULT_TEMPLATE
+from .gain import BASELINE_DEFAULT, BEST_STARTING
 from .result import Row
 
 Curve = tuple[tuple[int, float], ...]
@@ -174,7 +174,7 @@ class Progress:
 
     def gains(self, best: float, *, percent: bool) -> dict[str, str]:
         """Return the gains of the best training score by baseline; over the starting one after a round."""
-        others = {DEFAULT_TEMPLATE: self.default, BEST_STARTING: self.starting if self.rounds else None}
+        others = {BASELINE_DEFAULT: self.default, BEST_STARTING: self.starting if self.rounds else None}
         return {
             name: difference_text(best - other, percent=percent)
             for name, other in others.items()

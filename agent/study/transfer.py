@@ -17,7 +17,7 @@ from ...evaluator.scoring import Evaluator, NamePredictor
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
-from ..results.gain import DEFAULT_TEMPLATE
+from ..results.gain import BASELINE_DEFAULT
 from ..results.run_dir import write_atomically
 from ..store.run import StoreReader
 from .grid import Cell
@@ -140,9 +140,9 @@ def _kept(
             continue
         there = blocks.get((target, shots, data, seed), ())
         native, found = row.run_in(there), row.run_in(block)
-        if found is None or native is None or not {BEST, DEFAULT_TEMPLATE} <= native.figures.keys():
+        if found is None or native is None or not {BEST, BASELINE_DEFAULT} <= native.figures.keys():
             continue
-        default, own = (native.figures[name].test for name in (DEFAULT_TEMPLATE, BEST))
+        default, own = (native.figures[name].test for name in (BASELINE_DEFAULT, BEST))
         what = Brought.of(found)
         brought = None if what is None else transferred.test(blocks, native.cell, what)
         if brought is not None:

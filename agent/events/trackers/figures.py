@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO, TypeAlias
+
+from pydantic import TypeAdapter
 
 from ....evaluator.files import replace_file
 from ...regular_files import read_regular
@@ -39,7 +41,9 @@ PROJECT = "promptclimb"
 LONGEST_SETTING = 500
 
 
-Scored = TemplateScored | DefaultTemplateScored
+_Ids: TypeAlias = dict[str, str | dict[str, int]]
+_IDS: TypeAdapter[_Ids] = TypeAdapter(_Ids)
+Scored: TypeAlias = TemplateScored | DefaultTemplateScored
 
 
 class FigureRow(NamedTuple):
@@ -78,31 +82,31 @@ class Tracked:
         """Return the run's name with a tracker (name and place), the same in every process."""
         with self._writing:  # trackers work in threads of their own
             ids = self._ids()
-            if not isinstance(ids.get(tracker), str):
-                self._write({**ids, tracker: make()})
-            return str(self._ids()[tracker])
+            if not isinstance(found := ids.get(tracker), str):
+                found = make()
+                self._write({**ids, tracker: found})
+            return found
 
     def step_at(self, tracker: str) -> int:
         """Return the last step that a tracker was ever sent; 0 for none."""
-        found = self._steps().get(tracker)
-        return found if isinstance(found, int) else 0
+        return self._steps(self._ids()).get(tracker, 0)
 
     def note_step(self, tracker: str, step: int) -> None:
         with self._writing:
-            self._write({**self._ids(), STEPS: {**self._steps(), tracker: step}})
+            ids = self._ids()
+            self._write({**ids, STEPS: {**self._steps(ids), tracker: step}})
 
-    def _steps(self) -> dict[str, Any]:
-        found = self._ids().get(STEPS)
+    def _steps(self, ids: _Ids) -> dict[str, int]:
+        found = ids.get(STEPS)
         return found if isinstance(found, dict) else {}
 
-    def _ids(self) -> dict[str, Any]:
+    def _ids(self) -> _Ids:
         try:
-            found = json.loads(read_regular(self.run_dir / IDS))
+            return _IDS.validate_json(read_regular(self.run_dir / IDS))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
 
-    def _write(self, ids: Mapping[str, Any]) -> None:
+    def _write(self, ids: _Ids) -> None:
         # Written at once: a run that lost its name in a kill would be another run there.
         replace_file(self.run_dir / IDS, f"{json.dumps(ids, indent=2)}\n".encode(), mode=0o644)
 
