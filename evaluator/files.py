@@ -188,7 +188,7 @@ def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
                     path.unlink()
 
 
-def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
+def replace_file(path: Path, content: bytes, *, sync: bool = True, mode: int = 0o600) -> None:
     """Write a file atomically; with ``sync``, make sure that it reaches the disk."""
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
@@ -197,6 +197,7 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
+        Path(part).chmod(mode)
         Path(part).replace(path)
     except BaseException:
         Path(part).unlink(missing_ok=True)

@@ -15,9 +15,9 @@ from ...evaluator.errors import UsageError
 from ..results.details import read_details
 from ..results.figures import cost_text, has_accuracies, score_text
 from ..results.gain import (
+    BASELINE_DEFAULT,
     BEST_STARTING,
     CHANCE_MARK,
-    DEFAULT_TEMPLATE,
     ORIGINAL_NAMES,
     Contender,
     Versus,
@@ -129,7 +129,7 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
         *([("ensemble, test", each(ensemble))] if any(run.result.averaged for run in runs) else ()),
         ("over the first run", ["-", *(over(one) for one in against[1:])]),
-        (f"over the default {words.noun}", each(lambda run: gain(run, DEFAULT_TEMPLATE))),
+        (f"over the default {words.noun}", each(lambda run: gain(run, BASELINE_DEFAULT))),
         (f"over its best starting {words.noun}", each(lambda run: gain(run, BEST_STARTING))),
         *(names if named else ()),
         (f"{words.noun}s scored", each(lambda run: f"{run.result.evaluated:,}")),

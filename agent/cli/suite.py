@@ -23,7 +23,7 @@ from ..config.sources import PREFIX, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..llm.budget import LIMITS
-from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
+from ..results.gain import BASELINE_DEFAULT, BEST_STARTING
 from ..results.result import SearchResult
 from ..search.run import SearchRun
 from ..stop import Stop
@@ -257,7 +257,7 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
     one = configs[0]
     # A custom scorer replaces the model that the settings name.
     scorer = Path(one.evaluator).name[-60:] if one.evaluator else ""
-    baselines = (DEFAULT_TEMPLATE, BEST_STARTING)
+    baselines = (BASELINE_DEFAULT, BEST_STARTING)
     study = study_of(
         {
             "data": data,

@@ -14,7 +14,7 @@ from typing import Any
 from ..position import NAMES, Position
 from ..results.run_view import state_of
 from ..secrets import Scrubber, secrets_named_in
-from ..store.look import Exchange, Look
+from ..store.run import Exchange, StoreReader
 from ..text import printable
 from .folders import run_folder
 from .output import print_text, short_path
@@ -28,8 +28,8 @@ def transcript(arguments: argparse.Namespace) -> int:
     """Print the exchanges in the order of positions; the run may be live."""
     run_dir = run_folder(arguments.directory)
     scrub = Scrubber(secrets_named_in(os.environ)).scrub_value
-    with Look(run_dir) as look:
-        rows = (scrub(_row(exchange)) for exchange in look.exchanges())
+    with StoreReader(run_dir) as stored:
+        rows = (scrub(_row(exchange)) for exchange in stored.exchanges())
         lines = _jsonl(rows) if arguments.form == JSONL else _markdown(rows, run_dir)
         for text in lines:
             print_text(text)

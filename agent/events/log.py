@@ -106,7 +106,6 @@ class EventLog:
         self._lock = threading.Lock()  # some events come from a thread
 
     def __call__(self, event: Event) -> None:
-        """Take one event."""
         if self._failure is not None:
             raise self._failure
         clean = {name: self._clean(value) for name, value in event.fields().items()}

@@ -102,7 +102,6 @@ class Bus:
         self._listeners = list(listeners)
 
     def __call__(self, event: Event) -> None:
-        """Hand on an event."""
         for listener in tuple(self._listeners):
             try:
                 listener(event)
@@ -111,7 +110,6 @@ class Bus:
 
     @contextmanager
     def joined(self, listener: Listener) -> Iterator[None]:
-        """Add a listener for as long as the context is open."""
         self._listeners.append(listener)
         try:
             yield
@@ -178,26 +176,30 @@ class DefaultTemplateScored(Event, name="search.default_template_scored"):
     val: float | None
 
 
-class StartingTemplatesDrawn(Event, name="restart.starting_templates_drawn"):
-    """A restart begins: its starting templates are drawn and about to be scored."""
+class PlacedEvent(Event):
+    """An event at a place in the run."""
 
     position: Position
+
+
+class StartingTemplatesDrawn(PlacedEvent, name="restart.starting_templates_drawn"):
+    """A restart begins: its starting templates are drawn and about to be scored."""
+
     templates: int
 
 
-class StartingTemplatesScored(Event, name="restart.starting_templates_scored"):
+class StartingTemplatesScored(PlacedEvent, name="restart.starting_templates_scored"):
     """The starting templates of a restart are scored.
 
     ``templates`` is how many have a score, ``train`` the training accuracy of ``best``.
     """
 
-    position: Position
     templates: int
     best: str
     train: float
 
 
-class AnswerReceived(Event, name="restart.answer_received"):
+class AnswerReceived(PlacedEvent, name="restart.answer_received"):
     """An answer is on disk.
 
     Attributes:
@@ -207,7 +209,6 @@ class AnswerReceived(Event, name="restart.answer_received"):
         finish_reason: The endpoint's word for why the answer ended.
     """
 
-    position: Position
     replayed: bool
     prompt_tokens: int
     completion_tokens: int
@@ -216,10 +217,9 @@ class AnswerReceived(Event, name="restart.answer_received"):
     finish_reason: str = ""
 
 
-class AnswerEmpty(Event, name="restart.answer_empty"):
+class AnswerEmpty(PlacedEvent, name="restart.answer_empty"):
     """An answer held no template."""
 
-    position: Position
     cut: bool
 
 
@@ -234,7 +234,7 @@ class BatchScored(Event, name="evaluator.batch_scored"):
     waiting: int
 
 
-class TemplateScored(Event, name="restart.template_scored"):
+class TemplateScored(PlacedEvent, name="restart.template_scored"):
     """A template was scored, and its score is on disk.
 
     Attributes:
@@ -244,7 +244,6 @@ class TemplateScored(Event, name="restart.template_scored"):
         estimate: Its accuracy on all training images, estimated, if a race dropped it.
     """
 
-    position: Position
     template: str
     train: float
     val: float | None
@@ -254,42 +253,39 @@ class TemplateScored(Event, name="restart.template_scored"):
     estimate: float | None = None
 
 
-class TemplateRefused(Event, name="restart.template_refused"):
+class TemplateRefused(PlacedEvent, name="restart.template_refused"):
     """A proposal was not scored.
 
     ``line`` is the proposal, cut to 200 characters; ``reason`` is a short slug.
     """
 
-    position: Position
     line: str
     reason: str
 
 
-class NameScored(Event, name="names.scored"):
+class NameScored(PlacedEvent, name="names.scored"):
     """A new class name was tried alone.
 
     ``gained`` and ``lost`` are the images that it puts right and wrong, compared with the class's own name.
     """
 
-    position: Position
     class_name: str
     new_name: str
     gained: int
     lost: int
 
 
-class NameRefused(Event, name="names.refused"):
+class NameRefused(PlacedEvent, name="names.refused"):
     """A proposed name was not tried.
 
     ``line`` is the proposal, cut to 200 characters; ``reason`` is a short slug.
     """
 
-    position: Position
     line: str
     reason: str
 
 
-class NameRoundFinished(Event, name="names.round_finished"):
+class NameRoundFinished(PlacedEvent, name="names.round_finished"):
     """A round of names is over.
 
     Attributes:
@@ -298,48 +294,38 @@ class NameRoundFinished(Event, name="names.round_finished"):
         images: Few-shot images in all.
     """
 
-    position: Position
     renamed: int
     right: int
     images: int
 
 
 class NamesChosen(Event, name="names.chosen"):
-    """The final names are chosen.
-
-    Attributes:
-        renamed: Classes with a new name in the result.
-        right: Few-shot images that are classified correctly with those names.
-        images: Few-shot images in all.
-    """
+    """The final names are chosen; fields as in ``NameRoundFinished``."""
 
     renamed: int
     right: int
     images: int
 
 
-class RoundFinished(Event, name="round.finished"):
+class RoundFinished(PlacedEvent, name="round.finished"):
     """A round is over: what it proposed is scored.
 
     ``best`` is the best template that the restart knows now, ``train`` its training accuracy.
     """
 
-    position: Position
     best: str
     train: float
 
 
-class RoundSkipped(Event, name="round.skipped"):
+class RoundSkipped(PlacedEvent, name="round.skipped"):
     """A round got no answer after all retries; the restart goes on without it."""
 
-    position: Position
     reason: str
 
 
-class RestartFinished(Event, name="restart.finished"):
+class RestartFinished(PlacedEvent, name="restart.finished"):
     """A restart has ended, after all its rounds or early."""
 
-    position: Position
     best: str
     train: float
 

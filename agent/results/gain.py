@@ -101,14 +101,14 @@ def _crossing(falling: Callable[[float], float], low: float, high: float, level:
     return (low + high) / 2
 
 
-DEFAULT_TEMPLATE = "default template"
+BASELINE_DEFAULT = "default template"
 HAND_MADE = "hand-made"
 BEST_HAND_MADE = "best hand-made"
 BEST_STARTING = "best starting template"
 ORIGINAL_NAMES = "original names"
 ENSEMBLE = "ensemble"
 _COMPARED = {
-    name: f"the {name}" for name in (ORIGINAL_NAMES, DEFAULT_TEMPLATE, BEST_HAND_MADE, BEST_STARTING)
+    name: f"the {name}" for name in (ORIGINAL_NAMES, BASELINE_DEFAULT, BEST_HAND_MADE, BEST_STARTING)
 }
 """The baselines that ``best`` is compared with, and their names in a sentence."""
 CHANCE_MARK = "†"
@@ -201,11 +201,11 @@ def _named(over: Mapping[str, Difference], baselines: Mapping[str, Examined]) ->
     original = compared[ORIGINAL_NAMES].templates if ORIGINAL_NAMES in over else None
     kept = [name for name in over if name == ORIGINAL_NAMES or compared[name].templates != original]
     found = {_COMPARED[name]: over[name] for name in kept}
-    both_known = {DEFAULT_TEMPLATE, BEST_HAND_MADE} <= set(kept)
-    if both_known and compared[DEFAULT_TEMPLATE].templates == compared[BEST_HAND_MADE].templates:
+    both_known = {BASELINE_DEFAULT, BEST_HAND_MADE} <= set(kept)
+    if both_known and compared[BASELINE_DEFAULT].templates == compared[BEST_HAND_MADE].templates:
         del found[_COMPARED[BEST_HAND_MADE]]
-        both = f"{_COMPARED[DEFAULT_TEMPLATE]}, which is {_COMPARED[BEST_HAND_MADE]} too"
-        found = {both if name == _COMPARED[DEFAULT_TEMPLATE] else name: one for name, one in found.items()}
+        both = f"{_COMPARED[BASELINE_DEFAULT]}, which is {_COMPARED[BEST_HAND_MADE]} too"
+        found = {both if name == _COMPARED[BASELINE_DEFAULT] else name: one for name, one in found.items()}
     return found
 
 

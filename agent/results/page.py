@@ -261,7 +261,6 @@ def _best_score(view: RunView) -> float:
 
 
 def _gains(view: RunView) -> dict[str, str]:
-    """Return the training gains of the best template by baseline."""
     return view.progress.gains(_best_score(view), percent=view.percent) if view.rows else {}
 
 
@@ -270,7 +269,6 @@ def _text(value: float | None, view: RunView) -> str:
 
 
 def _warnings(result: SearchResult) -> list[str]:
-    """Return the warnings without which the figures would be misread."""
     found = []
     if result.stop_reason:
         found.append(f"Stopped before its end: {result.stop_reason}.")

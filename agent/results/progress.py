@@ -27,7 +27,7 @@ from ..events.types import (
 )
 from ..position import Position
 from .figures import difference_text
-from .gain import BEST_STARTING, DEFAULT_TEMPLATE
+from .gain import BASELINE_DEFAULT, BEST_STARTING
 from .result import Row
 
 Curve = tuple[tuple[int, float], ...]
@@ -81,7 +81,6 @@ class RestartProgress:
 
     @property
     def rounds(self) -> int:
-        """Number of rounds that are over."""
         return sum(not place.initial for place in self.heights.keys() | self.skipped.keys())
 
     @property
@@ -121,7 +120,6 @@ class Progress:
     _refusals: Counter[Position] = field(default_factory=Counter)
 
     def take(self, event: Event) -> None:
-        """Update the progress from an event."""
         match event:
             case SearchStarted():
                 self.started, self.stopped = event, None
@@ -163,23 +161,20 @@ class Progress:
 
     @property
     def rounds(self) -> int:
-        """Number of rounds that are over."""
         return sum(restart.rounds for restart in self.restarts.values())
 
     @property
     def best(self) -> RestartProgress | None:
-        """The restart with the best template."""
         found = max(self.restarts.values(), key=lambda restart: restart.train, default=None)
         return found if found is not None and found.best else None
 
     @property
     def prompts(self) -> str:
-        """The prompt kind that is searched for."""
         return TEMPLATE if self.started is None else self.started.prompts
 
     def gains(self, best: float, *, percent: bool) -> dict[str, str]:
         """Return the gains of the best training score by baseline; over the starting one after a round."""
-        others = {DEFAULT_TEMPLATE: self.default, BEST_STARTING: self.starting if self.rounds else None}
+        others = {BASELINE_DEFAULT: self.default, BEST_STARTING: self.starting if self.rounds else None}
         return {
             name: difference_text(best - other, percent=percent)
             for name, other in others.items()
@@ -188,7 +183,6 @@ class Progress:
 
     @property
     def course(self) -> Course:
-        """The course so far."""
         curves = {number: one.curve for number, one in sorted(self.restarts.items())}
         skipped = Counter(why for _, one in sorted(self.restarts.items()) for why in one.skipped.values())
         return Course(

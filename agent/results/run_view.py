@@ -128,12 +128,10 @@ class RunView:
 
     @property
     def prompts(self) -> str:
-        """The prompt kind that is searched for."""
         return self.progress.prompts if self.result is None else self.result.prompts
 
     @property
     def words(self) -> KindWords:
-        """How to speak of what is searched for."""
         return words_of(self.prompts)
 
     @property

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from ...evaluator.counts import counted
 from ...evaluator.scoring import EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
@@ -382,9 +384,7 @@ class _Row:
 
     @classmethod
     def read(cls, row: Any) -> _Row:
-        if row["at"] is None:
-            return cls(None, None)
-        return cls(tuple(row["at"]), tuple(row["to"]))
+        return _ROWS.validate_python(row)
 
     def onto(self, base: Predicted) -> Predicted | None:
         if self.at is None or self.to is None:
@@ -393,6 +393,9 @@ class _Row:
         for place, label in zip(self.at, self.to, strict=True):
             found[place] = label
         return found
+
+
+_ROWS = TypeAdapter(_Row)
 
 
 def _texts(row: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ...evaluator.errors import AskingEndedError, ConsumerError, PromptclimbError, TemplateRejectedError
@@ -142,7 +143,7 @@ def _name(texts: Sequence[str], incumbent: str | None, position: Position) -> st
 def _written(text: str, outcome: Outcome) -> list[Any]:
     if isinstance(outcome, Dropped):
         return [text, outcome.right, outcome.images, outcome.behind]
-    return [text] if outcome is None else [text, outcome.to_json()]
+    return [text] if outcome is None else [text, asdict(outcome)]
 
 
 def _read(rows: list[list[Any]]) -> dict[str, Outcome]:
@@ -152,4 +153,4 @@ def _read(rows: list[list[Any]]) -> dict[str, Outcome]:
 def _outcome(*values: Any) -> Outcome:
     if not values:
         return None
-    return Rejection.from_json(values[0]) if len(values) == 1 else Dropped(*values)
+    return Rejection(**values[0]) if len(values) == 1 else Dropped(*values)

@@ -31,7 +31,7 @@ from ..results.details import (
     shown_in,
     write_details,
 )
-from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
+from ..results.gain import BASELINE_DEFAULT, BEST_STARTING, Examined
 from ..results.page import write_report
 from ..results.result import (
     RACED,
@@ -233,7 +233,7 @@ async def details_of(
     ``examined`` is empty if the test split stayed closed.
     """
     decisions = await _decisions(evaluator, examined)
-    baseline = next((name for name in (DEFAULT_TEMPLATE, BEST_STARTING) if name in examined), None)
+    baseline = next((name for name in (BASELINE_DEFAULT, BEST_STARTING) if name in examined), None)
     pictures: tuple[Picture, ...] = ()
     if decisions is not None and baseline is not None and isinstance(evaluator, Illustrator):
         pictures = await _pictures(evaluator, decisions, baseline)

@@ -10,7 +10,7 @@ from ...evaluator.errors import AskingEndedError, ConsumerError, CrashingTemplat
 from ...evaluator.scoring import EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, why_ended
 from ..events.types import DefaultTemplateScored, Listener
-from ..results.gain import DEFAULT_TEMPLATE
+from ..results.gain import BASELINE_DEFAULT
 from ..store.run import Store
 from .event_loop import FairScheduler
 
@@ -84,7 +84,7 @@ class Scorebook:
 
     async def score_default(self, info: EvaluatorInfo, emit: Listener) -> None:
         """Score the default template, if any, to show gains during the run; no ranking or request has it."""
-        templates = info.baselines.get(DEFAULT_TEMPLATE, ())
+        templates = info.baselines.get(BASELINE_DEFAULT, ())
         if len(templates) != 1:
             return  # several together are measured at the end
         try:

@@ -17,7 +17,7 @@ from ..llm.budget import Limits, ScorerBudget
 from ..llm.cost import NOTHING, Spent, cost_at_most
 from ..llm.scorer_calls import why_refused, with_margin
 from ..prices import PICODOLLARS, TokenUsage
-from ..results.gain import DEFAULT_TEMPLATE
+from ..results.gain import BASELINE_DEFAULT
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
 from .racing import blocks_of, labels_at_most
@@ -112,7 +112,7 @@ class ScorerNeeds:
 
     @property
     def _defaults(self) -> int:
-        return int(len(self._info.baselines.get(DEFAULT_TEMPLATE, ())) == 1)
+        return int(len(self._info.baselines.get(BASELINE_DEFAULT, ())) == 1)
 
     @property
     def races(self) -> bool:

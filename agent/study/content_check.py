@@ -20,7 +20,7 @@ from ...evaluator.open import open_evaluator
 from ..config.schema import SearchConfig
 from ..results.details import read_details
 from ..search.inputs import CONTENT, pool_hash, read_pool, read_wordings
-from ..store.look import Look
+from ..store.run import StoreReader
 
 if TYPE_CHECKING:
     from ...evaluator.datasets.checks import DataContent
@@ -212,7 +212,7 @@ def _may_be_gone(config: SearchConfig) -> bool:
 def _place_of(config: SearchConfig) -> str | None:
     """Return where a run's data lay if its config means the same place."""
     assert config.run_dir is not None
-    with suppress(UsageError, OSError), Look(config.run_dir) as look:
-        place = look.manifest["config"].get("data")
+    with suppress(UsageError, OSError), StoreReader(config.run_dir) as stored:
+        place = stored.manifest["config"].get("data")
         return place if place == str(user_path(config.data, "--data")) else None
     return None

@@ -17,9 +17,9 @@ from ...evaluator.scoring import Evaluator, NamePredictor
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
-from ..results.gain import DEFAULT_TEMPLATE
+from ..results.gain import BASELINE_DEFAULT
 from ..results.run_dir import write_atomically
-from ..store.look import Look
+from ..store.run import StoreReader
 from .grid import Cell
 from .outcomes import Blocks, RunOutcome
 from .study import Study
@@ -104,8 +104,8 @@ def _identity(cell: Cell) -> str:
     """Return a hash of a run's settings, data and model, by content."""
     settings = cell.config.bare().identity()
     parts: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
-    with suppress(UsageError), Look(cell.run_dir) as look:
-        parts.append(look.manifest["identity"].get("fingerprint"))
+    with suppress(UsageError), StoreReader(cell.run_dir) as stored:
+        parts.append(stored.manifest["identity"].get("fingerprint"))
     details = read_details(cell.run_dir)
     if details is not None and (seen := details.decisions) is not None:
         parts += [seen.image_set, seen.classes, seen.labels]
@@ -139,9 +139,9 @@ def _kept(
             continue
         there = blocks.get((target, shots, data, seed), ())
         native, found = row.run_in(there), row.run_in(block)
-        if found is None or native is None or not {BEST, DEFAULT_TEMPLATE} <= native.figures.keys():
+        if found is None or native is None or not {BEST, BASELINE_DEFAULT} <= native.figures.keys():
             continue
-        default, own = (native.figures[name].test for name in (DEFAULT_TEMPLATE, BEST))
+        default, own = (native.figures[name].test for name in (BASELINE_DEFAULT, BEST))
         what = Brought.of(found)
         brought = None if what is None else transferred.test(blocks, native.cell, what)
         if brought is not None:

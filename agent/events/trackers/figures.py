@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO, TypeAlias
 
+from pydantic import TypeAdapter
+
+from ....evaluator.files import replace_file
 from ...regular_files import read_regular
 from ..log import logged
 from ..sinks import EventWriter, ThreadedSink
@@ -38,7 +41,9 @@ PROJECT = "promptclimb"
 LONGEST_SETTING = 500
 
 
-Scored = TemplateScored | DefaultTemplateScored
+_Ids: TypeAlias = dict[str, str | dict[str, int]]
+_IDS: TypeAdapter[_Ids] = TypeAdapter(_Ids)
+Scored: TypeAlias = TemplateScored | DefaultTemplateScored
 
 
 class FigureRow(NamedTuple):
@@ -68,48 +73,42 @@ class Tracked:
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def params(self) -> dict[str, str]:
-        """Return the settings as short texts."""
         return {name: str(value)[:LONGEST_SETTING] for name, value in self.settings.items()}
 
     def files_there(self) -> list[Path]:
-        """Return those files that are there."""
         return [path for name in self.files if (path := self.run_dir / name).is_file()]
 
     def id_at(self, tracker: str, make: Callable[[], str] = lambda: secrets.token_hex(4)) -> str:
         """Return the run's name with a tracker (name and place), the same in every process."""
         with self._writing:  # trackers work in threads of their own
             ids = self._ids()
-            if not isinstance(ids.get(tracker), str):
-                self._write({**ids, tracker: make()})
-            return str(self._ids()[tracker])
+            if not isinstance(found := ids.get(tracker), str):
+                found = make()
+                self._write({**ids, tracker: found})
+            return found
 
     def step_at(self, tracker: str) -> int:
         """Return the last step that a tracker was ever sent; 0 for none."""
-        found = self._steps().get(tracker)
-        return found if isinstance(found, int) else 0
+        return self._steps(self._ids()).get(tracker, 0)
 
     def note_step(self, tracker: str, step: int) -> None:
-        """Keep the last step that a tracker was sent."""
         with self._writing:
-            self._write({**self._ids(), STEPS: {**self._steps(), tracker: step}})
+            ids = self._ids()
+            self._write({**ids, STEPS: {**self._steps(ids), tracker: step}})
 
-    def _steps(self) -> dict[str, Any]:
-        found = self._ids().get(STEPS)
+    def _steps(self, ids: _Ids) -> dict[str, int]:
+        found = ids.get(STEPS)
         return found if isinstance(found, dict) else {}
 
-    def _ids(self) -> dict[str, Any]:
+    def _ids(self) -> _Ids:
         try:
-            found = json.loads(read_regular(self.run_dir / IDS))
+            return _IDS.validate_json(read_regular(self.run_dir / IDS))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
 
-    def _write(self, ids: Mapping[str, Any]) -> None:
+    def _write(self, ids: _Ids) -> None:
         # Written at once: a run that lost its name in a kill would be another run there.
-        new = self.run_dir / f"{IDS}.new"
-        new.unlink(missing_ok=True)  # a link would be written through
-        new.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
-        new.replace(self.run_dir / IDS)
+        replace_file(self.run_dir / IDS, f"{json.dumps(ids, indent=2)}\n".encode(), mode=0o644)
 
 
 def scored_before(run_dir: Path) -> list[Scored]:
@@ -157,7 +156,6 @@ class Figures:
         self._status, self._last = "interrupted", dict[str, float]()
 
     def __call__(self, event: Event, _when_ns: int) -> None:
-        """Take an event."""
         if isinstance(event, SearchStarted):
             self._board.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
             self._begun = True
@@ -201,7 +199,6 @@ class Figures:
                 self.idle()
 
     def idle(self) -> None:
-        """Send what was collected."""
         if not self._rows:
             return
         rows, self._rows = self._rows, []
@@ -214,7 +211,6 @@ class Figures:
             raise
 
     def close(self) -> None:
-        """Report how the run ended."""
         if self._begun:
             self.idle()
             self._board.close(self._status, self._last)

@@ -20,7 +20,7 @@ from promptclimb.agent.errors import InterruptedRunError, TransientChatError
 from promptclimb.agent.events.types import Listener, NamesChosen, NameScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
-from promptclimb.agent.results.gain import DEFAULT_TEMPLATE, ORIGINAL_NAMES
+from promptclimb.agent.results.gain import BASELINE_DEFAULT, ORIGINAL_NAMES
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
 from promptclimb.agent.search.api import resume, search
@@ -116,7 +116,7 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     assert result.best.test > original.test + 0.1
     assert result.best.train > (original.train or 0.0)
     assert result.gain is not None
-    assert list(result.gain.over)[:2] == [ORIGINAL_NAMES, DEFAULT_TEMPLATE]
+    assert list(result.gain.over)[:2] == [ORIGINAL_NAMES, BASELINE_DEFAULT]
     assert result.gain.over[ORIGINAL_NAMES].points == pytest.approx(100 * (result.best.test - original.test))
     assert result.gain.over[ORIGINAL_NAMES].paired
     assert "better than the original names" in result.gain.verdict

@@ -20,6 +20,7 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.result import RACED
 from promptclimb.agent.search.racer import score_of
 from promptclimb.agent.search.racing import Dropped, Outcome, Row, blocks_of, race, stratified
+from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Predictions, Rejection, Score, Verdict
@@ -340,4 +341,5 @@ def test_the_score_of_a_dropped_candidate_says_what_was_measured() -> None:
     assert (score.train, score.correct, score.images, score.whole) == (0.6, (3, None), 5, False)
     assert score.estimate == pytest.approx(0.75 - 1 / 21)
     assert score.class_mean is None
-    assert Score.from_json(score.to_json()) == score
+    stored = StoredScore("a {}", score)
+    assert reader(StoredScore)(row_text(stored)) == stored

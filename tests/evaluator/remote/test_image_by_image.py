@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import ConsumerError, DataError, EvaluatorError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
 from promptclimb.evaluator.remote.chat import read_completion
@@ -272,7 +272,8 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     assert score.unreadable_examples[0].startswith("(cut) a long answer")
     assert score.unreadable_examples[1:] == ("I cannot say", "(refused: content_filter) not allowed")
     assert all(len(one) <= 80 for one in score.unreadable_examples)
-    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+    stored = StoredScore("a {}", score)
+    assert reader(StoredScore)(row_text(stored)) == stored
 
 
 def refusing(
