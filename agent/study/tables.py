@@ -10,7 +10,7 @@ from typing import Any
 from ..results.details import BEST
 from ..results.gain import ENSEMBLE
 from .grid import shown_data
-from .outcomes import Blocks, Figure, RunOutcome
+from .outcomes import Blocks, Figure, RunOutcome, mean_over_sets
 from .study import ENSEMBLE_SUFFIX, REFERENCES, Study, llm_label, white_box_label
 
 
@@ -180,9 +180,7 @@ def _side_by_side(
         points = [
             {
                 "templates": count,
-                "test": statistics.fmean(
-                    statistics.fmean(curve[count] for curve in each) for each in by_set.values()
-                ),
+                "test": mean_over_sets((curve[count] for curve in each) for each in by_set.values()),
             }
             for count in sorted(study.curve)
             if by_set and all(count in curve for each in by_set.values() for curve in each)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from operator import eq
@@ -21,7 +20,7 @@ from ..results.gain import BASELINE_DEFAULT
 from ..results.run_dir import write_atomically
 from ..store.run import StoreReader
 from .grid import Cell
-from .outcomes import Blocks, RunOutcome
+from .outcomes import Blocks, RunOutcome, mean_over_sets
 from .study import Study
 from .tables import StudyRow, rows_of
 
@@ -150,8 +149,7 @@ def _kept(
     if not gains:
         return {**label, "brought": None, "native": None, "kept": None}
     brought_gain, native_gain = (
-        statistics.fmean(statistics.fmean(pair[side] for pair in pairs) for pairs in gains.values())
-        for side in (0, 1)
+        mean_over_sets((pair[side] for pair in pairs) for pairs in gains.values()) for side in (0, 1)
     )
     return {
         **label,

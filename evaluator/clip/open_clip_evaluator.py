@@ -26,9 +26,8 @@ from ..scoring import (
     Thumbnail,
     Verdict,
 )
-from .renamed import RenamedClasses
 from .texts.text_encoder import Encoder
-from .zero_shot import Labelled, class_mean, classifier, correct, decide, grey_box
+from .zero_shot import Labelled, RenamedClasses, class_mean, classifier, correct, decide, grey_box
 
 # Most float32 numbers of template vectors held at once (64 MiB).
 _HELD = 16 * 2**20
