@@ -53,6 +53,9 @@ Key = tuple[tuple[int, str], ...]
 class NameSearch:
     """Search for names; ``check`` raises if the search is to stop, before anything is scored anew."""
 
+    begun = True
+    """It always runs, as nothing runs beside it."""
+
     def __init__(
         self,
         template: str,
@@ -111,11 +114,6 @@ class NameSearch:
         )
         self.record.unanswered = self._answers.unanswered
         self.record.done = True
-
-    @property
-    def begun(self) -> bool:
-        """Whether an earlier session has begun it; it always runs, as nothing runs beside it."""
-        return True
 
     async def _conversation(self) -> int:
         """Return the number of the conversation on this template; one number for each template."""
