@@ -12,7 +12,7 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,10 +36,10 @@ from ..events.types import Listener, NameRefused, NameRoundFinished, NamesChosen
 from ..position import NAMES, Position
 from ..store.disk import canonical
 from ..store.run import Store
-from .journal import Journal, Skipped
+from .journal import Journal, RestartRecord, Skipped
 from .measuring import measured
 from .name_choice import Predicted, Renaming, choose_names, paired_counts
-from .restart import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NamesRecord, ask
+from .restart import MOST_REPEATS, MOST_SHOWN_OF_A_LINE
 
 AT_ONCE = 32
 """Renamings in one call of the scorer."""
@@ -50,6 +50,19 @@ _ROW = "named:"
 Key = tuple[tuple[int, str], ...]
 
 
+@dataclass(slots=True)
+class NamesRecord(RestartRecord):
+    """What the search for class names has done so far.
+
+    Attributes:
+        template: The template whose slot the names go into.
+        renaming: The names accepted so far, by label.
+    """
+
+    template: str = ""
+    renaming: Mapping[int, str] = field(default_factory=dict)
+
+
 class NameSearch:
     """Search for names; ``check`` raises if the search is to stop, before anything is scored anew."""
 
@@ -58,7 +71,7 @@ class NameSearch:
 
     def __init__(
         self,
-        template: str,
+        record: NamesRecord,
         config: SearchConfig,
         *,
         evaluator: NamePredictor,
@@ -68,13 +81,13 @@ class NameSearch:
         check: Callable[[], None],
         emit: Listener,
     ) -> None:
-        self.record = NamesRecord(NAMES, template=template)
+        self.record = record
         self._config = config
         self._answers = answers
         self._emit = emit
         self._info = info
-        self._reader = NameReader(info.class_names, template)
-        self._scores = NameScores(template, evaluator, info, store, check)
+        self._reader = NameReader(info.class_names, record.template)
+        self._scores = NameScores(record.template, evaluator, info, store, check)
         self._store = store
         self._tried: dict[int, dict[str, Predicted]] = {}
         self._asked = Counter[int]()
@@ -173,11 +186,8 @@ class NameSearch:
         self, messages: Sequence[Message], place: Position, only: int | None = None
     ) -> list[tuple[int, str]]:
         try:
-            answer, _ = await ask(self._config, self._answers, self.record, self._emit, messages, place)
+            answer, _ = await self._answers.ask(messages, place)
         except Skipped as skip:
-            self.record.skipped += 1
-            self.record.unusable += skip.unusable
-            self.record.last_skip = skip.reason
             self._emit(Noted(text=f"{place} is skipped: {skip.reason}"))
             return []
         return self._new(

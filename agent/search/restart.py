@@ -5,17 +5,15 @@ Nothing flows between restarts, so the result does not depend on which of them i
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Score, Verdict
 from ...prompts.kinds import Candidate, Proposals, kind_named
-from ...prompts.requests import Message, Outcome
+from ...prompts.requests import Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
 from ..config.fields import style_of
@@ -23,26 +21,23 @@ from ..config.schema import SearchConfig, most_free
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError
 from ..events.types import (
     AnswerEmpty,
-    AnswerReceived,
     Listener,
     Noted,
     RestartFinished,
     RoundFinished,
     RoundSkipped,
-    SearchStopped,
     StartingTemplatesDrawn,
     StartingTemplatesScored,
     TemplateRefused,
     TemplateScored,
 )
-from ..llm.chat import ChatAnswer, ChatRequest
+from ..llm.chat import ChatAnswer
 from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
-from ..results.result import CONCLUDED, EMPTY, ENDED_EARLY, NOTHING_USABLE
 from .choice import pooled
-from .journal import Journal, Skipped
+from .journal import Journal, RestartRecord, Skipped
 from .racer import Racer, score_of
 from .racing import Dropped
 from .scorebook import Scorebook
@@ -53,115 +48,6 @@ MOST_REPEATS = 2
 """Answers in a row without a new template that end a conversation: a new one does better."""
 MOST_SHOWN_OF_A_LINE = 200
 """Characters of a refused line in an event."""
-
-
-@dataclass(slots=True)
-class RestartRecord:
-    """What one restart has done so far; grows while it runs, so a stopped search has it too.
-
-    Attributes:
-        rejected: Refused lines and templates, by reason.
-        skipped: Rounds without an answer.
-        unusable: Skipped rounds for which an answer came that could not be used.
-        proposed: Templates of the LLM's that were new and could be scored.
-        empty: Answers in which no template could be read.
-        cut: Empty answers that were cut at the token limit.
-        replayed: Answers that were on disk already.
-        unanswered: Its last rounds, if they got no answer.
-        last_skip: Why the last skipped round got no answer.
-        ended: Why it stopped early; empty if it did not.
-        done: It went through all its rounds, or met a stopping criterion of the config.
-    """
-
-    number: int
-    scored: list[Entry] = field(default_factory=list)
-    rejected: Counter[str] = field(default_factory=Counter)
-    skipped: int = 0
-    unusable: int = 0
-    proposed: int = 0
-    answers: int = 0
-    empty: int = 0
-    cut: int = 0
-    replayed: int = 0
-    unanswered: int = 0
-    last_skip: str = ""
-    ended: str = ""
-    exchanges: dict[Position, tuple[tuple[Message, ...], str]] = field(default_factory=dict)
-    done: bool = False
-
-
-@dataclass(slots=True)
-class NamesRecord(RestartRecord):
-    """What the search for class names has done so far.
-
-    Attributes:
-        template: The template whose slot the names go into.
-        renaming: The names accepted so far, by label.
-    """
-
-    template: str = ""
-    renaming: Mapping[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
-    """The records of all restarts, and of the search for class names, if there was one.
-
-    Attributes:
-        stopped: None if all were completed.
-        budget: What is left.
-        asked: An LLM was asked, in this session or an earlier one.
-        concluded: The rest of the restarts was left out, as the user asked.
-    """
-
-    records: Sequence[RestartRecord]
-    names: NamesRecord | None = None
-    stopped: SearchStopped | None = None
-    budget: Mapping[str, float] = field(default_factory=dict)
-    asked: bool = False
-    concluded: bool = False
-
-    @property
-    def everything(self) -> Sequence[RestartRecord]:
-        """All records."""
-        return self.records if self.names is None else (*self.records, self.names)
-
-    @property
-    def scored(self) -> list[Entry]:
-        """Every template scored by any restart."""
-        return [entry for record in self.records for entry in record.scored]
-
-    @property
-    def rejected(self) -> dict[str, int]:
-        """Refused lines and templates, by reason."""
-        total: Counter[str] = Counter()
-        for record in self.everything:
-            total.update(record.rejected)
-        return dict(sorted(total.items()))
-
-    @property
-    def notes(self) -> dict[str, str]:
-        """Notes for the result on empty answers and on restarts that stopped early, by short name."""
-        found = {}
-        if self.concluded:
-            found[CONCLUDED] = "the search was concluded before its last round (--conclude)"
-        records, of = self.records, counted(len(self.records), "restart")
-        if reasons := Counter(record.ended for record in records if record.ended):
-            ended = (f"{count:,} of {of} ended early: {reason}" for reason, count in reasons.items())
-            found[ENDED_EARLY] = "; ".join(ended)
-        answers, empty, cut = (
-            sum(getattr(one, name) for one in records) for name in ("answers", "empty", "cut")
-        )
-        if empty:
-            said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
-            found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
-        everything = self.everything
-        answers = sum(record.answers for record in everything)
-        if (answers or self.asked) and not any(record.proposed for record in everything):
-            answered = answers or any(record.unusable for record in everything)
-            what = "proposed no new template that could be scored" if answered else "gave no answer"
-            found[NOTHING_USABLE] = f"the LLM {what}"
-        return found
 
 
 class EarlyStopping:
@@ -228,7 +114,6 @@ class Restart:
 
     def __init__(
         self,
-        number: int,
         config: SearchConfig,
         *,
         pool: Sequence[Candidate],
@@ -240,9 +125,9 @@ class Restart:
         check: Callable[[], None],
         emit: Listener,
     ) -> None:
-        self.record = RestartRecord(number)
+        self.record = answers.record
         self._config = config
-        self._memory = Memory(derived(config.seed, "ties", number))
+        self._memory = Memory(derived(config.seed, "ties", self.record.number))
         self._pool = pool
         self._info = info
         self._wordings = wordings
@@ -314,9 +199,6 @@ class Restart:
                 if not await self._round(script, place):
                     return
             except Skipped as skip:
-                self.record.skipped += 1
-                self.record.unusable += skip.unusable
-                self.record.last_skip = skip.reason
                 script.skip()
                 self._emit(RoundSkipped(position=place, reason=skip.reason))
             else:
@@ -344,7 +226,7 @@ class Restart:
             if isinstance(step, Propose):
                 script.take(Feedback(outcomes=await self._try(step, place)))
                 continue
-            thought, _ = await self._ask(step.messages, place._replace(sample=sample))
+            thought, _ = await self._answers.ask(step.messages, place._replace(sample=sample))
             script.take(Feedback(text=thought.text))
             sample += 1
         if step is None:
@@ -353,7 +235,7 @@ class Restart:
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
-            answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
+            answer, replayed = await self._answers.ask(step.messages, place._replace(sample=sample))
             text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
             self._note(answer, place, empty=not reply.candidates, replayed=replayed)
             outcomes = await self._judge(reply, place)
@@ -376,9 +258,6 @@ class Restart:
             self._emit(AnswerEmpty(position=place, cut=cut))
         if not replayed:
             self._answers.count(empty=empty, cut=cut)
-
-    async def _ask(self, messages: Sequence[Message], position: Position) -> tuple[ChatAnswer, bool]:
-        return await ask(self._config, self._answers, self.record, self._emit, messages, position)
 
     def _view(self, place: Callable[[], Position]) -> View:
         config = self._config
@@ -502,43 +381,3 @@ class Restart:
         self.record.rejected[reason] += 1
         self._emit(TemplateRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
         return Outcome(line, reason=message)
-
-
-async def ask(
-    config: SearchConfig,
-    answers: Journal,
-    record: RestartRecord,
-    emit: Listener,
-    messages: Sequence[Message],
-    position: Position,
-) -> tuple[ChatAnswer, bool]:
-    """Ask the LLM at a position, note it in the record, and return the answer and whether it was on disk."""
-    # The first request of a round keeps the seed from when a round had only one.
-    place = position if position.sample else position[:3]
-    request = ChatRequest(
-        messages=tuple(messages),
-        model=config.placeless_llm or "",
-        temperature=config.temperature,
-        max_tokens=config.answer_tokens,
-        seed=derived(config.seed, *place),
-        reasoning_effort=config.reasoning_effort,
-        extra_body=config.extra_body,
-    )
-    now = asyncio.get_running_loop().time
-    asked = now()
-    answer, replayed = await answers.answer(position, request)
-    record.answers += 1
-    record.replayed += replayed
-    record.exchanges[position] = (request.messages, answer.text)
-    emit(
-        AnswerReceived(
-            position=position,
-            replayed=replayed,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=answer.completion_tokens,
-            seconds=0.0 if replayed else round(now() - asked, 3),
-            model=answer.model,
-            finish_reason=answer.finish_reason,
-        )
-    )
-    return answer, replayed

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
 from ..llm.scorer_calls import ScorerCalls
 from ..llm.scorer_endpoint import open_scorer
-from ..position import rng_for
+from ..position import NAMES, rng_for
 from ..results.details import Details
 from ..results.figures import left_of_both
 from ..results.result import GENERAL_WORDS, SearchResult
@@ -84,11 +85,11 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
-from .journal import EmptyAnswers, Journal
-from .names import NameSearch
+from .journal import EmptyAnswers, Journal, RestartRecord
+from .names import NameSearch, NamesRecord
 from .racer import racer_of
-from .restart import Restart, Searched
-from .restarts import Workers, single, stopped_by
+from .restart import Restart
+from .restarts import Searched, Workers, single, stopped_by
 from .result_writer import build_result, details_of, reopen, write_files
 from .scorebook import Scorebook
 from .scorer_needs import ScorerNeeds
@@ -457,37 +458,55 @@ class OpenRun:
                 scheduler = FairScheduler()
                 scorebook = Scorebook(store, scorer, scrub=self._private.scrub, scheduler=scheduler)
                 racer = racer_of(config, self.evaluator, store, scrub=self._private.scrub)
-                journals = [
-                    Journal(store, asker, self._stop, empty, scheduler) for _ in range(config.restarts)
-                ]
+                journal = partial(
+                    Journal,
+                    config=config,
+                    store=store,
+                    asker=asker,
+                    stop=self._stop,
+                    empty_answers=empty,
+                    scheduler=scheduler,
+                    emit=self._emit,
+                )
+                journals = [journal(RestartRecord(number)) for number in range(1, config.restarts + 1)]
                 with self._stop.watching():
                     await scorebook.score_default(info, self._emit)
                 restarts = (
                     Restart(
-                        number,
                         config,
                         pool=self._resolved.pool,
                         info=info,
                         wordings=self._resolved.wordings,
-                        answers=journal,
+                        answers=answers,
                         scores=scorebook,
                         racer=racer,
                         check=check,
                         emit=self._emit,
                     )
-                    for number, journal in enumerate(journals, start=1)
+                    for answers in journals
                 )
                 workers = Workers(restarts, scheduler, stop=self._stop)
                 stopped = await workers.run(config.concurrency)
                 searched = Searched(records=workers.records, stopped=stopped)
                 if stopped is None and config.searches_names:
-                    journals.append(Journal(store, asker, self._stop, empty, scheduler))
-                    search = await self._name_search(searched, journals[-1], check)
-                    workers = Workers([search], scheduler, stop=self._stop)
-                    searched = replace(searched, names=search.record, stopped=await workers.run(1))
+                    names = NamesRecord(NAMES, template=await self._best_template(searched))
+                    journals.append(journal(names))
+                    assert isinstance(self.evaluator, NamePredictor), "checked when it was opened"
+                    search = NameSearch(
+                        names,
+                        config,
+                        evaluator=self.evaluator,
+                        info=info,
+                        store=store,
+                        answers=journals[-1],
+                        check=check,
+                        emit=self._emit,
+                    )
+                    stopped = await Workers([search], scheduler, stop=self._stop).run(1)
+                    searched = replace(searched, names=names, stopped=stopped)
                 if all(record.done for record in searched.everything):
-                    for journal in journals:
-                        await journal.keep_refused()
+                    for answers in journals:
+                        await answers.keep_refused()
         proposer.close()
         if (stopped := searched.stopped) is None:
             await store.put_note(ALL_RESTARTS_DONE, config.all_rounds)
@@ -498,25 +517,12 @@ class OpenRun:
         calls = budget.spent.calls + budget.spent.failed_calls
         return replace(searched, budget=budget.usage_changed().left, asked=calls > 0)
 
-    async def _name_search(
-        self, searched: Searched, answers: Journal, check: Callable[[], None]
-    ) -> NameSearch:
-        """Return the search for class names in the best template."""
-        config, info, evaluator = self.config, self.evaluator.info, self.evaluator
-        assert isinstance(evaluator, NamePredictor), "checked when it was opened"
+    async def _best_template(self, searched: Searched) -> str:
+        config, sizes = self.config, self.evaluator.info.sizes
         order = await in_thread(
-            lambda: select(searched.scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
+            lambda: select(searched.scored, sizes=sizes, objective=config.objective, seed=config.seed)
         )
-        return NameSearch(
-            order[0].scored_as,
-            config,
-            evaluator=evaluator,
-            info=info,
-            store=self.store,
-            answers=answers,
-            check=check,
-            emit=self._emit,
-        )
+        return order[0].scored_as
 
     def _batch_scored(self, batch: Batch) -> None:
         seconds = round(batch.seconds, 3)

@@ -13,7 +13,8 @@ from promptclimb import SearchConfig
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import NO_BILL
 from promptclimb.agent.search.event_loop import FairScheduler
-from promptclimb.agent.search.restart import Restart, RestartRecord
+from promptclimb.agent.search.journal import RestartRecord
+from promptclimb.agent.search.restart import Restart
 from promptclimb.agent.search.restarts import Workers
 from promptclimb.agent.search.run import OpenRun, Resolved, SearchRun
 from promptclimb.agent.stop import Stop
