@@ -38,8 +38,7 @@ from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
 from .choice import pooled
 from .journal import Journal, RestartRecord, Skipped
-from .racer import Racer, score_of
-from .racing import Dropped
+from .racing import Dropped, Finalist, Raced, Racer, finalists
 from .scorebook import Scorebook
 
 REPEATS = frozenset({"known", "duplicate"})
@@ -299,7 +298,7 @@ class Restart:
             raced = self._racer.known(texts, self._incumbent, position)
             if raced is None:
                 return False
-            texts = [text for text in texts if raced.get(text) is None]
+            texts = finalists(raced)
         return all(map(self._scores.has, texts))
 
     @property
@@ -308,23 +307,53 @@ class Restart:
         return known[0].scored_as if known else None
 
     async def _score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
+        """Score candidates, after a race the finalists only, and return what became of each."""
+        texts = [candidate.scored_as for candidate in candidates]
+        raced: Mapping[str, Raced] = dict.fromkeys(texts, Finalist())
+        if self._racer is not None and texts:
+            raced = await self._racer.outcomes(texts, self._incumbent, position)
+        try:
+            scored = await self._score_finalists(raced)
+        except (BudgetSpentError, GaveUpError):
+            # What could be scored still counts.
+            self._take(candidates, {**raced, **self._scores.known(finalists(raced))}, position, source)
+            raise
+        return self._take(candidates, {**raced, **scored}, position, source)
+
+    async def _score_finalists(self, raced: Mapping[str, Raced]) -> dict[str, Verdict]:
+        texts = finalists(raced)
+        scored = dict(zip(texts, await self._scores.score_all(texts), strict=True))
+        if self._incumbent is None and not any(isinstance(one, Score) for one in scored.values()):
+            # There must be a best one to improve on.
+            others = [text for text, one in raced.items() if isinstance(one, Dropped)]
+            scored |= zip(others, await self._scores.score_all(others), strict=True)
+        return scored
+
+    def _take(
+        self,
+        candidates: Sequence[Candidate],
+        verdicts: Mapping[str, Verdict | Raced],
+        position: Position,
+        source: str,
+    ) -> list[Outcome]:
+        """Rank what was scored, refuse what cannot be, and leave out finalists without a score."""
         known = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
         best = known[0].value if known and source != INITIAL else float("inf")
-        verdicts, limit = await self._verdicts([candidate.scored_as for candidate in candidates], position)
         objective = self._config.objective
         leading = max(
-            [one.score for one in known] + [one for one in verdicts if isinstance(one, Score)],
+            [one.score for one in known] + [one for one in verdicts.values() if isinstance(one, Score)],
             key=lambda one: one.value(objective),
             default=None,
         )
         outcomes = []
-        for candidate, verdict in zip(candidates, verdicts, strict=True):
+        for candidate in candidates:
+            verdict = verdicts[candidate.scored_as]
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
-            elif verdict is not None and leading is not None:
+            elif leading is not None and not isinstance(verdict, Finalist):
                 if isinstance(verdict, Dropped):
-                    score, value = score_of(verdict, leading), verdict.estimate(leading.value(objective))
+                    score, value = verdict.score(leading), verdict.estimate(leading.value(objective))
                 else:
                     score, value = verdict, verdict.value(objective)
                 scored = Entry(
@@ -333,32 +362,7 @@ class Restart:
                 outcomes.append(self._rank(scored, improved=score.whole and value > best))
                 if score.whole:
                     best = max(best, value)
-        if limit is not None:
-            raise limit
         return outcomes
-
-    async def _verdicts(
-        self, texts: Sequence[str], position: Position
-    ) -> tuple[Sequence[Verdict | Dropped | None], Exception | None]:
-        """Score candidates, after a race the finalists only; return the limit that cut this short, if any.
-
-        None is the verdict on what could not be scored any more: what could be scored still counts.
-        """
-        raced: Mapping[str, Dropped | Rejection | None] = {}
-        if self._racer is not None and texts:
-            raced = await self._racer.outcomes(texts, self._incumbent, position)
-        finalists = [text for text in texts if raced.get(text) is None]
-        try:
-            scored = dict(zip(finalists, await self._scores.score_all(finalists), strict=True))
-            if self._incumbent is None and not any(isinstance(one, Score) for one in scored.values()):
-                # There must be a best one to improve on.
-                others = [text for text, one in raced.items() if isinstance(one, Dropped)]
-                scored |= zip(others, await self._scores.score_all(others), strict=True)
-        except (BudgetSpentError, GaveUpError) as error:
-            found = zip(finalists, self._scores.known(finalists), strict=True)
-            scored = {text: one for text, one in found if one is not None}
-            return [scored.get(text, raced.get(text)) for text in texts], error
-        return [scored.get(text, raced.get(text)) for text in texts], None
 
     def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
         self._memory.add(scored)

@@ -87,7 +87,7 @@ from .inputs import (
 )
 from .journal import EmptyAnswers, Journal, RestartRecord
 from .names import NameSearch, NamesRecord
-from .racer import racer_of
+from .racing import racer_of
 from .restart import Restart
 from .restarts import Searched, Workers, single, stopped_by
 from .result_writer import build_result, details_of, reopen, write_files
