@@ -16,7 +16,7 @@ from ...evaluator.batching import Batch, Consumer
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.remote.asking import KeepsForTest
-from ...evaluator.scoring import Evaluator, NamePredictor, TemplateScorer
+from ...evaluator.scoring import Evaluator, NamePredictor, Score, TemplateScorer
 from ...evaluator.settings import as_argument, with_settings
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
@@ -48,6 +48,7 @@ from ..llm.scorer_endpoint import open_scorer
 from ..position import NAMES, rng_for
 from ..results.details import Details
 from ..results.figures import left_of_both
+from ..results.gain import DEFAULT_TEMPLATE
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (
     CONFIG,
@@ -370,16 +371,31 @@ class OpenRun:
 
     async def _open_evaluator(self) -> None:
         config, ask, labels = self.config, self.scorer, self._labels
-        # What earlier runs asked for costs nothing.
-        known = labels is not None and await in_thread(labels.exists)
+        there = labels is not None and await in_thread(labels.exists)
         evaluator = await ready_evaluator(config, self._asked.evaluator, self._emit, ask=ask, labels=labels)
         self.evaluator = evaluator
         if isinstance(evaluator, KeepsForTest) and ask is not None:
             most = candidates_at_most(config, evaluator.info, len(self._asked.curve))
             await in_thread(lambda: evaluator.keep_for_test(most))
-            if self._earlier is None and not known:
+            if not (self._has_started or (there and not self._paid_for_labels)):
                 opened, pool = config.as_opened(evaluator.info), len(self._resolved.pool)
-                ask.check_start(ScorerNeeds(opened, evaluator.info, evaluator, pool).start.spent)
+                needs = ScorerNeeds(opened, evaluator.info, evaluator, pool)
+                ask.check_start(needs.start.spent, kind_named(config.prompts).words.noun)
+
+    @property
+    def _has_started(self) -> bool:
+        """Whether an earlier session has scored a candidate beside the default one, or nothing is asked."""
+        if self._earlier is None:
+            return False
+        defaults = self.evaluator.info.baselines.get(DEFAULT_TEMPLATE, ())
+        verdicts = (stored for _, stored in self._earlier.scores() if stored.template not in defaults)
+        return self._asked.concludes or any(isinstance(one.verdict, Score) for one in verdicts)
+
+    @property
+    def _paid_for_labels(self) -> bool:
+        """Whether the labels on disk are this run's own; those of other runs cost it nothing."""
+        earlier = self._earlier
+        return earlier is not None and self.config.shared_cache is None and earlier.scorer_usage.calls > 0
 
     async def _open_store(self) -> None:
         """Create the store, or check that the run is the one of the earlier session."""
