@@ -1,22 +1,8 @@
 """Prompt kinds: the forms of what is searched for. The search knows a candidate by this interface alone.
 
 A kind says how a candidate is written for the LLM, read from an answer, checked, compared, filled for the
-scorer, shown and exported. To add one, write a module with a ``KIND`` and name it in ``KINDS``::
-
-    class Phrase(NamedTuple):          # a candidate: "in fog" stands for "a photo of a {} in fog"
-        text: str
-        key = property(lambda self: self.text.casefold())
-        scored_as = property(lambda self: f"a photo of a {{}} {self.text}")
-
-    class Phrases(PromptKind):
-        name, example, wordings = "phrase", "in fog", with_changes(MY_TEXTS)
-        words = KindWords(noun="phrase", intro="...", goals={...}, rule="...", unreadable="...")
-
-        def parse(self, raw, *, max_words): ...             # a Phrase, or CandidateError
-        def read(self, answer, *, max_words): ...           # Proposals
-        def starting(self, pool): return [[Phrase("in fog"), Phrase("at night")]]
-
-    KIND = Phrases()
+scorer, shown and exported. To add one, write a module with a ``KIND`` and name it in ``KINDS``;
+``tests/agent/search/test_prompt_kinds.py`` has a complete one.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ from typing import Any, Literal, TypeAlias
 
 from ...evaluator.scoring import Objective
 from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, PromptKind, kind_named
+from ...prompts.replies import without_thinking
 from ...prompts.requests import Message, Outcome, Wanted
-from ...prompts.thinking import without_thinking
 from ...prompts.wording import Wordings, built_in
 from .memory import Entry, Memory
 
