@@ -118,12 +118,10 @@ class Instruction:
 
     @property
     def key(self) -> str:
-        """The normal form: equal for spellings of one instruction."""
         return spelling_key(self.text)
 
     @property
     def scored_as(self) -> str:
-        """The instruction with its line breaks and its slot."""
         return self.text.replace(f" {BREAK} ", "\n")
 
     def __str__(self) -> str:
@@ -190,19 +188,15 @@ class InstructionKind(PromptKind):
 
     @property
     def wordings(self) -> Wordings:
-        """Return the texts that come with the program."""
         return built_in("instruction_words.toml")
 
     def parse(self, raw: str, *, max_words: int | None) -> Instruction:
-        """Read an instruction; see ``Instruction.parse``."""
         return Instruction.parse(raw, max_words=max_words)
 
     def parse_scored(self, text: str) -> Instruction:
-        """Read an instruction as a scorer gets it."""
         return Instruction.parse(text, max_words=None)
 
     def read(self, answer: str, *, max_words: int) -> Proposals:
-        """Read the instructions of an answer, by the rules above."""
         whole = without_thinking(answer)
         text = whole[:MAX_ANSWER_CHARACTERS]
         marked, unmarked, complete = _blocks(text)

@@ -102,7 +102,6 @@ class CandidateNoun:
 
     @property
     def a_noun(self) -> str:
-        """A candidate with its article."""
         return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
 
     def worded(self, text: str) -> str:
@@ -137,22 +136,18 @@ class KindWords(CandidateNoun):
 
     @property
     def best_heading(self) -> str:
-        """Stands above the best candidates."""
         return f"These {self.noun}s do best, the best one first:"
 
     @property
     def worst_heading(self) -> str:
-        """Stands above the worst candidates."""
         return f"These {self.noun}s do badly, the worst one last:"
 
     @property
     def current_heading(self) -> str:
-        """Stands above the best candidate alone."""
         return f"The best {self.noun} so far:"
 
     @property
     def trajectory_heading(self) -> str:
-        """Stands above candidates with their scores."""
         return f"{self.noun.capitalize()}s tried so far with their scores, the best one last:"
 
 

@@ -90,11 +90,9 @@ class TemplateKind(PromptKind):
 
     @property
     def wordings(self) -> Wordings:
-        """Return the texts that come with the program."""
         return built_in()
 
     def parse(self, raw: str, *, max_words: int | None) -> Template:
-        """Read a template; see ``Template.parse``."""
         return Template.parse(raw, max_words=max_words)
 
     def parse_own(self, raw: str) -> Template:
@@ -103,11 +101,9 @@ class TemplateKind(PromptKind):
         return Template.parse(raw if own_form else with_slots(raw), max_words=None)
 
     def parse_scored(self, text: str) -> Template:
-        """Read a template as a scorer gets it."""
         return Template.parse(text, max_words=None)
 
     def read(self, answer: str, *, max_words: int) -> Proposals:
-        """Read the templates of an answer; see ``parse_reply``."""
         return parse_reply(answer, max_words=max_words)
 
     def starting(self, pool: str) -> Sequence[Sequence[Template]]:

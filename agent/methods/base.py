@@ -75,7 +75,6 @@ class View:
 
     @property
     def wanted(self) -> Wanted:
-        """What every request asks for."""
         return Wanted(
             words=self.kind.words,
             proposals=self.proposals,
@@ -180,7 +179,6 @@ class SearchMethod:
 
     @property
     def asks_llm(self) -> bool:
-        """Whether it needs an LLM."""
         return self.requests > 0
 
 

@@ -221,7 +221,6 @@ class Journal:
         return await self._request(position, request), False
 
     def count(self, *, empty: bool, cut: bool) -> None:
-        """Count a new answer; see ``EmptyAnswers``."""
         self._empty.count(empty=empty, cut=cut)
 
     async def keep_refused(self) -> None:

@@ -180,7 +180,6 @@ class _Running:
 
     @property
     def asked(self) -> list[str]:
-        """Who is asked on the next block."""
         return self.alive if self.incumbent is None else [*self.alive, self.incumbent]
 
     @property
@@ -189,7 +188,6 @@ class _Running:
         return len(self.alive) <= (self.incumbent is None)
 
     def take(self, answers: Mapping[str, Hits | Rejection]) -> None:
-        """Take in a block's answers."""
         for text, answer in answers.items():
             if not isinstance(answer, Rejection):
                 self.rows.setdefault(text, []).extend(answer)

@@ -52,17 +52,14 @@ class Searched:
 
     @property
     def everything(self) -> Sequence[RestartRecord]:
-        """All records."""
         return self.records if self.names is None else (*self.records, self.names)
 
     @property
     def scored(self) -> list[Entry]:
-        """Every template scored by any restart."""
         return [entry for record in self.records for entry in record.scored]
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Refused lines and templates, by reason."""
         total: Counter[str] = Counter()
         for record in self.everything:
             total.update(record.rejected)

@@ -177,7 +177,6 @@ class SearchRun:
 
     @property
     def user_objects(self) -> dict[str, str]:
-        """Names of the objects that the caller handed in."""
         return names_of(evaluator=self.evaluator, chat=self.chat)
 
     async def _resolve(self, earlier: Mapping[str, Any] | None) -> tuple[SearchConfig, Mapping[str, Any]]:
@@ -622,5 +621,4 @@ class NothingMore:
     """An ``Asker`` that asks nothing: a search that is concluded ends where its answers on disk end."""
 
     async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
-        """Raise GaveUpError."""
         raise GaveUpError(NOTHING_MORE)
