@@ -245,14 +245,14 @@ class Budget:
             )
         return None
 
-    def lacks_start(self, kept: Spent, start: Spent) -> str | None:
+    def lacks_start(self, kept: Spent, start: Spent, noun: str = "template") -> str | None:
         """Return which limit leaves no room for the start beside what is kept; None if all do."""
         calls, money = self.limits.calls, self._purse.picodollars
         both = start.plus(kept)
         if calls is not None and both.calls > calls:
             return (
                 f"--max-{self.CALLS.replace('_', '-')} {calls} must be at least {both.calls}: the default "
-                f"template and the starting ones may take {start.calls}, and {kept.calls} are kept for the "
+                f"{noun} and the starting ones may take {start.calls}, and {kept.calls} are kept for the "
                 "final evaluation"
             )
         if money is not None and both.picodollars_at_most > money:
@@ -260,7 +260,7 @@ class Budget:
                 math.ceil(one.picodollars_at_most * 1e6 / PICODOLLARS) / 1e6 for one in (both, start, kept)
             )
             return (
-                f"--max-cost {self._purse.cost_usd:g} must be at least {least:.6f}: the default template and "
+                f"--max-cost {self._purse.cost_usd:g} must be at least {least:.6f}: the default {noun} and "
                 f"the starting ones may cost {first:.6f}, and {rest:.6f} are kept for the final evaluation"
             )
         return None

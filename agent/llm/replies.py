@@ -27,7 +27,7 @@ from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
-from ...prompts.thinking import without_thinking
+from ...prompts.replies import without_thinking
 from ..errors import UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber

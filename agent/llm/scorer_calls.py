@@ -235,9 +235,9 @@ class ScorerCalls:
         if why is not None:
             raise UsageError(why)
 
-    def check_start(self, start: Spent) -> None:
+    def check_start(self, start: Spent, noun: str) -> None:
         """Raise UsageError if the limits have no room for the start of a search beside what is kept."""
-        if (why := why_refused(self.budget, self._cost_of_test(), start)) is not None:
+        if (why := why_refused(self.budget, self._cost_of_test(), start, noun)) is not None:
             raise UsageError(why)
 
     def hold(self, why: str) -> None:
@@ -403,11 +403,14 @@ def with_margin(kept: Spent) -> Spent:
     )
 
 
-def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING) -> str | None:
-    """Return why the limits are too low for the start beside what is kept; None if they are not."""
+def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
+    """Return why the limits are too low for the start beside what is kept; None if they are not.
+
+    ``noun`` is a candidate's name.
+    """
     if (lack := budget.lacks_room(kept)) is not None:
         return f"{lack}. {GIVE_MORE}"
-    if (lack := budget.lacks_start(kept, start)) is not None:
+    if (lack := budget.lacks_start(kept, start, noun)) is not None:
         return f"{lack}. {ASK_LESS}"
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import platform
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.counts import enumerated
+from ...evaluator.counts import counted, enumerated
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, Illustrator, Score
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
@@ -34,6 +34,10 @@ from ..results.details import (
 from ..results.gain import BASELINE_DEFAULT, BEST_STARTING, Examined
 from ..results.page import write_report
 from ..results.result import (
+    CONCLUDED,
+    EMPTY,
+    ENDED_EARLY,
+    NOTHING_USABLE,
     RACED,
     UNREAD,
     Best,
@@ -55,8 +59,9 @@ from ..secrets import Scrubber
 from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
+from .journal import RestartRecord
 from .measuring import measured
-from .restart import RestartRecord, Searched
+from .restarts import Searched
 from .test_evaluation import Evaluated, openings
 
 MOST_PICTURES = 12
@@ -122,7 +127,7 @@ def build_result(
             **notes,
             **choice.notes,
             **found.notes,
-            **{name: words_of(config.prompts).worded(text) for name, text in searched.notes.items()},
+            **{name: words_of(config.prompts).worded(text) for name, text in _notes(searched).items()},
             **saved,
         },
         inspection=found.inspection,
@@ -138,6 +143,28 @@ def build_result(
         gain=found.gain,
         scorer_usage=_scorer_usage(config, store),
     )
+
+
+def _notes(searched: Searched) -> dict[str, str]:
+    """Return notes on empty answers and on restarts that stopped early, by short name."""
+    found = {}
+    if searched.concluded:
+        found[CONCLUDED] = "the search was concluded before its last round (--conclude)"
+    records, of = searched.records, counted(len(searched.records), "restart")
+    if reasons := Counter(record.ended for record in records if record.ended):
+        ended = (f"{count:,} of {of} ended early: {reason}" for reason, count in reasons.items())
+        found[ENDED_EARLY] = "; ".join(ended)
+    answers, empty, cut = (sum(getattr(one, name) for one in records) for name in ("answers", "empty", "cut"))
+    if empty:
+        said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
+        found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
+    everything = searched.everything
+    answers = sum(record.answers for record in everything)
+    if (answers or searched.asked) and not any(record.proposed for record in everything):
+        answered = answers or any(record.unusable for record in everything)
+        what = "proposed no new template that could be scored" if answered else "gave no answer"
+        found[NOTHING_USABLE] = f"the LLM {what}"
+    return found
 
 
 def write_files(

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ...evaluator.remote.asking import ApiRequest, KeepsForTest
-from ...evaluator.scoring import COUNTED, EvaluatorInfo
+from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, MOST_NAMES_ASKED, SHORT_NAMES
 from ..config.fields import style_of
 from ..config.schema import SearchConfig
@@ -20,7 +20,7 @@ from ..prices import PICODOLLARS, TokenUsage
 from ..results.gain import BASELINE_DEFAULT
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
-from .racing import blocks_of, labels_at_most
+from .racing import blocks_of, labels_at_most, races
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,7 @@ class ScorerNeeds:
     @property
     def races(self) -> bool:
         """Whether candidates that fall behind are dropped."""
-        config = self._config
-        return config.racing == "auto" and not self._info.cheap and config.objective in COUNTED
+        return races(self._config, self._info)
 
     def _race(self, candidates: int) -> Need:
         if not self.races:
