@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ..results.figures import are_shares, left_of_both, score_text, scorer_spent
+from ..results.figures import are_shares, left_of_both, score_text, scorer_spent, unreported
 from ..results.result import words_of_all
 from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
@@ -108,11 +108,10 @@ def _lines(state: RunState) -> list[str]:
         # A local LLM and an unknown price have no cost.
         cost = f", ${usage['cost_usd']:.4f}" if usage.get("cost_usd") else ""
         whose = "LLM: " if state.scorer_usage.get("calls") else ""
-        lines.append(f"{whose}{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
-    if calls := state.scorer_usage.get("calls"):
-        used = state.scorer_usage
-        tokens = used.get("prompt_tokens", 0) + used.get("completion_tokens", 0)
-        lines.append(scorer_spent(calls, tokens, used.get("cost_usd")))
+        more = unreported(usage.get("estimated_tokens", 0), usage.get("estimated_usd"), ", and ")
+        lines.append(f"{whose}{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}{more}")
+    if state.scorer_usage.get("calls"):
+        lines.append(scorer_spent(state.scorer_usage))
     for limit, left in left_of_both(*(used.get("left", {}) for used in _paid(state))).items():
         name = limit.replace("_usd", "").replace("_", "-")
         lines.append(f"left of --max-{name}: {_left(name, left)}")

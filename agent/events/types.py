@@ -317,17 +317,15 @@ class RestartFinished(Event, name="restart.finished"):
     train: float
 
 
-class UsageChanged(Event, name="search.usage_changed"):
-    """What the run has used up to now, all its sessions together.
+class UsageTotals(Event):
+    """What was used up to now, all sessions of the run together.
 
     Attributes:
         calls: Attempts that were billed, or may have been.
         failed_calls: Attempts without a usable answer.
-        cached_tokens: Prompt tokens read from a vendor's cache.
-        cache_written_tokens: Prompt tokens written to one.
-        reasoning_tokens: Completion tokens that were thought and not said.
         cost_usd: US dollars that are known to have been billed.
         estimated_tokens: The most tokens of attempts whose usage was not reported.
+        estimated_usd: The most that those attempts cost.
         left: What is left of each limit that was set, by the limit's name.
     """
 
@@ -336,31 +334,28 @@ class UsageChanged(Event, name="search.usage_changed"):
     retries: int
     prompt_tokens: int
     completion_tokens: int
+    cost_usd: float
+    estimated_tokens: int = 0
+    estimated_usd: float = 0.0
+    left: Mapping[str, float]
+
+
+class UsageChanged(UsageTotals, name="search.usage_changed"):
+    """What the LLM has used, and the time of the run.
+
+    Attributes:
+        cached_tokens: Prompt tokens read from a vendor's cache.
+        cache_written_tokens: Prompt tokens written to one.
+        reasoning_tokens: Completion tokens that were thought and not said.
+    """
+
     cached_tokens: int = 0
     cache_written_tokens: int = 0
     reasoning_tokens: int = 0
-    cost_usd: float
-    estimated_tokens: int
-    left: Mapping[str, float]
 
 
-class ScorerUsageChanged(Event, name="scorer.usage_changed"):
-    """What a scorer behind an API has used up to now, all sessions of the run together.
-
-    Attributes:
-        calls: Attempts that were billed, or may have been.
-        failed_calls: Attempts without a usable answer.
-        cost_usd: US dollars that are known to have been billed.
-        left: What is left of its own limit, and of the money that it shares with the LLM, by name.
-    """
-
-    calls: int
-    failed_calls: int
-    retries: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float
-    left: Mapping[str, float]
+class ScorerUsageChanged(UsageTotals, name="scorer.usage_changed"):
+    """What a scorer behind an API has used; it shares its money with the LLM."""
 
 
 class SearchStopped(Event, name="search.stopped"):

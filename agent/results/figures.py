@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from ...evaluator.counts import counted, enumerated
 from ...prompts.kinds import CandidateNoun
@@ -107,12 +108,16 @@ def kinds_of_tokens(usage: Usage) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
 
 
-def unreported(usage: Usage) -> str:
-    """Return in words the upper bound on unreported usage; empty for none."""
-    if not usage.estimated_tokens:
+def unreported(tokens: int, dollars: float | None, before: str = "") -> str:
+    """Return in words the upper bound on unreported usage, after ``before``; empty for none."""
+    money = f"${dollars:.4f}" if dollars else ""
+    if tokens:
+        what = f"{tokens:,} more tokens{money and f' ({money})'}"
+    elif money:
+        what = f"{money} more"
+    else:
         return ""
-    dollars = f" (${usage.estimated_usd:.4f})" if usage.estimated_usd else ""
-    return f"at most {usage.estimated_tokens:,} more tokens{dollars} that the endpoint did not report"
+    return f"{before}at most {what} that the endpoint did not report"
 
 
 def about_test(result: SearchResult) -> str:
@@ -178,9 +183,11 @@ def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[
     return {name: min(one[name] for one in (llm, scorer) if name in one) for name in {**llm, **scorer}}
 
 
-def scorer_spent(calls: int, tokens: int, cost_usd: float | None) -> str:
-    """Return in words what a scorer behind an API was asked and cost."""
-    parts = [counted(calls, "call")]
+def scorer_spent(used: Mapping[str, Any]) -> str:
+    """Return in words what a scorer behind an API was asked and cost, from the fields of its usage."""
+    parts = [counted(used["calls"], "call")]
+    tokens, dollars = used.get("prompt_tokens", 0) + used.get("completion_tokens", 0), used.get("cost_usd")
     parts += [f"{tokens:,} tokens"] if tokens else []
-    parts += [f"${cost_usd:.4f}"] if cost_usd else []
-    return f"scorer: {', '.join(parts)}"
+    parts += [f"${dollars:.4f}"] if dollars else []
+    more = unreported(used.get("estimated_tokens", 0), used.get("estimated_usd"), ", and ")
+    return f"scorer: {', '.join(parts)}{more}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -348,18 +349,23 @@ def _facts(view: RunView) -> dict[str, str]:
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
         found["calls"] = f"{usage['calls']:,}"
         found["tokens"] = f"{tokens:,}"
-        found["cost"] = cost_text(usage.get("cost_usd"))
+        found["cost"] = _cost(usage)
     if calls := state.scorer_usage.get("calls"):
         found["scorer's calls"] = f"{calls:,}"
-        found["scorer's cost"] = cost_text(state.scorer_usage.get("cost_usd"))
+        found["scorer's cost"] = _cost(state.scorer_usage)
     return found
+
+
+def _cost(used: Mapping[str, Any]) -> str:
+    more = unreported(used.get("estimated_tokens", 0), used.get("estimated_usd"), ", and ")
+    return f"{cost_text(used.get('cost_usd'))}{more}"
 
 
 def _costs(result: SearchResult) -> dict[str, str]:
     usage = result.usage
     found = {"templates scored": f"{result.evaluated:,}"}
     if result.llm.model is not None:
-        more = f", and {text}" if (text := unreported(usage)) else ""
+        more = unreported(usage.estimated_tokens, usage.estimated_usd, ", and ")
         found["calls"] = (
             f"{usage.calls:,} ({counted(usage.failed_calls, 'failed attempt')}, {usage.retries:,} retries)"
         )
@@ -372,7 +378,7 @@ def _costs(result: SearchResult) -> dict[str, str]:
         if scorer.prompt_tokens or scorer.completion_tokens:
             tokens = f"{scorer.prompt_tokens:,} in, {scorer.completion_tokens:,} out"
             found["scorer's tokens"] = tokens
-        found["scorer's cost"] = cost_text(scorer.cost_usd)
+        found["scorer's cost"] = _cost(asdict(scorer))
         if usage.cost_usd and scorer.cost_usd:
             found["cost in all"] = cost_text(usage.cost_usd + scorer.cost_usd)
     left = "; ".join(left_of(name, value) for name, value in result.budget.items())

@@ -33,10 +33,11 @@ OTHER_VERSION = "of another version"
 _BEST = (StartingTemplatesScored.name, RoundFinished.name, RestartFinished.name)
 _ROUND = (RoundFinished.name, RoundSkipped.name)
 _PLACE = ("restart", "conversation", "round")
+_USED = ("calls", "prompt_tokens", "completion_tokens", "cost_usd", "estimated_tokens", "estimated_usd")
 _NUMBERS: Mapping[str, tuple[str, ...]] = {
     SearchStarted.name: ("rounds",),
-    UsageChanged.name: ("calls", "prompt_tokens", "completion_tokens", "cost_usd"),
-    ScorerUsageChanged.name: ("calls", "prompt_tokens", "completion_tokens", "cost_usd"),
+    UsageChanged.name: _USED,
+    ScorerUsageChanged.name: _USED,
     **dict.fromkeys(_ROUND, _PLACE),
 }
 """Members used in calculations, by event; all others are only shown."""
