@@ -263,7 +263,7 @@ class SearchProgress(Progress):
     def _spent_on_scorer(self) -> list[str]:
         if (used := self.scorer_usage) is None:
             return []
-        return [scorer_spent(used.calls, used.tokens, used.cost_usd)]
+        return [scorer_spent(used)]
 
     @property
     def _spent_on_llm(self) -> list[str]:
@@ -596,8 +596,8 @@ def _spent(result: SearchResult) -> str:
     spent.append(f"{result.wall_s:,.0f} s of active time")
     if usage.cost_usd:
         spent.append(f"${usage.cost_usd:.4f}")
-    if more := unreported(usage):
-        spent.append(f"and {more}")
+    if more := unreported(usage.estimated_tokens, usage.estimated_usd, "and "):
+        spent.append(more)
     return ", ".join(spent)
 
 
@@ -612,10 +612,9 @@ def _spent_on_both(result: SearchResult, scorer: ScorerUsage) -> list[str]:
     usage, found = result.usage, []
     if result.llm.model is not None:
         cost = [f"${usage.cost_usd:.4f}"] if usage.cost_usd else []
-        more = f", and {text}" if (text := unreported(usage)) else ""
+        more = unreported(usage.estimated_tokens, usage.estimated_usd, ", and ")
         found.append(f"LLM: {', '.join([*_asked_of_llm(usage), *cost])}{more}")
-    tokens = scorer.prompt_tokens + scorer.completion_tokens
-    found.append(scorer_spent(scorer.calls, tokens, scorer.cost_usd))
+    found.append(scorer_spent(scorer))
     if usage.cost_usd and scorer.cost_usd:
         found.append(f"${usage.cost_usd + scorer.cost_usd:.4f} in all")
     return found

@@ -74,8 +74,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def spent_on(used: ScorerUsage, labels: Path) -> str:
     """Return what a scorer behind an API was asked without a search, and where its answers are."""
-    spent = scorer_spent(used.calls, used.prompt_tokens + used.completion_tokens, used.cost_usd)
-    return f"{spent}; labels are kept in {short_path(labels)}"
+    return f"{scorer_spent(used)}; labels are kept in {short_path(labels)}"
 
 
 def _read(file: str, prompts: str) -> list[str]:

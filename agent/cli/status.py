@@ -10,7 +10,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ..events.types import UsageEvent
-from ..results.figures import are_shares, left_of_both, score_text, scorer_spent
+from ..results.figures import are_shares, left_of_both, score_text, scorer_spent, unreported
 from ..results.result import words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
 from ..results.run_view import OTHER_VERSION, RunView, state_of
@@ -105,9 +105,10 @@ def _lines(state: RunView) -> list[str]:
         # A local LLM and an unknown price have no cost.
         cost = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
         whose = "LLM: " if scorer else ""
-        lines.append(f"{whose}{counted(usage.calls, 'call')}, {usage.tokens:,} tokens{cost}")
+        more = unreported(usage.estimated_tokens, usage.estimated_usd, ", and ")
+        lines.append(f"{whose}{counted(usage.calls, 'call')}, {usage.tokens:,} tokens{cost}{more}")
     if scorer:
-        lines.append(scorer_spent(scorer.calls, scorer.tokens, scorer.cost_usd))
+        lines.append(scorer_spent(scorer))
     for limit, left in left_of_both(*(used.left if used else {} for used in (usage, scorer))).items():
         name = limit.replace("_usd", "").replace("_", "-")
         lines.append(f"left of --max-{name}: {_left(name, left)}")

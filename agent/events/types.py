@@ -337,6 +337,8 @@ class UsageEvent(Event):
         calls: Attempts that were billed, or may have been.
         failed_calls: Attempts without a usable answer.
         cost_usd: US dollars that are known to have been billed.
+        estimated_tokens: The most tokens of attempts whose usage was not reported.
+        estimated_usd: The most that those attempts cost.
         left: What is left of each limit that was set, by the limit's name.
     """
 
@@ -346,6 +348,8 @@ class UsageEvent(Event):
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float
+    estimated_tokens: int = 0
+    estimated_usd: float = 0.0
     left: Mapping[str, float]
 
     @property
@@ -360,13 +364,11 @@ class UsageChanged(UsageEvent, name="search.usage_changed"):
         cached_tokens: Prompt tokens read from a vendor's cache.
         cache_written_tokens: Prompt tokens written to one.
         reasoning_tokens: Completion tokens that were thought and not said.
-        estimated_tokens: The most tokens of attempts whose usage was not reported.
     """
 
     cached_tokens: int = 0
     cache_written_tokens: int = 0
     reasoning_tokens: int = 0
-    estimated_tokens: int = 0
 
 
 class ScorerUsageChanged(UsageEvent, name="scorer.usage_changed"):

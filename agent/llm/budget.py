@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import ConfigError
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
-from ..events.types import ScorerUsageChanged, UsageChanged
+from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
 from ..prices import PICODOLLARS, TokenUsage
 from .chat import Request
 from .cost import NOTHING, Spent, Tariff, cost_at_most
@@ -142,6 +142,7 @@ class Budget:
 
     CALLS = "calls"
     """Name of the limit on calls: the setting's, without ``max_``."""
+    USAGE_CHANGED: type[UsageEvent] = UsageChanged
 
     def __init__(
         self,
@@ -208,22 +209,15 @@ class Budget:
         minutes = f"{self.limits.minutes:g} minute{'' if self.limits.minutes == 1 else 's'}"
         return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
 
-    def usage_changed(self) -> UsageChanged | ScorerUsageChanged:
+    def usage_changed(self) -> UsageEvent:
         """Return the event with the usage and what is left of each limit."""
-        spent, left = self.spent, asdict(self.left())
-        return UsageChanged(
-            calls=spent.calls,
-            failed_calls=spent.failed_calls,
-            retries=spent.retries,
-            prompt_tokens=spent.prompt_tokens,
-            completion_tokens=spent.completion_tokens,
-            cached_tokens=spent.cached_tokens,
-            cache_written_tokens=spent.cache_written_tokens,
-            reasoning_tokens=spent.reasoning_tokens,
-            cost_usd=spent.cost_usd,
-            estimated_tokens=spent.estimated_tokens,
-            left={name: value for name, value in left.items() if value is not None},
-        )
+        left = {
+            self.CALLS if name == "calls" else name: value
+            for name, value in asdict(self.left()).items()
+            if value is not None
+        }
+        spent, names = self.spent, {one.name for one in fields(self.USAGE_CHANGED)} - {"left"}
+        return self.USAGE_CHANGED(**{name: getattr(spent, name) for name in names}, left=left)
 
     def keep(self, kept: Spent) -> None:
         """Keep so much for the final evaluation, in place of what was kept before; see ``lacks_room``."""
@@ -389,17 +383,8 @@ class ScorerBudget(Budget):
     """The budget of a scorer behind an API."""
 
     CALLS = "scorer_calls"
+    USAGE_CHANGED = ScorerUsageChanged
 
-    def usage_changed(self) -> ScorerUsageChanged:
-        """Return the event with the usage and what is left of each limit."""
-        spent, left = self.spent, self.left()
-        found = {self.CALLS: left.calls, "cost_usd": left.cost_usd}
-        return ScorerUsageChanged(
-            calls=spent.calls,
-            failed_calls=spent.failed_calls,
-            retries=spent.retries,
-            prompt_tokens=spent.prompt_tokens,
-            completion_tokens=spent.completion_tokens,
-            cost_usd=spent.cost_usd,
-            left={name: value for name, value in found.items() if value is not None},
-        )
+    def left(self) -> Limits:
+        """Return what may still be used, but of the time, which is the run's."""
+        return replace(super().left(), minutes=None)

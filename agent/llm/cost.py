@@ -358,6 +358,11 @@ class Spent:
         """The known cost in US dollars."""
         return self.picodollars / PICODOLLARS
 
+    @property
+    def estimated_usd(self) -> float:
+        """The most that attempts without a bill cost, in US dollars."""
+        return self.estimated_picodollars / PICODOLLARS
+
     def plus(self, other: Spent) -> Spent:
         """Return the sum."""
         names = self.__dataclass_fields__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Protocol
 
 from ...evaluator.counts import counted, enumerated
 from ..methods.registry import METHODS
@@ -94,12 +95,16 @@ def kinds_of_tokens(usage: Usage) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
 
 
-def unreported(usage: Usage) -> str:
-    """Return in words the upper bound on unreported usage; empty for none."""
-    if not usage.estimated_tokens:
+def unreported(tokens: int, dollars: float | None, before: str = "") -> str:
+    """Return in words the upper bound on unreported usage, after ``before``; empty for none."""
+    money = f"${dollars:.4f}" if dollars else ""
+    if tokens:
+        what = f"{tokens:,} more tokens{money and f' ({money})'}"
+    elif money:
+        what = f"{money} more"
+    else:
         return ""
-    dollars = f" (${usage.estimated_usd:.4f})" if usage.estimated_usd else ""
-    return f"at most {usage.estimated_tokens:,} more tokens{dollars} that the endpoint did not report"
+    return f"{before}at most {what} that the endpoint did not report"
 
 
 def about_test(result: SearchResult) -> str:
@@ -165,9 +170,28 @@ def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[
     return {name: min(one[name] for one in (llm, scorer) if name in one) for name in {**llm, **scorer}}
 
 
-def scorer_spent(calls: int, tokens: int, cost_usd: float | None) -> str:
+class Used(Protocol):
+    """What an LLM or a scorer behind an API has used, in an event or a result."""
+
+    @property
+    def calls(self) -> int: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def cost_usd(self) -> float | None: ...
+    @property
+    def estimated_tokens(self) -> int: ...
+    @property
+    def estimated_usd(self) -> float | None: ...
+
+
+def scorer_spent(used: Used) -> str:
     """Return in words what a scorer behind an API was asked and cost."""
-    parts = [counted(calls, "call")]
+    parts = [counted(used.calls, "call")]
+    tokens = used.prompt_tokens + used.completion_tokens
     parts += [f"{tokens:,} tokens"] if tokens else []
-    parts += [f"${cost_usd:.4f}"] if cost_usd else []
-    return f"scorer: {', '.join(parts)}"
+    parts += [f"${used.cost_usd:.4f}"] if used.cost_usd else []
+    more = unreported(used.estimated_tokens, used.estimated_usd, ", and ")
+    return f"scorer: {', '.join(parts)}{more}"

@@ -21,6 +21,7 @@ from .chart import course_figure
 from .details import Ancestor, marked
 from .figures import (
     REJECTED,
+    Used,
     about_order,
     about_test,
     cost_text,
@@ -343,21 +344,21 @@ def _facts(view: RunView) -> dict[str, str]:
     progress, (last, time) = view.progress, view.last_event
     found = {"state": view.state, "last event": f"{last}, {time}", "rounds": f"{progress.rounds:,}"}
     if (usage := progress.usage) and usage.calls:
-        found |= {
-            "calls": f"{usage.calls:,}",
-            "tokens": f"{usage.tokens:,}",
-            "cost": cost_text(usage.cost_usd),
-        }
+        found |= {"calls": f"{usage.calls:,}", "tokens": f"{usage.tokens:,}", "cost": _cost(usage)}
     if (scorer := progress.scorer_usage) and scorer.calls:
-        found |= {"scorer's calls": f"{scorer.calls:,}", "scorer's cost": cost_text(scorer.cost_usd)}
+        found |= {"scorer's calls": f"{scorer.calls:,}", "scorer's cost": _cost(scorer)}
     return found
+
+
+def _cost(used: Used) -> str:
+    return cost_text(used.cost_usd) + unreported(used.estimated_tokens, used.estimated_usd, ", and ")
 
 
 def _costs(result: SearchResult) -> dict[str, str]:
     usage = result.usage
     found = {"templates scored": f"{result.evaluated:,}"}
     if result.llm.model is not None:
-        more = f", and {text}" if (text := unreported(usage)) else ""
+        more = unreported(usage.estimated_tokens, usage.estimated_usd, ", and ")
         found["calls"] = (
             f"{usage.calls:,} ({counted(usage.failed_calls, 'failed attempt')}, {usage.retries:,} retries)"
         )
@@ -370,7 +371,7 @@ def _costs(result: SearchResult) -> dict[str, str]:
         if scorer.prompt_tokens or scorer.completion_tokens:
             tokens = f"{scorer.prompt_tokens:,} in, {scorer.completion_tokens:,} out"
             found["scorer's tokens"] = tokens
-        found["scorer's cost"] = cost_text(scorer.cost_usd)
+        found["scorer's cost"] = _cost(scorer)
         if usage.cost_usd and scorer.cost_usd:
             found["cost in all"] = cost_text(usage.cost_usd + scorer.cost_usd)
     left = "; ".join(left_of(name, value) for name, value in result.budget.items())

@@ -20,7 +20,6 @@ from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, ClassAccuracy, Confusion
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..llm.cost import Spent
-from ..prices import PICODOLLARS
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -266,6 +265,8 @@ class ScorerUsage:
         failed_calls: Attempts without a usable answer.
         retries: Attempts after the first.
         cost_usd: US dollars as reported by the endpoint, else by the price; None if neither is known.
+        estimated_tokens: Upper bound for attempts with unreported usage; counts against limits.
+        estimated_usd: Upper bound on their cost; None without a price.
     """
 
     calls: int = 0
@@ -274,6 +275,8 @@ class ScorerUsage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = None
+    estimated_tokens: int = 0
+    estimated_usd: float | None = None
 
     @classmethod
     def of(cls, spent: Spent, *, priced: bool) -> ScorerUsage:
@@ -285,7 +288,9 @@ class ScorerUsage:
             retries=spent.retries,
             prompt_tokens=spent.prompt_tokens,
             completion_tokens=spent.completion_tokens,
-            cost_usd=round(spent.picodollars / PICODOLLARS, 9) if known else None,
+            cost_usd=round(spent.cost_usd, 9) if known else None,
+            estimated_tokens=spent.estimated_tokens,
+            estimated_usd=round(spent.estimated_usd, 9) if priced else None,
         )
 
 

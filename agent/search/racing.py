@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from ...evaluator.errors import AskingEndedError, ConsumerError, PromptclimbError, TemplateRejectedError

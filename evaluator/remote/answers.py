@@ -9,9 +9,10 @@ An answer is read in this order; the first form that applies decides:
 1. a class name alone, whatever its case, punctuation, quotes, emphasis, article or plural; or the number or
    letter of an option, if no class name is a number or letter itself;
 2. JSON, such as ``{"class": "bat"}``;
-3. what follows ``Answer:``, or stands in ``<answer>`` or ``\boxed{}``;
+3. what follows the last ``Answer:``, or stands in ``<answer>`` or ``\boxed{}``;
 4. a class name alone on the first or last line;
-5. a text in which exactly one class name stands as a word. Part of a longer name is not a name.
+5. a text in which exactly one class name stands as a word, or between any characters of a script without
+   spaces. Part of a longer name is not a name.
 
 Thinking is left out. An answer that names several classes, or denies or asks what it names, is unreadable.
 """
@@ -42,7 +43,8 @@ _THOUGHT = re.compile(_OPENS.replace("<", "</", 1).replace(r"\[", r"\[/").replac
 _WRAPPED = re.compile(r"<answer>(.{1,1000}?)</answer>|\\boxed\{(?:\\text\{)?([^{}]{1,1000})\}", re.I | re.S)
 _HEADS = r"(?:final |predicted |my |best |correct )?(?:answer|class|label|category|prediction|classification)"
 _HEADED = re.compile(
-    rf"^[ \t>*_#-]*(?:the )?{_HEADS}(?: name)?[*_]*(?:[ \t]*[:=]|[ \t]+is\b)[ \t*_:]*(.*)$"
+    r"^.*\banswer[*_]*[ \t]*:[ \t*_:]*([^\s*_:].*)$"  # the last one of a line
+    rf"|^[ \t>*_#-]*(?:the )?{_HEADS}(?: name)?[*_]*(?:[ \t]*[:=]|[ \t]+is\b)[ \t*_:]*(.*)$"
     rf"|\b(?:the|my) {_HEADS} (?:is|would be)\b:?(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -77,6 +79,15 @@ _NUMBER_WORDS = frozenset(
 _ROMAN = re.compile(r"[ivxlcdm]+")
 _CLAUSE, _QUESTION = "\x00", "\x01"
 _DASH = re.compile(r"\s[-–—]\s|—")
+_SHARP = re.compile(r"(?<=\w)#(?!\w)")
+"""At the end of a word it belongs to it, as in C#."""
+_UNSPACED = re.compile(
+    "[\u3005-\u3007\u3041-\u3096\u3400-\u9fff\U00020000-\U0003ffff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
+)
+"""Characters of scripts without spaces: each counts as a word. Katakana is not among them: words in it end
+where it does."""
+_DENIED = re.compile("[不没沒]|(?<!かもしれ)(?<!違い)(?<!違いあり)(?:ない|なく|ません)|ไม่")
+"""Denials in these scripts, but "perhaps" and "no doubt", which end alike."""
 
 
 class _Characters(dict[int, str]):
@@ -96,7 +107,9 @@ class _Characters(dict[int, str]):
         if character in ".!;,:()[]{}<>|=\n。、،؛।":
             return f" {_CLAUSE} "
         kind = unicodedata.category(character)
-        if kind[0] in "LNM" or kind == "So" or character == "+":
+        if _UNSPACED.match(character):
+            return f" {character} "
+        if kind[0] in "LNM" or kind == "So" or character in "+♯":
             return character
         return " "
 
@@ -153,7 +166,11 @@ class Options:
         # Where names are numbers or letters, "3" may be a name in another form: it is no option then.
         self._has_numbers = any(map(_is_number, {word for words in spelled for word in words}))
         self._has_numbers |= all(_ROMAN.fullmatch(word) for words in spelled for word in words)
-        self._has_letters = any(len(words[-1]) == 1 and words[-1].isalpha() for words in spelled if words)
+        self._has_letters = any(
+            len(words[-1]) == 1 and words[-1].isalpha() and not _UNSPACED.match(words[-1])
+            for words in spelled
+            if words
+        )
 
     def fill(self, instruction: str) -> str:
         """Put the list of classes into the slot. Names are plain text: braces in them mean nothing."""
@@ -301,7 +318,8 @@ def _split(text: str) -> _Words:
     questions: set[int] = set()
     denials: dict[int, tuple[int, int]] = {}
     clause = 0
-    for part in _DASH.sub(" . ", folded).translate(_CHARACTERS).split():
+    marked = _DENIED.sub(" not ", _SHARP.sub("♯", _DASH.sub(" . ", folded)))
+    for part in marked.translate(_CHARACTERS).split():
         if part in (_CLAUSE, _QUESTION):
             if part == _QUESTION:
                 questions.add(clause)
@@ -394,5 +412,5 @@ def _headed(text: str) -> str | None:
     if not headings:
         return None
     last = headings.pop()
-    said = (last[1] or last[2] or "").strip()
+    said = next(filter(None, last.groups()), "").strip()
     return said or next((line.strip() for line in text[last.end() :].splitlines() if line.strip()), "")

@@ -176,7 +176,7 @@ async def test_a_run_that_has_scored_nothing_is_resumed_within_limits_that_have_
 
 
 async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(
-    config: Callable[..., SearchConfig], tmp_path: Path
+    config: Callable[..., SearchConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A copy of the run's folder in the middle is what a kill leaves."""
     killed, at_kill = tmp_path / "killed", dict[str, int]()
@@ -188,14 +188,55 @@ async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(
                 at_kill.update(server.asked)
 
         server.on_answer = copy
-        whole = await search(config(server.url, max_scorer_calls=1000))
+        whole = await search(config(server.url, scorer_price="0.001/call", max_cost=1.0))
         server.asked.clear()
         resumed = await resume(killed, trust=True)
     asked_again = sum(count for question, count in server.asked.items() if question in at_kill)
     assert asked_again <= IN_FLIGHT
     assert (resumed.best, resumed.leaderboard) == (whole.best, whole.leaderboard)
-    assert resumed.scorer_usage is not None
-    assert resumed.scorer_usage.calls >= 40 - IN_FLIGHT + server.asked.total()
+    used = resumed.scorer_usage
+    assert used is not None
+    assert used.calls >= 40 - IN_FLIGHT + server.asked.total()
+    assert used.estimated_usd == pytest.approx(0.001 * (used.calls - round(1000 * (used.cost_usd or 0))))
+    assert 0 < used.estimated_usd <= 0.001 * IN_FLIGHT
+    await in_thread(lambda: check_money(killed, 1.0, capsys))
+
+
+def check_money(run: Path, limit: float, capsys: pytest.CaptureFixture[str]) -> None:
+    """Result, status and report say the same; what is spent, perhaps spent, and left is the limit."""
+    result = json.loads((run / "result.json").read_text("utf-8"))
+    used = result["scorer_usage"]
+    total = used["cost_usd"] + used["estimated_usd"] + result["budget"]["cost_usd"]
+    assert total == pytest.approx(limit)
+    assert main(["status", str(run)]) == 0
+    said, page = capsys.readouterr().out, (run / "report.html").read_text("utf-8")
+    tokens = f"{used['estimated_tokens']:,} more tokens (${used['estimated_usd']:.4f})"
+    doubt = tokens if used["estimated_tokens"] else f"${used['estimated_usd']:.4f} more"
+    for text in (said, page):
+        assert f", and at most {doubt} that the endpoint did not report" in text
+    assert f"left of --max-cost: ${result['budget']['cost_usd']:.4f}" in said
+
+
+async def test_what_an_endpoint_does_not_report_is_said_as_an_estimate(
+    config: Callable[..., SearchConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It counts against the limit, so the money that is left falls."""
+    async with ScorerServer() as server:
+        result = await search(
+            config(
+                server.url,
+                scorer="embeddings",
+                scorer_dialect="openai",
+                scorer_price="1/0",
+                max_cost=1.0,
+            )
+        )
+    used = result.scorer_usage
+    assert used is not None
+    assert (used.cost_usd, used.prompt_tokens) == (0.0, 0)
+    assert used.estimated_tokens > 1000
+    assert used.estimated_usd == pytest.approx(used.estimated_tokens * 1e-6)
+    await in_thread(lambda: check_money(tmp_path / "run", 1.0, capsys))
 
 
 async def test_an_interrupted_run_resumes_without_a_question_asked_twice(

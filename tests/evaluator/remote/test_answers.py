@@ -77,6 +77,10 @@ RECORDED = [
     ("Bat\n\nIt has wings, which a dog has not.", "bat"),
     ("Answer:\n\nbat", "bat"),
     ("答案：bat", "bat"),
+    ("I see a dog. Answer: bat", "bat"),
+    ("Answer: a dog, at first. No, answer: **bat**", "bat"),
+    ("My answer:\nIt is a bat.", "bat"),
+    ("これはbatです。", "bat"),
     # Counted as wrong: none, several, a denial, a question.
     ("", None),
     ("   \n", None),
@@ -139,6 +143,57 @@ def test_names_that_could_be_confused_are_json_strings() -> None:
     assert [json.loads(line.split(". ", 1)[1]) for line in lines] == json.loads(row)
     for label, name in enumerate(names):
         assert Options(names, seed=1).read(json.dumps(name)) == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        ("これは猫です。", "猫"),
+        ("这张图片里有一只狗", "狗"),
+        ("图中的动物是「斑马」。", "斑马"),
+        ("写真にはネコが写っています", "ネコ"),
+        ("นี่คือช้าง", "ช้าง"),
+        ("猫かもしれません。", "猫"),
+        # A longer name, another katakana word, several, denials, a question.
+        ("熊猫です", "熊猫"),
+        ("これはネコノメソウです", None),
+        ("猫和狗", None),
+        ("这不是猫。", None),
+        ("猫ではありません。", None),
+        ("猫じゃない", None),
+        ("นี่ไม่ใช่ช้าง", None),
+        ("是猫吗？", None),
+        ("非洲象", "非洲象"),
+        ("这不是普通的猫。这是不倒翁。", None),
+        ("这是不倒翁。", "不倒翁"),
+    ],
+)
+def test_a_name_in_a_script_without_spaces_needs_no_word_border(answer: str, name: str | None) -> None:
+    """Each such character is a word, so longer names still come first."""
+    names = ["猫", "狗", "熊猫", "斑马", "马", "ネコ", "ช้าง", "非洲象", "不倒翁"]
+    options = Options(names, seed=0)
+    label = options.read(answer)
+    assert (None if label is None else names[label]) == name
+    second = options.fill("{classes}").splitlines()[1].removeprefix("2. ")
+    assert [names[options.read(option) or 0] for option in ("2", "B")] == [second] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        ("C#", "C#"),
+        ("The code is written in C#.", "C#"),
+        ("The code is written in C++.", "C++"),
+        ("The code is written in C.", "C"),
+        ("### C", "C"),
+        ("# Python #", "Python"),
+    ],
+)
+def test_a_hash_at_the_end_of_a_word_belongs_to_it(answer: str, name: str | None) -> None:
+    """Elsewhere it is a mark of a heading or a number."""
+    names = ["C", "C++", "C#", "Python"]
+    label = Options(names, seed=0).read(answer)
+    assert (None if label is None else names[label]) == name
 
 
 def test_a_number_is_no_option_where_names_are_numbers() -> None:
