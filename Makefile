@@ -54,6 +54,10 @@ run: $(VENV)/.installed $(VENV)/.installed-local ## search for a template and cl
 	  --restarts 1 --conversations 1 --initial 80 --llm local --llm-fallback combine \
 	  --describe "small cartoon pictures of things that people make" $(ARGS)
 
+# Compiled files are kept even where the user's environment says not to: without them every worker rewrites all
+# assertions, and every child process compiles the program.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/.installed-dev ## the tests, on all cores
 	$(PY) -m pytest -n auto --dist worksteal
 

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from .errors import EvaluatorError, TemplateRejectedError
 from .scoring import EvaluatorInfo, Rejection, Score, SplitScores, Verdict
@@ -15,6 +16,7 @@ from .scoring import EvaluatorInfo, Rejection, Score, SplitScores, Verdict
 _WORD = re.compile(r"[^\W_]+|\{\}")
 
 
+@lru_cache(maxsize=100_000)
 def _pull(word: str, salt: str) -> float:
     digest = hashlib.sha256(f"{salt}\0{word}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**63 - 1
@@ -69,11 +71,9 @@ class FakeEvaluator:
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator pretends to score on."""
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score templates; see ``Scorer``."""
         if not self._free.acquire(blocking=False):
             raise EvaluatorError(f"{self.in_flight + 1} threads scored at once")
         try:
@@ -85,7 +85,6 @@ class FakeEvaluator:
             self._free.release()
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score ensembles on every split; see ``Evaluator``."""
         self.opened += test
         found = [self._examine(list(ensemble)) for ensemble in ensembles]
         return found if test else [replace(scores, test=None) for scores in found]

@@ -42,7 +42,6 @@ class Confusion:
     images: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
         return asdict(self)
 
 
@@ -78,7 +77,6 @@ class Score:
 
     @property
     def whole(self) -> bool:
-        """Whether it was scored on all images."""
         return self.images is None
 
     def value(self, objective: Objective = "accuracy") -> float:
@@ -105,7 +103,6 @@ class Score:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Score:
-        """Return what ``to_json`` was made from."""
         values = dict(found)
         if values.get("correct") is not None:
             values["correct"] = tuple(values["correct"])
@@ -128,12 +125,10 @@ class Rejection:
     message: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Rejection:
-        """Return what ``to_json`` was made from."""
         return cls(**found)
 
 
@@ -256,7 +251,6 @@ class ClassAccuracy:
         return self.correct / self.images if self.images else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
         return {**asdict(self), "accuracy": self.accuracy}
 
 

@@ -6,13 +6,12 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.errors import UsageError
-from ...evaluator.files import user_path
 from ..results.details import read_details
 from ..results.figures import cost_text, has_accuracies, score_text
 from ..results.gain import (
@@ -28,13 +27,11 @@ from ..results.gain import (
 )
 from ..results.page import render_comparison
 from ..results.result import Difference, SearchResult, words_of_all
-from ..results.run_dir import belongs_to_a_run, result_of, write_atomically
+from ..results.run_dir import result_of, write_atomically
 from ..text import printable
-from .folders import folder_with_result
+from .folders import folder_with_result, output_file
 from .output import console, print_json, print_text, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -59,9 +56,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def _write_page(given: str, runs: Sequence[Contender], against: Sequence[Versus]) -> Path:
-    path = user_path(given, "--html")
-    if belongs_to_a_run(path):
-        raise UsageError(f"--html {path} is a file of a run; choose another")
+    path = output_file(given, "--html")
     page = render_comparison([run.run for run in runs], _lines(runs, against), _notes(runs, against))
     try:
         write_atomically(path, page)
@@ -192,9 +187,8 @@ def _print(runs: Sequence[Contender], against: Sequence[Versus]) -> None:
         shown.print(Text(line), soft_wrap=True)
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``compare``."""
-    parser = commands.add_parser("compare", help=line)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``compare``."""
     parser.add_argument(
         "directories",
         metavar="RUN_DIR",
@@ -204,4 +198,3 @@ def add_parser(commands: Commands, line: str) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
     form.add_argument("--html", metavar="FILE", help="write a page instead")
-    parser.set_defaults(run=compare)

@@ -43,7 +43,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "doctor": "check this installation",
     }
 )
-"""The commands with their lines in ``--help``. Each has a module with ``add_parser(commands, line)``."""
+"""The commands with their lines in ``--help``. Each has a module with a function of its name, which takes
+the parsed arguments and returns an exit code, and ``add_options(parser)``."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,7 +58,6 @@ class Parser(argparse.ArgumentParser):
         self._every = False
 
     def group(self, title: str) -> argparse._ArgumentGroup:
-        """Return the option group with a title, made at its first use."""
         if title not in self._groups:
             self._groups[title] = self.add_argument_group(title)
         return self._groups[title]
@@ -94,7 +94,6 @@ class Parser(argparse.ArgumentParser):
         return formatter.format_help()
 
     def print_every_option(self) -> None:
-        """Print the whole help."""
         self._every = True
         self.print_help()
 
@@ -186,12 +185,12 @@ def _program(name: str) -> _Program:
 def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, line in COMMANDS.items():
+        command = commands.add_parser(name, help=line)
         if name in loaded:
-            importlib.import_module(f".{name}", __package__).add_parser(commands, line)
-        else:
-            commands.add_parser(name, help=line)
-        examples = commands.choices[name].description or ""
-        commands.choices[name].description = f"{line[0].upper()}{line[1:]}.\n\n{examples}".rstrip()
+            module = importlib.import_module(f".{name}", __package__)
+            module.add_options(command)
+            command.set_defaults(run=getattr(module, name))
+        command.description = f"{line[0].upper()}{line[1:]}.\n\n{command.description or ''}".rstrip()
     return commands
 
 

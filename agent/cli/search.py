@@ -7,7 +7,6 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...evaluator.counts import enumerated
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
@@ -18,7 +17,7 @@ from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.budget import LIMITS
 from ..llm.headers import is_azure
 from ..results.result import SearchResult
-from ..results.run_state import is_run
+from ..results.run_dir import is_run
 from ..search.run import SearchRun
 from ..stop import Stop
 from . import exit_codes
@@ -42,10 +41,7 @@ from .output import (
     short_path,
     with_higher,
 )
-
-if TYPE_CHECKING:
-    from .parser import Commands
-
+from .parser import Parser
 
 EXAMPLE = """\
 example:
@@ -134,7 +130,6 @@ class _ResumeHint:
             self._limits = event.limits
 
     def print(self, config: SearchConfig, error: BaseException | None = None) -> None:
-        """Print how to resume after an error, if there is a run."""
         if self.run_dir is None:
             return
         if isinstance(error, StoreGoneError) or not is_run(self.run_dir):
@@ -224,11 +219,11 @@ def _has_wrong_address(config: SearchConfig, error: BaseException | None) -> boo
     return _lacks_model(error) and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``search``."""
-    parser = commands.add_parser(
-        "search", help=line, usage="%(prog)s [OPTION ...]", description=EXAMPLE, epilog=DETAILS
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``search``."""
+    parser.usage = "%(prog)s [OPTION ...]"
+    parser.description = EXAMPLE
+    parser.epilog = DETAILS
     add_search_options(parser)
     add_config_file(parser)
     parser.add_argument(
@@ -238,4 +233,3 @@ def add_parser(commands: Commands, line: str) -> None:
     )
     add_live(parser)
     add_json(parser)
-    parser.set_defaults(run=search)

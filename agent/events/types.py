@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, ClassVar, TypeAlias, dataclass_transform
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from ...prompts.kinds import TEMPLATE
 from ..position import Position
 
@@ -26,12 +28,14 @@ class Event:
     """
 
     name: ClassVar[str] = "event"
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
 
     def __init_subclass__(cls, *, name: str = "", **given: Any) -> None:
         super().__init_subclass__(**given)
+        dataclass(frozen=True, kw_only=True)(cls)
         if name:
             cls.name = name
-        dataclass(frozen=True, kw_only=True)(cls)
+            _KINDS[name] = cls
 
     def fields(self) -> dict[str, Any]:
         """Return the event's values by name, as JSON values; a position gives its three numbers."""
@@ -40,10 +44,33 @@ class Event:
         for name in _names(kind):
             value = getattr(self, name)
             if isinstance(value, Position):
-                found |= {"restart": value.restart, "conversation": value.conversation, "round": value.round}
+                found |= zip(_PLACE, value, strict=False)
             else:
                 found[name] = value
         return found
+
+
+_KINDS: dict[str, Any] = {}
+_PLACE = ("restart", "conversation", "round")
+
+
+def event_of(line: Mapping[str, Any]) -> Event | None:
+    """Return the event of a line of the log; None for an unknown or an invalid one."""
+    name = line.get("event")
+    if not isinstance(name, str) or (kind := _KINDS.get(name)) is None:
+        return None
+    try:
+        found: Event = _adapter(kind).validate_python(
+            {**line, "position": [line.get(part) for part in _PLACE]}
+        )
+    except ValidationError:
+        return None
+    return found
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 @cache
@@ -317,17 +344,13 @@ class RestartFinished(Event, name="restart.finished"):
     train: float
 
 
-class UsageChanged(Event, name="search.usage_changed"):
-    """What the run has used up to now, all its sessions together.
+class UsageEvent(Event):
+    """What the LLM or a scorer behind an API has used up to now, all sessions of the run together.
 
     Attributes:
         calls: Attempts that were billed, or may have been.
         failed_calls: Attempts without a usable answer.
-        cached_tokens: Prompt tokens read from a vendor's cache.
-        cache_written_tokens: Prompt tokens written to one.
-        reasoning_tokens: Completion tokens that were thought and not said.
         cost_usd: US dollars that are known to have been billed.
-        estimated_tokens: The most tokens of attempts whose usage was not reported.
         left: What is left of each limit that was set, by the limit's name.
     """
 
@@ -336,31 +359,32 @@ class UsageChanged(Event, name="search.usage_changed"):
     retries: int
     prompt_tokens: int
     completion_tokens: int
+    cost_usd: float
+    left: Mapping[str, float]
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+class UsageChanged(UsageEvent, name="search.usage_changed"):
+    """What the LLM has used.
+
+    Attributes:
+        cached_tokens: Prompt tokens read from a vendor's cache.
+        cache_written_tokens: Prompt tokens written to one.
+        reasoning_tokens: Completion tokens that were thought and not said.
+        estimated_tokens: The most tokens of attempts whose usage was not reported.
+    """
+
     cached_tokens: int = 0
     cache_written_tokens: int = 0
     reasoning_tokens: int = 0
-    cost_usd: float
-    estimated_tokens: int
-    left: Mapping[str, float]
+    estimated_tokens: int = 0
 
 
-class ScorerUsageChanged(Event, name="scorer.usage_changed"):
-    """What a scorer behind an API has used up to now, all sessions of the run together.
-
-    Attributes:
-        calls: Attempts that were billed, or may have been.
-        failed_calls: Attempts without a usable answer.
-        cost_usd: US dollars that are known to have been billed.
-        left: What is left of its own limit, and of the money that it shares with the LLM, by name.
-    """
-
-    calls: int
-    failed_calls: int
-    retries: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float
-    left: Mapping[str, float]
+class ScorerUsageChanged(UsageEvent, name="scorer.usage_changed"):
+    """What a scorer behind an API has used; ``left`` has the money that it shares with the LLM too."""
 
 
 class SearchStopped(Event, name="search.stopped"):

@@ -15,7 +15,8 @@ from typing import Any
 from ...evaluator.counts import counted
 from .figures import chosen_by_more, score_text
 from .gain import BEST_HAND_MADE, DEFAULT_TEMPLATE, HAND_MADE
-from .run_view import Curve, RunView
+from .progress import Curve
+from .run_view import RunView
 
 MOST_CURVES = 8
 """Most restarts drawn: as many as there are distinguishable colours."""
@@ -63,7 +64,8 @@ def course_figure(view: RunView) -> dict[str, Any]:
 
 def _levels(view: RunView) -> dict[str, float]:
     if view.result is None:
-        return {} if view.state.default is None else {DEFAULT_TEMPLATE: view.state.default}
+        default = view.progress.default
+        return {} if default is None else {DEFAULT_TEMPLATE: default}
     found = {name: view.result.baselines.get(name) for name in _LEVELS}
     known = {name: one.train for name, one in found.items() if one is not None and one.train is not None}
     if BEST_HAND_MADE in known:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ...evaluator.counts import counted, enumerated
-from ...prompts.kinds import CandidateNoun
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
@@ -68,18 +67,6 @@ def weighted(templates: Sequence[str]) -> list[str]:
 def difference_text(difference: float, *, percent: bool) -> str:
     """Return a difference of scores: ``+3.1 points`` for 0.031 in percent."""
     return f"{100 * difference:+.1f} points" if percent else f"{difference:+.4g}"
-
-
-def gains_so_far(
-    best: float, *, default: float | None, starting: float | None, percent: bool, words: CandidateNoun
-) -> list[str]:
-    """Return in words the gains of the best training score over the default and best starting templates."""
-    others = {"the default template": default, "the best starting template": starting}
-    return [
-        f"{difference_text(best - other, percent=percent)} over {words.worded(name)}"
-        for name, other in others.items()
-        if other is not None
-    ]
 
 
 def made_by_llm(result: SearchResult) -> tuple[int, int] | None:

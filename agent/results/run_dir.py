@@ -53,6 +53,33 @@ _FORMULA = ("=", "+", "-", "@")
 _COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views")
 
 
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a run."""
+    return (folder / STORE).is_dir()
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the runs in a folder, newest first."""
+    try:
+        found = [path for path in folder.iterdir() if is_run(path)]
+    except OSError:
+        return []
+    return _latest_first(found)
+
+
+def _latest_first(runs: list[Path]) -> list[Path]:
+    return sorted(runs, key=lambda path: ((path / STORE).stat().st_ctime, path.name), reverse=True)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return the runs in a folder and its subfolders, such as a suite's, newest first."""
+    try:
+        inside = [path for path in folder.iterdir() if path.is_dir() and not is_run(path)]
+    except OSError:
+        return []
+    return _latest_first([*runs_in(folder), *(run for path in inside for run in runs_in(path))])
+
+
 def new_run_dir(config: SearchConfig) -> Path:
     """Return the absolute folder of a new run.
 

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ...evaluator.counts import counted
@@ -275,10 +276,10 @@ class Restart:
         return self._all_scored(self._sample(), Position(self.record.number))
 
     def _sample(self) -> Sequence[Candidate]:
-        config = self._config
-        groups = self._kind.starting(config.starting_pool) if config.draws_from_grammar else [self._pool]
-        number = min(config.most_initial, sum(map(len, groups)))
-        return draw(groups, number, rng_for(config.seed, "initial", self.record.number))
+        config, restart = self._config, self.record.number
+        if config.draws_from_grammar:
+            return _drawn_from_grammar(config.prompts, config.most_initial, config.seed, restart)
+        return _drawn([self._pool], config.most_initial, config.seed, restart)
 
     async def _score_starting(self) -> None:
         position, sample = Position(self.record.number), self._sample()
@@ -542,3 +543,14 @@ async def ask(
         )
     )
     return answer, replayed
+
+
+@lru_cache(maxsize=100)
+def _drawn_from_grammar(prompts: str, most: int, seed: int, restart: int) -> Sequence[Candidate]:
+    """Draw starting candidates of the grammar; methods that are compared begin with the same ones."""
+    return _drawn(kind_named(prompts).starting("grammar"), most, seed, restart)
+
+
+def _drawn(groups: Sequence[Sequence[Candidate]], most: int, seed: int, restart: int) -> Sequence[Candidate]:
+    number = min(most, sum(map(len, groups)))
+    return tuple(draw(groups, number, rng_for(seed, "initial", restart)))

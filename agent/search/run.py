@@ -15,7 +15,6 @@ from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.remote.asking import KeepsForTest
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
-from ...evaluator.settings import as_argument, with_settings
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
@@ -174,7 +173,7 @@ class SearchRun:
         """Return absolute settings, without a missing local LLM, and notes; resumed runs have ``earlier``."""
         config, notes = self.config, self.notes
         if self.chat is None and config.missing_llm is not None:
-            raise ConfigError(with_settings(config.missing_llm, as_argument))
+            raise ConfigError(config.missing_llm)
         if self.chat is not None and config.llm is None and (config.needs_llm or config.searches_names):
             config = config.model_copy(update={"llm": name_of(self.chat)})
         if self.chat is None:

@@ -111,7 +111,6 @@ class SetDifferences:
 
     @property
     def mean(self) -> float:
-        """The mean over seeds."""
         return float(np.mean(self.means))
 
 
@@ -151,7 +150,6 @@ def _drawn(sets: Sequence[SetDifferences], resample: Collection[str]) -> tuple[s
 
 
 def _set_again(one: SetDifferences, drawn: Collection[str], times: int, rng: np.random.Generator) -> Numbers:
-    """Return the mean of one data set in each draw."""
     seeds = len(one.means)
     weights = np.full((times, seeds), 1 / seeds)
     if "seeds" in drawn:

@@ -36,7 +36,6 @@ class StudyRow:
         )
 
     def run_in(self, block: Sequence[RunOutcome]) -> RunOutcome | None:
-        """Return the run of its method in a block."""
         own = (one for one in block if (one.cell.method, one.cell.llm) == (self.method, self.llm))
         return next(own, None)
 

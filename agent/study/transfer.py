@@ -43,7 +43,6 @@ class Brought(NamedTuple):
 
     @classmethod
     def of(cls, found: RunOutcome) -> Brought | None:
-        """Return what a run found; None for a run without a template."""
         return None if found.template is None else cls(found.template, found.class_names)
 
 

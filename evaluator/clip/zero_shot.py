@@ -32,7 +32,6 @@ class Labelled:
 
     @classmethod
     def empty(cls, classes: int) -> Labelled:
-        """Return a split without images."""
         return cls(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)
 
 

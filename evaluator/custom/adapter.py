@@ -171,7 +171,6 @@ class CustomEvaluator(ABC):
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on."""
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
@@ -298,7 +297,6 @@ class CheckedEvaluator(CustomEvaluator):
     def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
     ) -> Sequence[SplitScores | None]:
-        """Ask for all splits; see ``Evaluator``."""
 
         def work() -> list[SplitScores | None]:
             questions = [list(ensemble) for ensemble in ensembles]

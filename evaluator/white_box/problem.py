@@ -42,7 +42,6 @@ class Problem:
     _opened: dict[str, Labelled] = field(default_factory=dict)
 
     def split(self, name: str) -> Labelled:
-        """Return the images of a split; opens the test split when first needed."""
         if name == "test":
             if name not in self._opened:
                 self._opened[name] = self.open_test()

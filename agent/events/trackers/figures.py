@@ -38,19 +38,7 @@ PROJECT = "promptclimb"
 LONGEST_SETTING = 500
 
 
-class EarlierScore(NamedTuple):
-    """A template scored by an earlier process, and the default template's training score by then.
-
-    Attributes:
-        images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
-    """
-
-    restart: int
-    template: str
-    train: float
-    val: float | None
-    default: float | None = None
-    images: int | None = None
+Scored = TemplateScored | DefaultTemplateScored
 
 
 class FigureRow(NamedTuple):
@@ -68,14 +56,14 @@ class Tracked:
     Attributes:
         settings: By name, free of secrets.
         files: Names of the files worth keeping beside its figures.
-        earlier: What earlier processes have scored; see ``scored_before``.
+        earlier: What earlier processes have emitted of scores; see ``scored_before``.
         scrub: Removes keys from a value.
     """
 
     run_dir: Path
     settings: Mapping[str, Any]
     files: Sequence[str] = ()
-    earlier: Sequence[EarlierScore] = ()
+    earlier: Sequence[Scored] = ()
     scrub: Callable[[Any], Any] = lambda value: value
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -124,22 +112,14 @@ class Tracked:
         new.replace(self.run_dir / IDS)
 
 
-def scored_before(run_dir: Path) -> list[EarlierScore]:
-    """Return the templates that the log of a run says were scored, each once a restart, in order."""
-    found: dict[tuple[int, str], EarlierScore] = {}
-    default: float | None = None
-    for event in logged(run_dir):
-        if event.get("event") == DefaultTemplateScored.name and isinstance(event.get("train"), int | float):
-            default = float(event["train"])
-        elif event.get("event") == TemplateScored.name:
-            restart, template = event.get("restart"), str(event.get("template"))
-            train, val, images = event.get("train"), event.get("val"), event.get("images")
-            if isinstance(restart, int) and isinstance(train, int | float):
-                known = float(val) if isinstance(val, int | float) else None
-                few = images if type(images) is int else None
-                found.setdefault(
-                    (restart, template), EarlierScore(restart, template, float(train), known, default, few)
-                )
+def scored_before(run_dir: Path) -> list[Scored]:
+    """Return the scores in the log of a run, in order: each template's once a restart."""
+    found: dict[tuple[int, str] | None, Scored] = {}
+    for event, _ in logged(run_dir):
+        if isinstance(event, TemplateScored):
+            found.setdefault((event.position.restart, event.template), event)
+        elif isinstance(event, DefaultTemplateScored):
+            found.setdefault(None, event)
     return list(found.values())
 
 
@@ -167,10 +147,9 @@ class Figures:
     def __init__(self, board: Board, run: Tracked) -> None:
         self._board = board
         self._run = run
-        # A resumed run emits again all that it has: that is known from its log.
-        self._known = {(one.restart, one.template) for one in run.earlier}
-        self._step = len(run.earlier)
-        self._best = max((one.train for one in run.earlier if one.images is None), default=None)
+        self._known = set[tuple[int, str]]()
+        self._step = 0
+        self._best: float | None = None
         self._default: float | None = None
         self._rows: list[FigureRow] = []
         self._used: dict[str, float] = {}
@@ -184,14 +163,13 @@ class Figures:
             self._begun = True
             self._catch_up()
         elif isinstance(event, UsageChanged):
-            tokens = event.prompt_tokens + event.completion_tokens
-            self._used |= {"calls": event.calls, "tokens": tokens, "cost_usd": event.cost_usd}
+            self._used |= {"calls": event.calls, "tokens": event.tokens, "cost_usd": event.cost_usd}
         elif isinstance(event, ScorerUsageChanged):
             self._used |= {"scorer_calls": event.calls, "scorer_cost_usd": event.cost_usd}
         elif isinstance(event, DefaultTemplateScored):
             self._default = event.train
         elif isinstance(event, TemplateScored):
-            self._scored(event)
+            self._scored(event, self._used)
         elif isinstance(event, SearchFinished):
             self._status = event.status
             best = _best_so_far(event.train, self._default)
@@ -200,16 +178,15 @@ class Figures:
                 self._last["test"] = event.test
 
     def _catch_up(self) -> None:
-        """Send what earlier processes scored but were killed before sending."""
-        has, best = self._run.step_at(self._board.place), None
-        for step, one in enumerate(self._run.earlier, 1):
-            if one.images is None:
-                best = one.train if best is None else max(best, one.train)
-            if step > has:  # what had been spent by then is not known
-                own = _own(one.train, one.val, one.images)
-                self._take(step, one.template, {**own, **_best_so_far(best, one.default)})
+        """Send what earlier processes scored but were killed before sending; a resumed run emits it again."""
+        sent = self._run.step_at(self._board.place)
+        for event in self._run.earlier:
+            if isinstance(event, DefaultTemplateScored):
+                self._default = event.train
+            else:  # what had been spent by then is not known
+                self._scored(event, {}, sent=sent)
 
-    def _scored(self, event: TemplateScored) -> None:
+    def _scored(self, event: TemplateScored, used: Mapping[str, float], *, sent: int = 0) -> None:
         template = self._run.scrub(event.template)
         if (place := (event.position.restart, template)) in self._known:
             return
@@ -217,13 +194,11 @@ class Figures:
         if event.images is None:
             self._best = event.train if self._best is None else max(self._best, event.train)
         self._step += 1
-        own = _own(event.train, event.val, event.images)
-        self._take(self._step, template, {**own, **_best_so_far(self._best, self._default), **self._used})
-
-    def _take(self, step: int, template: str, values: Mapping[str, float]) -> None:
-        self._rows.append(FigureRow(step, values, template))
-        if len(self._rows) >= MOST_ROWS:
-            self.idle()
+        if self._step > sent:
+            values = {**_own(event), **_best_so_far(self._best, self._default), **used}
+            self._rows.append(FigureRow(self._step, values, template))
+            if len(self._rows) >= MOST_ROWS:
+                self.idle()
 
     def idle(self) -> None:
         """Send what was collected."""
@@ -245,11 +220,11 @@ class Figures:
             self._board.close(self._status, self._last)
 
 
-def _own(train: float, val: float | None, images: int | None) -> dict[str, float]:
+def _own(event: TemplateScored) -> dict[str, float]:
     """Return a template's figures; accuracies on a few images have a curve of their own."""
-    if images is not None:
-        return {"dropped_train": train, "dropped_images": images}
-    return {"train": train} | ({} if val is None else {"val": val})
+    if event.images is not None:
+        return {"dropped_train": event.train, "dropped_images": event.images}
+    return {"train": event.train} | ({} if event.val is None else {"val": event.val})
 
 
 def _best_so_far(best: float | None, default: float | None) -> dict[str, float]:

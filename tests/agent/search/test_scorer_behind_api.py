@@ -23,7 +23,7 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
 from promptclimb.agent.llm import scorer_endpoint
-from promptclimb.agent.results.run_state import state_of
+from promptclimb.agent.results.run_view import state_of
 from promptclimb.agent.search.api import evaluate, resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
@@ -86,7 +86,9 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     run = tmp_path / "run"
     assert json.loads((run / "result.json").read_text("utf-8"))["scorer_usage"]["calls"] == used.calls
     assert f"{used.calls:,} (1 failed attempt, 1 retries)" in (run / "report.html").read_text("utf-8")
-    assert state_of(run).scorer_usage["calls"] == used.calls
+    logged = state_of(run).progress.scorer_usage
+    assert logged is not None
+    assert logged.calls == used.calls
     await in_thread(lambda: main(["status", str(run)]))
     said = capsys.readouterr()
     assert f"scorer: {used.calls} calls, ${used.cost_usd:.4f}" in said.out

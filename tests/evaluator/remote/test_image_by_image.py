@@ -40,6 +40,7 @@ from tests.paths import ROOT
 
 INSTRUCTION = "Which colour is it?\n{classes}"
 ASKED = {"chat": INSTRUCTION, "zero-shot": "a photo of a {}"}
+NOT_ALLOWED = ApiRefusal("content_filter", "not allowed")
 SEARCHED = 21
 """Images of train and val: five and two of each class."""
 
@@ -277,7 +278,7 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
 def refusing(
     places: Iterable[int],
     reader: Callable[[ApiRequest], object],
-    refusal: ApiRefusal = ApiRefusal("content_filter", "not allowed"),
+    refusal: ApiRefusal = NOT_ALLOWED,
 ) -> Any:
     """A change that refuses some of the images, by the order in which they are first asked for."""
     order: dict[object, int] = {}
