@@ -187,7 +187,7 @@ class ScorerSettings(Settings):
     scorer_dialect: str | None = setting(
         None,
         f"form of the requests for embeddings: {', '.join(EMBEDDING_DIALECTS)} (default: by the address, "
-        "else by its answers; a dry run needs it)",
+        "else by its answers)",
         applies_to=API,
         show="NAME",
     )
