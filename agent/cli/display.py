@@ -110,6 +110,7 @@ class SearchProgress(Progress):
     answers: int = 0
     empty: int = 0
     queued: int = 0
+    batched: int = 0
     fresh: int | None = None
     waiting: str = ""
     retries: Counter[str] = field(default_factory=Counter)
@@ -128,7 +129,7 @@ class SearchProgress(Progress):
                 done, of = (f"{size / 1e6:,.0f}" for size in (event.done, event.of))
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {of} MB"
             case BatchScored():
-                self.queued = event.waiting
+                self.queued, self.batched = event.waiting, self.batched + event.templates
             case DefaultTemplateScored() | TemplateScored():
                 self.percent = self.percent and are_shares((event.train, event.val))
             case StartingTemplatesScored() | RoundFinished() | RestartFinished():
@@ -158,7 +159,7 @@ class SearchProgress(Progress):
             case AnswerEmpty():
                 self.empty += 1
             case ChatFailed():
-                self._failure = f" ({event.error}: {event.message}"[:_LONGEST_REASON] + ")"
+                self._failure = f" ({event.message}"[:_LONGEST_REASON] + ")"
             case RetryScheduled():
                 reason = RETRIES.get(event.reason, event.reason)
                 self.retries[reason] += 1
@@ -202,7 +203,7 @@ class SearchProgress(Progress):
         """What costs time or calls: retries by reason, answers without a template, the queue."""
         found = []
         if count := self.retries.total():
-            why = ", ".join(f"{number:,} {reason}" for reason, number in self.retries.most_common())
+            why = ", ".join(counted(number, reason) for reason, number in self.retries.most_common())
             found.append(f"{counted(count, 'retry', 'retries')} ({why})")
         if self.pauses:
             found.append(counted(self.pauses, "pause"))
@@ -246,8 +247,12 @@ class SearchProgress(Progress):
 
     @property
     def evaluated(self) -> str:
-        """The number of distinct templates with a score; restarts may find the same one."""
-        return f"{counted(len({template for _, template in self.scored}), self.words.noun)} scored"
+        """The number of distinct templates with a score; restarts may find the same one.
+
+        Starting templates are reported when all have scores: until then, those of finished batches count.
+        """
+        found = len({template for _, template in self.scored}) or self.batched
+        return f"{counted(found, self.words.noun)} scored"
 
     @property
     def spent(self) -> list[str]:
