@@ -104,7 +104,7 @@ class DataSettings(Settings):
     class_names: NameOrPath | None = setting(
         None,
         "split: the data set's own; openai: open_clip's ImageNet names; or a file: FOLDER=NAME lines, or one "
-        "name per line in the order of the labels, also JSON or TOML (default: split)",
+        "name per line in the order of the labels, also JSON or TOML",
         decides=True,
         show="openai|split|FILE",
         reads="file",

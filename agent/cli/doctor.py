@@ -281,19 +281,19 @@ def add_options(parser: Parser) -> None:
         "--base-url",
         default=argparse.SUPPRESS,
         metavar="URL",
-        help="endpoint to try (default: $OPENAI_BASE_URL)",
+        help="LLM's endpoint to try (default: $OPENAI_BASE_URL)",
     )
     parser.add_argument(
         "--llm",
         default=argparse.SUPPRESS,
         metavar="MODEL",
-        help=f"its model, to see what it can do: {PROBE_REQUESTS} requests at most, which may cost a little",
+        help=f"LLM to try there: {PROBE_REQUESTS} requests at most, which may cost a little",
     )
     for name, text in (
-        ("scorer_url", "scorer behind an API, to try it with a drawn image, which may cost a little"),
-        ("scorer", "its kind: zero-shot, embeddings or chat"),
-        ("model", "its model"),
-        ("scorer_dialect", "its form of embeddings"),
+        ("scorer_url", "scorer behind an API to try with a drawn image, which may cost a little"),
+        ("scorer", "the scorer's kind: zero-shot, embeddings or chat"),
+        ("model", "the scorer's model"),
+        ("scorer_dialect", "the scorer's form of embeddings"),
     ):
         show = "KIND" if name == "scorer" else OPTIONS[name].show
         parser.add_argument(flag_of(name), default=argparse.SUPPRESS, metavar=show, help=text)
