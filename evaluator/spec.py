@@ -104,7 +104,7 @@ class DataSettings(Settings):
     class_names: NameOrPath | None = setting(
         None,
         "split: the data set's own; openai: open_clip's ImageNet names; or a file: FOLDER=NAME lines, or one "
-        "name per line in the order of the labels, also JSON or TOML (default: split)",
+        "name per line in the order of the labels, also JSON or TOML",
         decides=True,
         show="openai|split|FILE",
         reads="file",
@@ -187,7 +187,7 @@ class ScorerSettings(Settings):
     scorer_dialect: str | None = setting(
         None,
         f"form of the requests for embeddings: {', '.join(EMBEDDING_DIALECTS)} (default: by the address, "
-        "else by its answers; a dry run needs it)",
+        "else by its answers)",
         applies_to=API,
         show="NAME",
     )

@@ -278,16 +278,16 @@ def add_options(parser: Parser) -> None:
     """Add the options of ``doctor``."""
     parser.usage = "%(prog)s [OPTION ...]"
     for name, show, text in (
-        ("base_url", "URL", "endpoint to try (default: $OPENAI_BASE_URL)"),
+        ("base_url", "URL", "LLM's endpoint to try (default: $OPENAI_BASE_URL)"),
         (
             "llm",
             "MODEL",
-            f"its model, to see what it can do: {PROBE_REQUESTS} requests at most, which may cost a little",
+            f"LLM to try there: {PROBE_REQUESTS} requests at most, which may cost a little",
         ),
-        ("scorer_url", "URL", "scorer behind an API, to try it with a drawn image, which may cost a little"),
-        ("scorer", "KIND", "its kind: zero-shot, embeddings or chat"),
-        ("model", "NAME", "its model"),
-        ("scorer_dialect", "NAME", "its form of embeddings"),
+        ("scorer_url", "URL", "scorer behind an API to try with a drawn image, which may cost a little"),
+        ("scorer", "KIND", "the scorer's kind: zero-shot, embeddings or chat"),
+        ("model", "NAME", "the scorer's model"),
+        ("scorer_dialect", "NAME", "the scorer's form of embeddings"),
     ):
         parser.add_argument(flag_of(name), default=argparse.SUPPRESS, metavar=show, help=text)
     add_json(parser)

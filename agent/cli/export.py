@@ -49,7 +49,9 @@ def add_options(parser: Parser) -> None:
         help=f"one of {', '.join(exports.FORMS)}, or {ALL}: every one that this run can have; required",
     )
     parser.add_argument(
-        "--out", metavar="FILE", help=f"where to, with {ALL} a folder (default: RUN_DIR/exports/)"
+        "--out",
+        metavar="FILE",
+        help=f"file, or with {ALL} a folder, to write to (default: in RUN_DIR/exports/)",
     )
     parser.add_argument(
         "--only",

@@ -95,7 +95,7 @@ def add_options(parser: Parser) -> None:
         "--host", default=LOOPBACK[0], metavar="HOST", help=f"where to listen (default: {LOOPBACK[0]})"
     )
     parser.add_argument(
-        "--allow-remote", action="store_true", help=f"let other machines ask, with the key in {KEY}"
+        "--allow-remote", action="store_true", help=f"let other machines connect, with the key in {KEY}"
     )
     parser.add_argument(
         "--scores", action="store_true", help="give probabilities in zero-shot replies, not the label alone"

@@ -95,5 +95,5 @@ def crossed(one: str, other: str, slot: str) -> str:
     return " ".join(first[: (len(first) + 1) // 2] + second[len(second) // 2 :])
 
 
-RANDOM = SearchMethod(summary="no LLM: random changes, as a control", conversation=_random, requests=0)
+RANDOM = SearchMethod(summary="no LLM: random changes", conversation=_random, requests=0)
 MUTATE = SearchMethod(summary="no LLM: swaps words of the best", conversation=_mutate, requests=0)
