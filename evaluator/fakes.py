@@ -22,6 +22,11 @@ def _pull(word: str, salt: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**63 - 1
 
 
+@lru_cache(maxsize=10_000)
+def _words(template: str) -> tuple[str, ...]:
+    return tuple(sorted(set(_WORD.findall(template.lower())) - {"{}"}))
+
+
 class FakeEvaluator:
     """Scores a template by its words, deterministically and instantly.
 
@@ -118,7 +123,7 @@ class FakeEvaluator:
         return round(self._info.sizes[split] / (1 + math.exp(-height)))
 
     def _height(self, template: str, split: str) -> float:
-        words = sorted(set(_WORD.findall(template.lower())) - {"{}"})
-        pulls = [self._favourites.get(word, _pull(word, f"{self._seed}")) for word in words]
+        salt = f"{self._seed}"
+        pulls = [self._favourites.get(word, _pull(word, salt)) for word in _words(template)]
         noise = 0.15 * _pull(template, f"{self._seed} {split}")
         return 3 * sum(pulls) / (2 + len(pulls)) + noise

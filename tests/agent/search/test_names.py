@@ -428,15 +428,16 @@ def test_a_scorer_with_predictions_of_another_length_ends_the_search(tmp_path: P
         found(tmp_path / "r", evaluator=Short())
 
 
-def test_a_thousand_classes_are_asked_for_forty_at_a_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("classes", [400, pytest.param(1000, marks=pytest.mark.slow)])
+def test_very_many_classes_are_asked_for_forty_at_a_time(classes: int, tmp_path: Path) -> None:
     """Requests are bounded, other classes come in each round, and a round takes seconds."""
 
     class Many(NamingBox):
         def _predicted(self, template: str, renaming: Any, split: str) -> tuple[int, ...]:
-            wrong = {label for label in range(0, 1000, 3) if label not in renaming}
-            return tuple((one + 1) % 1000 if one in wrong else one for one in self._labels(split))
+            wrong = {label for label in range(0, classes, 3) if label not in renaming}
+            return tuple((one + 1) % classes if one in wrong else one for one in self._labels(split))
 
-    names = [f"thing {number}" for number in range(1000)]
+    names = [f"thing {number}" for number in range(classes)]
 
     class Everyone(NameChat):
         async def chat(self, request: ChatRequest) -> ChatAnswer:
