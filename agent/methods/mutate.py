@@ -67,7 +67,9 @@ def children(view: View, number: int, rng: random.Random) -> Iterator[str]:
 def vocabulary(view: View) -> list[str]:
     """Return the words of the pool, or else of the built-in captions, sorted and without slots."""
     slot = view.kind.slot
-    return _words(tuple(view.pool), slot) or _words(tuple(itertools.chain(*view.kind.starting("captions"))), slot)
+    return _words(tuple(view.pool), slot) or _words(
+        tuple(itertools.chain(*view.kind.starting("captions"))), slot
+    )
 
 
 @lru_cache(maxsize=2)  # every round asks for those of the same pool
