@@ -11,12 +11,13 @@ from typing import Any
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
 from ...evaluator.remote.asking import ApiAnswer, ApiRequest, KeepsForTest
+from ...evaluator.remote.dialects import dearest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...prompts.kinds import CandidateNoun, kind_named
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
-from ..events.types import Bus
+from ..events.types import Bus, Noted
 from ..llm.budget import LIMITS
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
@@ -35,6 +36,10 @@ from .display import Display
 from .interrupts import run_interruptible
 from .output import aligned, console, print_json, print_text, result_alone, say, say_refused
 
+DIALECT_UNKNOWN = (
+    "the form of the scorer's requests is found by asking it; the bounds are those of the form that takes "
+    "most requests"
+)
 LOCAL_S = 6.5
 """Seconds a request of the smallest local LLM takes on two CPU cores, as measured over 48."""
 _BOUNDS = {"calls": "requests", "tokens": "tokens", "cost_usd": "dollars", "evaluations": "templates scored"}
@@ -123,7 +128,13 @@ class NothingAsked:
 def _opened(config: SearchConfig) -> Evaluator:
     async def run(stop: Stop) -> Evaluator:
         with Display(console()) as display, stop.watching():
-            return await ready_evaluator(config, None, Bus(display), ask=NothingAsked())
+            emit = Bus(display)
+            dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
+            opened = config
+            if config.scorer == "embeddings" and dialect is None:
+                opened = config.model_copy(update={"scorer_dialect": dearest_dialect().name})
+                emit(Noted(text=f"{DIALECT_UNKNOWN} (--scorer-dialect {opened.scorer_dialect})"))
+            return await ready_evaluator(opened, None, emit, ask=NothingAsked())
 
     return run_interruptible(run)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,10 @@ def resume(arguments: argparse.Namespace) -> int:
     except UntrustedRunError as error:
         raise UsageError(f"{error}:\n  {resume_command(run_dir)} --trust") from error
     return run_session(
-        config, lambda session: session.resume(run_dir), as_json=arguments.as_json, live=arguments.live
+        config,
+        lambda session: replace(session, concludes=arguments.conclude).resume(run_dir),
+        as_json=arguments.as_json,
+        live=arguments.live,
     )
 
 
@@ -64,6 +68,11 @@ def add_parser(commands: Commands, line: str) -> None:
     may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
     shown = (*LIMITS, *may_change, "max_scorer_calls")  # few need the last one
     add_search_options(parser, leave_out=("run_dir",), first=shown, defaults=False)
+    parser.add_argument(
+        "--conclude",
+        action="store_true",
+        help="ask for nothing more: choose among what is scored, and evaluate it on the test images",
+    )
     parser.add_argument(
         "--trust",
         action="store_true",

@@ -32,7 +32,16 @@ from .options import (
     given_settings,
     say_unknown_variables,
 )
-from .output import console, print_json, result_alone, resume_command, say, short_path, with_higher
+from .output import (
+    conclude_command,
+    console,
+    print_json,
+    result_alone,
+    resume_command,
+    say,
+    short_path,
+    with_higher,
+)
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -141,6 +150,8 @@ class _ResumeHint:
             say(f"Everything is kept. Resume with the right model: {command} --llm MODEL")
         else:
             say(f"Everything is kept. Resume{with_higher(self._limits) or ' with'}: {command}")
+        if self._limits and error is None:
+            say(f"Or finish with what is scored, and evaluate it on test: {conclude_command(self.run_dir)}")
         if (lost := _not_kept(config)) is not None:
             say(lost)
 

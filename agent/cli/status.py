@@ -15,7 +15,16 @@ from ..results.result import words_of_all
 from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
 from .folders import about_runs, given_folder
-from .output import print_json, print_table, print_text, resume_command, say, short_path, with_higher
+from .output import (
+    conclude_command,
+    print_json,
+    print_table,
+    print_text,
+    resume_command,
+    say,
+    short_path,
+    with_higher,
+)
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -113,9 +122,16 @@ def _lines(state: RunState) -> list[str]:
         lines.append(state.ended_early)
     if state.last_event:
         lines.append(f"last event: {state.last_event}, {state.last_time}")
-    if state.state in ("stopped", "unfinished"):
-        command = resume_command(state.run_dir, state.limits)
-        lines.append(f"to resume{with_higher(state.limits)}: {command}")
+    return lines + _ways_on(state)
+
+
+def _ways_on(state: RunState) -> list[str]:
+    if state.state not in ("stopped", "unfinished"):
+        return []
+    resume = resume_command(state.run_dir, state.limits)
+    lines = [f"to resume{with_higher(state.limits)}: {resume}"]
+    if state.limits:
+        lines.append(f"to finish with what is scored: {conclude_command(state.run_dir)}")
     return lines
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError, Future
 from typing import Literal, Protocol
 
 from ...evaluator.errors import AskingEndedError, UsageError
-from ...evaluator.remote.asking import ApiAnswer, ApiRefusal, ApiReply, ApiRequest
+from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
 from ...evaluator.threads import in_thread
 from ..errors import (
     BadRequestError,
@@ -20,6 +20,7 @@ from ..errors import (
     EvaluationFailedError,
     FatalChatError,
     FlaggedRequestError,
+    GaveUpError,
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -32,7 +33,7 @@ from ..errors import (
 from ..stop import Stop
 from .ask import LLMAsker
 from .budget import Budget, ScorerBudget
-from .chat import JsonAnswer, JsonRequest
+from .chat import BilledAnswer, JsonAnswer, JsonRequest
 from .cost import NOTHING, Bill, Spent
 from .pool import UNFIT_REQUESTS
 
@@ -136,6 +137,8 @@ class ScorerCalls:
         self._look = look
         self._looking = asyncio.Lock()
         self._unreachable: str | None = None
+        self._held: str | None = None
+        self._last: JsonRequest | None = None  # the last one that was answered
         self._kept_for: Counter[tuple[int, int]] = Counter()
 
     @property
@@ -237,8 +240,13 @@ class ScorerCalls:
         if (why := why_refused(self.budget, self._cost_of_test(), start)) is not None:
             raise UsageError(why)
 
+    def hold(self, why: str) -> None:
+        """Send nothing until ``release``; asking raises AskingEndedError for this reason."""
+        self._held = why
+
     def release(self) -> None:
-        """Keep nothing back any more: the search is over."""
+        """Keep nothing back any more: the search has chosen."""
+        self._held = None
         self._kept_for = Counter()
         self.budget.keep(NOTHING)
 
@@ -317,6 +325,8 @@ class ScorerCalls:
             of_test=request.purpose == "test",
         )
         with self._stop.watching():
+            if self._held is not None:
+                raise GaveUpError(self._held)
             await self.look()
             return await self._asked(sent)
 
@@ -359,15 +369,30 @@ class ScorerCalls:
                     return ApiRefusal(_reason(error.refusal or cause), str(error))
                 if not self._has_answered and getattr(cause, "reason", "") in NEVER_JSON:
                     raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
-                failures += self._answered > answered and not isinstance(cause, RateLimitedError)
+                if not isinstance(cause, RateLimitedError):
+                    failures += self._answered > answered or await self._answers_still()
                 if failures >= MOST_FAILURES:
-                    return ApiRefusal("failed", str(error))
+                    return ApiRefusal(FAILED, str(error))
             else:
-                self._answered += 1
                 self._refused_at_first = 0
-                self._keep_as_billed()
-                await self._ledger.put_usage(reply.bill)
+                await self._count(request, reply)
                 return ApiReply(reply.answer.body)
+
+    async def _count(self, request: JsonRequest, reply: BilledAnswer[JsonAnswer]) -> None:
+        self._last = request
+        self._answered += 1
+        self._keep_as_billed()
+        await self._ledger.put_usage(reply.bill)
+
+    async def _answers_still(self) -> bool:
+        """Return whether a request that was answered before is answered again."""
+        if (request := self._last) is None:
+            return False
+        try:
+            await self._count(request, await self._asker.ask(request))
+        except RequestFailedError:
+            return False
+        return True
 
 
 def with_margin(kept: Spent) -> Spent:

@@ -206,7 +206,7 @@ async def _look(url: str) -> None:
                         f"nothing answers at {address} ({why_unconnected(error)}); is the server running, "
                         "and is the address right? Give another with --scorer-url"
                     ) from None
-            except aiohttp.InvalidURL:
+            except (aiohttp.InvalidURL, UnicodeError):  # a name that IDNA cannot write
                 raise EndpointError(f"{address} is not an address; give another with --scorer-url") from None
             except (aiohttp.ClientError, TimeoutError):
                 return  # the first request shows what is wrong

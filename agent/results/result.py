@@ -34,6 +34,8 @@ UNINSPECTED = "uninspected"
 UNGROWN = "ensemble_ungrown"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"
+CONCLUDED = "concluded"
+UNREAD = "unreadable_answers"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
@@ -45,6 +47,8 @@ PROMINENT = (
     TOY_MODEL,
     LLM_FALLBACK,
     GENERAL_WORDS,
+    CONCLUDED,
+    UNREAD,
     ENDED_EARLY,
     RACED,
     REFUSED_IMAGES,

@@ -284,6 +284,7 @@ async def resume(
     run_dir: Path | str,
     *,
     changes: Mapping[str, Any] | None = None,
+    conclude: bool = False,
     trust: bool = False,
     evaluator: object | None = None,
     chat: object | None = None,
@@ -295,6 +296,7 @@ async def resume(
         run_dir: The run's folder.
         changes: Settings by name that replace the run's own: those that do not decide the result, and more
             restarts, conversations or rounds, also of a finished run.
+        conclude: Ask for nothing more: choose among what is scored, and evaluate that on test.
         trust: Run the code and ask the addresses of a run that was made elsewhere, has moved or was edited.
         evaluator: The same as for ``search``, if one was given.
         chat: As for ``search``.
@@ -313,7 +315,9 @@ async def resume(
         folder = user_path(run_dir, "run_dir")
         safe = {*(() if evaluator is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
         config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
-        run = SearchRun(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
+        run = SearchRun(
+            config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event), concludes=conclude
+        )
         return await run.resume(folder)
 
 

@@ -41,6 +41,7 @@ STAGES: tuple[Stage, ...] = (
 )
 """The largest shares tried that ask for at most 15 % of the labels on benchmarks/racing.py's tuning sets."""
 
+LEVEL = 16
 Block: TypeAlias = tuple[Stage, Sequence[int]]
 """A stage, and the places of the images that are new in it."""
 Row: TypeAlias = Sequence[bool]
@@ -66,10 +67,11 @@ class Dropped:
     def estimate(self, best: float) -> float:
         """Return an estimate for all images, always below ``best``, that of the best candidate.
 
-        It is ``best`` less the difference to the leader on the same images. That says more than the share of
-        so few, since they are equally hard for both.
+        It is ``best`` less the difference to the leader on the same images, as if both had been level on
+        ``LEVEL`` more: few images exaggerate. That says more than the share of so few, since they are equally
+        hard for both.
         """
-        value = best - max(self.behind, 0.5) / self.images
+        value = best - max(self.behind, 0.5) / (self.images + LEVEL)
         return max(value, min(0.0, best - 1e-9))
 
 

@@ -40,7 +40,7 @@ from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
-from ..results.result import EMPTY, ENDED_EARLY, NOTHING_USABLE
+from ..results.result import CONCLUDED, EMPTY, ENDED_EARLY, NOTHING_USABLE
 from .choice import pooled
 from .journal import Journal, Skipped
 from .racer import Racer, score_of
@@ -111,6 +111,7 @@ class Searched:
         stopped: None if all were completed.
         budget: What is left.
         asked: An LLM was asked, in this session or an earlier one.
+        concluded: The rest of the restarts was left out, as the user asked.
     """
 
     records: Sequence[RestartRecord]
@@ -118,6 +119,7 @@ class Searched:
     stopped: SearchStopped | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
     asked: bool = False
+    concluded: bool = False
 
     @property
     def everything(self) -> Sequence[RestartRecord]:
@@ -141,6 +143,8 @@ class Searched:
     def notes(self) -> dict[str, str]:
         """Notes for the result on empty answers and on restarts that stopped early, by short name."""
         found = {}
+        if self.concluded:
+            found[CONCLUDED] = "the search was concluded before its last round (--conclude)"
         records, of = self.records, counted(len(self.records), "restart")
         if reasons := Counter(record.ended for record in records if record.ended):
             ended = (f"{count:,} of {of} ended early: {reason}" for reason, count in reasons.items())

@@ -32,7 +32,7 @@ from ..errors import (
 from ..events.types import BatchScored, Listener, SearchStopped
 from ..llm.ask import LLMAsker
 from ..llm.budget import Budget, Limits, Purse
-from ..llm.chat import Asker, ChatAnswer, ChatRequest
+from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
 from ..llm.scorer_calls import ScorerCalls
@@ -50,6 +50,7 @@ from .scorebook import Scorebook
 
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
+NOTHING_MORE = "the search is being concluded"
 CANCELLED = 0
 """The signal number of an interruption by the surrounding program."""
 
@@ -64,6 +65,7 @@ class OpenRun:
         scrub: Takes secrets out of what those objects say.
         scorer: Asks a scorer behind an API; None for any other scorer.
         purse: The money that LLM and scorer share; None without a limit.
+        concludes: Whether nothing is asked or drawn any more; candidates in answers on disk are still scored.
     """
 
     config: SearchConfig
@@ -78,6 +80,7 @@ class OpenRun:
     emit: Listener
     scorer: ScorerCalls | None = None
     purse: Purse | None = None
+    concludes: bool = False
 
     async def restart_all(self) -> Searched:
         """Run all restarts to their ends, or to what ends them early."""
@@ -98,11 +101,17 @@ class OpenRun:
 
         def check() -> None:
             self.stop.check()
+            if self.concludes:
+                raise GaveUpError(NOTHING_MORE)
             budget.check_time()
 
         async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
             with shared_cache(config, info, consumer, proposer, self.user_objects, self.endpoints) as shared:
                 scorer, asker = shared
+                if self.concludes:
+                    asker = NothingMore()
+                    if self.scorer is not None:
+                        self.scorer.hold(NOTHING_MORE)
                 empty = EmptyAnswers(begun=begun, noun=kind_named(config.prompts).words.noun)
                 scheduler = FairScheduler()
                 scorebook = Scorebook(store, scorer, scrub=self.scrub, scheduler=scheduler)
@@ -127,20 +136,24 @@ class OpenRun:
                     )
                     for number, journal in enumerate(journals, start=1)
                 )
-                workers = Workers(restarts, scheduler, stop=self.stop, emit=self.emit)
+                workers = Workers(restarts, scheduler, stop=self.stop)
                 stopped = await workers.run(config.concurrency)
                 searched = Searched(records=workers.records, stopped=stopped)
                 if stopped is None and config.searches_names:
                     journals.append(Journal(store, asker, self.stop, empty, scheduler))
                     search = await self._name_search(searched, journals[-1], check)
-                    workers = Workers([search], scheduler, stop=self.stop, emit=self.emit)
+                    workers = Workers([search], scheduler, stop=self.stop)
                     searched = replace(searched, names=search.record, stopped=await workers.run(1))
                 if all(record.done for record in searched.everything):
                     for journal in journals:
                         await journal.keep_refused()
         proposer.close()
-        if searched.stopped is None:
+        if (stopped := searched.stopped) is None:
             await store.put_note(ALL_RESTARTS_DONE, config.all_rounds)
+        elif self.concludes:
+            searched = replace(searched, stopped=None, concluded=True)
+        else:
+            self.emit(stopped)
         asked = budget.spent.calls + budget.spent.failed_calls > 0
         return replace(searched, budget=budget.usage_changed().left, asked=asked)
 
@@ -169,6 +182,14 @@ class OpenRun:
         self.emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
 
 
+class NothingMore:
+    """An ``Asker`` that asks nothing: a search that is concluded ends where its answers on disk end."""
+
+    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
+        """Raise GaveUpError."""
+        raise GaveUpError(NOTHING_MORE)
+
+
 class Work(Protocol):
     """A restart, or the search for class names."""
 
@@ -194,14 +215,11 @@ class Workers:
     others without losing what is paid for. Only the record of an ended restart is kept.
     """
 
-    def __init__(
-        self, restarts: Iterable[Work], scheduler: FairScheduler, *, stop: Stop, emit: Listener
-    ) -> None:
+    def __init__(self, restarts: Iterable[Work], scheduler: FairScheduler, *, stop: Stop) -> None:
         self._waiting = deque(restarts)
         self.records = tuple(restart.record for restart in self._waiting)
         self._scheduler = scheduler
         self._stop = stop
-        self._emit = emit
         self._limits: list[BudgetSpentError | GaveUpError] = []
 
     async def run(self, at_once: int) -> SearchStopped | None:
@@ -224,9 +242,7 @@ class Workers:
         # An unfinished search must not pass for a finished one: its test split would be opened.
         if not self._limits and not all(record.done for record in self.records):
             raise RestartCancelledError()
-        if (stopped := self._stopped()) is not None:
-            self._emit(stopped)
-        return stopped
+        return self._stopped()
 
     async def _work(self) -> None:
         while self._waiting:

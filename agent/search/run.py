@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -103,6 +103,7 @@ class SearchRun:
         notes: Facts to add to the result's notes.
         curve: Numbers of templates after which the choice at that point is evaluated on test too, in the same
             opening of the test split.
+        concludes: Whether a resumed run asks for nothing more, and finishes with what is scored.
     """
 
     config: SearchConfig
@@ -113,6 +114,7 @@ class SearchRun:
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[int, ...] = ()
+    concludes: bool = False
 
     async def start(self) -> SearchResult:
         """Start a new run; on a UsageError nothing was paid and nothing is left behind."""
@@ -194,8 +196,6 @@ class SearchRun:
                 run = await self._open(stack, used, run_dir, resolved, earlier)
                 stack.enter_context(short_collections())
                 searched = await run.restart_all()
-                if run.scorer is not None:
-                    run.scorer.release()
                 manifest = run.store.manifest
                 prices: Mapping[str, Any] = run.store.note(PRICES) or {}
 
@@ -212,6 +212,7 @@ class SearchRun:
                             notes={**manifest.get("notes", {}), **resolved.notes, **prices},
                             user_objects={**manifest.get("given", {}), **self._user_objects},
                             curve=self.curve,
+                            chosen=(lambda: None) if run.scorer is None else run.scorer.release,
                         )
 
                 try:
@@ -314,6 +315,7 @@ class SearchRun:
             emit=self.emit,
             scorer=scorer,
             purse=purse,
+            concludes=self.concludes,
         )
 
     async def _scorer(
@@ -397,8 +399,9 @@ class SearchRun:
             return evaluator
 
         async def endpoints() -> list[Endpoint]:
-            if earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds:
-                return []  # every answer is on disk
+            done = earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds
+            if done or self.concludes:
+                return []  # every answer that is used is on disk
             return await stack.enter_async_context(
                 open_endpoints(
                     config,
@@ -452,14 +455,16 @@ async def conclude(
     notes: Mapping[str, Any] | None = None,
     user_objects: Mapping[str, str] | None = None,
     curve: Sequence[int] = (),
+    chosen: Callable[[], None] = lambda: None,
 ) -> tuple[SearchResult, Details]:
     """Choose, evaluate the choice on test if the search was completed, and return the result.
 
     A stopped search may be resumed, so its test split stays closed. That of a finished one is opened once; if
     that fails, the result has no test accuracies and a note that says why. If the opening cannot be stored,
-    the split stays closed, and a StoreError is raised.
+    the split stays closed, and a StoreError is raised. ``chosen`` is called before the final evaluation.
     """
     choice = await choose(config, evaluator, searched.scored, curve)
+    chosen()
     found = await evaluate_choice(
         evaluator,
         store,

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 Purpose: TypeAlias = Literal["search", "test"]
+FAILED = "failed"
+"""Reason of a refusal: not refused, but every attempt failed, while other requests were answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class ApiReply:
 
 @dataclass(frozen=True, slots=True)
 class ApiRefusal:
-    """The endpoint refuses this one request for what it holds, and would refuse it again.
+    """The endpoint refuses this one request for what it holds, and would refuse it again; or ``FAILED``.
 
     Attributes:
         reason: A slug, such as ``content_filter`` or ``too_large``.

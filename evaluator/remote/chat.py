@@ -95,6 +95,9 @@ class ChatEvaluator(ImageByImageEvaluator):
         text, ended = read_completion(answer.body)
         return {"text": text[-LONGEST_KEPT:], **({} if ended is None else {"ended": ended})}
 
+    def is_refusal(self, value: Any) -> bool:
+        return isinstance(value, dict) and str(value.get("ended", "")).startswith(REFUSED)
+
     def is_valid(self, prompt: Prompt, value: Any) -> bool:
         """Return whether a value from disk is an answer's text, perhaps with why it ended."""
         return isinstance(value, dict) and all(
@@ -112,7 +115,7 @@ class ChatEvaluator(ImageByImageEvaluator):
             ]
             named = Counter(label for label in labels if label != UNREADABLE)
             predicted.append(named.most_common(1)[0][0] if named else UNREADABLE)
-            if all(answer.get("ended", "").startswith(REFUSED) for answer in answers):
+            if all(map(self.is_refusal, answers)):
                 refused.append(place)
         return SplitDecisions(
             np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable), refused=tuple(refused)

@@ -189,6 +189,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             self._templates.popitem(last=False)
         return found, refused
 
+    def is_refusal(self, value: Vector) -> bool:
+        return not len(value)
+
     def _image_request(self, images: Sequence[tuple[Any, Purpose]]) -> ApiRequest:
         pictures = [self.problem.pictures.picture(path) for path, _purpose in images]
         tokens = sum(image_tokens(self.problem.model, one.width, one.height) for one in pictures)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -41,7 +42,7 @@ from ..scoring import (
 )
 from ..settings import shown
 from ..tally import Labels
-from .asking import ApiAnswer, ApiAsk, ApiRefusal, ApiRequest, Purpose
+from .asking import FAILED, ApiAnswer, ApiAsk, ApiRefusal, ApiRequest, Purpose
 from .labels import KeptValues, LabelStore
 from .pictures import PictureReader
 
@@ -51,10 +52,14 @@ IN_FLIGHT = 8
 """Batches of candidates scored at once: one that waits for its last answers does not hold up the others."""
 FIRST_FAULTS = 8
 """Refused and misformed answers, before any other, after which an endpoint is given up."""
+MOST_FAILED = 2
+"""Candidates for which an image gets no answer, whatever is tried, before it is left out for the others."""
+MOST_REFUSALS = 8
+"""Refusals in a row after which a request that was answered before is made again: is it the endpoint?"""
 ATTEMPTS = 3
 """Requests for one answer before an endpoint that answers with anything else is given up."""
 LEAST_PROBABILITY = 1e-12
-REFUSED_WORDS = "images that the endpoint refused, which count as wrong"
+REFUSED_WORDS = "images that the endpoint refused or failed to answer, which count as wrong"
 BYTES_PER_TOKEN = 2
 """Fewest bytes of text per token, on average: English has four, Chinese two to three."""
 IMAGE_TOKENS = (600, 256)
@@ -135,12 +140,14 @@ class Question:
         read: Returns the value of each key; raises BadReplyError.
         halves: Returns smaller questions to ask instead if this one is refused; none if it cannot be smaller.
         attempts: How often it is asked, this time included.
+        image: Identifies its image, if it is about one.
     """
 
     request: Callable[[], ApiRequest]
     read: Callable[[ApiAnswer], Mapping[str, Any]]
     halves: Callable[[], list[Question]] = list
     attempts: int = 1
+    image: str = ""
 
     def instead(self, answer: ApiAnswer) -> list[Question]:
         """Return what to ask instead of reading an answer."""
@@ -189,7 +196,10 @@ class RemoteEvaluator(ABC):
         self._splits = {"train": problem.train, "val": problem.val}
         self._opening = threading.Lock()
         self._claims = _Claims()
-        self._fits = False  # the endpoint has answered in the protocol's form
+        self._witness: Question | None = None  # one that was answered in the protocol's form
+        self._refused_in_a_row = 0
+        self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
+        self._failed = Counter[str]()  # how often every attempt failed, by image
         self._refused: dict[str, set[str]] = {}  # contents of images, by split
 
     @property
@@ -313,6 +323,10 @@ class RemoteEvaluator(ABC):
         """Return why a candidate can never be scored; None if it can."""
 
     @abstractmethod
+    def is_refusal(self, value: Any) -> bool:
+        """Return whether a kept value says that the endpoint refused."""
+
+    @abstractmethod
     def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
@@ -343,9 +357,13 @@ class RemoteEvaluator(ABC):
         while missing:
             with self._claims.of(missing) as mine:
                 found |= table.find(mine)
-                self._fits = self._fits or bool(found)
+                answered = (key for key in mine if key in found and not self.is_refusal(found[key]))
+                if self._witness is None and (key := next(answered, None)) is not None:
+                    (self._witness,) = ask_for([key])
+                found |= {key: self._unanswered[key] for key in mine if key in self._unanswered}
                 if unknown := [key for key in mine if key not in found]:
                     found |= self._asked(table, ask_for(unknown))
+                    found |= {key: self._unanswered[key] for key in unknown if key in self._unanswered}
             if lost := [key for key in mine if key not in found]:
                 raise ConsumerError(f"{counted(len(lost), 'question was', 'questions were')} not answered")
             missing = [key for key in missing if key not in found]
@@ -354,12 +372,15 @@ class RemoteEvaluator(ABC):
 
     def _asked(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         found: dict[str, T] = {}
-        refused: dict[str, T] = {}
+        held: dict[str, T] = {}  # refusals: believed once another request is answered
         faults, hopeless = 0, False
+        questions = [one for one in questions if not self._is_hopeless(one)]
         while questions and not hopeless:
             again: list[Question] = []
-            with closing(self._answers(questions)) as answers:
-                for question, answer in answers:
+            sending = _Sending(questions)
+            with closing(self._answers(sending)) as answers:
+                for place, answer in answers:
+                    question = questions[place]
                     values: Mapping[str, T] = {}
                     try:
                         if not (instead := question.instead(answer)):
@@ -369,33 +390,56 @@ class RemoteEvaluator(ABC):
                         instead = [replace(question, attempts=question.attempts + 1)]
                         hopeless = hopeless or question.attempts == ATTEMPTS
                     again += instead
-                    if isinstance(answer, ApiRefusal) and not self._fits:
+                    if isinstance(answer, ApiRefusal):
                         fault = f"it refuses every request: {answer.message}"
-                        refused.update(values)
+                        if answer.reason == FAILED:
+                            self._failed[question.image] += 1
+                            self._unanswered |= values
+                        else:
+                            held |= values
+                            self._refused_in_a_row += 1
                     elif values:
-                        self._fits = True
-                        found |= table.keep({**refused, **values})
-                        refused.clear()
+                        self._witness, self._refused_in_a_row = question, 0
+                        found |= table.keep({**held, **values})
+                        held.clear()
                     # An endpoint that has never answered would refuse the rest too, and may bill for that.
-                    faults += not self._fits
-                    if not self._fits and faults == FIRST_FAULTS:
+                    faults += self._witness is None
+                    if self._witness is None and faults == FIRST_FAULTS:
                         raise self._unfit(fault)
-            questions = again
-        if refused or hopeless:
+                    sending.paused = self._refused_in_a_row >= MOST_REFUSALS
+            sending.raise_fault()
+            questions = again + questions[sending.sent :]
+            if sending.paused and self._witness is not None:
+                self._check_that_it_answers(self._witness)
+        if hopeless or (held and self._witness is None):
             raise self._unfit(fault)
-        return found
+        return found | table.keep(held)
 
-    def _answers(self, questions: Sequence[Question]) -> Generator[tuple[Question, ApiAnswer]]:
-        """Yield each question with its answer, in the order of arrival."""
-        sending = _Sending(questions)
+    def _is_hopeless(self, question: Question) -> bool:
+        """Return whether a question is not worth asking; then it has its values."""
+        if not question.image or self._failed[question.image] < MOST_FAILED:
+            return False
+        self._unanswered |= question.read(ApiRefusal(FAILED, "no attempt was answered for other candidates"))
+        return True
+
+    def _check_that_it_answers(self, witness: Question) -> None:
+        """Ask again what was answered before; raise ConsumerError if that is refused too."""
+        for _place, answer in self.problem.ask([witness.request()]):
+            if isinstance(answer, ApiRefusal):
+                raise ConsumerError(
+                    "the scorer's endpoint refuses every request now, also one that it answered before: "
+                    f"{answer.message}; resume when it answers again"
+                )
+        self._refused_in_a_row = 0
+
+    def _answers(self, sending: _Sending) -> Generator[tuple[int, ApiAnswer]]:
+        """Yield each answer with its question's place, in the order of arrival."""
         answers = self.problem.ask(sending)
         try:
-            for place, answer in answers:
-                yield questions[place], answer
+            yield from answers
         finally:
             if (close := getattr(answers, "close", None)) is not None:
                 close()
-        sending.raise_fault()
 
     @property
     def _scorer(self) -> str:
@@ -506,14 +550,19 @@ class _Sending:
     def __init__(self, questions: Sequence[Question]) -> None:
         self._questions = questions
         self._fault: BaseException | None = None
+        self.sent = 0
+        self.paused = False
 
     def __iter__(self) -> Iterator[ApiRequest]:
         for question in self._questions:
+            if self.paused:
+                return
             try:
                 request = question.request()
             except Exception as error:  # noqa: BLE001 - raised again in the thread that scores
                 self._fault = error
                 return
+            self.sent += 1
             yield request
 
     def raise_fault(self) -> None:

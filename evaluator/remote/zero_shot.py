@@ -52,7 +52,8 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
 
     def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
         """Return the body of a request."""
-        template, labels = _sent(prompt)
+        template, texts = _sent(prompt)
+        labels = list(dict.fromkeys(texts))
         return {
             "inputs": picture.base64,
             "parameters": {"candidate_labels": labels, "hypothesis_template": template},
@@ -66,13 +67,18 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         """Return the label or a refusal; for grey-box objectives, each class's log-probability."""
         if isinstance(answer, ApiRefusal):
             return {_REFUSED: f"{answer.reason}: {answer.message}"[:_LONGEST_REFUSAL]}
-        scores = read_scores(answer.body, _sent(prompt)[1])
-        best = max(scores, key=lambda label: scores[label])
+        texts = _sent(prompt)[1]  # classes of the same name are sent once; the first one gets the image
+        labels = list(dict.fromkeys(texts))
+        scores = read_scores(answer.body, labels)
+        best = max(scores, key=lambda place: scores[place])
         if not self._grey:
-            return best
-        if missing := len(prompt.names) - len(scores):
-            raise misformed(f"a score of each of {len(prompt.names)} classes", f"{missing} fewer")
-        return [math.log(max(scores[label], LEAST_PROBABILITY)) for label in range(len(prompt.names))]
+            return texts.index(labels[best])
+        if missing := len(labels) - len(scores):
+            raise misformed(f"a score of each of {len(labels)} labels", f"{missing} fewer")
+        return [math.log(max(scores[labels.index(text)], LEAST_PROBABILITY)) for text in texts]
+
+    def is_refusal(self, value: Any) -> bool:
+        return isinstance(value, dict)
 
     def is_valid(self, prompt: Prompt, value: Any) -> bool:
         """Return whether a value from disk is a label, a log-probability of each class, or a refusal."""
@@ -85,7 +91,7 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
 
     def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
         """Return the decisions of one value an image."""
-        refused = [place for place, (value,) in enumerate(values) if isinstance(value, dict)]
+        refused = [place for place, (value,) in enumerate(values) if self.is_refusal(value)]
         table = None
         if self._grey:
             even = [0.0] * len(prompt.names)
@@ -113,14 +119,14 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
 
 
 def _sent(prompt: Prompt) -> tuple[str, list[str]]:
-    """Return the template and labels that are sent; those that the task's form cannot hold are filled here.
+    """Return the template and a label per class as sent; what the task's form cannot hold is filled here.
 
     Servers fill the template with Python's ``format`` and one label, so it has one slot and no other brace.
     """
     template = prompt.text
     if template.count(SLOT) == 1 and not set(template.replace(SLOT, "")) & set("{}"):
-        return template, list(dict.fromkeys(prompt.names))
-    return SLOT, list(dict.fromkeys(template.replace(SLOT, name) for name in prompt.names))
+        return template, list(prompt.names)
+    return SLOT, [template.replace(SLOT, name) for name in prompt.names]
 
 
 def read_scores(body: Any, labels: Sequence[str]) -> dict[int, float]:

@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 
 from promptclimb import SearchConfig
-from promptclimb.agent.events.types import ignore_event
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import NO_BILL
 from promptclimb.agent.search.event_loop import FairScheduler
@@ -72,7 +71,7 @@ async def test_what_a_restart_that_has_ended_remembered_is_let_go() -> None:
     def restarts() -> Iterator[Restart]:
         return (cast("Restart", Remembering(number)) for number in (1, 2, 3))
 
-    workers = Workers(restarts(), FairScheduler(), stop=Stop(), emit=ignore_event)
+    workers = Workers(restarts(), FairScheduler(), stop=Stop())
     assert await workers.run(at_once=1) is None
     assert [record.number for record in workers.records if record.done] == [1, 2, 3]
     assert [one() for one in ended] == [None] * 3

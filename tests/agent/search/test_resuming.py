@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
@@ -96,6 +97,52 @@ def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
         assert main(["compare", str(run_dir), str(run_dir)]) == 2
         found = run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=ChatByHash()))
         assert found.status == json.loads((run_dir / RESULT).read_text("utf-8"))["status"] == "finished"
+
+
+class Silent:
+    """Fails the test if it is asked."""
+
+    name = "fake"
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Never called."""
+        raise AssertionError("a search that is concluded asks nothing")
+
+
+def test_a_stopped_run_is_concluded_with_what_is_scored(stopped: Path) -> None:
+    """It asks nothing, is evaluated on test once, and is finished; more rounds extend it like any other."""
+    before = json.loads((stopped / RESULT).read_text("utf-8"))
+    found = run_virtual(resume(stopped, conclude=True, evaluator=FakeEvaluator(), chat=Silent()))
+    assert (found.status, found.stop_reason, found.test_opened) == ("finished", None, 1)
+    assert found.best.template == before["best"]["template"]
+    assert found.best.test is not None
+    assert found.gain is not None
+    assert (found.evaluated, found.usage.calls) == (before["evaluated"], 2)
+    assert found.notes["concluded"] == "the search was concluded before its last round (--conclude)"
+    assert run_virtual(resume(stopped, evaluator=FakeEvaluator(), chat=Silent())).best == found.best
+    more = {"rounds": 4, "max_calls": 100}
+    extended = run_virtual(resume(stopped, changes=more, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    whole = config(stopped.with_name("whole"), rounds=4)
+    expected = run_virtual(search(whole, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert (extended.leaderboard, extended.test_opened) == (expected.leaderboard, 2)
+    assert "concluded" not in extended.notes
+
+
+def test_a_search_without_an_llm_is_concluded_too(tmp_path: Path) -> None:
+    """Nothing is drawn any more."""
+    free = SearchConfig(data="fake", method="random", restarts=1, rounds=3, initial=8, run_dir=tmp_path / "r")
+    scored = Counter[str]()
+
+    def fail(batch: Sequence[str]) -> None:
+        if len(scored) >= 9:  # the starting templates and the default one
+            raise RuntimeError("out of memory")
+        scored.update(batch)
+
+    with pytest.raises(PromptclimbError, match="out of memory"):
+        run_virtual(search(free, evaluator=FakeEvaluator(before_batch=fail)))
+    found = run_virtual(resume(tmp_path / "r", conclude=True, evaluator=FakeEvaluator()))
+    assert (found.status, found.evaluated) == ("finished", 8)
+    assert found.best.test is not None
 
 
 @pytest.mark.parametrize("changes", [{"seed": 9}, {"restarts": 1}, {"track": "tensorboard:/dev/null/x"}])

@@ -120,6 +120,19 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
     assert (whole.best, whole.leaderboard) == (finished.best, finished.leaderboard)
 
 
+async def test_a_stopped_run_is_concluded_with_what_was_kept_for_it(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """Within the same limit: nothing more is asked about few-shot images."""
+    async with ScorerServer() as server:
+        await search(config(server.url, max_scorer_calls=55))
+        found = await resume(tmp_path / "run", conclude=True)
+    assert (found.status, found.test_opened) == ("finished", 1)
+    assert found.best.test is not None
+    assert server.requests <= 55
+    assert max(server.asked.values()) == 1
+
+
 async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_start(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
@@ -379,6 +392,8 @@ async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
         await search(config(gone, run_dir=tmp_path / "done"))
     with pytest.raises(EndpointError, match=r"nothing answers at .*scorer_url"):
         await search(config(gone))
+    with pytest.raises(EndpointError, match=r"is not an address; .*scorer_url"):
+        await search(config("http://ex..ample/v1"))
     assert not (tmp_path / "run").exists()
     with pytest.raises(EndpointError, match="nothing answers at"):
         await in_thread(lambda: evaluate(["a {}"], config(gone, shared_cache=tmp_path / "none")))

@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.errors import ConsumerError, DataError, EvaluatorError
-from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
+from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
 from promptclimb.evaluator.remote.chat import read_completion
 from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
+from promptclimb.evaluator.remote.image_by_image import Prompt
 from promptclimb.evaluator.remote.labels import LabelStore
+from promptclimb.evaluator.remote.pictures import SentPicture
 from promptclimb.evaluator.remote.zero_shot import read_scores
 from promptclimb.evaluator.scoring import (
     UNREADABLE,
@@ -38,6 +40,7 @@ from tests.paths import ROOT
 
 INSTRUCTION = "Which colour is it?\n{classes}"
 ASKED = {"chat": INSTRUCTION, "zero-shot": "a photo of a {}"}
+NOT_ALLOWED = ApiRefusal("content_filter", "not allowed")
 SEARCHED = 21
 """Images of train and val: five and two of each class."""
 
@@ -272,14 +275,18 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
 
 
-def refusing(places: Iterable[int], reader: Callable[[ApiRequest], object]) -> Any:
+def refusing(
+    places: Iterable[int],
+    reader: Callable[[ApiRequest], object],
+    refusal: ApiRefusal = NOT_ALLOWED,
+) -> Any:
     """A change that refuses some of the images, by the order in which they are first asked for."""
     order: dict[object, int] = {}
 
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
         image = reader(request)
         place = order.setdefault(image, len(order))
-        return ApiRefusal("content_filter", "not allowed") if place in places else body
+        return refusal if place in places else body
 
     return change
 
@@ -406,6 +413,78 @@ def test_an_endpoint_that_never_fits_is_blamed_early(
     assert len(api.requests) == 8
     api.change = None
     assert scored(evaluator, ASKED[scorer]).train == 1.0
+
+
+@pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
+def test_an_endpoint_that_begins_to_refuse_everything_is_no_image_s_fault(
+    scorer: str, opened: Opened, tmp_path: Path
+) -> None:
+    """A question that it answered before shows it; nothing of that is kept, and a resumed run goes on."""
+    quota = ApiRefusal("too_large", "your image quota is exceeded")
+    api = VisualApi(change=lambda number, _request, body: body if number < 25 else quota)
+    evaluator = opened(scorer, api, tmp_path / "labels.sqlite")
+    assert scored(evaluator, ASKED[scorer]).train == 1.0
+    other = f"Look closely. {ASKED[scorer]}"
+    with pytest.raises(ConsumerError, match=r"refuses every request now.*quota is exceeded; resume"):
+        evaluator.score([other])
+    assert len(api.requests) == 25 + 8 + 1
+    again = VisualApi()
+    assert scored(opened(scorer, again, tmp_path / "labels.sqlite"), other).train == 1.0
+    assert len(again.requests) == 2 * SEARCHED - 25
+
+
+def test_many_refused_images_in_a_row_are_believed_if_others_are_answered(
+    opened: Opened, tmp_path: Path
+) -> None:
+    """After a few, a question that was answered before is asked again, in a resumed run too."""
+    reds = refusing(range(1, 11), lambda request: request.body["inputs"])
+    api = VisualApi(change=reds)
+    first = scored(opened("zero-shot", api, tmp_path / "labels.sqlite"), "a {}")
+    assert first.train < 1.0
+    assert len(api.requests) == SEARCHED + 1
+    resumed = VisualApi(change=lambda number, _, body: ApiRefusal("x", "no") if number < 8 else body)
+    opened("zero-shot", resumed, tmp_path / "labels.sqlite").score(["a {}", "another {}"])
+    assert len(resumed.requests) == SEARCHED + 1
+
+
+def test_an_answer_that_never_came_is_asked_for_again_by_a_later_run(opened: Opened, tmp_path: Path) -> None:
+    """It counts as wrong in this one, which does not ask twice; it is no refusal."""
+    api = VisualApi(
+        change=lambda number, _request, body: ApiRefusal("failed", "503") if number == 3 else body
+    )
+    evaluator = opened("zero-shot", api, tmp_path / "labels.sqlite")
+    assert scored(evaluator, "a {}").train < 1.0
+    assert scored(evaluator, "a {}").train < 1.0
+    assert len(api.requests) == SEARCHED
+    later = VisualApi()
+    assert scored(opened("zero-shot", later, tmp_path / "labels.sqlite"), "a {}").train == 1.0
+    assert len(later.requests) == 1
+
+
+def test_an_image_that_never_gets_an_answer_is_left_out_after_two_candidates(opened: Opened) -> None:
+    """Each takes minutes of attempts; it counts as wrong for the others."""
+    never = ApiRefusal("failed", "503")
+    api = VisualApi(change=refusing({3}, lambda request: request.body["inputs"], never))
+    evaluator = opened("zero-shot", api)
+    scores = [scored(evaluator, f"{text} {{}}").correct for text in ("a", "the", "one", "my")]
+    assert scores == [(14, 6)] * 4
+    assert len(api.requests) == 2 * SEARCHED + 2 * (SEARCHED - 1)
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "logprob"])
+def test_classes_of_one_name_keep_their_places(objective: str, opened: Opened) -> None:
+    """Some published lists have them; the label is sent once, and its images go to the first."""
+    evaluator: Any = opened("zero-shot", VisualApi(), objective=objective)
+    prompt = Prompt("a {}", ("missile", "crane", "missile", "dog", "zebra"))
+    picture = SentPicture("image/png", b"", 1, 1)
+    sent = evaluator.body(prompt, picture)["parameters"]["candidate_labels"]
+    assert sent == ["missile", "crane", "dog", "zebra"]
+    scores = {"zebra": 0.7, "missile": 0.2, "crane": 0.05, "dog": 0.05}
+    found = evaluator.value(prompt, ApiReply([{"label": k, "score": v} for k, v in scores.items()]))
+    if objective == "accuracy":
+        assert found == 4
+    else:
+        assert [round(math.exp(one), 3) for one in found] == [0.2, 0.05, 0.2, 0.05, 0.7]
 
 
 def test_a_single_bad_reply_is_asked_for_again(opened: Opened) -> None:
