@@ -80,10 +80,8 @@ LOCAL: tuple[Scope, ...] = ("local LLM",)
 
 
 def _without_llm() -> tuple[str, ...]:
+    """Return the methods that ask no LLM, those of the user's own included."""
     return tuple(name for name, method in METHODS.items() if not method.asks_llm)
-
-
-"""The methods that ask no LLM."""
 
 
 class LLMSettings(Settings):
