@@ -11,6 +11,7 @@ from typing import Any
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.open import opened_before
+from ...evaluator.remote.dialects import dearest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateNoun, kind_named
@@ -36,6 +37,10 @@ from .display import Display
 from .interrupts import run_interruptible
 from .output import aligned, console, print_json, print_text, result_alone, say, say_refused
 
+DIALECT_UNKNOWN = (
+    "the form of the scorer's requests is found by asking it; the bounds are those of the form that takes "
+    "most requests"
+)
 LOCAL_S = 6.5
 """Seconds a request of the smallest local LLM takes on two CPU cores, as measured over 48."""
 _BOUNDS = {"calls": "requests", "tokens": "tokens", "cost_usd": "dollars", "evaluations": "templates scored"}
@@ -115,7 +120,12 @@ def _opened(config: SearchConfig, asked: NothingAsked) -> tuple[EvaluatorInfo, E
                 emit(Noted(text=line))
             if known is not None:
                 return known.info, None
-            evaluator = await ready_evaluator(config, None, emit, ask=asked)
+            dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
+            opened = config
+            if config.scorer == "embeddings" and dialect is None:
+                opened = config.model_copy(update={"scorer_dialect": dearest_dialect().name})
+                emit(Noted(text=f"{DIALECT_UNKNOWN} (--scorer-dialect {opened.scorer_dialect})"))
+            evaluator = await ready_evaluator(opened, None, emit, ask=asked)
             return evaluator.info, evaluator
 
     return run_interruptible(run)

@@ -342,7 +342,7 @@ class LimitSettings(Settings):
     tpm: float | None = setting(None, "tokens per minute at most", applies_to=POOLED, gt=0, le=MOST_A_MINUTE)
     request_timeout: float = setting(
         REQUEST_TIMEOUT_S,
-        "seconds that one attempt of a request may take",
+        "seconds that one attempt may take; local: at least 1,200",
         show="SECONDS",
         gt=0,
         le=LONGEST_S,

@@ -33,7 +33,7 @@ from ..errors import (
 from ..stop import Stop
 from .ask import LLMAsker
 from .budget import Budget, ScorerBudget
-from .chat import JsonAnswer, JsonRequest
+from .chat import BilledAnswer, JsonAnswer, JsonRequest
 from .cost import NOTHING, Bill, Spent
 from .pool import UNFIT_REQUESTS
 
@@ -138,6 +138,7 @@ class ScorerCalls:
         self._looking = asyncio.Lock()
         self._unreachable: str | None = None
         self._held: str | None = None
+        self._last: JsonRequest | None = None  # the last one that was answered
         self._kept_for: Counter[tuple[int, int]] = Counter()
 
     @property
@@ -368,15 +369,30 @@ class ScorerCalls:
                     return ApiRefusal(_reason(error.refusal or cause), str(error))
                 if not self._has_answered and getattr(cause, "reason", "") in NEVER_JSON:
                     raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
-                failures += self._answered > answered and not isinstance(cause, RateLimitedError)
+                if not isinstance(cause, RateLimitedError):
+                    failures += self._answered > answered or await self._answers_still()
                 if failures >= MOST_FAILURES:
                     return ApiRefusal(FAILED, str(error))
             else:
-                self._answered += 1
                 self._refused_at_first = 0
-                self._keep_as_billed()
-                await self._ledger.put_usage(reply.bill)
+                await self._count(request, reply)
                 return ApiReply(reply.answer.body)
+
+    async def _count(self, request: JsonRequest, reply: BilledAnswer[JsonAnswer]) -> None:
+        self._last = request
+        self._answered += 1
+        self._keep_as_billed()
+        await self._ledger.put_usage(reply.bill)
+
+    async def _answers_still(self) -> bool:
+        """Return whether a request that was answered before is answered again."""
+        if (request := self._last) is None:
+            return False
+        try:
+            await self._count(request, await self._asker.ask(request))
+        except RequestFailedError:
+            return False
+        return True
 
 
 def with_margin(kept: Spent) -> Spent:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
 from ...prompts.kinds import INSTRUCTION, kind_named
-from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE, not_above_chance
+from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE, not_above_chance, surely_better
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
 from .sections import names_of
@@ -108,9 +108,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
     gain, steps = result.gain, list[str]()
     if gain is None:
         return steps
-    starting, default, hand_made = (
-        gain.over.get(name) for name in (BEST_STARTING, DEFAULT_TEMPLATE, BEST_HAND_MADE)
-    )
+    starting, hand_made = gain.over.get(BEST_STARTING), gain.over.get(BEST_HAND_MADE)
     if gain.ensemble is not None and gain.ensemble.sign > 0:
         steps.append("Use the ensemble: on test it is better than the best template alone.")
     elif gain.ensemble_is_worse:
@@ -123,7 +121,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
             "Use the best hand-made template: the search found none as good. A search that starts from it "
             "(--initial FILE) may improve it."
         )
-    elif default is not None and default.sign > 0 and not not_above_chance(result):
+    elif surely_better(gain, DEFAULT_TEMPLATE) and not not_above_chance(result):
         steps.append("Use what was found in place of the default template: the gain is more than chance.")
     if starting is not None and starting.sign <= 0:
         steps.append(_on_rounds(view, result))

@@ -214,9 +214,7 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     alone = "the best alone"
     everything = dict(named) if ensemble is None else {**named, alone: ensemble}
     same = [name for name, one in named.items() if one.same_template]
-    found = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
-    # A claim must agree with the interval beside it.
-    claimed = {name for name in found if everything[name].sign}
+    claimed = _claimed(everything)
     parts = [_claim(one, name) for name, one in named.items() if name in claimed]
     parts += [_unsure(one, name) for name, one in named.items() if name not in claimed and name not in same]
     start = _COMPARED[BEST_STARTING]
@@ -229,6 +227,20 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     if not all(one.paired for one in named.values()):
         parts.append("intervals are not paired, as the scorer does not give decisions image by image")
     return "; ".join(parts)
+
+
+def surely_better(gain: Gain, name: str) -> bool:
+    """Return whether the best template is better than a baseline, as surely as the verdict says it."""
+    one = gain.over.get(name)
+    everything = dict(gain.over) if gain.ensemble is None else {**gain.over, "": gain.ensemble}
+    return one is not None and one.sign > 0 and name in _claimed(everything)
+
+
+def _claimed(everything: Mapping[str, Difference]) -> set[str]:
+    """Return the differences that are certain, corrected for their number."""
+    found = certain({name: _statistic(one) for name, one in everything.items() if not one.same_template})
+    # A claim must agree with the interval beside it.
+    return {name for name in found if everything[name].sign}
 
 
 def _statistic(one: Difference) -> float:

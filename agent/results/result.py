@@ -35,6 +35,7 @@ UNGROWN = "ensemble_ungrown"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"
 CONCLUDED = "concluded"
+UNREAD = "unreadable_answers"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
@@ -47,6 +48,7 @@ PROMINENT = (
     LLM_FALLBACK,
     GENERAL_WORDS,
     CONCLUDED,
+    UNREAD,
     ENDED_EARLY,
     RACED,
     REFUSED_IMAGES,

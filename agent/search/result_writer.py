@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.scoring import Evaluator, EvaluatorInfo, Illustrator
+from ...evaluator.scoring import Evaluator, EvaluatorInfo, Illustrator, Score
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
@@ -39,6 +39,7 @@ from ..results.result import (
     ENDED_EARLY,
     NOTHING_USABLE,
     RACED,
+    UNREAD,
     Best,
     Dataset,
     Ensemble,
@@ -66,6 +67,8 @@ from .test_evaluation import Evaluated, openings
 MOST_PICTURES = 12
 """Maximum images that the best template fixes, and maximum that it breaks."""
 MOST_SHOWN = 8
+MANY_UNREAD = 0.2
+"""Least share of answers that name no class that the result warns of."""
 
 
 def build_result(
@@ -85,6 +88,8 @@ def build_result(
     device = info.notes.get("device")
     raced = _labels_note(searched.scored, info)
     saved = {} if raced is None else {RACED: words_of(config.prompts).worded(raced)}
+    if unread := _unread_note(best.score):
+        saved[UNREAD] = unread
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -359,6 +364,19 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
             )
         )
     return tuple(found)
+
+
+def _unread_note(score: Score) -> str:
+    """Return how many answers to the best instruction name no class, if many do not."""
+    if not score.unreadable or score.unreadable < MANY_UNREAD:
+        return ""
+    examples = enumerated(repr(one) for one in score.unreadable_examples)
+    cut = any(one.startswith("(cut)") for one in score.unreadable_examples)
+    return (
+        f"{100 * score.unreadable:.0f} % of the answers to the best instruction on train name no class, and "
+        f"count as wrong, such as {examples}"
+        + ("; cut ones need a higher --scorer-answer-tokens" if cut else "")
+    )
 
 
 def _labels_note(scored: Iterable[Entry], info: EvaluatorInfo) -> str | None:

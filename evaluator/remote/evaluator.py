@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,8 @@ IN_FLIGHT = 8
 """Batches of candidates scored at once: one that waits for its last answers does not hold up the others."""
 FIRST_FAULTS = 8
 """Refused and misformed answers, before any other, after which an endpoint is given up."""
+MOST_FAILED = 2
+"""Candidates for which an image gets no answer, whatever is tried, before it is left out for the others."""
 MOST_REFUSALS = 8
 """Refusals in a row after which a request that was answered before is made again: is it the endpoint?"""
 ATTEMPTS = 3
@@ -137,12 +140,14 @@ class Question:
         read: Returns the value of each key; raises BadReplyError.
         halves: Returns smaller questions to ask instead if this one is refused; none if it cannot be smaller.
         attempts: How often it is asked, this time included.
+        image: Identifies its image, if it is about one.
     """
 
     request: Callable[[], ApiRequest]
     read: Callable[[ApiAnswer], Mapping[str, Any]]
     halves: Callable[[], list[Question]] = list
     attempts: int = 1
+    image: str = ""
 
     def instead(self, answer: ApiAnswer) -> list[Question]:
         """Return what to ask instead of reading an answer."""
@@ -194,6 +199,7 @@ class RemoteEvaluator(ABC):
         self._witness: Question | None = None  # one that was answered in the protocol's form
         self._refused_in_a_row = 0
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
+        self._failed = Counter[str]()  # how often every attempt failed, by image
         self._refused: dict[str, set[str]] = {}  # contents of images, by split
 
     @property
@@ -368,6 +374,7 @@ class RemoteEvaluator(ABC):
         found: dict[str, T] = {}
         held: dict[str, T] = {}  # refusals: believed once another request is answered
         faults, hopeless = 0, False
+        questions = [one for one in questions if not self._is_hopeless(one)]
         while questions and not hopeless:
             again: list[Question] = []
             sending = _Sending(questions)
@@ -386,6 +393,7 @@ class RemoteEvaluator(ABC):
                     if isinstance(answer, ApiRefusal):
                         fault = f"it refuses every request: {answer.message}"
                         if answer.reason == FAILED:
+                            self._failed[question.image] += 1
                             self._unanswered |= values
                         else:
                             held |= values
@@ -406,6 +414,13 @@ class RemoteEvaluator(ABC):
         if hopeless or (held and self._witness is None):
             raise self._unfit(fault)
         return found | table.keep(held)
+
+    def _is_hopeless(self, question: Question) -> bool:
+        """Return whether a question is not worth asking; then it has its values."""
+        if not question.image or self._failed[question.image] < MOST_FAILED:
+            return False
+        self._unanswered |= question.read(ApiRefusal(FAILED, "no attempt was answered for other candidates"))
+        return True
 
     def _check_that_it_answers(self, witness: Question) -> None:
         """Ask again what was answered before; raise ConsumerError if that is refused too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +82,10 @@ class ImageByImageEvaluator(RemoteEvaluator):
             for images in parts:
                 found = [[keys.key(one, sample) for sample in range(self.samples)] for one in images.contents]
                 rows[-1].append(found)
-                for path, of_image in zip(images.paths, found, strict=True):
+                for path, content, of_image in zip(images.paths, images.contents, found, strict=True):
                     for key in of_image:
-                        questions[key] = self._question(key, prompt, path, images.purpose)
+                        question = self._question(key, prompt, path, images.purpose)
+                        questions[key] = replace(question, image=content)
         values = self.gather(
             self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
         )

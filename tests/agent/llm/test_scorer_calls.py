@@ -237,6 +237,20 @@ async def test_a_request_that_always_fails_while_others_are_answered_is_refused(
     assert KEY not in dict(found)[0].message
 
 
+async def test_a_request_that_always_fails_is_refused_though_no_other_is_in_flight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that was answered before shows that the endpoint still answers."""
+    monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.rest", lambda *_given: None)
+    async with ScorerServer(ScorerOptions(faults={"bad": "500"})) as server, asking(server) as calls:
+        await answers(calls, [question("good")])
+        found, why = await answers(calls, [question("bad")])
+        assert (calls.budget.spent.calls, calls.budget.spent.failed_calls) == (3, 16)
+    assert why is None
+    assert found == [(0, ApiRefusal("failed", found[0][1].message))]
+
+
 @pytest.mark.parametrize(
     ("fault", "advice"),
     [
@@ -314,7 +328,7 @@ async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
         async with asking(server, stop=stop, scorer_concurrency=4) as calls:
             work = asyncio.create_task(answers(calls, [question(number) for number in range(100)]))
             await server.until(lambda: server.answered >= 10)
-            stop.ask(InterruptedRunError(2))
+            stop.request(InterruptedRunError(2))
             found, why = await work
         assert isinstance(why, InterruptedRunError)
         assert why.signal == 2

@@ -65,6 +65,7 @@ def test_a_run_that_is_not_finished_goes_on() -> None:
         "promptclimb resume 'my run' --max-calls N continues the run"
         in next_steps(view(None, "stopped", limits=("calls",)))[0]
     )
+    assert "resume 'my run' --conclude" in next_steps(view(None, "stopped", limits=("calls",)))[0]
     assert next_steps(view(None, "live"))[0].startswith("Wait")
 
 
@@ -121,6 +122,13 @@ def test_the_intervals_decide(
         verdict="",
     )
     assert said in steps(gain=gain, **KNOWS)
+
+
+def test_what_the_verdict_calls_chance_is_not_advised() -> None:
+    """Of several differences, one whose interval ends just above 0 is not sure."""
+    over = {"default template": between(0.04, 36.3)}
+    over |= {name: between(-9, 8) for name in ("best starting template", "best hand-made")}
+    assert "more than chance" not in steps(gain=Gain(over=over, ensemble=None, verdict=""), **KNOWS)
 
 
 def test_what_is_no_better_than_chance_is_not_to_be_used() -> None:

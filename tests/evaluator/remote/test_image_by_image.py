@@ -40,6 +40,7 @@ from tests.paths import ROOT
 
 INSTRUCTION = "Which colour is it?\n{classes}"
 ASKED = {"chat": INSTRUCTION, "zero-shot": "a photo of a {}"}
+NOT_ALLOWED = ApiRefusal("content_filter", "not allowed")
 SEARCHED = 21
 """Images of train and val: five and two of each class."""
 
@@ -274,14 +275,18 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
 
 
-def refusing(places: Iterable[int], reader: Callable[[ApiRequest], object]) -> Any:
+def refusing(
+    places: Iterable[int],
+    reader: Callable[[ApiRequest], object],
+    refusal: ApiRefusal = NOT_ALLOWED,
+) -> Any:
     """A change that refuses some of the images, by the order in which they are first asked for."""
     order: dict[object, int] = {}
 
     def change(_number: int, request: ApiRequest, body: Any) -> Any:
         image = reader(request)
         place = order.setdefault(image, len(order))
-        return ApiRefusal("content_filter", "not allowed") if place in places else body
+        return refusal if place in places else body
 
     return change
 
@@ -454,6 +459,16 @@ def test_an_answer_that_never_came_is_asked_for_again_by_a_later_run(opened: Ope
     later = VisualApi()
     assert scored(opened("zero-shot", later, tmp_path / "labels.sqlite"), "a {}").train == 1.0
     assert len(later.requests) == 1
+
+
+def test_an_image_that_never_gets_an_answer_is_left_out_after_two_candidates(opened: Opened) -> None:
+    """Each takes minutes of attempts; it counts as wrong for the others."""
+    never = ApiRefusal("failed", "503")
+    api = VisualApi(change=refusing({3}, lambda request: request.body["inputs"], never))
+    evaluator = opened("zero-shot", api)
+    scores = [scored(evaluator, f"{text} {{}}").correct for text in ("a", "the", "one", "my")]
+    assert scores == [(14, 6)] * 4
+    assert len(api.requests) == 2 * SEARCHED + 2 * (SEARCHED - 1)
 
 
 @pytest.mark.parametrize("objective", ["accuracy", "logprob"])
