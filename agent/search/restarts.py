@@ -94,7 +94,7 @@ class Workers:
             try:
                 await asyncio.wait(tasks)
             except asyncio.CancelledError:
-                self._stop.ask(InterruptedRunError(CANCELLED))
+                self._stop.request(InterruptedRunError(CANCELLED))
                 await asyncio.wait(tasks)
                 raise
         if self._stop.cause is not None:
@@ -121,10 +121,10 @@ class Workers:
                 return
             except asyncio.CancelledError:
                 # Not from the stop or the caller: those arrive as an interruption.
-                self._stop.ask(RestartCancelledError())
+                self._stop.request(RestartCancelledError())
                 return
             except Exception as error:  # noqa: BLE001 - handed on by the stop, once the others are safe
-                self._stop.ask(single(error))
+                self._stop.request(single(error))
                 return
 
     def _stopped(self) -> SearchStopped | None:
