@@ -38,7 +38,7 @@ from ..results.result import ScorerUsage, SearchResult
 from ..results.run_dir import stored_config
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .inputs import check_scorer_takes
-from .measuring import share_right
+from .measuring import shares_right
 from .predicting import predictor_of_run, shared_labels
 from .run import SearchRun
 
@@ -200,11 +200,7 @@ def _measured(
 def _shares(found: Evaluator, ensembles: list[list[str]], split: Split) -> list[float | None]:
     """Return the accuracies on one split; where images cost money, no other split is asked about."""
     if isinstance(found, KeepsForTest) and isinstance(found, Predictor):
-        predictions = found.predict(ensembles, split=split)
-        return [
-            None if labels is None else share_right(labels, predictions.labels)
-            for labels in predictions.predicted
-        ]
+        return shares_right(found.predict(ensembles, split=split))
     return [getattr(one, split, None) for one in found.examine(ensembles, test=split == "test")]
 
 
