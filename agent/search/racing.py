@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from ...evaluator.errors import AskingEndedError, ConsumerError, PromptclimbError, TemplateRejectedError
@@ -339,13 +339,13 @@ def _name(texts: Sequence[str], incumbent: str | None, position: Position) -> st
 def _row(text: str, raced: Raced) -> list[Any]:
     if isinstance(raced, Dropped):
         return [text, raced.right, raced.images, raced.behind]
-    return [text, raced.to_json()] if isinstance(raced, Rejection) else [text]
+    return [text, asdict(raced)] if isinstance(raced, Rejection) else [text]
 
 
 def _raced(*values: Any) -> Raced:
     if not values:
         return Finalist()
-    return Rejection.from_json(values[0]) if len(values) == 1 else Dropped(*values)
+    return Rejection(**values[0]) if len(values) == 1 else Dropped(*values)
 
 
 def _of_all(texts: Sequence[str], found: Mapping[str, Raced]) -> dict[str, Raced]:
