@@ -224,11 +224,6 @@ class _Running:
         return behind <= 0 or behind <= margin * math.sqrt(differing)
 
 
-def finalists(raced: Mapping[str, Raced]) -> list[str]:
-    """Return the candidates that are to be scored on all images."""
-    return [text for text, one in raced.items() if isinstance(one, Finalist)]
-
-
 class Racer:
     """Drops the candidates of a step that fall behind, by the labels of some training images."""
 

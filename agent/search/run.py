@@ -86,11 +86,11 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
-from .journal import EmptyAnswers, Journal, RestartRecord
-from .names import NameSearch, NamesRecord
+from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, Searched
+from .names import NameSearch
 from .racing import racer_of
 from .restart import Restart
-from .restarts import Searched, Workers, single, stopped_by
+from .restarts import Workers, single, stopped_by
 from .result_writer import build_result, details_of, reopen, write_files
 from .scorebook import Scorebook
 from .scorer_needs import ScorerNeeds
