@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypedDict
@@ -331,16 +331,17 @@ def short_request(wordings: Wordings, known: Information, *, proposals: int) -> 
         ask = wordings.say("short.undescribed", names=names, angle=known.angle, count=count)
     else:
         ask = wordings.say("short.unknown", angle=known.angle, count=count)
-    return _by_example(wordings.say("short.system", count=count), wordings.examples, ask)
+    return by_example(wordings.say("short.system", count=count), wordings.examples, ask)
 
 
 def plain_request(wordings: Wordings, description: str) -> list[Message]:
     """Ask a small model to say in plain words what is described; the answer holds no candidates."""
     system = wordings.say("short.plain_system", count=SHORT_LINES)
-    return _by_example(system, wordings.plain_examples, wordings.say("short.plain", description=description))
+    return by_example(system, wordings.plain_examples, wordings.say("short.plain", description=description))
 
 
-def _by_example(system: str, examples: Sequence[tuple[str, str]], ask: str) -> list[Message]:
+def by_example(system: str, examples: Iterable[tuple[str, str]], ask: str) -> list[Message]:
+    """Ask a small model by a request that stands by itself, after examples of asking and answering."""
     messages: list[Message] = [{"role": "system", "content": system}]
     for asked, answered in examples:
         messages += [user_message(asked), {"role": "assistant", "content": answered}]
