@@ -6,7 +6,6 @@ The LLM and a scorer behind an API have a budget each, and one purse: the money 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
@@ -159,8 +158,8 @@ class Budget:
         self.reserved = NOTHING
         self._answers = self._most_tokens = self._most_picodollars = 0
         self._kept = self._of_test = NOTHING
-        self._purse = purse or Purse(limits.cost_usd)
-        self._purse.budgets.append(self)
+        self.purse = purse or Purse(limits.cost_usd)
+        self.purse.budgets.append(self)
 
     @property
     def spent(self) -> Spent:
@@ -180,7 +179,7 @@ class Budget:
     def left(self) -> Limits:
         """Return what may still be used, ignoring reservations; never below zero."""
         spent, limits = self.spent, self.limits
-        purse = self._purse
+        purse = self.purse
         money = None if purse.picodollars is None else purse.picodollars - self._money_of_all()
         return Limits(
             calls=None if limits.calls is None else max(limits.calls - spent.calls, 0),
@@ -220,44 +219,9 @@ class Budget:
         return self.USAGE_CHANGED(**{name: getattr(spent, name) for name in names}, left=left)
 
     def keep(self, kept: Spent) -> None:
-        """Keep so much for the final evaluation, in place of what was kept before; see ``lacks_room``."""
+        """Keep so much for the final evaluation, in place of what was kept before."""
         self._kept = kept
-        self._purse.serve()
-
-    def lacks_room(self, kept: Spent) -> str | None:
-        """Return which limit leaves no room for a search beside what would be kept; None if all do."""
-        calls, money = self.limits.calls, self._purse.picodollars
-        if calls is not None and kept.calls >= calls:
-            return (
-                f"--max-{self.CALLS.replace('_', '-')} {calls} must be more than {kept.calls}: the final "
-                "evaluation alone may take so many"
-            )
-        if money is not None and kept.picodollars_at_most >= max(money, 1):
-            return (
-                f"--max-cost {self._purse.cost_usd:g} must be more than "
-                f"{kept.picodollars_at_most / PICODOLLARS:.6f}: the final evaluation alone may cost so much"
-            )
-        return None
-
-    def lacks_start(self, kept: Spent, start: Spent) -> str | None:
-        """Return which limit leaves no room for the start beside what is kept; None if all do."""
-        calls, money = self.limits.calls, self._purse.picodollars
-        both = start.plus(kept)
-        if calls is not None and both.calls > calls:
-            return (
-                f"--max-{self.CALLS.replace('_', '-')} {calls} must be at least {both.calls}: the default "
-                f"template and the starting ones may take {start.calls}, and {kept.calls} are kept for the "
-                "final evaluation"
-            )
-        if money is not None and both.picodollars_at_most > money:
-            least, first, rest = (
-                math.ceil(one.picodollars_at_most * 1e6 / PICODOLLARS) / 1e6 for one in (both, start, kept)
-            )
-            return (
-                f"--max-cost {self._purse.cost_usd:g} must be at least {least:.6f}: the default template and "
-                f"the starting ones may cost {first:.6f}, and {rest:.6f} are kept for the final evaluation"
-            )
-        return None
+        self.purse.serve()
 
     async def reserve(
         self, tokens: TokenUsage, price: Tariff | None = None, *, of_test: bool = False
@@ -273,17 +237,17 @@ class Budget:
         need = Spent(
             calls=1, estimated_tokens=tokens.total, estimated_picodollars=cost_at_most(tokens, price)
         )
-        if not self._purse.waiting and self.has_room(need, of_test=of_test):
+        if not self.purse.waiting and self.has_room(need, of_test=of_test):
             self.take(need, of_test=of_test)
             return need
         granted = asyncio.get_running_loop().create_future()
-        self._purse.waiting.append(_Waiting(self, need, of_test, granted))
+        self.purse.waiting.append(_Waiting(self, need, of_test, granted))
         try:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.exception() is None:
                 self._give_back(need, of_test=of_test)
-            self._purse.serve()
+            self.purse.serve()
             raise
         return need
 
@@ -311,7 +275,7 @@ class Budget:
             # Without usage, and longer than was asked for.
             self._most_tokens = max(self._most_tokens, used.estimated_tokens)
             self._most_picodollars = max(self._most_picodollars, used.estimated_picodollars)
-        self._purse.serve()
+        self.purse.serve()
 
     def has_room(self, need: Spent, *, of_test: bool = False) -> bool:
         """Return whether there is room now; raise BudgetSpentError if there never will be."""
@@ -329,21 +293,21 @@ class Budget:
                 return False
             more = DEARER * others.calls * self._most_tokens
             others = replace(others, estimated_tokens=others.estimated_tokens + more)
-        if self._purse.picodollars is not None and not self._all_are_known():
+        if self.purse.picodollars is not None and not self._all_are_known():
             return False
-        money += sum(one._money_in_flight() for one in self._purse.budgets)
+        money += sum(one._money_in_flight() for one in self.purse.budgets)
         return not self._exceeded(self._spent.plus(held).plus(others).plus(need), money)
 
     def _all_are_known(self) -> bool:
         """Return whether a request of any budget beside this one has answers to judge its price by."""
-        others = [one for one in self._purse.budgets if one is not self and one.reserved.calls]
+        others = [one for one in self.purse.budgets if one is not self and one.reserved.calls]
         return not others or (self._answers > 0 and all(one.reserved.calls <= one._answers for one in others))
 
     def _money_of_all(self) -> int:
-        return sum(one._spent.picodollars_at_most for one in self._purse.budgets)
+        return sum(one._spent.picodollars_at_most for one in self.purse.budgets)
 
     def _money_kept(self, *, of_test: bool) -> int:
-        held: Iterable[Budget] = (one for one in self._purse.budgets if not (of_test and one is self))
+        held: Iterable[Budget] = (one for one in self.purse.budgets if not (of_test and one is self))
         return sum(one._held().picodollars_at_most for one in held)
 
     def _money_in_flight(self) -> int:
@@ -363,7 +327,7 @@ class Budget:
         return calls, dollars
 
     def _exceeded(self, total: Spent, money: int, kept: tuple[str, str] = ("", "")) -> dict[str, str]:
-        limits, purse = self.limits, self._purse
+        limits, purse = self.limits, self.purse
         calls_kept, money_kept = (f" ({text} for the final evaluation)" if text else "" for text in kept)
         found = {}
         if limits.calls is not None and total.calls > limits.calls:

@@ -16,13 +16,14 @@ import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from ...evaluator.errors import ConfigError
+from ...evaluator.remote.asking import ApiRequest
 from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import BadRequestError, ChatError, RedirectedError, TransientChatError, UnusableAnswerError
 from ..events.types import Listener, Noted, ignore_event
 from ..prices import TokenUsage
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
-from .chat import ChatAnswer, ChatRequest, JsonAnswer, JsonRequest
+from .chat import ChatAnswer, ChatRequest, JsonAnswer
 from .dialects import Dialect, Sent, silently_cut
 from .headers import clean_key, is_loopback, key_headers, why_unconnected
 from .refusals import MAX_MESSAGE, failure_of, flagged
@@ -145,7 +146,7 @@ class OpenAIChat:
                 return answer if spent is None else replace(answer, billed=spent.plus(answer.usage))
         raise AssertionError("unreachable")
 
-    async def post(self, request: JsonRequest) -> JsonAnswer:
+    async def post(self, request: ApiRequest) -> JsonAnswer:
         """Make one attempt at a scorer's request, sent as it is; raise a ChatError if it fails."""
         try:
             reply = await self._post(request)
@@ -155,7 +156,6 @@ class OpenAIChat:
         return read_json(reply, request, self._scrubber)
 
     def asked_tokens(self, request: ChatRequest) -> int:
-        """Return the answer length that would be requested; see ``chat.asked_tokens``."""
         return self.dialect.put(request, self._options).max_tokens
 
     async def __aenter__(self) -> Self:
@@ -191,7 +191,7 @@ class OpenAIChat:
             body = await _beginning(response.iter_bytes(), MAX_BODY)
             return RawReply(response.status_code, response.headers, body)
 
-    async def _post(self, request: JsonRequest) -> RawReply:
+    async def _post(self, request: ApiRequest) -> RawReply:
         self.requests += 1
         sent = self._http.build_request(
             "POST",

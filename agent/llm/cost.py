@@ -10,13 +10,13 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from ...evaluator.errors import ConfigError
 from ..config.fields import AUTO, Price, without_credentials
@@ -384,5 +384,12 @@ class Bill:
     usage: Spent = NOTHING
     reserved: Spent = NOTHING
 
+    def plus(self, other: Bill) -> Bill:
+        """Return the sum."""
+        return Bill(self.usage.plus(other.usage), self.reserved.plus(other.reserved))
+
 
 NO_BILL = Bill()
+Ledger: TypeAlias = Callable[[Bill], Awaitable[None]]
+"""Writes a bill that belongs to no answer, on disk when it returns; a reservation is one that settles less
+than nothing."""

@@ -93,7 +93,7 @@ class OpenRun:
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
             has_answers=begun,
-            ledger=store,
+            ledger=store.put_usage,
             emit=self.emit,
             rng=rng_for(config.seed, "jitter"),
         )

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +286,7 @@ class SearchRun:
             earlier.check_identity(identity)
             store = earlier
         if scorer is not None:
-            await scorer.write_to(store)
+            await scorer.write_to(partial(store.put_usage, account="scorer"), store.usage.active_s)
             stack.push_async_callback(scorer.close)  # before the store does
         write_atomically(run_dir / CONFIG, to_toml(config))
         done = complete_result(run_dir)

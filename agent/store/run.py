@@ -243,10 +243,6 @@ class Store:
         """Write the cost of an attempt whose answer is not written with it."""
         await self._writer.write({}, bill, account=account)
 
-    async def put_reserved(self, reserved: Spent, account: Account = "llm") -> None:
-        """Write what an attempt may cost at most, before it is made."""
-        await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)), account=account)
-
     def note(self, name: str, read: Callable[[Any], T] = as_it_is) -> T | None:
         """Return a JSON value stored under a name, converted by ``read``; None if it is missing.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..scoring import UNREADABLE
+from .answers import Options
 from .asking import ApiAnswer, ApiRefusal
 from .evaluator import RemoteProblem, SplitDecisions, misformed, path_below, text_tokens
 from .image_by_image import ImageByImageEvaluator, Prompt
@@ -23,18 +24,6 @@ LONGEST_KEPT = 20_000
 _CACHED_ANSWERS = 65_536
 _FEW_TOKENS = 100
 """Tokens around an image and an instruction: roles, a system prompt of the endpoint's own."""
-
-
-class AnswerReader(Protocol):
-    """Lists the classes in an instruction, and reads a model's answer as one of them."""
-
-    def fill(self, instruction: str) -> str:
-        """Put the list of classes into the slot."""
-        ...
-
-    def read(self, answer: str) -> int | None:
-        """Return the label of the class that an answer names; None if it names none."""
-        ...
 
 
 class ChatEvaluator(ImageByImageEvaluator):
@@ -56,7 +45,7 @@ class ChatEvaluator(ImageByImageEvaluator):
     def __init__(
         self,
         problem: RemoteProblem,
-        options: AnswerReader,
+        options: Options,
         *,
         detail: str | None = None,
         samples: int = 1,

@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -114,6 +114,9 @@ class ImageSet:
         )
 
 
+NO_IMAGES = ImageSet(split="train", paths=(), labels=np.zeros(0, dtype=np.int64), contents=())
+
+
 @dataclass(frozen=True, slots=True)
 class SplitDecisions:
     """What one ensemble decides for a set of images.
@@ -165,9 +168,9 @@ class RemoteProblem:
     """
 
     info: EvaluatorInfo
-    train: ImageSet
-    val: ImageSet
-    open_test: Callable[[], ImageSet]
+    train: ImageSet = NO_IMAGES
+    val: ImageSet = NO_IMAGES
+    open_test: Callable[[], ImageSet] = lambda: NO_IMAGES
     pictures: PictureReader
     ask: ApiAsk
     store: LabelStore
@@ -578,31 +581,20 @@ class _Claims:
         self._changed = threading.Condition()
         self._claimed: set[str] = set()
 
-    def of(self, keys: Sequence[str]) -> _Claim:
-        """Claim those keys that no other thread has claimed, for a ``with`` block."""
+    @contextmanager
+    def of(self, keys: Sequence[str]) -> Iterator[list[str]]:
+        """Claim those keys that no other thread has claimed, while the context is open."""
         with self._changed:
             mine = [key for key in keys if key not in self._claimed]
             self._claimed.update(mine)
-        return _Claim(self, mine)
-
-    def release(self, keys: Collection[str]) -> None:
-        """Let others claim keys."""
-        with self._changed:
-            self._claimed.difference_update(keys)
-            self._changed.notify_all()
+        try:
+            yield mine
+        finally:
+            with self._changed:
+                self._claimed.difference_update(mine)
+                self._changed.notify_all()
 
     def wait_for(self, keys: Collection[str]) -> None:
         """Block until none of the keys is claimed."""
         with self._changed:
             self._changed.wait_for(lambda: self._claimed.isdisjoint(keys))
-
-
-class _Claim:
-    def __init__(self, claims: _Claims, keys: list[str]) -> None:
-        self._claims, self._keys = claims, keys
-
-    def __enter__(self) -> list[str]:
-        return self._keys
-
-    def __exit__(self, *_error: object) -> None:
-        self._claims.release(self._keys)
