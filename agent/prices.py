@@ -84,12 +84,10 @@ class Rates:
     completion: int
 
     def charge(self, usage: TokenUsage) -> int:
-        """Return the cost of these tokens in picodollars."""
         uncached = usage.prompt_tokens - usage.cached_tokens
         prompt = uncached * self.prompt + usage.cached_tokens * self.cached
         return prompt + usage.completion_tokens * self.completion
 
     def most(self, usage: TokenUsage) -> int:
-        """Return the highest cost in picodollars, whichever of these tokens are cached."""
         highest = max(self.prompt, self.cached)
         return usage.prompt_tokens * highest + usage.completion_tokens * self.completion

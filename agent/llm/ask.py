@@ -126,8 +126,6 @@ class LLMAsker(Generic[R, A]):
         emit: Listener = ignore_event,
         rng: random.Random | None = None,
     ) -> None:
-        for endpoint in endpoints:
-            budget.limits.need_price(endpoint.price)
         self.budget = budget
         self._policy = retry or RetryPolicy()
         self._ledger = ledger

@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.errors import ConfigError
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import ScorerUsageChanged, UsageChanged, UsageTotals
@@ -41,20 +40,12 @@ class Limits:
 
     @classmethod
     def of(cls, config: SearchConfig) -> Limits:
-        """Return the limits of a config."""
         return cls(
             calls=config.max_calls,
             tokens=config.max_tokens,
             cost_usd=config.max_cost,
             minutes=config.max_minutes,
         )
-
-    def need_price(self, price: Tariff | None) -> None:
-        """Raise ConfigError for a cost limit without a price."""
-        if self.cost_usd is not None and price is None:
-            raise ConfigError(
-                "a cost limit needs a price: --price IN/OUT, dollars for a million tokens, or --price auto"
-            )
 
 
 class TokenBound:
@@ -81,7 +72,6 @@ class TokenBound:
         )
 
     def learn(self, request: Request, billed: TokenUsage) -> None:
-        """Learn from the bill of an answer."""
         if billed.prompt_tokens:
             self._rate = max(self._rate or 0.0, billed.prompt_tokens / request.size)
         self._excess = max(self._excess, billed.completion_tokens / max(request.max_tokens, 1))
@@ -199,12 +189,10 @@ class Budget:
         self._spent, self._started = replace(self._spent, active_s=active_s), self._clock()
 
     def check_time(self) -> None:
-        """Raise BudgetSpentError if no time is left."""
         if self.left_s() == 0.0:
             raise self.minutes_spent()
 
     def minutes_spent(self) -> BudgetSpentError:
-        """Return the error for the end of the time."""
         minutes = f"{self.limits.minutes:g} minute{'' if self.limits.minutes == 1 else 's'}"
         return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
 
@@ -252,7 +240,6 @@ class Budget:
         return need
 
     def take(self, need: Spent, *, of_test: bool) -> None:
-        """Reserve so much, for which there is room."""
         self.reserved = self.reserved.plus(need)
         if of_test:
             self._of_test = self._of_test.plus(need)

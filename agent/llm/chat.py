@@ -115,7 +115,6 @@ class Answer:
 
     @property
     def usage(self) -> TokenUsage:
-        """What the answer was billed for."""
         return self.billed or TokenUsage(self.prompt_tokens, self.completion_tokens)
 
 
@@ -143,7 +142,6 @@ class ChatAnswer(Answer):
     thought: bool = field(default=False, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the answer's value as JSON."""
         return {
             "text": self.text,
             "finish_reason": self.finish_reason,
@@ -154,7 +152,6 @@ class ChatAnswer(Answer):
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> ChatAnswer:
-        """Return the inverse of ``to_json``."""
         return cls(**found)
 
 

@@ -81,7 +81,6 @@ class CorrectedPrice:
         return self._price.charge(usage)
 
     def most(self, usage: TokenUsage) -> int:
-        """Return the highest cost of these tokens in picodollars."""
         return max(math.ceil(self._price.most(usage) * self._times), math.ceil(usage.total * self._token))
 
     def learn(self, usage: TokenUsage) -> None:
@@ -115,7 +114,6 @@ class TablePrice:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def charge(self, usage: TokenUsage) -> int:
-        """Return the cost of these tokens in picodollars."""
         served = usage.service_tier
         prices = self._possible if served is None else self.services.get(served, self.standard)
         return max(_picodollars(price, usage) for price in prices)
@@ -364,12 +362,10 @@ class Spent:
         return self.estimated_picodollars / PICODOLLARS
 
     def plus(self, other: Spent) -> Spent:
-        """Return the sum."""
         names = self.__dataclass_fields__
         return Spent(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def minus(self, other: Spent) -> Spent:
-        """Return the difference."""
         names = self.__dataclass_fields__
         return Spent(**{name: getattr(self, name) - getattr(other, name) for name in names})
 
@@ -385,7 +381,6 @@ class Bill:
     reserved: Spent = NOTHING
 
     def plus(self, other: Bill) -> Bill:
-        """Return the sum."""
         return Bill(self.usage.plus(other.usage), self.reserved.plus(other.reserved))
 
 

@@ -90,7 +90,6 @@ class Window:
         return max(spread, self._freed(over) - now, 0.0)
 
     def take(self, now: float, weight: float) -> Taken:
-        """Use so much now."""
         taken = Taken(now, weight)
         self._log.append(taken)
         self._used += weight
@@ -271,7 +270,6 @@ class RateLimiter:
                 window.settle(use, 0.0)
 
     def leave(self, permit: Permit) -> None:
-        """Record that a request has ended."""
         self.in_flight -= 1
         if not self._had_outcome:
             self._had_outcome = True

@@ -186,7 +186,6 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The endpoint's name."""
         return self.endpoint.name
 
     @property
@@ -283,7 +282,6 @@ class EndpointPool:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
         return len(self._waiting)
 
     async def acquire(

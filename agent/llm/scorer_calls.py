@@ -123,7 +123,6 @@ class ScorerCalls:
         await self._ledger.write_to(store)
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        """Yield each answer with its request's place; see ``ApiAsk``."""
         numbered = enumerate(requests)
         pending: set[Future[ApiAnswer]] = set()
         done: deque[tuple[int, Future[ApiAnswer]]] = deque()

@@ -80,7 +80,6 @@ class _SeldomUsage:
             self.flush()
 
     def flush(self) -> None:
-        """Pass on the latest usage."""
         if self._last is not None:
             last, self._last, self._at = self._last, None, self._clock()
             self._emit(last)

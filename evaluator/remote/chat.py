@@ -59,11 +59,9 @@ class ChatEvaluator(ImageByImageEvaluator):
         self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
 
     def prompt(self, candidate: str) -> Prompt:
-        """Return an instruction with the list of classes."""
         return Prompt(self._fill(candidate))
 
     def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
-        """Return the body of a request."""
         image = {"url": picture.data_url, **({"detail": self._detail} if self._detail else {})}
         content = [{"type": "text", "text": prompt.text}, {"type": "image_url", "image_url": image}]
         return {
@@ -74,7 +72,6 @@ class ChatEvaluator(ImageByImageEvaluator):
         }
 
     def tokens(self, prompt: Prompt) -> tuple[int, int]:
-        """Return the most tokens of a prompt without its image, and of an answer."""
         return text_tokens(prompt.text) + _FEW_TOKENS, self._answer_tokens
 
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:

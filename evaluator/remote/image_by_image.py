@@ -67,7 +67,6 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        """Return each candidate's decisions for each part."""
         return self.decide_prompts([self.prompt(ensemble[0]) for ensemble in ensembles], parts)
 
     def decide_prompts(
