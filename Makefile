@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
+# Python compiles what is imported at its first import; all of it is a quarter of the time of an installation.
+INSTALL := $(PIP) install --quiet --no-compile --editable
 # More for `make run`, such as ARGS="--data dice --seed 3": what is said last counts.
 ARGS ?=
 
@@ -20,30 +22,30 @@ $(VENV)/.installed: pyproject.toml setup.py
 	  || { echo "promptclimb needs Python 3.11 or newer; $(PYTHON) is older. Say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once; a few minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --quiet --editable .
+	@$(INSTALL) .
 	@touch $@
 
 # The local LLM is optional: without it `make run` says so and searches by a method that needs no LLM. Its model
 # (491 MB) is fetched by the first search, and kept in the user's cache.
 $(VENV)/.installed-local: $(VENV)/.installed
 	@echo "Fetching llama.cpp for the local language model (30 MB, once) ..."
-	@$(PIP) install --quiet --editable '.[local]' && touch $@ \
+	@$(INSTALL) '.[local]' && touch $@ \
 	  || echo "The extra 'local' could not be installed here; going on without a local LLM." >&2
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(PIP) install --quiet --editable '.[dev]'
+	@$(INSTALL) '.[dev]'
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
-	@$(PIP) install --quiet --editable '.[docs]'
+	@$(INSTALL) '.[docs]'
 	@touch $@
 
 $(VENV)/.installed-audit: $(VENV)/.installed-dev
-	@$(PIP) install --quiet --editable '.[audit]'
+	@$(INSTALL) '.[audit]'
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@$(PIP) install --quiet --editable '.[dev,docs,endpoints-test,hf,interop,local,mlflow,optimizers,otel,page-test,ray,tensorboard,trackers-test,trackio,wandb]'
+	@$(INSTALL) '.[dev,docs,endpoints-test,hf,interop,local,mlflow,optimizers,otel,page-test,ray,tensorboard,trackers-test,trackio,wandb]'
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 	  || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
 	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2
@@ -54,11 +56,17 @@ run: $(VENV)/.installed $(VENV)/.installed-local ## search for a template and cl
 	  --restarts 1 --conversations 1 --initial 80 --llm local --llm-fallback combine \
 	  --describe "small cartoon pictures of things that people make" $(ARGS)
 
+# Compiled files are kept even where the user's environment says not to: without them every worker rewrites all
+# assertions, and every child process compiles the program.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/.installed-dev ## the tests, on all cores
 	$(PY) -m pytest -n auto --dist worksteal
 
+# Many wait for servers and processes, so two run at a time. Ray's processes start too late beside others.
 test-slow: $(VENV)/.installed-slow ## the slower proofs too
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest -m "slow and not alone" -n 2 --dist worksteal
+	$(PY) -m pytest -m "slow and alone"
 
 lint: types ## ruff and mypy
 	$(PY) -m ruff check .

@@ -6,6 +6,8 @@ import hashlib
 import random
 from typing import NamedTuple
 
+from pydantic import NonNegativeInt
+
 NAMES = 0
 """The restart number of the search for class names, which follows the restarts."""
 INITIAL, LLM = "initial", "llm"
@@ -22,10 +24,10 @@ class Position(NamedTuple):
         sample: Which of several requests of that round, from 0.
     """
 
-    restart: int
-    conversation: int = 0
-    round: int = 0
-    sample: int = 0
+    restart: NonNegativeInt
+    conversation: NonNegativeInt = 0
+    round: NonNegativeInt = 0
+    sample: NonNegativeInt = 0
 
     @property
     def initial(self) -> bool:

@@ -73,21 +73,3 @@ def per_token(dollars: float | Decimal) -> int:
     """Convert US dollars per million tokens to picodollars per token, rounded up."""
     exact = Decimal(str(dollars)).quantize(_NOISE, ROUND_HALF_EVEN) * _A_TOKEN
     return int(exact.to_integral_value(ROUND_CEILING))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """Picodollars per prompt token, per prompt token read from the cache, and per completion token."""
-
-    prompt: int
-    cached: int
-    completion: int
-
-    def charge(self, usage: TokenUsage) -> int:
-        uncached = usage.prompt_tokens - usage.cached_tokens
-        prompt = uncached * self.prompt + usage.cached_tokens * self.cached
-        return prompt + usage.completion_tokens * self.completion
-
-    def most(self, usage: TokenUsage) -> int:
-        highest = max(self.prompt, self.cached)
-        return usage.prompt_tokens * highest + usage.completion_tokens * self.completion

@@ -15,12 +15,13 @@ def printable(text: str) -> str:
 
 def visible(text: str) -> str:
     """Return untrusted text, lines kept: controls become spaces, and what turns or hides text an escape."""
-    return text if text.isprintable() else "".join(map(_visible, text))
+    lines = text.split("\n")
+    return "\n".join(line if line.isprintable() else "".join(map(_visible, line)) for line in lines)
 
 
 def _visible(character: str) -> str:
     category = unicodedata.category(character)
-    if category == "Cc" and character not in "\t\n":
+    if category == "Cc" and character != "\t":
         return " "
     turns_or_hides = category in ("Cf", "Zl", "Zp") and character not in _JOINERS
     return character.encode("unicode-escape").decode() if turns_or_hides else character

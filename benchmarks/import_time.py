@@ -37,8 +37,8 @@ PROCESSES = {
     "dry_run": (*SEARCH, "--dry-run"),
     "search": (*SEARCH, *SMALL),
 }
-WARMED = 2
-"""Preparing dry runs: one encodes the images, where they are not yet, one remembers the opening."""
+WARMED = 1
+"""Preparing dry runs: one encodes the images, where they are not yet."""
 
 
 def seconds(statement: str) -> float:

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from benchmarks.over_sets import over_sets
 from promptclimb import SearchConfig, search_sync
 from promptclimb.agent.position import rng_for
-from promptclimb.agent.search.racing import STAGES, Row, Stage, blocks_of, race
+from promptclimb.agent.search.racing import STAGES, Finalist, Hits, Stage, blocks_of, race
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -143,7 +143,7 @@ class Replay:
 
         asked = dict.fromkeys(names, 0)
 
-        async def ask_some(texts: Sequence[str], images: Sequence[int]) -> dict[str, Row]:
+        async def ask_some(texts: Sequence[str], images: Sequence[int]) -> dict[str, Hits]:
             for text in texts:
                 if text != champion:  # its labels are known
                     asked[text] += len(images)
@@ -154,9 +154,9 @@ class Replay:
 
         blocks = blocks_of(self._of.labels, self._order, self._stages)
         outcomes = asyncio.run(race(list(names), champion, blocks, ask_some))
-        finalists = [names[text] for text, outcome in outcomes.items() if outcome is None]
+        finalists = [names[text] for text, outcome in outcomes.items() if isinstance(outcome, Finalist)]
         for text, count in asked.items():
-            self.asked += len(self._of.labels) if outcomes[text] is None else count
+            self.asked += len(self._of.labels) if isinstance(outcomes[text], Finalist) else count
         self.asked_val += self._of.val * len(finalists)
         self.candidates += len(places)
         standing = finalists if incumbent is None else [incumbent, *finalists]

@@ -66,7 +66,7 @@ def main() -> None:
         for shots in map(int, options.shots.split(",")):
             for seed in map(int, options.seeds.split(",")):
                 spec = EvaluatorSpec(data=data, shots=shots, seed=seed, model=options.model, device="cpu")
-                problem = open_problem(spec, lambda _line: None, lambda *_given: None)
+                problem = open_problem(spec, lambda _line: None)
                 for row in measured(problem, options.references):
                     rows.append({"set": data, "shots": shots, "seed": seed} | _rounded(row))
                     print(rows[-1], file=sys.stderr, flush=True)

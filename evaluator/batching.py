@@ -44,7 +44,6 @@ class Job:
     asked_again: bool = False  # its first answer was not a number
 
     def settle(self, verdict: Verdict) -> None:
-        """Hand out the verdict."""
         if not self.future.done():
             self.future.set_result(verdict)
 
@@ -193,7 +192,6 @@ def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
 
 
 def _said(error: BaseException | None) -> str:
-    """Return an error of ours as its sentence, any other with its class."""
     return (str(error) if isinstance(error, PromptclimbError) else repr(error))[:_SHOWN]
 
 

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from .errors import EvaluatorError, TemplateRejectedError
 from .scoring import EvaluatorInfo, Rejection, Score, SplitScores, Verdict
@@ -15,9 +16,15 @@ from .scoring import EvaluatorInfo, Rejection, Score, SplitScores, Verdict
 _WORD = re.compile(r"[^\W_]+|\{\}")
 
 
+@lru_cache(maxsize=100_000)
 def _pull(word: str, salt: str) -> float:
     digest = hashlib.sha256(f"{salt}\0{word}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**63 - 1
+
+
+@lru_cache(maxsize=10_000)
+def _words(template: str) -> tuple[str, ...]:
+    return tuple(sorted(set(_WORD.findall(template.lower())) - {"{}"}))
 
 
 class FakeEvaluator:
@@ -69,11 +76,9 @@ class FakeEvaluator:
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator pretends to score on."""
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score templates; see ``Scorer``."""
         if not self._free.acquire(blocking=False):
             raise EvaluatorError(f"{self.in_flight + 1} threads scored at once")
         try:
@@ -85,7 +90,6 @@ class FakeEvaluator:
             self._free.release()
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score ensembles on every split; see ``Evaluator``."""
         self.opened += test
         found = [self._examine(list(ensemble)) for ensemble in ensembles]
         return found if test else [replace(scores, test=None) for scores in found]
@@ -119,7 +123,7 @@ class FakeEvaluator:
         return round(self._info.sizes[split] / (1 + math.exp(-height)))
 
     def _height(self, template: str, split: str) -> float:
-        words = sorted(set(_WORD.findall(template.lower())) - {"{}"})
-        pulls = [self._favourites.get(word, _pull(word, f"{self._seed}")) for word in words]
+        salt = f"{self._seed}"
+        pulls = [self._favourites.get(word, _pull(word, salt)) for word in _words(template)]
         noise = 0.15 * _pull(template, f"{self._seed} {split}")
         return 3 * sum(pulls) / (2 + len(pulls)) + noise

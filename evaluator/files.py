@@ -22,7 +22,6 @@ from .errors import ConfigError, DataError, UsageError
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Bytes of one name and of a whole path, with room for files written below it."""
 
-
 CONFIG_NAME = "open_clip_config.json"
 KEPT_S = 90 * 24 * 3600
 SETTLED_NS = 2 * 10**9
@@ -135,13 +134,10 @@ class SeenFiles:
         found = find()
         if stamp is not None:
             sweep(self._folder, KEPT_S)
-            write_json(kept, {"stamp": stamp, "found": found})
+            with suppress(OSError):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(kept, json.dumps({"stamp": stamp, "found": found}).encode(), sync=False)
         return found
-
-    def stamp(self, paths: Sequence[Path]) -> str | None:
-        """Return a hash that changes with any of the files; None if a change may go unseen."""
-        names, stamp = _look(paths, self._clock())
-        return None if stamp is None or self._folder is None else _hash(names, stamp)
 
 
 def seen_files(cache: Path | None) -> SeenFiles:
@@ -192,14 +188,7 @@ def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
                     path.unlink()
 
 
-def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write a document atomically; ignore failures."""
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps(content).encode(), sync=False)
-
-
-def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
+def replace_file(path: Path, content: bytes, *, sync: bool = True, mode: int = 0o600) -> None:
     """Write a file atomically; with ``sync``, make sure that it reaches the disk."""
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
@@ -208,6 +197,7 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
+        Path(part).chmod(mode)
         Path(part).replace(path)
     except BaseException:
         Path(part).unlink(missing_ok=True)

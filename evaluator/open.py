@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .clip import lazy_imports
 from .custom.adapter import open_custom
-from .errors import EvaluatorError, UsageError
+from .errors import EvaluatorError
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .clip.remembered import Remembered
     from .datasets.values import FewShotData
     from .remote.asking import ApiAsk
 
@@ -51,7 +49,6 @@ def open_evaluator(
     report, progress = report or (lambda _line: None), progress or (lambda *_given: None)
     spec = spec.bare()
     if spec.evaluator is not None:
-        lazy_imports.bring_all()
         return open_custom(spec.evaluator, spec)
     if spec.scorer != "clip":
         if ask is None:
@@ -59,7 +56,6 @@ def open_evaluator(
         from .remote.opening import open_remote
 
         return open_remote(spec, ask, labels, report, look_ahead=look_ahead)
-    lazy_imports.import_for(spec.model)
     from .clip.in_process import open_in_process
 
     local, model_key = open_in_process(spec, report, progress, look_ahead=look_ahead)
@@ -68,19 +64,6 @@ def open_evaluator(
     from .clip.ray_cluster import ClusterEvaluator
 
     return ClusterEvaluator(local, model_key, spec, report=report)
-
-
-def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
-    """Return what an identical opening gave before, if it still holds; torch is not imported."""
-    spec = spec.bare()
-    if not spec.is_clip or spec.ray is not None:
-        return None
-    from .clip.remembered import recall
-
-    try:
-        return recall(spec, report)
-    except (UsageError, OSError):
-        return None
 
 
 def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
@@ -109,8 +92,6 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
 
 
 def _check_clips(specs: Sequence[EvaluatorSpec]) -> None:
-    for spec in specs:
-        lazy_imports.import_for(spec.model)
     from .clip.model_files import check_named
     from .clip.models import parse_devices
 

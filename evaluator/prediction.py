@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from .clip import lazy_imports
 from .datasets.loading import toy_model_notes
 from .datasets.readers.folders import unread_photographs, walk
 from .errors import DataError, UsageError
@@ -119,7 +118,6 @@ class FolderPredictor(ImagePredictor):
         if len(class_names) < 2:
             raise UsageError("at least two class names are needed to predict classes")
         super().__init__(report)
-        lazy_imports.import_for(spec.model)
         from .clip.image_classifier import ImageClassifier
 
         self.spec, self.class_names, self.templates = spec, tuple(class_names), tuple(templates)
@@ -129,9 +127,7 @@ class FolderPredictor(ImagePredictor):
 
     @property
     def weights(self) -> str:
-        """Content hash of the model's checkpoint."""
         return self._classifier.weights
 
     def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
-        """Yield the decision on each image, in order."""
         return self._classifier.decide(images, top)

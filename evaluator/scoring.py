@@ -6,7 +6,6 @@ A ``Score`` never holds the held-out test split: ``Evaluator.examine`` opens tha
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
@@ -42,7 +41,6 @@ class Confusion:
     images: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
         return asdict(self)
 
 
@@ -78,7 +76,6 @@ class Score:
 
     @property
     def whole(self) -> bool:
-        """Whether it was scored on all images."""
         return self.images is None
 
     def value(self, objective: Objective = "accuracy") -> float:
@@ -96,29 +93,6 @@ class Score:
         """Return the objective's value on the validation images; None if not computed."""
         return self.val if objective == "accuracy" else getattr(self, f"val_{objective}")
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values, without None and without an empty list of examples."""
-        found = {name: value for name, value in asdict(self).items() if value is not None}
-        if not self.unreadable_examples:
-            del found["unreadable_examples"]
-        return found
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Score:
-        """Return what ``to_json`` was made from."""
-        values = dict(found)
-        if values.get("correct") is not None:
-            values["correct"] = tuple(values["correct"])
-        if values.get("confused") is not None:
-            values["confused"] = tuple(_confusion(**one) for one in values["confused"])
-        values["unreadable_examples"] = tuple(values.get("unreadable_examples", ()))
-        return cls(**values)
-
-
-def _confusion(true: str, taken_for: str, images: int) -> Confusion:
-    # A long search keeps thousands of scores: store their few class names once.
-    return Confusion(sys.intern(true), sys.intern(taken_for), images)
-
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -126,15 +100,6 @@ class Rejection:
 
     reason: str  # a slug, such as ``too_many_tokens``
     message: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Rejection:
-        """Return what ``to_json`` was made from."""
-        return cls(**found)
 
 
 Verdict: TypeAlias = Score | Rejection
@@ -256,7 +221,6 @@ class ClassAccuracy:
         return self.correct / self.images if self.images else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
         return {**asdict(self), "accuracy": self.accuracy}
 
 

@@ -6,7 +6,7 @@ import difflib
 import re
 import reprlib
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from inspect import get_annotations
@@ -64,11 +64,12 @@ _WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What we say in place of pydantic, by the type of its error."""
-_SETTING = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
 _OPTION = re.compile(
     r"(?<![\w/.-])--(?P<flag>[a-z][a-z-]*[a-z])"
-    r"(?: (?P<value>[A-Z]+(?:[/|][A-Z]+)*|\d+|auto|local|random|skip)(?![\w/:-]))?"
+    r"(?: (?P<value>[A-Z]+(?:[/|][A-Z]+)*|N/call|\d+|auto|chat|class-names|combine|embeddings|instruction"
+    r"|local|logprob|margin|random|skip|zero-shot)(?![\w/:-]))?"
 )
+"""An option in a message, with a value where one follows."""
 _RESUME = re.compile(r"`resume (?P<run_dir>[^`]+)`")
 
 
@@ -79,6 +80,7 @@ class Option:
     Attributes:
         name: The field's name, used in TOML and, in capitals, in the environment.
         flag: The command line's name; empty for a setting without an option.
+        group: Its heading in ``--help-all``; empty for that of the class that declares it.
         decides: Whether it decides the result.
         resumable: Whether it may change on resume; "more": it may only grow.
         applies_to: What it affects; empty for every search.
@@ -95,7 +97,7 @@ class Option:
     default: Any
     name: str = ""
     flag: str = _DERIVED
-    group: Group = "Model"
+    group: Group | Literal[""] = ""
     decides: bool = False
     resumable: Literal["yes", "no", "more"] | None = None
     applies_to: tuple[Scope, ...] = ()
@@ -160,6 +162,9 @@ class Settings(BaseModel):
             raise ValueError("true and false are no values of it")
         return value
 
+    def flag(self, name: str) -> str:
+        return options_of(type(self))[name].flag
+
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
         """Return the settings that decide the result, except ``without``, as JSON; files count by content."""
         deciding = {
@@ -185,7 +190,7 @@ def options_of(kind: type[Settings]) -> Mapping[str, Option]:
             option,
             name=name,
             flag=f"--{flag}" if flag else "",
-            group=cast("type[Settings]", owner).group,
+            group=option.group or cast("type[Settings]", owner).group,
             resumable=option.resumable or ("no" if option.decides else "yes"),
             show=_shape(field.annotation, option) if option.show == _DERIVED else option.show,
         )
@@ -219,7 +224,7 @@ def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterabl
     def one(part: Mapping[str, Any]) -> str:
         field = str(part["loc"][0]) if part["loc"] else ""
         if not field:
-            return with_settings(plain(part), as_argument)
+            return plain(part)
         if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
             return f"unknown setting {field!r}{near(field, names)}"
         # A base URL may hold a password and a body a key: never repeat their values.
@@ -283,18 +288,6 @@ def _rewritten(given: str, kind: str) -> str:
     return f"; write it with a point and no comma{': ' + given.replace(',', '.') if share else ''}"
 
 
-def with_settings(message: str, say: Callable[[str, str | None], str]) -> str:
-    """Replace ``{llm}`` and ``{llm=MODEL}`` in a message by ``say(name, value or None)``."""
-    return _SETTING.sub(lambda found: say(found[1], found[2]), message)
-
-
-def as_argument(field: str, value: str | None) -> str:
-    """Return a setting as an argument in Python."""
-    if value is None:
-        return field
-    return f"{field}={value}" if value == value.upper() else f'{field}="{value}"'
-
-
 def in_python(message: str, options: Mapping[str, Option]) -> str:
     """Return a command-line message for Python: ``--shots 4`` becomes ``shots=4``."""
     names = {option.flag: name for name, option in options.items()}
@@ -305,17 +298,21 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
             return found[0]
         if value is None:
             return f"{name}=True" if isinstance(options[name].default, bool) else name
-        return f"{name}={value}" if value.isdecimal() else as_argument(name, value)
+        return f"{name}={value}" if value == value.upper() else f'{name}="{value}"'
 
     return _RESUME.sub(
         lambda found: f"`resume({shlex.split(found['run_dir'])[0]!r})`", _OPTION.sub(one, message)
     )
 
 
-def known_name(what: str, name: Any, names: Iterable[str]) -> str:
-    """Return a name that is one of ``names``; raise ValueError otherwise."""
-    if not isinstance(name, str):
-        raise ValueError(f"it must be text, one of {', '.join(names)}")
-    if name not in names:
+def one_of(what: str, names: Collection[str]) -> Callable[[Any], Any]:
+    """Return a validator that takes one of some names, or None; it raises ValueError for any other value."""
+
+    def known(name: Any) -> Any:
+        if name is None or (isinstance(name, str) and name in names):
+            return name
+        if not isinstance(name, str):
+            raise ValueError(f"it must be text, one of {', '.join(names)}")
         raise ValueError(f"unknown {what}{near(name, names)}; known are {', '.join(names)}")
-    return name
+
+    return known

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from .files import NameOrPath, UserPath, checked_path
 from .network import check_url
 from .scoring import COUNTED, GREY_BOX, OBJECTIVES, EvaluatorInfo, Objective
-from .settings import Group, Scope, Settings, applying_to, known_name, setting, technical
+from .settings import Group, Scope, Settings, applying_to, one_of, setting, technical
 
 COLUMNS = ("path", "label", "split")
 FORM = "path=NAME,label=NAME, and split=NAME where there is one"
@@ -56,6 +56,7 @@ IMAGES: tuple[Scope, ...] = ("reading images",)
 CHOICE: tuple[Scope, ...] = ("choice of templates",)
 CLIP: tuple[Scope, ...] = ("CLIP models",)
 API: tuple[Scope, ...] = ("models behind an API",)
+_DECIDING_API: Mapping[str, Any] = {"decides": True, "added_later": True, "applies_to": API}
 BY_IMAGE = ("chat", "zero-shot")
 """Scorers of which each candidate takes a request an image."""
 EMBEDDING_DIALECTS = ("infinity", "openai", "vllm", "jina", "voyage", "cohere")
@@ -92,7 +93,7 @@ class DataSettings(Settings):
         f"training images per class (default: {DEFAULT_SHOTS}, or as many as the smallest class has)",
         decides=True,
         applies_to=SAMPLE,
-        first=7,
+        first=8,
         from_data=True,
         ge=1,
         le=MOST_SHOTS,
@@ -102,8 +103,8 @@ class DataSettings(Settings):
     )
     class_names: NameOrPath | None = setting(
         None,
-        "openai, split, or a file: FOLDER=NAME lines, or one name per line in the order of the labels; also "
-        "JSON or TOML",
+        "split: the data set's own; openai: open_clip's ImageNet names; or a file: FOLDER=NAME lines, or one "
+        "name per line in the order of the labels, also JSON or TOML",
         decides=True,
         show="openai|split|FILE",
         reads="file",
@@ -185,43 +186,26 @@ class ScorerSettings(Settings):
     )
     scorer_dialect: str | None = setting(
         None,
-        "form of the requests for embeddings (default: by the address, else by its answers)",
+        f"form of the requests for embeddings: {', '.join(EMBEDDING_DIALECTS)} (default: by the address, "
+        "else by its answers)",
         applies_to=API,
         show="NAME",
     )
     scorer_image_size: int = setting(
-        512,
-        "longest side, in pixels, of images that are sent",
-        decides=True,
-        added_later=True,
-        applies_to=API,
-        ge=16,
-        le=8192,
+        512, "longest side, in pixels, of images that are sent", **_DECIDING_API, ge=16, le=8192
     )
     scorer_detail: Literal["low", "high", "auto"] | None = setting(
-        None,
-        "how closely a chat model looks, in OpenAI's words",
-        decides=True,
-        added_later=True,
-        applies_to=API,
+        None, "how closely a chat model looks, in OpenAI's words", **_DECIDING_API
     )
     scorer_samples: int = setting(
         1,
         "answers for each image, of which the most frequent counts (chat)",
-        decides=True,
-        added_later=True,
-        applies_to=API,
+        **_DECIDING_API,
         ge=1,
         le=99,
     )
     scorer_answer_tokens: int = setting(
-        64,
-        "tokens per answer at most (chat)",
-        decides=True,
-        added_later=True,
-        applies_to=API,
-        ge=1,
-        le=100_000,
+        64, "tokens per answer at most (chat)", **_DECIDING_API, ge=1, le=100_000
     )
     evaluator: str | None = setting(
         None,
@@ -232,7 +216,7 @@ class ScorerSettings(Settings):
     )
     ray: str | None = setting(
         None,
-        "score on a Ray cluster: its address, or nothing for the one at hand",
+        "score on a Ray cluster; without ADDRESS, on the one that is running",
         applies_to=CLIP,
         show="[ADDRESS]",
         min_length=1,
@@ -263,10 +247,9 @@ class ScorerSettings(Settings):
         None, "tokens that go through the text tower at once; None to fit the device", ge=1, le=10**9
     )
 
-    @field_validator("objective", mode="before")
-    @classmethod
-    def _objective(cls, name: str) -> str:
-        return known_name("objective", name, OBJECTIVES)
+    _objective = field_validator("objective", mode="before")(one_of("objective", OBJECTIVES))
+    _scorer_url = field_validator("scorer_url")(check_url)
+    _dialect = field_validator("scorer_dialect")(one_of("form of embeddings", EMBEDDING_DIALECTS))
 
     @field_validator("evaluator")
     @classmethod
@@ -277,13 +260,6 @@ class ScorerSettings(Settings):
         if source.endswith(".py"):
             checked_path(source)
         return name
-
-    _scorer_url = field_validator("scorer_url")(check_url)
-
-    @field_validator("scorer_dialect")
-    @classmethod
-    def _dialect(cls, name: str | None) -> str | None:
-        return None if name is None else known_name("form of embeddings", name, EMBEDDING_DIALECTS)
 
     @property
     def is_clip(self) -> bool:
@@ -301,37 +277,36 @@ class ScorerSettings(Settings):
     def _fits(self) -> Self:
         for name in applying_to(ScorerSettings, "CLIP models") if self.evaluator is not None else ():
             if getattr(self, name):
-                raise ValueError(f"{{{name}}} applies to CLIP models; leave it out with {{evaluator}}")
+                raise ValueError(f"{self.flag(name)} applies to CLIP models; leave it out with --evaluator")
         if self.scorer != "clip":
             self._fits_api()
-        for name in applying_to(ScorerSettings, "models behind an API") if self.scorer == "clip" else ():
+        for name in applying_to(type(self), "models behind an API") if self.scorer == "clip" else ():
             if self._is_set(name):
                 raise ValueError(
-                    f"{{{name}}} applies to models behind an API; leave it out, or name one with "
-                    "{scorer=chat}, zero-shot or embeddings"
+                    f"{self.flag(name)} applies to models behind an API; leave it out, or name one with "
+                    "--scorer chat, zero-shot or embeddings"
                 )
         if self.views and self.objective not in COUNTED:
-            raise ValueError("{views} is for accuracy and class_mean; leave it out with this {objective}")
+            raise ValueError("--views is for accuracy and class_mean; leave it out with this --objective")
         return self
 
     def _fits_api(self) -> None:
-        """Raise ValueError if a setting does not fit a model behind an API."""
-        chosen = f"{{scorer={self.scorer}}}"
+        chosen = f"--scorer {self.scorer}"
         if self.evaluator is not None:
-            raise ValueError(f"{{evaluator}} and {chosen} name two scorers; leave one out")
+            raise ValueError(f"--evaluator and {chosen} name two scorers; leave one out")
         if self.scorer_url is None:
-            raise ValueError(f"{chosen} needs {{scorer_url=URL}}, the address of the model's API")
+            raise ValueError(f"{chosen} needs --scorer-url URL, the address of the model's API")
         if "model" not in self.model_fields_set:
-            raise ValueError(f"{chosen} needs {{model=NAME}}, the model's name at {{scorer_url}}")
+            raise ValueError(f"{chosen} needs --model NAME, the model's name at --scorer-url")
         for name in ("pretrained", "precision", "device", "ray", "views"):
             if self._is_set(name) and getattr(self, name):
-                raise ValueError(f"{{{name}}} applies to CLIP models; leave it out with {chosen}")
-        for name in _OF_ONE_SCORER:
-            if self._is_set(name) and (owner := _OF_ONE_SCORER[name]) != self.scorer:
-                raise ValueError(f"{{{name}}} applies to {{scorer={owner}}}; leave it out with {chosen}")
+                raise ValueError(f"{self.flag(name)} applies to CLIP models; leave it out with {chosen}")
+        for name, owner in _OF_ONE_SCORER.items():
+            if self._is_set(name) and owner != self.scorer:
+                raise ValueError(f"{self.flag(name)} applies to --scorer {owner}; leave it out with {chosen}")
         if self.scorer == "chat" and self.objective in GREY_BOX:
             raise ValueError(
-                f"{{objective={self.objective}}} needs probabilities, which a chat model does not give; use "
+                f"--objective {self.objective} needs probabilities, which a chat model does not give; use "
                 "accuracy or class_mean"
             )
 

@@ -24,11 +24,9 @@ def main() -> int:
 def _run() -> int:
     try:
         from promptclimb.agent.cli.main import main as run
-        from promptclimb.evaluator.clip import lazy_imports
     except ModuleNotFoundError as error:
         sys.stderr.write(f"error: {error}; run `make install`, then use .venv/bin/python\n")
         return 2
-    lazy_imports.allow()
     allow_files()
     return run()
 

@@ -19,11 +19,10 @@ from importlib.resources import files
 from typing import Any
 
 from .kinds import CLASS_NAMES, CandidateError, RefusedLine
-from .replies import LIST_MARK, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS
+from .replies import LIST_MARK, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS, without_thinking
 from .requests import Message, name_in_row, names_shown, one_line, user_message
 from .template import SLOT, check_characters, single_spaced, spelling_key, with_slots
 from .template_kind import TemplateKind
-from .thinking import without_thinking
 
 MOST_CLASSES = 40
 """Most classes in one request."""

@@ -13,97 +13,35 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from itertools import product
 from typing import Any
 
 from .kinds import INSTRUCTION, CandidateError, KindWords, PromptKind, Proposals, RefusedLine
-from .replies import LIST_MARK, MARKS, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS, MOST_ROUNDS
+from .replies import (
+    LIST_MARK,
+    MARKS,
+    MAX_ANSWER_CHARACTERS,
+    MAX_LINES,
+    MAX_PROPOSALS,
+    MOST_ROUNDS,
+    without_thinking,
+)
 from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, one_line
 from .template import check_characters, quoted, single_spaced, spelling_key, without_quotes
-from .thinking import without_thinking
 from .wording import Wordings, built_in
 
 SLOT = "{classes}"
 BREAK = r"\n"
 MAX_CHARACTERS = 1_500
-DEFAULT = r"Which of these classes does the image show? Answer with its name only. \n {classes}"
-CAPTIONS: tuple[str, ...] = (
-    DEFAULT,
-    "Which of these classes does the image show: {classes}? Answer with the name only.",
-    "What is in this image? Choose one of: {classes}.",
-    "Classify the image as one of the following: {classes}.",
-    r"Which of these options fits the image? \n {classes} \n Answer with the number only.",
-    r"Choose the best description of the image. \n {classes} \n Answer with the words of the option.",
-    'Classify the image. The classes are: {classes}. Answer as JSON: {"class": "NAME"}.',
-    "First look at the whole image, then at its details. Which of these is it: {classes}?",
-    "Describe the image in one sentence. Then write a last line: Answer: NAME, one of {classes}.",
-    "You are an expert in recognising images. Name the class of this one, from: {classes}.",
-    "The image shows exactly one of these: {classes}. Which one? Do not explain.",
-    "Ignore the background. The main thing in the image is one of: {classes}. Write its name.",
-    "Compare the image with each of these classes, then name the one that fits best: {classes}.",
-    r"Classes: {classes}. \n Class of this image:",
-)
+_TEXTS = tomllib.loads(files(__package__).joinpath("instructions.toml").read_text("utf-8"))
+CAPTIONS: tuple[str, ...] = tuple(_TEXTS["captions"].splitlines())
 """Instructions of different forms, written by hand."""
-LOOKS = (
-    "", "Look at the image carefully.", "First look at the whole image, then at its details.",
-    "You are an expert in recognising images.", "Look at shape, colour and texture.",
-    "Ignore the background.",
-)  # fmt: skip
-ROWS = (
-    "Which of these classes does the image show: {classes}?",
-    "What is in this image? Choose one of: {classes}.",
-    "Classify the image as one of the following: {classes}.",
-    "The image shows one of these: {classes}. Which one?",
-    "Name the class of this image. The classes are: {classes}.",
-    "Which of these words describes the image best: {classes}?",
-)
-LISTS = (
-    r"Which of these options does the image show? \n {classes} \n",
-    r"Choose the option that fits the image best. \n {classes} \n",
-    r"The image belongs to one of these classes: \n {classes} \n",
-)
-ENDS = {
-    "name": (
-        "", "Answer with the name of the class only.",
-        "Reply with one name from the list, exactly as written.",
-        "Do not explain.", "If you are not sure, choose the most likely one.",
-    ),
-    "json": ('Answer as JSON: {"class": "NAME"}.',),
-    "reasons": (
-        "Think step by step, then write the last line as: Answer: NAME.",
-        "Say in one sentence what you see, then write the last line as: Answer: NAME.",
-    ),
-    "number": (
-        "Answer with the number only.", "Answer with the words of the option.",
-        'Answer as JSON: {"option": NUMBER}.', "Reply with one number and nothing else.",
-    ),
-}  # fmt: skip
-"""How the model should answer, by form; ``number`` goes with ``LISTS``."""
-FRAMES: tuple[str, ...] = (
-    "Look at the <w>. Which of these is it: {classes}? Answer with the name only.",
-    "The image shows <w>. Which class is it: {classes}? Answer with the name only.",
-    "This is about <w>. Choose one of: {classes}.",
-    "Think of <w>, then name the class of this image, one of: {classes}.",
-    "Decide by the <w>: which of {classes} is in the image?",
-    "You are an expert in <w>. Classify the image as one of the following: {classes}.",
-    r"Look at the <w>. Which option fits? \n {classes} \n Answer with the number only.",
-    r"The image shows <w>. \n {classes} \n Reply with the words of one option.",
-    'Classify the image by its <w>. The classes are: {classes}. Answer as JSON: {"class": "NAME"}.',
-    "Describe the <w> in one sentence, then write a last line: Answer: NAME, one of {classes}.",
-)
-DOUBLE_FRAMES: tuple[str, ...] = (
-    "Look at the <w> and the <v>. Which of these is it: {classes}? Answer with the name only.",
-    "The image shows <w>, <v>. Choose one of: {classes}.",
-    "First look at the <w>, then at the <v>. Name the class, one of: {classes}.",
-    r"Compare <w> and <v>. Which option fits? \n {classes} \n Answer with the number only.",
-)
-FILLERS: tuple[str, ...] = (
-    "main object", "shape", "colours", "texture", "small details", "outline", "foreground", "whole scene",
-    "parts", "material", "pattern", "symbols", "number of things", "arrangement", "text in the image",
-)  # fmt: skip
+DEFAULT = CAPTIONS[0]
 
 _BREAKS = re.compile(r"\s*(?:\\n|\r\n|[\n\r])\s*")
 _SOME_BREAKS = re.compile(r"(?:\\n ?)+")
@@ -180,12 +118,10 @@ class Instruction:
 
     @property
     def key(self) -> str:
-        """The normal form: equal for spellings of one instruction."""
         return spelling_key(self.text)
 
     @property
     def scored_as(self) -> str:
-        """The instruction with its line breaks and its slot."""
         return self.text.replace(f" {BREAK} ", "\n")
 
     def __str__(self) -> str:
@@ -227,9 +163,11 @@ def grammar() -> tuple[tuple[Instruction, ...], ...]:
     return tuple(
         tuple(
             Instruction.parse(" ".join(filter(None, parts)), max_words=None)
-            for parts in product(LOOKS, LISTS if form == "number" else ROWS, ends)
+            for parts in product(
+                _TEXTS["looks"], _TEXTS["lists" if form == "number" else "rows"].splitlines(), ends
+            )
         )
-        for form, ends in ENDS.items()
+        for form, ends in _TEXTS["ends"].items()
     )
 
 
@@ -240,9 +178,9 @@ class InstructionKind(PromptKind):
     words = WORDS
     example = DEFAULT
     slot = SLOT
-    frames = FRAMES
-    double_frames = DOUBLE_FRAMES
-    fillers = FILLERS
+    frames = tuple(_TEXTS["frames"].splitlines())
+    double_frames = tuple(_TEXTS["double_frames"].splitlines())
+    fillers = tuple(_TEXTS["fillers"].splitlines())
     max_words = 60
     most_characters = MAX_CHARACTERS
     averaged = False
@@ -250,19 +188,15 @@ class InstructionKind(PromptKind):
 
     @property
     def wordings(self) -> Wordings:
-        """Return the texts that come with the program."""
         return built_in("instruction_words.toml")
 
     def parse(self, raw: str, *, max_words: int | None) -> Instruction:
-        """Read an instruction; see ``Instruction.parse``."""
         return Instruction.parse(raw, max_words=max_words)
 
     def parse_scored(self, text: str) -> Instruction:
-        """Read an instruction as a scorer gets it."""
         return Instruction.parse(text, max_words=None)
 
     def read(self, answer: str, *, max_words: int) -> Proposals:
-        """Read the instructions of an answer, by the rules above."""
         whole = without_thinking(answer)
         text = whole[:MAX_ANSWER_CHARACTERS]
         marked, unmarked, complete = _blocks(text)

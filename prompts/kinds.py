@@ -1,22 +1,8 @@
 """Prompt kinds: the forms of what is searched for. The search knows a candidate by this interface alone.
 
 A kind says how a candidate is written for the LLM, read from an answer, checked, compared, filled for the
-scorer, shown and exported. To add one, write a module with a ``KIND`` and name it in ``KINDS``::
-
-    class Phrase(NamedTuple):          # a candidate: "in fog" stands for "a photo of a {} in fog"
-        text: str
-        key = property(lambda self: self.text.casefold())
-        scored_as = property(lambda self: f"a photo of a {{}} {self.text}")
-
-    class Phrases(PromptKind):
-        name, example, wordings = "phrase", "in fog", with_changes(MY_TEXTS)
-        words = KindWords(noun="phrase", intro="...", goals={...}, rule="...", unreadable="...")
-
-        def parse(self, raw, *, max_words): ...             # a Phrase, or CandidateError
-        def read(self, answer, *, max_words): ...           # Proposals
-        def starting(self, pool): return [[Phrase("in fog"), Phrase("at night")]]
-
-    KIND = Phrases()
+scorer, shown and exported. To add one, write a module with a ``KIND`` and name it in ``KINDS``;
+``tests/agent/search/test_prompt_kinds.py`` has a complete one.
 """
 
 from __future__ import annotations
@@ -116,7 +102,6 @@ class CandidateNoun:
 
     @property
     def a_noun(self) -> str:
-        """A candidate with its article."""
         return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
 
     def worded(self, text: str) -> str:
@@ -151,22 +136,18 @@ class KindWords(CandidateNoun):
 
     @property
     def best_heading(self) -> str:
-        """Stands above the best candidates."""
         return f"These {self.noun}s do best, the best one first:"
 
     @property
     def worst_heading(self) -> str:
-        """Stands above the worst candidates."""
         return f"These {self.noun}s do badly, the worst one last:"
 
     @property
     def current_heading(self) -> str:
-        """Stands above the best candidate alone."""
         return f"The best {self.noun} so far:"
 
     @property
     def trajectory_heading(self) -> str:
-        """Stands above candidates with their scores."""
         return f"{self.noun.capitalize()}s tried so far with their scores, the best one last:"
 
 

@@ -35,7 +35,6 @@ from .template import (
     single_spaced,
     with_slots,
 )
-from .thinking import without_thinking
 
 MAX_ANSWER_CHARACTERS = 65_536
 MAX_LINES = 2_000
@@ -483,3 +482,28 @@ def alone(text: str) -> str:
     """Return the first quoted proposal of a line, else the line without its marks."""
     body = without_marks(with_slots(text))
     return next(quoted_proposals(body), body)
+
+
+_THOUGHT = "(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis)"
+_CHANNEL = r"<\|channel\|>\s{0,9}%s\s{0,9}<\|message\|>"
+_OPENS = re.compile(
+    rf"<{_THOUGHT}>|\[THINK\]|<\|begin_of_thought\|>|◁think▷|{_CHANNEL % 'analysis'}", re.IGNORECASE
+)
+_CLOSES = re.compile(
+    rf"</{_THOUGHT}>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷|{_CHANNEL % 'final'}", re.IGNORECASE
+)
+
+
+def without_thinking(text: str) -> str:
+    """Return an answer without what a reasoning model writes before it.
+
+    Everything up to the last closing mark goes, and everything after an opening mark that is never closed. A
+    text without thinking comes back unchanged.
+    """
+    start = 0
+    for closing in _CLOSES.finditer(text):
+        start = closing.end()
+    opening = _OPENS.search(text, start)
+    if opening is None and not start:
+        return text
+    return text[start : opening.start() if opening else len(text)].strip()

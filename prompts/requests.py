@@ -114,12 +114,10 @@ class Wanted:
 
     @property
     def scale(self) -> Scale:
-        """How values are written."""
         return SCALES[self.objective]
 
     @property
     def goal(self) -> str:
-        """What is looked for."""
         return self.words.goals[self.objective]
 
     @property
@@ -129,7 +127,6 @@ class Wanted:
 
     @property
     def outcomes_heading(self) -> str:
-        """Stands above what became of proposals."""
         return f"This is what your {self.words.noun}s did to {self.scale.amount}:"
 
     @property

@@ -75,12 +75,10 @@ class Template:
 
     @property
     def key(self) -> str:
-        """The normal form: equal for spellings of one template."""
         return spelling_key(self.text)
 
     @property
     def scored_as(self) -> str:
-        """The template itself."""
         return self.text
 
     def fill(self, class_name: str) -> str:

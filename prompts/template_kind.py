@@ -33,19 +33,6 @@ PRODUCTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 MOST_OF_A_PATTERN = 80
 """Most combinations of a pattern's words, spread evenly, so that no pattern outweighs the others."""
 _SYMBOL = re.compile(r"<(\w+)>")
-FRAMES: tuple[str, ...] = (
-    "{} <w>", "<w> {}", "a {} <w>", "the <w> {}", "a <w> {}", "{} in <w>", "{} as <w>", "{} on <w>",
-    "{} by <w>", "{} with <w>", "<w> for {}", "<w> of {}", "<w> with {}", "<w> in {}", "<w> at {}",
-    "<w> showing {}", "<w> that means {}", "<w> named {}", "the <w> is {}", "the <w> of {}",
-    "the {} of <w>", "{}, <w>", "<w>: {}", "a photo of {} <w>", "a photo of <w> {}",
-    "a photo of {} in <w>", "a photo of <w> showing {}", "a picture of {} with <w>",
-    "a picture of <w> for {}", "{} written in <w>", "{} shown by <w>", "{} made of <w>",
-)  # fmt: skip
-DOUBLE_FRAMES: tuple[str, ...] = (
-    "{} <w> in <v>", "<w> {} in <v>", "{} <w> <v>", "<w> <v> {}", "<w> {} <v>", "a {} <w> on <v>",
-    "<w> of {} <v>", "<w> for {} in <v>", "<w> with {} <v>", "the <w> of <v> is {}",
-    "a photo of {} <w>, <v>",
-)  # fmt: skip
 NEUTRAL: tuple[str, ...] = tuple(
     dict.fromkeys(
         word for name in ("sign", "code", "signal", "counted", "part", "aspect") for word in SYMBOLS[name]
@@ -97,17 +84,15 @@ class TemplateKind(PromptKind):
     words = TEMPLATE_WORDS
     example = "a photo of a {}"
     slot = SLOT
-    frames = FRAMES
-    double_frames = DOUBLE_FRAMES
+    frames = tuple(_POOLS["frames"].splitlines())
+    double_frames = tuple(_POOLS["double_frames"].splitlines())
     fillers = NEUTRAL
 
     @property
     def wordings(self) -> Wordings:
-        """Return the texts that come with the program."""
         return built_in()
 
     def parse(self, raw: str, *, max_words: int | None) -> Template:
-        """Read a template; see ``Template.parse``."""
         return Template.parse(raw, max_words=max_words)
 
     def parse_own(self, raw: str) -> Template:
@@ -116,11 +101,9 @@ class TemplateKind(PromptKind):
         return Template.parse(raw if own_form else with_slots(raw), max_words=None)
 
     def parse_scored(self, text: str) -> Template:
-        """Read a template as a scorer gets it."""
         return Template.parse(text, max_words=None)
 
     def read(self, answer: str, *, max_words: int) -> Proposals:
-        """Read the templates of an answer; see ``parse_reply``."""
         return parse_reply(answer, max_words=max_words)
 
     def starting(self, pool: str) -> Sequence[Sequence[Template]]:

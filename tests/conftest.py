@@ -8,8 +8,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# How long an example takes depends on what else the machine does, and says nothing of the program.
-hypothesis.settings.register_profile("untimed", deadline=None)
+# How long an example takes depends on what else the machine does, and says nothing of the program. Each run
+# draws other examples.
+hypothesis.settings.register_profile("untimed", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("untimed")
 
 # Set before torch is imported: tests share two cores with each other, and many small threads only wait.

@@ -108,7 +108,7 @@ def run(folder: Path, line: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PROMPTCLIMB_")}
     environment |= {
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-        "PROMPTCLIMB_CACHE": str(folder / "cache"),
+        "PROMPTCLIMB_CACHE": os.environ["PROMPTCLIMB_CACHE"],
         "HF_HUB_OFFLINE": "1",
         "http_proxy": nowhere,
         "https_proxy": nowhere,

@@ -104,18 +104,18 @@ def files_passed(url: str, folder: Path) -> list[str]:
     ]  # fmt: skip
 
     def look(frame: FrameType, event: str, value: Any) -> None:
+        if event not in ("call", "return"):
+            return
         name = source_file(frame.f_code.co_filename)
-        if name is None or name in found or result.exists():
+        if name is None or name in found:
             return
         if event == "return":
             given = [value]
-        elif event == "call":
+        else:
             code = frame.f_code
             names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
             given = [frame.f_locals.get(one) for one in names if one != "self"]
-        else:
-            return
-        if any(map(holds_proposal, given)):
+        if any(map(holds_proposal, given)) and not result.exists():
             found.add(name)
 
     threading.setprofile(look)

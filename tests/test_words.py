@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from functools import cache
 
 from tests.paths import ROOT
 from tests.test_house import relative
@@ -112,14 +113,22 @@ PAGES = ("docs", "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 ENDINGS = (".py", ".md", ".toml", ".j2", ".yml", ".css")
 
 
+@cache
+def one_of(terms: str) -> re.Pattern[str]:
+    """A pattern of whole words."""
+    return re.compile(rf"(?<![a-z'-])(?:{terms})(?![a-z-])")
+
+
 def found_in(text: str) -> dict[str, list[str]]:
     """Terms that stand in a text, with their lines; parts of names count as words."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).replace("_", " ")
     found = defaultdict(list)
     for terms, where in ((TERMS, words.lower()), (LOWER_CASE, words)):
+        if not one_of("|".join(terms)).search(where):
+            continue
         lines = where.split("\n")
         for term in terms:
-            for match in re.finditer(rf"(?<![a-z'-])(?:{term})(?![a-z-])", where):
+            for match in one_of(term).finditer(where):
                 line = where.count("\n", 0, match.start())
                 found[term].append(f"{line + 1}: {lines[line].strip()[:90]}")
     return found

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 
@@ -20,19 +21,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptclimb.evaluator.pico.world.art import Art
-from promptclimb.evaluator.pico.world.captions import caption
-from promptclimb.evaluator.pico.world.scene import Scene
-from promptclimb.evaluator.pico.world.scenes import draw, sample, shown
+from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, DRAWINGS, EVERYDAY, SENSES, Scene
+from promptclimb.evaluator.pico.world.scenes import TWO, compose, draw, names_of
 
+from .captions import caption
 from .gather_art import training_art
 
 SHARD = 5000
 SHIFT = 3  # pixels
 MIXED = 0.5  # share of a batch drawn from all scenes; the rest comes from GROUPS groups
 GROUPS = 2
+WEIGHTS: dict[str, dict[str, float]] = DRAWINGS["weights"]
+"""Relative frequency of each form, by family."""
+_OFTEN = [*CORE, *EVERYDAY]
+_ALL = list(CONCEPTS)
+_CHOICES = [(family, form, weight) for family, forms in WEIGHTS.items() for form, weight in forms.items()]
+_ODDS = list(accumulate(weight for _, _, weight in _CHOICES))
 
 Gather = Callable[[], Art]
 """Where a worker takes its art from; a function that another process can import."""
+
+
+def shown(scene: Scene) -> bool:
+    """Return whether the models are trained on such a scene."""
+    if scene.family == "everyday":
+        return scene.name in _OFTEN
+    return scene.form not in DRAWINGS["untaught"].get(scene.family, ())
+
+
+def sample(rng: Random, art: Art) -> Scene:
+    """Return a random scene of the world."""
+    family, form, _ = rng.choices(_CHOICES, cum_weights=_ODDS)[0]
+    if family == "everyday":
+        name = rng.choice(_OFTEN if rng.random() < 0.45 else _ALL)
+        if not art.has(name):
+            return sample(rng, art)
+        return compose(family, form, name, "", rng)
+    if family == "senses":
+        return compose(family, form, rng.choice(list(SENSES)), "", rng)
+    first, second = names_of(family, form)
+    name = rng.choice(first)
+    other = ""
+    if form in TWO.get(family, ()):
+        alike = rng.random() < 0.04
+        other = name if alike and name in second else rng.choice([each for each in second if each != name])
+    return compose(family, form, name, other, rng)
 
 
 @cache

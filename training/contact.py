@@ -13,8 +13,9 @@ from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.pico.world.art import Art
 from promptclimb.evaluator.pico.world.media import MEDIA
 from promptclimb.evaluator.pico.world.scene import CORE, SENSES, Scene
-from promptclimb.evaluator.pico.world.scenes import TWO, WEIGHTS, compose, draw, names_of
+from promptclimb.evaluator.pico.world.scenes import TWO, compose, draw, names_of
 
+from .batches import WEIGHTS
 from .gather_art import ArtError, training_art
 
 PICTURES, SIDE, COLUMNS = 5, 48, 4

@@ -6,19 +6,18 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.errors import UsageError
-from ...evaluator.files import user_path
 from ..results.details import read_details
 from ..results.figures import cost_text, has_accuracies, score_text
 from ..results.gain import (
+    BASELINE_DEFAULT,
     BEST_STARTING,
     CHANCE_MARK,
-    DEFAULT_TEMPLATE,
     ORIGINAL_NAMES,
     Contender,
     Versus,
@@ -28,13 +27,12 @@ from ..results.gain import (
 )
 from ..results.page import render_comparison
 from ..results.result import Difference, SearchResult, words_of_all
-from ..results.run_dir import belongs_to_a_run, result_of, write_atomically
+from ..results.run_dir import result_of, write_atomically
+from ..results.sections import gain_cell
 from ..text import printable
-from .folders import folder_with_result
+from .folders import folder_with_result, output_file
 from .output import console, print_json, print_text, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -59,9 +57,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def _write_page(given: str, runs: Sequence[Contender], against: Sequence[Versus]) -> Path:
-    path = user_path(given, "--html")
-    if belongs_to_a_run(path):
-        raise UsageError(f"--html {path} is a file of a run; choose another")
+    path = output_file(given, "--html")
     page = render_comparison([run.run for run in runs], _lines(runs, against), _notes(runs, against))
     try:
         write_atomically(path, page)
@@ -133,7 +129,7 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
         *([("ensemble, test", each(ensemble))] if any(run.result.averaged for run in runs) else ()),
         ("over the first run", ["-", *(over(one) for one in against[1:])]),
-        (f"over the default {words.noun}", each(lambda run: gain(run, DEFAULT_TEMPLATE))),
+        (f"over the default {words.noun}", each(lambda run: gain(run, BASELINE_DEFAULT))),
         (f"over its best starting {words.noun}", each(lambda run: gain(run, BEST_STARTING))),
         *(names if named else ()),
         (f"{words.noun}s scored", each(lambda run: f"{run.result.evaluated:,}")),
@@ -149,7 +145,6 @@ def _scorer(result: SearchResult) -> str:
 
 
 def _scorers_usage(runs: Sequence[Contender]) -> list[tuple[str, list[str]]]:
-    """Return what models behind an API were asked and cost; empty without one."""
     used = [run.result.scorer_usage for run in runs]
     if not any(used):
         return []
@@ -166,10 +161,8 @@ def _mark(run: Contender) -> str:
 def _text(one: Difference | None) -> str:
     if one is None:
         return "-"
-    if one.same_template:
-        return "the same template"
-    low, high = one.interval
-    return f"{one.points:+.1f} ({low:+.1f} to {high:+.1f})"
+    cell = gain_cell(one)
+    return f"{cell.points} ({cell.interval})" if cell.interval else cell.points
 
 
 def _notes(runs: Sequence[Contender], against: Sequence[Versus]) -> list[str]:
@@ -192,9 +185,8 @@ def _print(runs: Sequence[Contender], against: Sequence[Versus]) -> None:
         shown.print(Text(line), soft_wrap=True)
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``compare``."""
-    parser = commands.add_parser("compare", help=line)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``compare``."""
     parser.add_argument(
         "directories",
         metavar="RUN_DIR",
@@ -204,4 +196,3 @@ def add_parser(commands: Commands, line: str) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
     form.add_argument("--html", metavar="FILE", help="write a page instead")
-    parser.set_defaults(run=compare)

@@ -6,7 +6,8 @@ import argparse
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import Any
 
 import tomli_w
 
@@ -24,9 +25,7 @@ from .options import (
     say_unknown_variables,
 )
 from .output import print_json, print_text, program, say, say_refused, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 EXAMPLES = """\
 examples:
@@ -89,13 +88,11 @@ def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[st
         for one in _shown()[:-1]
     ]
     width = min(max(len(text) for _one, text in rows), 40)
-    heading = ""
-    for one, text in rows:
-        if one.group != heading:
-            yield f"{chr(10) if heading else ''}# {one.group}\n"
-            heading = one.group
-        place = origins.get(one.name, "default" if one.name in values else "not set")
-        yield f"{text:{width}}  # {place}\n"
+    for number, (group, settings) in enumerate(groupby(rows, key=lambda row: row[0].group)):
+        yield f"{chr(10) if number else ''}# {group}\n"
+        for one, text in settings:
+            place = origins.get(one.name, "default" if one.name in values else "not set")
+            yield f"{text:{width}}  # {place}\n"
     if pool := values.get("endpoints"):
         yield f"\n# from {origins['endpoints']}\n{tomli_w.dumps({'endpoints': pool})}"
 
@@ -105,7 +102,6 @@ def _toml(name: str, value: Any) -> str:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    """Write every setting with its help; settings that were not given are comments."""
     path = user_path(arguments.init, "--init")
     given = given_settings(arguments)
     values = _built(arguments)[0].to_public()
@@ -125,13 +121,11 @@ def _init(arguments: argparse.Namespace) -> int:
 def _template(given: Mapping[str, Any]) -> Iterator[str]:
     yield "# Settings of promptclimb, for `search --config FILE`; the environment and flags win over them.\n"
     yield "# A line that begins with # is off; it shows the default, or what could be written.\n"
-    heading = ""
-    for one in _shown()[:-1]:
-        if one.group != heading:
-            heading = one.group
-            yield f"\n# ---- {heading} ----\n"
-        yield f"\n# {one.help}\n"
-        yield f"{_toml(one.name, given[one.name])}\n" if one.name in given else f"# {_example(one)}\n"
+    for group, settings in groupby(_shown()[:-1], key=lambda one: one.group):
+        yield f"\n# ---- {group} ----\n"
+        for one in settings:
+            yield f"\n# {one.help}\n"
+            yield f"{_toml(one.name, given[one.name])}\n" if one.name in given else f"# {_example(one)}\n"
     yield POOL
 
 
@@ -143,11 +137,10 @@ def _example(option: Option) -> str:
     return f"{option.name} = {show}" if numbers else _toml(option.name, show)
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``config``."""
-    parser = commands.add_parser(
-        "config", help=line, usage="%(prog)s (--init FILE.toml | --show) [OPTION ...]", description=EXAMPLES
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``config``."""
+    parser.usage = "%(prog)s (--init FILE.toml | --show) [OPTION ...]"
+    parser.description = EXAMPLES
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--init", metavar="FILE.toml", help="write a file with every setting, its help and its default"
@@ -160,4 +153,3 @@ def add_parser(commands: Commands, line: str) -> None:
     add_search_options(parser, first=())
     add_config_file(parser)
     add_json(parser)
-    parser.set_defaults(run=config)

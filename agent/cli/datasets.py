@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.settings import applying_to
 from ..config.schema import OPTIONS, SearchConfig
 from .options import add_json, add_search_options, given_spec
 from .output import print_json, print_table, say
-
-if TYPE_CHECKING:
-    from .parser import Commands
-
+from .parser import Parser
 
 EXAMPLES = """\
 examples:
@@ -79,14 +76,12 @@ def _split_table(document: dict[str, Any]) -> None:
     print_table(("label", *(["source"] if renamed else []), "class", *filled), rows)
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``datasets``."""
-    parser = commands.add_parser(
-        "datasets", help=line, usage="%(prog)s [OPTION ...] [NAME|DIR]", description=EXAMPLES
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``datasets``."""
+    parser.usage = "%(prog)s [OPTION ...] [NAME|DIR]"
+    parser.description = EXAMPLES
     parser.add_argument("dataset", nargs="?", metavar="NAME|DIR")
     parser.add_argument("--split", choices=("test",), help="show the test images too")
     leave_out = ("data", *applying_to(SearchConfig, "reading images"))
     add_search_options(parser, groups=("Data",), leave_out=leave_out, first=OPTIONS)
     add_json(parser)
-    parser.set_defaults(run=datasets)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ...prompts.kinds import TEMPLATE, KindWords
+from ...prompts.kinds import KindWords
 from ..events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -44,13 +45,11 @@ from ..events.types import (
     RetryScheduled,
     RoundFinished,
     RoundSkipped,
-    ScorerUsageChanged,
     SearchStarted,
     SearchStopped,
     StartingTemplatesDrawn,
     StartingTemplatesScored,
     TemplateScored,
-    UsageChanged,
     UsageMissing,
     WaitCapped,
 )
@@ -58,7 +57,6 @@ from ..position import NAMES
 from ..results.figures import (
     about_test,
     are_shares,
-    gains_so_far,
     has_accuracies,
     kinds_of_tokens,
     left_of,
@@ -70,6 +68,7 @@ from ..results.figures import (
     weighted,
 )
 from ..results.gain import verdict_on
+from ..results.progress import Progress, gains_in_words
 from ..results.result import PROMINENT, Ensemble, ScorerUsage, SearchResult, Usage, words_of
 from ..text import printable
 
@@ -90,49 +89,28 @@ _MOST_NAMES = 12
 _LONGEST_REASON = 100
 
 
-@dataclass(slots=True)
-class RestartProgress:
-    """The progress of a restart."""
-
-    rounds: int = 0
-    best: str = ""
-    train: float = 0.0
-    done: bool = False
-
-
-@dataclass(slots=True)
-class SearchProgress:
-    """The progress of a search, from its events alone.
+@dataclass(kw_only=True)
+class SearchProgress(Progress):
+    """The progress of a running search, and what is happening.
 
     Attributes:
-        templates: Number of distinct templates with a score; restarts may find the same one.
         percent: Whether all scores may be accuracies.
         latest: The latest happening worth a line.
         since: Calls of the scorer behind an API when it began, if their number shows how far it is.
-        default: Training score of the default template.
-        starting: Training score of the best starting template.
-        course: The best training score after each template.
         answers: Answers received, ``empty`` of them without a template.
         fresh: Rounds that were over before this session's first answer; None before that.
         waiting: What the LLM requests wait for, and why; empty after an answer.
         pauses: How often an endpoint asked for a pause.
     """
 
-    started: SearchStarted | None = None
-    usage: UsageChanged | None = None
-    scorer_usage: ScorerUsageChanged | None = None
-    restarts: dict[int, RestartProgress] = field(default_factory=dict)
-    templates: set[str] = field(default_factory=set)
     percent: bool = True
     latest: str = ""
     since: int | None = None
     opening: str = ""
-    default: float | None = None
-    starting: float | None = None
-    course: list[float] = field(default_factory=list)
     answers: int = 0
     empty: int = 0
     queued: int = 0
+    batched: int = 0
     fresh: int | None = None
     waiting: str = ""
     retries: Counter[str] = field(default_factory=Counter)
@@ -143,24 +121,19 @@ class SearchProgress:
 
     def take(self, event: Event) -> None:
         """Update the progress from an event."""
+        super().take(event)
         match event:
-            case SearchStarted():
-                self.started = event
             case ImagesEncoded():
                 self._take_images(event)
             case ModelFetched():
                 done, of = (f"{size / 1e6:,.0f}" for size in (event.done, event.of))
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {of} MB"
-            case UsageChanged():
-                self.usage = event
-            case ScorerUsageChanged():
-                self.scorer_usage = event
             case BatchScored():
-                self.queued = event.waiting
+                self.queued, self.batched = event.waiting, self.batched + event.templates
             case DefaultTemplateScored() | TemplateScored():
-                self._take_score(event)
-            case StartingTemplatesScored() | RoundFinished() | RestartFinished() | RoundSkipped():
-                self._take_round(event)
+                self.percent = self.percent and are_shares((event.train, event.val))
+            case StartingTemplatesScored() | RoundFinished() | RestartFinished():
+                self.latest = ""
             case _:
                 self._take_request(event)
 
@@ -176,29 +149,6 @@ class SearchProgress:
         left = f", {event.of - event.done:,} to go in this split" if event.done < event.of else ""
         self.opening = f"{shown} encoded{left}"
 
-    def _take_score(self, event: DefaultTemplateScored | TemplateScored) -> None:
-        self.percent = self.percent and are_shares((event.train, event.val))
-        if isinstance(event, DefaultTemplateScored):
-            self.default = event.train
-            return
-        self.templates.add(event.template)
-        if event.images is None:  # else it is the accuracy on a few images
-            self.course.append(max(event.train, *self.course[-1:]) if self.course else event.train)
-
-    def _take_round(
-        self, event: StartingTemplatesScored | RoundFinished | RestartFinished | RoundSkipped
-    ) -> None:
-        restart = self.restarts.setdefault(event.position.restart, RestartProgress())
-        restart.rounds += isinstance(event, RoundFinished | RoundSkipped)
-        if isinstance(event, RoundSkipped):
-            return
-        self.latest = ""
-        if not restart.best or event.train > restart.train:  # another template as good is no progress
-            restart.best, restart.train = event.best, event.train
-        restart.done = restart.done or isinstance(event, RestartFinished)
-        if isinstance(event, StartingTemplatesScored):
-            self.starting = event.train if self.starting is None else max(self.starting, event.train)
-
     def _take_request(self, event: Event) -> None:
         match event:
             case AnswerReceived():
@@ -209,7 +159,7 @@ class SearchProgress:
             case AnswerEmpty():
                 self.empty += 1
             case ChatFailed():
-                self._failure = f" ({event.error}: {event.message}"[:_LONGEST_REASON] + ")"
+                self._failure = f" ({event.message}"[:_LONGEST_REASON] + ")"
             case RetryScheduled():
                 reason = RETRIES.get(event.reason, event.reason)
                 self.retries[reason] += 1
@@ -242,23 +192,18 @@ class SearchProgress:
         if best is None:
             return []
         found = [f"best so far {self.score(best.train)} on train"]
-        if len(self.course) > 1:
-            found[0] += f" {sparkline(self.course)}"
-        starting = self.starting if self.rounds else None
-        return found + gains_so_far(
-            best.train,
-            default=self.default,
-            starting=starting,
-            percent=self.percent,
-            words=self.words,
-        )
+        # A race leaves accuracies on a few images.
+        heights = [one.train for one in self.scored.values() if one.images is None]
+        if len(heights) > 1:
+            found[0] += f" {sparkline(list(accumulate(heights, max)))}"
+        return found + gains_in_words(self.gains(best.train, percent=self.percent), self.words)
 
     @property
     def hindered(self) -> list[str]:
         """What costs time or calls: retries by reason, answers without a template, the queue."""
         found = []
         if count := self.retries.total():
-            why = ", ".join(f"{number:,} {reason}" for reason, number in self.retries.most_common())
+            why = ", ".join(counted(number, reason) for reason, number in self.retries.most_common())
             found.append(f"{counted(count, 'retry', 'retries')} ({why})")
         if self.pauses:
             found.append(counted(self.pauses, "pause"))
@@ -288,7 +233,7 @@ class SearchProgress:
         if self.started is None:
             return self.opening or "opening ..."
         done = f"round {self.rounds:,} of {self.started.rounds:,}"
-        parts = [done, self.scored, *self.spent, *self.ahead]
+        parts = [done, self.evaluated, *self.spent, *self.ahead]
         return ", ".join(parts) + (f"; {self.waiting}" if self.waiting else "")
 
     def score(self, value: float) -> str:
@@ -298,22 +243,16 @@ class SearchProgress:
     @property
     def words(self) -> KindWords:
         """How to speak of what is searched for."""
-        return words_of(TEMPLATE if self.started is None else self.started.prompts)
+        return words_of(self.prompts)
 
     @property
-    def scored(self) -> str:
-        """The number of distinct templates with a score."""
-        return f"{counted(len(self.templates), self.words.noun)} scored"
+    def evaluated(self) -> str:
+        """The number of distinct templates with a score; restarts may find the same one.
 
-    @property
-    def rounds(self) -> int:
-        """Number of rounds that are over."""
-        return sum(restart.rounds for restart in self.restarts.values())
-
-    @property
-    def best(self) -> RestartProgress | None:
-        """The restart with the best template."""
-        return max(self.restarts.values(), key=lambda restart: restart.train, default=None)
+        Starting templates are reported when all have scores: until then, those of finished batches count.
+        """
+        found = len({template for _, template in self.scored}) or self.batched
+        return f"{counted(found, self.words.noun)} scored"
 
     @property
     def spent(self) -> list[str]:
@@ -324,7 +263,7 @@ class SearchProgress:
     def _spent_on_scorer(self) -> list[str]:
         if (used := self.scorer_usage) is None:
             return []
-        return [scorer_spent(used.fields())]
+        return [scorer_spent(used)]
 
     @property
     def _spent_on_llm(self) -> list[str]:
@@ -338,7 +277,7 @@ class SearchProgress:
         parts = [f"{whose}{used.calls:,}{most} calls" if most else f"{whose}{counted(used.calls, 'call')}"]
         if used.failed_calls:
             parts.append(counted(used.failed_calls, "failed attempt"))
-        parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
+        parts.append(f"{used.tokens:,} tokens")
         more = [f"{used.cached_tokens:,} cached"] if used.cached_tokens else []
         more += [f"at most {used.estimated_tokens:,} more"] if used.estimated_tokens else []
         if more:
@@ -387,7 +326,6 @@ class Display:
         )
 
     def __call__(self, event: Event) -> None:
-        """Show an event."""
         progress = self._progress
         progress.take(event)
         if (text := sentence(event)) is not None:
@@ -456,7 +394,14 @@ class Display:
         latest = "".join(f"; {text}" for text in (progress.happening, progress.waiting) if text)
         done = f"round {progress.rounds} of {started.rounds}"
         left = [f"{text} left" for text in progress.left]
-        figures = (done, progress.scored, *progress.spent, *left, *progress.hindered, *self._time_left(now))
+        figures = (
+            done,
+            progress.evaluated,
+            *progress.spent,
+            *left,
+            *progress.hindered,
+            *self._time_left(now),
+        )
         return f"[{self._clock(now)}] {', '.join(figures)}{ahead}{latest}"
 
     def _time_left(self, now: float) -> list[str]:
@@ -473,7 +418,7 @@ class Display:
         lines: list[RenderableType] = [self._table(started), self._bar(started, now)]
         if progress.ahead:
             lines.append(Text(", ".join(progress.ahead), style="bold"))
-        lines.append(Text(", ".join((progress.scored, *progress.spent))))
+        lines.append(Text(", ".join((progress.evaluated, *progress.spent))))
         if progress.left:
             lines.append(Text(f"left: {', '.join(progress.left)}"))
         if progress.hindered:
@@ -669,7 +614,7 @@ def _spent_on_both(result: SearchResult, scorer: ScorerUsage) -> list[str]:
         cost = [f"${usage.cost_usd:.4f}"] if usage.cost_usd else []
         more = unreported(usage.estimated_tokens, usage.estimated_usd, ", and ")
         found.append(f"LLM: {', '.join([*_asked_of_llm(usage), *cost])}{more}")
-    found.append(scorer_spent(asdict(scorer)))
+    found.append(scorer_spent(scorer))
     if usage.cost_usd and scorer.cost_usd:
         found.append(f"${usage.cost_usd + scorer.cost_usd:.4f} in all")
     return found

@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ...evaluator.counts import counted, how_to_install
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.network import check_url
 from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_UNREADABLE, UNREADABLE
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
-from ..config.schema import OPTIONS, ScoringConfig
+from ..config.schema import ScoringConfig
 from ..config.sources import flag_of, spec_from_sources
 from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, look, probe
 from ..llm.headers import clean_key, stated_limit
@@ -29,11 +29,9 @@ from ..llm.scorer_endpoint import TrialAsk
 from ..secrets import Secret, split_query
 from .options import add_json, given_settings
 from .output import print_json, print_text
+from .parser import Parser
 
-if TYPE_CHECKING:
-    from .parser import Commands
-
-Found = tuple[Literal["ok", "note", "wrong"], str]
+Finding = tuple[Literal["ok", "note", "wrong"], str]
 PATIENCE_S = 60.0
 """Seconds for an endpoint in all."""
 LIST_S = 20.0
@@ -60,18 +58,18 @@ def doctor(arguments: argparse.Namespace) -> int:
     return 1 if any(state == "wrong" for _what, state, _text in findings) else 0
 
 
-def _checked(check: Callable[[], Found]) -> Found:
+def _checked(check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except (PromptclimbError, ImportError, OSError) as error:
         return "wrong", str(error) or type(error).__name__
 
 
-def _python() -> Found:
+def _python() -> Finding:
     return "ok", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} CPUs"
 
 
-def _packages() -> Found:
+def _packages() -> Finding:
     versions: list[str] = []
     missing: list[str] = []
     for name in _PACKAGES:
@@ -84,7 +82,7 @@ def _packages() -> Found:
     return "ok", ", ".join(versions)
 
 
-def _cache() -> Found:
+def _cache() -> Finding:
     from ...evaluator.files import cache_dir
 
     folder = cache_dir()
@@ -93,13 +91,13 @@ def _cache() -> Found:
     return "ok", str(folder)
 
 
-def _devices() -> Found:
+def _devices() -> Finding:
     from ...evaluator.clip.models import devices
 
     return "ok", ", ".join(devices())
 
 
-def _bundled() -> Found:
+def _bundled() -> Finding:
     from ...evaluator.clip.models import check_bundled
     from ...evaluator.pico.models import bundled_models
 
@@ -109,7 +107,7 @@ def _bundled() -> Found:
     return "ok", ", ".join(names)
 
 
-def _local() -> Found:
+def _local() -> Finding:
     from ..llm.local_server import is_available
 
     reason = is_available()
@@ -118,30 +116,23 @@ def _local() -> Found:
     return "note", f"{reason}; {how_to_install('local')} installs it"
 
 
-def _key() -> Found:
-    if clean_key(os.environ.get(DEFAULT_KEY, ""), DEFAULT_KEY):
-        return "ok", f"{DEFAULT_KEY} is set"
-    return "note", f"{DEFAULT_KEY} is not set; --llm local and your own servers need none"
+def _key(name: str, needless: str) -> Finding:
+    if clean_key(os.environ.get(name, ""), name):
+        return "ok", f"{name} is set"
+    return "note", f"{name} is not set; {needless}"
 
 
-def _scorer_key() -> Found:
-    if clean_key(os.environ.get(KEY, ""), KEY):
-        return "ok", f"{KEY} is set"
-    return (
-        "note",
-        f"{KEY} is not set; --scorer chat, zero-shot or embeddings need it unless their server takes none",
-    )
-
-
-_CHECKS: dict[str, Callable[[], Found]] = {
+_CHECKS: dict[str, Callable[[], Finding]] = {
     "python": _python,
     "packages": _packages,
     "cache": _cache,
     "devices": _devices,
     "bundled models": _bundled,
     "local LLM": _local,
-    "key": _key,
-    "scorer's key": _scorer_key,
+    "key": lambda: _key(DEFAULT_KEY, "--llm local and your own servers need none"),
+    "scorer's key": lambda: _key(
+        KEY, "--scorer chat, zero-shot or embeddings need it unless their server takes none"
+    ),
 }
 
 
@@ -283,28 +274,20 @@ def _schema(probed: Probed) -> str:
     return "held" if probed.holds_schema else "taken, but the answer does not follow it"
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``doctor``."""
-    parser = commands.add_parser("doctor", help=line, usage="%(prog)s [OPTION ...]")
-    parser.add_argument(
-        "--base-url",
-        default=argparse.SUPPRESS,
-        metavar="URL",
-        help="endpoint to try (default: $OPENAI_BASE_URL)",
-    )
-    parser.add_argument(
-        "--llm",
-        default=argparse.SUPPRESS,
-        metavar="MODEL",
-        help=f"its model, to see what it can do: {PROBE_REQUESTS} requests at most, which may cost a little",
-    )
-    for name, text in (
-        ("scorer_url", "scorer behind an API, to try it with a drawn image, which may cost a little"),
-        ("scorer", "its kind: zero-shot, embeddings or chat"),
-        ("model", "its model"),
-        ("scorer_dialect", "its form of embeddings"),
+def add_options(parser: Parser) -> None:
+    """Add the options of ``doctor``."""
+    parser.usage = "%(prog)s [OPTION ...]"
+    for name, show, text in (
+        ("base_url", "URL", "LLM's endpoint to try (default: $OPENAI_BASE_URL)"),
+        (
+            "llm",
+            "MODEL",
+            f"LLM to try there: {PROBE_REQUESTS} requests at most, which may cost a little",
+        ),
+        ("scorer_url", "URL", "scorer behind an API to try with a drawn image, which may cost a little"),
+        ("scorer", "KIND", "the scorer's kind: zero-shot, embeddings or chat"),
+        ("model", "NAME", "the scorer's model"),
+        ("scorer_dialect", "NAME", "the scorer's form of embeddings"),
     ):
-        show = "KIND" if name == "scorer" else OPTIONS[name].show
         parser.add_argument(flag_of(name), default=argparse.SUPPRESS, metavar=show, help=text)
     add_json(parser)
-    parser.set_defaults(run=doctor)

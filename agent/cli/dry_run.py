@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.errors import UsageError
-from ...evaluator.open import opened_before
+from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
+from ...evaluator.remote.asking import ApiAnswer, ApiRequest, KeepsForTest
+from ...evaluator.remote.dialects import costliest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
-from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateNoun, kind_named
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
@@ -23,12 +23,12 @@ from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
 from ..results.result import words_of, words_of_all
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
+from ..search.scorer_needs import ScorerNeeds
 from ..stop import Stop
-from ..study.estimate import CandidatesAtMost, Estimate, estimate, estimate_of_all
+from ..study.estimate import Estimate, MostScored, estimate, estimate_of_all
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
-from ..study.scorer_estimate import NothingAsked, scorer_estimate
 from ..study.study import white_box_label
 from ..text import printable
 from . import exit_codes
@@ -36,6 +36,10 @@ from .display import Display
 from .interrupts import run_interruptible
 from .output import aligned, console, print_json, print_text, result_alone, say, say_refused
 
+DIALECT_UNKNOWN = (
+    "the form of the scorer's requests is found by asking it; the bounds are those of the form that takes "
+    "most requests"
+)
 LOCAL_S = 6.5
 """Seconds a request of the smallest local LLM takes on two CPU cores, as measured over 48."""
 _BOUNDS = {"calls": "requests", "tokens": "tokens", "cost_usd": "dollars", "evaluations": "templates scored"}
@@ -48,15 +52,15 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     An LLM or tracker that cannot be used is reported at the end: the bounds hold without it.
     """
     estimate(config)  # finds mistakes in the starting templates before opening anything
-    asked = NothingAsked()
     with result_alone():
-        info, evaluator = _opened(config, asked)
+        evaluator = _opened(config)
+    info = evaluator.info
     config = config.as_opened(info)
     used = fallen_back(config)
     if used.general_words:
         say(f"note: {used.general_words}")
     bound = estimate(used, info.class_names)
-    if config.is_api and evaluator is not None:
+    if config.is_api:
         bound |= _with_scorer(used, evaluator)
     if as_json:
         print_json(bound)
@@ -104,19 +108,32 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     return exit_codes.FINISHED
 
 
-def _opened(config: SearchConfig, asked: NothingAsked) -> tuple[EvaluatorInfo, Evaluator | None]:
-    """Return what a search scores on, and its evaluator, unless it was known from an earlier opening."""
+class NothingAsked:
+    """An ``ApiAsk`` of a dry run."""
 
-    async def run(stop: Stop) -> tuple[EvaluatorInfo, Evaluator | None]:
+    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
+        """Raise AskingEndedError at the first request."""
+        for _request in requests:
+            why = ConfigError(
+                "a dry run asks the scorer nothing, and this one must be asked for the form of its requests: "
+                "give --scorer-dialect"
+            )
+            raise AskingEndedError(str(why)) from why
+        yield from ()
+
+    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
+        """Keep nothing."""
+
+
+def _opened(config: SearchConfig) -> Evaluator:
+    async def run(stop: Stop) -> Evaluator:
         with Display(console()) as display, stop.watching():
-            emit, lines = Bus(display), list[str]()
-            known = await in_thread(lambda: opened_before(config, report=lines.append))
-            for line in lines:
-                emit(Noted(text=line))
-            if known is not None:
-                return known.info, None
-            evaluator = await ready_evaluator(config, None, emit, ask=asked)
-            return evaluator.info, evaluator
+            emit, opened = Bus(display), config
+            dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
+            if config.scorer == "embeddings" and dialect is None:
+                opened = config.model_copy(update={"scorer_dialect": costliest_dialect().name})
+                emit(Noted(text=f"{DIALECT_UNKNOWN} (--scorer-dialect {opened.scorer_dialect})"))
+            return await ready_evaluator(opened, None, emit, ask=NothingAsked())
 
     return run_interruptible(run)
 
@@ -132,7 +149,7 @@ def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
     for number, (place, config) in enumerate(largest.items(), start=1):
         what = printable(f"{config.data} with {config.evaluator or config.model}")
         say(f"[{number}/{len(largest)}] opening {what}")
-        found[place], _evaluator = _opened(config, NothingAsked())
+        found[place] = _opened(config).info
     return found
 
 
@@ -167,9 +184,7 @@ def _bounds(
         each = [bound_of(one.config) for one in group if one.white_box is None]
         for name in _BOUNDS:
             values = [one[name] for one in each]
-            row[name] = (
-                None if None in values else round(sum(values), 6) if name == "cost_usd" else sum(values)
-            )
+            row[name] = None if None in values else round(sum(values), 6)
         rows.append(row)
     return total, rows
 
@@ -255,10 +270,11 @@ def _with_scorer(config: SearchConfig, evaluator: Evaluator) -> Estimate:
     """Return the bounds of a scorer behind an API, those of the LLM without limits, and of both together."""
     unlimited = config.model_copy(update=dict.fromkeys(_LIMITS))
     llm = estimate(unlimited, evaluator.info.class_names)
-    candidates = CandidatesAtMost.of(unlimited, len(read_pool(config)))
-    scorer = scorer_estimate(config, evaluator, candidates, llm)
-    if scorer is None:
+    if not isinstance(evaluator, KeepsForTest) or not evaluator.info.sizes.get("test"):
         return {"scorer": None}
+    most = MostScored.of(unlimited, len(read_pool(config)))
+    needs = ScorerNeeds(config, evaluator.info, evaluator, most.pool)
+    scorer = needs.estimate(most.rounds, most.free, llm["cost_usd"])
     costs = (llm["cost_usd"], scorer["cost_usd"])
     both = None if None in costs else round(sum(costs), 6)
     return {"scorer": scorer, "llm": llm, "cost_of_both_usd": both}
@@ -271,21 +287,20 @@ def _text_with_scorer(config: SearchConfig, bound: Estimate) -> str:
     """Say for LLM and scorer each what they take without limits, then what the limits allow."""
     scorer, llm, both = bound["scorer"], bound["llm"], bound["cost_of_both_usd"]
     parts, rounds, words = scorer["parts"], scorer["rounds"], kind_named(config.prompts).words
+    of_parts = {
+        "start": f"default {words.noun}, starting {words.noun}s",
+        "round": f"each of {counted(rounds, 'round')}",
+        "names": "class names",
+        "comparison": f"hand-made {words.noun}s",
+        "final": "final evaluation on test images, kept from the start with 2 % more",
+    }
     lines = ["without limits, at most:"]
     if llm["calls"]:
         cost = "no cost" if config.is_local else _dollars(llm["cost_usd"], "--price")
         lines.append(f"LLM: {llm['calls']:,} requests, {llm['tokens']:,} tokens, {cost}")
     lines += [
         f"scorer: {_asked(scorer, unknown=True)}, for {llm['evaluations']:,} {words.noun}s",
-        f"  {_asked(parts['start'])}: default {words.noun}, starting {words.noun}s",
-        f"  {_asked(parts['round'])}: each of {counted(rounds, 'round')}",
-        *([f"  {_asked(parts['names'])}: class names"] if parts["names"]["calls"] else []),
-        *(
-            [f"  {_asked(parts['comparison'])}: hand-made {words.noun}s"]
-            if parts["comparison"]["calls"]
-            else []
-        ),
-        f"  {_asked(parts['final'])}: final evaluation on test images, kept from the start with 2 % more",
+        *(f"  {_asked(parts[name])}: {what}" for name, what in of_parts.items() if parts[name]["calls"]),
     ]
     if scorer["races"]:
         lines.append(words.worded("Templates that fall behind are dropped after a few images (--racing)."))

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.files import user_path
 from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
-from ...evaluator.settings import applying_to, options_of
-from ...evaluator.spec import EvaluatorSpec
+from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
-from ..config.schema import LimitSettings, OutputSettings
+from ..config.schema import ScoringConfig
 from ..results.confusion import ConfusionMatrix
 from ..results.figures import are_shares, score_text, scorer_spent
 from ..results.gain import wilson
 from ..results.result import ScorerUsage, words_of
-from ..results.run_dir import belongs_to_a_run, write_atomically
+from ..results.run_dir import write_atomically
 from ..search.api import Evaluation, score_templates, scored_kind
 from ..search.inputs import read_template_file
 from ..text import printable
+from .folders import output_file
 from .options import add_json, add_search_options, given_spec, positive_number
 from .output import console, print_json, result_alone, say, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 EXAMPLES = """\
 example:
@@ -47,7 +42,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score the templates of a file, one by one and as an ensemble, and references, on one split."""
     if arguments.templates is None and arguments.white_box is None:
         raise ConfigError("give --templates FILE, --white-box NAMES or both")
-    matrix_file = None if arguments.matrix is None else user_path(arguments.matrix, "--matrix")
+    matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "--matrix")
     spec = given_spec(arguments)
     kind = scored_kind(spec, arguments.kind)
     templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates, kind.name)
@@ -79,24 +74,30 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def spent_on(used: ScorerUsage, labels: Path) -> str:
     """Return what a scorer behind an API was asked without a search, and where its answers are."""
-    return f"{scorer_spent(asdict(used))}; labels are kept in {short_path(labels)}"
+    return f"{scorer_spent(used)}; labels are kept in {short_path(labels)}"
 
 
 def _read(file: str, prompts: str) -> list[str]:
     return [candidate.scored_as for candidate in read_template_file(file, "--templates", prompts)]
 
 
+def _table(title: str, *columns: Column | str) -> Table:
+    return Table(*columns, title=title, title_justify="left")
+
+
+def _number(name: str) -> Column:
+    return Column(name, justify="right")
+
+
 def _print_table(found: Evaluation) -> None:
     percent = are_shares([*(one.accuracy for one in found.scores), found.ensemble])
     what = "accuracy in %" if percent else "score, higher is better"
     of = f", of {counted(found.images, 'image')}" if found.images else ""
-    table = Table(title=f"{found.dataset}: {found.split} {what}{of}", title_justify="left")
     kind = kind_named(found.prompts)
-    table.add_column(kind.words.noun, overflow="fold")
-    table.add_column(found.split, justify="right")
     sure = percent and found.images > 0
-    if sure:
-        table.add_column("95 % interval", justify="right")
+    numbers = map(_number, (found.split, *(("95 % interval",) if sure else ())))
+    candidates = Column(kind.words.noun, overflow="fold")
+    table = _table(f"{found.dataset}: {found.split} {what}{of}", candidates, *numbers)
 
     def figures(accuracy: float | None) -> list[str]:
         shown = score_text(accuracy, percent=percent, digits=DIGITS)
@@ -119,12 +120,9 @@ def _interval(accuracy: float | None, images: int) -> str:
 
 
 def _print_white_box(found: Evaluation) -> None:
-    table = Table(title="white box: what sees weights and features", title_justify="left")
-    table.add_column("reference")
-    table.add_column(found.split, justify="right")
-    table.add_column("learnt", justify="right")
-    table.add_column("seconds", justify="right")
-    table.add_column("with", overflow="fold")
+    numbers = map(_number, (found.split, "learnt", "seconds"))
+    with_what = Column("with", overflow="fold")
+    table = _table("white box: what sees weights and features", "reference", *numbers, with_what)
     for one in found.white_box:
         accuracy = score_text(getattr(one, found.split), percent=True, digits=DIGITS)
         table.add_row(one.name, accuracy, f"{one.trained:,}", f"{one.seconds:.1f}", Text(_chosen(one)))
@@ -147,17 +145,14 @@ def _chosen(found: WhiteBoxResult) -> str:
 def _print_inspection(evaluation: Evaluation, found: Inspection, *, most: int) -> None:
     matrix, noun = evaluation.matrix, words_of(evaluation.prompts).noun
     by = f"the ensemble of all {noun}s" if len(evaluation.scores) > 1 else f"the {noun}"
-    classes = Table(title=f"each class, by {by}", title_justify="left")
-    for name in ("class", "images", "recall, %", *(("precision, %",) if matrix else ())):
-        classes.add_column(name, justify="left" if name == "class" else "right")
+    numbers = map(_number, ("images", "recall, %", *(("precision, %",) if matrix else ())))
+    classes = _table(f"each class, by {by}", "class", *numbers)
     ordered = sorted(enumerate(found.classes), key=lambda one: (one[1].accuracy is None, one[1].accuracy))
     for label, one in ordered:
         shares = [one.accuracy, *([matrix.precision(label)] if matrix else [])]
         cells = [score_text(share, percent=True, digits=DIGITS) for share in shares]
         classes.add_row(Text(one.name), str(one.images), *cells)
-    pairs = Table(title="most often confused", title_justify="left")
-    for name in ("class", "taken for", "images"):
-        pairs.add_column(name, justify="right" if name == "images" else "left")
+    pairs = _table("most often confused", "class", "taken for", _number("images"))
     for pair in found.confusions[:most]:
         pairs.add_row(Text(pair.true), Text(pair.taken_for), str(pair.images))
     shown = console(stderr=False)
@@ -170,12 +165,8 @@ def _print_inspection(evaluation: Evaluation, found: Inspection, *, most: int) -
 
 
 def _matrix_table(matrix: ConfusionMatrix) -> Table:
-    table = Table(
-        title="confusion matrix: rows are true classes, columns predicted ones", title_justify="left"
-    )
-    table.add_column("class")
-    for label in range(len(matrix.classes)):
-        table.add_column(str(label + 1), justify="right")
+    title = "confusion matrix: rows are true classes, columns predicted ones"
+    table = _table(title, "class", *(_number(str(label + 1)) for label in range(len(matrix.classes))))
     for label, name in enumerate(matrix.classes):
         table.add_row(Text(f"{label + 1} {name}"), *map(str, matrix.row(label)))
     return table
@@ -184,8 +175,6 @@ def _matrix_table(matrix: ConfusionMatrix) -> Table:
 def _write_matrix(file: Path, matrix: ConfusionMatrix | None) -> None:
     if matrix is None:
         raise UsageError("--matrix: this evaluator reports a confusion with a class that it does not name")
-    if belongs_to_a_run(file):
-        raise UsageError(f"--matrix {file} is a run's own file, which that run needs; choose another name")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, matrix.to_csv())
@@ -201,20 +190,20 @@ def _names(text: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``evaluate``."""
-    parser = commands.add_parser("evaluate", help=line, usage="%(prog)s [OPTION ...]", description=EXAMPLES)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``evaluate``."""
+    parser.usage = "%(prog)s [OPTION ...]"
+    parser.description = EXAMPLES
     parser.add_argument(
         "--templates",
         metavar="FILE",
-        help=f"JSON, or one a line (with --white-box, where it is left out: {DEFAULT_TEMPLATE!r} alone)",
+        help=f"your templates: JSON, or one a line (optional with --white-box: then {DEFAULT_TEMPLATE!r})",
     )
     parser.add_argument(
         "--white-box",
         type=_names,
         metavar="NAMES",
-        help=f"references beside them that see inside the model, fitted to the same shots: "
-        f"{', '.join(REFERENCES)}",
+        help=f"also references that see inside the model, fitted to the same shots: {', '.join(REFERENCES)}",
     )
     parser.add_argument("--baselines", dest="white_box", type=_names, help=argparse.SUPPRESS)  # earlier name
     parser.add_argument(
@@ -237,8 +226,6 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="KIND",
         help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
     )
-    leave_out = {*applying_to(EvaluatorSpec, "choice of templates")}
-    leave_out |= {*options_of(LimitSettings), *options_of(OutputSettings)}
-    add_search_options(parser, groups=("Data", "Model", "Limits", "Output"), leave_out=leave_out)
+    leave_out = applying_to(ScoringConfig, "choice of templates")
+    add_search_options(parser, of=ScoringConfig, leave_out=leave_out)
     add_json(parser)
-    parser.set_defaults(run=evaluate)

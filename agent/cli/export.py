@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from ...evaluator.errors import UsageError
 from ...evaluator.settings import near
@@ -12,9 +11,7 @@ from ..results.details import BEST, ENSEMBLE
 from ..results.run_dir import result_of
 from .folders import folder_with_result
 from .output import print_text, say
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 ALL = "all"
 
@@ -42,9 +39,8 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``export``."""
-    parser = commands.add_parser("export", help=line)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``export``."""
     parser.add_argument("directory", metavar="RUN_DIR")
     parser.add_argument(
         "--format",
@@ -53,7 +49,9 @@ def add_parser(commands: Commands, line: str) -> None:
         help=f"one of {', '.join(exports.FORMS)}, or {ALL}: every one that this run can have; required",
     )
     parser.add_argument(
-        "--out", metavar="FILE", help=f"where to, with {ALL} a folder (default: RUN_DIR/exports/)"
+        "--out",
+        metavar="FILE",
+        help=f"file, or with {ALL} a folder, to write to (default: in RUN_DIR/exports/)",
     )
     parser.add_argument(
         "--only",
@@ -61,4 +59,3 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="WHICH",
         help="best (the best template alone) or ensemble (default: ensemble, where the format takes several)",
     )
-    parser.set_defaults(run=export)

@@ -1,4 +1,4 @@
-"""Find out whether a given folder is a run, a suite, or neither, and suggest what to do with it."""
+"""Check folders and files that an option names: runs, suites, and where to write."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.settings import near
 from ..regular_files import read_regular
-from ..results.run_dir import RESULT, SUMMARY
-from ..results.run_state import is_run, runs_in, state_of
+from ..results.run_dir import RESULT, SUMMARY, belongs_to_a_run, is_run, runs_in
+from ..results.run_view import state_of
 from .output import program, resume_command, short_path
 
 DONE = "finished"
@@ -60,6 +60,14 @@ def folder_with_result(given: str) -> Path:
             f"{short_path(folder)} has no result yet: it was interrupted. Resume it: {resume_command(folder)}"
         )
     return folder
+
+
+def output_file(given: str, option: str) -> Path:
+    """Return the absolute path of a file to write; raise UsageError if a run needs the file of this name."""
+    path = user_path(given, option)
+    if belongs_to_a_run(path):
+        raise UsageError(f"{option} {path} is a run's own file, which that run needs; choose another name")
+    return path
 
 
 def _of_several(folder: Path, runs: list[Path]) -> str:

@@ -73,7 +73,6 @@ class LivePage:
         self._wake()
 
     def end(self) -> None:
-        """Send every reader the end of the session."""
         self._ended = True
         self._next = 0.0
         self._wake()
@@ -92,11 +91,9 @@ class LivePage:
 
     @property
     def address(self) -> str:
-        """The address of the page."""
         return f"http://{HOST}:{self.port}/{self.token}/"
 
     def application(self) -> web.Application:
-        """Return the web application."""
         made = web.Application(middlewares=[self._guard])
         made.router.add_get("/{token}/", self._shell)
         made.router.add_get("/{token}/report", self._report)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from .options import add_json
 from .output import print_json, print_table, program, say
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 
 def models(arguments: argparse.Namespace) -> int:
@@ -34,9 +31,7 @@ def models(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``models``."""
-    parser = commands.add_parser("models", help=line)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``models``."""
     parser.add_argument("--grep", metavar="TEXT", help="those with this text in name or tag, open_clip's too")
     add_json(parser)
-    parser.set_defaults(run=models)

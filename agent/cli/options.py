@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable
 from typing import Any, get_args
 
-from ...evaluator.settings import Group, Option, near
-from ..config.schema import OPTIONS, ScoringConfig
+from ...evaluator.settings import Group, Option, Settings, near, options_of
+from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import from_environment, renamed, spec_from_sources, variable_of
 from .output import say
 from .parser import Parser
@@ -20,6 +20,7 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 def add_search_options(
     parser: Parser,
     *,
+    of: type[Settings] = SearchConfig,
     groups: Iterable[Group] = GROUPS,
     leave_out: Iterable[str] = (),
     first: Iterable[str] | None = None,
@@ -31,13 +32,16 @@ def add_search_options(
 
     Args:
         parser: The command's parser.
+        of: The settings of which options are made.
         groups: The headings whose settings are added.
         leave_out: Settings that this command does not take.
         first: The settings on the short help, in order; None for those declared so.
         defaults: Whether the help shows defaults; a resumed run keeps its own values.
     """
     skipped, wanted = set(leave_out), tuple(groups)
-    added = [one for one in OPTIONS.values() if one.flag and one.group in wanted and one.name not in skipped]
+    added = [
+        one for one in options_of(of).values() if one.flag and one.group in wanted and one.name not in skipped
+    ]
     if first is None:
         ranked = sorted((one for one in added if one.first), key=lambda one: one.first)
         first = [one.name for one in ranked]
@@ -123,13 +127,14 @@ def add_json(parser: Parser) -> None:
 
 def add_live(parser: Parser) -> None:
     """Add ``--live``."""
-    parser.add_argument(
+    parser.add_to(
+        "Output",
         "--live",
         nargs="?",
         const=0,
         type=port_number,
         metavar="PORT",
-        help="serve a page that shows the search at work, to this machine only (default: a free port)",
+        help="also serve a live page about the search, to this machine only; without PORT on a free one",
     )
 
 

@@ -42,12 +42,10 @@ class Stream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text if that is possible."""
         self._try(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Flush if that is possible."""
         self._try(self._stream.flush)
 
     def finish(self) -> None:
@@ -57,7 +55,6 @@ class Stream:
 
     @property
     def reason(self) -> str:
-        """Why it could not be written."""
         return (isinstance(self.failure, OSError) and self.failure.strerror) or str(self.failure)
 
     def _try(self, work: Callable[[], object]) -> bool:

@@ -43,7 +43,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "doctor": "check this installation",
     }
 )
-"""The commands with their lines in ``--help``. Each has a module with ``add_parser(commands, line)``."""
+"""The commands with their lines in ``--help``. Each has a module with a function of its name, which takes
+the parsed arguments and returns an exit code, and ``add_options(parser)``."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,10 +55,9 @@ class Parser(argparse.ArgumentParser):
         self._groups: dict[str, argparse._ArgumentGroup] = {}
         self._first: list[argparse.Action] = []
         self._hidden: list[argparse.Action] = []
-        self._every = False
+        self.all_shown = False
 
     def group(self, title: str) -> argparse._ArgumentGroup:
-        """Return the option group with a title, made at its first use."""
         if title not in self._groups:
             self._groups[title] = self.add_argument_group(title)
         return self._groups[title]
@@ -80,7 +80,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """Return the short help, or the full one if nothing is hidden or it was requested."""
-        if self._every or not self._hidden:
+        if self.all_shown or not self._hidden:
             return super().format_help()
         formatter = self._get_formatter()
         formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
@@ -92,11 +92,6 @@ class Parser(argparse.ArgumentParser):
         formatter.end_section()
         formatter.add_text(f"{self.prog} --help-all shows {len(self._hidden)} more options.")
         return formatter.format_help()
-
-    def print_every_option(self) -> None:
-        """Print the whole help."""
-        self._every = True
-        self.print_help()
 
     def known_options(self) -> list[str]:
         """Return its visible options as they are written, such as ``--data``."""
@@ -120,7 +115,8 @@ class Parser(argparse.ArgumentParser):
 class _HelpAll(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> None:
         if isinstance(parser, Parser):
-            parser.print_every_option()
+            parser.all_shown = True
+        parser.print_help()
         parser.exit()
 
 
@@ -186,12 +182,12 @@ def _program(name: str) -> _Program:
 def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, line in COMMANDS.items():
+        command = commands.add_parser(name, help=line)
         if name in loaded:
-            importlib.import_module(f".{name}", __package__).add_parser(commands, line)
-        else:
-            commands.add_parser(name, help=line)
-        examples = commands.choices[name].description or ""
-        commands.choices[name].description = f"{line[0].upper()}{line[1:]}.\n\n{examples}".rstrip()
+            module = importlib.import_module(f".{name}", __package__)
+            module.add_options(command)
+            command.set_defaults(run=getattr(module, name))
+        command.description = f"{line[0].upper()}{line[1:]}.\n\n{command.description or ''}".rstrip()
     return commands
 
 

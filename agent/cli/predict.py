@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import itertools
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from ...evaluator.counts import counted
 from ...evaluator.datasets.class_names import OPENAI, SPLIT, read_names_file
@@ -19,22 +20,20 @@ from ...evaluator.datasets.hand_made import imagenet_class_names
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
-from ...evaluator.settings import Group, near, options_of
+from ...evaluator.settings import near, options_of
 from ...evaluator.spec import EvaluatorSpec
-from ..config.schema import LimitSettings, OutputSettings
+from ..config.schema import ScoringConfig
 from ..regular_files import open_regular
-from ..results.run_dir import belongs_to_a_run, safe_cell
+from ..results.run_dir import safe_cell
 from ..search.api import predictor_of_run
 from ..search.api_prediction import ApiFolderPredictor
 from ..search.inputs import read_template_file
 from ..text import printable
 from .evaluate import spent_on
-from .folders import folder_with_result
+from .folders import folder_with_result, output_file
 from .options import add_search_options, given_settings, given_spec, positive_number
 from .output import say, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 EXAMPLES = """\
 examples:
@@ -115,9 +114,7 @@ def _names(choice: str) -> tuple[str, ...] | dict[str, str]:
 def _out(given: str | None) -> Path | None:
     if given is None:
         return None
-    out = user_path(given, "--out")
-    if belongs_to_a_run(out):
-        raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
+    out = output_file(given, "--out")
     if out.exists() and not out.is_file():
         what = "a folder" if out.is_dir() else "a pipe or a device"
         raise UsageError(f"--out {out} is {what}; name a file")
@@ -160,10 +157,9 @@ class _Csv:
         """Write an image; one that cannot be read has no class."""
         # `./` keeps a path that could be a formula usable, unlike an apostrophe.
         file = one.file if safe_cell(one.file) == printable(one.file) else f"./{one.file}"
-        shares = [f"{share:.6f}" for share in one.probabilities] or [""] * len(one.classes)
-        found = zip(one.classes, shares, strict=True)
-        values = [value for name, share in found for value in (safe_cell(name), share)]
-        self._writer.writerow(dict(zip(_columns(len(one.classes)), [printable(file), *values], strict=True)))
+        found = ((safe_cell(name), "" if share is None else f"{share:.6f}") for name, share in _pairs(one))
+        values = [printable(file), *itertools.chain.from_iterable(found)]
+        self._writer.writerow(dict(zip(_columns(len(one.classes)), values, strict=True)))
 
     def end(self, images: int, unread: int) -> None:
         """Do nothing: every line is complete."""
@@ -183,17 +179,19 @@ class _Json:
 
     def row(self, one: PredictedImage) -> None:
         """Write an image; one that cannot be read has ``error`` instead of classes."""
-        shares: list[float | None] = [round(share, 6) for share in one.probabilities]
-        shares = shares or [None] * len(one.classes)
-        found = zip(one.classes, shares, strict=True)
-        values = [value for name, share in found for value in (name, share)]
-        row = dict(zip(_columns(len(one.classes)), [one.file, *values], strict=True))
+        found = ((name, None if share is None else round(share, 6)) for name, share in _pairs(one))
+        values = [one.file, *itertools.chain.from_iterable(found)]
+        row = dict(zip(_columns(len(one.classes)), values, strict=True))
         self._stream.write(self._before + _compact(row | ({"error": one.error} if one.error else {})))
         self._before = ",\n"
 
     def end(self, images: int, unread: int) -> None:
-        """Close the document with the numbers of classified and of unreadable images."""
         self._stream.write("\n], " + _compact({"images": images, "unreadable": unread})[1:] + "\n")
+
+
+def _pairs(one: PredictedImage) -> Iterator[tuple[str, float | None]]:
+    """Yield the classes of an image with their probabilities, None if the scorer gives none."""
+    return zip(one.classes, one.probabilities or [None] * len(one.classes), strict=True)
 
 
 def _columns(top: int) -> list[str]:
@@ -223,29 +221,29 @@ def _say_summary(counts: Counter[str], unread: int, out: Path | None) -> None:
         say(f"written to {short_path(out)}")
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``predict``."""
-    parser = commands.add_parser(
-        "predict", help=line, usage="%(prog)s FOLDER [OPTION ...]", description=EXAMPLES
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``predict``."""
+    parser.usage = "%(prog)s FOLDER [OPTION ...]"
+    parser.description = EXAMPLES
     parser.add_argument("folder", metavar="FOLDER", help="images, in folders or not; or one image")
     parser.add_argument(
         "--run",
         dest="of_run",
         metavar="RUN_DIR",
-        help="a run: its model, class names and best template or instruction",
+        help="run whose model, class names and best template or instruction are used",
     )
-    parser.add_argument("--ensemble", action="store_true", help="the run's ensemble, not its best template")
     parser.add_argument(
-        "--templates", metavar="FILE", help="templates of your own instead, averaged: JSON, or one a line"
+        "--ensemble", action="store_true", help="use the run's ensemble, not its best template"
+    )
+    parser.add_argument(
+        "--templates",
+        metavar="FILE",
+        help="your own templates instead of a run, averaged, with a CLIP model: JSON, or one a line",
     )
     parser.add_argument("--out", metavar="FILE", help="where to (default: standard output)")
     parser.add_argument(
         "--top", type=positive_number, default=1, metavar="N", help="the N most likely classes (default: 1)"
     )
-    leave_out = {name for name in options_of(EvaluatorSpec) if name not in TAKEN}
-    leave_out |= {*options_of(LimitSettings), *options_of(OutputSettings)}
-    groups: tuple[Group, ...] = ("Data", "Model", "Limits", "Output")
-    add_search_options(parser, groups=groups, leave_out=leave_out, first=TAKEN, defaults=False)
+    leave_out = options_of(EvaluatorSpec).keys() - TAKEN
+    add_search_options(parser, of=ScoringConfig, leave_out=leave_out, first=TAKEN, defaults=False)
     parser.add_argument("--json", dest="as_json", action="store_true", help="JSON instead of CSV")
-    parser.set_defaults(run=predict)

@@ -7,14 +7,11 @@ import os
 import sys
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..results.page import rewrite_report
 from .folders import run_folder
 from .output import print_text, say
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 """Without one of these variables, only a browser in the terminal could open."""
@@ -41,12 +38,10 @@ def _shown(page: Path) -> bool:
         return False
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``report``."""
-    parser = commands.add_parser("report", help=line)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``report``."""
     parser.add_argument("directory", metavar="RUN_DIR")
     parser.add_argument(
         "--no-pictures", dest="pictures", action="store_false", help="leave the small test images out"
     )
     parser.add_argument("--open", action="store_true", help="show it in the browser, except in CI")
-    parser.set_defaults(run=report)

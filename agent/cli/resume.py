@@ -6,7 +6,6 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
@@ -15,15 +14,13 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import with_files
 from ..errors import UntrustedRunError
 from ..llm.budget import LIMITS
-from ..results.run_dir import stored_config
-from ..results.run_state import runs_in, state_of
+from ..results.run_dir import runs_in, stored_config
+from ..results.run_view import state_of
 from .folders import run_folder
 from .options import add_json, add_live, add_search_options, given_settings
 from .output import resume_command, say, short_path
+from .parser import Parser
 from .search import run_session
-
-if TYPE_CHECKING:
-    from .parser import Commands
 
 
 def resume(arguments: argparse.Namespace) -> int:
@@ -59,9 +56,9 @@ def _with_credentials(config: SearchConfig) -> SearchConfig:
     return config
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``resume``."""
-    parser = commands.add_parser("resume", help=line, usage="%(prog)s [OPTION ...] [RUN_DIR]")
+def add_options(parser: Parser) -> None:
+    """Add the options of ``resume``."""
+    parser.usage = "%(prog)s [OPTION ...] [RUN_DIR]"
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
     )
@@ -71,13 +68,12 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--conclude",
         action="store_true",
-        help="ask for nothing more: choose among what is scored, and evaluate it on the test images",
+        help="propose nothing more: choose among what is scored, and evaluate on the test images",
     )
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="run the code and ask the addresses of a run that was made elsewhere, has moved or was edited",
+        help="run code and contact addresses of a run that was made elsewhere, has moved or was edited",
     )
     add_live(parser)
     add_json(parser)
-    parser.set_defaults(run=resume)

@@ -7,7 +7,6 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...evaluator.counts import enumerated
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
@@ -18,7 +17,7 @@ from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.budget import LIMITS
 from ..llm.headers import is_azure
 from ..results.result import SearchResult
-from ..results.run_state import is_run
+from ..results.run_dir import is_run
 from ..search.run import SearchRun
 from ..stop import Stop
 from . import exit_codes
@@ -42,10 +41,7 @@ from .output import (
     short_path,
     with_higher,
 )
-
-if TYPE_CHECKING:
-    from .parser import Commands
-
+from .parser import Parser
 
 EXAMPLE = """\
 example:
@@ -79,23 +75,17 @@ def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
     from ...evaluator.datasets.loading import check_data_name
 
-    config = config_from(arguments)
+    say_unknown_variables()
+    config = from_sources(
+        given_settings(arguments), os.environ, arguments.config_file, report=lambda line: say(f"note: {line}")
+    )
+    say_unused([config])
     check_data_name(config)
     if arguments.dry_run:
         from .dry_run import dry_run_search
 
         return dry_run_search(config, as_json=arguments.as_json)
     return run_session(config, lambda found: found.start(), as_json=arguments.as_json, live=arguments.live)
-
-
-def config_from(arguments: argparse.Namespace) -> SearchConfig:
-    """Return the config from command line, environment and file; report unknown variables."""
-    say_unknown_variables()
-    config = from_sources(
-        given_settings(arguments), os.environ, arguments.config_file, report=lambda line: say(f"note: {line}")
-    )
-    say_unused([config])
-    return config
 
 
 def say_unused(configs: Sequence[SearchConfig]) -> None:
@@ -134,7 +124,6 @@ class _ResumeHint:
             self._limits = event.limits
 
     def print(self, config: SearchConfig, error: BaseException | None = None) -> None:
-        """Print how to resume after an error, if there is a run."""
         if self.run_dir is None:
             return
         if isinstance(error, StoreGoneError) or not is_run(self.run_dir):
@@ -224,18 +213,17 @@ def _has_wrong_address(config: SearchConfig, error: BaseException | None) -> boo
     return _lacks_model(error) and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``search``."""
-    parser = commands.add_parser(
-        "search", help=line, usage="%(prog)s [OPTION ...]", description=EXAMPLE, epilog=DETAILS
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``search``."""
+    parser.usage = "%(prog)s [OPTION ...]"
+    parser.description = EXAMPLE
+    parser.epilog = DETAILS
     add_search_options(parser)
     add_config_file(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and model, print the most that the search takes, and pay nothing",
+        help="open data and model, print the most that the search may take, and pay nothing",
     )
     add_live(parser)
     add_json(parser)
-    parser.set_defaults(run=search)

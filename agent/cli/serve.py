@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import os
 import shlex
-from typing import TYPE_CHECKING
 
 from ...evaluator.errors import ConfigError
 from ...evaluator.serving.server import DEFAULT_MAX_BODY_MB, DEFAULT_PORT, LOOPBACK, ServerSettings, serving
@@ -17,9 +16,7 @@ from ..stop import Stop
 from .interrupts import run_interruptible
 from .options import add_search_options, given_spec, port_number, positive_number
 from .output import print_text, program, say
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 EXAMPLES = """\
 examples:
@@ -80,11 +77,10 @@ def example(settings: ServerSettings, url: str) -> str:
     return f"{key}{program()} search --method random --scorer zero-shot --scorer-url {url} --model {model}"
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``serve``."""
-    parser = commands.add_parser(
-        "serve", help=line, usage="%(prog)s MODEL [OPTION ...]", description=EXAMPLES
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``serve``."""
+    parser.usage = "%(prog)s MODEL [OPTION ...]"
+    parser.description = EXAMPLES
     parser.add_argument(
         "served", metavar="MODEL", help="open_clip's name of a model, or a bundled one (RN-pico, ViT-pico)"
     )
@@ -99,7 +95,7 @@ def add_parser(commands: Commands, line: str) -> None:
         "--host", default=LOOPBACK[0], metavar="HOST", help=f"where to listen (default: {LOOPBACK[0]})"
     )
     parser.add_argument(
-        "--allow-remote", action="store_true", help=f"let other machines ask, with the key in {KEY}"
+        "--allow-remote", action="store_true", help=f"let other machines connect, with the key in {KEY}"
     )
     parser.add_argument(
         "--scores", action="store_true", help="give probabilities in zero-shot replies, not the label alone"
@@ -111,6 +107,5 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="MIB",
         help=f"largest request (default: {DEFAULT_MAX_BODY_MB})",
     )
-    leave_out = [name for name in options_of(EvaluatorSpec) if name not in TAKEN]
-    add_search_options(parser, groups=("Model",), leave_out=leave_out, first=TAKEN)
-    parser.set_defaults(run=serve)
+    leave_out = options_of(EvaluatorSpec).keys() - TAKEN
+    add_search_options(parser, of=EvaluatorSpec, leave_out=leave_out, first=TAKEN)

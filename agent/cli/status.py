@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
+from ..events.types import UsageEvent
 from ..results.figures import are_shares, left_of_both, score_text, scorer_spent, unreported
 from ..results.result import words_of_all
-from ..results.run_state import OTHER_VERSION, RunState, is_run, runs_below, runs_in, state_of
+from ..results.run_dir import is_run, runs_below, runs_in
+from ..results.run_view import OTHER_VERSION, RunView, state_of
 from ..text import printable
 from .folders import about_runs, given_folder
 from .output import (
@@ -25,9 +26,7 @@ from .output import (
     short_path,
     with_higher,
 )
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 _ABOUT = """\
 The best so far is that by training images. What is chosen at the end, by
@@ -65,66 +64,65 @@ def _list(runs: Sequence[Path], *, as_json: bool) -> int:
         print_json([state.to_json() for state in states])
     else:
         best = f"best {words_of_all(state.prompts for state in states).noun}"
-        asked = ["scorer's calls"] if any(state.scorer_usage.get("calls") for state in states) else []
+        asked = ["scorer's calls"] if any(_paid(state)[1] for state in states) else []
         print_table((*_COLUMNS, *asked, best), [{**_row(state), best: _best(state)} for state in states])
     return 0
 
 
-def _row(state: RunState) -> dict[str, str]:
+def _row(state: RunView) -> dict[str, str]:
+    usage, scorer = _paid(state)
     return {
         "run": short_path(state.run_dir),
         "state": state.state,
         "rounds": _rounds(state),
-        "calls": f"{state.usage.get('calls', 0):,}",
+        "calls": f"{usage.calls if usage else 0:,}",
         "train": _train(state),
-        "scorer's calls": f"{calls:,}" if (calls := state.scorer_usage.get("calls")) else "-",
+        "scorer's calls": f"{scorer.calls:,}" if scorer else "-",
     }
 
 
-def _best(state: RunState) -> str:
+def _best(state: RunView) -> str:
     return f"{state.best or ''}{state.with_names}"
 
 
-def _lines(state: RunState) -> list[str]:
-    usage = state.usage
+def _lines(state: RunView) -> list[str]:
     if state.state == OTHER_VERSION:
         return [f"{short_path(state.run_dir)}: {state.state}: {state.stop_reason}"]
     lines = [f"{short_path(state.run_dir)}: {state.state}"]
-    if started := state.started:
-        who = f"LLM {started.get('llm')}" if started.get("llm") else "no LLM"
-        lines.append(
-            f"{started.get('dataset')}, {started.get('model')}, {who}, method {started.get('method')}"
-        )
+    if started := state.progress.started:
+        who = f"LLM {started.llm}" if started.llm else "no LLM"
+        lines.append(f"{started.dataset}, {started.model}, {who}, method {started.method}")
     lines.append(f"rounds: {_rounds(state)}")
     if state.best is not None:
         # The template was chosen by its training gain, so show the test gain if known.
-        train = ", ".join([_train(state), *(() if state.gain else state.gains)])
+        train = ", ".join([_train(state), *(() if state.verdict else state.gains)])
         so_far = "" if state.state == "finished" else " so far"
         lines.append(f"best{so_far}: {_best(state)} (train {train})")
-    if state.gain is not None:
-        lines.append(state.gain)
-    if usage.get("calls"):
-        tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+    if state.verdict is not None:
+        lines.append(state.verdict)
+    usage, scorer = _paid(state)
+    if usage:
         # A local LLM and an unknown price have no cost.
-        cost = f", ${usage['cost_usd']:.4f}" if usage.get("cost_usd") else ""
-        whose = "LLM: " if state.scorer_usage.get("calls") else ""
-        more = unreported(usage.get("estimated_tokens", 0), usage.get("estimated_usd"), ", and ")
-        lines.append(f"{whose}{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}{more}")
-    if state.scorer_usage.get("calls"):
-        lines.append(scorer_spent(state.scorer_usage))
-    for limit, left in left_of_both(*(used.get("left", {}) for used in _paid(state))).items():
+        cost = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
+        whose = "LLM: " if scorer else ""
+        more = unreported(usage.estimated_tokens, usage.estimated_usd, ", and ")
+        lines.append(f"{whose}{counted(usage.calls, 'call')}, {usage.tokens:,} tokens{cost}{more}")
+    if scorer:
+        lines.append(scorer_spent(scorer))
+    for limit, left in left_of_both(*(used.left if used else {} for used in (usage, scorer))).items():
         name = limit.replace("_usd", "").replace("_", "-")
         lines.append(f"left of --max-{name}: {_left(name, left)}")
     if state.stop_reason:
         lines.append(f"stopped: {state.stop_reason}")
     if state.ended_early:
         lines.append(state.ended_early)
-    if state.last_event:
-        lines.append(f"last event: {state.last_event}, {state.last_time}")
+    last, time = state.last_event
+    if last:
+        lines.append(f"last event: {last}, {time}")
     return lines + _ways_on(state)
 
 
-def _ways_on(state: RunState) -> list[str]:
+def _ways_on(state: RunView) -> list[str]:
     if state.state not in ("stopped", "unfinished"):
         return []
     resume = resume_command(state.run_dir, state.limits)
@@ -134,12 +132,13 @@ def _ways_on(state: RunState) -> list[str]:
     return lines
 
 
-def _paid(state: RunState) -> list[Mapping[str, Any]]:
-    """Return the usage of LLM and scorer, each empty if it was not asked."""
-    return [used if used.get("calls") else {} for used in (state.usage, state.scorer_usage)]
+def _paid(state: RunView) -> list[UsageEvent | None]:
+    """Return the usage of LLM and scorer, each None if it was not asked."""
+    both = (state.progress.usage, state.progress.scorer_usage)
+    return [used if used and used.calls else None for used in both]
 
 
-def _train(state: RunState) -> str:
+def _train(state: RunView) -> str:
     if state.train is None:
         return ""
     return score_text(state.train, percent=are_shares([state.train]), unit="%")
@@ -149,16 +148,15 @@ def _left(name: str, value: float) -> str:
     return f"${value:,.4f}" if name == "cost" else f"{value:,.10g}"
 
 
-def _rounds(state: RunState) -> str:
-    of = state.started.get("rounds")
-    return f"{state.rounds:,}" if of is None else f"{state.rounds:,} of {of:,}"
+def _rounds(state: RunView) -> str:
+    started = state.progress.started
+    return f"{state.progress.rounds:,}" + (f" of {started.rounds:,}" if started else "")
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``status``."""
-    parser = commands.add_parser("status", help=line, epilog=_ABOUT)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``status``."""
+    parser.epilog = _ABOUT
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/, a suite's too)"
     )
     parser.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
-    parser.set_defaults(run=status)

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import BaseFileLock
 
@@ -19,11 +19,11 @@ from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import PREFIX, flag_of, from_environment, from_sources
+from ..config.sources import PREFIX, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..llm.budget import LIMITS
-from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
+from ..results.gain import BASELINE_DEFAULT, BEST_STARTING
 from ..results.result import SearchResult
 from ..search.run import SearchRun
 from ..stop import Stop
@@ -41,10 +41,8 @@ from .display import Display
 from .interrupts import interruptible, run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import aligned, console, print_json, print_text, result_alone, say, short_path
+from .parser import Parser
 from .search import say_unused
-
-if TYPE_CHECKING:
-    from .parser import Commands
 
 EXAMPLES = """\
 examples:
@@ -122,7 +120,6 @@ class _RunningStudy:
         self._noted: set[str] = set()
 
     async def run(self, stop: Stop) -> None:
-        """Make every run in turn, then score the templates found on other models."""
         cells = self.cells
         for number, cell in enumerate(cells, start=1):
             say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
@@ -245,8 +242,8 @@ def _from_file(arguments: argparse.Namespace) -> _RunningStudy:
 
 
 def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
-    data = data_sets_of(arguments.datasets)
-    methods = _listed("guided" if arguments.methods is None else arguments.methods, "--methods")
+    data = listed(arguments.datasets, "--data")
+    methods = listed(["guided" if arguments.methods is None else arguments.methods], "--methods")
     seeds = seeds_of("1-3" if arguments.seeds is None else arguments.seeds)
     folder = _folder(arguments, Path("runs/suite"))
     say_unknown_variables()
@@ -260,7 +257,7 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
     one = configs[0]
     # A custom scorer replaces the model that the settings name.
     scorer = Path(one.evaluator).name[-60:] if one.evaluator else ""
-    baselines = (DEFAULT_TEMPLATE, BEST_STARTING)
+    baselines = (BASELINE_DEFAULT, BEST_STARTING)
     study = study_of(
         {
             "data": data,
@@ -282,22 +279,25 @@ def _folder(arguments: argparse.Namespace, default: Path) -> Path:
     return user_path(default if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
 
 
-def data_sets_of(given: Sequence[str]) -> Sequence[str]:
-    """Return the data sets in every ``--data``; a name in double quotes may hold commas."""
+def listed(given: Sequence[str], flag: str) -> list[str]:
+    """Return what every use of an option lists, once each; a name in double quotes may hold commas."""
     try:
         rows = list(csv.reader(given, skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise ConfigError(
-            f"--data {shown(','.join(given))} is not a list ({error}); put a name with a comma in double "
-            "quotes inside the shell's own, '\"a,b\",c', and give --data once for each name with quotes"
+            f"{flag} {shown(','.join(given))} is not a list ({error}); put a name with a comma in double "
+            f"quotes inside the shell's own, '\"a,b\",c', and give {flag} once for each name with quotes"
         ) from error
-    return _unique([part.strip() for row in rows for part in row if part.strip()], "--data")
+    names = dict.fromkeys(part.strip() for row in rows for part in row if part.strip())
+    if not names:
+        raise ConfigError(f"{flag} is empty")
+    return list(names)
 
 
 def seeds_of(text: str) -> list[int]:
     """Return the seeds in ``1,2,5`` or ``1-3``."""
     seeds: dict[int, None] = {}
-    for part in _listed(text, "--seeds"):
+    for part in listed([text], "--seeds"):
         written = _SEEDS.fullmatch(part)
         first, last = (int(written[1]), int(written[2] or written[1])) if written else (1, 0)
         if last < first:
@@ -308,21 +308,10 @@ def seeds_of(text: str) -> list[int]:
     return list(seeds)
 
 
-def _listed(text: str, flag: str) -> Sequence[str]:
-    return _unique([part.strip() for part in text.split(",") if part.strip()], flag)
-
-
-def _unique(names: Sequence[str], flag: str) -> Sequence[str]:
-    if not names:
-        raise ConfigError(f"{flag} is empty")
-    return list(dict.fromkeys(names))
-
-
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``suite``."""
-    parser = commands.add_parser(
-        "suite", help=line, usage="%(prog)s [OPTION ...] [FILE.toml]", description=EXAMPLES
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``suite``."""
+    parser.usage = "%(prog)s [OPTION ...] [FILE.toml]"
+    parser.description = EXAMPLES
     parser.add_argument(
         "file",
         nargs="?",
@@ -351,27 +340,21 @@ def add_parser(commands: Commands, line: str) -> None:
         leave_out=("data", "method", "seed", "run_dir", *LIMITS),
         first=("model", "pretrained", "llm", "describe", "price"),
     )
-    texts = {
-        "max_calls": "requests at most",
-        "max_tokens": "tokens at most, in and out; one answer more at worst",
-        "max_cost": "dollars at most, one answer more at worst; needs --price",
-        "max_minutes": "minutes of active time at most",
-    }
     for name in LIMITS:
+        option = OPTIONS[name]
         parser.add_to(
             "Limits",
-            flag_of(name),
-            hide=not OPTIONS[name].first,
+            option.flag,
+            hide=not option.first,
             dest=name,
             default=argparse.SUPPRESS,
-            metavar=OPTIONS[name].show,
-            help=f"over the whole suite: {texts[name]}",
+            metavar=option.show,
+            help=f"over the whole suite: {option.help.removesuffix(', over the whole run')}",
         )
     add_config_file(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and models, print the most that the whole suite takes, and pay nothing",
+        help="open data and models, print the most that the whole suite may take, and pay nothing",
     )
     add_json(parser)
-    parser.set_defaults(run=suite)

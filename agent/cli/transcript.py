@@ -9,18 +9,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..position import NAMES, Position
-from ..results.run_state import state_of
+from ..results.run_view import state_of
 from ..secrets import Scrubber, secrets_named_in
-from ..store.look import Exchange, Look
+from ..store.run import Exchange, StoreReader
 from ..text import printable
 from .folders import run_folder
 from .output import print_text, short_path
-
-if TYPE_CHECKING:
-    from .parser import Commands
+from .parser import Parser
 
 MARKDOWN, JSONL = "markdown", "jsonl"
 NOT_KEPT = "The request is not in the store: an older version of the program kept only its hash."
@@ -30,8 +28,8 @@ def transcript(arguments: argparse.Namespace) -> int:
     """Print the exchanges in the order of positions; the run may be live."""
     run_dir = run_folder(arguments.directory)
     scrub = Scrubber(secrets_named_in(os.environ)).scrub_value
-    with Look(run_dir) as look:
-        rows = (scrub(_row(exchange)) for exchange in look.exchanges())
+    with StoreReader(run_dir) as stored:
+        rows = (scrub(_row(exchange)) for exchange in stored.exchanges())
         lines = _jsonl(rows) if arguments.form == JSONL else _markdown(rows, run_dir)
         for text in lines:
             print_text(text)
@@ -78,9 +76,9 @@ def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
 
 
 def _nothing(run_dir: Path) -> str:
-    started = state_of(run_dir).started
-    if started and not started.get("llm"):
-        return f"No LLM is asked in this run (method {printable(str(started.get('method')))})."
+    started = state_of(run_dir).progress.started
+    if started and not started.llm:
+        return f"No LLM is asked in this run (method {printable(started.method)})."
     return "No requests yet."
 
 
@@ -108,9 +106,8 @@ def _block(text: str) -> str:
     return f"{fence}text\n{lines}\n{fence}\n"
 
 
-def add_parser(commands: Commands, line: str) -> None:
-    """Add ``transcript``."""
-    parser = commands.add_parser("transcript", help=line)
+def add_options(parser: Parser) -> None:
+    """Add the options of ``transcript``."""
     parser.add_argument("directory", metavar="RUN_DIR")
     parser.add_argument(
         "--format",
@@ -119,4 +116,3 @@ def add_parser(commands: Commands, line: str) -> None:
         default=MARKDOWN,
         help="for people, or one JSON object a line (default: %(default)s)",
     )
-    parser.set_defaults(run=transcript)

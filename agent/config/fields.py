@@ -7,15 +7,16 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from ...evaluator.files import checked_path, user_path
+from ...evaluator.errors import UsageError
+from ...evaluator.files import MOST_SETTINGS_BYTES, checked_path, read_text, user_path
 from ...evaluator.network import check_url
 from ...evaluator.settings import BY_CONTENT, shown
-from ..prices import Rates, TokenUsage, per_token
+from ..prices import TokenUsage, per_token
 from ..secrets import Scrubber
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -79,20 +80,20 @@ class Price(_Part):
 
     def charge(self, usage: TokenUsage) -> int:
         """Return the cost of these tokens, in picodollars."""
-        return self._rates.charge(usage)
+        prompt, cached, completion = self._per_token
+        uncached = usage.prompt_tokens - usage.cached_tokens
+        return uncached * prompt + usage.cached_tokens * cached + usage.completion_tokens * completion
 
     def most(self, usage: TokenUsage) -> int:
         """Return the highest cost of these tokens, whichever of them are cached, in picodollars."""
-        return self._rates.most(usage)
+        prompt, cached, completion = self._per_token
+        return usage.prompt_tokens * max(prompt, cached) + usage.completion_tokens * completion
 
     @property
-    def _rates(self) -> Rates:
+    def _per_token(self) -> tuple[int, int, int]:
         prompt = per_token(self.prompt)
-        return Rates(
-            prompt=prompt,
-            cached=prompt if self.cached is None else per_token(self.cached),
-            completion=per_token(self.completion),
-        )
+        cached = prompt if self.cached is None else per_token(self.cached)
+        return prompt, cached, per_token(self.completion)
 
 
 class CallPrice(_Part):
@@ -122,47 +123,52 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
     """Parse ``"0.15/0.60"`` or ``"0.15/0.075/0.60"``; ``"auto"`` is left."""
     if value is None:
         return None
-    if isinstance(value, Mapping | Price):
-        return Price.model_validate(value)
     text = value if isinstance(value, str) else ""
     if text.strip().lower() == AUTO:
         return AUTO
-    names = {2: ("prompt", "completion"), 3: ("prompt", "cached", "completion")}
-    try:
-        parts = [float(part) for part in text.split("/")]
-        named = zip(names[len(parts)], parts, strict=True)
-    except (KeyError, ValueError):
-        comma = "; numbers have a point and no comma" if "," in text else ""
-        raise ValueError(
-            "write it as IN/OUT or IN/CACHED/OUT, numbers of dollars per million tokens, "
-            f"such as 0.15/0.60, or auto{comma}"
-        ) from None
-    return Price.model_validate(dict(named))
+    if (price := _token_price(value)) is not None:
+        return price
+    comma = "; numbers have a point and no comma" if "," in text else ""
+    raise ValueError(
+        "write it as IN/OUT or IN/CACHED/OUT, numbers of dollars per million tokens, "
+        f"such as 0.15/0.60, or auto{comma}"
+    )
 
 
 def parse_scorer_price(value: Any) -> Price | CallPrice | None:
     """Parse a price for tokens, as ``parse_price`` does, or for requests: ``"0.002/call"``."""
+    if value is None:
+        return None
     if isinstance(value, CallPrice) or (isinstance(value, Mapping) and "call" in value):
         return CallPrice.model_validate(value)
     text = value.strip() if isinstance(value, str) else ""
-    if text.endswith(A_CALL):
-        try:
-            return CallPrice(call=float(text.removesuffix(A_CALL)))
-        except ValidationError:
-            raise
-        except ValueError:
-            text = AUTO  # as invalid as that
-    if text.lower() != AUTO:
-        try:
-            return cast("Price | None", parse_price(value))
-        except ValidationError:
-            raise
-        except ValueError:
-            pass
+    if text.endswith(A_CALL) and len(dollars := _numbers(text.removesuffix(A_CALL))) == 1:
+        return CallPrice(call=dollars[0])
+    if (price := _token_price(value)) is not None:
+        return price
     raise ValueError(
         "write it as IN/OUT, numbers of dollars per million tokens, such as 0.15/0.60, or as dollars per "
         "request, such as 0.002/call"
     )
+
+
+def _token_price(value: Any) -> Price | None:
+    """Return a price given as a table or as two or three numbers; None for anything else."""
+    if isinstance(value, Mapping | Price):
+        return Price.model_validate(value)
+    names = {2: ("prompt", "completion"), 3: ("prompt", "cached", "completion")}
+    numbers = _numbers(value) if isinstance(value, str) else []
+    if len(numbers) not in names:
+        return None
+    return Price.model_validate(dict(zip(names[len(numbers)], numbers, strict=True)))
+
+
+def _numbers(text: str) -> list[float]:
+    """Return the numbers between slashes; none if one of them is no number."""
+    try:
+        return [float(part) for part in text.split("/")]
+    except ValueError:
+        return []
 
 
 def parse_share(value: Any) -> Any:
@@ -218,14 +224,19 @@ def parse_description(value: Any) -> Any:
     """Return a description as one line with single spaces."""
     if value is None:
         return None
-    if not isinstance(value, str | Path):
+    if isinstance(value, Path):
+        place, text = f"the file {value} ", _read(value)
+    elif isinstance(value, str):
+        place, text = "it ", value
+    else:
         raise ValueError("say in words what the images show, or name a text file that does")
-    place = f"the file {value} " if isinstance(value, Path) else "it "
-    tidy = " ".join((_read(value, place) if isinstance(value, Path) else value).split())
+    tidy = " ".join(text.split())
     if not tidy:
         raise ValueError(f"{place}is empty; say in a sentence what the images show")
     if len(tidy) > LONGEST_DESCRIPTION:
-        raise ValueError(_too_long(place))
+        raise ValueError(
+            f"{place}has more than {LONGEST_DESCRIPTION:,} characters; say it in a sentence or two"
+        )
     for character in tidy:
         if unicodedata.category(character) in ("Cc", "Cs"):
             raise ValueError(f"{place}has the character U+{ord(character):04X}, which no sentence has")
@@ -238,22 +249,11 @@ def parse_description(value: Any) -> Any:
     return tidy
 
 
-def _read(path: Path, place: str) -> str:
-    checked_path(path)
-    most = 8 * LONGEST_DESCRIPTION
+def _read(path: Path) -> str:
     try:
-        with path.expanduser().open("rb") as file:
-            return file.read(most + 1).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.start >= most - 3:  # cut within a character; too long anyway
-            raise ValueError(_too_long(place)) from None
-        raise ValueError(f"{place}is not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise ValueError(f"{place}cannot be read: {error.strerror or error}") from None
-
-
-def _too_long(place: str) -> str:
-    return f"{place}has more than {LONGEST_DESCRIPTION:,} characters; say it in a sentence or two"
+        return read_text(user_path(path, "the file"), what="file", most=MOST_SETTINGS_BYTES)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 
 def parse_extra_body(value: Any) -> Any:
@@ -294,22 +294,22 @@ def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, str(value)
 
 
+TokenPrice = Annotated[Price | Literal["auto"] | None, BeforeValidator(parse_price)]
+ExtraBody = Annotated[str | None, BeforeValidator(parse_extra_body)]
+
+
 class EndpointConfig(_Part):
     """An ``[[endpoints]]`` table in the ``--config`` file."""
 
-    base_url: str = Field(repr=False)
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(repr=False)
     model: str | None = None
     key_env: str = "OPENAI_API_KEY"
     rpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
     tpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
-    price: Price | Literal["auto"] | None = None
+    price: TokenPrice = None
     reasoning_effort: str | None = Field(default=None, pattern=WORD)
     service_tier: str | None = Field(default=None, pattern=WORD)
-    extra_body: str | None = Field(default=None, repr=False)
-
-    _extra = field_validator("extra_body", mode="before")(parse_extra_body)
-    _price = field_validator("price", mode="before")(parse_price)
-    _url = field_validator("base_url")(check_url)
+    extra_body: ExtraBody = Field(default=None, repr=False)
 
     @field_validator("key_env")
     @classmethod

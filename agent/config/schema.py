@@ -18,7 +18,7 @@ from ...evaluator.counts import how_to_install
 from ...evaluator.files import UserPath
 from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
-from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
+from ...evaluator.settings import Group, Option, Scope, Settings, one_of, options_of, setting
 from ...evaluator.spec import API, BY_IMAGE, EvaluatorSpec
 from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
 from ..events.trackers.known import parse_track
@@ -38,15 +38,15 @@ from .fields import (
     WORD,
     CallPrice,
     EndpointConfig,
+    ExtraBody,
     Price,
     Style,
+    TokenPrice,
     check_llm,
     different_overrides,
     is_local,
     parse_description,
-    parse_extra_body,
     parse_initial,
-    parse_price,
     parse_scorer_price,
     parse_share,
     placeless_llm,
@@ -79,9 +79,8 @@ POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
 
 
-def methods_without_llm() -> tuple[str, ...]:
-    """Return the methods that ask no LLM."""
-    return tuple(name for name, method in METHODS.items() if not method.asks_llm)
+WITHOUT_LLM = tuple(name for name, method in METHODS.items() if not method.asks_llm)
+"""The methods that ask no LLM."""
 
 
 class LLMSettings(Settings):
@@ -91,8 +90,8 @@ class LLMSettings(Settings):
 
     llm: str | None = setting(
         None,
-        "model that the endpoint knows; or a local one (extra [local]): `local`, `local:1.5b`, or your own "
-        "file, `local:FILE.gguf`",
+        "the LLM: its name at the endpoint; or on this machine (extra [local]): `local`, `local:1.5b`, or "
+        "your own file, `local:FILE.gguf`",
         decides=True,
         first=4,
         show="MODEL|local",
@@ -102,17 +101,17 @@ class LLMSettings(Settings):
         None,
         "OpenAI-compatible endpoint (default: $OPENAI_BASE_URL, then OpenAI)",
         applies_to=POOLED,
-        first=8,
+        first=9,
         show="URL",
         repr=False,
     )
     endpoints: tuple[EndpointConfig, ...] = setting((), "several endpoints as one pool, in a file", flag="")
-    price: Price | Literal["auto"] | None = setting(
+    price: TokenPrice = setting(
         None,
         "dollars per million tokens in and out, such as 0.15/0.60, or in, cached and out: 0.15/0.075/0.60; "
         "auto: from a table of vendors' prices",
         applies_to=POOLED,
-        first=9,
+        first=10,
         show="IN/OUT|auto",
     )
     temperature: float = setting(1.0, "sampling temperature", decides=True, ge=0, le=2)
@@ -132,7 +131,7 @@ class LLMSettings(Settings):
         show="TIER",
         pattern=WORD,
     )
-    extra_body: str | None = setting(
+    extra_body: ExtraBody = setting(
         None,
         "more members of each request, such as '{\"top_p\": 0.9}'; never a key",
         decides=True,
@@ -140,22 +139,16 @@ class LLMSettings(Settings):
     )
     llm_fallback: str | None = setting(
         None,
-        f"method without an LLM to use if --llm local cannot be loaded: {', '.join(methods_without_llm())}",
+        f"method without an LLM to use if --llm local cannot be loaded: {', '.join(WITHOUT_LLM)}",
         decides=True,
         applies_to=LOCAL,
         show="NAME",
     )
     llm_slots: int = setting(1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64)
 
-    @field_validator("llm_fallback")
-    @classmethod
-    def _fallback(cls, name: str | None) -> str | None:
-        return None if name is None else known_name("method without an LLM", name, methods_without_llm())
-
+    _fallback = field_validator("llm_fallback")(one_of("method without an LLM", WITHOUT_LLM))
     _llm = field_validator("llm")(check_llm)
-    _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
-    _extra = field_validator("extra_body", mode="before")(parse_extra_body)
 
     @property
     def placeless_llm(self) -> str | None:
@@ -186,7 +179,14 @@ class SearchSettings(Settings):
     group: ClassVar[Group] = "Search"
 
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
-    prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
+    prompts: str = setting(
+        TEMPLATE,
+        "what is searched for: template; class-names (templates, then better names of ambiguous classes); "
+        "instruction (for --scorer chat)",
+        decides=True,
+        first=7,
+        show="KIND",
+    )
     name_rounds: int = setting(
         4,
         "rounds of new class names (--prompts class-names); "
@@ -231,7 +231,9 @@ class SearchSettings(Settings):
         6, "rounds per conversation; a round is typically one request", aliases=("iterations",), **_MORE
     )
     proposals: int = setting(5, "templates asked for per round", decides=True, ge=1, le=100)
-    top_k: int = setting(15, "templates shown to the LLM, best and worst each", decides=True, ge=1, le=1000)
+    top_k: int = setting(
+        15, "best templates shown to the LLM, and as many of the worst", decides=True, ge=1, le=1000
+    )
     starting_pool: Literal["captions", "grammar"] = setting(
         "grammar",
         "built-in starting templates: captions (308, written by a person) or grammar (thousands, made of "
@@ -241,9 +243,9 @@ class SearchSettings(Settings):
     )
     initial: int | Path | None = setting(
         None,
-        f"starting templates per restart: how many, or your own file ({MOST_FROM_FILE} of it are drawn; "
-        f"default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes; {IMAGE_INITIAL} with --scorer "
-        "chat or zero-shot)",
+        "starting templates per restart: how many, or your own file, of which at most "
+        f"{MOST_FROM_FILE} are drawn (default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes; "
+        f"{IMAGE_INITIAL} with --scorer chat or zero-shot)",
         decides=True,
         show="N|FILE",
         reads="file",
@@ -257,10 +259,14 @@ class SearchSettings(Settings):
         le=200,
     )
     max_turns: int = setting(
-        10, "exchanges of a conversation that the LLM is shown, the latest", decides=True, ge=1, le=1000
+        10, "latest exchanges of a conversation that a request shows the LLM", decides=True, ge=1, le=1000
     )
     ensemble_size: int = setting(
-        3, "templates that the ensemble grows from, the best", decides=True, ge=1, le=1000
+        3,
+        "best templates that the ensemble starts with; it grows to eight at most",
+        decides=True,
+        ge=1,
+        le=1000,
     )
     racing: Literal["auto", "off"] = setting(
         "auto",
@@ -280,19 +286,11 @@ class SearchSettings(Settings):
         gt=0,
     )
 
+    _prompts = field_validator("prompts")(one_of("prompts", KINDS))
+    _method = field_validator("method")(one_of("method", METHODS))
     _until = field_validator("until", mode="before")(parse_share)
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
-
-    @field_validator("prompts")
-    @classmethod
-    def _prompts(cls, name: str) -> str:
-        return known_name("prompts", name, KINDS)
-
-    @field_validator("method")
-    @classmethod
-    def _method(cls, name: str) -> str:
-        return known_name("method", name, METHODS)
 
     @property
     def most_words(self) -> int:
@@ -306,18 +304,7 @@ class SearchSettings(Settings):
 
     @property
     def all_rounds(self) -> int:
-        """Rounds of all conversations of all restarts."""
         return self.restarts * self.conversations * self.rounds
-
-    @property
-    def most_initial(self) -> int:
-        """Upper bound on starting templates per restart, whatever it is scored on."""
-        if isinstance(self.initial, Path):
-            return MOST_FROM_FILE
-        if self.initial is not None:
-            return self.initial
-        # There are few captions, and a few of them show what they offer.
-        return MANY_INITIAL if self.draws_from_grammar else FEW_INITIAL
 
     @property
     def draws_from_grammar(self) -> bool:
@@ -342,7 +329,7 @@ class LimitSettings(Settings):
     tpm: float | None = setting(None, "tokens per minute at most", applies_to=POOLED, gt=0, le=MOST_A_MINUTE)
     request_timeout: float = setting(
         REQUEST_TIMEOUT_S,
-        "seconds that one attempt of a request may take",
+        "seconds that one attempt may take; with --llm local at least 1,200",
         show="SECONDS",
         gt=0,
         le=LONGEST_S,
@@ -353,7 +340,10 @@ class LimitSettings(Settings):
     )
     max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
     max_tokens: int | None = setting(
-        None, "tokens at most, in and out; one answer more at worst", ge=0, le=MOST_COUNTED
+        None,
+        "tokens at most, in and out; one answer more if an endpoint charges more than expected",
+        ge=0,
+        le=MOST_COUNTED,
     )
     max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
     give_up_after: float = setting(
@@ -361,33 +351,28 @@ class LimitSettings(Settings):
     )
 
 
-class CostSettings(Settings):
-    """What a run may cost."""
-
-    group: ClassVar[Group] = "Limits"
-
-    max_cost: float | None = setting(
-        None,
-        "dollars at most, one answer more at worst; needs --price or --scorer-price",
-        first=10,
-        show="DOLLARS",
-        ge=0,
-        le=MOST_DOLLARS,
-    )
-
-
-class SharingSettings(Settings):
-    """Where answers and scores are shared."""
+class OutputSettings(Settings):
+    """Destinations of the run's files, shared scores and figures."""
 
     group: ClassVar[Group] = "Output"
 
-    shared_cache: UserPath | None = setting(
-        None, "folder in which scores are shared with other runs on the same data", aliases=("cache",)
+    run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=12)
+    cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)")
+    track: tuple[str, ...] | None = setting(
+        None,
+        "send figures to trackers, several with commas: mlflow[:URI], trackio[:PROJECT], wandb[:PROJECT], "
+        "tensorboard[:DIR], otel[:URL]; none: no longer to the earlier ones",
+        show="NAME[:PLACE]",
     )
 
+    _track = field_validator("track", mode="before")(parse_track)
 
-class ScorerLimitSettings(Settings):
-    """Request rates of a scorer behind an API, and what it may use."""
+
+class ScoringConfig(EvaluatorSpec):
+    """What scores, and what a scorer behind an API may use: all that is needed without a search.
+
+    Without a search, ``shared_cache`` is the folder of the labels, and ``max_cost`` bounds the scorer alone.
+    """
 
     group: ClassVar[Group] = "Limits"
 
@@ -413,36 +398,26 @@ class ScorerLimitSettings(Settings):
         ge=0,
         le=MOST_COUNTED,
     )
+    max_cost: float | None = setting(
+        None,
+        "dollars at most, one answer more if an endpoint charges more than expected; needs --price or "
+        "--scorer-price",
+        first=11,
+        show="DOLLARS",
+        ge=0,
+        le=MOST_DOLLARS,
+    )
+    shared_cache: UserPath | None = setting(
+        None,
+        "folder in which scores are shared with other runs on the same data",
+        group="Output",
+        aliases=("cache",),
+    )
 
     _scorer_price = field_validator("scorer_price", mode="before")(parse_scorer_price)
 
-
-class OutputSettings(Settings):
-    """Destinations of the run's files, shared scores and figures."""
-
-    group: ClassVar[Group] = "Output"
-
-    run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=11)
-    cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)")
-    track: tuple[str, ...] | None = setting(
-        None,
-        "send figures to trackers, several with commas: mlflow[:URI], trackio[:PROJECT], wandb[:PROJECT], "
-        "tensorboard[:DIR], otel[:URL]; none: no longer to the earlier ones",
-        show="NAME[:PLACE]",
-    )
-
-    _track = field_validator("track", mode="before")(parse_track)
-
-
-class ScoringConfig(SharingSettings, CostSettings, ScorerLimitSettings, EvaluatorSpec):
-    """What scores, and what a scorer behind an API may use: all that is needed without a search.
-
-    Without a search, ``shared_cache`` is the folder of the labels, and ``max_cost`` bounds the scorer alone.
-    """
-
     @property
     def is_api(self) -> bool:
-        """Whether a model behind an API is the scorer."""
         return self.scorer != "clip"
 
     @property
@@ -452,20 +427,14 @@ class ScoringConfig(SharingSettings, CostSettings, ScorerLimitSettings, Evaluato
 
     @model_validator(mode="after")
     def _limits_fit(self) -> Self:
-        for name in options_of(ScorerLimitSettings) if not self.is_api else ():
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(
-                    f"{{{name}}} applies to models behind an API; leave it out, or name one with "
-                    "{scorer=chat}, zero-shot or embeddings"
-                )
         if self.scorer == "zero-shot" and isinstance(self.scorer_price, Price):
             raise ValueError(
-                "{scorer=zero-shot} has no tokens to pay for; give {scorer_price=N/call}, dollars per request"
+                "--scorer zero-shot has no tokens to pay for; give --scorer-price N/call, dollars per request"
             )
         if self.max_cost is not None and self.is_api and self.scorer_price is None:
             raise ValueError(
-                "{max_cost} needs the scorer's price too: give {scorer_price=N/call}, dollars per request, "
-                "or {scorer_price=IN/OUT}, dollars per million tokens (not with zero-shot)"
+                "--max-cost needs the scorer's price too: give --scorer-price N/call, dollars per request, "
+                "or --scorer-price IN/OUT, dollars per million tokens (not with zero-shot)"
             )
         return self
 
@@ -487,16 +456,21 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     @property
     def most_initial(self) -> int:
         """Upper bound on starting templates per restart."""
-        return IMAGE_INITIAL if self.initial is None and self.asks_by_image else super().most_initial
+        if isinstance(self.initial, Path):
+            return MOST_FROM_FILE
+        if self.initial is not None:
+            return self.initial
+        if self.asks_by_image:
+            return IMAGE_INITIAL
+        # There are few captions, and a few of them show what they offer.
+        return MANY_INITIAL if self.draws_from_grammar else FEW_INITIAL
 
     @property
     def needs_llm(self) -> bool:
-        """Whether the method, or the search for class names, asks a chat LLM."""
         return METHODS[self.method].asks_llm or (self.searches_names and self.llm is not None)
 
     @property
     def uses_description(self) -> bool:
-        """Whether the method, or the search for class names, uses the description."""
         return METHODS[self.method].uses_description or (self.searches_names and self.llm is not None)
 
     @property
@@ -527,27 +501,23 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         if not self.needs_llm or self.llm is not None:
             return None
         return (
-            f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{method=combine}} for a "
-            f"search without one, or {{llm=local}} for one on this machine ({how_to_install('local')})"
+            f"method {self.method!r} needs an LLM: give --llm MODEL, or --method combine for a search "
+            f"without one, or --llm local for one on this machine ({how_to_install('local')})"
         )
 
     @model_validator(mode="after")
-    def _kind_fits_scorer(self) -> Self:
-        if self.scorer == "chat" and self.prompts != INSTRUCTION:
-            raise ValueError("{scorer=chat} is asked by an instruction; give {prompts=instruction}")
-        return self
-
-    @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.scorer == "chat" and self.prompts != INSTRUCTION:
+            raise ValueError("--scorer chat is asked by an instruction; give --prompts instruction")
         if self.searches_names and self.blind:
             raise ValueError(
-                "{prompts=class-names} shows the LLM the names of the classes; leave {blind} out"
+                "--prompts class-names shows the LLM the names of the classes; leave --blind out"
             )
         if self.cache_answers and self.shared_cache is None:
-            raise ValueError("{cache_answers} needs {shared_cache=DIR}")
+            raise ValueError("--cache-answers needs --shared-cache DIR")
         if self.max_cost is not None and self.needs_llm and not self.priced:
             raise ValueError(
-                "{max_cost} needs a price: give {price=IN/OUT}, dollars per million tokens, or {price=auto}"
+                "--max-cost needs a price: give --price IN/OUT, dollars per million tokens, or --price auto"
             )
         return self
 

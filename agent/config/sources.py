@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError, PromptclimbError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
-from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown, with_settings
+from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown
 from ...evaluator.spec import EvaluatorSpec
 from .fields import EndpointConfig, absolute_llm, text_or_file
 from .schema import OPTIONS, ScoringConfig, SearchConfig
@@ -165,7 +165,7 @@ def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     """Build a search's config from layers, each with its place's name; the last one wins."""
     config = _build(SearchConfig, layers)
     if config.missing_llm is not None:
-        raise ConfigError(with_settings(config.missing_llm, _as_option))
+        raise ConfigError(config.missing_llm)
     place, last = layers[-1]
     if len(layers) > 1 and "endpoints" not in last and config.endpoints and not config.is_local:
         for name in applying_to(SearchConfig, "endpoints"):
@@ -251,7 +251,7 @@ def _existing(name: str, text: str) -> str:
 def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) -> str:
     field = str(part["loc"][0]) if part["loc"] else ""
     if not field:
-        return with_settings(plain(part), _as_option)
+        return plain(part)
     if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
         return (
             f"unknown setting {field!r} in {places.get(field, 'the config')}{_hint(field, values.get(field))}"
@@ -271,16 +271,11 @@ def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) ->
 
 
 def _hint(field: str, value: Any) -> str:
-    """Return what an unknown setting of a file was perhaps meant as."""
     if isinstance(value, Mapping):
         return "; settings stand at the top, in no table"
     if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, _GIVEN):
         return "; keys are read from the environment alone, from OPENAI_API_KEY"
     return near(field, _GIVEN)
-
-
-def _as_option(field: str, value: str | None) -> str:
-    return f"{flag_of(field)} {value}" if value is not None else flag_of(field)
 
 
 def _called(field: str, place: str | None) -> str:

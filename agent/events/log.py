@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 import structlog
 
 from ..regular_files import open_regular
-from .types import Event
+from .types import Event, event_of
 
 FILE_NAME = "events.jsonl"
 MAX_BYTES = 32 * 1024 * 1024
@@ -106,7 +106,6 @@ class EventLog:
         self._lock = threading.Lock()  # some events come from a thread
 
     def __call__(self, event: Event) -> None:
-        """Take one event."""
         if self._failure is not None:
             raise self._failure
         clean = {name: self._clean(value) for name, value in event.fields().items()}
@@ -164,17 +163,17 @@ def open_log(run_dir: Path, scrub: Callable[[Any], Any]) -> EventLog:
     return EventLog(run_dir / FILE_NAME, scrub=scrub, held=True)
 
 
-def logged(run_dir: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the events in a run's log, the oldest first; torn lines are skipped."""
+def logged(run_dir: Path) -> Iterator[tuple[Event, str]]:
+    """Yield the valid events in a run's log with their times in ISO 8601, the oldest first."""
     for name in reversed(LOGS):
         try:
             with open_regular(run_dir / name, most=2 * MAX_BYTES) as lines:
                 for line in lines:
                     try:
-                        event = json.loads(line.decode("utf-8", "replace"))
+                        found = json.loads(line.decode("utf-8", "replace"))
                     except (ValueError, RecursionError):
                         continue
-                    if isinstance(event, dict):
-                        yield event
+                    if isinstance(found, dict) and (event := event_of(found)) is not None:
+                        yield event, str(found.get("time"))
         except OSError:
             continue

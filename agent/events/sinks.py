@@ -93,7 +93,6 @@ class ThreadedSink:
             self._lost += 1
 
     def start(self) -> None:
-        """Begin to hand on what was held."""
         self._thread.start()
 
     async def __aenter__(self) -> Self:

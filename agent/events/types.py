@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, ClassVar, TypeAlias, dataclass_transform
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from ...prompts.kinds import TEMPLATE
 from ..position import Position
 
@@ -26,12 +28,14 @@ class Event:
     """
 
     name: ClassVar[str] = "event"
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
 
     def __init_subclass__(cls, *, name: str = "", **given: Any) -> None:
         super().__init_subclass__(**given)
+        dataclass(frozen=True, kw_only=True)(cls)
         if name:
             cls.name = name
-        dataclass(frozen=True, kw_only=True)(cls)
+            _KINDS[name] = cls
 
     def fields(self) -> dict[str, Any]:
         """Return the event's values by name, as JSON values; a position gives its three numbers."""
@@ -40,10 +44,33 @@ class Event:
         for name in _names(kind):
             value = getattr(self, name)
             if isinstance(value, Position):
-                found |= {"restart": value.restart, "conversation": value.conversation, "round": value.round}
+                found |= zip(_PLACE, value, strict=False)
             else:
                 found[name] = value
         return found
+
+
+_KINDS: dict[str, Any] = {}
+_PLACE = ("restart", "conversation", "round")
+
+
+def event_of(line: Mapping[str, Any]) -> Event | None:
+    """Return the event of a line of the log; None for an unknown or an invalid one."""
+    name = line.get("event")
+    if not isinstance(name, str) or (kind := _KINDS.get(name)) is None:
+        return None
+    try:
+        found: Event = _adapter(kind).validate_python(
+            {**line, "position": [line.get(part) for part in _PLACE]}
+        )
+    except ValidationError:
+        return None
+    return found
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 @cache
@@ -75,7 +102,6 @@ class Bus:
         self._listeners = list(listeners)
 
     def __call__(self, event: Event) -> None:
-        """Hand on an event."""
         for listener in tuple(self._listeners):
             try:
                 listener(event)
@@ -84,7 +110,6 @@ class Bus:
 
     @contextmanager
     def joined(self, listener: Listener) -> Iterator[None]:
-        """Add a listener for as long as the context is open."""
         self._listeners.append(listener)
         try:
             yield
@@ -151,26 +176,30 @@ class DefaultTemplateScored(Event, name="search.default_template_scored"):
     val: float | None
 
 
-class StartingTemplatesDrawn(Event, name="restart.starting_templates_drawn"):
-    """A restart begins: its starting templates are drawn and about to be scored."""
+class PlacedEvent(Event):
+    """An event at a place in the run."""
 
     position: Position
+
+
+class StartingTemplatesDrawn(PlacedEvent, name="restart.starting_templates_drawn"):
+    """A restart begins: its starting templates are drawn and about to be scored."""
+
     templates: int
 
 
-class StartingTemplatesScored(Event, name="restart.starting_templates_scored"):
+class StartingTemplatesScored(PlacedEvent, name="restart.starting_templates_scored"):
     """The starting templates of a restart are scored.
 
     ``templates`` is how many have a score, ``train`` the training accuracy of ``best``.
     """
 
-    position: Position
     templates: int
     best: str
     train: float
 
 
-class AnswerReceived(Event, name="restart.answer_received"):
+class AnswerReceived(PlacedEvent, name="restart.answer_received"):
     """An answer is on disk.
 
     Attributes:
@@ -180,7 +209,6 @@ class AnswerReceived(Event, name="restart.answer_received"):
         finish_reason: The endpoint's word for why the answer ended.
     """
 
-    position: Position
     replayed: bool
     prompt_tokens: int
     completion_tokens: int
@@ -189,10 +217,9 @@ class AnswerReceived(Event, name="restart.answer_received"):
     finish_reason: str = ""
 
 
-class AnswerEmpty(Event, name="restart.answer_empty"):
+class AnswerEmpty(PlacedEvent, name="restart.answer_empty"):
     """An answer held no template."""
 
-    position: Position
     cut: bool
 
 
@@ -207,7 +234,7 @@ class BatchScored(Event, name="evaluator.batch_scored"):
     waiting: int
 
 
-class TemplateScored(Event, name="restart.template_scored"):
+class TemplateScored(PlacedEvent, name="restart.template_scored"):
     """A template was scored, and its score is on disk.
 
     Attributes:
@@ -217,7 +244,6 @@ class TemplateScored(Event, name="restart.template_scored"):
         estimate: Its accuracy on all training images, estimated, if a race dropped it.
     """
 
-    position: Position
     template: str
     train: float
     val: float | None
@@ -227,42 +253,39 @@ class TemplateScored(Event, name="restart.template_scored"):
     estimate: float | None = None
 
 
-class TemplateRefused(Event, name="restart.template_refused"):
+class TemplateRefused(PlacedEvent, name="restart.template_refused"):
     """A proposal was not scored.
 
     ``line`` is the proposal, cut to 200 characters; ``reason`` is a short slug.
     """
 
-    position: Position
     line: str
     reason: str
 
 
-class NameScored(Event, name="names.scored"):
+class NameScored(PlacedEvent, name="names.scored"):
     """A new class name was tried alone.
 
     ``gained`` and ``lost`` are the images that it puts right and wrong, compared with the class's own name.
     """
 
-    position: Position
     class_name: str
     new_name: str
     gained: int
     lost: int
 
 
-class NameRefused(Event, name="names.refused"):
+class NameRefused(PlacedEvent, name="names.refused"):
     """A proposed name was not tried.
 
     ``line`` is the proposal, cut to 200 characters; ``reason`` is a short slug.
     """
 
-    position: Position
     line: str
     reason: str
 
 
-class NameRoundFinished(Event, name="names.round_finished"):
+class NameRoundFinished(PlacedEvent, name="names.round_finished"):
     """A round of names is over.
 
     Attributes:
@@ -271,54 +294,44 @@ class NameRoundFinished(Event, name="names.round_finished"):
         images: Few-shot images in all.
     """
 
-    position: Position
     renamed: int
     right: int
     images: int
 
 
 class NamesChosen(Event, name="names.chosen"):
-    """The final names are chosen.
-
-    Attributes:
-        renamed: Classes with a new name in the result.
-        right: Few-shot images that are classified correctly with those names.
-        images: Few-shot images in all.
-    """
+    """The final names are chosen; fields as in ``NameRoundFinished``."""
 
     renamed: int
     right: int
     images: int
 
 
-class RoundFinished(Event, name="round.finished"):
+class RoundFinished(PlacedEvent, name="round.finished"):
     """A round is over: what it proposed is scored.
 
     ``best`` is the best template that the restart knows now, ``train`` its training accuracy.
     """
 
-    position: Position
     best: str
     train: float
 
 
-class RoundSkipped(Event, name="round.skipped"):
+class RoundSkipped(PlacedEvent, name="round.skipped"):
     """A round got no answer after all retries; the restart goes on without it."""
 
-    position: Position
     reason: str
 
 
-class RestartFinished(Event, name="restart.finished"):
+class RestartFinished(PlacedEvent, name="restart.finished"):
     """A restart has ended, after all its rounds or early."""
 
-    position: Position
     best: str
     train: float
 
 
-class UsageTotals(Event):
-    """What was used up to now, all sessions of the run together.
+class UsageEvent(Event):
+    """What the LLM or a scorer behind an API has used up to now, all sessions of the run together.
 
     Attributes:
         calls: Attempts that were billed, or may have been.
@@ -339,9 +352,13 @@ class UsageTotals(Event):
     estimated_usd: float = 0.0
     left: Mapping[str, float]
 
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
 
-class UsageChanged(UsageTotals, name="search.usage_changed"):
-    """What the LLM has used, and the time of the run.
+
+class UsageChanged(UsageEvent, name="search.usage_changed"):
+    """What the LLM has used.
 
     Attributes:
         cached_tokens: Prompt tokens read from a vendor's cache.
@@ -354,8 +371,8 @@ class UsageChanged(UsageTotals, name="search.usage_changed"):
     reasoning_tokens: int = 0
 
 
-class ScorerUsageChanged(UsageTotals, name="scorer.usage_changed"):
-    """What a scorer behind an API has used; it shares its money with the LLM."""
+class ScorerUsageChanged(UsageEvent, name="scorer.usage_changed"):
+    """What a scorer behind an API has used; ``left`` has the money that it shares with the LLM too."""
 
 
 class SearchStopped(Event, name="search.stopped"):

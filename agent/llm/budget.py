@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ...evaluator.counts import counted, enumerated
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
-from ..events.types import ScorerUsageChanged, UsageChanged, UsageTotals
+from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
 from ..prices import PICODOLLARS, TokenUsage
 from .chat import Request
 from .cost import NOTHING, Spent, Tariff, cost_at_most
@@ -131,7 +131,7 @@ class Budget:
 
     CALLS = "calls"
     """Name of the limit on calls: the setting's, without ``max_``."""
-    USAGE_CHANGED: type[UsageTotals] = UsageChanged
+    USAGE_CHANGED: type[UsageEvent] = UsageChanged
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class Budget:
         minutes = f"{self.limits.minutes:g} minute{'' if self.limits.minutes == 1 else 's'}"
         return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
 
-    def usage_changed(self) -> UsageTotals:
+    def usage_changed(self) -> UsageEvent:
         """Return the event with the usage and what is left of each limit."""
         left = {
             self.CALLS if name == "calls" else name: value

@@ -150,10 +150,6 @@ class ChatAnswer(Answer):
             "completion_tokens": self.completion_tokens,
         }
 
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> ChatAnswer:
-        return cls(**found)
-
 
 R = TypeVar("R", bound=Request)
 A = TypeVar("A", bound=Answer)

@@ -28,7 +28,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from ...evaluator.remote.asking import ApiRequest
-from ...prompts.thinking import without_thinking
+from ...prompts.replies import without_thinking
 from ..errors import UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber

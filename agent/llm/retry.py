@@ -24,6 +24,8 @@ MODEL_SAID = frozenset({"no_content", "length", "content_filter", "refusal"})
 """Unusable answers by the model itself: it may well give them again, and they are paid for."""
 SHORTEST_REST_S = 5.0
 LONGEST_REST_S = 300.0
+LOCAL_S = 1200.0
+"""A local model answers as fast as a busy machine lets it; its answer under way is not thrown away before."""
 
 
 def classify(error: BaseException) -> FailureKind:
@@ -64,7 +66,7 @@ class RetryPolicy:
         return cls(
             attempts=config.retry_attempts,
             total_s=config.retry_seconds,
-            attempt_s=config.request_timeout,
+            attempt_s=max(config.request_timeout, LOCAL_S if config.is_local else 0.0),
         )
 
     def wait_s(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:

@@ -207,9 +207,9 @@ class ScorerCalls:
         if why is not None:
             raise UsageError(why)
 
-    def check_start(self, start: Spent) -> None:
+    def check_start(self, start: Spent, noun: str) -> None:
         """Raise UsageError if the limits have no room for the start of a search beside what is kept."""
-        if (why := why_refused(self.budget, self._cost_of_test(), start)) is not None:
+        if (why := why_refused(self.budget, self._cost_of_test(), start, noun)) is not None:
             raise UsageError(why)
 
     def hold(self, why: str) -> None:
@@ -365,8 +365,11 @@ def with_margin(kept: Spent) -> Spent:
     )
 
 
-def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING) -> str | None:
-    """Return why the limits are too low for the start beside what is kept; None if they are not."""
+def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
+    """Return why the limits are too low for the start beside what is kept; None if they are not.
+
+    ``noun`` is a candidate's name.
+    """
     calls, purse = budget.limits.calls, budget.purse
     limits: list[tuple[str, int | None, int, int, Callable[[int], str], tuple[str, str]]] = [
         (f"--max-scorer-calls {calls}", calls, kept.calls, start.calls, str, ("take", "so many")),
@@ -388,7 +391,7 @@ def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING) -> str | No
     for option, limit, final, first, text, (may, _much) in limits:
         if limit is not None and first + final > limit:
             return (
-                f"{option} must be at least {text(first + final)}: the default template and the starting "
+                f"{option} must be at least {text(first + final)}: the default {noun} and the starting "
                 f"ones may {may} {text(first)}, and {text(final)} are kept for the final evaluation. "
                 "Give more, or ask for less with --initial N, --restarts N or --test-images N"
             )

@@ -29,8 +29,8 @@ from typing import Any, Literal, TypeAlias
 
 from ...evaluator.scoring import Objective
 from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, PromptKind, kind_named
+from ...prompts.replies import without_thinking
 from ...prompts.requests import Message, Outcome, Wanted
-from ...prompts.thinking import without_thinking
 from ...prompts.wording import Wordings, built_in
 from .memory import Entry, Memory
 
@@ -75,7 +75,6 @@ class View:
 
     @property
     def wanted(self) -> Wanted:
-        """What every request asks for."""
         return Wanted(
             words=self.kind.words,
             proposals=self.proposals,
@@ -180,7 +179,6 @@ class SearchMethod:
 
     @property
     def asks_llm(self) -> bool:
-        """Whether it needs an LLM."""
         return self.requests > 0
 
 

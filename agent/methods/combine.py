@@ -80,7 +80,7 @@ def _mean_tries(tried: Mapping[str, int], words: frozenset[str]) -> float:
 
 
 COMBINE = SearchMethod(
-    summary="no LLM: frames with the words of --describe",
+    summary="no LLM: the words of --describe in caption frames",
     conversation=combine,
     requests=0,
     uses_description=True,

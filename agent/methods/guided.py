@@ -245,7 +245,7 @@ def _in_frames(
 
 
 GUIDED = SearchMethod(
-    summary="an LLM and combine in turn, with --describe, class names and scores",
+    summary="an LLM that sees --describe, class names and scores, and combine in turn",
     conversation=_guided,
     mixed=True,
     uses_description=True,

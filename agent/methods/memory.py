@@ -35,17 +35,14 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """The candidate's text."""
         return self.candidate.text
 
     @property
     def key(self) -> str:
-        """The candidate's normal form."""
         return self.candidate.key
 
     @property
     def scored_as(self) -> str:
-        """The template that the scorer got."""
         return self.candidate.scored_as
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from ...prompts.kinds import Candidate, CandidateError
 from .base import Propose, SearchMethod, Steps, View
@@ -65,11 +66,13 @@ def children(view: View, number: int, rng: random.Random) -> Iterator[str]:
 
 def vocabulary(view: View) -> list[str]:
     """Return the words of the pool, or else of the built-in captions, sorted and without slots."""
-    return _words(view, view.pool) or _words(view, itertools.chain(*view.kind.starting("captions")))
-
-
-def _words(view: View, candidates: Iterable[Candidate]) -> list[str]:
     slot = view.kind.slot
+    captions = itertools.chain(*view.kind.starting("captions"))
+    return _words(tuple(view.pool), slot) or _words(tuple(captions), slot)
+
+
+@lru_cache(maxsize=2)  # every round asks for those of the same pool
+def _words(candidates: Sequence[Candidate], slot: str) -> list[str]:
     return sorted({word for one in candidates for word in one.text.split() if not (slot and slot in word)})
 
 
@@ -95,5 +98,5 @@ def crossed(one: str, other: str, slot: str) -> str:
     return " ".join(first[: (len(first) + 1) // 2] + second[len(second) // 2 :])
 
 
-RANDOM = SearchMethod(summary="no LLM", conversation=_random, requests=0)
-MUTATE = SearchMethod(summary="no LLM: swaps and crosses of the best", conversation=_mutate, requests=0)
+RANDOM = SearchMethod(summary="no LLM: random changes", conversation=_random, requests=0)
+MUTATE = SearchMethod(summary="no LLM: swaps words of the best", conversation=_mutate, requests=0)

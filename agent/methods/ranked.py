@@ -39,11 +39,11 @@ def _opro(view: View) -> Steps:
         yield Ask(request_opro(tried, view.wanted))
 
 
-PN = SearchMethod(summary="best and worst shown", conversation=_pn)
+PN = SearchMethod(summary="an LLM sees the best and worst", conversation=_pn)
 """The paper's method (arXiv 2309.05950)."""
-P = SearchMethod(summary="best only", conversation=_p)
+P = SearchMethod(summary="the best only", conversation=_p)
 """The paper's comparison, "P only"."""
-APE = SearchMethod(summary="other wordings of the best", conversation=_ape)
+APE = SearchMethod(summary="an LLM varies the best", conversation=_ape)
 """APE, round after round (arXiv 2211.01910)."""
-OPRO = SearchMethod(summary="the best with their scores", conversation=_opro)
+OPRO = SearchMethod(summary="an LLM sees the best with scores", conversation=_opro)
 """OPRO (arXiv 2309.03409)."""

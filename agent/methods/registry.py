@@ -24,4 +24,6 @@ METHODS: dict[str, SearchMethod] = {
 
 def described() -> str:
     """Return every method with its summary, for ``--help``."""
-    return ", ".join(f"{name} ({method.summary})" for name, method in METHODS.items())
+    return "use guided, or combine without an LLM; the others are for comparison: " + ", ".join(
+        f"{name} ({method.summary})" for name, method in METHODS.items()
+    )

@@ -41,7 +41,7 @@ def most_promising(candidates: list[Candidate], view: View) -> list[Candidate]:
 
 
 WORDS = SearchMethod(
-    summary="no LLM: what words are worth, by regression",
+    summary="no LLM: words that a regression rates best",
     conversation=_words,
     requests=0,
     uses_description=True,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
 from ...prompts.kinds import INSTRUCTION, kind_named
-from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE, not_above_chance
+from .gain import BASELINE_DEFAULT, BEST_HAND_MADE, BEST_STARTING, not_above_chance, surely_better
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
 from .sections import names_of
@@ -44,14 +44,14 @@ def next_steps(view: RunView) -> list[str]:
     """Return at least one sentence, the most urgent first."""
     result, folder = view.result, _folder(view)
     if result is None or result.status == "stopped":
-        if view.state.state == "live":
+        if view.state == "live":
             return ["Wait: the search is running. This page shows its state at the time it was made."]
-        more = "".join(f" --max-{limit} N" for limit in view.state.limits)
+        more = "".join(f" --max-{limit} N" for limit in view.limits)
         first = (
             f"Resume: promptclimb resume {folder}{more} continues the run; answers on disk are never "
             "requested again."
         )
-        if view.state.limits:
+        if view.limits:
             first += f" Or finish with what is scored: promptclimb resume {folder} --conclude."
         return [first, *(_on_answers(result, folder) if result else [])]
     if TOY_MODEL in result.notes:
@@ -69,7 +69,7 @@ def next_steps(view: RunView) -> list[str]:
 
 def _folder(view: RunView) -> str:
     """Return the run's folder for a command that is copied into the shell from which the page is written."""
-    path = view.state.run_dir
+    path = view.run_dir
     with suppress(ValueError):
         path = path.relative_to(Path.cwd())
     return shlex.quote(str(path))
@@ -108,9 +108,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
     gain, steps = result.gain, list[str]()
     if gain is None:
         return steps
-    starting, default, hand_made = (
-        gain.over.get(name) for name in (BEST_STARTING, DEFAULT_TEMPLATE, BEST_HAND_MADE)
-    )
+    starting, hand_made = gain.over.get(BEST_STARTING), gain.over.get(BEST_HAND_MADE)
     if gain.ensemble is not None and gain.ensemble.sign > 0:
         steps.append("Use the ensemble: on test it is better than the best template alone.")
     elif gain.ensemble_is_worse:
@@ -123,7 +121,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
             "Use the best hand-made template: the search found none as good. A search that starts from it "
             "(--initial FILE) may improve it."
         )
-    elif default is not None and default.sign > 0 and not not_above_chance(result):
+    elif surely_better(gain, BASELINE_DEFAULT) and not not_above_chance(result):
         steps.append("Use what was found in place of the default template: the gain is more than chance.")
     if starting is not None and starting.sign <= 0:
         steps.append(_on_rounds(view, result))

@@ -14,8 +14,9 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from .figures import chosen_by_more, score_text
-from .gain import BEST_HAND_MADE, DEFAULT_TEMPLATE, HAND_MADE
-from .run_view import Curve, RunView
+from .gain import BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE
+from .progress import Curve
+from .run_view import RunView
 
 MOST_CURVES = 8
 """Most restarts drawn: as many as there are distinguishable colours."""
@@ -26,7 +27,7 @@ WIDE, NARROW = (860, 360), (380, 330)
 DASHES = ("7,4", "2,3", "10,3,2,3")
 REST = 0.04
 """How far a score extends beyond the last round, so that one found there is visible."""
-_LEVELS = (DEFAULT_TEMPLATE, BEST_HAND_MADE, HAND_MADE)
+_LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LARGEST = 1e12
 """Beyond it pygal's own sums go wrong."""
@@ -63,7 +64,8 @@ def course_figure(view: RunView) -> dict[str, Any]:
 
 def _levels(view: RunView) -> dict[str, float]:
     if view.result is None:
-        return {} if view.state.default is None else {DEFAULT_TEMPLATE: view.state.default}
+        default = view.progress.default
+        return {} if default is None else {BASELINE_DEFAULT: default}
     found = {name: view.result.baselines.get(name) for name in _LEVELS}
     known = {name: one.train for name, one in found.items() if one is not None and one.train is not None}
     if BEST_HAND_MADE in known:

@@ -56,30 +56,27 @@ class ConfusionMatrix:
         return cls(names, +counts)
 
     @cached_property
-    def _images(self) -> Counter[int]:
-        found = Counter[int]()
-        for (true, _predicted), count in self.counts.items():
-            found[true] += count
-        return found
-
-    @cached_property
-    def _predicted(self) -> Counter[int]:
-        found = Counter[int]()
-        for (_true, predicted), count in self.counts.items():
-            found[predicted] += count
-        return found
+    def _totals(self) -> tuple[Counter[int], Counter[int]]:
+        """Images by true label, and by predicted label."""
+        by_true, by_predicted = Counter[int](), Counter[int]()
+        for (true, predicted), count in self.counts.items():
+            by_true[true] += count
+            by_predicted[predicted] += count
+        return by_true, by_predicted
 
     def images(self, label: int) -> int:
-        """Return the images of a class."""
-        return self._images[label]
+        return self._totals[0][label]
+
+    def _share(self, label: int, total: int) -> float | None:
+        return self.counts.get((label, label), 0) / total if total else None
 
     def precision(self, label: int) -> float | None:
         """Return the share of the images predicted as a class that belong to it; None without any."""
-        return self.counts.get((label, label), 0) / self._predicted[label] if self._predicted[label] else None
+        return self._share(label, self._totals[1][label])
 
     def recall(self, label: int) -> float | None:
         """Return the share of a class's images that are predicted as it; None without images."""
-        return self.counts.get((label, label), 0) / self._images[label] if self._images[label] else None
+        return self._share(label, self._totals[0][label])
 
     def row(self, true: int, labels: Sequence[int] | None = None) -> list[int]:
         """Return how many images of a class were predicted as each class, or as each of ``labels``."""
@@ -101,7 +98,7 @@ class ConfusionMatrix:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         names = [safe_cell(name) for name in self.classes]
-        labels = [*range(len(names)), *([UNREADABLE] if self._predicted[UNREADABLE] else [])]
+        labels = [*range(len(names)), *([UNREADABLE] if self._totals[1][UNREADABLE] else [])]
         writer.writerow(["true class", *names, *([NO_CLASS] if UNREADABLE in labels else [])])
         writer.writerows([name, *self.row(label, labels)] for label, name in enumerate(names))
         return buffer.getvalue()

@@ -79,7 +79,6 @@ class Picture:
 
     @property
     def put_right(self) -> bool:
-        """Whether the best template is right, and the baseline is not."""
         return self.after == self.true
 
 
@@ -127,7 +126,6 @@ class Details:
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
         return {"schema": SCHEMA, **adapter(Details).dump_python(self, mode="json", warnings=False)}
 
     @classmethod

@@ -102,12 +102,10 @@ class Found:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """What to write, best first, as the result lists it."""
         return (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
 
     @property
     def with_slots(self) -> list[str]:
-        """The templates with CLIP_benchmark's slot, ``{c}``."""
         return [template.replace(SLOT, "{c}") for template in self.templates]
 
     def named(self, classes: Sequence[str]) -> list[str]:
@@ -126,7 +124,15 @@ class Found:
         details = read_details(self.run_dir)
         if details is not None and details.decisions is not None and details.decisions.classes:
             return details.decisions.classes
-        return load_data(self.config).classes
+        return self.classes_of_data
+
+    @property
+    def classes_of_data(self) -> tuple[str, ...]:
+        try:
+            return load_data(self.config).classes
+        except UsageError:
+            self.check_named("class names to export")
+            raise
 
     def check_named(self, what: str) -> None:
         """Raise UsageError if the run's evaluator was a Python object, which the config cannot name."""
@@ -183,13 +189,8 @@ def text(found: Found) -> str:
 
 def openai_messages(found: Found) -> str:
     """Return the messages of a chat request, with the list of classes; IMAGE stands for a JPEG in base64."""
-    try:
-        names = found.class_names
-    except UsageError:
-        found.check_named("class names to export")
-        raise
     (best,) = found.templates
-    filled = Options(names, found.result.dataset.seed).fill(best)
+    filled = Options(found.class_names, found.result.dataset.seed).fill(best)
     image = {"url": "data:image/jpeg;base64,IMAGE"}
     content = [{"type": "text", "text": filled}, {"type": "image_url", "image_url": image}]
     return _json({"messages": [{"role": "user", "content": content}]})
@@ -212,11 +213,7 @@ def clip_benchmark_custom(found: Found) -> str:
 
 def cupl(found: Found) -> str:
     """Return CuPL's prompts: for each class name its filled templates."""
-    try:
-        classes = load_data(found.config).classes
-    except UsageError:
-        found.check_named("class names to export")
-        raise
+    classes = found.classes_of_data
     templates = [Template.parse(text, max_words=None) for text in found.templates]
     texts = {
         old: [template.fill(name) for template in templates]
@@ -334,7 +331,6 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     """
     if form not in FORMS:
         raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMS)}")
-    _checked(form, only)
     run_dir = user_path(run_dir, "RUN_DIR")
     if out is None:
         target = run_dir / FOLDER / file_name(form, only)
@@ -402,12 +398,13 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
     """Return in a line which templates an export holds; empty if the format has no choice."""
     if not FORMS[form].choices:
         return ""
-    if result.best.class_names and _chosen(result, form, only) == BEST:
+    chosen = _chosen(result, form, only)
+    if result.best.class_names and chosen == BEST:
         return "It holds the best template; --format class-names writes the class names that belong to it."
     if not result.averaged:
         return f"It holds the best {result.words.noun}."
     worse = result.gain is not None and result.gain.ensemble_is_worse
-    if _checked(form, only) == BEST:
+    if chosen == BEST:
         return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
     if result.ensemble.templates == (result.best.template,):
         return f"It holds the best template{result.best.without_names}, which is the whole ensemble."
@@ -420,15 +417,10 @@ def which(result: SearchResult, form: str, only: str | None = None) -> str:
 
 def _chosen(result: SearchResult, form: str, only: str | None) -> str:
     """Return what to write; new class names were chosen for the best template, so it is the default then."""
-    if only is None and result.best.class_names and BEST in FORMS[form].choices:
-        return BEST
-    return _checked(form, only)
-
-
-def _checked(form: str, only: str | None) -> str:
     choices = FORMS[form].choices
     if only is None:
-        return choices[0] if choices else ENSEMBLE
+        default = choices[0] if choices else ENSEMBLE
+        return BEST if result.best.class_names and BEST in choices else default
     if only not in choices:
         holds = f"takes {' or '.join(choices)}" if choices else "has no choice of templates"
         raise UsageError(f"--only {only}: the format {form} {holds}; leave --only out")

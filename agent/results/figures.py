@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Protocol
 
 from ...evaluator.counts import counted, enumerated
-from ...prompts.kinds import CandidateNoun
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
 from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
@@ -69,18 +68,6 @@ def weighted(templates: Sequence[str]) -> list[str]:
 def difference_text(difference: float, *, percent: bool) -> str:
     """Return a difference of scores: ``+3.1 points`` for 0.031 in percent."""
     return f"{100 * difference:+.1f} points" if percent else f"{difference:+.4g}"
-
-
-def gains_so_far(
-    best: float, *, default: float | None, starting: float | None, percent: bool, words: CandidateNoun
-) -> list[str]:
-    """Return in words the gains of the best training score over the default and best starting templates."""
-    others = {"the default template": default, "the best starting template": starting}
-    return [
-        f"{difference_text(best - other, percent=percent)} over {words.worded(name)}"
-        for name, other in others.items()
-        if other is not None
-    ]
 
 
 def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
@@ -183,11 +170,28 @@ def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[
     return {name: min(one[name] for one in (llm, scorer) if name in one) for name in {**llm, **scorer}}
 
 
-def scorer_spent(used: Mapping[str, Any]) -> str:
-    """Return in words what a scorer behind an API was asked and cost, from the fields of its usage."""
-    parts = [counted(used["calls"], "call")]
-    tokens, dollars = used.get("prompt_tokens", 0) + used.get("completion_tokens", 0), used.get("cost_usd")
+class Used(Protocol):
+    """What an LLM or a scorer behind an API has used, in an event or a result."""
+
+    @property
+    def calls(self) -> int: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def cost_usd(self) -> float | None: ...
+    @property
+    def estimated_tokens(self) -> int: ...
+    @property
+    def estimated_usd(self) -> float | None: ...
+
+
+def scorer_spent(used: Used) -> str:
+    """Return in words what a scorer behind an API was asked and cost."""
+    parts = [counted(used.calls, "call")]
+    tokens = used.prompt_tokens + used.completion_tokens
     parts += [f"{tokens:,} tokens"] if tokens else []
-    parts += [f"${dollars:.4f}"] if dollars else []
-    more = unreported(used.get("estimated_tokens", 0), used.get("estimated_usd"), ", and ")
+    parts += [f"${used.cost_usd:.4f}"] if used.cost_usd else []
+    more = unreported(used.estimated_tokens, used.estimated_usd, ", and ")
     return f"scorer: {', '.join(parts)}{more}"

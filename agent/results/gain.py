@@ -101,14 +101,14 @@ def _crossing(falling: Callable[[float], float], low: float, high: float, level:
     return (low + high) / 2
 
 
-DEFAULT_TEMPLATE = "default template"
+BASELINE_DEFAULT = "default template"
 HAND_MADE = "hand-made"
 BEST_HAND_MADE = "best hand-made"
 BEST_STARTING = "best starting template"
 ORIGINAL_NAMES = "original names"
 ENSEMBLE = "ensemble"
 _COMPARED = {
-    name: f"the {name}" for name in (ORIGINAL_NAMES, DEFAULT_TEMPLATE, BEST_HAND_MADE, BEST_STARTING)
+    name: f"the {name}" for name in (ORIGINAL_NAMES, BASELINE_DEFAULT, BEST_HAND_MADE, BEST_STARTING)
 }
 """The baselines that ``best`` is compared with, and their names in a sentence."""
 CHANCE_MARK = "†"
@@ -201,11 +201,11 @@ def _named(over: Mapping[str, Difference], baselines: Mapping[str, Examined]) ->
     original = compared[ORIGINAL_NAMES].templates if ORIGINAL_NAMES in over else None
     kept = [name for name in over if name == ORIGINAL_NAMES or compared[name].templates != original]
     found = {_COMPARED[name]: over[name] for name in kept}
-    both_known = {DEFAULT_TEMPLATE, BEST_HAND_MADE} <= set(kept)
-    if both_known and compared[DEFAULT_TEMPLATE].templates == compared[BEST_HAND_MADE].templates:
+    both_known = {BASELINE_DEFAULT, BEST_HAND_MADE} <= set(kept)
+    if both_known and compared[BASELINE_DEFAULT].templates == compared[BEST_HAND_MADE].templates:
         del found[_COMPARED[BEST_HAND_MADE]]
-        both = f"{_COMPARED[DEFAULT_TEMPLATE]}, which is {_COMPARED[BEST_HAND_MADE]} too"
-        found = {both if name == _COMPARED[DEFAULT_TEMPLATE] else name: one for name, one in found.items()}
+        both = f"{_COMPARED[BASELINE_DEFAULT]}, which is {_COMPARED[BEST_HAND_MADE]} too"
+        found = {both if name == _COMPARED[BASELINE_DEFAULT] else name: one for name, one in found.items()}
     return found
 
 
@@ -214,9 +214,7 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     alone = "the best alone"
     everything = dict(named) if ensemble is None else {**named, alone: ensemble}
     same = [name for name, one in named.items() if one.same_template]
-    found = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
-    # A claim must agree with the interval beside it.
-    claimed = {name for name in found if everything[name].sign}
+    claimed = _claimed(everything)
     parts = [_claim(one, name) for name, one in named.items() if name in claimed]
     parts += [_unsure(one, name) for name, one in named.items() if name not in claimed and name not in same]
     start = _COMPARED[BEST_STARTING]
@@ -229,6 +227,20 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     if not all(one.paired for one in named.values()):
         parts.append("intervals are not paired, as the scorer does not give decisions image by image")
     return "; ".join(parts)
+
+
+def surely_better(gain: Gain, name: str) -> bool:
+    """Return whether the best template is better than a baseline, as surely as the verdict says it."""
+    one = gain.over.get(name)
+    everything = dict(gain.over) if gain.ensemble is None else {**gain.over, "": gain.ensemble}
+    return one is not None and one.sign > 0 and name in _claimed(everything)
+
+
+def _claimed(everything: Mapping[str, Difference]) -> set[str]:
+    """Return the differences that are certain, corrected for their number."""
+    found = certain({name: _statistic(one) for name, one in everything.items() if not one.same_template})
+    # A claim must agree with the interval beside it.
+    return {name for name in found if everything[name].sign}
 
 
 def _statistic(one: Difference) -> float:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +21,10 @@ from .chart import course_figure
 from .details import Ancestor, marked
 from .figures import (
     REJECTED,
+    Used,
     about_order,
     about_test,
     cost_text,
-    gains_so_far,
     has_accuracies,
     kinds_of_tokens,
     left_of,
@@ -35,11 +34,11 @@ from .figures import (
     unreported,
     weighted,
 )
-from .gain import BEST_STARTING, DEFAULT_TEMPLATE, verdict_on
+from .gain import verdict_on
+from .progress import Refused, gains_in_words
 from .result import PROMINENT, Row, SearchResult, Sizes
-from .run_dir import REPORT, RESULT, result_of, write_atomically
-from .run_state import is_run
-from .run_view import Refused, RunView, view_of
+from .run_dir import REPORT, RESULT, is_run, result_of, write_atomically
+from .run_view import RunView, view_of
 from .sections import about_scores, classes_of, compared_rows, gain_cell, names_of, word_effects
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
     """
     view = view_of(run_dir, pictures=pictures)
     unfinished = is_run(run_dir) and not (run_dir / RESULT).exists()
-    if view.result is None and view.state.state != "live" and not unfinished:
+    if view.result is None and view.state != "live" and not unfinished:
         result_of(run_dir)  # raises the specific error
     try:
         return write_report(run_dir, view)
@@ -94,15 +93,8 @@ def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
 
 def render(view: RunView) -> str:
     """Return the page's HTML."""
-    environment = _environment().overlay()
-    environment.filters = {
-        **environment.filters,
-        "score": partial(score_text, percent=view.percent),
-        "origin": _origin,
-        "worded": view.words.worded,
-        "weighted": weighted,
-    }
-    text = environment.get_template("page.html.j2").render(page=_page_of(view), style=_style())
+    template = _environment().get_template("page.html.j2")
+    text = template.render(page=_page_of(view), words=view.words, style=_style())
     # A file cannot hold lone surrogates.
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -119,9 +111,9 @@ def render_comparison(
 @cache
 def _environment() -> Environment:
     # Imported here: a search needs it only at its end.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -129,6 +121,23 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # They read what differs between pages from the context, so one compiled template serves every page.
+    environment.filters |= {
+        "score": pass_context(_score),
+        "origin": _origin,
+        "worded": pass_context(_worded),
+        "weighted": weighted,
+    }
+    return environment
+
+
+def _score(context: Mapping[str, Any], value: float | None) -> str:
+    return score_text(value, percent=context["page"]["percent"])
+
+
+def _worded(context: Mapping[str, Any], text: str) -> str:
+    worded: str = context["words"].worded(text)
+    return worded
 
 
 def _visible(value: Any) -> Any:
@@ -142,8 +151,8 @@ def _style() -> Any:
 
 
 def _page_of(view: RunView) -> dict[str, Any]:
-    result, rows = view.result, view.rows
-    dataset = result.dataset.name if result else str(view.state.started.get("dataset", "a run"))
+    result, rows, started = view.result, view.rows, view.progress.started
+    dataset = result.dataset.name if result else started.dataset if started else "a run"
     better, worse = word_effects(rows)
     words = [(heading, found) for heading, found in (("better with", better), ("worse with", worse)) if found]
     classes = classes_of(view)
@@ -216,15 +225,15 @@ def _searched(result: SearchResult) -> str:
 
 
 def _searching(view: RunView) -> str:
-    started = view.state.started
-    if not started:
+    started = view.progress.started
+    if started is None:
         return "The search has not started yet."
-    who = f"proposed by {started.get('llm')}" if started.get("llm") else "proposed without an LLM"
-    return f"{started.get('model')}. Templates {who}, method {started.get('method')}."
+    who = f"proposed by {started.llm}" if started.llm else "proposed without an LLM"
+    return f"{started.model}. Templates {who}, method {started.method}."
 
 
 def _verdict(view: RunView) -> str:
-    result, state = view.result, view.state
+    result, progress = view.result, view.progress
     if result is not None and (on_test := verdict_on(result)):
         return f"{on_test}."
     rows = view.rows
@@ -232,18 +241,18 @@ def _verdict(view: RunView) -> str:
         return "Nothing was scored yet."
     # A custom scorer may have no images, or not say so.
     images = " on the training images" if result is None or result.dataset.sizes.train else ""
-    best = ", ".join([f"{_text(_best_score(view), view)}{images}", *_gains(view).values()])
+    best = ", ".join([f"{_text(_best_score(view), view)}{images}", *gains_in_words(_gains(view), view.words)])
     if result is not None and result.status == "finished":
         if result.dataset.sizes.test:
             return (
                 f"The best template has {best}; nothing is known of it on test images. {about_test(result)}"
             )
         return f"The best template has {best}. There are no test images to confirm it."
-    of = state.started.get("rounds")
-    done = f"{state.rounds:,} of {of:,} rounds" if isinstance(of, int) else f"{state.rounds:,} rounds"
+    of = f" of {progress.started.rounds:,}" if progress.started else ""
+    done = f"{progress.rounds:,}{of} rounds"
     how = {"live": "the search is running", "stopped": "the search was stopped"}
     return (
-        f"Not finished: {how.get(state.state, 'the search was interrupted')} after {done}. The best template "
+        f"Not finished: {how.get(view.state, 'the search was interrupted')} after {done}. The best template "
         f"so far has {best}; the test images are held out until the search has chosen."
     )
 
@@ -253,16 +262,7 @@ def _best_score(view: RunView) -> float:
 
 
 def _gains(view: RunView) -> dict[str, str]:
-    """Return the training gains of the best template in words, by the baseline's name."""
-    if not view.rows:
-        return {}
-    state = view.state
-    starting = state.starting if state.rounds else None
-    known = {DEFAULT_TEMPLATE: state.default, BEST_STARTING: starting}
-    found = gains_so_far(
-        _best_score(view), default=state.default, starting=starting, percent=view.percent, words=view.words
-    )
-    return dict(zip([name for name, value in known.items() if value is not None], found, strict=True))
+    return view.progress.gains(_best_score(view), percent=view.percent) if view.rows else {}
 
 
 def _text(value: float | None, view: RunView) -> str:
@@ -270,7 +270,6 @@ def _text(value: float | None, view: RunView) -> str:
 
 
 def _warnings(result: SearchResult) -> list[str]:
-    """Return the warnings without which the figures would be misread."""
     found = []
     if result.stop_reason:
         found.append(f"Stopped before its end: {result.stop_reason}.")
@@ -303,7 +302,7 @@ def _cards(view: RunView) -> list[Card]:
 
 
 def _training_cards(view: RunView) -> list[Card]:
-    return [(f"over {name}", text.partition(" over ")[0], "train") for name, text in _gains(view).items()]
+    return [(f"over {name}", gain, "train") for name, gain in _gains(view).items()]
 
 
 def _origin(row: Row) -> str:
@@ -342,23 +341,17 @@ def _refused(
 def _facts(view: RunView) -> dict[str, str]:
     if view.result is not None:
         return _costs(view.result) | _notes(view.result)
-    state, usage = view.state, view.state.usage
-    found = {"state": state.state, "last event": f"{state.last_event}, {state.last_time}"}
-    found["rounds"] = f"{state.rounds:,}"
-    if usage.get("calls"):
-        tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
-        found["calls"] = f"{usage['calls']:,}"
-        found["tokens"] = f"{tokens:,}"
-        found["cost"] = _cost(usage)
-    if calls := state.scorer_usage.get("calls"):
-        found["scorer's calls"] = f"{calls:,}"
-        found["scorer's cost"] = _cost(state.scorer_usage)
+    progress, (last, time) = view.progress, view.last_event
+    found = {"state": view.state, "last event": f"{last}, {time}", "rounds": f"{progress.rounds:,}"}
+    if (usage := progress.usage) and usage.calls:
+        found |= {"calls": f"{usage.calls:,}", "tokens": f"{usage.tokens:,}", "cost": _cost(usage)}
+    if (scorer := progress.scorer_usage) and scorer.calls:
+        found |= {"scorer's calls": f"{scorer.calls:,}", "scorer's cost": _cost(scorer)}
     return found
 
 
-def _cost(used: Mapping[str, Any]) -> str:
-    more = unreported(used.get("estimated_tokens", 0), used.get("estimated_usd"), ", and ")
-    return f"{cost_text(used.get('cost_usd'))}{more}"
+def _cost(used: Used) -> str:
+    return cost_text(used.cost_usd) + unreported(used.estimated_tokens, used.estimated_usd, ", and ")
 
 
 def _costs(result: SearchResult) -> dict[str, str]:
@@ -378,7 +371,7 @@ def _costs(result: SearchResult) -> dict[str, str]:
         if scorer.prompt_tokens or scorer.completion_tokens:
             tokens = f"{scorer.prompt_tokens:,} in, {scorer.completion_tokens:,} out"
             found["scorer's tokens"] = tokens
-        found["scorer's cost"] = _cost(asdict(scorer))
+        found["scorer's cost"] = _cost(scorer)
         if usage.cost_usd and scorer.cost_usd:
             found["cost in all"] = cost_text(usage.cost_usd + scorer.cost_usd)
     left = "; ".join(left_of(name, value) for name, value in result.budget.items())

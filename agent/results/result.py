@@ -18,7 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, ClassAccuracy, Confusion
-from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, kind_named
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..llm.cost import Spent
 
 SCHEMA = 3
@@ -34,6 +34,7 @@ UNGROWN = "ensemble_ungrown"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"
 CONCLUDED = "concluded"
+UNREAD = "unreadable_answers"
 EMPTY = "empty_answers"
 NOTHING_USABLE = "nothing_usable"
 ENDED_EARLY = "ended_early"
@@ -46,6 +47,7 @@ PROMINENT = (
     LLM_FALLBACK,
     GENERAL_WORDS,
     CONCLUDED,
+    UNREAD,
     ENDED_EARLY,
     RACED,
     REFUSED_IMAGES,
@@ -314,7 +316,6 @@ class Difference:
 
     @property
     def same_template(self) -> bool:
-        """Whether both are the same template."""
         return self.interval == (0.0, 0.0)
 
     @property
@@ -339,19 +340,21 @@ class Gain:
 
     @property
     def ensemble_is_worse(self) -> bool:
-        """Whether the ensemble is worse than the best template alone."""
         return self.ensemble is not None and self.ensemble.sign < 0
 
     @property
     def sentence(self) -> str:
-        """The verdict with the number of test images."""
         images = max((one.images for one in self.over.values()), default=0)
         return f"on test ({counted(images, 'image')}): {self.verdict}"
 
 
+def _kind_of(prompts: str) -> PromptKind:
+    return kind_named(prompts if prompts in KINDS else TEMPLATE)
+
+
 def words_of(prompts: str) -> KindWords:
     """Return how to speak of a kind of prompts; of one that is not known here, as of templates."""
-    return kind_named(prompts if prompts in KINDS else TEMPLATE).words
+    return _kind_of(prompts).words
 
 
 def words_of_all(kinds: Iterable[str]) -> CandidateNoun:
@@ -426,21 +429,19 @@ class SearchResult:
 
     @property
     def words(self) -> KindWords:
-        """How to speak of what was searched for."""
         return words_of(self.prompts)
 
     @property
     def averaged(self) -> bool:
         """Whether several candidates can be used together, as an ensemble."""
-        return self.prompts not in KINDS or kind_named(self.prompts).averaged
+        return _kind_of(self.prompts).averaged
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
         """Return candidates of this result as the templates that the scorer got; other texts unchanged."""
-        kind = kind_named(self.prompts) if self.prompts in KINDS else None
-        found = []
+        kind, found = _kind_of(self.prompts), []
         for text in texts:
             with suppress(CandidateError):
-                text = text if kind is None else kind.parse_own(text).scored_as
+                text = kind.parse_own(text).scored_as
             found.append(text)
         return tuple(found)
 

@@ -7,7 +7,6 @@ import datetime
 import errno
 import io
 import json
-import os
 import re
 import shlex
 import tempfile
@@ -18,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.files import user_path
+from ...evaluator.files import replace_file, user_path
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
 from ..errors import StoreExistsError
+from ..events.log import FILE_NAME as LOG
+from ..events.log import LOGS
 from ..regular_files import irregular, read_regular
+from ..store.disk import FILE_NAME as DATABASE
+from ..store.run import FOLDER, Store
+from ..store.trust import check_trusted
 from ..text import printable
 from .result import Row, SearchResult
 
@@ -43,7 +47,7 @@ STOPPED: Mapping[str, str] = {
 LABELS = "labels.sqlite"
 """What a scorer behind an API has answered."""
 LABEL_FILES = tuple(f"{LABELS}{ending}" for ending in ("", "-wal", "-shm"))
-STORE = "store"
+STORE = FOLDER
 SUMMARY = "suite.json"
 """Results of all runs, in a suite's folder."""
 FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
@@ -51,6 +55,33 @@ FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
 _SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
 _FORMULA = ("=", "+", "-", "@")
 _COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views")
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a run."""
+    return (folder / STORE).is_dir()
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the runs in a folder, newest first."""
+    try:
+        found = [path for path in folder.iterdir() if is_run(path)]
+    except OSError:
+        return []
+    return _latest_first(found)
+
+
+def _latest_first(runs: list[Path]) -> list[Path]:
+    return sorted(runs, key=lambda path: ((path / STORE).stat().st_ctime, path.name), reverse=True)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return the runs in a folder and its subfolders, such as a suite's, newest first."""
+    try:
+        inside = [path for path in folder.iterdir() if path.is_dir() and not is_run(path)]
+    except OSError:
+        return []
+    return _latest_first([*runs_in(folder), *(run for path in inside for run in runs_in(path))])
 
 
 def new_run_dir(config: SearchConfig) -> Path:
@@ -115,8 +146,6 @@ def check_run_dir(run_dir: Path) -> None:
 
 def check_files(run_dir: Path) -> None:
     """Raise UsageError if a folder, link or pipe stands in place of one of the run's files."""
-    from ..events.log import LOGS  # imported here: the command line lists the export formats without it
-
     for path in (run_dir / name for name in (*FILES, *LOGS, *LABEL_FILES)):
         if (what := irregular(path)) is not None:
             raise UsageError(f"{path} is {what}, where a file of the run belongs; move it away")
@@ -124,10 +153,6 @@ def check_files(run_dir: Path) -> None:
 
 def belongs_to_a_run(path: Path) -> bool:
     """Return whether any run needs this file."""
-    # Imported here: the command line lists the export formats without it.
-    from ..events.log import FILE_NAME as LOG
-    from ..store.disk import FILE_NAME as DATABASE
-
     if path.parent.name == STORE:
         return (path.parent / DATABASE).exists()
     own = path.name in FILES or path.name.startswith(LOG)
@@ -146,23 +171,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     if path.exists() and not path.is_file():
         # Root could replace a device, such as /dev/null.
         raise OSError(errno.EINVAL, "it is not a file", str(path))
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            # Name the file that the user knows, not the temporary one.
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+        replace_file(path, data, mode=0o644)
+    except OSError as error:
+        # Name the file that the user knows, not the temporary one.
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def safe_cell(text: str) -> str:
@@ -265,10 +278,6 @@ def stored_config(
         UsageError: There is no run, another version made it, or a change is wrong.
         UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
-    # Imported here: the command line lists the export formats without it.
-    from ..store.run import Store
-    from ..store.trust import check_trusted
-
     with Store.open(run_dir) as store:
         config = build([(f"the run {run_dir}", store.manifest["config"]), (place, changes or {})])
         if trust:
@@ -284,21 +293,15 @@ def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
     Raises:
         UsageError: There is no run, or another version made it.
     """
-    return dict(_manifest(run_dir).get("given", {}))
+    with Store.open(run_dir) as store:
+        return dict(store.manifest.get("given", {}))
 
 
 def stored_weights(run_dir: Path) -> str | None:
     """Return the content hash of the weights that a run used; None if it is not known."""
-    found = _manifest(run_dir).get("content")
-    return found.get("weights") if isinstance(found, dict) else None
-
-
-def _manifest(run_dir: Path) -> Mapping[str, Any]:
-    # Imported here: the command line lists the export formats without it.
-    from ..store.run import Store
-
     with Store.open(run_dir) as store:
-        return dict(store.manifest)
+        found = store.manifest.get("content")
+    return found.get("weights") if isinstance(found, dict) else None
 
 
 def config_text(run_dir: Path) -> str:

@@ -5,73 +5,98 @@ Nothing that a live run holds is opened, and test is never evaluated.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from ...prompts.kinds import KindWords
-from ..events.types import (
-    RoundFinished,
-    RoundSkipped,
-    SearchStarted,
-    StartingTemplatesScored,
-    TemplateRefused,
-    TemplateScored,
-)
+from ..events.types import Event
+from ..store.lock import is_live
 from .details import Ancestor, Details, lineage_of, read_details
 from .figures import are_shares, has_accuracies
-from .result import Row, SearchResult
-from .run_dir import config_text, read_result
-from .run_state import RunState, events_of, state_of
+from .gain import verdict_on
+from .progress import Course, Progress, course_of_rows, gains_in_words, progress_of
+from .result import ENDED_EARLY, OtherSchemaError, Row, SearchResult, words_of
+from .run_dir import STORE, config_text, read_result
 
-Curve = tuple[tuple[int, float], ...]
-"""Rounds done, and the best training score after them; round 0 is the starting templates."""
-MOST_EXAMPLES = 5
-_LONGEST_LINE = 200
-_SCORED = (StartingTemplatesScored.name, RoundFinished.name)
+OTHER_VERSION = "of another version"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """Lines and templates that were rejected for one reason, with a few distinct examples."""
-
-    count: int
-    examples: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """The course of a run.
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """Everything known of a run.
 
     Attributes:
-        curves: By restart, its best score after each round.
-        rows: Every scored template, as each restart found it first; ranks are 0.
-        refused: Rejected lines and templates, by reason.
-        skipped: Rounds without an answer, by reason.
-        estimated: Whether curves come from the leaderboard, which names one restart per template.
+        state: "live" while a process works on it, "finished", "stopped" by a limit or an outage,
+            "unfinished" after an interruption or a crash, or "of another version".
+        progress: What its log says.
+        result: None while it is live, and until the run has first ended or been stopped.
+        unread: Why its result cannot be read, if it is of another version.
+        course: Empty in what ``state_of`` returns, as are ``details`` and ``config``.
     """
 
-    curves: Mapping[int, Curve] = field(default_factory=dict)
-    rows: tuple[Row, ...] = ()
-    refused: Mapping[str, Refused] = field(default_factory=dict)
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    estimated: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
-    """Everything known of a run; ``result`` is None until the run has first ended or been stopped."""
-
-    state: RunState
+    run_dir: Path
+    state: str = "unfinished"
+    progress: Progress = field(default_factory=Progress)
     result: SearchResult | None = None
+    unread: str | None = None
     course: Course = field(default_factory=Course)
     details: Details | None = None
     config: str = ""
+
+    @property
+    def best(self) -> str | None:
+        """The best template, the chosen one once there is a result; None before the first."""
+        if self.result is not None:
+            return self.result.best.template
+        return None if self.progress.best is None else self.progress.best.best
+
+    @property
+    def train(self) -> float | None:
+        """Training accuracy of ``best``, a fraction of 1."""
+        if self.result is not None:
+            return self.result.best.train
+        return None if self.progress.best is None else self.progress.best.train
+
+    @property
+    def with_names(self) -> str:
+        """How many new class names go with the best template, in words to append; empty if none."""
+        return "" if self.result is None else self.result.best.with_names
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run stopped; the result of another version says nothing but that."""
+        if self.unread is not None or self.state == "live":
+            return self.unread
+        stopped = self.progress.stopped
+        return self.result.stop_reason if self.result is not None else stopped.reason if stopped else None
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The limits that stopped it, such as ``calls``; to resume, raise them."""
+        if self.result is not None:
+            return self.result.limits
+        return () if self.state == "live" or self.progress.stopped is None else self.progress.stopped.limits
+
+    @property
+    def ended_early(self) -> str | None:
+        """Restarts that ended by early stopping, and why; None without a result."""
+        early = None if self.result is None else self.result.notes.get(ENDED_EARLY)
+        return None if early is None else str(early)
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict on test, in a sentence; None before the test evaluation."""
+        return None if self.result is None else verdict_on(self.result) or None
+
+    @property
+    def gains(self) -> list[str]:
+        """Training gains of the best template in words; over the starting templates after the first round."""
+        if self.train is None:
+            return []
+        percent = are_shares((self.train, self.progress.default, self.progress.starting))
+        return gains_in_words(self.progress.gains(self.train, percent=percent), self.words)
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -102,9 +127,12 @@ class RunView:
         return [Ancestor(**asdict(row)) for row in lineage_of(rows[0], known)]
 
     @property
+    def prompts(self) -> str:
+        return self.progress.prompts if self.result is None else self.result.prompts
+
+    @property
     def words(self) -> KindWords:
-        """How to speak of what is searched for."""
-        return self.state.words if self.result is None else self.result.words
+        return words_of(self.prompts)
 
     @property
     def percent(self) -> bool:
@@ -113,116 +141,63 @@ class RunView:
             return has_accuracies(self.result)
         return are_shares(value for row in self.course.rows for value in (row.train, row.val))
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as JSON values; events as logged."""
+        progress, (last, time) = self.progress, self.last_event
+        events: tuple[Event | None, ...] = (progress.started, progress.usage, progress.scorer_usage)
+        started, usage, scorer_usage = (
+            {} if one is None else {**one.fields(), "event": one.name, "time": progress.times.get(one.name)}
+            for one in events
+        )
+        return {
+            "run_dir": str(self.run_dir),
+            "state": self.state,
+            "started": started,
+            "best": self.best,
+            "with_names": self.with_names,
+            "train": self.train,
+            "default": progress.default,
+            "starting": progress.starting,
+            "rounds": progress.rounds,
+            "usage": usage,
+            "scorer_usage": scorer_usage,
+            "stop_reason": self.stop_reason,
+            "ended_early": self.ended_early,
+            "gain": self.verdict,
+            "limits": self.limits,
+            "last_event": last,
+            "last_time": time,
+            "prompts": self.prompts,
+        }
+
+    @property
+    def last_event(self) -> tuple[str | None, str | None]:
+        """Name and time of the latest event in the log."""
+        return next(reversed(self.progress.times.items()), (None, None))
+
+
+def state_of(run_dir: Path, result: SearchResult | None = None) -> RunView:
+    """Read the state of a run; pass ``result`` if it is not on disk yet."""
+    found = RunView(run_dir=run_dir, progress=progress_of(run_dir))
+    if result is None:
+        if is_live(run_dir / STORE):
+            return replace(found, state="live")
+        try:
+            result = read_result(run_dir)
+        except OtherSchemaError as error:
+            return replace(found, state=OTHER_VERSION, unread=str(error))
+        except (OSError, ValueError):
+            return found  # missing or torn: a resume writes it
+    return replace(found, state=result.status, result=result)
+
 
 def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool = True) -> RunView:
     """Read everything known of a run; pass ``result`` if it is not on disk yet."""
-    state = state_of(run_dir)
-    course = course_of(events_of(run_dir))
-    if result is None and state.state != "live":
-        with suppress(OSError, ValueError):  # missing or torn: a resume writes it
-            result = read_result(run_dir)
-    if result is not None:
-        state.take(result)
-        if len({row.template for row in course.rows}) < len(result.leaderboard):
-            course = course_of_rows(result.leaderboard)  # the log is cut or missing
+    found = state_of(run_dir, result)
+    course = found.progress.course
+    if found.result is not None and len({row.template for row in course.rows}) < len(found.rows):
+        course = course_of_rows(found.rows)  # the log is cut or missing
     details = read_details(run_dir)
     if details is not None and not pictures:
         details = replace(details, pictures=())
-    return RunView(state=state, result=result, course=course, details=details, config=config_text(run_dir))
-
-
-def course_of(events: Iterable[Mapping[str, Any]]) -> Course:
-    """Return the course that a log holds; events repeated by a resumed session count once."""
-    best: dict[tuple[int, int, int], float] = {}
-    rows: dict[tuple[int, str], Row] = {}
-    lines: dict[str, dict[tuple[int, ...], str]] = {}
-    skips: dict[tuple[int, int, int], str] = {}
-    counts = Counter[tuple[int, ...]]()
-    for event in events:
-        name, place = event.get("event"), _place(event)
-        if name == SearchStarted.name:
-            counts.clear()  # what follows may be a repetition
-        if place is None:
-            continue
-        if name in _SCORED and _is_score(event.get("train")):
-            best[place] = float(event["train"])
-            skips.pop(place, None)
-        elif name == RoundSkipped.name:
-            skips[place] = str(event.get("reason"))
-        elif name == TemplateScored.name and (row := _row(event, place)) is not None:
-            rows.setdefault((row.restart, row.template), row)
-        elif name == TemplateRefused.name:
-            line = str(event.get("line"))[:_LONGEST_LINE]
-            lines.setdefault(str(event.get("reason")), {})[(*place, counts[place])] = line
-            counts[place] += 1
-    return Course(
-        curves=_curves(best, skips),
-        rows=tuple(rows.values()),
-        refused={reason: _refused(found.values()) for reason, found in sorted(lines.items())},
-        skipped=dict(Counter(skips.values())),
-    )
-
-
-def course_of_rows(rows: Sequence[Row]) -> Course:
-    """Estimate the course from a leaderboard."""
-    found: dict[int, dict[tuple[int, int], float]] = {}
-    for row in rows:
-        if row.images is not None:
-            continue  # the accuracy on a few images is no height of a curve
-        places = found.setdefault(row.restart, {})
-        place = (row.conversation, row.round)
-        places[place] = max(places.get(place, -math.inf), row.train)
-    rounds = sorted({place for places in found.values() for place in places} | {(0, 0)})
-    curves = {}
-    for restart, places in sorted(found.items()):
-        values = itertools.accumulate((places.get(place, -math.inf) for place in rounds), max)
-        curves[restart] = tuple((done, value) for done, value in enumerate(values) if value > -math.inf)
-    return Course(curves=curves, rows=tuple(rows), estimated=True)
-
-
-def _curves(
-    best: Mapping[tuple[int, int, int], float], skips: Iterable[tuple[int, int, int]]
-) -> dict[int, Curve]:
-    curves: dict[int, list[tuple[int, float]]] = {}
-    done = Counter[int]()
-    for restart, conversation, round in sorted({*best, *skips}):
-        curve = curves.setdefault(restart, [])
-        done[restart] += bool(conversation)
-        if (value := best.get((restart, conversation, round))) is not None:
-            # A restart's best never falls; a log that was cut may begin in its middle.
-            curve.append((done[restart], max(value, curve[-1][1]) if curve else value))
-    return {restart: tuple(curve) for restart, curve in curves.items() if curve}
-
-
-def _place(event: Mapping[str, Any]) -> tuple[int, int, int] | None:
-    found = tuple(event.get(name) for name in ("restart", "conversation", "round"))
-    whole = [one for one in found if isinstance(one, int) and 0 <= one < 10**9]
-    return (whole[0], whole[1], whole[2]) if len(whole) == len(found) else None
-
-
-def _row(event: Mapping[str, Any], place: tuple[int, int, int]) -> Row | None:
-    template, train, val = event.get("template"), event.get("train"), event.get("val")
-    if not isinstance(template, str) or not _is_score(train):
-        return None
-    restart, conversation, round = place
-    source, images, estimate = (event.get(name) for name in ("source", "images", "estimate"))
-    return Row(
-        template=template,
-        train=float(train),
-        val=float(val) if _is_score(val) else None,
-        restart=restart,
-        conversation=conversation,
-        round=round,
-        source=source if isinstance(source, str) else None,
-        images=images if type(images) is int else None,
-        estimate=float(estimate) if _is_score(estimate) else None,
-    )
-
-
-def _is_score(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _refused(lines: Iterable[str]) -> Refused:
-    found = list(lines)
-    return Refused(count=len(found), examples=tuple(dict.fromkeys(found))[:MOST_EXAMPLES])
+    return replace(found, course=course, details=details, config=config_text(run_dir))

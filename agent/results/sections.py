@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -35,14 +36,11 @@ class GainCell(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A line of the comparison; scores as in the result."""
+    """A line of the comparison."""
 
     name: str
     templates: tuple[str, ...]
-    train: float | None
-    val: float | None
-    test: float | None
-    chosen: bool = False
+    scores: Best | Ensemble
     gain: GainCell | None = None
 
 
@@ -50,32 +48,22 @@ def compared_rows(result: SearchResult) -> list[Compared]:
     """Return the comparison: the best template, the ensemble if there is one, then the baselines."""
     over: Mapping[str, Difference] = result.gain.over if result.gain else {}
     together = None if result.gain is None else result.gain.ensemble
-    best = _line(f"best found{result.best.with_names}", (result.best.template,), result.best, chosen=True)
-    ensemble = _line(
-        f"ensemble{result.best.without_names}",
-        result.ensemble.templates,
-        result.ensemble,
-        gain=together and gain_cell(_turned(together)),
-    )
+    found = [Compared(f"best found{result.best.with_names}", (result.best.template,), result.best)]
+    if result.averaged:
+        cell = gain_cell(_turned(together)) if together else None
+        name = f"ensemble{result.best.without_names}"
+        found.append(Compared(name, result.ensemble.templates, result.ensemble, cell))
     others = [
-        _line(name, one.templates, one, gain=gain_cell(over[name]) if name in over else None)
+        Compared(name, one.templates, one, gain_cell(over[name]) if name in over else None)
         for name, one in result.baselines.items()
     ]
     # Lines with an interval come first.
-    chosen = [best, ensemble] if result.averaged else [best]
-    return [*chosen, *sorted(others, key=lambda row: row.gain is None)]
-
-
-def _line(name: str, templates: tuple[str, ...], one: Best | Ensemble, **more: Any) -> Compared:
-    return Compared(name, templates, one.train, one.val, one.test, **more)
+    return [*found, *sorted(others, key=lambda row: row.gain is None)]
 
 
 def _turned(one: Difference) -> Difference:
     low, high = one.interval
-    return Difference(
-        points=-one.points, interval=(-high, -low), paired=one.paired, images=one.images, better=one.worse,
-        worse=one.better,
-    )  # fmt: skip
+    return replace(one, points=-one.points, interval=(-high, -low), better=one.worse, worse=one.better)
 
 
 def gain_cell(one: Difference) -> GainCell:

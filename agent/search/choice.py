@@ -174,7 +174,6 @@ class ChosenGroup:
 
     @classmethod
     def of(cls, entry: Entry) -> ChosenGroup:
-        """Return a single template as a group."""
         return cls((entry.scored_as,), entry.score, (entry.text,))
 
 

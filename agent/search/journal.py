@@ -1,12 +1,21 @@
-"""Answers by position: reused if on disk, otherwise written to disk before they are used."""
+"""What a restart asks: answers by position, reused if on disk, else written to disk before they are used."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 from pydantic import BaseModel, ConfigDict
 
+from ...prompts.requests import Message
+from ..config.schema import SearchConfig
 from ..errors import GaveUpError, RequestFailedError, StoreMismatchError, UnusableAnswerError
+from ..events.types import AnswerReceived, Listener
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
-from ..position import Position
+from ..methods.memory import Entry
+from ..position import Position, derived
 from ..stop import Stop
 from ..store.run import Store
 from .event_loop import FairScheduler
@@ -16,6 +25,41 @@ MOST_EMPTY_IN_A_ROW = 12
 conversations."""
 MOST_UNUSABLE_AT_FIRST = 4
 """Requests of a run that get unusable answers before any gets a usable one."""
+
+
+@dataclass(slots=True)
+class RestartRecord:
+    """What one restart has done so far; grows while it runs, so a stopped search has it too.
+
+    Attributes:
+        rejected: Refused lines and templates, by reason.
+        skipped: Rounds without an answer.
+        unusable: Skipped rounds for which an answer came that could not be used.
+        proposed: Templates of the LLM's that were new and could be scored.
+        empty: Answers in which no template could be read.
+        cut: Empty answers that were cut at the token limit.
+        replayed: Answers that were on disk already.
+        unanswered: Its last rounds, if they got no answer.
+        last_skip: Why the last skipped round got no answer.
+        ended: Why it stopped early; empty if it did not.
+        done: It went through all its rounds, or met a stopping criterion of the config.
+    """
+
+    number: int
+    scored: list[Entry] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    unusable: int = 0
+    proposed: int = 0
+    answers: int = 0
+    empty: int = 0
+    cut: int = 0
+    replayed: int = 0
+    unanswered: int = 0
+    last_skip: str = ""
+    ended: str = ""
+    exchanges: dict[Position, tuple[tuple[Message, ...], str]] = field(default_factory=dict)
+    done: bool = False
 
 
 class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
@@ -87,17 +131,24 @@ class Journal:
 
     def __init__(
         self,
+        record: RestartRecord,
+        config: SearchConfig,
         store: Store,
         asker: Asker,
+        *,
         stop: Stop,
-        empty_answers: EmptyAnswers | None = None,
-        scheduler: FairScheduler | None = None,
+        empty_answers: EmptyAnswers,
+        scheduler: FairScheduler,
+        emit: Listener,
     ) -> None:
+        self.record = record
+        self._config = config
         self._store = store
         self._asker = asker
         self._stop = stop
-        self._empty = empty_answers or EmptyAnswers()
-        self._scheduler = scheduler or FairScheduler()
+        self._empty = empty_answers
+        self._scheduler = scheduler
+        self._emit = emit
         self._skipped: dict[Position, _Skip] = {}
         self._refused: dict[Position, str] = {}
 
@@ -105,6 +156,48 @@ class Journal:
     def unanswered(self) -> int:
         """Rounds skipped since the last answer; unwritten, so that a resumed run asks for them again."""
         return len(self._skipped)
+
+    async def ask(self, messages: Sequence[Message], position: Position) -> tuple[ChatAnswer, bool]:
+        """Ask the LLM at a position, note it in the record, and return the answer and whether it was on disk.
+
+        Raises as ``answer`` does.
+        """
+        config, record = self._config, self.record
+        # The first request of a round keeps the seed from when a round had only one.
+        place = position if position.sample else position[:3]
+        request = ChatRequest(
+            messages=tuple(messages),
+            model=config.placeless_llm or "",
+            temperature=config.temperature,
+            max_tokens=config.answer_tokens,
+            seed=derived(config.seed, *place),
+            reasoning_effort=config.reasoning_effort,
+            extra_body=config.extra_body,
+        )
+        now = asyncio.get_running_loop().time
+        asked = now()
+        try:
+            answer, replayed = await self.answer(position, request)
+        except Skipped as skip:
+            record.skipped += 1
+            record.unusable += skip.unusable
+            record.last_skip = skip.reason
+            raise
+        record.answers += 1
+        record.replayed += replayed
+        record.exchanges[position] = (request.messages, answer.text)
+        self._emit(
+            AnswerReceived(
+                position=position,
+                replayed=replayed,
+                prompt_tokens=answer.prompt_tokens,
+                completion_tokens=answer.completion_tokens,
+                seconds=0.0 if replayed else round(now() - asked, 3),
+                model=answer.model,
+                finish_reason=answer.finish_reason,
+            )
+        )
+        return answer, replayed
 
     async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
         """Return the answer at a position, and whether it was on disk.
@@ -125,10 +218,9 @@ class Journal:
             raise Skipped(skip.reason, unusable=skip.unusable)
         self._stop.check()
         self._empty.check()
-        return await self._ask(position, request), False
+        return await self._request(position, request), False
 
     def count(self, *, empty: bool, cut: bool) -> None:
-        """Count a new answer; see ``EmptyAnswers``."""
         self._empty.count(empty=empty, cut=cut)
 
     async def keep_refused(self) -> None:
@@ -136,7 +228,7 @@ class Journal:
         for position, request_hash in self._refused.items():
             await self._store.put_note(_name("refused", position), request_hash)
 
-    async def _ask(self, position: Position, request: ChatRequest) -> ChatAnswer:
+    async def _request(self, position: Position, request: ChatRequest) -> ChatAnswer:
         try:
             try:
                 reply = await self._asker.ask(request)

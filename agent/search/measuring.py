@@ -98,9 +98,14 @@ class Ballots:
         return None if not voted else share_right(voted, predictions.labels)
 
 
+def hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:
+    """Return for each image whether its predicted label is the true one."""
+    return [one == true for one, true in zip(predicted, labels, strict=True)]
+
+
 def share_right(predicted: Sequence[int], labels: Sequence[int]) -> float:
     """Return the share of images whose predicted label is the true one."""
-    return sum(one == true for one, true in zip(predicted, labels, strict=True)) / len(labels)
+    return sum(hits(predicted, labels)) / len(labels)
 
 
 def _voted(predicted: Sequence[Sequence[int] | None]) -> list[int] | None:

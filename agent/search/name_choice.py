@@ -83,7 +83,6 @@ class _Images:
         return _Evidence(sum(changes.values()), math.sqrt(sum(one * one for one in changes.values())))
 
     def wrong(self, predicted: Predicted) -> float:
-        """Return how many images are classified wrongly."""
         return sum(
             self.weight(place) for place in compress(range(len(self.labels)), map(ne, predicted, self.labels))
         )

@@ -12,9 +12,9 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.scoring import EvaluatorInfo, NamePredictor
@@ -36,10 +36,10 @@ from ..events.types import Listener, NameRefused, NameRoundFinished, NamesChosen
 from ..position import NAMES, Position
 from ..store.disk import canonical
 from ..store.run import Store
-from .journal import Journal, Skipped
+from .journal import Journal, RestartRecord, Skipped
 from .measuring import measured
 from .name_choice import Predicted, Renaming, choose_names, paired_counts
-from .restart import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NamesRecord, ask
+from .restart import MOST_REPEATS, MOST_SHOWN_OF_A_LINE
 
 AT_ONCE = 32
 """Renamings in one call of the scorer."""
@@ -50,12 +50,28 @@ _ROW = "named:"
 Key = tuple[tuple[int, str], ...]
 
 
+@dataclass(slots=True)
+class NamesRecord(RestartRecord):
+    """What the search for class names has done so far.
+
+    Attributes:
+        template: The template whose slot the names go into.
+        renaming: The names accepted so far, by label.
+    """
+
+    template: str = ""
+    renaming: Mapping[int, str] = field(default_factory=dict)
+
+
 class NameSearch:
     """Search for names; ``check`` raises if the search is to stop, before anything is scored anew."""
 
+    begun = True
+    """It always runs, as nothing runs beside it."""
+
     def __init__(
         self,
-        template: str,
+        record: NamesRecord,
         config: SearchConfig,
         *,
         evaluator: NamePredictor,
@@ -65,13 +81,13 @@ class NameSearch:
         check: Callable[[], None],
         emit: Listener,
     ) -> None:
-        self.record = NamesRecord(NAMES, template=template)
+        self.record = record
         self._config = config
         self._answers = answers
         self._emit = emit
         self._info = info
-        self._reader = NameReader(info.class_names, template)
-        self._scores = NameScores(template, evaluator, info, store, check)
+        self._reader = NameReader(info.class_names, record.template)
+        self._scores = NameScores(record.template, evaluator, info, store, check)
         self._store = store
         self._tried: dict[int, dict[str, Predicted]] = {}
         self._asked = Counter[int]()
@@ -112,14 +128,9 @@ class NameSearch:
         self.record.unanswered = self._answers.unanswered
         self.record.done = True
 
-    @property
-    def begun(self) -> bool:
-        """Whether an earlier session has begun it; it always runs, as nothing runs beside it."""
-        return True
-
     async def _conversation(self) -> int:
         """Return the number of the conversation on this template; one number for each template."""
-        known = self._store.note(TEMPLATES, _texts) or []
+        known = self._store.note(TEMPLATES, lambda row: [str(one) for one in row]) or []
         if self.record.template not in known:
             known = [*known, self.record.template]
             await self._store.put_note(TEMPLATES, known)
@@ -175,11 +186,8 @@ class NameSearch:
         self, messages: Sequence[Message], place: Position, only: int | None = None
     ) -> list[tuple[int, str]]:
         try:
-            answer, _ = await ask(self._config, self._answers, self.record, self._emit, messages, place)
+            answer, _ = await self._answers.ask(messages, place)
         except Skipped as skip:
-            self.record.skipped += 1
-            self.record.unusable += skip.unusable
-            self.record.last_skip = skip.reason
             self._emit(Noted(text=f"{place} is skipped: {skip.reason}"))
             return []
         return self._new(
@@ -252,14 +260,6 @@ class NameSearch:
         self._now = await predict(self.record.renaming) if self.record.renaming else scores.base
 
 
-class _Answered(NamedTuple):
-    """Predictions on all few-shot images; the last ``copies`` labels belong to augmented copies."""
-
-    labels: Predicted
-    copies: int
-    predicted: list[Predicted | None]
-
-
 class NameScores:
     """Predictions by renaming: read if on disk, otherwise written to disk before they are used.
 
@@ -296,7 +296,10 @@ class NameScores:
     async def open(self) -> None:
         """Predict with the original names."""
         row = self._row(())
-        if (stored := self._store.note(row, _Base.read)) is None:
+        stored = self._store.note(
+            row, lambda one: (array("i", one["labels"]), array("i", one["predicted"]), int(one["copies"]))
+        )
+        if stored is None:
             self._check()
             labels, copies, (predicted,) = await self._ask([{}])
             if copies % (len(labels) - copies):  # images whose copies cannot be read
@@ -304,9 +307,11 @@ class NameScores:
                 labels, copies, (predicted,) = await self._ask([{}])
             if predicted is None:
                 raise EvaluationFailedError("predict_named gives no predictions without new names")
-            stored = _Base(labels, predicted, copies)
-            await self._store.put_note(row, stored.to_json())
-        self.labels, self.base, self.copies = stored.labels, stored.predicted, stored.copies
+            stored = labels, predicted, copies
+            await self._store.put_note(
+                row, {"labels": list(labels), "predicted": list(predicted), "copies": copies}
+            )
+        self.labels, self.base, self.copies = stored
         if not self.copies and "views" in self._splits:
             self._splits.remove("views")
 
@@ -314,14 +319,15 @@ class NameScores:
         """Return the predictions of each renaming, in order; None where the model cannot read a name."""
         keys = [tuple(sorted(renaming.items())) for renaming in renamings]
         for key in dict.fromkeys(keys):
-            if key not in self._known and (stored := self._store.note(self._row(key), _Row.read)) is not None:
-                self._known[key] = stored.onto(self.base)
+            stored = None if key in self._known else self._store.note(self._row(key), self._read)
+            if stored is not None:
+                (self._known[key],) = stored
         missing = [key for key in dict.fromkeys(keys) if key not in self._known]
         for start in range(0, len(missing), AT_ONCE):
             part = missing[start : start + AT_ONCE]
             self._check()
-            found = (await self._ask([dict(key) for key in part])).predicted
-            rows = [_Row.of(predicted, self.base).to_json() for predicted in found]
+            _, _, found = await self._ask([dict(key) for key in part])
+            rows = [self._written(predicted) for predicted in found]
             await self._store.put_notes(dict(zip(map(self._row, part), rows, strict=True)))
             self._known |= zip(part, found, strict=True)
         return [self._known[key] for key in keys]
@@ -329,7 +335,24 @@ class NameScores:
     def _row(self, key: Key) -> str:
         return _ROW + hashlib.sha256(canonical([self._template, *map(list, key)]).encode()).hexdigest()
 
-    async def _ask(self, renamings: Sequence[Renaming]) -> _Answered:
+    def _written(self, predicted: Predicted | None) -> dict[str, Any]:
+        """Return predictions for the disk: where they differ, and to what; None if a name cannot be read."""
+        if predicted is None:
+            return {"at": None, "to": None}
+        pairs = enumerate(zip(predicted, self.base, strict=True))
+        at = [place for place, (one, was) in pairs if one != was]
+        return {"at": at, "to": [predicted[place] for place in at]}
+
+    def _read(self, row: Any) -> tuple[Predicted | None]:
+        if row["at"] is None:
+            return (None,)
+        found = array("i", self.base)
+        for place, label in zip(row["at"], row["to"], strict=True):
+            found[place] = label
+        return (found,)
+
+    async def _ask(self, renamings: Sequence[Renaming]) -> tuple[array[int], int, list[array[int] | None]]:
+        """Return the labels of all few-shot images, how many belong to copies (last), and predictions."""
         labels, copies = array("i"), 0
         found: list[array[int] | None] = [array("i") for _ in renamings]
         for split in self._splits:
@@ -345,58 +368,7 @@ class NameScores:
                 if len(predicted) != len(some.labels):
                     raise EvaluationFailedError("predict_named gives unequally many labels and predictions")
                 so_far.extend(predicted)
-        return _Answered(labels, copies, list(found))
-
-
-class _Base(NamedTuple):
-    """Labels and predictions with the original names, on disk."""
-
-    labels: Predicted
-    predicted: Predicted
-    copies: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {"labels": list(self.labels), "predicted": list(self.predicted), "copies": self.copies}
-
-    @classmethod
-    def read(cls, row: Any) -> _Base:
-        return cls(array("i", row["labels"]), array("i", row["predicted"]), int(row["copies"]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """Predictions on disk: what differs from the original names; None for a name that cannot be read."""
-
-    at: tuple[int, ...] | None
-    to: tuple[int, ...] | None
-
-    @classmethod
-    def of(cls, predicted: Predicted | None, base: Predicted) -> _Row:
-        if predicted is None:
-            return cls(None, None)
-        at = tuple(place for place, (one, was) in enumerate(zip(predicted, base, strict=True)) if one != was)
-        return cls(at, tuple(predicted[place] for place in at))
-
-    def to_json(self) -> dict[str, Any]:
-        return {"at": self.at, "to": self.to}
-
-    @classmethod
-    def read(cls, row: Any) -> _Row:
-        if row["at"] is None:
-            return cls(None, None)
-        return cls(tuple(row["at"]), tuple(row["to"]))
-
-    def onto(self, base: Predicted) -> Predicted | None:
-        if self.at is None or self.to is None:
-            return None
-        found = array("i", base)
-        for place, label in zip(self.at, self.to, strict=True):
-            found[place] = label
-        return found
-
-
-def _texts(row: Any) -> list[str]:
-    return [str(one) for one in row]
+        return labels, copies, found
 
 
 def _to_ask(wrong: Mapping[tuple[int, int], int], asked: Mapping[int, int]) -> list[int]:

@@ -1,18 +1,34 @@
-"""Race candidates on blocks of few-shot images, and drop those that fall behind.
+"""Race the candidates of a step on blocks of few-shot images, and drop those that fall behind.
 
 Blocks hold equally many images of each class. After each block, a candidate stays if it is not far behind the
-leader on the same images and is among the best share of all. The outcome depends on the labels alone.
+leader on the same images and is among the best share of all. The outcome depends on the labels alone, and is
+on disk before it is used.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
 
-from ...evaluator.scoring import Rejection
+from ...evaluator.errors import AskingEndedError, ConsumerError, PromptclimbError, TemplateRejectedError
+from ...evaluator.scoring import (
+    COUNTED,
+    Evaluator,
+    EvaluatorInfo,
+    PartialPredictor,
+    Predictions,
+    Rejection,
+    Score,
+)
+from ...evaluator.threads import in_thread
+from ..config.schema import SearchConfig
+from ..errors import EvaluationFailedError, why_ended
+from ..position import Position
+from ..store.run import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +57,16 @@ STAGES: tuple[Stage, ...] = (
 )
 """The largest shares tried that ask for at most 15 % of the labels on benchmarks/racing.py's tuning sets."""
 
+MOST_AT_ONCE = 64
+"""Maximum restarts that wait for labels, each with a thread."""
+UNCLASSIFIED = "unclassified"
+"""Reason of a rejection: the scorer gives no labels for this template."""
 LEVEL = 16
 Block: TypeAlias = tuple[Stage, Sequence[int]]
 """A stage, and the places of the images that are new in it."""
-Row: TypeAlias = Sequence[bool]
+Hits: TypeAlias = Sequence[bool]
 """Whether one candidate classifies each image correctly, in the order in which they were asked."""
-AskSome: TypeAlias = Callable[[Sequence[str], Sequence[int]], Awaitable[Mapping[str, Row | Rejection]]]
+AskSome: TypeAlias = Callable[[Sequence[str], Sequence[int]], Awaitable[Mapping[str, Hits | Rejection]]]
 """Classifies the images at some places by each of some candidates."""
 
 
@@ -74,9 +94,23 @@ class Dropped:
         value = best - max(self.behind, 0.5) / (self.images + LEVEL)
         return max(value, min(0.0, best - 1e-9))
 
+    def score(self, best: Score) -> Score:
+        """Return what was measured of it, and an estimate below the best one's."""
+        return Score(
+            train=self.right / self.images,
+            correct=(self.right, None),
+            images=self.images,
+            estimate=self.estimate(best.train),
+        )
 
-Outcome: TypeAlias = Dropped | Rejection | None
-"""What became of a candidate; None: it is a finalist, to be scored on all images."""
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """A candidate that is to be scored on all images."""
+
+
+Raced: TypeAlias = Finalist | Dropped | Rejection
+"""What became of a candidate in a race."""
 
 
 def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[Block]:
@@ -119,7 +153,7 @@ def stratified(labels: Sequence[int], seed: int) -> list[int]:
 
 async def race(
     candidates: Sequence[str], incumbent: str | None, blocks: Sequence[Block], ask_some: AskSome
-) -> dict[str, Outcome]:
+) -> dict[str, Raced]:
     """Race distinct candidates, also against the incumbent, and return what became of each.
 
     Without an incumbent, at least one candidate that is not rejected is a finalist. The order of the
@@ -131,14 +165,14 @@ async def race(
             break
         running.take(await ask_some(running.asked, places))
         running.drop(stage)
-    return {text: running.outcomes.get(text) for text in candidates}
+    return {text: running.outcomes.get(text, Finalist()) for text in candidates}
 
 
 @dataclass
 class _Running:
     candidates: Sequence[str]
     incumbent: str | None
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, Raced] = field(default_factory=dict)
     rows: dict[str, list[bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,7 +180,6 @@ class _Running:
 
     @property
     def asked(self) -> list[str]:
-        """Who is asked on the next block."""
         return self.alive if self.incumbent is None else [*self.alive, self.incumbent]
 
     @property
@@ -154,8 +187,7 @@ class _Running:
         """Whether more labels would drop nobody."""
         return len(self.alive) <= (self.incumbent is None)
 
-    def take(self, answers: Mapping[str, Row | Rejection]) -> None:
-        """Take in a block's answers."""
+    def take(self, answers: Mapping[str, Hits | Rejection]) -> None:
         for text, answer in answers.items():
             if not isinstance(answer, Rejection):
                 self.rows.setdefault(text, []).extend(answer)
@@ -189,3 +221,134 @@ class _Running:
         behind = sum(one - other for one, other in pairs)
         differing = sum(one != other for one, other in pairs)
         return behind <= 0 or behind <= margin * math.sqrt(differing)
+
+
+def finalists(raced: Mapping[str, Raced]) -> list[str]:
+    """Return the candidates that are to be scored on all images."""
+    return [text for text, one in raced.items() if isinstance(one, Finalist)]
+
+
+class Racer:
+    """Drops the candidates of a step that fall behind, by the labels of some training images."""
+
+    def __init__(
+        self,
+        evaluator: PartialPredictor,
+        images: int,
+        store: Store,
+        *,
+        seed: int,
+        scrub: Callable[[str], str],
+    ) -> None:
+        self._evaluator = evaluator
+        self._images = images
+        self._store = store
+        self._seed = seed
+        self._scrub = scrub
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._labels: Sequence[int] = ()
+
+    def known(
+        self, texts: Sequence[str], incumbent: str | None, position: Position
+    ) -> dict[str, Raced] | None:
+        """Return the outcome of a step from disk; None if it has not raced."""
+        rows = self._store.note(_name(texts, incumbent, position), _read)
+        return None if rows is None else _of_all(texts, rows)
+
+    async def outcomes(
+        self, texts: Sequence[str], incumbent: str | None, position: Position
+    ) -> dict[str, Raced]:
+        """Return what became of each candidate, from disk or by a race.
+
+        Raises:
+            EvaluationFailedError: The evaluator fails.
+        """
+        if (known := self.known(texts, incumbent, position)) is not None:
+            return known
+        racing = [text for text in dict.fromkeys(texts) if text != incumbent]
+        async with self._room:
+            found = await race(racing, incumbent, await self._blocks(), self._ask)
+        name = _name(texts, incumbent, position)
+        await self._store.put_note(name, [_row(text, one) for text, one in found.items()])
+        return _of_all(texts, found)
+
+    async def _blocks(self) -> list[Block]:
+        if not self._labels:
+            # Without candidates, nothing is asked: these are the true labels.
+            self._labels = (await self._predict((), range(self._images))).labels
+        return blocks_of(self._labels, self._seed)
+
+    async def _ask(self, texts: Sequence[str], places: Sequence[int]) -> dict[str, Hits | Rejection]:
+        answers: dict[str, Hits | Rejection] = {}
+        while left := [text for text in texts if text not in answers]:
+            try:
+                found = await self._predict(left, places)
+            except TemplateRejectedError as error:
+                if error.template not in left:
+                    raise
+                answers[error.template] = Rejection(error.reason, self._scrub(error.message))
+                continue
+            for text, labels in zip(left, found.predicted, strict=True):
+                if labels is None:
+                    answers[text] = Rejection(UNCLASSIFIED, "the scorer gives no labels for it")
+                else:
+                    answers[text] = [one == true for one, true in zip(labels, found.labels, strict=True)]
+        return answers
+
+    async def _predict(self, texts: Sequence[str], places: Sequence[int]) -> Predictions:
+        ensembles = [[text] for text in texts]
+        try:
+            return await in_thread(
+                lambda: self._evaluator.predict_some(ensembles, split="train", places=places)
+            )
+        except AskingEndedError as error:
+            raise why_ended(error) from error
+        except ConsumerError as error:
+            raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
+        except PromptclimbError:
+            raise
+        except Exception as error:
+            raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error!r}")) from error
+
+
+def races(config: SearchConfig, info: EvaluatorInfo) -> bool:
+    """Return whether candidates that fall behind are dropped."""
+    return config.racing == "auto" and not info.cheap and config.objective in COUNTED
+
+
+def racer_of(
+    config: SearchConfig, evaluator: Evaluator, store: Store, *, scrub: Callable[[str], str]
+) -> Racer | None:
+    """Return what races candidates; None if every candidate is scored on all images."""
+    info = evaluator.info
+    images = info.sizes.get("train", 0)
+    if not races(config, info) or not images or not isinstance(evaluator, PartialPredictor):
+        return None
+    return Racer(evaluator, images, store, seed=config.seed, scrub=scrub)
+
+
+def _name(texts: Sequence[str], incumbent: str | None, position: Position) -> str:
+    step = "\0".join([incumbent or "", *texts])
+    place = ".".join(str(part) for part in position[:3])
+    return f"race:{place}:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
+def _row(text: str, raced: Raced) -> list[Any]:
+    if isinstance(raced, Dropped):
+        return [text, raced.right, raced.images, raced.behind]
+    return [text, asdict(raced)] if isinstance(raced, Rejection) else [text]
+
+
+def _read(rows: list[list[Any]]) -> dict[str, Raced]:
+    return {text: _raced(*rest) for text, *rest in rows}
+
+
+def _raced(*values: Any) -> Raced:
+    if not values:
+        return Finalist()
+    return Rejection(**values[0]) if len(values) == 1 else Dropped(*values)
+
+
+def _of_all(texts: Sequence[str], found: Mapping[str, Raced]) -> dict[str, Raced]:
+    """Return what became of each candidate; the incumbent, which was scored before, does not race."""
+    return {text: found.get(text, Finalist()) for text in texts}

@@ -5,17 +5,16 @@ Nothing flows between restarts, so the result does not depend on which of them i
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Score, Verdict
 from ...prompts.kinds import Candidate, Proposals, kind_named
-from ...prompts.requests import Message, Outcome
+from ...prompts.requests import Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
 from ..config.fields import style_of
@@ -23,28 +22,24 @@ from ..config.schema import SearchConfig, most_free
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError
 from ..events.types import (
     AnswerEmpty,
-    AnswerReceived,
     Listener,
     Noted,
     RestartFinished,
     RoundFinished,
     RoundSkipped,
-    SearchStopped,
     StartingTemplatesDrawn,
     StartingTemplatesScored,
     TemplateRefused,
     TemplateScored,
 )
-from ..llm.chat import ChatAnswer, ChatRequest
+from ..llm.chat import ChatAnswer
 from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
-from ..results.result import CONCLUDED, EMPTY, ENDED_EARLY, NOTHING_USABLE
 from .choice import pooled
-from .journal import Journal, Skipped
-from .racer import Racer, score_of
-from .racing import Dropped
+from .journal import Journal, RestartRecord, Skipped
+from .racing import Dropped, Finalist, Raced, Racer, finalists
 from .scorebook import Scorebook
 
 REPEATS = frozenset({"known", "duplicate"})
@@ -53,115 +48,6 @@ MOST_REPEATS = 2
 """Answers in a row without a new template that end a conversation: a new one does better."""
 MOST_SHOWN_OF_A_LINE = 200
 """Characters of a refused line in an event."""
-
-
-@dataclass(slots=True)
-class RestartRecord:
-    """What one restart has done so far; grows while it runs, so a stopped search has it too.
-
-    Attributes:
-        rejected: Refused lines and templates, by reason.
-        skipped: Rounds without an answer.
-        unusable: Skipped rounds for which an answer came that could not be used.
-        proposed: Templates of the LLM's that were new and could be scored.
-        empty: Answers in which no template could be read.
-        cut: Empty answers that were cut at the token limit.
-        replayed: Answers that were on disk already.
-        unanswered: Its last rounds, if they got no answer.
-        last_skip: Why the last skipped round got no answer.
-        ended: Why it stopped early; empty if it did not.
-        done: It went through all its rounds, or met a stopping criterion of the config.
-    """
-
-    number: int
-    scored: list[Entry] = field(default_factory=list)
-    rejected: Counter[str] = field(default_factory=Counter)
-    skipped: int = 0
-    unusable: int = 0
-    proposed: int = 0
-    answers: int = 0
-    empty: int = 0
-    cut: int = 0
-    replayed: int = 0
-    unanswered: int = 0
-    last_skip: str = ""
-    ended: str = ""
-    exchanges: dict[Position, tuple[tuple[Message, ...], str]] = field(default_factory=dict)
-    done: bool = False
-
-
-@dataclass(slots=True)
-class NamesRecord(RestartRecord):
-    """What the search for class names has done so far.
-
-    Attributes:
-        template: The template whose slot the names go into.
-        renaming: The names accepted so far, by label.
-    """
-
-    template: str = ""
-    renaming: Mapping[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
-    """The records of all restarts, and of the search for class names, if there was one.
-
-    Attributes:
-        stopped: None if all were completed.
-        budget: What is left.
-        asked: An LLM was asked, in this session or an earlier one.
-        concluded: The rest of the restarts was left out, as the user asked.
-    """
-
-    records: Sequence[RestartRecord]
-    names: NamesRecord | None = None
-    stopped: SearchStopped | None = None
-    budget: Mapping[str, float] = field(default_factory=dict)
-    asked: bool = False
-    concluded: bool = False
-
-    @property
-    def everything(self) -> Sequence[RestartRecord]:
-        """All records."""
-        return self.records if self.names is None else (*self.records, self.names)
-
-    @property
-    def scored(self) -> list[Entry]:
-        """Every template scored by any restart."""
-        return [entry for record in self.records for entry in record.scored]
-
-    @property
-    def rejected(self) -> dict[str, int]:
-        """Refused lines and templates, by reason."""
-        total: Counter[str] = Counter()
-        for record in self.everything:
-            total.update(record.rejected)
-        return dict(sorted(total.items()))
-
-    @property
-    def notes(self) -> dict[str, str]:
-        """Notes for the result on empty answers and on restarts that stopped early, by short name."""
-        found = {}
-        if self.concluded:
-            found[CONCLUDED] = "the search was concluded before its last round (--conclude)"
-        records, of = self.records, counted(len(self.records), "restart")
-        if reasons := Counter(record.ended for record in records if record.ended):
-            ended = (f"{count:,} of {of} ended early: {reason}" for reason, count in reasons.items())
-            found[ENDED_EARLY] = "; ".join(ended)
-        answers, empty, cut = (
-            sum(getattr(one, name) for one in records) for name in ("answers", "empty", "cut")
-        )
-        if empty:
-            said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
-            found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
-        everything = self.everything
-        answers = sum(record.answers for record in everything)
-        if (answers or self.asked) and not any(record.proposed for record in everything):
-            answered = answers or any(record.unusable for record in everything)
-            what = "proposed no new template that could be scored" if answered else "gave no answer"
-            found[NOTHING_USABLE] = f"the LLM {what}"
-        return found
 
 
 class EarlyStopping:
@@ -228,7 +114,6 @@ class Restart:
 
     def __init__(
         self,
-        number: int,
         config: SearchConfig,
         *,
         pool: Sequence[Candidate],
@@ -240,9 +125,9 @@ class Restart:
         check: Callable[[], None],
         emit: Listener,
     ) -> None:
-        self.record = RestartRecord(number)
+        self.record = answers.record
         self._config = config
-        self._memory = Memory(derived(config.seed, "ties", number))
+        self._memory = Memory(derived(config.seed, "ties", self.record.number))
         self._pool = pool
         self._info = info
         self._wordings = wordings
@@ -275,10 +160,10 @@ class Restart:
         return self._all_scored(self._sample(), Position(self.record.number))
 
     def _sample(self) -> Sequence[Candidate]:
-        config = self._config
-        groups = self._kind.starting(config.starting_pool) if config.draws_from_grammar else [self._pool]
-        number = min(config.most_initial, sum(map(len, groups)))
-        return draw(groups, number, rng_for(config.seed, "initial", self.record.number))
+        config, restart = self._config, self.record.number
+        if config.draws_from_grammar:
+            return _drawn_from_grammar(config.prompts, config.most_initial, config.seed, restart)
+        return _drawn([self._pool], config.most_initial, config.seed, restart)
 
     async def _score_starting(self) -> None:
         position, sample = Position(self.record.number), self._sample()
@@ -314,9 +199,6 @@ class Restart:
                 if not await self._round(script, place):
                     return
             except Skipped as skip:
-                self.record.skipped += 1
-                self.record.unusable += skip.unusable
-                self.record.last_skip = skip.reason
                 script.skip()
                 self._emit(RoundSkipped(position=place, reason=skip.reason))
             else:
@@ -344,7 +226,7 @@ class Restart:
             if isinstance(step, Propose):
                 script.take(Feedback(outcomes=await self._try(step, place)))
                 continue
-            thought, _ = await self._ask(step.messages, place._replace(sample=sample))
+            thought, _ = await self._answers.ask(step.messages, place._replace(sample=sample))
             script.take(Feedback(text=thought.text))
             sample += 1
         if step is None:
@@ -353,7 +235,7 @@ class Restart:
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
-            answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
+            answer, replayed = await self._answers.ask(step.messages, place._replace(sample=sample))
             text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
             self._note(answer, place, empty=not reply.candidates, replayed=replayed)
             outcomes = await self._judge(reply, place)
@@ -376,9 +258,6 @@ class Restart:
             self._emit(AnswerEmpty(position=place, cut=cut))
         if not replayed:
             self._answers.count(empty=empty, cut=cut)
-
-    async def _ask(self, messages: Sequence[Message], position: Position) -> tuple[ChatAnswer, bool]:
-        return await ask(self._config, self._answers, self.record, self._emit, messages, position)
 
     def _view(self, place: Callable[[], Position]) -> View:
         config = self._config
@@ -420,7 +299,7 @@ class Restart:
             raced = self._racer.known(texts, self._incumbent, position)
             if raced is None:
                 return False
-            texts = [text for text in texts if raced.get(text) is None]
+            texts = finalists(raced)
         return all(map(self._scores.has, texts))
 
     @property
@@ -429,23 +308,53 @@ class Restart:
         return known[0].scored_as if known else None
 
     async def _score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
+        """Score candidates, after a race the finalists only, and return what became of each."""
+        texts = [candidate.scored_as for candidate in candidates]
+        raced: Mapping[str, Raced] = dict.fromkeys(texts, Finalist())
+        if self._racer is not None and texts:
+            raced = await self._racer.outcomes(texts, self._incumbent, position)
+        try:
+            scored = await self._score_finalists(raced)
+        except (BudgetSpentError, GaveUpError):
+            # What could be scored still counts.
+            self._take(candidates, {**raced, **self._scores.known(finalists(raced))}, position, source)
+            raise
+        return self._take(candidates, {**raced, **scored}, position, source)
+
+    async def _score_finalists(self, raced: Mapping[str, Raced]) -> dict[str, Verdict]:
+        texts = finalists(raced)
+        scored = dict(zip(texts, await self._scores.score_all(texts), strict=True))
+        if self._incumbent is None and not any(isinstance(one, Score) for one in scored.values()):
+            # There must be a best one to improve on.
+            others = [text for text, one in raced.items() if isinstance(one, Dropped)]
+            scored |= zip(others, await self._scores.score_all(others), strict=True)
+        return scored
+
+    def _take(
+        self,
+        candidates: Sequence[Candidate],
+        verdicts: Mapping[str, Verdict | Raced],
+        position: Position,
+        source: str,
+    ) -> list[Outcome]:
+        """Rank what was scored, refuse what cannot be, and leave out finalists without a score."""
         known = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
         best = known[0].value if known and source != INITIAL else float("inf")
-        verdicts, limit = await self._verdicts([candidate.scored_as for candidate in candidates], position)
         objective = self._config.objective
         leading = max(
-            [one.score for one in known] + [one for one in verdicts if isinstance(one, Score)],
+            [one.score for one in known] + [one for one in verdicts.values() if isinstance(one, Score)],
             key=lambda one: one.value(objective),
             default=None,
         )
         outcomes = []
-        for candidate, verdict in zip(candidates, verdicts, strict=True):
+        for candidate in candidates:
+            verdict = verdicts[candidate.scored_as]
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
-            elif verdict is not None and leading is not None:
+            elif leading is not None and not isinstance(verdict, Finalist):
                 if isinstance(verdict, Dropped):
-                    score, value = score_of(verdict, leading), verdict.estimate(leading.value(objective))
+                    score, value = verdict.score(leading), verdict.estimate(leading.value(objective))
                 else:
                     score, value = verdict, verdict.value(objective)
                 scored = Entry(
@@ -454,32 +363,7 @@ class Restart:
                 outcomes.append(self._rank(scored, improved=score.whole and value > best))
                 if score.whole:
                     best = max(best, value)
-        if limit is not None:
-            raise limit
         return outcomes
-
-    async def _verdicts(
-        self, texts: Sequence[str], position: Position
-    ) -> tuple[Sequence[Verdict | Dropped | None], Exception | None]:
-        """Score candidates, after a race the finalists only; return the limit that cut this short, if any.
-
-        None is the verdict on what could not be scored any more: what could be scored still counts.
-        """
-        raced: Mapping[str, Dropped | Rejection | None] = {}
-        if self._racer is not None and texts:
-            raced = await self._racer.outcomes(texts, self._incumbent, position)
-        finalists = [text for text in texts if raced.get(text) is None]
-        try:
-            scored = dict(zip(finalists, await self._scores.score_all(finalists), strict=True))
-            if self._incumbent is None and not any(isinstance(one, Score) for one in scored.values()):
-                # There must be a best one to improve on.
-                others = [text for text, one in raced.items() if isinstance(one, Dropped)]
-                scored |= zip(others, await self._scores.score_all(others), strict=True)
-        except (BudgetSpentError, GaveUpError) as error:
-            found = zip(finalists, self._scores.known(finalists), strict=True)
-            scored = {text: one for text, one in found if one is not None}
-            return [scored.get(text, raced.get(text)) for text in texts], error
-        return [scored.get(text, raced.get(text)) for text in texts], None
 
     def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
         self._memory.add(scored)
@@ -504,41 +388,12 @@ class Restart:
         return Outcome(line, reason=message)
 
 
-async def ask(
-    config: SearchConfig,
-    answers: Journal,
-    record: RestartRecord,
-    emit: Listener,
-    messages: Sequence[Message],
-    position: Position,
-) -> tuple[ChatAnswer, bool]:
-    """Ask the LLM at a position, note it in the record, and return the answer and whether it was on disk."""
-    # The first request of a round keeps the seed from when a round had only one.
-    place = position if position.sample else position[:3]
-    request = ChatRequest(
-        messages=tuple(messages),
-        model=config.placeless_llm or "",
-        temperature=config.temperature,
-        max_tokens=config.answer_tokens,
-        seed=derived(config.seed, *place),
-        reasoning_effort=config.reasoning_effort,
-        extra_body=config.extra_body,
-    )
-    now = asyncio.get_running_loop().time
-    asked = now()
-    answer, replayed = await answers.answer(position, request)
-    record.answers += 1
-    record.replayed += replayed
-    record.exchanges[position] = (request.messages, answer.text)
-    emit(
-        AnswerReceived(
-            position=position,
-            replayed=replayed,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=answer.completion_tokens,
-            seconds=0.0 if replayed else round(now() - asked, 3),
-            model=answer.model,
-            finish_reason=answer.finish_reason,
-        )
-    )
-    return answer, replayed
+@lru_cache(maxsize=100)
+def _drawn_from_grammar(prompts: str, most: int, seed: int, restart: int) -> Sequence[Candidate]:
+    """Draw starting candidates of the grammar; methods that are compared begin with the same ones."""
+    return _drawn(kind_named(prompts).starting("grammar"), most, seed, restart)
+
+
+def _drawn(groups: Sequence[Sequence[Candidate]], most: int, seed: int, restart: int) -> Sequence[Candidate]:
+    number = min(most, sum(map(len, groups)))
+    return tuple(draw(groups, number, rng_for(seed, "initial", restart)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import platform
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,8 +13,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.counts import enumerated
-from ...evaluator.scoring import Evaluator, EvaluatorInfo, Illustrator
+from ...evaluator.counts import counted, enumerated
+from ...evaluator.scoring import Evaluator, EvaluatorInfo, Illustrator, Score
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
@@ -31,10 +31,15 @@ from ..results.details import (
     shown_in,
     write_details,
 )
-from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
+from ..results.gain import BASELINE_DEFAULT, BEST_STARTING, Examined
 from ..results.page import write_report
 from ..results.result import (
+    CONCLUDED,
+    EMPTY,
+    ENDED_EARLY,
+    NOTHING_USABLE,
     RACED,
+    UNREAD,
     Best,
     Dataset,
     Ensemble,
@@ -54,13 +59,16 @@ from ..secrets import Scrubber
 from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
+from .journal import RestartRecord
 from .measuring import measured
-from .restart import RestartRecord, Searched
+from .restarts import Searched
 from .test_evaluation import Evaluated, openings
 
 MOST_PICTURES = 12
 """Maximum images that the best template fixes, and maximum that it breaks."""
 MOST_SHOWN = 8
+MANY_UNREAD = 0.2
+"""Least share of answers that name no class that the result warns of."""
 
 
 def build_result(
@@ -80,6 +88,8 @@ def build_result(
     device = info.notes.get("device")
     raced = _labels_note(searched.scored, info)
     saved = {} if raced is None else {RACED: words_of(config.prompts).worded(raced)}
+    if unread := _unread_note(best.score):
+        saved[UNREAD] = unread
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -117,7 +127,7 @@ def build_result(
             **notes,
             **choice.notes,
             **found.notes,
-            **{name: words_of(config.prompts).worded(text) for name, text in searched.notes.items()},
+            **{name: words_of(config.prompts).worded(text) for name, text in _notes(searched).items()},
             **saved,
         },
         inspection=found.inspection,
@@ -133,6 +143,28 @@ def build_result(
         gain=found.gain,
         scorer_usage=_scorer_usage(config, store),
     )
+
+
+def _notes(searched: Searched) -> dict[str, str]:
+    """Return notes on empty answers and on restarts that stopped early, by short name."""
+    found = {}
+    if searched.concluded:
+        found[CONCLUDED] = "the search was concluded before its last round (--conclude)"
+    records, of = searched.records, counted(len(searched.records), "restart")
+    if reasons := Counter(record.ended for record in records if record.ended):
+        ended = (f"{count:,} of {of} ended early: {reason}" for reason, count in reasons.items())
+        found[ENDED_EARLY] = "; ".join(ended)
+    answers, empty, cut = (sum(getattr(one, name) for one in records) for name in ("answers", "empty", "cut"))
+    if empty:
+        said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
+        found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
+    everything = searched.everything
+    answers = sum(record.answers for record in everything)
+    if (answers or searched.asked) and not any(record.proposed for record in everything):
+        answered = answers or any(record.unusable for record in everything)
+        what = "proposed no new template that could be scored" if answered else "gave no answer"
+        found[NOTHING_USABLE] = f"the LLM {what}"
+    return found
 
 
 def write_files(
@@ -228,7 +260,7 @@ async def details_of(
     ``examined`` is empty if the test split stayed closed.
     """
     decisions = await _decisions(evaluator, examined)
-    baseline = next((name for name in (DEFAULT_TEMPLATE, BEST_STARTING) if name in examined), None)
+    baseline = next((name for name in (BASELINE_DEFAULT, BEST_STARTING) if name in examined), None)
     pictures: tuple[Picture, ...] = ()
     if decisions is not None and baseline is not None and isinstance(evaluator, Illustrator):
         pictures = await _pictures(evaluator, decisions, baseline)
@@ -332,6 +364,19 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
             )
         )
     return tuple(found)
+
+
+def _unread_note(score: Score) -> str:
+    """Return how many answers to the best instruction name no class, if many do not."""
+    if not score.unreadable or score.unreadable < MANY_UNREAD:
+        return ""
+    examples = enumerated(repr(one) for one in score.unreadable_examples)
+    cut = any(one.startswith("(cut)") for one in score.unreadable_examples)
+    return (
+        f"{100 * score.unreadable:.0f} % of the answers to the best instruction on train name no class, and "
+        f"count as wrong, such as {examples}"
+        + ("; cut ones need a higher --scorer-answer-tokens" if cut else "")
+    )
 
 
 def _labels_note(scored: Iterable[Entry], info: EvaluatorInfo) -> str | None:

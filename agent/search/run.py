@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.batching import Batch, Consumer
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.remote.asking import KeepsForTest
-from ...evaluator.scoring import Evaluator, EvaluatorInfo
-from ...evaluator.settings import as_argument, with_settings
+from ...evaluator.scoring import Evaluator, NamePredictor, Score, TemplateScorer
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import Candidate
+from ...prompts.kinds import Candidate, kind_named
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
@@ -25,15 +26,28 @@ from ..errors import BudgetSpentError, GaveUpError, why_ended
 from ..events.sinks import SINKS, Sink
 from ..events.trackers.figures import Tracked, scored_before, trackers_of
 from ..events.trackers.known import check_trackers
-from ..events.types import Bus, EvaluationStarted, Noted, RunOpened, SearchFinished, SearchStarted
-from ..llm.budget import Purse
+from ..events.types import (
+    BatchScored,
+    Bus,
+    EvaluationStarted,
+    Noted,
+    RunOpened,
+    SearchFinished,
+    SearchStarted,
+)
+from ..llm.ask import LLMAsker
+from ..llm.budget import Budget, Limits, Purse
+from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.cost import NOTHING
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
+from ..llm.retry import RetryPolicy
 from ..llm.scorer_calls import ScorerCalls
 from ..llm.scorer_endpoint import open_scorer
+from ..position import NAMES, rng_for
 from ..results.details import Details
 from ..results.figures import left_of_both
+from ..results.gain import BASELINE_DEFAULT
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (
     CONFIG,
@@ -51,10 +65,10 @@ from ..results.run_dir import (
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store.run import Store
-from ..store.shared import check_cache
+from ..store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .choice import candidates_at_most, choose
-from .event_loop import entered, short_collections, to_the_end
+from .choice import candidates_at_most, choose, select
+from .event_loop import FairScheduler, entered, short_collections, to_the_end
 from .inputs import (
     CONTENT,
     IMAGE_NAMES,
@@ -71,13 +85,20 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
-from .restart import Searched
-from .restarts import ALL_RESTARTS_DONE, OpenRun, single, stopped_by
+from .journal import EmptyAnswers, Journal, RestartRecord
+from .names import NameSearch, NamesRecord
+from .racing import racer_of
+from .restart import Restart
+from .restarts import Searched, Workers, single, stopped_by
 from .result_writer import build_result, details_of, reopen, write_files
+from .scorebook import Scorebook
 from .scorer_needs import ScorerNeeds
 from .test_evaluation import evaluate_choice
 from .user_objects import UserChat, check_user_objects, name_of, names_of
 
+ALL_RESTARTS_DONE = "all_restarts_done"
+"""The note that all rounds are done, and how many there were: what is left needs no LLM."""
+NOTHING_MORE = "the search is being concluded"
 PRICES = "prices"
 """The note of the prices that were paid, for a session that no longer needs an endpoint."""
 
@@ -123,11 +144,11 @@ class SearchRun:
         check_cache(config.shared_cache)
         run_dir = new_run_dir(config)
         check_run_dir(run_dir)
-        left = any((run_dir / name).exists() for name in LABEL_FILES)
+        had_labels = any((run_dir / name).exists() for name in LABEL_FILES)
         try:
-            return await self._run(run_dir, resolved, None)
+            return await OpenRun(self, run_dir, resolved).complete()
         finally:
-            if not left and not (run_dir / STORE).exists():  # nothing was started
+            if not had_labels and not (run_dir / STORE).exists():  # nothing was started
                 for name in LABEL_FILES:
                     (run_dir / name).unlink(missing_ok=True)
             with suppress(OSError):
@@ -142,7 +163,7 @@ class SearchRun:
             grown = growth(config, store.manifest["identity"])
             done = None if grown else complete_result(run_dir)
             if done is None:
-                check_user_objects(run_dir, store.manifest.get("given", {}), self._user_objects)
+                check_user_objects(run_dir, store.manifest.get("given", {}), self.user_objects)
             store.grow(grown)
             store.check_identity(known_identity(config, store.manifest["identity"]))
             if done is not None:
@@ -150,31 +171,18 @@ class SearchRun:
                 return done
             check_places(config, labels=self.evaluator is not None)
             check_files(run_dir)
-            return await self._run(run_dir, await in_thread(lambda: _read(config, notes)), store)
-
-    @cached_property
-    def _private(self) -> Scrubber:
-        """Scrubs every known secret from what the user's own objects say.
-
-        Not for templates: from those only the keys in use are removed, since a short password would change
-        them.
-        """
-        return Scrubber(secrets_named_in(self.environment))
+            resolved = await in_thread(lambda: _read(config, notes))
+            return await OpenRun(self, run_dir, resolved, store).complete()
 
     @property
-    def _user_objects(self) -> dict[str, str]:
+    def user_objects(self) -> dict[str, str]:
         return names_of(evaluator=self.evaluator, chat=self.chat)
-
-    def _unused(self, config: SearchConfig) -> frozenset[str]:
-        """Return the settings that name code or addresses which this session does not use."""
-        of_llm = OF_LLM if self.chat is not None or not config.needs_llm else frozenset()
-        return of_llm | (OF_EVALUATOR if self.evaluator is not None else frozenset())
 
     async def _resolve(self, earlier: Mapping[str, Any] | None) -> tuple[SearchConfig, Mapping[str, Any]]:
         """Return absolute settings, without a missing local LLM, and notes; resumed runs have ``earlier``."""
         config, notes = self.config, self.notes
         if self.chat is None and config.missing_llm is not None:
-            raise ConfigError(with_settings(config.missing_llm, as_argument))
+            raise ConfigError(config.missing_llm)
         if self.chat is not None and config.llm is None and (config.needs_llm or config.searches_names):
             config = config.model_copy(update={"llm": name_of(self.chat)})
         if self.chat is None:
@@ -187,48 +195,67 @@ class SearchRun:
             notes = {**notes, GENERAL_WORDS: note}
         return pinned_evaluator(absolute(config, labels=self.evaluator is not None)), notes
 
-    async def _run(self, run_dir: Path, resolved: Resolved, earlier: Store | None) -> SearchResult:
+
+def _read(config: SearchConfig, notes: Mapping[str, Any]) -> Resolved:
+    return Resolved(config, notes, read_pool(config), read_wordings(config))
+
+
+class OpenRun:
+    """A run from its opening to its files; what is opened closes with its stack.
+
+    Args:
+        asked: What the caller asks for.
+        earlier: The store of a resumed run.
+
+    Attributes:
+        config: With what the opened data decide.
+        endpoints: Empty if every answer is on disk.
+        scorer: Asks a scorer behind an API; None for any other scorer.
+    """
+
+    def __init__(
+        self, asked: SearchRun, run_dir: Path, resolved: Resolved, earlier: Store | None = None
+    ) -> None:
+        self.config = config = resolved.config
+        self.store: Store
+        self.evaluator: Evaluator
+        self.endpoints: Sequence[Endpoint] = ()
+        self.scorer: ScorerCalls | None = None
+        self._asked = asked
+        self._emit, self._stop = asked.emit, asked.stop
+        self._run_dir = run_dir
+        self._resolved = resolved
+        self._earlier = earlier
+        self._labels: Path | None = None
+        self._purse = None if config.max_cost is None else Purse(config.max_cost)
+        # Only the keys in use are taken out of templates, since a short password would change them; every
+        # known secret is taken out of what the user's own objects say.
+        self._used = Scrubber()
+        self._private = Scrubber(secrets_named_in(asked.environment))
+        self._stack = AsyncExitStack()
+
+    async def complete(self) -> SearchResult:
         """Open everything, run the restarts, choose, evaluate on test, write the files."""
-        check_trackers(resolved.config.track)
-        used = Scrubber()
+        check_trackers(self.config.track)
         try:
-            async with AsyncExitStack() as stack:
-                run = await self._open(stack, used, run_dir, resolved, earlier)
-                stack.enter_context(short_collections())
-                searched = await run.restart_all()
-                manifest = run.store.manifest
-                prices: Mapping[str, Any] = run.store.note(PRICES) or {}
-
-                async def concluded(searched: Searched) -> tuple[SearchResult, Details]:
-                    images = run.evaluator.info.sizes.get("test", 0)
-                    if searched.stopped is None and images:
-                        self.emit(EvaluationStarted(images=images))
-                    with self.stop.watching():
-                        return await conclude(
-                            run.config,
-                            run.evaluator,
-                            run.store,
-                            searched,
-                            notes={**manifest.get("notes", {}), **resolved.notes, **prices},
-                            user_objects={**manifest.get("given", {}), **self._user_objects},
-                            curve=self.curve,
-                            chosen=(lambda: None) if run.scorer is None else run.scorer.release,
-                        )
-
+            async with self._stack:
+                await self._open()
+                self._stack.enter_context(short_collections())
+                searched = await self._restart_all()
                 try:
-                    found, details = await concluded(searched)
+                    found, details = await self.conclude(searched)
                 except AskingEndedError as error:
-                    found, details = await concluded(self._stopped(searched, error))
-                if run.scorer is not None:
-                    await run.scorer.close()
-                    left = left_of_both(found.budget, run.scorer.budget.usage_changed().left)
+                    found, details = await self.conclude(self._stopped(searched, error))
+                if self.scorer is not None:
+                    await self.scorer.close()
+                    left = left_of_both(found.budget, self.scorer.budget.usage_changed().left)
                     found = replace(found, budget=left)
                 # A stop comes too late from here on: the search has its result.
                 result = await to_the_end(
-                    lambda: write_files(run_dir, found, details, used=used, private=self._private)
+                    lambda: write_files(self._run_dir, found, details, used=self._used, private=self._private)
                 )
                 best = result.best
-                self.emit(
+                self._emit(
                     SearchFinished(
                         status=result.status,
                         best=best.template,
@@ -241,194 +268,167 @@ class SearchRun:
         except BaseExceptionGroup as several:
             raise single(several) from None
 
-    def _stopped(self, searched: Searched, error: AskingEndedError) -> Searched:
-        """Return a search as stopped, because its scorer cannot be asked for the rest of the evaluation."""
-        why = why_ended(error)
-        if not isinstance(why, BudgetSpentError | GaveUpError):
-            raise why from error
-        stopped = stopped_by(why)
-        self.emit(stopped)
-        return replace(searched, stopped=stopped)
-
-    async def _open(
-        self, stack: AsyncExitStack, used: Scrubber, run_dir: Path, resolved: Resolved, earlier: Store | None
-    ) -> OpenRun:
-        """Open sinks, endpoints, evaluator and store, and announce the run; all close with the stack."""
-        sinks = await stack.enter_async_context(self._sinks(resolved.config, run_dir, used))
-        purse = None if resolved.config.max_cost is None else Purse(resolved.config.max_cost)
+    async def _open(self) -> None:
+        """Open sinks, endpoints, evaluator and store, and announce the run."""
+        asked, earlier = self._asked, self._earlier
+        sinks = await self._open_sinks()
         try:
-            with self.stop.watching():
-                scorer = await self._scorer(stack, used, resolved.config, earlier, purse)
-                labels = self._labels(resolved.config, run_dir) if scorer else None
-                endpoints, evaluator = await self._services(
-                    stack, used, resolved.config, earlier, scorer, labels, len(resolved.pool)
-                )
+            with self._stop.watching():
+                await self._open_scorer()
+                if asked.chat is None and self.config.is_local:  # loading takes longer than finding no images
+                    if earlier is None:  # one that has all its answers needs no LLM any more
+                        check_endpoints(self.config, asked.environment)
+                    await self._open_evaluator()
+                    if earlier is not None:
+                        check_content(earlier, self.evaluator.info)
+                    await self._open_endpoints()
+                else:
+                    await self._open_endpoints()
+                    await self._open_evaluator()
         finally:
             if earlier is not None:  # opening is no active time, as it is not where a run starts
                 earlier.restart_clock()
-        config = resolved.config.as_opened(evaluator.info)
-        content = next((one.content for one in endpoints if one.content), None)
-        if content is None and earlier is not None:  # no file is asked any more
-            content = earlier.manifest["identity"].get(LLM_CONTENT)
-        identity = identity_of(config, evaluator.info, resolved.pool, resolved.wordings, content)
-        if earlier is None:
-            about = {
-                "identity": identity,
-                "config": config.to_public(),
-                "given": self._user_objects,
-                "notes": dict(resolved.notes),
-                CONTENT: dict(evaluator.info.content),
-            }
-            store = await stack.enter_async_context(entered(lambda: Store.create(run_dir, about)))
-            await store.put_note(IMAGE_NAMES, list(evaluator.info.files))
-        else:
-            check_content(earlier, evaluator.info)
-            earlier.check_identity(identity)
-            store = earlier
-        if scorer is not None:
-            await scorer.write_to(partial(store.put_usage, account="scorer"), store.usage.active_s)
-            stack.push_async_callback(scorer.close)  # before the store does
-        write_atomically(run_dir / CONFIG, to_toml(config))
-        done = complete_result(run_dir)
+        self.config = config = self.config.as_opened(self.evaluator.info)
+        await self._open_store()
+        if self.scorer is not None:
+            await self.scorer.write_to(
+                partial(self.store.put_usage, account="scorer"), self.store.usage.active_s
+            )
+            self._stack.push_async_callback(self.scorer.close)  # before the store does
+        write_atomically(self._run_dir / CONFIG, to_toml(config))
+        done = complete_result(self._run_dir)
         if done is not None:
-            reopen(run_dir, done, store.grown)
-        await store.put_config(config.to_public(), self._unused(config))
+            reopen(self._run_dir, done, self.store.grown)
+        of_llm = OF_LLM if asked.chat is not None or not config.needs_llm else frozenset()
+        of_evaluator = OF_EVALUATOR if asked.evaluator is not None else frozenset()
+        await self.store.put_config(config.to_public(), of_llm | of_evaluator)
         for sink in sinks:
             sink.start()
-        self._announce(config, evaluator.info, run_dir, resumed=earlier is not None)
-        if scorer is not None:
-            self.emit(scorer.budget.usage_changed())
+        self._announce()
+        if self.scorer is not None:
+            self._emit(self.scorer.budget.usage_changed())
         if done is None:  # from here on the run is described by its log, until it has a new result
-            put_away(run_dir)
-        if paid := price_notes(endpoints):
-            await store.put_note(PRICES, paid)
-        return OpenRun(
-            config=config,
-            store=store,
-            evaluator=evaluator,
-            endpoints=endpoints,
-            pool=resolved.pool,
-            wordings=resolved.wordings,
-            user_objects=self._user_objects,
-            scrub=self._private.scrub,
-            stop=self.stop,
-            emit=self.emit,
-            scorer=scorer,
-            purse=purse,
-            concludes=self.concludes,
-        )
+            put_away(self._run_dir)
+        if paid := price_notes(self.endpoints):
+            await self.store.put_note(PRICES, paid)
 
-    async def _scorer(
-        self,
-        stack: AsyncExitStack,
-        used: Scrubber,
-        config: SearchConfig,
-        earlier: Store | None,
-        purse: Purse | None,
-    ) -> ScorerCalls | None:
-        """Open the endpoint of a scorer behind an API; None for any other scorer."""
-        if self.evaluator is not None or not config.is_api:
-            return None
-        scorer = await stack.enter_async_context(
+    async def _open_sinks(self) -> Sequence[Sink]:
+        """Open the log and the trackers; all get events from now on, and write once they are started."""
+        config, scrub = self.config, self._used.scrub_value
+        sinks: list[Sink] = [self._stack.enter_context(opened(self._run_dir, scrub)) for opened in SINKS]
+        if config.track:
+            tracked = Tracked(
+                run_dir=self._run_dir,
+                settings=config.to_public(),
+                files=FILES,
+                earlier=await asyncio.to_thread(scored_before, self._run_dir),
+                scrub=scrub,
+            )
+            for tracker in trackers_of(config.track, tracked, emit=self._emit, scrub=self._private.scrub):
+                await self._stack.enter_async_context(tracker)
+                sinks.append(tracker)
+        for sink in sinks:
+            self._stack.enter_context(self._emit.joined(sink))
+        return sinks
+
+    async def _open_scorer(self) -> None:
+        """Open the endpoint of a scorer behind an API, and make the folder for what it answers."""
+        config, earlier = self.config, self._earlier
+        if self._asked.evaluator is not None or not config.is_api:
+            return
+        self.scorer = await self._stack.enter_async_context(
             open_scorer(
                 config,
-                self.environment,
-                purse=purse,
+                self._asked.environment,
+                purse=self._purse,
                 spent=NOTHING if earlier is None else earlier.scorer_usage,
-                stop=self.stop,
-                scrubber=used,
-                emit=self.emit,
+                stop=self._stop,
+                scrubber=self._used,
+                emit=self._emit,
             )
         )
         if earlier is None:  # one that has all its labels needs no scorer any more
-            await scorer.look()
-        return scorer
-
-    def _labels(self, config: SearchConfig, run_dir: Path) -> Path:
-        """Return the file for what a scorer behind an API answers, in a folder that exists."""
-        folder = run_dir if config.shared_cache is None else Path(config.shared_cache)
+            await self.scorer.look()
+        folder = self._run_dir if config.shared_cache is None else Path(config.shared_cache)
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / LABELS
+        self._labels = folder / LABELS
 
-    @asynccontextmanager
-    async def _sinks(
-        self, config: SearchConfig, run_dir: Path, used: Scrubber
-    ) -> AsyncIterator[Sequence[Sink]]:
-        """Open the log and the trackers; all get events from now on, and write once they are started."""
-        async with AsyncExitStack() as stack:
-            sinks: list[Sink] = [stack.enter_context(opened(run_dir, used.scrub_value)) for opened in SINKS]
-            if config.track:
-                tracked = Tracked(
-                    run_dir=run_dir,
-                    settings=config.to_public(),
-                    files=FILES,
-                    earlier=await asyncio.to_thread(scored_before, run_dir),
-                    scrub=used.scrub_value,
-                )
-                for tracker in trackers_of(config.track, tracked, emit=self.emit, scrub=self._private.scrub):
-                    await stack.enter_async_context(tracker)
-                    sinks.append(tracker)
-            for sink in sinks:
-                stack.enter_context(self.emit.joined(sink))
-            yield sinks
-
-    async def _services(
-        self,
-        stack: AsyncExitStack,
-        used: Scrubber,
-        config: SearchConfig,
-        earlier: Store | None,
-        ask: ScorerCalls | None,
-        labels: Path | None,
-        pool: int,
-    ) -> tuple[list[Endpoint], Evaluator]:
-        """Open the endpoints and the evaluator, first what shows a mistake sooner."""
-        known = labels is not None and await in_thread(
-            labels.exists
-        )  # what earlier runs asked for costs nothing
-
-        async def ready() -> Evaluator:
-            evaluator = await ready_evaluator(config, self.evaluator, self.emit, ask=ask, labels=labels)
-            if isinstance(evaluator, KeepsForTest) and ask is not None:
-                most = candidates_at_most(config, evaluator.info, len(self.curve))
-                await in_thread(lambda: evaluator.keep_for_test(most))
-                if earlier is None and not known:
-                    opened = config.as_opened(evaluator.info)
-                    needs = ScorerNeeds(opened, evaluator.info, evaluator, pool)
-                    ask.check_start(needs.start.spent)
-            return evaluator
-
-        async def endpoints() -> list[Endpoint]:
-            done = earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds
-            if done or self.concludes:
-                return []  # every answer that is used is on disk
-            return await stack.enter_async_context(
-                open_endpoints(
-                    config,
-                    self.environment,
-                    chat=None if self.chat is None else UserChat(self.chat, scrub=self._private.scrub),
-                    stop=self.stop,
-                    scrubber=used,
-                    emit=self.emit,
-                )
+    async def _open_endpoints(self) -> None:
+        asked, config, earlier = self._asked, self.config, self._earlier
+        done = earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds
+        if done or asked.concludes:
+            return  # every answer that is used is on disk
+        self.endpoints = await self._stack.enter_async_context(
+            open_endpoints(
+                config,
+                asked.environment,
+                chat=None if asked.chat is None else UserChat(asked.chat, scrub=self._private.scrub),
+                stop=self._stop,
+                scrubber=self._used,
+                emit=self._emit,
             )
+        )
 
-        if self.chat is None and config.is_local:  # loading it takes longer than finding no images
-            if earlier is None:  # one that has all its answers needs no LLM any more
-                check_endpoints(config, self.environment)
-            evaluator = await ready()
-            if earlier is not None:
-                check_content(earlier, evaluator.info)
-            return await endpoints(), evaluator
-        return await endpoints(), await ready()
+    async def _open_evaluator(self) -> None:
+        config, ask, labels = self.config, self.scorer, self._labels
+        there = labels is not None and await in_thread(labels.exists)
+        evaluator = await ready_evaluator(config, self._asked.evaluator, self._emit, ask=ask, labels=labels)
+        self.evaluator = evaluator
+        if isinstance(evaluator, KeepsForTest) and ask is not None:
+            most = candidates_at_most(config, evaluator.info, len(self._asked.curve))
+            await in_thread(lambda: evaluator.keep_for_test(most))
+            if not (self._has_started or (there and not self._paid_for_labels)):
+                opened, pool = config.as_opened(evaluator.info), len(self._resolved.pool)
+                needs = ScorerNeeds(opened, evaluator.info, evaluator, pool)
+                ask.check_start(needs.start.spent, kind_named(config.prompts).words.noun)
 
-    def _announce(self, config: SearchConfig, info: EvaluatorInfo, run_dir: Path, *, resumed: bool) -> None:
+    @property
+    def _has_started(self) -> bool:
+        """Whether an earlier session has scored a candidate beside the default one, or nothing is asked."""
+        if self._earlier is None:
+            return False
+        defaults = self.evaluator.info.baselines.get(BASELINE_DEFAULT, ())
+        verdicts = (stored for _, stored in self._earlier.scores() if stored.template not in defaults)
+        return self._asked.concludes or any(isinstance(one.verdict, Score) for one in verdicts)
+
+    @property
+    def _paid_for_labels(self) -> bool:
+        """Whether the labels on disk are this run's own; those of other runs cost it nothing."""
+        earlier = self._earlier
+        return earlier is not None and self.config.shared_cache is None and earlier.scorer_usage.calls > 0
+
+    async def _open_store(self) -> None:
+        """Create the store, or check that the run is the one of the earlier session."""
+        config, info, earlier = self.config, self.evaluator.info, self._earlier
+        content = next((one.content for one in self.endpoints if one.content), None)
+        if content is None and earlier is not None:  # no file is asked any more
+            content = earlier.manifest["identity"].get(LLM_CONTENT)
+        identity = identity_of(config, info, self._resolved.pool, self._resolved.wordings, content)
+        if earlier is not None:
+            check_content(earlier, info)
+            earlier.check_identity(identity)
+            self.store = earlier
+            return
+        about = {
+            "identity": identity,
+            "config": config.to_public(),
+            "given": self._asked.user_objects,
+            "notes": dict(self._resolved.notes),
+            CONTENT: dict(info.content),
+        }
+        self.store = await self._stack.enter_async_context(
+            entered(lambda: Store.create(self._run_dir, about))
+        )
+        await self.store.put_note(IMAGE_NAMES, list(info.files))
+
+    def _announce(self) -> None:
+        config, info, run_dir = self.config, self.evaluator.info, str(self._run_dir)
         if (hint := config.description_tip) is not None:
-            self.emit(Noted(text=hint))
-        self.emit(RunOpened(run_dir=str(run_dir)))
-        self.emit(
+            self._emit(Noted(text=hint))
+        self._emit(RunOpened(run_dir=run_dir))
+        self._emit(
             SearchStarted(
-                run_dir=str(run_dir),
+                run_dir=run_dir,
                 dataset=info.dataset,
                 classes=info.classes,
                 model=f"{info.model} ({info.pretrained})" if info.pretrained else info.model,
@@ -436,52 +436,190 @@ class SearchRun:
                 method=config.method,
                 restarts=config.restarts,
                 rounds=config.all_rounds,
-                resumed=resumed,
+                resumed=self._earlier is not None,
                 prompts=config.prompts,
             )
         )
 
+    async def _restart_all(self) -> Searched:
+        """Run all restarts to their ends, or to what ends them early."""
+        asked, config, store, info = self._asked, self.config, self.store, self.evaluator.info
+        budget = Budget(Limits.of(config), spent=store.usage, purse=self._purse)
+        begun = next(store.answers(), None) is not None
+        proposer: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
+            self.endpoints,
+            budget=budget,
+            retry=RetryPolicy.of(config),
+            give_up_after_s=60 * config.give_up_after,
+            has_answers=begun,
+            ledger=store.put_usage,
+            emit=self._emit,
+            rng=rng_for(config.seed, "jitter"),
+        )
+        self._emit(budget.usage_changed())
 
-def _read(config: SearchConfig, notes: Mapping[str, Any]) -> Resolved:
-    return Resolved(config, notes, read_pool(config), read_wordings(config))
+        def check() -> None:
+            self._stop.check()
+            if asked.concludes:
+                raise GaveUpError(NOTHING_MORE)
+            budget.check_time()
+
+        async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
+            with self.shared(consumer, proposer) as (scorer, asker):
+                if asked.concludes:
+                    asker = NothingMore()
+                    if self.scorer is not None:
+                        self.scorer.hold(NOTHING_MORE)
+                empty = EmptyAnswers(begun=begun, noun=kind_named(config.prompts).words.noun)
+                scheduler = FairScheduler()
+                scorebook = Scorebook(store, scorer, scrub=self._private.scrub, scheduler=scheduler)
+                racer = racer_of(config, self.evaluator, store, scrub=self._private.scrub)
+                journal = partial(
+                    Journal,
+                    config=config,
+                    store=store,
+                    asker=asker,
+                    stop=self._stop,
+                    empty_answers=empty,
+                    scheduler=scheduler,
+                    emit=self._emit,
+                )
+                journals = [journal(RestartRecord(number)) for number in range(1, config.restarts + 1)]
+                with self._stop.watching():
+                    await scorebook.score_default(info, self._emit)
+                restarts = (
+                    Restart(
+                        config,
+                        pool=self._resolved.pool,
+                        info=info,
+                        wordings=self._resolved.wordings,
+                        answers=answers,
+                        scores=scorebook,
+                        racer=racer,
+                        check=check,
+                        emit=self._emit,
+                    )
+                    for answers in journals
+                )
+                workers = Workers(restarts, scheduler, stop=self._stop)
+                stopped = await workers.run(config.concurrency)
+                searched = Searched(records=workers.records, stopped=stopped)
+                if stopped is None and config.searches_names:
+                    names = NamesRecord(NAMES, template=await self._best_template(searched))
+                    journals.append(journal(names))
+                    assert isinstance(self.evaluator, NamePredictor), "checked when it was opened"
+                    search = NameSearch(
+                        names,
+                        config,
+                        evaluator=self.evaluator,
+                        info=info,
+                        store=store,
+                        answers=journals[-1],
+                        check=check,
+                        emit=self._emit,
+                    )
+                    stopped = await Workers([search], scheduler, stop=self._stop).run(1)
+                    searched = replace(searched, names=names, stopped=stopped)
+                if all(record.done for record in searched.everything):
+                    for answers in journals:
+                        await answers.keep_refused()
+        proposer.close()
+        if (stopped := searched.stopped) is None:
+            await store.put_note(ALL_RESTARTS_DONE, config.all_rounds)
+        elif asked.concludes:
+            searched = replace(searched, stopped=None, concluded=True)
+        else:
+            self._emit(stopped)
+        calls = budget.spent.calls + budget.spent.failed_calls
+        return replace(searched, budget=budget.usage_changed().left, asked=calls > 0)
+
+    async def _best_template(self, searched: Searched) -> str:
+        config, sizes = self.config, self.evaluator.info.sizes
+        order = await in_thread(
+            lambda: select(searched.scored, sizes=sizes, objective=config.objective, seed=config.seed)
+        )
+        return order[0].scored_as
+
+    def _batch_scored(self, batch: Batch) -> None:
+        seconds = round(batch.seconds, 3)
+        self._emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
+
+    @contextmanager
+    def shared(self, scorer: TemplateScorer, asker: Asker) -> Iterator[tuple[TemplateScorer, Asker]]:
+        """Yield a scorer and an asker that look into the folder of ``--shared-cache`` first, if any.
+
+        A run still writes all that it uses into its own store, so it can be resumed without that folder.
+        Scores are shared by the evaluator's fingerprint, answers by who gives them: a custom chat, an
+        address, or the content of a model's file.
+        """
+        config, info = self.config, self.evaluator.info
+        if config.shared_cache is None:
+            yield scorer, asker
+            return
+        with SharedCache(config.shared_cache) as cache:
+            space = f"{info.fingerprint}:{info.precision}:{config.objective}"
+            if config.cache_answers:
+                who = self._asked.user_objects.get("chat") or _answering(config, self.endpoints)
+                asker = SharedAsker(cache, asker, who)
+            yield SharedScorer(cache, scorer, space), asker
+
+    async def conclude(self, searched: Searched) -> tuple[SearchResult, Details]:
+        """Choose, evaluate the choice on test if the search was completed, and return the result.
+
+        A stopped search may be resumed, so its test split stays closed. That of a finished one is opened
+        once; if that fails, the result has no test accuracies and a note that says why. If the opening cannot
+        be stored, the split stays closed, and a StoreError is raised.
+        """
+        config, evaluator, store = self.config, self.evaluator, self.store
+        images = evaluator.info.sizes.get("test", 0)
+        if searched.stopped is None and images:
+            self._emit(EvaluationStarted(images=images))
+        with self._stop.watching():
+            choice = await choose(config, evaluator, searched.scored, self._asked.curve)
+            if self.scorer is not None:
+                self.scorer.release()
+            found = await evaluate_choice(
+                evaluator,
+                store,
+                choice,
+                test=searched.stopped is None,
+                prompts=config.prompts,
+                renaming=None if searched.names is None else searched.names.renaming,
+            )
+            details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)
+            manifest = store.manifest
+            result = build_result(
+                config,
+                evaluator.info,
+                store,
+                searched,
+                choice,
+                found,
+                notes={**manifest.get("notes", {}), **self._resolved.notes, **(store.note(PRICES) or {})},
+                user_objects={**manifest.get("given", {}), **self._asked.user_objects},
+            )
+        return result, details
+
+    def _stopped(self, searched: Searched, error: AskingEndedError) -> Searched:
+        """Return a search as stopped, because its scorer cannot be asked for the rest of the evaluation."""
+        why = why_ended(error)
+        if not isinstance(why, BudgetSpentError | GaveUpError):
+            raise why from error
+        stopped = stopped_by(why)
+        self._emit(stopped)
+        return replace(searched, stopped=stopped)
 
 
-async def conclude(
-    config: SearchConfig,
-    evaluator: Evaluator,
-    store: Store,
-    searched: Searched,
-    *,
-    notes: Mapping[str, Any] | None = None,
-    user_objects: Mapping[str, str] | None = None,
-    curve: Sequence[int] = (),
-    chosen: Callable[[], None] = lambda: None,
-) -> tuple[SearchResult, Details]:
-    """Choose, evaluate the choice on test if the search was completed, and return the result.
+def _answering(config: SearchConfig, endpoints: Sequence[Endpoint]) -> str:
+    """Return who answers: the address, or a model file's content hash; plus the overrides of its settings."""
+    file = next((f"local:{one.content}" for one in endpoints if one.content), None)
+    place = config.shown_url or file or str(config.llm)
+    overrides = config.overrides if config.shown_url else []
+    return f"{place} {json.dumps(overrides, sort_keys=True)}" if any(overrides) else place
 
-    A stopped search may be resumed, so its test split stays closed. That of a finished one is opened once; if
-    that fails, the result has no test accuracies and a note that says why. If the opening cannot be stored,
-    the split stays closed, and a StoreError is raised. ``chosen`` is called before the final evaluation.
-    """
-    choice = await choose(config, evaluator, searched.scored, curve)
-    chosen()
-    found = await evaluate_choice(
-        evaluator,
-        store,
-        choice,
-        test=searched.stopped is None,
-        prompts=config.prompts,
-        renaming=None if searched.names is None else searched.names.renaming,
-    )
-    details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)
-    result = build_result(
-        config,
-        evaluator.info,
-        store,
-        searched,
-        choice,
-        found,
-        notes=notes or {},
-        user_objects=user_objects or {},
-    )
-    return result, details
+
+class NothingMore:
+    """An ``Asker`` that asks nothing: a search that is concluded ends where its answers on disk end."""
+
+    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
+        raise GaveUpError(NOTHING_MORE)

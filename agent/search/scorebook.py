@@ -10,7 +10,7 @@ from ...evaluator.errors import AskingEndedError, ConsumerError, CrashingTemplat
 from ...evaluator.scoring import EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, why_ended
 from ..events.types import DefaultTemplateScored, Listener
-from ..results.gain import DEFAULT_TEMPLATE
+from ..results.gain import BASELINE_DEFAULT
 from ..store.run import Store
 from .event_loop import FairScheduler
 
@@ -64,9 +64,9 @@ class Scorebook:
             self._read[template] = verdict
             return verdict
 
-    def known(self, templates: Sequence[str]) -> list[Verdict | None]:
+    def known(self, templates: Sequence[str]) -> dict[str, Verdict]:
         """Return the verdicts that are on disk."""
-        return [self._known(text) for text in templates]
+        return {text: known for text in templates if (known := self._known(text)) is not None}
 
     async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
         """Score several templates, in their order; requested together, so that they share batches.
@@ -75,7 +75,7 @@ class Scorebook:
             BudgetSpentError: A scorer behind an API has reached a limit; those that could be scored are.
             GaveUpError: Likewise, it has not answered for too long.
         """
-        found = {text: known for text in templates if (known := self._known(text)) is not None}
+        found = self.known(templates)
         new = [text for text in dict.fromkeys(templates) if text not in found]
         for start in range(0, len(new), AT_ONCE):
             found |= await self._score_together(new[start : start + AT_ONCE])
@@ -84,7 +84,7 @@ class Scorebook:
 
     async def score_default(self, info: EvaluatorInfo, emit: Listener) -> None:
         """Score the default template, if any, to show gains during the run; no ranking or request has it."""
-        templates = info.baselines.get(DEFAULT_TEMPLATE, ())
+        templates = info.baselines.get(BASELINE_DEFAULT, ())
         if len(templates) != 1:
             return  # several together are measured at the end
         try:

@@ -1,4 +1,4 @@
-"""Upper bounds on what a scorer behind an API is asked for: labels, requests, tokens and money."""
+"""The most that a scorer behind an API takes: labels, requests, tokens and money; asks nothing."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from ...evaluator.remote.asking import ApiRequest, KeepsForTest
-from ...evaluator.scoring import COUNTED, EvaluatorInfo
+from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, MOST_NAMES_ASKED, SHORT_NAMES
 from ..config.fields import style_of
 from ..config.schema import SearchConfig
+from ..llm.budget import Limits, ScorerBudget
 from ..llm.cost import NOTHING, Spent, cost_at_most
-from ..prices import TokenUsage
-from ..results.gain import DEFAULT_TEMPLATE
+from ..llm.scorer_calls import why_refused, with_margin
+from ..prices import PICODOLLARS, TokenUsage
+from ..results.gain import BASELINE_DEFAULT
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
-from .racing import blocks_of, labels_at_most
+from .racing import blocks_of, labels_at_most, races
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,12 @@ class ScorerNeeds:
 
     @property
     def _defaults(self) -> int:
-        return int(len(self._info.baselines.get(DEFAULT_TEMPLATE, ())) == 1)
+        return int(len(self._info.baselines.get(BASELINE_DEFAULT, ())) == 1)
 
     @property
     def races(self) -> bool:
         """Whether candidates that fall behind are dropped."""
-        config = self._config
-        return config.racing == "auto" and not self._info.cheap and config.objective in COUNTED
+        return races(self._config, self._info)
 
     def _race(self, candidates: int) -> Need:
         if not self.races:
@@ -131,6 +133,52 @@ class ScorerNeeds:
 
     def _cost(self, candidates: int) -> Spent:
         return cost_of_requests(self._evaluator.test_requests(candidates), self._config)
+
+    def estimate(self, rounds: int, free: int, llm_cost_usd: float | None) -> dict[str, Any]:
+        """Return the most that a search takes without limits, and what the limits allow, as JSON values.
+
+        The search has so many rounds and free candidates; ``llm_cost_usd`` is the most that its LLM takes.
+        Its parts are ``start`` (the default template and the starting candidates), ``round`` (one of
+        them), ``names``, ``comparison`` (hand-made candidates on few-shot images) and ``final`` (on
+        test images); each has ``labels`` (images classified), ``calls``, ``tokens`` and ``cost_usd`` (None:
+        unknown), as the whole has. ``rounds_allowed`` are those for which the limits have room in any case,
+        None without limits; ``refused`` says why they have none for the start.
+        """
+        config = self._config
+        total = self.start.plus(self.round, rounds).plus(self.on_all_images(free))
+        total = total.plus(self.names).plus(self.comparison).plus(self.final)
+        limits = Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost)
+        kept = with_margin(self.final.spent)
+        parts = ("start", "round", "names", "comparison", "final")
+        return {
+            **self._plain(total),
+            "parts": {name: self._plain(getattr(self, name)) for name in parts},
+            "rounds": rounds,
+            "races": self.races,
+            "rounds_allowed": self._rounds_allowed(rounds, llm_cost_usd),
+            "refused": why_refused(ScorerBudget(limits, clock=lambda: 0.0), kept, self.start.spent),
+        }
+
+    def _plain(self, need: Need) -> dict[str, Any]:
+        dollars = need.spent.estimated_picodollars / PICODOLLARS
+        return {
+            "labels": need.labels,
+            "calls": need.spent.calls,
+            "tokens": need.spent.estimated_tokens,
+            "cost_usd": None if self._config.scorer_price is None else round(dollars, 6),
+        }
+
+    def _rounds_allowed(self, rounds: int, llm_cost_usd: float | None) -> int | None:
+        config, each = self._config, self.round.spent
+        first = with_margin(self.final.spent).plus(self.start.spent)
+        found: list[float] = []
+        if config.max_scorer_calls is not None and each.calls:
+            found.append((config.max_scorer_calls - first.calls) / each.calls)
+        if config.max_cost is not None and llm_cost_usd is not None:
+            of_round = each.estimated_picodollars / PICODOLLARS + llm_cost_usd / max(rounds, 1)
+            left = config.max_cost - first.estimated_picodollars / PICODOLLARS
+            found.append(left / of_round if of_round else rounds)
+        return max(0, int(min([rounds, *found]))) if found else None
 
 
 def cost_of_requests(requests: Iterable[ApiRequest], config: SearchConfig) -> Spent:

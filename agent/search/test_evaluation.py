@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
 
@@ -37,11 +38,12 @@ from ..results.result import (
 )
 from ..store.run import Store
 from .choice import Choice, ChosenGroup, reason
-from .measuring import examine, measured, predict
+from .measuring import examine, hits, measured, predict
 
 IMAGES_ROUNDED = 0.5
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
+T = TypeVar("T")
 _COUNT = TypeAdapter(NonNegativeInt, config=ConfigDict(strict=True))
 
 
@@ -122,6 +124,17 @@ async def evaluate_choice(
     return found
 
 
+async def _noted(notes: dict[str, str], key: str, failed: str, work: Awaitable[T]) -> T | None:
+    """Return what comes of work; None if it fails, with a note that says why."""
+    try:
+        return await work
+    except AskingEndedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - noted in the result
+        notes[key] = f"{failed}: {reason(error)}"
+        return None
+
+
 async def _rename(
     evaluator: Evaluator, template: str, renaming: Mapping[int, str], found: Evaluated, *, test: bool
 ) -> None:
@@ -132,36 +145,32 @@ async def _rename(
         split for split in ("train", "val", "test") if sizes.get(split, 0) and (test or split != "test")
     ]
 
-    def work() -> dict[str, tuple[Sequence[int], Sequence[int]]]:
-        answers = {split: evaluator.predict_named(template, [renaming], split=split) for split in splits}
-        return {split: (one.labels, one.predicted[0] or ()) for split, one in answers.items()}
+    def work() -> dict[str, Predictions]:
+        return {split: evaluator.predict_named(template, [renaming], split=split) for split in splits}
+
+    async def by_split() -> dict[str, tuple[Sequence[int], Sequence[int], list[bool]]]:
+        answers = await measured(work)
+        return {
+            split: (one.labels, one.predicted[0] or (), hits(one.predicted[0] or (), one.labels))
+            for split, one in answers.items()
+        }
 
     original, before = found.best, found.images.get(BEST)
-    try:
-        by_split = await measured(work)
-        hits = {split: _hits(predicted, labels) for split, (labels, predicted) in by_split.items()}
-    except AskingEndedError:
-        raise
-    except Exception as error:  # noqa: BLE001 - noted in the result
-        found.notes[UNNAMED] = f"the new class names could not be examined: {reason(error)}"
-        found.best = replace(original, train=None, val=None, test=None)
-        hits, by_split = {}, {}
-    shares = {split: sum(one) / len(one) for split, one in hits.items()}
-    if shares:
-        found.best = replace(
-            original, train=shares.get("train"), val=shares.get("val"), test=shares.get("test")
-        )
+    failed = "the new class names could not be examined"
+    renamed = await _noted(found.notes, UNNAMED, failed, by_split()) or {}
+    shares = {split: sum(right) / len(right) for split, (_, _, right) in renamed.items()}
+    found.best = replace(original, train=shares.get("train"), val=shares.get("val"), test=shares.get("test"))
     found.baselines = {**found.baselines, ORIGINAL_NAMES: original}
     if before is None:
         return
-    labels, predicted = by_split.get("test", ((), ()))
+    labels, predicted, right = renamed.get("test", ((), (), None))
     found.images = {
         **found.images,
         ORIGINAL_NAMES: before,
         BEST: Examined(
             templates=before.templates,
             test=shares.get("test"),
-            hits=hits.get("test"),
+            hits=right,
             predicted=predicted or None,
             labels=labels or None,
             names=tuple(sorted((names[label], name) for label, name in renaming.items())),
@@ -202,20 +211,13 @@ async def _accuracies(
     if test:
         # Stored before it happens: a run that dies in the middle has opened it all the same.
         await store.put_note(OPENINGS, openings(store) + 1)
-        try:
-            found = await _scores(evaluator, groups, test=True)
-        except AskingEndedError:
-            raise
-        except Exception as error:  # noqa: BLE001 - noted in the result
-            notes[UNOPENED] = f"the test split could not be examined: {reason(error)}"
+        failed = "the test split could not be examined"
+        found = await _noted(notes, UNOPENED, failed, _scores(evaluator, groups, test=True))
     if found is None:
-        try:
-            found = await _scores(evaluator, groups, test=False)
-        except Exception as error:  # noqa: BLE001 - noted in the result
-            notes[UNEXAMINED] = f"ensembles could not be examined: {reason(error)}"
-            found = [None] * len(groups)
-    accuracies = []
-    for group, scores in zip(groups, found, strict=True):
+        failed = "ensembles could not be examined"
+        found = await _noted(notes, UNEXAMINED, failed, _scores(evaluator, groups, test=False))
+    accuracies: list[Ensemble] = []
+    for group, scores in zip(groups, found or [None] * len(groups), strict=True):
         train, val, on_test = (
             (None, None, None) if scores is None else (scores.train, scores.val, scores.test)
         )
@@ -253,12 +255,9 @@ async def _scores(
 async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
     if not isinstance(evaluator, Inspector):
         return
-    try:
-        seen = await measured(lambda: evaluator.inspect([best], split="test"))
-    except AskingEndedError:
-        raise
-    except Exception as error:  # noqa: BLE001 - noted in the result
-        found.notes[UNINSPECTED] = f"the classes could not be distinguished: {reason(error)}"
+    work = measured(lambda: evaluator.inspect([best], split="test"))
+    seen = await _noted(found.notes, UNINSPECTED, "the classes could not be distinguished", work)
+    if seen is None:
         return
     found.inspection = Inspected(
         split="test", classes=seen.classes, confusions=seen.confusions[:MOST_CONFUSIONS]
@@ -273,22 +272,23 @@ async def _image_by_image(
     labels: tuple[int, ...] = ()
     if isinstance(evaluator, Predictor):
         places = [place for place, one in enumerate(accuracies) if one.test is not None]
-        try:
+
+        async def checked_predictions() -> Predictions:
             asked = [groups[place].templates for place in places]
-            predictions = await measured(lambda: predict(evaluator, asked, "test"))
-            _check_predictions(predictions, [accuracies[place] for place in places], evaluator)
-            labels = predictions.labels
-            for place, answer in zip(places, predictions.predicted, strict=True):
+            found = await measured(lambda: predict(evaluator, asked, "test"))
+            _check_predictions(found, [accuracies[place] for place in places], evaluator)
+            return found
+
+        failed = "intervals are not paired, as no predictions could be had"
+        if (found := await _noted(notes, UNPAIRED, failed, checked_predictions())) is not None:
+            labels = found.labels
+            for place, answer in zip(places, found.predicted, strict=True):
                 predicted[place] = answer
-        except AskingEndedError:
-            raise
-        except Exception as error:  # noqa: BLE001 - noted in the result
-            notes[UNPAIRED] = f"intervals are not paired, as no predictions could be had: {reason(error)}"
     return [
         Examined(
             templates=group.templates,
             test=one.test,
-            hits=None if answer is None else _hits(answer, labels),
+            hits=None if answer is None else hits(answer, labels),
             predicted=answer,
             labels=None if answer is None else labels,
         )
@@ -302,18 +302,14 @@ def _check_predictions(predictions: Predictions, found: Sequence[Ensemble], eval
     for answer, one in zip(predictions.predicted, found, strict=True):
         if answer is None or one.test is None:
             continue
-        hits = _hits(answer, predictions.labels)
-        if len(hits) != images:
+        right = hits(answer, predictions.labels)
+        if len(right) != images:
             raise EvaluationFailedError(
-                f"predict reports {counted(len(hits), 'label')} of the {counted(images, 'image')} on test"
+                f"predict reports {counted(len(right), 'label')} of the {counted(images, 'image')} on test"
             )
         # An accuracy may be rounded, but not by as much as an image.
-        if abs(sum(hits) - images * one.test) > IMAGES_ROUNDED:
+        if abs(sum(right) - images * one.test) > IMAGES_ROUNDED:
             raise EvaluationFailedError(
-                f"predict gives {one.templates[0]!r:.80} an accuracy of {sum(hits) / images:.4f} on test, "
+                f"predict gives {one.templates[0]!r:.80} an accuracy of {sum(right) / images:.4f} on test, "
                 f"and examine {one.test:.4f}"
             )
-
-
-def _hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:
-    return [one == true for one, true in zip(predicted, labels, strict=True)]

@@ -10,9 +10,9 @@ import contextlib
 import errno
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import diskcache
 
@@ -50,13 +50,11 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
     """Text keys and text values inside the database; anything else is an error, never a pickle."""
 
     def put(self, key: object) -> tuple[str, Literal[True]]:
-        """Return the key as it is stored."""
         if not isinstance(key, str):
             raise TypeError(f"a store's keys are text, not {type(key).__name__}")
         return key, True
 
     def get(self, key: object, raw: object) -> str:
-        """Return the key of a row."""
         if not isinstance(key, str) or not raw:
             raise StoreCorruptError(f"{self._directory}: a row's key is not text; it was not loaded")
         return key
@@ -68,7 +66,6 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         return 0, diskcache.core.MODE_RAW, None, value
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
-        """Return the value of a row."""
         if mode != diskcache.core.MODE_RAW or filename is not None or not isinstance(value, str):
             kind = "a pickle" if mode == diskcache.core.MODE_PICKLE else "not JSON text"
             raise StoreCorruptError(f"{self._directory}: a row holds {kind}; it was not loaded")
@@ -82,44 +79,62 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
         super().__init__(str(directory), timeout=timeout, disk=TextDisk, **_SETTINGS)
         self.reset("sqlite_synchronous", SYNCHRONOUS_FULL)
 
-    def read(self, key: str) -> Any:
-        """Return the JSON value of a key, None if it is missing."""
-        text = self.get(key)
-        return None if text is None else parse(text, key)
-
-    def write(self, rows: dict[str, object]) -> None:
-        """Write all rows in one transaction: all are on the disk afterwards, or none."""
-        self.write_texts({key: canonical(value) for key, value in rows.items()})
-
-    def write_texts(self, texts: dict[str, str]) -> None:
-        """Write rows whose values are canonical JSON already, in one transaction."""
+    def write(self, texts: dict[str, str]) -> None:
+        """Write rows of JSON texts in one transaction: all are on the disk afterwards, or none."""
         with self.transact():
             for key, text in texts.items():
                 self.set(key, text)
 
     def keys(self, *prefixes: str) -> set[str]:
         """Return every key that begins with one of some ASCII prefixes."""
-        query = "SELECT key FROM Cache WHERE key >= ? AND key < ?"
-        return {key for prefix in prefixes for (key,) in self._sql(query, (prefix, _end(prefix)))}
+        return _keys(self._sql, prefixes)
 
-    def rows(self, prefix: str) -> Iterator[tuple[str, Any]]:
-        """Yield every (key, JSON value) whose key begins with an ASCII prefix, in key order."""
+    def rows(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield every (key, JSON text) whose key begins with an ASCII prefix, in key order."""
         query = "SELECT key, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
-        for key, text in self._sql(query, (prefix, _end(prefix))):
-            yield key, parse(text, key)
+        yield from self._sql(query, (prefix, _end(prefix)))
+
+
+class TextView:
+    """The rows of a cache that another process may write: takes no lock and writes nothing.
+
+    Rows are read one by one, so that no reader keeps the writer waiting.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / FILE_NAME
+        self._database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
+        try:
+            self._database.execute("PRAGMA trusted_schema = OFF")
+            check_tables(self._database, path)
+        except BaseException:
+            self._database.close()
+            raise
+        self._directory = directory
+
+    def get(self, key: str) -> str | None:
+        """Return the JSON text of a key, None if it is missing."""
+        row = self._database.execute("SELECT value FROM Cache WHERE key = ?", (key,)).fetchone()
+        if row is not None and not isinstance(row[0], str):
+            raise StoreCorruptError(f"{self._directory}: a row holds no JSON text; it was not loaded")
+        return None if row is None else str(row[0])
+
+    def keys(self, *prefixes: str) -> set[str]:
+        """Return every key that begins with one of some ASCII prefixes."""
+        return _keys(self._database.execute, prefixes)
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _keys(execute: Callable[..., Iterable[tuple[str]]], prefixes: Sequence[str]) -> set[str]:
+    query = "SELECT key FROM Cache WHERE key >= ? AND key < ?"
+    return {str(key) for prefix in prefixes for (key,) in execute(query, (prefix, _end(prefix)))}
 
 
 def _end(prefix: str) -> str:
     """Return the first text after all that begin with a prefix."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
-
-
-def parse(text: str, key: str) -> Any:
-    """Return the value of a row's text; raise StoreCorruptError if it is not JSON."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise StoreCorruptError(f"the store's row {key!r} is not JSON") from error
 
 
 @contextlib.contextmanager

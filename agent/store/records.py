@@ -1,76 +1,103 @@
-"""The records that a run keeps on disk."""
+"""The rows that a run keeps on disk: their keys, and their values as JSON text."""
 
 from __future__ import annotations
 
-import functools
-import math
-import types
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar
 
-from ...evaluator.scoring import Rejection, Score, Verdict
+from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ...evaluator.scoring import Score, Verdict
 from ..errors import StoreCorruptError
 from ..llm.chat import ChatAnswer
 from ..position import Position
+from .disk import canonical
 
 T = TypeVar("T")
-
-
-def as_it_is(row: Any) -> Any:
-    """Return a row's JSON value unchanged, where ``read_row`` has nothing to read from it."""
-    return row
-
-
-def read_row(folder: Path, key: str, read: Callable[[Any], T], row: Any) -> T:
-    """Convert a row by ``read``, or raise StoreCorruptError if it has another shape.
-
-    Every row of a store or a shared cache is read through here.
-    """
-    try:
-        value = read(row)
-        if not _whole(value):
-            raise TypeError(f"{value!r:.200} has members of other types")
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        why = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise StoreCorruptError(
-            f"{folder}: the row {key!r} is not of the shape that this program writes ({why}): it was "
-            "changed from outside; restore an earlier copy, or choose another folder"
-        ) from error
-    return value
-
-
-def _whole(value: Any) -> bool:
-    """Return whether the members of a dataclass have the declared types, at any depth."""
-    if not is_dataclass(value):
-        return True
-    kind: Any = type(value)
-    return all(_is(getattr(value, name), hint) for name, hint in _hints(kind).items())
-
-
-@functools.cache
-def _hints(kind: type) -> Mapping[str, Any]:
-    return get_type_hints(kind)
-
-
-def _is(value: Any, hint: Any) -> bool:
-    """Return whether a JSON value has a type; numbers that are not finite have none."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return any(_is(value, one) for one in inner)
-    if origin is tuple:
-        return isinstance(value, tuple) and all(any(_is(one, each) for each in inner) for one in value)
-    if hint is float:
-        return isinstance(value, int | float) and math.isfinite(value)
-    return isinstance(value, origin or hint) and _whole(value)
-
 
 ANSWER, ASKED, MESSAGE, SKIP = "answer:", "asked:", "message:", "note:skip:"
 """Key prefixes of answers, message hashes by position, messages by hash, and skipped requests."""
 SCORE, NOTE = "score:", "note:"
 LOOKED_UP = (ANSWER, SCORE, NOTE)
 """Prefixes of the keys that a session looks up one by one."""
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer from the journal, with ``ChatRequest.hash`` of the request it answers."""
+
+    request_hash: Annotated[str, Field(alias="request")]
+    answer: ChatAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class StoredScore:
+    """A template's score, or why it has none."""
+
+    template: str
+    verdict: Annotated[
+        Verdict, Field(validation_alias=AliasChoices("score", "rejection"), union_mode="left_to_right")
+    ]
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind | None, config=_CONFIG)  # a dataclass alone takes no config
+
+
+def reader(kind: type[T]) -> Callable[[str], T]:
+    """Return a function that reads a value of a type from JSON text, checking every part of it."""
+    hashable: Any = kind
+    adapter = _adapter(hashable)
+
+    def read(text: str) -> T:
+        found: T = (
+            adapter.validate_python(json.loads(text))
+            if "\\ud" in text  # half a surrogate pair, which an LLM may send, is no JSON to pydantic
+            else adapter.validate_json(text, strict=True)
+        )
+        return found
+
+    return read
+
+
+def from_json(read: Callable[[Any], T]) -> Callable[[str], T]:
+    """Return a function that reads JSON text, by a function that reads its value."""
+    return lambda text: read(json.loads(text))
+
+
+def read_row(folder: Path, key: str, read: Callable[[str], T], text: str) -> T:
+    """Read a row's text, or raise StoreCorruptError if it has another shape.
+
+    Every row of a store or a shared cache is read through here.
+    """
+    try:
+        return read(text)
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            why = ": ".join([".".join(map(str, first["loc"])), first["msg"]])
+        raise StoreCorruptError(
+            f"{folder}: the row {key!r} is not of the shape that this program writes ({why}): it was "
+            "changed from outside; restore an earlier copy, or choose another folder"
+        ) from error
+
+
+def row_text(value: Any) -> str:
+    """Return the text of a row: of a stored answer, a stored score, or any JSON value."""
+    if isinstance(value, StoredAnswer):
+        return canonical({"request": value.request_hash, "answer": value.answer.to_json()})
+    if isinstance(value, StoredScore):
+        kind = "score" if isinstance(value.verdict, Score) else "rejection"
+        verdict = _adapter(Verdict).dump_python(value.verdict, exclude_defaults=True)
+        return canonical({"template": value.template, kind: verdict})
+    return canonical(value)
 
 
 def answer_key(position: Position) -> str:
@@ -83,46 +110,9 @@ def asked_key(position: Position) -> str:
     return answer_key(position).replace(ANSWER, ASKED, 1)
 
 
-def answer_position(key: str) -> Position:
-    """Return the inverse of ``answer_key``; raise StoreCorruptError for any other key."""
+def key_position(key: str, prefix: str) -> Position:
+    """Return the position in a key of an answer or a skipped request; raise StoreCorruptError for others."""
     try:
-        return Position(*map(int, key.removeprefix(ANSWER).split(".")))
+        return Position(*map(int, key.removeprefix(prefix).split(".")))
     except (TypeError, ValueError) as error:
         raise StoreCorruptError(f"the journal has a row {key!r}, which is no position") from error
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """An answer from the journal, with ``ChatRequest.hash`` of the request it answers."""
-
-    request_hash: str
-    answer: ChatAnswer
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
-        return {"request": self.request_hash, "answer": self.answer.to_json()}
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> StoredAnswer:
-        """Return the inverse of ``to_json``."""
-        return cls(found["request"], ChatAnswer.from_json(found["answer"]))
-
-
-@dataclass(frozen=True, slots=True)
-class StoredScore:
-    """A template's score, or why it has none."""
-
-    template: str
-    verdict: Verdict
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
-        kind = "score" if isinstance(self.verdict, Score) else "rejection"
-        return {"template": self.template, kind: self.verdict.to_json()}
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> StoredScore:
-        """Return the inverse of ``to_json``."""
-        if "score" in found:
-            return cls(found["template"], Score.from_json(found["score"]))
-        return cls(found["template"], Rejection.from_json(found["rejection"]))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +19,8 @@ from ...evaluator.scoring import Verdict
 from ..errors import StoreExistsError, StoreMissingError
 from ..llm.chat import ChatAnswer
 from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
-from ..position import Position
-from .disk import DATABASE_FILES, FILE_NAME, TextCache, canonical, inspect, translated
+from ..position import NAMES, Position
+from .disk import DATABASE_FILES, FILE_NAME, TextCache, TextView, canonical, inspect, translated
 from .lock import check_regular, is_running, lock
 from .manifest import MANIFEST, check_identity, check_manifest, new_manifest
 from .records import (
@@ -28,13 +29,15 @@ from .records import (
     MESSAGE,
     NOTE,
     SCORE,
+    SKIP,
     StoredAnswer,
     StoredScore,
     answer_key,
-    answer_position,
-    as_it_is,
     asked_key,
+    from_json,
+    key_position,
     read_row,
+    reader,
 )
 from .trust import SIGNATURES, signatures
 from .writer import ACCOUNTS, USAGE, Account, Writer
@@ -50,17 +53,112 @@ _CREATING = threading.Lock()
 T = TypeVar("T")
 
 
-def _usage(row: Any) -> Spent:
-    return Spent(**row)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What was asked at a position, and the outcome.
+
+    ``messages`` is None if the request was not stored, or no answer came; ``skipped`` says why none came.
+    """
+
+    position: Position
+    messages: tuple[dict[str, str], ...] | None = None
+    answer: ChatAnswer | None = None
+    skipped: str | None = None
 
 
-class Store:
+def _message(row: Any) -> dict[str, str]:
+    return {"role": str(row["role"]), "content": str(row["content"])}
+
+
+def _reason(row: Any) -> str:
+    return str(row["reason"])
+
+
+def _folder_of(run_dir: Path) -> Path:
+    if not (run_dir / FOLDER / FILE_NAME).is_file():
+        raise StoreMissingError(f"{run_dir} holds no run: there is no {FOLDER}/{FILE_NAME} in it")
+    return run_dir / FOLDER
+
+
+class Rows:
+    """The stored rows of a run, read only."""
+
+    _folder: Path
+    _cache: TextCache | TextView
+    _manifest: Mapping[str, Any]
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What the run was created with, when, and by which version."""
+        return self._manifest
+
+    def exchanges(self) -> Iterator[Exchange]:
+        """Yield what was asked and answered, or skipped, in the order of positions; class names come last."""
+        with translated(self._folder):
+            keys = self._cache.keys(ANSWER, SKIP)
+        places = [(key_position(key, SKIP if key.startswith(SKIP) else ANSWER), key) for key in keys]
+        for position, key in sorted(places, key=lambda place: (place[0].restart == NAMES, place)):
+            if key.startswith(SKIP):
+                yield Exchange(position=position, skipped=self._row(key, from_json(_reason)))
+                continue
+            stored = self._row(key, reader(StoredAnswer))
+            hashes = self._row(asked_key(position), reader(tuple[str, ...]))
+            messages = [self._row(MESSAGE + one, from_json(_message)) for one in hashes or ()]
+            yield Exchange(
+                position=position,
+                messages=None if hashes is None else tuple(one for one in messages if one is not None),
+                answer=None if stored is None else stored.answer,
+            )
+
+    def _read_manifest(self) -> None:
+        with translated(self._folder):
+            text = self._cache.get(MANIFEST)
+        manifest = text and read_row(self._folder, MANIFEST, json.loads, text)
+        self._manifest = check_manifest(manifest, self._folder.parent)
+
+    def _row(self, key: str, read: Callable[[str], T]) -> T | None:
+        with translated(self._folder):
+            text = self._cache.get(key)
+        return None if text is None else read_row(self._folder, key, read, text)
+
+
+class StoreReader(Rows):
+    """A run's store while another process may write it: takes no lock and writes nothing; a context manager.
+
+    Raises:
+        StoreMissingError: There is no run in the folder.
+        StoreVersionError: Another version of the program made it.
+        StoreCorruptError: It is torn, or foreign.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._folder = _folder_of(run_dir)
+        check_regular(self._folder, *DATABASE_FILES)
+        with contextlib.ExitStack() as if_it_fails:
+            with translated(self._folder):
+                self._cache = TextView(self._folder)
+            if_it_fails.callback(self._cache.close)
+            self._read_manifest()
+            if_it_fails.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cache.close()
+
+
+class Store(Rows):
     """A run directory's ``store/``; use it as a context manager. Make one by ``create`` or ``open``.
 
     Reads are synchronous and come from the disk. As no other process writes, all keys are known, and missing
     ones are not looked for. A write is all or nothing, and on the disk (SQLite's ``synchronous=FULL``) when
     its await returns; see ``agent.store.writer``. Cancelling the await does not undo it.
     """
+
+    _cache: TextCache
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
@@ -72,8 +170,7 @@ class Store:
             with translated(folder):
                 self._cache = TextCache(folder)
             if_it_fails.callback(self._cache.close)
-            with translated(folder):
-                self._manifest = check_manifest(self._cache.read(MANIFEST), folder.parent)
+            self._read_manifest()
             spent = {account: self._spent(*rows) for account, rows in ACCOUNTS.items()}
             with translated(folder):
                 keys = self._cache.keys(*LOOKED_UP)
@@ -87,7 +184,8 @@ class Store:
 
     def _spent(self, used: str, reserved: str) -> Spent:
         # A killed process may have been billed for what it had reserved, so that counts as used.
-        return (self._row(used, _usage) or NOTHING).plus(self._row(reserved, _usage) or NOTHING)
+        read = reader(Spent)
+        return (self._row(used, read) or NOTHING).plus(self._row(reserved, read) or NOTHING)
 
     @classmethod
     def create(cls, run_dir: Path, about: Mapping[str, Any]) -> Self:
@@ -109,7 +207,7 @@ class Store:
             try:
                 with contextlib.closing(TextCache(building)) as cache:
                     signed = _signed(new_manifest(about), run_dir)
-                    cache.write({MANIFEST: signed, USAGE: asdict(NOTHING)})
+                    cache.write({MANIFEST: canonical(signed), USAGE: canonical(asdict(NOTHING))})
                 _appear(building, folder)
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
@@ -126,14 +224,7 @@ class Store:
             StoreVersionError: Another version of the program made it.
             StoreCorruptError: It is torn, foreign, or holds a pickle.
         """
-        if not (run_dir / FOLDER / FILE_NAME).is_file():
-            raise StoreMissingError(f"{run_dir} holds no run: there is no {FOLDER}/{FILE_NAME} in it")
-        return cls(run_dir / FOLDER)
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """What the run was created with, when, and by which version."""
-        return self._manifest
+        return cls(_folder_of(run_dir))
 
     @property
     def grown(self) -> Mapping[str, int]:
@@ -168,11 +259,10 @@ class Store:
         """Sign the settings as they are, on disk when this returns; before anything else is written."""
         self._manifest = _signed(self._manifest, self._folder.parent)
         with translated(self._folder):
-            self._cache.write({MANIFEST: self._manifest})
+            self._cache.write({MANIFEST: canonical(self._manifest)})
         self._cache.close()
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
-        """Raise StoreMismatchError if an identity differs from ``manifest["identity"]``."""
         check_identity(self._manifest.get("identity", {}), identity)
 
     @property
@@ -182,21 +272,19 @@ class Store:
 
     @property
     def scorer_usage(self) -> Spent:
-        """All that the run has used for a scorer behind an API."""
         return self._writer.scorer_usage
 
     def restart_clock(self) -> None:
-        """Count active time from now on, and none of this session's so far."""
         self._writer.restart_clock()
 
     def answer(self, position: Position) -> StoredAnswer | None:
         """Return the journal's answer at a position, None if it is missing."""
-        return self._known(answer_key(position), StoredAnswer.from_json)
+        return self._known(answer_key(position), reader(StoredAnswer))
 
     def answers(self) -> Iterator[tuple[Position, StoredAnswer]]:
         """Yield the whole journal in the order of positions."""
-        for key, answer in self._rows(ANSWER, StoredAnswer.from_json):
-            yield answer_position(key), answer
+        for key, answer in self._rows(ANSWER, reader(StoredAnswer)):
+            yield key_position(key, ANSWER), answer
 
     async def put_answer(
         self,
@@ -228,31 +316,29 @@ class Store:
 
     def score(self, key: str) -> StoredScore | None:
         """Return the verdict on the template with that key, None if it was not scored."""
-        return self._known(SCORE + key, StoredScore.from_json)
+        return self._known(SCORE + key, reader(StoredScore))
 
     def scores(self) -> Iterator[tuple[str, StoredScore]]:
         """Yield every (key, verdict) in key order."""
-        for key, score in self._rows(SCORE, StoredScore.from_json):
+        for key, score in self._rows(SCORE, reader(StoredScore)):
             yield key.removeprefix(SCORE), score
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
-        """Write the evaluator's verdict on a template."""
         await self._writer.write({SCORE + key: StoredScore(template, verdict)})
 
     async def put_usage(self, bill: Bill, account: Account = "llm") -> None:
         """Write the cost of an attempt whose answer is not written with it."""
         await self._writer.write({}, bill, account=account)
 
-    def note(self, name: str, read: Callable[[Any], T] = as_it_is) -> T | None:
+    def note(self, name: str, read: Callable[[Any], T] = lambda value: value) -> T | None:
         """Return a JSON value stored under a name, converted by ``read``; None if it is missing.
 
         Raises:
             StoreCorruptError: It has another shape.
         """
-        return self._known(NOTE + name, read)
+        return self._known(NOTE + name, from_json(read))
 
     async def put_note(self, name: str, value: Any) -> None:
-        """Keep a small JSON value under a name."""
         await self.put_notes({name: value})
 
     async def put_notes(self, values: Mapping[str, Any]) -> None:
@@ -274,18 +360,13 @@ class Store:
     ) -> None:
         self.close()
 
-    def _known(self, key: str, read: Callable[[Any], T]) -> T | None:
+    def _known(self, key: str, read: Callable[[str], T]) -> T | None:
         return self._row(key, read) if self._writer.has(key) else None
 
-    def _row(self, key: str, read: Callable[[Any], T] = as_it_is) -> T | None:
+    def _rows(self, prefix: str, read: Callable[[str], T]) -> Iterator[tuple[str, T]]:
         with translated(self._folder):
-            row = self._cache.read(key)
-        return None if row is None else read_row(self._folder, key, read, row)
-
-    def _rows(self, prefix: str, read: Callable[[Any], T]) -> Iterator[tuple[str, T]]:
-        with translated(self._folder):
-            for key, row in self._cache.rows(prefix):
-                yield key, read_row(self._folder, key, read, row)
+            for key, text in self._cache.rows(prefix):
+                yield key, read_row(self._folder, key, read, text)
 
 
 def _signed(manifest: Mapping[str, Any], run_dir: Path, unused: Collection[str] = ()) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,9 @@ from ..errors import StoreCorruptError, StoreVersionError
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.cost import NO_BILL
 from ..versions import PROGRAM, program_version
-from .disk import FILE_NAME, TextCache, inspect, translated
-from .records import StoredScore, as_it_is, read_row
+from .disk import FILE_NAME, TextCache, canonical, inspect, translated
+from .manifest import MANIFEST
+from .records import StoredScore, read_row, reader, row_text
 
 FORMAT = 1
 """Increases whenever earlier rows could be misread."""
@@ -69,31 +71,32 @@ class SharedCache:
             inspect(folder)
         with translated(folder):
             self._cache = TextCache(folder)
-            if self._cache.read(_ABOUT) is None and self._cache.read("manifest") is None:
-                self._cache.write({_ABOUT: {"format": FORMAT, "program": program_version()}})
+            if _ABOUT not in self._cache and MANIFEST not in self._cache:
+                about = {"format": FORMAT, "program": program_version()}
+                self._cache.write({_ABOUT: canonical(about)})
         self._folder = folder
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="shared-cache")
         try:
-            _check(self._cache.read(_ABOUT), folder)
+            text = self._cache.get(_ABOUT)
+            _check(text and read_row(folder, _ABOUT, json.loads, text), folder)
         except BaseException:
             self.close()
             raise
 
-    async def read(self, key: str, read: Callable[[Any], T] = as_it_is) -> T | None:
-        """Return a key's row, converted by ``read`` from its JSON value; None if it is missing.
+    async def read(self, key: str, kind: type[T]) -> T | None:
+        """Return a key's row as a value of a type; None if it is missing.
 
         Raises:
             StoreCorruptError: The row has another shape.
         """
-        row = await self._run(functools.partial(self._cache.read, key))
-        return None if row is None else read_row(self._folder, key, read, row)
+        text = await self._run(functools.partial(self._cache.get, key))
+        return None if text is None else read_row(self._folder, key, reader(kind), text)
 
     async def write(self, key: str, value: Any) -> None:
-        """Keep a JSON value; on disk when this returns."""
-        await self._run(functools.partial(self._cache.write, {key: value}))
+        """Keep a stored score or a JSON value; on disk when this returns."""
+        await self._run(functools.partial(self._cache.write, {key: row_text(value)}))
 
     def close(self) -> None:
-        """Finish open writes."""
         self._worker.submit(self._cache.close)
         self._worker.shutdown()
         self._cache.close()
@@ -139,12 +142,12 @@ class SharedScorer:
     async def score(self, template: str) -> Verdict:
         """Score one template; if the scorer raises, store nothing."""
         key = f"score:{self._space}:{template}"
-        if (known := await self._cache.read(key, StoredScore.from_json)) is not None:
+        if (known := await self._cache.read(key, StoredScore)) is not None:
             return known.verdict
         verdict = await self._scorer.score(template)
         # A score that is not a number here may be one elsewhere.
         if not isinstance(verdict, Rejection) or verdict.reason != NOT_A_NUMBER:
-            await self._cache.write(key, StoredScore(template, verdict).to_json())
+            await self._cache.write(key, StoredScore(template, verdict))
         return verdict
 
 
@@ -161,9 +164,8 @@ class SharedAsker:
         self._space = space
 
     async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
-        """Get one answer, from the cache or from the asker."""
         key = f"answer:{self._space}:{request.hash_with(request.max_tokens)}"
-        if (known := await self._cache.read(key, ChatAnswer.from_json)) is not None:
+        if (known := await self._cache.read(key, ChatAnswer)) is not None:
             return BilledAnswer(known, NO_BILL, CACHE_ENDPOINT)
         reply = await self._asker.ask(request)
         await self._cache.write(key, reply.answer.to_json())

@@ -17,7 +17,7 @@ from ..errors import StoreError, StoreGoneError
 from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from .disk import FILE_NAME, TextCache, canonical, translated
 from .lock import LOCK_NAME
-from .records import LOOKED_UP, StoredAnswer, StoredScore
+from .records import LOOKED_UP, row_text
 
 USAGE, RESERVED = "usage", "reserved"
 Account: TypeAlias = Literal["llm", "scorer"]
@@ -40,7 +40,6 @@ class _Job:
     error: Exception | None = None
 
     def resolve(self) -> None:
-        """Resolve the future; on the loop."""
         # A cancelled future is done already.
         if self.written is None or self.written.done():
             return
@@ -91,12 +90,10 @@ class Writer:
 
     @property
     def usage(self) -> Spent:
-        """All that was used for the LLM, and the time of the run so far."""
         return self._timed(self._usage["llm"])
 
     @property
     def scorer_usage(self) -> Spent:
-        """All that was used for a scorer behind an API."""
         return self._usage["scorer"]
 
     def _timed(self, usage: Spent) -> Spent:
@@ -187,7 +184,7 @@ class Writer:
                     used, kept = ACCOUNTS[account]
                     written = self._timed(usage[account]) if account == "llm" else usage[account]
                     texts |= {used: canonical(asdict(written)), kept: canonical(asdict(reserved[account]))}
-                self._cache.write_texts(texts)
+                self._cache.write(texts)
                 # Open files outlive their folder: without this look the run would go on, and pay.
                 if _files_at(self._folder) != self._files:
                     raise StoreGoneError(
@@ -206,7 +203,7 @@ class Writer:
         if job.new is not None and (job.new in texts or job.new in self._keys):
             return StoreError(f"{job.new} is in the journal already")
         try:
-            texts |= {key: _text(value) for key, value in job.rows.items()}
+            texts |= {key: row_text(value) for key, value in job.rows.items()}
         except (TypeError, ValueError, RecursionError) as error:
             return error
         return None
@@ -225,7 +222,3 @@ def _files_at(folder: Path) -> list[tuple[int, int]] | None:
     except OSError:
         return None
     return [(one.st_dev, one.st_ino) for one in found]
-
-
-def _text(value: Any) -> str:
-    return canonical(value.to_json() if isinstance(value, StoredAnswer | StoredScore) else value)

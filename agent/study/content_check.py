@@ -12,18 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...evaluator.datasets.checks import DataContent, content_of, file_digest
+from ...evaluator.datasets.loading import known, load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ..config.schema import SearchConfig
 from ..results.details import read_details
 from ..search.inputs import CONTENT, pool_hash, read_pool, read_wordings
-from ..store.look import Look
-
-if TYPE_CHECKING:
-    from ...evaluator.datasets.checks import DataContent
+from ..store.run import StoreReader
 
 SHOTS, WEIGHTS, TEST = "shots", "weights", "test"
 """Hashes by name; see ``EvaluatorInfo.content`` and, for ``TEST``, ``Decisions.image_set``."""
@@ -58,7 +57,7 @@ class Contents:
         self._data: dict[str, DataContent | UsageError] = {}
         self._fingerprints: dict[str, str] = {}
         self._file = cache(_file_hash)
-        self._image = cache(_image_hash)
+        self._image = cache(file_digest)
 
     def differences(self, config: SearchConfig, made: Made) -> list[str]:
         """Return how a config's content differs from that of a finished run.
@@ -121,9 +120,6 @@ class Contents:
             yield "the content of data and model"
 
     def _content(self, config: SearchConfig) -> DataContent | UsageError:
-        from ...evaluator.datasets.checks import content_of
-        from ...evaluator.datasets.loading import load_data
-
         spec = config.bare()
         key = spec.model_dump_json(exclude={"model", "pretrained", "device"})
         if key not in self._data:
@@ -140,12 +136,6 @@ def _file_hash(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-
-
-def _image_hash(path: Path) -> str:
-    from ...evaluator.datasets.checks import file_digest
-
-    return file_digest(path)
 
 
 def _data(now: DataContent, made: Made) -> Iterator[str]:
@@ -202,8 +192,6 @@ def placed(configs: Sequence[SearchConfig]) -> list[SearchConfig]:
 
 
 def _may_be_gone(config: SearchConfig) -> bool:
-    from ...evaluator.datasets.loading import known
-
     if config.evaluator is not None or Path(config.data).is_absolute():
         return False
     return all(one.name != config.data for one in known())
@@ -212,7 +200,7 @@ def _may_be_gone(config: SearchConfig) -> bool:
 def _place_of(config: SearchConfig) -> str | None:
     """Return where a run's data lay if its config means the same place."""
     assert config.run_dir is not None
-    with suppress(UsageError, OSError), Look(config.run_dir) as look:
-        place = look.manifest["config"].get("data")
+    with suppress(UsageError, OSError), StoreReader(config.run_dir) as stored:
+        place = stored.manifest["config"].get("data")
         return place if place == str(user_path(config.data, "--data")) else None
     return None

@@ -6,6 +6,7 @@ they share cancels. All seeds share a data set's test images, so these are drawn
 
 from __future__ import annotations
 
+import statistics
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..results.result import Interval
-from .outcomes import Blocks, Figure
+from .outcomes import Blocks, Figure, mean_over_sets
 from .study import Compare, Study
 from .tables import StudyRow, rows_named
 
@@ -111,13 +112,12 @@ class SetDifferences:
 
     @property
     def mean(self) -> float:
-        """The mean over seeds."""
-        return float(np.mean(self.means))
+        return statistics.fmean(self.means)
 
 
 def mean_of(sets: Sequence[SetDifferences]) -> float:
     """Return the mean over data sets of the means over seeds."""
-    return float(np.mean([one.mean for one in sets]))
+    return mean_over_sets(one.means for one in sets)
 
 
 def interval_of(
@@ -151,7 +151,6 @@ def _drawn(sets: Sequence[SetDifferences], resample: Collection[str]) -> tuple[s
 
 
 def _set_again(one: SetDifferences, drawn: Collection[str], times: int, rng: np.random.Generator) -> Numbers:
-    """Return the mean of one data set in each draw."""
     seeds = len(one.means)
     weights = np.full((times, seeds), 1 / seeds)
     if "seeds" in drawn:

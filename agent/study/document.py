@@ -31,8 +31,8 @@ FILES = (RAW, MARKDOWN, PICTURE, SUMMARY, TRANSFER)
 Lines = Sequence[Sequence[str]]
 
 ABOUT = (
-    "Test accuracy in %. A data set's figure is the mean over the seeds that every method has finished "
-    "there; the mean is over the data sets that have such a seed, ± the standard deviation over seeds."
+    "Test accuracy in %. A cell is the mean over the seeds that every method has finished on that data set. "
+    "The last column is the mean over the data sets, ± the standard deviation over seeds."
 )
 ABOUT_CHANCE = f"{CHANCE_MARK}: with at least one seed, it may be no better than chance level."
 ABOUT_DIFFERENCES = (
@@ -40,9 +40,9 @@ ABOUT_DIFFERENCES = (
     "each is the mean over data sets of the mean over seeds, where both sides have finished."
 )
 ABOUT_CURVES = (
-    "Test accuracy in % of what selection would have picked after n templates, from the one test evaluation "
-    "at the end of each search. Curves of one model and number of shots are over the data sets and seeds "
-    "that every method with a curve has finished."
+    "Test accuracy in % of the template that would have been chosen after n templates, from the one test "
+    "evaluation at the end of each search. Curves of one model and number of shots share their data sets and "
+    "seeds: those that every method with a curve has finished."
 )
 ABOUT_TRANSFER = (
     "Gain over the default template, in points, of the template found on one model, scored on another "

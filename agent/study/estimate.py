@@ -87,13 +87,13 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
         "calls": calls,
         "tokens": tokens,
         "cost_usd": cost,
-        "evaluations": CandidatesAtMost.of(config, len(pool)).total(config),
+        "evaluations": MostScored.of(config, len(pool)).total(config),
         "minutes": _minutes(config, calls, tokens),
     }
 
 
 @dataclass(frozen=True, slots=True)
-class CandidatesAtMost:
+class MostScored:
     """How many candidates a search scores at most, by what proposes them.
 
     Attributes:
@@ -106,7 +106,7 @@ class CandidatesAtMost:
     free: int
 
     @classmethod
-    def of(cls, config: SearchConfig, pool: int) -> CandidatesAtMost:
+    def of(cls, config: SearchConfig, pool: int) -> MostScored:
         """Return those of a config, within its limit on requests to the LLM."""
         method, rounds = METHODS[config.method], config.all_rounds
         if config.needs_llm and _only_asks(config):
@@ -115,7 +115,6 @@ class CandidatesAtMost:
         return cls(pool, rounds, free if config.description and not config.asks_by_image else 0)
 
     def total(self, config: SearchConfig) -> int:
-        """Return all of them."""
         starting = config.restarts * min(config.most_initial, self.pool)
         return starting + config.proposals * self.rounds + self.free
 

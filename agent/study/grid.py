@@ -42,7 +42,6 @@ class Cell:
 
     @property
     def run_dir(self) -> Path:
-        """Its folder."""
         assert self.config.run_dir is not None
         return self.config.run_dir
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -141,6 +142,11 @@ def blocks_of(outcomes: Iterable[RunOutcome]) -> dict[tuple[str, int | None, str
         if one.counts:
             blocks.setdefault(one.cell.block, []).append(one)
     return blocks
+
+
+def mean_over_sets(by_set: Iterable[Iterable[float]]) -> float:
+    """Return the mean over data sets of the means over seeds."""
+    return statistics.fmean(map(statistics.fmean, by_set))
 
 
 def where(one: RunOutcome) -> dict[str, Any]:

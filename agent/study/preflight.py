@@ -9,7 +9,8 @@ from pathlib import Path
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, DataError, ModelError
 from ...evaluator.open import check_openable
-from ...evaluator.white_box.running import Planned, check_model, check_planned
+from ...evaluator.white_box.references import check_reference
+from ...evaluator.white_box.running import Planned, check_model, check_val
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
@@ -129,9 +130,9 @@ def _checked_data(waiting: Sequence[Cell], place: str) -> list[tuple[Cell, list[
             planned.append((one, list[Planned]()))
             continue
         name, classes, val = found[data_key]
-        fit = Planned(name=one.white_box, options=one.options, dataset=name, classes=classes, val=val)
+        fit = Planned(one.white_box, check_reference(one.white_box, one.options), classes)
         try:
-            check_planned(fit)
+            check_val({fit.name: fit.options}, name, val)
         except DataError as error:
             raise DataError(f"{place}{error}") from error
         planned.append((one, [fit]))

@@ -89,7 +89,6 @@ class StudyOptions(Table):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Settings by name."""
         return dict(self.model_extra or {})
 
 
@@ -124,7 +123,6 @@ class StudyMethod(StudyOptions):
 
     @property
     def row(self) -> str:
-        """The row's name."""
         return self.name or self.method
 
     @property
@@ -134,7 +132,6 @@ class StudyMethod(StudyOptions):
 
     @property
     def asks(self) -> bool:
-        """Whether it asks an LLM."""
         return self.method in METHODS and METHODS[self.method].asks_llm
 
     @property
@@ -143,7 +140,6 @@ class StudyMethod(StudyOptions):
         return self.describe and self.method in METHODS and METHODS[self.method].uses_description
 
     def runs_on(self, model: str, shots: int | None) -> bool:
-        """Return whether it is run on a model with so many shots."""
         return shots in (self.shots or (shots,)) and model in (self.models or (model,))
 
 
@@ -155,7 +151,6 @@ class StudyLlm(StudyOptions):
 
     @property
     def row(self) -> str:
-        """Its name in the tables."""
         return self.name or self.llm
 
 
@@ -168,7 +163,6 @@ class StudyModel(StudyOptions):
 
     @property
     def row(self) -> str:
-        """Its name in the tables."""
         return self.name or self.model
 
 
@@ -398,7 +392,6 @@ def study_of(tables: Mapping[str, Any], place: str = "") -> Study:
 
 
 def _explained(part: Mapping[str, Any]) -> str:
-    """Return what is wrong, where it stands and what stands there."""
     *above, name = part["loc"] or ("",)
     where = ".".join(str(step + 1) if isinstance(step, int) else step for step in part["loc"])
     if part["type"] == "extra_forbidden":

@@ -10,7 +10,7 @@ from typing import Any
 from ..results.details import BEST
 from ..results.gain import ENSEMBLE
 from .grid import shown_data
-from .outcomes import Blocks, Figure, RunOutcome
+from .outcomes import Blocks, Figure, RunOutcome, mean_over_sets
 from .study import ENSEMBLE_SUFFIX, REFERENCES, Study, llm_label, white_box_label
 
 
@@ -36,7 +36,6 @@ class StudyRow:
         )
 
     def run_in(self, block: Sequence[RunOutcome]) -> RunOutcome | None:
-        """Return the run of its method in a block."""
         own = (one for one in block if (one.cell.method, one.cell.llm) == (self.method, self.llm))
         return next(own, None)
 
@@ -181,9 +180,7 @@ def _side_by_side(
         points = [
             {
                 "templates": count,
-                "test": statistics.fmean(
-                    statistics.fmean(curve[count] for curve in each) for each in by_set.values()
-                ),
+                "test": mean_over_sets((curve[count] for curve in each) for each in by_set.values()),
             }
             for count in sorted(study.curve)
             if by_set and all(count in curve for each in by_set.values() for curve in each)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from operator import eq
@@ -17,11 +16,11 @@ from ...evaluator.scoring import Evaluator, NamePredictor
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
-from ..results.gain import DEFAULT_TEMPLATE
+from ..results.gain import BASELINE_DEFAULT
 from ..results.run_dir import write_atomically
-from ..store.look import Look
+from ..store.run import StoreReader
 from .grid import Cell
-from .outcomes import Blocks, RunOutcome
+from .outcomes import Blocks, RunOutcome, mean_over_sets
 from .study import Study
 from .tables import StudyRow, rows_of
 
@@ -43,7 +42,6 @@ class Brought(NamedTuple):
 
     @classmethod
     def of(cls, found: RunOutcome) -> Brought | None:
-        """Return what a run found; None for a run without a template."""
         return None if found.template is None else cls(found.template, found.class_names)
 
 
@@ -105,8 +103,8 @@ def _identity(cell: Cell) -> str:
     """Return a hash of a run's settings, data and model, by content."""
     settings = cell.config.bare().identity()
     parts: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
-    with suppress(UsageError), Look(cell.run_dir) as look:
-        parts.append(look.manifest["identity"].get("fingerprint"))
+    with suppress(UsageError), StoreReader(cell.run_dir) as stored:
+        parts.append(stored.manifest["identity"].get("fingerprint"))
     details = read_details(cell.run_dir)
     if details is not None and (seen := details.decisions) is not None:
         parts += [seen.image_set, seen.classes, seen.labels]
@@ -140,9 +138,9 @@ def _kept(
             continue
         there = blocks.get((target, shots, data, seed), ())
         native, found = row.run_in(there), row.run_in(block)
-        if found is None or native is None or not {BEST, DEFAULT_TEMPLATE} <= native.figures.keys():
+        if found is None or native is None or not {BEST, BASELINE_DEFAULT} <= native.figures.keys():
             continue
-        default, own = (native.figures[name].test for name in (DEFAULT_TEMPLATE, BEST))
+        default, own = (native.figures[name].test for name in (BASELINE_DEFAULT, BEST))
         what = Brought.of(found)
         brought = None if what is None else transferred.test(blocks, native.cell, what)
         if brought is not None:
@@ -151,8 +149,7 @@ def _kept(
     if not gains:
         return {**label, "brought": None, "native": None, "kept": None}
     brought_gain, native_gain = (
-        statistics.fmean(statistics.fmean(pair[side] for pair in pairs) for pairs in gains.values())
-        for side in (0, 1)
+        mean_over_sets((pair[side] for pair in pairs) for pairs in gains.values()) for side in (0, 1)
     )
     return {
         **label,

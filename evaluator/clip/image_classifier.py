@@ -36,7 +36,6 @@ class ImageClassifier:
 
     @property
     def weights(self) -> str:
-        """Content hash of the checkpoint."""
         return self._loaded.weights
 
     def decide(

@@ -276,7 +276,6 @@ class ImageEncoder:
     progress: Progress = lambda *_given: None
 
     def features(self, paths: Sequence[Path]) -> Features:
-        """Return features of the images, from the cache or encoded now."""
         return self._features(paths, None)
 
     def views(self, paths: Sequence[Path], count: int) -> Features:

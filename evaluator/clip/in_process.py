@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,15 +13,13 @@ from ..datasets.checks import shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import load_data, toy_model_notes
 from ..datasets.values import FewShotData, Item
-from ..files import CONFIG_NAME, cache_dir, seen_files
+from ..files import cache_dir, seen_files
 from ..pico.models import TOY_MODEL
 from ..scoring import EvaluatorInfo
 from ..spec import EvaluatorSpec, Progress, Report
 from .images import RECIPE, Features, ImageEncoder
-from .model_files import resolve
 from .models import LoadedModel, best_dtype, load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
-from .remembered import Opening
 from .texts.text_encoder import Encoder, ReplicatedEncoder, TextEncoder
 from .zero_shot import Labelled, classifier, decide
 
@@ -37,7 +34,6 @@ def open_in_process(
     data = load_data(spec)
     for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
         report(note)
-    opening = Opening.begun(spec, data, model_files(spec.model, spec.pretrained, report))
     models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
     images = image_encoder(spec, models[0], report, progress)
     train_features, train = labelled(images, data.train, data)
@@ -51,7 +47,7 @@ def open_in_process(
     def open_test() -> Labelled:
         return labelled(images, data.test.open(), data, ahead)[1]
 
-    evaluator = OpenClipEvaluator(
+    return OpenClipEvaluator(
         info=_info(spec, data, models[0], [train_features, val_features], ahead, notes, count),
         encoder=encoder,
         class_names=data.classes,
@@ -61,17 +57,7 @@ def open_in_process(
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
-    )
-    if look_ahead:  # without the test images, not everything about the opening is known
-        opening.keep(evaluator.info)
-    return evaluator, models[0].key
-
-
-def model_files(model: str, pretrained: str, report: Report) -> list[Path]:
-    """Return the files that a model is made from."""
-    source = resolve(model, pretrained, report)
-    folder = Path(source.name.removeprefix("local-dir:"))
-    return [source.weights] if folder == Path(source.name) else [source.weights, folder / CONFIG_NAME]
+    ), models[0].key
 
 
 def image_encoder(

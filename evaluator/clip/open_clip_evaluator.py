@@ -26,9 +26,8 @@ from ..scoring import (
     Thumbnail,
     Verdict,
 )
-from .renamed import RenamedClasses
 from .texts.text_encoder import Encoder
-from .zero_shot import Labelled, class_mean, classifier, correct, decide, grey_box
+from .zero_shot import Labelled, RenamedClasses, class_mean, classifier, correct, decide, grey_box
 
 # Most float32 numbers of template vectors held at once (64 MiB).
 _HELD = 16 * 2**20
@@ -87,7 +86,6 @@ class OpenClipEvaluator:
         return replace(self._info, notes={**self._info.notes, "skipped_images": skipped})
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score templates on train and val; see ``Scorer``."""
         answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
         wanted = [index for index, answer in enumerate(answers) if answer is None]
         held = self._at_once()
@@ -98,7 +96,6 @@ class OpenClipEvaluator:
         return [answer for answer in answers if answer is not None]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score ensembles on every split, test included; see ``Evaluator``."""
         weights = [self._classifier(ensemble) for ensemble in ensembles]
         train = self.split("train")
         return [
@@ -111,7 +108,6 @@ class OpenClipEvaluator:
         ]
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Look at one ensemble on one split; see ``Inspector``."""
         labelled = self.split(split)
         if not len(labelled):
             raise EvaluatorError(f"the split {split} has no images")
@@ -124,7 +120,6 @@ class OpenClipEvaluator:
         )
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Classify the images of a split; see ``Predictor``."""
         labelled = self.split(split)
         weights = [self._classifier(ensemble) for ensemble in ensembles]
         with torch.inference_mode():
@@ -134,7 +129,6 @@ class OpenClipEvaluator:
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        """Classify the images of a split with other class names; see ``NamePredictor``."""
         labelled = (self.views or Labelled.empty(len(self._names))) if split == "views" else self.split(split)
         if not len(labelled):
             return Predictions((), ((),) * len(renamings))
@@ -188,17 +182,14 @@ class OpenClipEvaluator:
         return found
 
     def image_set(self, split: str) -> str:
-        """Return a content hash of the images of a split; see ``Illustrator``."""
         return self.split(split).image_set
 
     def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
-        """Return small pictures of some images of a split; see ``Illustrator``."""
         paths = self.split(split).paths
         return [thumbnail(paths[place]) if place < len(paths) else None for place in places]
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Class names by label."""
         return self._names
 
     def classifier(

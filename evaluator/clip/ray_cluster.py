@@ -162,11 +162,9 @@ class Worker:
         )
 
     def ready(self) -> bool:
-        """Answer once the model is loaded."""
         return True
 
     def score(self, templates: Sequence[str]) -> Answers:
-        """See ``Scorer``."""
         return self._evaluator.score(templates)
 
 
@@ -205,11 +203,9 @@ class ClusterEvaluator:
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on."""
         return self._local.info
 
     def score(self, templates: Sequence[str]) -> Answers:
-        """Score templates on the actors; see ``Scorer``."""
         if not templates:
             return []
         actors = self._pool.fit(len(templates))
@@ -275,7 +271,6 @@ class Pool:
         return self._ready[-1]
 
     def drop(self, actor: Any) -> None:
-        """Forget a dead actor."""
         if actor in self._ready:
             self._ready.remove(actor)
             self._report(f"ray: a scorer died; {len(self._ready)} are left, and its templates go to another")

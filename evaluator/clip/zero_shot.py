@@ -1,8 +1,15 @@
-"""Classify and score n images of C classes with features [n, E] and class vectors [T, C, E]."""
+"""Classify and score n images of C classes with features [n, E] and class vectors [T, C, E].
+
+To classify with other names of single classes at the cost of those alone, ``RenamedClasses`` computes logits
+for ``BLOCK`` classes at a time, always in the same shape. So the logit of an image and a text is the same
+number in any place of any block, which is checked, and another name of one class needs its own column alone.
+Decisions equal those of the whole, computed anew, bit for bit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +21,12 @@ from .. import tally
 
 CHUNK = 8192
 SCALE = 100.0
+BLOCK = 16
+"""Classes in a block: on a CPU a product with so many columns takes little longer than with one."""
+MOST_NUMBERS = 2**23
+"""Most numbers of renamed blocks that are cached, two per block and image."""
+
+Names = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,6 @@ class Labelled:
 
     @classmethod
     def empty(cls, classes: int) -> Labelled:
-        """Return a split without images."""
         return cls(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)
 
 
@@ -82,3 +94,102 @@ def correct(decisions: Tensor, split: Labelled) -> int:
 def class_mean(decisions: Tensor, split: Labelled) -> float:
     """Return the mean accuracy of the classes that have images."""
     return tally.class_mean(decisions.numpy(), split.labels.numpy(), split.classes)
+
+
+class RenamedClasses:
+    """The decisions of one template on one split, with renamed classes.
+
+    Args:
+        weights: The template's classifier with the original names: [C, E].
+
+    Attributes:
+        base: Each image's class with the original names: [n], on the CPU.
+    """
+
+    def __init__(self, split: Labelled, weights: Tensor) -> None:
+        self._split = split
+        self._weights = weights
+        self._renamed: OrderedDict[Names, tuple[Tensor, Tensor]] = OrderedDict()
+        largest, labels, second, second_labels = (
+            torch.stack(parts, dim=1)  # [n, blocks]
+            for parts in zip(
+                *(self._two_largest(start) for start in range(0, len(weights), BLOCK)), strict=True
+            )
+        )
+        self._largest, self._labels = largest, labels
+        first = largest.argmax(dim=1, keepdim=True)
+        self._best = labels.gather(1, first)[:, 0]
+        self._best_value = largest.gather(1, first)[:, 0]
+        # The largest but that one is in another block, or the second of the same.
+        others = largest.scatter(1, first, second.gather(1, first))
+        their_labels = labels.scatter(1, first, second_labels.gather(1, first))
+        first = others.argmax(dim=1, keepdim=True)
+        self._next, self._next_value = their_labels.gather(1, first)[:, 0], others.gather(1, first)[:, 0]
+        self.base = self._best.cpu()
+        alike = self._columns([weights[0]])
+        self._places_alike = bool((alike == alike[:, :1]).all())
+
+    def decide_all(
+        self, renamings: Sequence[Mapping[int, str]], vectors: Mapping[str, Tensor]
+    ) -> list[Tensor]:
+        """Return each image's class for each renaming, the first of the largest logits: [n], on the CPU.
+
+        ``vectors`` has the text vector of each new name: [E].
+        """
+        found: dict[int, Tensor] = {}
+        single = [number for number, one in enumerate(renamings) if len(one) == 1 and self._places_alike]
+        for start in range(0, len(single), BLOCK):
+            part = single[start : start + BLOCK]
+            named = [next(iter(renamings[number].items())) for number in part]
+            columns = self._columns([vectors[name] for _, name in named]).T.contiguous()
+            for number, (label, _), column in zip(part, named, columns, strict=False):
+                found[number] = self._with_column(label, column).cpu()
+        for number, renaming in enumerate(renamings):
+            if number not in found:
+                found[number] = self._whole(renaming, vectors).cpu()
+        return [found[number] for number in range(len(renamings))]
+
+    def _with_column(self, label: int, column: Tensor) -> Tensor:
+        was_best = self._best == label
+        other = torch.where(was_best, self._next, self._best)
+        value = torch.where(was_best, self._next_value, self._best_value)
+        wins = (column > value) | ((column == value) & (other > label))
+        return torch.where(wins, label, other)
+
+    def _whole(self, renaming: Mapping[int, str], vectors: Mapping[str, Tensor]) -> Tensor:
+        changed: dict[int, list[tuple[int, str]]] = {}
+        for label, name in sorted(renaming.items()):
+            changed.setdefault(label // BLOCK, []).append((label, name))
+        largest, labels = self._largest, self._labels
+        if changed:
+            largest, labels = largest.clone(), labels.clone()
+        for number, names in changed.items():
+            largest[:, number], labels[:, number] = self._block(number * BLOCK, tuple(names), vectors)
+        return labels.gather(1, largest.argmax(dim=1, keepdim=True))[:, 0]
+
+    def _block(self, start: int, names: Names, vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the largest logit of each image in a renamed block, and its class."""
+        if (known := self._renamed.get(names)) is None:
+            weights = self._weights[start : start + BLOCK].clone()
+            for label, name in names:
+                weights[label - start] = vectors[name]
+            values = self._columns(list(weights))[:, : len(weights)]
+            known = self._renamed[names] = values.amax(dim=1), start + values.argmax(dim=1)
+            if len(self._renamed) > 1 and 2 * len(self._renamed) * len(self._split) > MOST_NUMBERS:
+                self._renamed.popitem(last=False)
+        return known
+
+    def _two_largest(self, start: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        weights = self._weights[start : start + BLOCK]
+        values = self._columns(list(weights))[:, : len(weights)]
+        first = values.argmax(dim=1, keepdim=True)
+        others = values.scatter(1, first, -torch.inf)
+        return values.amax(dim=1), start + first[:, 0], others.amax(dim=1), start + others.argmax(dim=1)
+
+    def _columns(self, vectors: Sequence[Tensor]) -> Tensor:
+        """Return the logits of at most ``BLOCK`` class vectors, always as many columns: [n, BLOCK]."""
+        weights = torch.stack(list(vectors))
+        if len(vectors) == 1:
+            weights = weights.expand(BLOCK, -1).contiguous()
+        weights = functional.pad(weights, (0, 0, 0, BLOCK - len(weights)))
+        return torch.cat([values for values, _ in logits(self._split, weights)])

@@ -171,7 +171,6 @@ class CustomEvaluator(ABC):
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on."""
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
@@ -265,6 +264,15 @@ class ScorerEvaluator(CustomEvaluator):
         ]
 
 
+_OPTIONAL: Mapping[str, tuple[tuple[Any, ...], Mapping[str, Any]]] = {
+    "inspect": ((["a {}"],), {"split": "test"}),
+    "predict": (([["a {}"]],), {"split": "test"}),
+    "predict_some": (([["a {}"]],), {"split": "train", "places": [0]}),
+    "predict_named": (("a {}", [{0: "b"}]), {"split": "test"}),
+}
+"""What the optional methods of a custom evaluator must take."""
+
+
 class CheckedEvaluator(CustomEvaluator):
     """A custom evaluator with a test split, and with its optional methods if the user has them."""
 
@@ -274,18 +282,10 @@ class CheckedEvaluator(CustomEvaluator):
         except WrongAnswerError as wrong:
             raise ConfigError(f"{type(given).__name__}: {wrong}") from None
         super().__init__(given, info)
-        if callable(attribute(given, "inspect")):
-            check_takes(given, "inspect", ["a {}"], split="test")
-            self.inspect = self._inspect
-        if callable(attribute(given, "predict")):
-            check_takes(given, "predict", [["a {}"]], split="test")
-            self.predict = self._predict
-        if callable(attribute(given, "predict_some")):
-            check_takes(given, "predict_some", [["a {}"]], split="train", places=[0])
-            self.predict_some = self._predict_some
-        if callable(attribute(given, "predict_named")):
-            check_takes(given, "predict_named", "a {}", [{0: "b"}], split="test")
-            self.predict_named = self._predict_named
+        for method, (arguments, options) in _OPTIONAL.items():
+            if callable(attribute(given, method)):
+                check_takes(given, method, *arguments, **options)
+                setattr(self, method, getattr(self, f"_{method}"))
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -298,53 +298,46 @@ class CheckedEvaluator(CustomEvaluator):
     def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
     ) -> Sequence[SplitScores | None]:
-        """Ask for all splits; see ``Evaluator``."""
+        def read(answer: object) -> list[SplitScores | None]:
+            answers = plain_values.listed(answer, "answers", len(ensembles))
+            return [plain_values.split_scores(one, test=test) for one in answers]
 
-        def work() -> list[SplitScores | None]:
-            questions = [list(ensemble) for ensemble in ensembles]
-            answers = self._given.examine(questions, test=test)
-            answers = plain_values.listed(answers, "answers", len(questions))
-            return [plain_values.split_scores(answer, test=test) for answer in answers]
+        return self._answer("examine", read, _copied(ensembles), test=test)
 
-        return self._ask("examine", work)
+    def _answer(self, method: str, read: Callable[[Any], T], *given: object, **options: object) -> T:
+        return self._ask(method, lambda: read(getattr(self._given, method)(*given, **options)))
 
     def _inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        return self._ask(
-            "inspect", lambda: plain_values.inspection(self._given.inspect(list(ensemble), split=split))
-        )
+        return self._answer("inspect", plain_values.inspection, list(ensemble), split=split)
 
     def _predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        questions = [list(ensemble) for ensemble in ensembles]
-        return self._ask(
-            "predict",
-            lambda: plain_values.predictions(self._given.predict(questions, split=split), len(questions)),
-        )
+        def read(answer: object) -> Predictions:
+            return plain_values.predictions(answer, len(ensembles))
+
+        return self._answer("predict", read, _copied(ensembles), split=split)
 
     def _predict_some(
         self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
     ) -> Predictions:
-        questions = [list(ensemble) for ensemble in ensembles]
-
-        def work() -> Predictions:
-            answer = self._given.predict_some(questions, split=split, places=list(places))
-            found = plain_values.predictions(answer, len(questions))
+        def read(answer: object) -> Predictions:
+            found = plain_values.predictions(answer, len(ensembles))
             plain_values.listed(found.labels, "labels", len(places))
             return found
 
-        return self._ask("predict_some", work)
+        return self._answer("predict_some", read, _copied(ensembles), split=split, places=list(places))
 
     def _predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        questions = [dict(renaming) for renaming in renamings]
-        return self._ask(
-            "predict_named",
-            lambda: plain_values.named_predictions(
-                self._given.predict_named(template, questions, split=split),
-                len(questions),
-                self._info.classes,
-            ),
-        )
+        def read(answer: object) -> Predictions:
+            return plain_values.named_predictions(answer, len(renamings), self._info.classes)
+
+        return self._answer("predict_named", read, template, [dict(one) for one in renamings], split=split)
+
+
+def _copied(ensembles: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return ensembles that the user's code may change."""
+    return [list(ensemble) for ensemble in ensembles]
 
 
 def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import fields, replace
 from itertools import islice
-from typing import Any, SupportsIndex, cast
+from typing import Any, SupportsIndex, TypeVar, cast
 
 from pydantic_core import from_json
 
@@ -28,6 +28,8 @@ from ..scoring import (
     Verdict,
 )
 from ..settings import shown
+
+T = TypeVar("T")
 
 
 class WrongAnswerError(ValueError):
@@ -55,7 +57,7 @@ def verdict(answer: object) -> Verdict:
         return Score(
             train=_number("train", answer.train),
             correct=_correct(answer.correct),
-            confused=_confused(answer.confused),
+            confused=None if answer.confused is None else _confusions(answer.confused)[:MOST_CONFUSED],
             unreadable_examples=_examples(answer.unreadable_examples),
             **cast("Any", {name: _number_or_none(name, getattr(answer, name)) for name in names}),
         )
@@ -85,10 +87,15 @@ def inspection(answer: object) -> Inspection:
     """Return the accuracy of each class and the confusions."""
     if not isinstance(answer, Inspection):
         raise WrongAnswerError(f"answered {shown(answer)}, which is not an Inspection")
-    return Inspection(
-        classes=tuple(_class(one) for one in _sequence("classes", answer.classes)),
-        confusions=tuple(_confusion(one) for one in _sequence("confusions", answer.confusions)),
-    )
+    classes = [
+        ClassAccuracy(
+            text("name of a class", one.name),
+            _count("images of a class", one.images),
+            _count("correct of a class", one.correct),
+        )
+        for one in _items("classes", answer.classes, ClassAccuracy)
+    ]
+    return Inspection(tuple(classes), _confusions(answer.confusions))
 
 
 def predictions(answer: object, count: int) -> Predictions:
@@ -224,31 +231,29 @@ def _correct(value: object) -> tuple[int, int | None] | None:
     return _count("correct on train", train), None if val is None else _count("correct on val", val)
 
 
-def _class(value: object) -> ClassAccuracy:
-    if not isinstance(value, ClassAccuracy):
-        raise WrongAnswerError(
-            f"answered with {shown(value)} among the classes, which is not a ClassAccuracy"
+def _items(what: str, value: object, kind: type[T]) -> Iterator[T]:
+    for one in _sequence(what, value):
+        if not isinstance(one, kind):
+            raise WrongAnswerError(
+                f"answered with {shown(one)} among the {what}, which is not a {kind.__name__}"
+            )
+        yield one
+
+
+def _confusions(value: object) -> tuple[Confusion, ...]:
+    return tuple(
+        Confusion(
+            text("a confused class", one.true),
+            text("a confused class", one.taken_for),
+            _count("images of a confusion", one.images),
         )
-    images, correct = _count("images of a class", value.images), _count("correct of a class", value.correct)
-    return ClassAccuracy(text("name of a class", value.name), images, correct)
-
-
-def _confused(answer: object) -> tuple[Confusion, ...] | None:
-    if answer is None:
-        return None
-    return tuple(_confusion(one) for one in _sequence("confused", answer))[:MOST_CONFUSED]
+        for one in _items("confusions", value, Confusion)
+    )
 
 
 def _examples(answer: object) -> tuple[str, ...]:
     found = [text("an unreadable answer", one) for one in _sequence("unreadable_examples", answer)]
     return tuple(" ".join(one.split())[:LONGEST_UNREADABLE] for one in found[:MOST_UNREADABLE])
-
-
-def _confusion(value: object) -> Confusion:
-    if not isinstance(value, Confusion):
-        raise WrongAnswerError(f"answered with {shown(value)} among the confusions, which is not a Confusion")
-    images = _count("images of a confusion", value.images)
-    return Confusion(text("a confused class", value.true), text("a confused class", value.taken_for), images)
 
 
 def _sequence(what: str, value: object) -> Sequence[Any]:

@@ -27,7 +27,6 @@ class HeldOutTest:
 
     @property
     def size(self) -> int:
-        """Number of test images."""
         return len(self._items)
 
     @property

@@ -169,6 +169,11 @@ DIALECTS: Mapping[str, EmbeddingDialect] = MappingProxyType({one.name: one for o
 """Every form, in the order in which they are tried."""
 
 
+def costliest_dialect() -> EmbeddingDialect:
+    """Return that form of those that are tried which takes the most requests."""
+    return min((one for one in _ALL if one.tried), key=lambda one: (one.most_images, one.most_texts))
+
+
 def dialect_of(url: str) -> EmbeddingDialect | None:
     """Return the form that an address is known to speak; None if it is not known."""
     host = urlsplit(url).hostname or ""

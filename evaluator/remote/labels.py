@@ -137,16 +137,16 @@ class LabelStore:
         run = self._file.execute
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = NORMAL")
-        (mark,), (form,) = run("PRAGMA application_id").fetchone(), run("PRAGMA user_version").fetchone()
-        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables and mark != APPLICATION_ID:
-            raise DataError(f"{self._path} is not a file of labels; name another file, or move it away")
-        if tables and form != FORMAT:
-            raise DataError(
-                f"{self._path} has labels in form {form}, and this version reads form {FORMAT}; move it "
-                "away, and the labels are asked for again"
-            )
-        with self._transaction():
+        with self._transaction():  # another process may be making the tables
+            (mark,), (form,) = run("PRAGMA application_id").fetchone(), run("PRAGMA user_version").fetchone()
+            (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables and mark != APPLICATION_ID:
+                raise DataError(f"{self._path} is not a file of labels; name another file, or move it away")
+            if tables and form != FORMAT:
+                raise DataError(
+                    f"{self._path} has labels in form {form}, and this version reads form {FORMAT}; move it "
+                    "away, and the labels are asked for again"
+                )
             for table in _TABLES:
                 run(table)
             run(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -76,17 +76,14 @@ class ZeroShotBody(_Body):
 
     @property
     def image(self) -> bytes:
-        """The image's file."""
         return image_bytes(self.inputs if isinstance(self.inputs, str) else self.inputs.image)
 
     @property
     def labels(self) -> list[str]:
-        """The candidate labels, in the order of the request."""
         return self.parameters.candidate_labels
 
     @property
     def texts(self) -> list[str]:
-        """The template with each label."""
         template = self.parameters.hypothesis_template or DEFAULT_HYPOTHESIS
         if "{}" not in template:
             raise BodyError("hypothesis_template has no {} for the label")
@@ -114,7 +111,6 @@ class ContentPart(_Body):
 
     @property
     def value(self) -> str | bytes:
-        """A text, or an image's file."""
         if self.type == "text":
             if self.text is None:
                 raise BodyError("a part of type text has no text")
@@ -249,5 +245,4 @@ class ChatBody(_Body):
 
     @property
     def wants_json(self) -> bool:
-        """Whether the answer is to be a JSON object."""
         return self.response_format is not None and self.response_format.type.startswith("json")

@@ -64,7 +64,6 @@ class ClipTowers:
         return self._together
 
     def problem(self, text: str) -> str | None:
-        """Return why the model cannot read a text, if so."""
         found = self._texts.check_name("{}", text)
         return None if found is None else found.message
 
@@ -83,7 +82,6 @@ class ClipTowers:
         return [one if isinstance(one, DataError) else next(rows) for one in decoded]
 
     def close(self) -> None:
-        """End its threads."""
         self._decoders.shutdown(cancel_futures=True)
 
     def _decode(self, file: bytes) -> torch.Tensor | DataError:
@@ -184,7 +182,6 @@ class Embedder:
 
     @property
     def logit_scale(self) -> float:
-        """The factor of cosines before the softmax."""
         return self._towers.logit_scale
 
     @property
@@ -211,7 +208,6 @@ class Embedder:
         return found
 
     def close(self) -> None:
-        """End its threads."""
         self._pool.shutdown(cancel_futures=True)
         self._towers.close()
 

@@ -19,7 +19,6 @@ import numpy as np
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from ..clip import lazy_imports
 from ..errors import DataError, UsageError
 from ..spec import EvaluatorSpec, Report
 from .bodies import BodyError, ChatBody, EmbeddingBody, InterleavedBody, ZeroShotBody
@@ -50,7 +49,6 @@ class RefusedRequestError(Exception):
         super().__init__(message)
 
     def response(self) -> web.Response:
-        """Return the response."""
         kind = {401: "authentication_error", 429: "requests", 503: "server_error", 500: "server_error"}
         error = {
             "message": self.message,
@@ -383,7 +381,6 @@ async def serving(
 
 
 def _open(spec: EvaluatorSpec, report: Report) -> Any:
-    lazy_imports.import_for(spec.model)
     from .embedder import ClipTowers, Embedder
 
     return Embedder(ClipTowers(spec, report))

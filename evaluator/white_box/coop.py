@@ -61,12 +61,10 @@ class SoftPrompt:
 
     @property
     def width(self) -> int:
-        """D."""
         return self._tower.width
 
     @property
     def device(self) -> torch.device:
-        """The device of the tower."""
         return self._tower.device
 
     def features(self, context: Tensor) -> Tensor:

@@ -107,7 +107,6 @@ class AdamW:
         self._steps = 0
 
     def step(self, gradient: Tensor, rates: list[float]) -> None:
-        """Update every head."""
         self._steps += 1
         lr = torch.tensor(rates)
         self.weights *= (1 - lr * self._decays)[:, None, None]

@@ -20,7 +20,7 @@ from ..datasets.hand_made import hand_made
 from ..datasets.loading import load_data
 from ..errors import EvaluatorError
 from ..scoring import DEFAULT_TEMPLATE, Predictions
-from ..spec import EvaluatorSpec, Progress, Report
+from ..spec import EvaluatorSpec, Report
 from .references import REFERENCES, MethodOptions, WhiteBoxResult
 
 
@@ -42,7 +42,6 @@ class Problem:
     _opened: dict[str, Labelled] = field(default_factory=dict)
 
     def split(self, name: str) -> Labelled:
-        """Return the images of a split; opens the test split when first needed."""
         if name == "test":
             if name not in self._opened:
                 self._opened[name] = self.open_test()
@@ -83,14 +82,14 @@ Fit = Callable[..., Fitted]
 """The function ``fit(problem, options, *, seed)`` of a method's module; the test split stays closed."""
 
 
-def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Problem:
+def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
     """Load data and model and encode the shots that are not in the cache."""
     device = parse_devices(spec.device)[0]
     data = load_data(spec)
     for note in data.notes:
         report(note)
     loaded = load_model(spec.model, spec.pretrained, device, report=report)
-    images = image_encoder(spec, loaded, report, progress)
+    images = image_encoder(spec, loaded, report, lambda *_given: None)
     (seen, train), (also_seen, val) = (labelled(images, items, data) for items in (data.train, data.val))
     hashes = [None if one is None else one.images for one in (seen, also_seen)]
     full = EvaluatorSpec(**{**dict(spec), "precision": "fp32"})

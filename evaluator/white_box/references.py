@@ -60,7 +60,6 @@ class LinearProbeOptions(MethodOptions):
 
     @property
     def chooses_on_val(self) -> bool:
-        """True if C is searched."""
         return self.c is None
 
 

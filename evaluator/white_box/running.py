@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from ..errors import ConfigError, DataError
-from ..spec import EvaluatorSpec, Progress, Report
+from ..spec import EvaluatorSpec, Report
 from .references import REFERENCES, MethodOptions, WhiteBoxResult, check_reference
-
-if TYPE_CHECKING:
-    pass
 
 Split = Literal["train", "val", "test"]
 
@@ -23,12 +20,9 @@ def run(
     split: Split = "test",
     seed: int | None = None,
     options: Mapping[str, Any] | None = None,
-    report: Report | None = None,
-    progress: Progress | None = None,
 ) -> WhiteBoxResult:
     """Run one reference; see ``run_all``. ``options`` override those of its name."""
-    given = {name: options or {}}
-    (found,) = run_all(given, spec, split=split, seed=seed, report=report, progress=progress)
+    (found,) = run_all({name: options or {}}, spec, split=split, seed=seed)
     return found
 
 
@@ -38,8 +32,7 @@ def run_all(
     *,
     split: Split = "test",
     seed: int | None = None,
-    report: Report | None = None,
-    progress: Progress | None = None,
+    report: Report = lambda _line: None,
 ) -> tuple[WhiteBoxResult, ...]:
     """Fit white-box references to the few shots and classify one split; load the model once.
 
@@ -49,7 +42,6 @@ def run_all(
         split: Images to classify in the end. Only ``test`` opens the test split, after all fitting.
         seed: Seed of the method's randomness; None for the specification's, which draws the shots.
         report: Called with a line for each fact.
-        progress: Called with the number of images encoded and of all.
 
     Raises:
         ConfigError: A name or an option is wrong, or the scorer is not a CLIP.
@@ -62,7 +54,7 @@ def run_all(
         raise ConfigError(f"white-box references look into a CLIP, and {spec.scorer_name} is not one")
     from .problem import open_problem, solve
 
-    problem = open_problem(spec.bare(), report or (lambda _line: None), progress or (lambda *_given: None))
+    problem = open_problem(spec.bare(), report)
     if split == "val" and not len(problem.val):
         raise DataError(f"{problem.dataset} has no val images; choose another split")
     check_val(options, problem.dataset, len(problem.val))
@@ -81,20 +73,13 @@ def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> N
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
-    """A reference to be fitted on a data set with ``val`` validation images."""
+    """A reference to be fitted on a data set with these classes."""
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    dataset: str
+    options: MethodOptions
     classes: tuple[str, ...]
-    val: int
-
-
-def check_planned(one: Planned) -> None:
-    """Raise DataError as ``check_val`` does, without loading a model."""
-    check_val({one.name: check_reference(one.name, one.options)}, one.dataset, one.val)
 
 
 def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Report) -> None:
@@ -115,10 +100,9 @@ def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Repo
     full = EvaluatorSpec(**{**dict(spec.bare()), "precision": "fp32"})
     looked: set[tuple[object, ...]] = set()
     for one in planned:
-        options = check_reference(one.name, one.options)
-        key = (options.model_dump_json(), one.classes)
-        if isinstance(options, CoopOptions) and key not in looked:
+        key = (one.options.model_dump_json(), one.classes)
+        if isinstance(one.options, CoopOptions) and key not in looked:
             looked.add(key)
             encoder = build_encoder(full, [loaded], one.classes, downloads)
             assert isinstance(encoder, TextEncoder)
-            check_room(encoder, options)
+            check_room(encoder, one.options)

@@ -7,7 +7,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.prices import Rates, TokenUsage, per_token
+from promptclimb.agent.config.fields import Price
+from promptclimb.agent.prices import TokenUsage, per_token
 
 prices = st.integers(0, 10**8)
 
@@ -35,7 +36,8 @@ def test_six_decimals_are_exact_and_finer_ones_are_rounded_up() -> None:
 def test_each_kind_of_token_has_its_price() -> None:
     """Cached tokens are part of the prompt; tokens written to the cache cost as much as others."""
     usage = TokenUsage(100, 7, cached_tokens=50, cache_written_tokens=30, cache_1h_tokens=5)
-    assert Rates(prompt=10, cached=1, completion=60).charge(usage) == 50 * 10 + 50 * 1 + 7 * 60
+    price = Price(prompt=10e-6, cached=1e-6, completion=60e-6)
+    assert price.charge(usage) == 50 * 10 + 50 * 1 + 7 * 60
 
 
 @given(usages(), prices, prices, prices)
@@ -43,5 +45,5 @@ def test_no_division_of_the_tokens_costs_more_than_the_most(
     usage: TokenUsage, prompt: int, cached: int, completion: int
 ) -> None:
     """So a reservation holds, whatever a cache does."""
-    rates = Rates(prompt=prompt, cached=cached, completion=completion)
-    assert rates.charge(usage) <= rates.most(TokenUsage(usage.prompt_tokens, usage.completion_tokens))
+    price = Price(prompt=prompt / 1e6, cached=cached / 1e6, completion=completion / 1e6)
+    assert price.charge(usage) <= price.most(TokenUsage(usage.prompt_tokens, usage.completion_tokens))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.counts import counted, enumerated
 from promptclimb.evaluator.errors import EvaluatorError, TemplateRejectedError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -34,13 +34,15 @@ SHARES = st.floats(0, 1)
 )
 def test_scores_survive_json(score: Score) -> None:
     """What is stored is read back equal."""
-    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+    stored = StoredScore("a {}", score)
+    assert reader(StoredScore)(row_text(stored)) == stored
 
 
 def test_rejections_survive_json() -> None:
     """A rejection is read back equal."""
     rejection = Rejection("too_many_tokens", "80 tokens")
-    assert Rejection.from_json(json.loads(json.dumps(rejection.to_json()))) == rejection
+    stored = StoredScore("a {}", rejection)
+    assert reader(StoredScore)(row_text(stored)) == stored
 
 
 def test_objectives_pick_their_value() -> None:

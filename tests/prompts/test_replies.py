@@ -22,6 +22,7 @@ from promptclimb.prompts.replies import (
     is_echo,
     parse_reply,
     without_marks,
+    without_thinking,
 )
 from promptclimb.prompts.requests import (
     SCALES,
@@ -35,7 +36,6 @@ from promptclimb.prompts.requests import (
 )
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
 from promptclimb.prompts.template_kind import BUILT_IN
-from promptclimb.prompts.thinking import without_thinking
 
 PIECES = st.lists(
     st.sampled_from(

@@ -17,8 +17,7 @@ from torch.nn import functional
 
 from promptclimb.evaluator.pico.world.art import Art
 from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, SENSES, Scene
-from promptclimb.evaluator.pico.world.scenes import shown
-from training.batches import Pictures, render, shifted
+from training.batches import Pictures, render, shifted, shown
 from training.loop import Recipe, Trainer
 from training.losses import contrastive, imitation, nearness
 from training.model import Vocabulary, build, token_ids

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO, TypeAlias
 
+from pydantic import TypeAdapter
+
+from ....evaluator.files import replace_file
 from ...regular_files import read_regular
 from ..log import logged
 from ..sinks import EventWriter, ThreadedSink
@@ -38,19 +41,9 @@ PROJECT = "promptclimb"
 LONGEST_SETTING = 500
 
 
-class EarlierScore(NamedTuple):
-    """A template scored by an earlier process, and the default template's training score by then.
-
-    Attributes:
-        images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
-    """
-
-    restart: int
-    template: str
-    train: float
-    val: float | None
-    default: float | None = None
-    images: int | None = None
+_Ids: TypeAlias = dict[str, str | dict[str, int]]
+_IDS: TypeAdapter[_Ids] = TypeAdapter(_Ids)
+Scored: TypeAlias = TemplateScored | DefaultTemplateScored
 
 
 class FigureRow(NamedTuple):
@@ -68,78 +61,64 @@ class Tracked:
     Attributes:
         settings: By name, free of secrets.
         files: Names of the files worth keeping beside its figures.
-        earlier: What earlier processes have scored; see ``scored_before``.
+        earlier: What earlier processes have emitted of scores; see ``scored_before``.
         scrub: Removes keys from a value.
     """
 
     run_dir: Path
     settings: Mapping[str, Any]
     files: Sequence[str] = ()
-    earlier: Sequence[EarlierScore] = ()
+    earlier: Sequence[Scored] = ()
     scrub: Callable[[Any], Any] = lambda value: value
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def params(self) -> dict[str, str]:
-        """Return the settings as short texts."""
         return {name: str(value)[:LONGEST_SETTING] for name, value in self.settings.items()}
 
     def files_there(self) -> list[Path]:
-        """Return those files that are there."""
         return [path for name in self.files if (path := self.run_dir / name).is_file()]
 
     def id_at(self, tracker: str, make: Callable[[], str] = lambda: secrets.token_hex(4)) -> str:
         """Return the run's name with a tracker (name and place), the same in every process."""
         with self._writing:  # trackers work in threads of their own
             ids = self._ids()
-            if not isinstance(ids.get(tracker), str):
-                self._write({**ids, tracker: make()})
-            return str(self._ids()[tracker])
+            if not isinstance(found := ids.get(tracker), str):
+                found = make()
+                self._write({**ids, tracker: found})
+            return found
 
     def step_at(self, tracker: str) -> int:
         """Return the last step that a tracker was ever sent; 0 for none."""
-        found = self._steps().get(tracker)
-        return found if isinstance(found, int) else 0
+        return self._steps(self._ids()).get(tracker, 0)
 
     def note_step(self, tracker: str, step: int) -> None:
-        """Keep the last step that a tracker was sent."""
         with self._writing:
-            self._write({**self._ids(), STEPS: {**self._steps(), tracker: step}})
+            ids = self._ids()
+            self._write({**ids, STEPS: {**self._steps(ids), tracker: step}})
 
-    def _steps(self) -> dict[str, Any]:
-        found = self._ids().get(STEPS)
+    def _steps(self, ids: _Ids) -> dict[str, int]:
+        found = ids.get(STEPS)
         return found if isinstance(found, dict) else {}
 
-    def _ids(self) -> dict[str, Any]:
+    def _ids(self) -> _Ids:
         try:
-            found = json.loads(read_regular(self.run_dir / IDS))
+            return _IDS.validate_json(read_regular(self.run_dir / IDS))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
 
-    def _write(self, ids: Mapping[str, Any]) -> None:
+    def _write(self, ids: _Ids) -> None:
         # Written at once: a run that lost its name in a kill would be another run there.
-        new = self.run_dir / f"{IDS}.new"
-        new.unlink(missing_ok=True)  # a link would be written through
-        new.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
-        new.replace(self.run_dir / IDS)
+        replace_file(self.run_dir / IDS, f"{json.dumps(ids, indent=2)}\n".encode(), mode=0o644)
 
 
-def scored_before(run_dir: Path) -> list[EarlierScore]:
-    """Return the templates that the log of a run says were scored, each once a restart, in order."""
-    found: dict[tuple[int, str], EarlierScore] = {}
-    default: float | None = None
-    for event in logged(run_dir):
-        if event.get("event") == DefaultTemplateScored.name and isinstance(event.get("train"), int | float):
-            default = float(event["train"])
-        elif event.get("event") == TemplateScored.name:
-            restart, template = event.get("restart"), str(event.get("template"))
-            train, val, images = event.get("train"), event.get("val"), event.get("images")
-            if isinstance(restart, int) and isinstance(train, int | float):
-                known = float(val) if isinstance(val, int | float) else None
-                few = images if type(images) is int else None
-                found.setdefault(
-                    (restart, template), EarlierScore(restart, template, float(train), known, default, few)
-                )
+def scored_before(run_dir: Path) -> list[Scored]:
+    """Return the scores in the log of a run, in order: each template's once a restart."""
+    found: dict[tuple[int, str] | None, Scored] = {}
+    for event, _ in logged(run_dir):
+        if isinstance(event, TemplateScored):
+            found.setdefault((event.position.restart, event.template), event)
+        elif isinstance(event, DefaultTemplateScored):
+            found.setdefault(None, event)
     return list(found.values())
 
 
@@ -167,10 +146,9 @@ class Figures:
     def __init__(self, board: Board, run: Tracked) -> None:
         self._board = board
         self._run = run
-        # A resumed run emits again all that it has: that is known from its log.
-        self._known = {(one.restart, one.template) for one in run.earlier}
-        self._step = len(run.earlier)
-        self._best = max((one.train for one in run.earlier if one.images is None), default=None)
+        self._known = set[tuple[int, str]]()
+        self._step = 0
+        self._best: float | None = None
         self._default: float | None = None
         self._rows: list[FigureRow] = []
         self._used: dict[str, float] = {}
@@ -178,20 +156,18 @@ class Figures:
         self._status, self._last = "interrupted", dict[str, float]()
 
     def __call__(self, event: Event, _when_ns: int) -> None:
-        """Take an event."""
         if isinstance(event, SearchStarted):
             self._board.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
             self._begun = True
             self._catch_up()
         elif isinstance(event, UsageChanged):
-            tokens = event.prompt_tokens + event.completion_tokens
-            self._used |= {"calls": event.calls, "tokens": tokens, "cost_usd": event.cost_usd}
+            self._used |= {"calls": event.calls, "tokens": event.tokens, "cost_usd": event.cost_usd}
         elif isinstance(event, ScorerUsageChanged):
             self._used |= {"scorer_calls": event.calls, "scorer_cost_usd": event.cost_usd}
         elif isinstance(event, DefaultTemplateScored):
             self._default = event.train
         elif isinstance(event, TemplateScored):
-            self._scored(event)
+            self._scored(event, self._used)
         elif isinstance(event, SearchFinished):
             self._status = event.status
             best = _best_so_far(event.train, self._default)
@@ -200,16 +176,15 @@ class Figures:
                 self._last["test"] = event.test
 
     def _catch_up(self) -> None:
-        """Send what earlier processes scored but were killed before sending."""
-        has, best = self._run.step_at(self._board.place), None
-        for step, one in enumerate(self._run.earlier, 1):
-            if one.images is None:
-                best = one.train if best is None else max(best, one.train)
-            if step > has:  # what had been spent by then is not known
-                own = _own(one.train, one.val, one.images)
-                self._take(step, one.template, {**own, **_best_so_far(best, one.default)})
+        """Send what earlier processes scored but were killed before sending; a resumed run emits it again."""
+        sent = self._run.step_at(self._board.place)
+        for event in self._run.earlier:
+            if isinstance(event, DefaultTemplateScored):
+                self._default = event.train
+            else:  # what had been spent by then is not known
+                self._scored(event, {}, sent=sent)
 
-    def _scored(self, event: TemplateScored) -> None:
+    def _scored(self, event: TemplateScored, used: Mapping[str, float], *, sent: int = 0) -> None:
         template = self._run.scrub(event.template)
         if (place := (event.position.restart, template)) in self._known:
             return
@@ -217,16 +192,13 @@ class Figures:
         if event.images is None:
             self._best = event.train if self._best is None else max(self._best, event.train)
         self._step += 1
-        own = _own(event.train, event.val, event.images)
-        self._take(self._step, template, {**own, **_best_so_far(self._best, self._default), **self._used})
-
-    def _take(self, step: int, template: str, values: Mapping[str, float]) -> None:
-        self._rows.append(FigureRow(step, values, template))
-        if len(self._rows) >= MOST_ROWS:
-            self.idle()
+        if self._step > sent:
+            values = {**_own(event), **_best_so_far(self._best, self._default), **used}
+            self._rows.append(FigureRow(self._step, values, template))
+            if len(self._rows) >= MOST_ROWS:
+                self.idle()
 
     def idle(self) -> None:
-        """Send what was collected."""
         if not self._rows:
             return
         rows, self._rows = self._rows, []
@@ -239,17 +211,16 @@ class Figures:
             raise
 
     def close(self) -> None:
-        """Report how the run ended."""
         if self._begun:
             self.idle()
             self._board.close(self._status, self._last)
 
 
-def _own(train: float, val: float | None, images: int | None) -> dict[str, float]:
+def _own(event: TemplateScored) -> dict[str, float]:
     """Return a template's figures; accuracies on a few images have a curve of their own."""
-    if images is not None:
-        return {"dropped_train": train, "dropped_images": images}
-    return {"train": train} | ({} if val is None else {"val": val})
+    if event.images is not None:
+        return {"dropped_train": event.train, "dropped_images": event.images}
+    return {"train": event.train} | ({} if event.val is None else {"val": event.val})
 
 
 def _best_so_far(best: float | None, default: float | None) -> dict[str, float]:

@@ -43,7 +43,6 @@ class MlflowRuns:
         self._id = ""
 
     def begin(self, params: Mapping[str, str]) -> None:
-        """Begin the run, or continue the one of an earlier process."""
         self._id = self._run.id_at(self.place, self._new)
         self._client.set_terminated(self._id, RunStatus.to_string(RunStatus.RUNNING))
         known = self._client.get_run(self._id).data.params
@@ -71,7 +70,6 @@ class MlflowRuns:
         self._client.log_batch(self._id, metrics=metrics)
 
     def close(self, status: str, last: Mapping[str, float]) -> None:
-        """Take the last figures and the run's files."""
         for name, value in last.items():
             self._client.log_metric(self._id, f"final_{name}", value)
         for path in self._run.files_there():

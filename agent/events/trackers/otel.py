@@ -61,7 +61,6 @@ class OtelSpans:
         self._default: float | None = None
 
     def __call__(self, event: Event, when_ns: int) -> None:
-        """Take an event."""
         if self._exporter.failed:
             raise ConnectionError("spans cannot be exported")
         if isinstance(event, SearchStarted):
@@ -102,7 +101,6 @@ class OtelSpans:
         """Nothing is collected here: the exporter does that."""
 
     def close(self) -> None:
-        """End and export what is open."""
         for span in (*self._restarts.values(), self._root):
             if span is not None:
                 span.end()

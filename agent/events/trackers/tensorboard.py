@@ -21,12 +21,10 @@ class TensorboardFiles:
         self._writer = SummaryWriter(str(folder), filename_suffix=f".{time.time_ns()}")
 
     def begin(self, params: Mapping[str, str]) -> None:
-        """Write the settings."""
         rows = "".join(f"| {name} | `{value.replace('`', '')}` |\n" for name, value in params.items())
         self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}")
 
     def figures(self, rows: Sequence[FigureRow]) -> None:
-        """Write the figures of templates."""
         for row in rows:
             for name, value in row.values.items():
                 self._writer.add_scalar(name, value, row.step)
@@ -34,7 +32,6 @@ class TensorboardFiles:
         self._writer.flush()
 
     def close(self, _status: str, last: Mapping[str, float]) -> None:
-        """Write the last figures."""
         for name, value in last.items():
             self._writer.add_scalar(f"final/{name}", value)
         self._writer.close()

@@ -18,7 +18,6 @@ class _Runs:
         self.place = f"{module.__name__} {only['project']}"
 
     def begin(self, params: Mapping[str, str]) -> None:
-        """Begin the run, or continue the one of an earlier process."""
         with silent_stdout():  # both print a greeting
             self._run = self._module.init(name=self._name, config=dict(params), resume="allow", **self._only)
 

@@ -124,7 +124,6 @@ class TextEncoder:
         return self._filler.texts(template, self._reader)
 
     def statistics(self) -> TextStatistics:
-        """Return a snapshot of the counts."""
         return TextStatistics(self.path, self._encoded, self._recurring)
 
     def _plain(self, template: str) -> Tensor:
@@ -264,11 +263,9 @@ class ReplicatedEncoder:
         self._pool = ThreadPoolExecutor(len(self._replicas), thread_name_prefix="replica")
 
     def check(self, template: str) -> Rejection | None:
-        """Return why the model cannot read the template, if so."""
         return self._replicas[0].check(template)
 
     def check_name(self, template: str, name: str) -> Rejection | None:
-        """Return why the model cannot read a checked template with another name, if so."""
         return self._replicas[0].check_name(template, name)
 
     def named(self, template: str, names: Sequence[str]) -> Tensor:
@@ -276,7 +273,6 @@ class ReplicatedEncoder:
         return self._replicas[0].named(template, names)
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
-        """Return normalised embeddings [T, C, E], in the order of the templates."""
         share = -(-len(templates) // len(self._replicas))
         parts = [templates[i : i + share] for i in range(0, len(templates), share)]
         used = self._replicas[: len(parts)]
@@ -284,7 +280,6 @@ class ReplicatedEncoder:
         return torch.cat([part.to(done[0].device) for part in done])
 
     def statistics(self) -> TextStatistics:
-        """Return the replicas' summed counts."""
         found = [replica.statistics() for replica in self._replicas]
         return TextStatistics(
             found[0].path, sum(one.encoded for one in found), sum(one.recurring for one in found)

@@ -63,11 +63,9 @@ class Filler:
             ]
 
     def fill(self, template: str) -> list[str]:
-        """Return the template with each class name in turn."""
         return [template.replace(SLOT, name) for name in self._names]
 
     def check(self, template: str) -> Rejection | None:
-        """Return why the model cannot read this template, if so."""
         if SLOT not in template:
             return Rejection("no_slot", f"there is no {SLOT} in {template!r} for the class name")
         counts = self._counts(template)
@@ -105,7 +103,6 @@ class Filler:
         return self._tokenizer([template.replace(SLOT, name) for name in names])
 
     def check_name(self, template: str, name: str) -> Rejection | None:
-        """Return why the model cannot read the template with this name, if so."""
         if self._encode is not None:
             count = len(self._named_tokens(template, name)[0])
         else:

@@ -127,7 +127,6 @@ class Tower:
 
     @property
     def device(self) -> torch.device:
-        """The device of the tensors."""
         return self.tokens.device
 
     def flops(self, rows: int) -> int:

@@ -1,1 +1,1 @@
-"""The pictures that the bundled CLIPs are trained and tested on: scenes, their pixels and their captions."""
+"""The pictures that the bundled CLIPs are trained and tested on: scenes and their pixels."""

@@ -81,7 +81,6 @@ class Art:
         return rng.choice(self._cutouts[name])
 
     def font(self, kind: str, size: int, rng: Random) -> Font:
-        """Return a font of a kind, at a size in pixels."""
         return load_font(rng.choice(self._fonts[kind]), size)
 
 

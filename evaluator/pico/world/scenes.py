@@ -1,8 +1,7 @@
-"""Sample scenes, and draw their pixels."""
+"""Compose scenes, and draw their pixels."""
 
 from __future__ import annotations
 
-from itertools import accumulate
 from random import Random
 from typing import Any
 
@@ -14,17 +13,11 @@ from . import duo, letters, numbers, shapes
 from .art import Art, Form, figure, text_mask
 from .canvas import SIZE, ground, paste
 from .media import AFTER, BEFORE, LINE_MEDIA, MEDIA
-from .scene import CONCEPTS, CORE, DRAWINGS, EVERYDAY, NUMBERS, SENSES, Scene
+from .scene import CORE, DRAWINGS, NUMBERS, SENSES, Scene
 
-WEIGHTS: dict[str, dict[str, float]] = DRAWINGS["weights"]
-"""Relative frequency of each form, by family."""
 TWO: dict[str, list[str]] = {**DRAWINGS["two"], "duo": list(duo.FORMS)}
 _MEDIA: dict[str, Any] = DRAWINGS["media"]
 _EVERYDAY_MEDIA = {name: 40 if name == "photo" else 5 for name in MEDIA}
-_OFTEN = [*CORE, *EVERYDAY]
-_ALL = list(CONCEPTS)
-_CHOICES = [(family, form, weight) for family, forms in WEIGHTS.items() for form, weight in forms.items()]
-_ODDS = list(accumulate(weight for _, _, weight in _CHOICES))
 _PLAIN_NAMES = {
     "colours": list(shapes.COLOURS),
     "shapes": shapes.SHAPES,
@@ -98,32 +91,6 @@ def compose(
         rng.choice(DRAWINGS["grounds"]),
         detail,
     )
-
-
-def shown(scene: Scene) -> bool:
-    """Return whether the models are trained on such a scene."""
-    if scene.family == "everyday":
-        return scene.name in _OFTEN
-    return scene.form not in DRAWINGS["untaught"].get(scene.family, ())
-
-
-def sample(rng: Random, art: Art) -> Scene:
-    """Return a random scene of the world."""
-    family, form, _ = rng.choices(_CHOICES, cum_weights=_ODDS)[0]
-    if family == "everyday":
-        name = rng.choice(_OFTEN if rng.random() < 0.45 else _ALL)
-        if not art.has(name):
-            return sample(rng, art)
-        return compose(family, form, name, "", rng)
-    if family == "senses":
-        return compose(family, form, rng.choice(list(SENSES)), "", rng)
-    first, second = names_of(family, form)
-    name = rng.choice(first)
-    other = ""
-    if form in TWO.get(family, ()):
-        alike = rng.random() < 0.04
-        other = name if alike and name in second else rng.choice([each for each in second if each != name])
-    return compose(family, form, name, other, rng)
 
 
 _FORMS: dict[str, dict[str, Form]] = {

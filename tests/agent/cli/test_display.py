@@ -384,7 +384,7 @@ def test_the_gain_over_the_default_template_is_known_from_the_first_score_on() -
 def test_what_delays_it_is_shown_with_its_reason() -> None:
     """While it waits, for what and why; afterwards, how often; unusable answers and the queue too."""
     state = state_after(BEGUN, FAILED, RETRY)
-    assert state.waiting.startswith("l: attempt 2 in 12 s, rate limit (RateLimitError: too many requests")
+    assert state.waiting.startswith("l: attempt 2 in 12 s, rate limit (too many requests")
     state.take(Paused(endpoint="l", wait_s=30))
     assert state.waiting == "l gets no requests for 30 s"
     state.take(answered(replayed=True))
@@ -392,6 +392,7 @@ def test_what_delays_it_is_shown_with_its_reason() -> None:
     for event in (answered(), AnswerEmpty(position=Position(1, 1, 1), cut=False)):
         state.take(event)
     state.take(BatchScored(templates=8, seconds=0.5, waiting=3))
+    assert state.evaluated == "8 templates scored"
     assert state.waiting == ""
     assert state.hindered == [
         "1 retry (1 rate limit)",
@@ -434,7 +435,7 @@ def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
         "the best starting template",
         "7 of 10 calls, 1 failed attempt, 1,000 tokens, $0.0500",
         "1 retry (1 rate limit)",
-        "l: attempt 2 in 12 s, rate limit (RateLimitError: too many requests",
+        "l: attempt 2 in 12 s, rate limit (too many requests",
         " left",
     ):
         assert part in text

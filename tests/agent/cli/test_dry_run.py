@@ -6,18 +6,14 @@ import itertools
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import promptclimb.agent.search.inputs
-from promptclimb.agent.cli import dry_run
 from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.fakes import FakeEvaluator
-from tests.paths import ROOT
 
 NOWHERE = "http://127.0.0.1:9/v1"
 """Nothing answers there, so a request would fail."""
@@ -27,7 +23,6 @@ NOWHERE = "http://127.0.0.1:9/v1"
 def evaluator(monkeypatch: pytest.MonkeyPatch) -> FakeEvaluator:
     """What is opened in place of a CLIP."""
     fake = FakeEvaluator()
-    monkeypatch.setattr(dry_run, "opened_before", lambda *_, **__: None)
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", lambda *_, **__: fake)
     return fake
 
@@ -140,24 +135,6 @@ def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
     assert main([*given, "--prompts", "instruction"]) == 0
     assert " instructions scored\n" in (said := capsys.readouterr().out)
     assert "template" not in said
-
-
-def test_what_was_opened_before_is_not_opened_again() -> None:
-    """All that is printed is known then: neither torch nor open_clip is imported."""
-    code = (
-        "import sys; from promptclimb.agent.cli import dry_run\n"
-        "from promptclimb.agent.cli.main import main\n"
-        "from promptclimb.evaluator.clip.remembered import Remembered\n"
-        "from promptclimb.evaluator.fakes import FakeEvaluator\n"
-        "known = Remembered(FakeEvaluator().info, 0.0)\n"
-        "dry_run.opened_before = lambda spec, report: (report('as it was'), known)[1]\n"
-        "assert main(['search', '--method', 'random', '--dry-run']) == 0\n"
-        "print(sorted({'torch', 'open_clip', 'torchvision'} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert "templates scored" in done.stdout
-    assert "as it was" in done.stderr
 
 
 def test_combine_without_a_description_says_what_words_it_uses(
@@ -275,7 +252,7 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     assert "with these limits, LLM and scorer together: at most $0.5000\n" in shown
     assert main([*given, "--scorer", "zero-shot", "--scorer-price", "0.1/0.1"]) == 2
     assert "no tokens to pay for; give --scorer-price N/call" in capsys.readouterr().err
-    assert main([*given, "--scorer", "embeddings"]) == 2
-    assert "give --scorer-dialect" in capsys.readouterr().err
+    assert main([*given, "--scorer", "embeddings"]) == 0
+    assert "the form that takes most requests (--scorer-dialect vllm)" in capsys.readouterr().err
     assert main([*given, "--scorer", "embeddings", "--scorer-dialect", "openai"]) == 0
     assert "dollars unknown (give --scorer-price)" in capsys.readouterr().out

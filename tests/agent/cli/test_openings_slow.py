@@ -91,12 +91,14 @@ def chat_server() -> Iterator[str]:
             server.kill()
 
 
+@pytest.mark.alone
 def test_a_cluster_that_ray_starts_here(tmp_path: Path, alone: list[tuple[str, float]]) -> None:
     """It lives as long as the search, and scores as one process does."""
     pytest.importorskip("ray", reason="the extra 'ray' is not installed")
     assert leaderboard(tmp_path, "--method", "random", "--ray", "local", "--run-dir", "r") == alone
 
 
+@pytest.mark.alone
 def test_a_cluster_that_is_there(
     tmp_path: Path, alone: list[tuple[str, float]], cluster: tuple[str, Path]
 ) -> None:

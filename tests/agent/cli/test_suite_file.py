@@ -239,7 +239,6 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(f"{spec.data} with {spec.model}, {spec.shots} shots")
         return FakeEvaluator()
 
-    monkeypatch.setattr(promptclimb.agent.cli.dry_run, "opened_before", lambda *_, **__: None)
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", opened)
     monkeypatch.setattr(promptclimb.agent.study.preflight, "check_openable", lambda _specs: [])
     monkeypatch.setattr(promptclimb.agent.llm.local_server, "is_installed", lambda: True)

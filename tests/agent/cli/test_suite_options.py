@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.cli.suite import data_sets_of, seeds_of
+from promptclimb.agent.cli.suite import listed, seeds_of
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.store.run import Store
@@ -93,11 +93,11 @@ def test_a_note_that_several_searches_have_is_shown_once(
 
 def test_a_name_with_a_comma_is_quoted_or_given_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
     """``--data`` may be given again; quotes that are left open are a line."""
-    assert list(data_sets_of(['"a,b", c', "d"])) == ["a,b", "c", "d"]
-    assert list(data_sets_of(["a,b", '"sets/x, y"', "b"])) == ["a", "b", "sets/x, y"]
+    assert listed(['"a,b", c', "d"], "--data") == ["a,b", "c", "d"]
+    assert listed(["a,b", '"sets/x, y"', "b"], "--data") == ["a", "b", "sets/x, y"]
     for wrong in ([" , "], ['"a,b']):
         with pytest.raises(ConfigError, match=r"^--data "):
-            data_sets_of(wrong)
+            listed(wrong, "--data")
     own = ["suite", "--data", '"a,b"', "--data", "c", "--methods", "random", "--seeds", "1", *SMALL]
     assert main([*own, "--dry-run"]) == 0
     assert "at most 2 searches" in capsys.readouterr().out

@@ -121,7 +121,7 @@ def test_the_log_goes_on_where_an_earlier_session_ended(tmp_path: Path) -> None:
         with EventLog(path, max_bytes=150) as log:
             log(Noted(text=f"session {session}"))
     assert [line["text"] for line in lines(path)] == ["session 2"]
-    assert [line["text"] for line in logged(tmp_path)] == [f"session {number}" for number in range(3)]
+    assert [event for event, _ in logged(tmp_path)] == [Noted(text=f"session {n}") for n in range(3)]
 
 
 def test_what_can_hold_a_secret_passes_the_scrubber_and_nothing_else(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_torn_line_takes_no_other_with_it(tmp_path: Path) -> None:
     for text in ("one", "two"):
         with EventLog(path) as log:
             log(Noted(text=text))
-    assert [line["text"] for line in logged(tmp_path)] == ["one", "two"]
+    assert [event for event, _ in logged(tmp_path)] == [Noted(text="one"), Noted(text="two")]
     assert path.read_bytes().count(b"\n") == 3
 
 

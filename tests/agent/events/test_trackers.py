@@ -17,9 +17,9 @@ from promptclimb import SearchConfig, search
 from promptclimb.agent.events.sinks import ThreadedSink
 from promptclimb.agent.events.trackers import known as known_trackers
 from promptclimb.agent.events.trackers.figures import (
-    EarlierScore,
     FigureRow,
     Figures,
+    Scored,
     Tracked,
     scored_before,
     silent_stdout,
@@ -81,7 +81,7 @@ class Board:
 def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: Path) -> None:
     """The n-th template is step n; what earlier sessions sent counts, and is not sent again."""
     board = Board()
-    run = Tracked(run_dir=tmp_path, settings={"seed": 3}, earlier=[EarlierScore(1, "a {}", 0.5, None)])
+    run = Tracked(run_dir=tmp_path, settings={"seed": 3}, earlier=[scored("a {}", 0.5)])
     run.note_step("board", 1)
     figures = Figures(board, run)
     used = UsageChanged(
@@ -116,7 +116,7 @@ def test_dropped_templates_have_figures_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text(
         "".join(json.dumps({"event": one.name, **one.fields()}) + "\n" for one in events[1:]), "utf-8"
     )
-    sessions: list[tuple[list[EarlierScore], list[Event]]] = [
+    sessions: list[tuple[list[Scored], list[Event]]] = [
         ([], events),
         (scored_before(tmp_path), events[:1]),
     ]
@@ -133,10 +133,10 @@ def test_dropped_templates_have_figures_of_their_own(tmp_path: Path) -> None:
 
 def test_the_gain_over_default_is_a_figure_of_each_step(tmp_path: Path) -> None:
     """From when it is known on: of what an earlier session has scored too, and at the end."""
-    earlier = [EarlierScore(1, "a {}", 0.25, None), EarlierScore(1, "b {}", 0.5, None, default=0.375)]
+    plain = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
+    earlier = [scored("a {}", 0.25), plain, scored("b {}", 0.5)]
     board = Board()
     figures = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
-    plain = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
     done = SearchFinished(status="finished", best="c {}", train=0.75, test=None, evaluated=3)
     for event in (STARTED, plain, scored("c {}", 0.75), done):
         figures(event, 0)
@@ -171,7 +171,7 @@ def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
     figures(scored("b {}", 0.25), 0)
     with pytest.raises(OSError, match="nobody there"):
         figures.idle()
-    earlier = [EarlierScore(1, "a {}", 0.5, None), EarlierScore(1, "b {}", 0.25, 0.75)]
+    earlier = [scored("a {}", 0.5), replace(scored("b {}", 0.25), val=0.75)]
     board.broken = False
     again = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
     for event in (STARTED, scored("a {}", 0.5), scored("b {}", 0.25), scored("c {}", 0.75)):
@@ -214,21 +214,18 @@ def test_a_tracker_that_greets_swallows_nothing_of_others(capsys: pytest.Capture
 
 def test_the_log_says_what_was_scored(tmp_path: Path) -> None:
     """Each template once a restart, in order, whatever else stands there."""
+    plain = DefaultTemplateScored(template="a photo of a {}", train=0.125, val=None)
+    one = scored("a {}", 0.5)
+    other = replace(one, position=Position(2), val=0.25)
     lines = [
-        {"event": "restart.template_scored", "restart": 1, "template": "a {}", "train": 0.5, "val": None},
+        *({"event": event.name, **event.fields()} for event in (one, plain, other, one, plain)),
         {"event": "search.default_template_scored", "train": "x"},
-        {"event": "search.default_template_scored", "train": 0.125},
-        {"event": "restart.template_scored", "restart": 2, "template": "a {}", "train": 0.5, "val": 0.25},
-        {"event": "restart.template_scored", "restart": 1, "template": "a {}", "train": 0.5, "val": None},
         {"event": "restart.template_scored"},
     ]
     (tmp_path / "events.jsonl").write_text(
         "".join(json.dumps(line) + "\n" for line in lines) + '{"torn', "utf-8"
     )
-    assert scored_before(tmp_path) == [
-        EarlierScore(1, "a {}", 0.5, None),
-        EarlierScore(2, "a {}", 0.5, 0.25, 0.125),
-    ]
+    assert scored_before(tmp_path) == [one, plain, other]
 
 
 def test_a_run_has_one_name_with_a_tracker(tmp_path: Path) -> None:

@@ -238,3 +238,9 @@ async def test_what_is_no_failure_of_the_endpoint_passes_as_it_is() -> None:
         with pytest.raises(type(error)) as caught:
             await run([error])
         assert caught.value is error
+
+
+@pytest.mark.parametrize(("llm", "seconds"), [("local", 1200.0), ("gpt-4o-mini", 30.0)])
+def test_a_local_answer_under_way_is_not_thrown_away_on_a_busy_machine(llm: str, seconds: float) -> None:
+    """It would begin from nothing again."""
+    assert RetryPolicy.of(SearchConfig(llm=llm, request_timeout=30)).attempt_s == seconds

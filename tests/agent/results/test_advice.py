@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from promptclimb.agent.events.types import SearchStopped
 from promptclimb.agent.results.advice import about_names, next_steps, use_of
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.gain import verdict_on
 from promptclimb.agent.results.page import render
+from promptclimb.agent.results.progress import Progress
 from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,
@@ -31,7 +33,6 @@ from promptclimb.agent.results.result import (
     SearchResult,
     Sizes,
 )
-from promptclimb.agent.results.run_state import RunState
 from promptclimb.agent.results.run_view import RunView
 from promptclimb.evaluator.pico.models import TOY_MODEL, toy_model_note
 from promptclimb.evaluator.scoring import ClassAccuracy
@@ -51,7 +52,7 @@ def between(low: float, high: float) -> Difference:
 
 def view(result: SearchResult | None, state: str = "finished", **more: Any) -> RunView:
     """A run in the folder ``my run``."""
-    return RunView(state=RunState(run_dir=Path("my run"), state=state, **more), result=result)
+    return RunView(run_dir=Path("my run"), state=state, result=result, **more)
 
 
 def steps(**changes: Any) -> str:
@@ -61,10 +62,12 @@ def steps(**changes: Any) -> str:
 
 def test_a_run_that_is_not_finished_goes_on() -> None:
     """With higher limits where it came to some; a live one is waited for."""
+    stopped = Progress(stopped=SearchStopped(reason="2 calls", limits=("calls",)))
     assert (
         "promptclimb resume 'my run' --max-calls N continues the run"
-        in next_steps(view(None, "stopped", limits=("calls",)))[0]
+        in next_steps(view(None, "stopped", progress=stopped))[0]
     )
+    assert "resume 'my run' --conclude" in next_steps(view(None, "stopped", progress=stopped))[0]
     assert next_steps(view(None, "live"))[0].startswith("Wait")
 
 
@@ -121,6 +124,13 @@ def test_the_intervals_decide(
         verdict="",
     )
     assert said in steps(gain=gain, **KNOWS)
+
+
+def test_what_the_verdict_calls_chance_is_not_advised() -> None:
+    """Of several differences, one whose interval ends just above 0 is not sure."""
+    over = {"default template": between(0.04, 36.3)}
+    over |= {name: between(-9, 8) for name in ("best starting template", "best hand-made")}
+    assert "more than chance" not in steps(gain=Gain(over=over, ensemble=None, verdict=""), **KNOWS)
 
 
 def test_what_is_no_better_than_chance_is_not_to_be_used() -> None:

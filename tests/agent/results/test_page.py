@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.events.types import SearchStarted
+from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
 from promptclimb.agent.results.gain import Examined, gain_of
 from promptclimb.agent.results.page import MAX_ROWS, render
+from promptclimb.agent.results.progress import Course, Progress, Refused, RestartProgress, course_of_rows
 from promptclimb.agent.results.result import (
     UNOPENED,
     Best,
@@ -24,8 +27,7 @@ from promptclimb.agent.results.result import (
     Sizes,
     Usage,
 )
-from promptclimb.agent.results.run_state import RunState
-from promptclimb.agent.results.run_view import Course, Refused, RunView, course_of_rows
+from promptclimb.agent.results.run_view import RunView
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion
 from tests.fakes.small_result import row, small_result
 
@@ -88,10 +90,10 @@ def result(rows: int = 3, template: str = EVIL, **changes: Any) -> SearchResult:
 
 def view(found: SearchResult, config: str = "", **changes: Any) -> RunView:
     """What is known of a run with that result."""
-    state = RunState(run_dir=Path("run"), state=found.status)
     return RunView(
         **{
-            "state": state,
+            "run_dir": Path("run"),
+            "state": found.status,
             "result": found,
             "course": course_of_rows(found.leaderboard),
             "config": config,
@@ -255,8 +257,9 @@ def test_the_headline_of_a_custom_scorer_names_its_baseline() -> None:
         best=scored, ensemble=together, dataset=nothing, leaderboard=(replace(row(1, "b {}"), train=39.5),)
     )
     seen = view(found)
-    state = replace(seen.state, starting=39.25, rounds=2)
-    read = Reader(render(replace(seen, state=state)))
+    done = RestartProgress(heights={Position(1, 1, 1): 39.5})
+    progress = Progress(starting=39.25, restarts={1: done})
+    read = Reader(render(replace(seen, progress=progress)))
     assert (
         "The best template has 39.5, +0.25 over the best starting template. There are no test images to "
         "confirm it." in read.text
@@ -332,7 +335,7 @@ def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
 
 def test_a_run_that_has_just_begun_has_a_page() -> None:
     """With nothing scored, and nothing known of what is searched."""
-    text = Reader(render(RunView(state=RunState(run_dir=Path("run"), state="live")))).text
+    text = Reader(render(RunView(run_dir=Path("run"), state="live"))).text
     assert "Templates for a run" in text
     assert "Nothing was scored yet." in text
     assert "Wait: the search is running" in text
@@ -341,15 +344,14 @@ def test_a_run_that_has_just_begun_has_a_page() -> None:
 def test_a_live_run_shows_what_is_known_so_far() -> None:
     """The best by training score, its line, the course and the leaderboard; nothing of test."""
     rows = [row(1, "a {}", train=0.5), row(2, "a new {}", train=0.75, conversation=1, round=1, source="llm")]
-    state = RunState(
-        run_dir=Path("run"),
-        state="live",
-        rounds=1,
-        default=0.625,
-        started={"dataset": "dice", "rounds": 8},
-    )
+    started = SearchStarted(
+        run_dir="run", dataset="dice", classes=6, model="m", llm="l", method="pn", restarts=1, rounds=8,
+        resumed=False,
+    )  # fmt: skip
+    done = RestartProgress(heights={Position(1, 1, 1): 0.75})
+    progress = Progress(started=started, default=0.625, restarts={1: done})
     course = Course(curves={1: ((0, 0.5), (1, 0.75))}, rows=tuple(rows))
-    text = Reader(render(RunView(state=state, course=course))).text
+    text = Reader(render(RunView(run_dir=Path("run"), state="live", progress=progress, course=course))).text
     assert "Templates for dice" in text
     assert "the search is running after 1 of 8 rounds" in text
     assert "75.0 % on the training images, +12.5 points over the default template" in text

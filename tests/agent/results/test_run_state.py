@@ -13,8 +13,8 @@ import pytest
 from promptclimb import SearchConfig, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Sizes
-from promptclimb.agent.results.run_dir import write_result
-from promptclimb.agent.results.run_state import is_run, runs_in, state_of
+from promptclimb.agent.results.run_dir import is_run, runs_in, write_result
+from promptclimb.agent.results.run_view import state_of
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -54,7 +54,10 @@ def test_a_finished_run_shows_what_it_chose(finished: Path) -> None:
     state = state_of(finished)
     chosen = json.loads((finished / "result.json").read_text())["best"]
     assert (state.state, state.best, state.train) == ("finished", chosen["template"], chosen["train"])
-    assert (state.rounds, state.started["rounds"], state.usage["calls"]) == (6, 6, 6)
+    started, usage = state.progress.started, state.progress.usage
+    assert started is not None
+    assert usage is not None
+    assert (state.progress.rounds, started.rounds, usage.calls) == (6, 6, 6)
 
 
 def test_a_finished_run_says_what_came_of_it(
@@ -76,7 +79,7 @@ def test_a_finished_run_says_what_came_of_it(
     write_result(copy, small_result(gain=gain, dataset=MANY))
     assert main(["status", str(copy)]) == 0
     assert "; 50.0 % on test (40.4 to 59.6) may be no better than chance" in capsys.readouterr().out
-    assert (state_of(finished).gain or "").startswith("on test (1,000 images): ")
+    assert (state_of(finished).verdict or "").startswith("on test (1,000 images): ")
 
 
 def test_a_stopped_run_says_by_what_and_what_is_left(tmp_path: Path) -> None:
@@ -84,7 +87,8 @@ def test_a_stopped_run_says_by_what_and_what_is_left(tmp_path: Path) -> None:
     state = state_of(run(tmp_path / "r", max_calls=2))
     assert state.state == "stopped"
     assert "2 calls" in (state.stop_reason or "")
-    assert state.usage["left"] == {"calls": 0}
+    assert state.progress.usage is not None
+    assert state.progress.usage.left == {"calls": 0}
     assert state.limits == ("calls",)
     (tmp_path / "r" / "result.json").unlink()
     assert state_of(tmp_path / "r").limits == ("calls",)
@@ -100,7 +104,7 @@ def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) 
     cut = next(at for at, line in enumerate(lines) if b"round.finished" in line)
     log.write_bytes(b"".join(lines[: cut + 1]) + b"\xff\xfe\n[1]\n" + lines[cut + 1][:20])
     state = state_of(copy)
-    assert (state.state, state.rounds, state.last_event) == ("unfinished", 1, "round.finished")
+    assert (state.state, state.progress.rounds, state.last_event[0]) == ("unfinished", 1, "round.finished")
     assert state.best is not None
 
 
@@ -114,14 +118,16 @@ def test_what_is_gained_so_far_is_shown_on_train(
     log = (copy / "events.jsonl").read_text().splitlines()
     logged = [json.loads(line) for line in log]
     state = state_of(copy)
-    assert state.default == next(
+    assert state.progress.default == next(
         one["train"] for one in logged if one["event"] == "search.default_template_scored"
     )
-    assert state.starting == max(
+    assert state.progress.starting == max(
         one["train"] for one in logged if one["event"] == "restart.starting_templates_scored"
     )
     assert state.train is not None
-    over_plain, over_pool = (100 * (state.train - one) for one in (state.default, state.starting))
+    over_plain, over_pool = (
+        100 * (state.train - one) for one in (state.progress.default, state.progress.starting)
+    )
     gains = f"{over_plain:+.1f} points over the default template, {over_pool:+.1f} points over the best "
     gains += "starting template"
     assert main(["status", str(copy)]) == 0

@@ -9,20 +9,38 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.events.types import event_of
 from promptclimb.agent.results.details import write_details
+from promptclimb.agent.results.progress import Course, Progress, course_of_rows
 from promptclimb.agent.results.run_dir import write_result
-from promptclimb.agent.results.run_view import course_of, course_of_rows, view_of
+from promptclimb.agent.results.run_view import view_of
 from tests.agent.results.test_details import DETAILS
 from tests.fakes.small_result import row, small_result
 
 
 def event(name: str, restart: int = 1, conversation: int = 0, round: int = 0, **more: Any) -> dict[str, Any]:
     """A line of the log."""
-    return {"event": name, "restart": restart, "conversation": conversation, "round": round, **more}
+    place = {"event": name, "restart": restart, "conversation": conversation, "round": round}
+    return place | {"improved": False, "templates": 1} | more
+
+
+def course_of(lines: list[dict[str, Any]]) -> Course:
+    """The course of a log with those lines."""
+    progress = Progress()
+    for line in lines:
+        if (found := event_of(line)) is not None:
+            progress.take(found)
+    return progress.course
+
+
+STARTED = {
+    "event": "search.started", "run_dir": "r", "dataset": "d", "classes": 2, "model": "m", "llm": None,
+    "method": "random", "restarts": 1, "rounds": 3, "resumed": False,
+}  # fmt: skip
 
 
 SESSION = [
-    {"event": "search.started"},
+    STARTED,
     event("restart.template_scored", template="a {}", train=0.5, val=None, source="initial"),
     event("restart.starting_templates_scored", best="a {}", train=0.5),
     event("restart.template_refused", 1, 1, 1, line="no slot", reason="no_slot"),
@@ -70,7 +88,7 @@ def test_dropped_templates_come_last_and_raise_no_curve(tmp_path: Path) -> None:
 def test_a_finished_run_is_known_whole(run_dir: Path) -> None:
     """Result, course of the log, details; the leaderboard and the line are those that were kept."""
     view = view_of(run_dir)
-    assert (view.result, view.details, view.state.state) == (RESULT, DETAILS, "finished")
+    assert (view.result, view.details, view.state) == (RESULT, DETAILS, "finished")
     assert view.rows == RESULT.leaderboard
     assert view.lineage == DETAILS.lineage
     assert not view.course.estimated
@@ -134,7 +152,7 @@ def test_events_that_a_resumed_run_repeats_count_once() -> None:
 def test_a_round_that_was_asked_again_is_skipped_no_more() -> None:
     """A resumed run asks again for what it had no answer to."""
     answered = event("round.finished", 1, 2, 1, best="b {}", train=0.8)
-    course = course_of([*SESSION, {"event": "search.started"}, answered])
+    course = course_of([*SESSION, STARTED, answered])
     assert course.skipped == {}
     assert (2, 0.8) in course.curves[1]
 
@@ -142,11 +160,11 @@ def test_a_round_that_was_asked_again_is_skipped_no_more() -> None:
 def test_a_log_that_was_changed_is_no_reason_to_fail() -> None:
     """What is of another shape is passed over."""
     odd = [
-        event("restart.starting_templates_scored", train="high"),
-        event("restart.template_scored", template=3, train=0.5),
-        event("restart.template_scored", template="a {}", train=float("nan")),
-        event("round.finished", 1, -1, 1, train=0.5),
-        {"event": "round.finished", "restart": "one", "train": 0.5},
+        event("restart.starting_templates_scored", best="a {}", train="high"),
+        event("restart.template_scored", template=3, train=0.5, val=None, source="llm"),
+        event("restart.template_scored", template="a {}", train=float("nan"), val=None, source="llm"),
+        event("round.finished", 1, -1, 1, best="a {}", train=0.5),
+        event("round.finished", best="a {}", train=0.5) | {"restart": "one"},
         {},
     ]
     assert course_of(odd).curves == {}

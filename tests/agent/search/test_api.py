@@ -14,7 +14,7 @@ import pytest
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import StoreCorruptError
 from promptclimb.agent.results.result import SearchResult
-from promptclimb.agent.results.run_state import runs_in
+from promptclimb.agent.results.run_dir import runs_in
 from promptclimb.agent.search.api import (
     datasets,
     evaluate,

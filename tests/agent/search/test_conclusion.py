@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
-from promptclimb.agent.search.restart import RestartRecord, Searched
-from promptclimb.agent.search.run import conclude
+from promptclimb.agent.search.journal import RestartRecord
+from promptclimb.agent.search.restarts import Searched
+from promptclimb.agent.search.run import OpenRun, Resolved, SearchRun
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError, PromptclimbError
@@ -31,6 +33,7 @@ from promptclimb.evaluator.scoring import (
     SplitScores,
 )
 from promptclimb.prompts.template import Template
+from promptclimb.prompts.wording import built_in
 
 CONFIG = SearchConfig(data="fake", method="random", ensemble_size=2)
 ASKING = SearchConfig(data="fake", method="pn", llm="m", ensemble_size=2)
@@ -90,10 +93,18 @@ def ended(evaluator: FakeEvaluator, **more: Any) -> Searched:
 
 
 async def finish(
-    config: SearchConfig, evaluator: FakeEvaluator, store: Store, found: Searched, **more: Any
+    config: SearchConfig,
+    evaluator: FakeEvaluator,
+    store: Store,
+    found: Searched,
+    *,
+    notes: Mapping[str, str] = MappingProxyType({}),
+    chat: object | None = None,
 ) -> SearchResult:
     """The result alone."""
-    return (await conclude(config, evaluator, store, found, **more))[0]
+    run = OpenRun(SearchRun(config=config, chat=chat), Path(), Resolved(config, notes, [], built_in()))
+    run.evaluator, run.store = evaluator, store
+    return (await run.conclude(found))[0]
 
 
 def fail(*, on_test: bool = True, always: bool = False) -> Callable[[Sequence[Sequence[str]], bool], None]:
@@ -273,7 +284,7 @@ async def test_a_chat_from_python_is_not_stored_under_an_address(store: Store) -
     evaluator = Words()
     asked = await finish(ASKING, evaluator, store, ended(evaluator))
     assert (asked.llm.model, asked.llm.base_url) == ("m", "https://api.openai.com/v1")
-    found = await finish(ASKING, evaluator, store, ended(evaluator), user_objects={"chat": "mine.Chat"})
+    found = await finish(ASKING, evaluator, store, ended(evaluator), chat=object())
     assert (found.llm.model, found.llm.base_url) == ("m", None)
     without = await finish(CONFIG, evaluator, store, ended(evaluator))
     assert (without.llm.model, without.llm.base_url) == (None, None)

@@ -13,8 +13,9 @@ from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import ENDED_EARLY
-from promptclimb.agent.results.run_state import state_of
-from promptclimb.agent.search.restart import EarlyStopping, RestartRecord
+from promptclimb.agent.results.run_view import state_of
+from promptclimb.agent.search.journal import RestartRecord
+from promptclimb.agent.search.restart import EarlyStopping
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BudgetSpentError,
     GaveUpError,
@@ -20,7 +21,14 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
-from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW, EmptyAnswers, Journal, Skipped
+from promptclimb.agent.search.event_loop import FairScheduler
+from promptclimb.agent.search.journal import (
+    MOST_EMPTY_IN_A_ROW,
+    EmptyAnswers,
+    Journal,
+    RestartRecord,
+    Skipped,
+)
 from promptclimb.agent.search.test_evaluation import OPENINGS, openings
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
@@ -56,23 +64,39 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield created
 
 
+def journal_of(
+    store: Store, asker: Asker, *, stop: Stop | None = None, empty: EmptyAnswers | None = None
+) -> Journal:
+    """A restart's journal."""
+    return Journal(
+        RestartRecord(1),
+        SearchConfig(data="fake", llm="m"),
+        store,
+        asker,
+        stop=stop or Stop(),
+        empty_answers=empty or EmptyAnswers(),
+        scheduler=FairScheduler(),
+        emit=lambda _event: None,
+    )
+
+
 async def test_an_answer_is_on_disk_with_its_bill_before_anybody_has_it(store: Store) -> None:
     """And it is asked for once, however often it is wanted."""
     asker = Asker(store)
-    journal = Journal(store, asker, Stop())
+    journal = journal_of(store, asker)
     answer, replayed = await journal.answer(FIRST, request())
     assert (answer.text, replayed) == ("answer 1", False)
     stored = store.answer(FIRST)
     assert stored is not None
     assert (stored.answer, stored.request_hash) == (answer, request().hash)
     assert (store.usage.calls, store.usage.prompt_tokens) == (1, 7)
-    assert await Journal(store, asker, Stop()).answer(FIRST, request()) == (answer, True)
+    assert await journal_of(store, asker).answer(FIRST, request()) == (answer, True)
     assert asker.asked == 1
 
 
 async def test_samples_of_an_round_are_filed_apart(store: Store) -> None:
     """Several requests of one round have answers of their own."""
-    journal = Journal(store, Asker(store), Stop())
+    journal = journal_of(store, Asker(store))
     one, _ = await journal.answer(FIRST, request("one"))
     other, _ = await journal.answer(FIRST._replace(sample=1), request("two"))
     assert (one.text, other.text) == ("answer 1", "answer 2")
@@ -81,16 +105,16 @@ async def test_samples_of_an_round_are_filed_apart(store: Store) -> None:
 
 async def test_an_answer_of_another_request_is_refused_with_its_place(store: Store) -> None:
     """The program or the files were changed: nothing of it may be mixed."""
-    await Journal(store, Asker(store), Stop()).answer(FIRST, request("one"))
+    await journal_of(store, Asker(store)).answer(FIRST, request("one"))
     with pytest.raises(StoreMismatchError, match="restart 1, conversation 1, round 1"):
-        await Journal(store, Asker(store), Stop()).answer(FIRST, request("another"))
+        await journal_of(store, Asker(store)).answer(FIRST, request("another"))
 
 
 async def test_longer_answers_may_be_asked_for_on_the_way(store: Store) -> None:
     """How long an answer may get is no other request: what is on disk is used."""
     short, long = (replace(request(), max_tokens=number) for number in (512, 4096))
-    await Journal(store, Asker(store), Stop()).answer(FIRST, short)
-    answer, replayed = await Journal(store, asker := Asker(store), Stop()).answer(FIRST, long)
+    await journal_of(store, Asker(store)).answer(FIRST, short)
+    answer, replayed = await journal_of(store, asker := Asker(store)).answer(FIRST, long)
     assert (answer.text, replayed, asker.asked) == ("answer 1", True, 0)
 
 
@@ -99,7 +123,7 @@ async def test_answers_of_the_time_when_their_length_was_hashed_are_used(tmp_pat
     old, now = (replace(request(), max_tokens=number) for number in (1000, 4096))
     with Store.create(tmp_path / "old", {"identity": {"answer_tokens": 1000}}) as store:
         await store.put_answer(FIRST, old.hash_with(1000), ChatAnswer(text="of old"), Bill())
-        answer, replayed = await Journal(store, Asker(store), Stop()).answer(FIRST, now)
+        answer, replayed = await journal_of(store, Asker(store)).answer(FIRST, now)
         assert (answer.text, replayed) == ("of old", True)
         store.check_identity({})
     assert replace(request(), max_tokens=512).hash_with(512) == now.hash
@@ -108,7 +132,7 @@ async def test_answers_of_the_time_when_their_length_was_hashed_are_used(tmp_pat
 async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: Store) -> None:
     """What follows depends on it only then: an outage at the end is asked again, one in the middle not."""
     failed = RequestFailedError("no usable answer in 3 attempts", attempts=3)
-    journal = Journal(store, Asker(store, failed, None, failed), Stop())
+    journal = journal_of(store, Asker(store, failed, None, failed))
     with pytest.raises(Skipped, match="3 attempts"):
         await journal.answer(FIRST, request("one"))
     assert journal.unanswered == 1
@@ -117,7 +141,7 @@ async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: S
     with pytest.raises(Skipped):
         await journal.answer(THIRD, request("three"))
     assert journal.unanswered == 1
-    again = Journal(store, asker := Asker(store), Stop())
+    again = journal_of(store, asker := Asker(store))
     with pytest.raises(Skipped, match="3 attempts"):
         await again.answer(FIRST, request("one"))
     await again.answer(SECOND, request("two"))
@@ -129,12 +153,12 @@ async def test_a_skip_that_was_paid_for_is_written_at_once(store: Store) -> None
     """Else a model that refuses the last round would be paid for it by every resume, without an end."""
     out = RequestFailedError("no usable answer in 3 attempts", attempts=3)
     refused = RequestFailedError("the model refuses to answer", attempts=4, answered=True)
-    journal = Journal(store, Asker(store, out, refused), Stop())
+    journal = journal_of(store, Asker(store, out, refused))
     for position, text in ((FIRST, "one"), (SECOND, "two")):
         with pytest.raises(Skipped):
             await journal.answer(position, request(text))
     assert journal.unanswered == 0
-    again = Journal(store, asker := Asker(store), Stop())
+    again = journal_of(store, asker := Asker(store))
     for position, text, reason in ((FIRST, "one", "3 attempts"), (SECOND, "two", "refuses")):
         with pytest.raises(Skipped, match=reason):
             await again.answer(position, request(text))
@@ -145,17 +169,17 @@ async def test_a_refusal_of_unknown_reason_waits_for_an_answer_or_for_another_se
     """It is asked again unless an answer followed, or it was refused at the end of a whole search before."""
     refused = RequestFailedError("the request is refused: no", attempts=1, refused=True)
     for session in (1, 2):
-        journal = Journal(store, asker := Asker(store, refused), Stop())
+        journal = journal_of(store, asker := Asker(store, refused))
         with pytest.raises(Skipped):
             await journal.answer(FIRST, request("one"))
         assert (asker.asked, journal.unanswered) == (1, 1), session
     await journal.keep_refused()
-    journal = Journal(store, Asker(store, refused), Stop())
+    journal = journal_of(store, Asker(store, refused))
     with pytest.raises(Skipped):
         await journal.answer(FIRST, request("one"))
     assert journal.unanswered == 0
     with pytest.raises(Skipped):
-        await Journal(store, asker := Asker(store), Stop()).answer(FIRST, request("one"))
+        await journal_of(store, asker := Asker(store)).answer(FIRST, request("one"))
     assert asker.asked == 0
 
 
@@ -164,7 +188,7 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
     cut = RequestFailedError("no usable answer", attempts=2, answered=True)
     cut.__cause__ = UnusableAnswerError("nothing but thought", reason="length")
     counted = EmptyAnswers(noun="instruction")
-    journals = [Journal(store, asker := Asker(store, cut, None), Stop(), counted) for _ in range(2)]
+    journals = [journal_of(store, asker := Asker(store, cut, None), empty=counted) for _ in range(2)]
     with pytest.raises(Skipped):
         await journals[1].answer(FIRST, request("one"))
     await journals[1].answer(SECOND, request("two"))
@@ -184,17 +208,17 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
 async def test_a_skip_of_another_request_is_refused_too(store: Store) -> None:
     """What was skipped is filed with its request as well."""
     failed = RequestFailedError("none", attempts=1)
-    journal = Journal(store, Asker(store, failed), Stop())
+    journal = journal_of(store, Asker(store, failed))
     with pytest.raises(Skipped):
         await journal.answer(FIRST, request("one"))
     await journal.answer(SECOND, request("two"))
     with pytest.raises(StoreMismatchError):
-        await Journal(store, Asker(store), Stop()).answer(FIRST, request("another"))
+        await journal_of(store, Asker(store)).answer(FIRST, request("another"))
 
 
 async def test_limits_pass_through_and_leave_nothing(store: Store) -> None:
     """A budget that is spent is no skip: the same request is made by the next session."""
-    journal = Journal(store, Asker(store, BudgetSpentError("7 calls", limit="calls")), Stop())
+    journal = journal_of(store, Asker(store, BudgetSpentError("7 calls", limit="calls")))
     with pytest.raises(BudgetSpentError):
         await journal.answer(FIRST, request())
     assert journal.unanswered == 0
@@ -211,10 +235,10 @@ async def test_a_stop_after_an_answer_ends_the_restart_there(store: Store) -> No
             return await super().ask(request)
 
     with pytest.raises(InterruptedRunError):
-        await Journal(store, Late(store), stop).answer(FIRST, request())
+        await journal_of(store, Late(store), stop=stop).answer(FIRST, request())
     assert store.answer(FIRST) is not None
     with pytest.raises(InterruptedRunError):
-        await Journal(store, asker := Asker(store), stop).answer(SECOND, request())
+        await journal_of(store, asker := Asker(store), stop=stop).answer(SECOND, request())
     assert asker.asked == 0
 
 
@@ -223,7 +247,7 @@ async def test_a_skip_that_was_changed_from_outside_is_named(store: Store, row: 
     """Nothing of it is believed."""
     await store.put_note("skip:1.1.1.0", row)
     with pytest.raises(StoreCorruptError, match="skip"):
-        await Journal(store, Asker(store), Stop()).answer(FIRST, request())
+        await journal_of(store, Asker(store)).answer(FIRST, request())
 
 
 @pytest.mark.parametrize("row", ["twice", -1, 1.5])

@@ -182,9 +182,10 @@ def test_a_renaming_is_better_on_the_few_shot_images_or_empty(seed: int) -> None
     assert len(world.asked) <= 1 + 5 + 5
 
 
-def test_a_thousand_classes_take_seconds() -> None:
-    """20,000 images and 2,000 names, of which a tenth gain."""
-    classes, images = 1000, 20_000
+@pytest.mark.parametrize("classes", [200, pytest.param(1000, marks=pytest.mark.slow)])
+def test_very_many_classes_take_seconds(classes: int) -> None:
+    """20 images and 2 names a class, of which a tenth gain."""
+    images = 20 * classes
     labels = array("i", (place % classes for place in range(images)))
     base = array("i", ((one + place // classes % 2) % classes for place, one in enumerate(labels)))
 
@@ -205,5 +206,5 @@ def test_a_thousand_classes_take_seconds() -> None:
     }
     began = time.process_time()
     chosen = asyncio.run(choose_names(labels, base, tried, predict))
-    assert len(chosen) == 200
-    assert time.process_time() - began < 20
+    assert len(chosen) == classes // 5
+    assert time.process_time() - began < 20 * (classes / 1000) ** 2

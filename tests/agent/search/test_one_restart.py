@@ -12,6 +12,7 @@ from promptclimb.agent.config.schema import MOST_FROM_FILE, SearchConfig
 from promptclimb.agent.events.types import (
     AnswerReceived,
     Event,
+    Listener,
     RestartFinished,
     RoundFinished,
     RoundSkipped,
@@ -24,8 +25,10 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, SearchMethod, Steps, View
 from promptclimb.agent.position import INITIAL, LLM, Position, derived
 from promptclimb.agent.search import restart as module
-from promptclimb.agent.search.journal import Skipped
+from promptclimb.agent.search.event_loop import FairScheduler
+from promptclimb.agent.search.journal import EmptyAnswers, Journal, RestartRecord, Skipped
 from promptclimb.agent.search.restart import Restart
+from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
@@ -39,8 +42,10 @@ TRAIN = {"bad {}": 0.1, "dull {}": 0.2, "fair {}": 0.3, "good {}": 0.4, "plain {
 SAID: list[Message] = [{"role": "user", "content": "go on"}]
 
 
-class Answers:
+class Answers(Journal):
     """Says what it is reported to, in turn; None is a request that gets no answer."""
+
+    unanswered = 0
 
     def __init__(self, *texts: str | None, on_disk: int = 0, unanswered: int = 0) -> None:
         self.asked: list[tuple[Position, ChatRequest]] = []
@@ -49,6 +54,12 @@ class Answers:
         self.noted: list[tuple[bool, bool]] = []
         self._texts = list(texts)
         self._on_disk = on_disk
+
+    def begin(self, number: int, config: SearchConfig, emit: Listener) -> Answers:
+        """Return the journal of a restart; nothing of it reaches a disk."""
+        given: dict[str, Any] = {"store": None, "asker": None, "stop": Stop(), "scheduler": FairScheduler()}
+        super().__init__(RestartRecord(number), config, empty_answers=EmptyAnswers(), emit=emit, **given)
+        return self
 
     async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
         self.asked.append((position, request))
@@ -139,8 +150,9 @@ class Stage:
         }
         config = SearchConfig(**given, method="pn", starting_pool="captions")
         return Restart(
-            number, config, pool=pool, info=FakeEvaluator().info, wordings=built_in(), answers=answers,
-            scores=self.table, check=self.check, emit=self._events.append,
+            config, pool=pool, info=FakeEvaluator().info, wordings=built_in(),
+            answers=answers.begin(number, config, self._events.append), scores=self.table, check=self.check,
+            emit=self._events.append,
         )  # fmt: skip
 
 

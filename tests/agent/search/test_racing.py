@@ -18,15 +18,15 @@ from promptclimb import SearchConfig, SearchResult, resume, search
 from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.result import RACED
-from promptclimb.agent.search.racer import score_of
-from promptclimb.agent.search.racing import Dropped, Outcome, Row, blocks_of, race, stratified
+from promptclimb.agent.search.racing import Dropped, Finalist, Hits, Raced, blocks_of, race, stratified
+from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Predictions, Rejection, Score, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
 
 
-class Raced:
+class RaceOf:
     """A race on known labels, and how many of them each candidate was asked for."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Raced:
         self.asked = Counter[str]()
         self.places: list[int] = []
 
-        async def ask_some(texts: Sequence[str], places: Sequence[int]) -> dict[str, Row | Rejection]:
+        async def ask_some(texts: Sequence[str], places: Sequence[int]) -> dict[str, Hits | Rejection]:
             self.asked.update({text: len(places) for text in texts})
             self.places += places
             return {
@@ -50,14 +50,14 @@ class Raced:
             }
 
         candidates = [text for text in rows if text != incumbent]
-        self.outcomes: dict[str, Outcome] = asyncio.run(
+        self.outcomes: dict[str, Raced] = asyncio.run(
             race(candidates, incumbent, blocks_of(labels, 1), ask_some)
         )
 
     @property
     def finalists(self) -> set[str]:
         """Who is to be scored on all images."""
-        return {text for text, outcome in self.outcomes.items() if outcome is None}
+        return {text for text, outcome in self.outcomes.items() if isinstance(outcome, Finalist)}
 
 
 @st.composite
@@ -74,12 +74,12 @@ def problems(draw: st.DrawFn) -> tuple[dict[str, list[bool]], list[int]]:
 def test_somebody_wins_and_nobody_is_asked_twice(problem: tuple[dict[str, list[bool]], list[int]]) -> None:
     """No image is asked about twice, and a finalist is there, who is then scored on all images."""
     rows, labels = problem
-    raced = Raced(rows, labels)
+    raced = RaceOf(rows, labels)
     assert raced.finalists
     assert len(set(raced.places)) == len(raced.places) < len(labels) or not raced.places
     assert all(count < len(labels) for count in raced.asked.values())
     for text, outcome in raced.outcomes.items():
-        if outcome is not None:
+        if not isinstance(outcome, Finalist):
             assert isinstance(outcome, Dropped)
             assert outcome.images == raced.asked[text]
             assert outcome.right == sum(rows[text][place] for place in raced.places[: outcome.images])
@@ -96,8 +96,8 @@ def test_the_order_of_the_candidates_does_not_matter(
     rng.shuffle(shuffled)
     incumbent = min(rows)
     for other in (None, incumbent):
-        found = Raced(rows, labels, other)
-        again = Raced({text: rows[text] for text in shuffled}, labels, other)
+        found = RaceOf(rows, labels, other)
+        again = RaceOf({text: rows[text] for text in shuffled}, labels, other)
         assert found.outcomes == again.outcomes
         assert found.asked == again.asked
 
@@ -106,7 +106,7 @@ def test_the_order_of_the_candidates_does_not_matter(
 @given(st.lists(st.booleans(), min_size=64, max_size=64), st.integers(1, 30))
 def test_equals_are_dropped_only_for_want_of_room(row: list[bool], count: int) -> None:
     """Candidates that classify alike are never behind; each stage still keeps its share alone."""
-    raced = Raced({f"{number}": row for number in range(count)}, [place % 4 for place in range(64)])
+    raced = RaceOf({f"{number}": row for number in range(count)}, [place % 4 for place in range(64)])
     dropped = [one for one in raced.outcomes.values() if isinstance(one, Dropped)]
     assert all(one.behind == 0 for one in dropped)
     assert len(raced.finalists) == max(1, -(-count // 20))
@@ -114,7 +114,7 @@ def test_equals_are_dropped_only_for_want_of_room(row: list[bool], count: int) -
 
 def test_the_only_candidate_is_not_raced() -> None:
     """Without an incumbent it is the best, whatever it does."""
-    raced = Raced({"a": [False] * 64}, [place % 4 for place in range(64)])
+    raced = RaceOf({"a": [False] * 64}, [place % 4 for place in range(64)])
     assert raced.finalists == {"a"}
     assert not raced.asked
 
@@ -123,20 +123,20 @@ def test_a_race_against_an_incumbent_may_have_no_finalist() -> None:
     """Who is far behind on the first images is dropped there; who is better goes on to the end."""
     labels = [place % 4 for place in range(64)]
     rows = {"best": [True] * 64, "a": [False] * 64, "b": [place % 2 == 0 for place in range(64)]}
-    raced = Raced(rows, labels, "best")
+    raced = RaceOf(rows, labels, "best")
     assert not raced.finalists
     assert raced.asked["a"] < raced.asked["best"] <= 32
-    assert Raced({**rows, "best": rows["b"], "b": [True] * 64}, labels, "best").finalists == {"b"}
+    assert RaceOf({**rows, "best": rows["b"], "b": [True] * 64}, labels, "best").finalists == {"b"}
 
 
 def test_who_is_rejected_does_not_lead() -> None:
     """A candidate that cannot be scored leaves the race, an incumbent too."""
     labels = [place % 4 for place in range(64)]
     rows = {"a": [True] * 64, "b": [False] * 64, "c": [True] * 64}
-    raced = Raced(rows, labels, rejected=["a"])
+    raced = RaceOf(rows, labels, rejected=["a"])
     assert raced.outcomes["a"] == Rejection("too_many_tokens", "99 tokens")
     assert raced.finalists == {"c"}
-    assert Raced(rows, labels, "c", rejected=["c"]).finalists == {"a"}
+    assert RaceOf(rows, labels, "c", rejected=["c"]).finalists == {"a"}
 
 
 @settings(max_examples=30)
@@ -336,8 +336,9 @@ def test_a_dropped_candidate_is_estimated_below_the_best() -> None:
 
 def test_the_score_of_a_dropped_candidate_says_what_was_measured() -> None:
     """Its accuracy is that on the images that it was asked on; the estimate stands beside it."""
-    score = score_of(Dropped(right=3, images=5, behind=1), Score(train=0.75, class_mean=0.7))
+    score = Dropped(right=3, images=5, behind=1).score(Score(train=0.75, class_mean=0.7))
     assert (score.train, score.correct, score.images, score.whole) == (0.6, (3, None), 5, False)
     assert score.estimate == pytest.approx(0.75 - 1 / 21)
     assert score.class_mean is None
-    assert Score.from_json(score.to_json()) == score
+    stored = StoredScore("a {}", score)
+    assert reader(StoredScore)(row_text(stored)) == stored

@@ -13,7 +13,7 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import Examined
-from promptclimb.agent.search.restart import RestartRecord
+from promptclimb.agent.search.journal import RestartRecord
 from promptclimb.agent.search.result_writer import MOST_PICTURES, details_of
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score, Thumbnail

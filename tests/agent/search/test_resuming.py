@@ -16,7 +16,7 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, StoreGoneError, StoreMismatchError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
-from promptclimb.agent.results.run_state import state_of
+from promptclimb.agent.results.run_view import state_of
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
@@ -84,7 +84,7 @@ def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
     for run_dir in (stopped, killed):
         state = state_of(run_dir)
         assert (state.state, state.stop_reason, state.limits) == ("unfinished", None, ())
-        assert state.rounds >= 3
+        assert state.progress.rounds >= 3
         assert (run_dir / STOPPED[RESULT]).read_text("utf-8") == before
         assert "the limit of 2 calls" in (run_dir / STOPPED[REPORT]).read_text("utf-8")
         assert not (run_dir / REPORT).exists()

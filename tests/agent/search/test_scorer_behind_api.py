@@ -22,7 +22,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
-from promptclimb.agent.results.run_state import state_of
+from promptclimb.agent.results.run_view import state_of
 from promptclimb.agent.search.api import evaluate, resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
@@ -85,7 +85,9 @@ async def test_a_search_asks_each_question_once_and_says_what_it_took(
     run = tmp_path / "run"
     assert json.loads((run / "result.json").read_text("utf-8"))["scorer_usage"]["calls"] == used.calls
     assert f"{used.calls:,} (1 failed attempt, 1 retries)" in (run / "report.html").read_text("utf-8")
-    assert state_of(run).scorer_usage["calls"] == used.calls
+    logged = state_of(run).progress.scorer_usage
+    assert logged is not None
+    assert logged.calls == used.calls
     await in_thread(lambda: main(["status", str(run)]))
     said = capsys.readouterr()
     assert f"scorer: {used.calls} calls, ${used.cost_usd:.4f}" in said.out
@@ -145,10 +147,31 @@ async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_s
             await search(config(server.url, max_scorer_calls=51))
         with pytest.raises(UsageError, match=r"max_cost=0.1 must be at least 0.102720: .*initial=N"):
             await search(config(server.url, scorer_price="0.002/call", max_cost=0.1))
+        with pytest.raises(UsageError, match="the default instruction and the starting ones may take"):
+            await search(config(server.url, max_scorer_calls=45, scorer="chat", prompts="instruction"))
         assert server.requests == 0
         assert not (tmp_path / "run").exists()
         stopped = await search(config(server.url, max_scorer_calls=52))
     assert stopped.leaderboard[0].images is None, "the start's best is scored on all images"
+
+
+async def test_a_run_that_has_scored_nothing_is_resumed_within_limits_that_have_room_for_the_start(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """As a new one is started: with the number that it needs, and nothing is asked; its labels count."""
+    stop = Stop()
+    async with ScorerServer(ScorerOptions(latency_s=0.002)) as server:
+        server.on_answer = lambda answers: stop.ask(InterruptedRunError(2)) if answers == 2 else None
+        with pytest.raises(InterruptedRunError):
+            await SearchRun(config=config(server.url), stop=stop).start()
+        asked = server.requests
+        with pytest.raises(UsageError, match=r"max_scorer_calls=51 must be at least 52: .* 33, and 19 are"):
+            await resume(tmp_path / "run", changes={"max_scorer_calls": 51})
+        assert server.requests == asked
+        stopped = await resume(tmp_path / "run", changes={"max_scorer_calls": 52})
+        assert server.requests <= 52
+        assert max(server.asked.values()) == 1
+    assert stopped.evaluated > 0
 
 
 async def test_a_run_that_was_killed_pays_again_at_most_for_what_was_in_flight(

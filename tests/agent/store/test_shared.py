@@ -84,8 +84,8 @@ async def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
     """Each sees what the other has written."""
     with SharedCache(tmp_path) as one, SharedCache(tmp_path) as two:
         await asyncio.gather(*(cache.write(f"k{n}", n) for n, cache in enumerate((one, two) * 20)))
-        assert [await one.read(f"k{n}") for n in range(40)] == list(range(40))
-        assert await two.read("k0") == 0
+        assert [await one.read(f"k{n}", int) for n in range(40)] == list(range(40))
+        assert await two.read("k0", int) == 0
 
 
 def test_a_run_or_a_pickle_is_no_shared_cache(tmp_path: Path) -> None:

@@ -34,9 +34,8 @@ from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.position import Position
 from promptclimb.agent.store.disk import TextCache
-from promptclimb.agent.store.look import Look
-from promptclimb.agent.store.records import StoredAnswer, StoredScore
-from promptclimb.agent.store.run import Store, _appear
+from promptclimb.agent.store.records import StoredAnswer, StoredScore, reader, row_text
+from promptclimb.agent.store.run import Store, StoreReader, _appear
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Rejection, Score
@@ -108,8 +107,8 @@ async def test_what_is_not_there_is_not_looked_for(run_dir: Path, monkeypatch: p
         await store.put_answer(Position(1, 1, 1), "hash", ANSWER)
     with Store.open(run_dir) as store:
         read: list[str] = []
-        found = store._cache.read
-        monkeypatch.setattr(store._cache, "read", lambda key: (read.append(key), found(key))[1])
+        found = store._cache.get
+        monkeypatch.setattr(store._cache, "get", lambda key: (read.append(key), found(key))[1])
         assert store.score("b") is store.answer(Position(1, 1, 2)) is store.note("n") is None
         assert read == []
         await store.put_score("b", "b {}", Score(train=0.25))
@@ -279,7 +278,7 @@ def test_a_pickle_planted_while_the_run_is_open_is_not_loaded_either(run_dir: Pa
     with Store.open(run_dir) as store:
         planted(run_dir, ("UPDATE Cache SET mode = 4, value = ? WHERE key = 'usage'", (bomb,)))
         with pytest.raises(StoreCorruptError, match="pickle"):
-            store._row("usage")
+            store._row("usage", reader(Spent))
     assert not (tmp_path / "boom").exists()
 
 
@@ -332,7 +331,7 @@ def test_a_foreign_database_is_reported(run_dir: Path) -> None:
 def test_a_database_that_computes_its_rows_is_not_read(run_dir: Path, made: str) -> None:
     """A view may never end, and a column may take any memory."""
     planted(run_dir, ("DROP TABLE Cache", ()), (f"CREATE {made}", ()))
-    for opened in (Store.open, Look):
+    for opened in (Store.open, StoreReader):
         with pytest.raises(StoreCorruptError, match="another program's"):
             opened(run_dir)
 
@@ -598,7 +597,7 @@ async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation
 
 def test_a_row_of_the_journal_that_names_no_place_is_reported(run_dir: Path) -> None:
     """Its key was changed from outside."""
-    row = json.dumps(StoredAnswer("h", ANSWER).to_json())
+    row = row_text(StoredAnswer("h", ANSWER))
     planted(run_dir, ("INSERT INTO Cache (key, raw, mode, value) VALUES ('answer:1.x', 1, 1, ?)", (row,)))
     with Store.open(run_dir) as store, pytest.raises(StoreCorruptError, match=r"'answer:1\.x'.*no position"):
         list(store.answers())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -17,7 +18,7 @@ from promptclimb.agent.errors import UntrustedRunError
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.store.disk import canonical, parse
+from promptclimb.agent.store.disk import canonical
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.store.trust import risks
 from promptclimb.evaluator.errors import ConfigError
@@ -80,7 +81,7 @@ def edit(run_dir: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change a run's manifest from outside."""
     with sqlite3.connect(run_dir / "store" / "cache.db") as database:
         (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
-        manifest = parse(text, "manifest")
+        manifest = json.loads(text)
         change(manifest)
         database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (canonical(manifest),))
     database.close()

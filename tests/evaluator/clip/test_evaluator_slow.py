@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -21,6 +22,8 @@ from tests.fakes.data_sets import load
 from tests.paths import ROOT
 
 ENSEMBLE = ["a photo of a {}", "a {}", "a drawing of the {}"]
+PICTURES = {"TRAIN": 2, "VAL": 1, "TEST": 100}
+"""How many of a set are drawn: a class, a class, and in all. Drawing takes longer than everything else."""
 
 pytestmark = pytest.mark.slow
 
@@ -44,8 +47,13 @@ TURNS = [(bundled_models()[place % 2], name) for place, name in enumerate(sets.n
     [*TURNS, *((bundled, "digits") for bundled in bundled_models())],
     ids=lambda value: value if isinstance(value, str) else value["name"],
 )
-def test_accuracies_on_bundled_sets_are_open_clips_own(bundled: dict[str, str], name: str) -> None:
+def test_accuracies_on_bundled_sets_are_open_clips_own(
+    bundled: dict[str, str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In turn, single templates and an ensemble get open_clip's accuracy to the last image."""
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path))
+    for part, number in PICTURES.items():
+        monkeypatch.setattr(sets, part, number)
     if bundled["name"] not in open_clip.list_models():
         open_clip.add_model_config(bundled["config"])
     model, _, preprocess = open_clip.create_model_and_transforms(bundled["name"], pretrained=bundled["file"])
@@ -54,7 +62,16 @@ def test_accuracies_on_bundled_sets_are_open_clips_own(bundled: dict[str, str], 
     items = data.test.open()
     features = open_clips_features(model, preprocess, items)
     labels = torch.tensor([item.label for item in items])
-    ours = open_evaluator(EvaluatorSpec(data=name, model=bundled["name"], pretrained="pico", device="cpu"))
+    spec = EvaluatorSpec(
+        data=name,
+        model=bundled["name"],
+        pretrained="pico",
+        device="cpu",
+        shots=1,
+        views=0,
+        cache_dir=tmp_path,
+    )
+    ours = open_evaluator(spec)
     ensembles = [[template] for template in ENSEMBLE] + [ENSEMBLE]
     for ensemble, scores in zip(ensembles, ours.examine(ensembles), strict=True):
         weights = open_clip.build_zero_shot_classifier(

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.clip.models import parse_devices
 from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
 from promptclimb.evaluator.errors import (
@@ -265,7 +266,8 @@ def test_a_score_names_what_is_most_confused(evaluator: OpenClipEvaluator) -> No
     seen = evaluator.inspect(["an old drawing of the {}"], split="train")
     assert score.confused == seen.confusions[:MOST_CONFUSED]
     assert len(score.confused) == MOST_CONFUSED <= len(seen.confusions)
-    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+    stored = StoredScore("a {}", score)
+    assert reader(StoredScore)(row_text(stored)) == stored
 
 
 def test_predictions_are_what_is_counted(evaluator: OpenClipEvaluator) -> None:

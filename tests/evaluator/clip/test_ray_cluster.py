@@ -21,7 +21,7 @@ ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 from ray.cluster_utils import Cluster  # noqa: E402 - only where Ray is
 
 # Ray warns in threads of its own, where a warning made an error leaves it hanging.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.filterwarnings("ignore")]
 TEMPLATES = [f"a photo of a {{}} number {number}" for number in range(24)]
 
 

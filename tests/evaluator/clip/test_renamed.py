@@ -9,8 +9,7 @@ import torch
 from torch.nn import functional
 
 from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
-from promptclimb.evaluator.clip.renamed import BLOCK, RenamedClasses
-from promptclimb.evaluator.clip.zero_shot import Labelled, decide
+from promptclimb.evaluator.clip.zero_shot import BLOCK, Labelled, RenamedClasses, decide
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.scoring import EvaluatorInfo, NamePredictor
 from tests.fakes.few_shots import few_shots

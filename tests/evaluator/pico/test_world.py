@@ -7,13 +7,14 @@ from random import Random
 import numpy as np
 import pytest
 
-from promptclimb.evaluator.pico.world import captions as grammar
 from promptclimb.evaluator.pico.world.art import Art
-from promptclimb.evaluator.pico.world.captions import caption
 from promptclimb.evaluator.pico.world.media import CONDITIONS, MEDIA
 from promptclimb.evaluator.pico.world.numbers import scan
 from promptclimb.evaluator.pico.world.scene import NUMBERS, Scene, value
-from promptclimb.evaluator.pico.world.scenes import TWO, WEIGHTS, compose, draw, names_of, sample
+from promptclimb.evaluator.pico.world.scenes import TWO, compose, draw, names_of
+from training import captions as grammar
+from training.batches import WEIGHTS, sample
+from training.captions import caption
 
 FORMS = [
     (family, form)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import ConsumerError, DataError, EvaluatorError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
 from promptclimb.evaluator.remote.chat import read_completion
@@ -40,6 +40,7 @@ from tests.paths import ROOT
 
 INSTRUCTION = "Which colour is it?\n{classes}"
 ASKED = {"chat": INSTRUCTION, "zero-shot": "a photo of a {}"}
+NOT_ALLOWED = ApiRefusal("content_filter", "not allowed")
 SEARCHED = 21
 """Images of train and val: five and two of each class."""
 
@@ -271,13 +272,14 @@ def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
     assert score.unreadable_examples[0].startswith("(cut) a long answer")
     assert score.unreadable_examples[1:] == ("I cannot say", "(refused: content_filter) not allowed")
     assert all(len(one) <= 80 for one in score.unreadable_examples)
-    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+    stored = StoredScore("a {}", score)
+    assert reader(StoredScore)(row_text(stored)) == stored
 
 
 def refusing(
     places: Iterable[int],
     reader: Callable[[ApiRequest], object],
-    refusal: ApiRefusal = ApiRefusal("content_filter", "not allowed"),
+    refusal: ApiRefusal = NOT_ALLOWED,
 ) -> Any:
     """A change that refuses some of the images, by the order in which they are first asked for."""
     order: dict[object, int] = {}

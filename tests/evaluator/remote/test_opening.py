@@ -12,7 +12,7 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.search.api import score_templates
 from promptclimb.agent.search.inputs import known_identity
 from promptclimb.evaluator.errors import ConfigError, DataError, EvaluatorError, UsageError
-from promptclimb.evaluator.open import check_openable, open_evaluator, opened_before
+from promptclimb.evaluator.open import check_openable, open_evaluator
 from promptclimb.evaluator.prediction import FolderPredictor
 from promptclimb.evaluator.remote.labels import LabelStore
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -105,11 +105,10 @@ def test_an_ask_is_needed(colours: Path) -> None:
 
 
 def test_it_is_checked_without_a_request(colours: Path) -> None:
-    """Its data are read; no model is looked for, and no earlier opening counts."""
+    """Its data are read; no model is looked for."""
     spec = EvaluatorSpec(data=str(colours), **API)
     (data,) = check_openable([spec])
     assert data.name == "colours"[: len(data.name)] or data.classes
-    assert opened_before(spec, report=lambda _line: None) is None
 
 
 def test_what_needs_a_clip_refuses_it(colours: Path) -> None:
