@@ -19,7 +19,7 @@ import aiohttp
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
-from ..config.fields import DEFAULT_BASE_URL, FREE, LOCAL_LLM, EndpointConfig, without_credentials
+from ..config.fields import FREE, LOCAL_LLM, EndpointConfig, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import EndpointError
 from ..events.types import Listener, Noted
@@ -109,7 +109,7 @@ def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> Non
     if not config.needs_llm:
         return
     if not config.is_local:
-        for one in _wanted(config):
+        for one in config.all_endpoints:
             _key(one, environment)
     elif config.llm_fallback is None:
         from .local_server import check_here
@@ -157,7 +157,7 @@ async def _usable(
     """Return the endpoints that pass the preflight; if none does, raise the first one's fault."""
     found: list[tuple[EndpointConfig, Secret | None]] = []
     faults: list[EndpointError] = []
-    for one in _wanted(config):
+    for one in config.all_endpoints:
         key = _key(one, environment)
         scrubber.add(key or "")
         scrubber.add(split_userinfo(one.base_url).userinfo)
@@ -182,12 +182,6 @@ def warn_unencrypted(url: str, key: Secret | None, variable: str, emit: Listener
     if key and urlsplit(url).scheme != "https" and not is_loopback(url):
         shown = without_credentials(url)
         emit(Noted(text=f"the key in {variable} goes unencrypted to {shown}: use https there"))
-
-
-def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
-    if config.endpoints:
-        return config.endpoints
-    return (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL, price=config.price),)
 
 
 def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | None:
