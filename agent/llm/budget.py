@@ -268,8 +268,9 @@ class Budget:
         """Return whether there is room now; raise BudgetSpentError if there never will be."""
         self.check_time()
         held = NOTHING if of_test else self._held()
-        money = self._money_of_all() + self._money_kept(of_test=of_test) + need.estimated_picodollars
-        kept = self._kept_back(held, self._money_kept(of_test=of_test))
+        money_held = self._money_kept(of_test=of_test)
+        money = self._money_of_all() + money_held + need.estimated_picodollars
+        kept = Spent(calls=held.calls, estimated_picodollars=money_held)
         if exceeded := self._exceeded(self._spent.plus(held).plus(need), money, kept):
             said = enumerated(exceeded.values())
             verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
@@ -307,26 +308,22 @@ class Budget:
         money = self._kept.picodollars_at_most - self._of_test.picodollars_at_most
         return Spent(calls=max(left.calls, 0), estimated_picodollars=max(money, 0))
 
-    def _kept_back(self, held: Spent, money: int) -> tuple[str, str]:
-        """Return in words how many calls, and how much money, the final evaluation holds back."""
-        calls = f"{held.calls:,} of them are kept" if held.calls else ""
-        dollars = f"{money / PICODOLLARS:.4f} of it is kept" if money else ""
-        return calls, dollars
-
-    def _exceeded(self, total: Spent, money: int, kept: tuple[str, str] = ("", "")) -> dict[str, str]:
-        limits, purse = self.limits, self.purse
-        calls_kept, money_kept = (f" ({text} for the final evaluation)" if text else "" for text in kept)
-        found = {}
+    def _exceeded(self, total: Spent, money: int, kept: Spent = NOTHING) -> dict[str, str]:
+        """Return each limit that is exceeded in words, with what the final evaluation holds back of it."""
+        limits, purse, found = self.limits, self.purse, {}
         if limits.calls is not None and total.calls > limits.calls:
             calls = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
-            found[self.CALLS] = f"{calls}{calls_kept}"
+            why = f" ({kept.calls:,} of them are kept for the final evaluation)" if kept.calls else ""
+            found[self.CALLS] = f"{calls}{why}"
         if limits.tokens is not None and total.tokens_at_most > limits.tokens:
             found["tokens"] = (
                 f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
             )
         if purse.picodollars is not None and money > purse.picodollars:
-            why = money_kept or " (the next request may cost more than is left)"
-            found["cost"] = f"{purse.cost_usd} US dollars{why}"
+            why = "the next request may cost more than is left"
+            if kept.estimated_picodollars:
+                why = f"{kept.estimated_usd:.4f} of it is kept for the final evaluation"
+            found["cost"] = f"{purse.cost_usd} US dollars ({why})"
         return found
 
 
