@@ -149,8 +149,8 @@ def small_disk(folder: Path) -> Iterator[Disk]:
 class Endpoint:
     """A faulty chat endpoint in a process of its own."""
 
-    def __init__(self, seed: int, faults: dict[str, float]) -> None:
-        options = {"faults": faults, "fault_seed": seed, "latency_s": [0.1, 0.8]}
+    def __init__(self, seed: int, faults: dict[str, float], latency_s: tuple[float, float]) -> None:
+        options = {"faults": faults, "fault_seed": seed, "latency_s": latency_s}
         command = [sys.executable, "-m", "tests.fakes.chat_server", "--options", json.dumps(options)]
         self._server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._server.stdout is not None
@@ -260,8 +260,16 @@ def as_library(log: Path, settings: dict[str, Any]) -> None:
 class Chaos:
     """Strikes runs; see the module's text."""
 
-    def __init__(self, task: dict[str, Any], disk: Disk, figures: Figures, rng: random.Random) -> None:
+    def __init__(
+        self,
+        task: dict[str, Any],
+        disk: Disk,
+        figures: Figures,
+        rng: random.Random,
+        latency_s: tuple[float, float],
+    ) -> None:
         self.figures = figures
+        self._latency_s = latency_s
         self._task = task
         self._disk = disk
         self._rng = rng
@@ -270,12 +278,12 @@ class Chaos:
     def round(self, folder: Path, seed: int) -> float:
         """Make a run twice and compare; how many seconds the undisturbed one took."""
         faults = UNBILLED if self.figures.rounds % 2 else FAULTS
-        with Endpoint(seed, faults) as endpoint:
+        with Endpoint(seed, faults, self._latency_s) as endpoint:
             calm = self._run("calm", folder, endpoint, seed=seed, concurrency=2)
             began = time.monotonic()
             calm.finish(calm.child())
             calm_s, asked = time.monotonic() - began, endpoint.statistics()
-        with Endpoint(seed, faults) as endpoint:
+        with Endpoint(seed, faults, self._latency_s) as endpoint:
             struck = self._run("struck", folder, endpoint, seed=seed, concurrency=CONCURRENCY)
             known = dict[str, str]()
             for kind, unkept in self._strikes(struck, endpoint, calm_s):
@@ -295,7 +303,7 @@ class Chaos:
 
     def limited(self, folder: Path, calm_s: float) -> None:
         """Kill a run that has a limit on calls until it stops."""
-        with Endpoint(0, FAULTS) as endpoint:
+        with Endpoint(0, FAULTS, self._latency_s) as endpoint:
             run = self._run("limited", folder, endpoint, seed=0, concurrency=CONCURRENCY, max_calls=MAX_CALLS)
             for _ in self._strikes(run, endpoint, calm_s, only="kill"):
                 pass
@@ -381,6 +389,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30, help="at least so many, and each other strike once")
     parser.add_argument("--real", action="store_true", help="the real evaluator, with a bundled model")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--latency", type=float, nargs=2, default=(0.1, 0.8), metavar="S", help="of an answer"
+    )
     given = parser.parse_args()
     figures, began = Figures("RN-pico" if given.real else "fake"), time.monotonic()
     os.nice(10)  # The children inherit it, and what is imported, which takes longer than most searches here.
@@ -391,7 +402,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, small_disk(Path(name) / "disk") as disk:
         figures.disk = "tmpfs" if disk.mounted else "RLIMIT_FSIZE"
         os.environ["PROMPTCLIMB_CACHE"] = f"{name}/cache"
-        chaos = Chaos(REAL if given.real else FAKE, disk, figures, random.Random(given.seed))
+        task = REAL if given.real else FAKE
+        chaos = Chaos(task, disk, figures, random.Random(given.seed), tuple(given.latency))
         while figures.strikes["kill"] < given.kills or not all(figures.strikes[kind] for kind in DECK):
             calm_s = chaos.round(Path(name), given.seed + figures.rounds)
             if figures.rounds == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -60,7 +61,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copy")
     shutil.copy(ROOT / "run_agent.py", folder)
     for room in ROOMS:
-        ignored = shutil.ignore_patterns("__pycache__", "checkpoints", "assets")
+        ignored = shutil.ignore_patterns("checkpoints", "assets")  # compiled files are used there, too
         shutil.copytree(ROOT / room, folder / room, ignore=ignored)
     for name in ("checkpoints", "assets"):
         (folder / "evaluator" / "pico" / name).symlink_to(ROOT / "evaluator" / "pico" / name)
@@ -74,7 +75,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(copy: Path, *arguments: str | Path, script: str | None = None) -> str:
     """What a command of the copy prints."""
     what = ["-c", script] if script is not None else [str(copy / "run_agent.py"), *map(str, arguments)]
-    done = subprocess.run([sys.executable, *what], cwd=copy, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # each would compile the program
+    done = subprocess.run(
+        [sys.executable, *what], cwd=copy, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

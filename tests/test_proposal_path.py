@@ -19,6 +19,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import jinja2  # noqa: F401 - imported here, as importing these under a profile takes long
+import open_clip  # noqa: F401
+import openai  # noqa: F401
 import pytest
 
 from promptclimb.agent.cli.main import main
@@ -33,10 +36,17 @@ MANY = 40
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answer every chat request with the same proposal."""
+    """Answer every chat request with the same proposal.
+
+    Attributes:
+        answered: Whether it has: before, no function can get the proposal.
+    """
+
+    answered = False
 
     def do_POST(self) -> None:
         """Answer as OpenAI's chat API does."""
+        Handler.answered = True
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         message = {"role": "assistant", "content": f"- {PROPOSAL}"}
         reply = {
@@ -104,7 +114,7 @@ def files_passed(url: str, folder: Path) -> list[str]:
     ]  # fmt: skip
 
     def look(frame: FrameType, event: str, value: Any) -> None:
-        if event not in ("call", "return"):
+        if not Handler.answered or event not in ("call", "return"):
             return
         name = source_file(frame.f_code.co_filename)
         if name is None or name in found:
@@ -118,6 +128,7 @@ def files_passed(url: str, folder: Path) -> list[str]:
         if any(map(holds_proposal, given)) and not result.exists():
             found.add(name)
 
+    Handler.answered = False
     threading.setprofile(look)
     sys.setprofile(look)
     try:

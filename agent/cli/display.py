@@ -25,6 +25,7 @@ from ..events.types import (
     AnswerReceived,
     AnswerTokensRaised,
     BatchScored,
+    BestEvent,
     ChatFailed,
     DefaultTemplateScored,
     EndpointEvent,
@@ -41,14 +42,11 @@ from ..events.types import (
     NamesChosen,
     Noted,
     Paused,
-    RestartFinished,
     RetryScheduled,
-    RoundFinished,
     RoundSkipped,
     SearchStarted,
     SearchStopped,
     StartingTemplatesDrawn,
-    StartingTemplatesScored,
     TemplateScored,
     UsageMissing,
     WaitCapped,
@@ -132,7 +130,7 @@ class SearchProgress(Progress):
                 self.queued, self.batched = event.waiting, self.batched + event.templates
             case DefaultTemplateScored() | TemplateScored():
                 self.percent = self.percent and are_shares((event.train, event.val))
-            case StartingTemplatesScored() | RoundFinished() | RestartFinished():
+            case BestEvent():
                 self.latest = ""
             case _:
                 self._take_request(event)

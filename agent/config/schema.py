@@ -79,8 +79,9 @@ POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
 
 
-WITHOUT_LLM = tuple(name for name, method in METHODS.items() if not method.asks_llm)
-"""The methods that ask no LLM."""
+def _without_llm() -> tuple[str, ...]:
+    """Return the methods that ask no LLM, those of the user's own included."""
+    return tuple(name for name, method in METHODS.items() if not method.asks_llm)
 
 
 class LLMSettings(Settings):
@@ -139,14 +140,18 @@ class LLMSettings(Settings):
     )
     llm_fallback: str | None = setting(
         None,
-        f"method without an LLM to use if --llm local cannot be loaded: {', '.join(WITHOUT_LLM)}",
+        f"method without an LLM to use if --llm local cannot be loaded: {', '.join(_without_llm())}",
         decides=True,
         applies_to=LOCAL,
         show="NAME",
     )
     llm_slots: int = setting(1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64)
 
-    _fallback = field_validator("llm_fallback")(one_of("method without an LLM", WITHOUT_LLM))
+    @field_validator("llm_fallback")
+    @classmethod
+    def _fallback(cls, name: Any) -> Any:
+        return one_of("method without an LLM", _without_llm())(name)
+
     _llm = field_validator("llm")(check_llm)
     _url = field_validator("base_url")(check_url)
 

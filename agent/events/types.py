@@ -188,15 +188,20 @@ class StartingTemplatesDrawn(PlacedEvent, name="restart.starting_templates_drawn
     templates: int
 
 
-class StartingTemplatesScored(PlacedEvent, name="restart.starting_templates_scored"):
-    """The starting templates of a restart are scored.
+class BestEvent(PlacedEvent):
+    """A part of a restart is over: ``best`` is the best template that it knows now.
 
-    ``templates`` is how many have a score, ``train`` the training accuracy of ``best``.
+    ``train`` is its training accuracy.
     """
 
-    templates: int
     best: str
     train: float
+
+
+class StartingTemplatesScored(BestEvent, name="restart.starting_templates_scored"):
+    """The starting templates of a restart are scored; ``templates`` is how many have a score."""
+
+    templates: int
 
 
 class AnswerReceived(PlacedEvent, name="restart.answer_received"):
@@ -253,7 +258,7 @@ class TemplateScored(PlacedEvent, name="restart.template_scored"):
     estimate: float | None = None
 
 
-class TemplateRefused(PlacedEvent, name="restart.template_refused"):
+class RefusedEvent(PlacedEvent):
     """A proposal was not scored.
 
     ``line`` is the proposal, cut to 200 characters; ``reason`` is a short slug.
@@ -261,6 +266,10 @@ class TemplateRefused(PlacedEvent, name="restart.template_refused"):
 
     line: str
     reason: str
+
+
+class TemplateRefused(RefusedEvent, name="restart.template_refused"):
+    """A proposed template was not scored."""
 
 
 class NameScored(PlacedEvent, name="names.scored"):
@@ -275,14 +284,8 @@ class NameScored(PlacedEvent, name="names.scored"):
     lost: int
 
 
-class NameRefused(PlacedEvent, name="names.refused"):
-    """A proposed name was not tried.
-
-    ``line`` is the proposal, cut to 200 characters; ``reason`` is a short slug.
-    """
-
-    line: str
-    reason: str
+class NameRefused(RefusedEvent, name="names.refused"):
+    """A proposed name was not tried."""
 
 
 class NameRoundFinished(PlacedEvent, name="names.round_finished"):
@@ -307,14 +310,8 @@ class NamesChosen(Event, name="names.chosen"):
     images: int
 
 
-class RoundFinished(PlacedEvent, name="round.finished"):
-    """A round is over: what it proposed is scored.
-
-    ``best`` is the best template that the restart knows now, ``train`` its training accuracy.
-    """
-
-    best: str
-    train: float
+class RoundFinished(BestEvent, name="round.finished"):
+    """A round is over: what it proposed is scored."""
 
 
 class RoundSkipped(PlacedEvent, name="round.skipped"):
@@ -323,11 +320,8 @@ class RoundSkipped(PlacedEvent, name="round.skipped"):
     reason: str
 
 
-class RestartFinished(PlacedEvent, name="restart.finished"):
+class RestartFinished(BestEvent, name="restart.finished"):
     """A restart has ended, after all its rounds or early."""
-
-    best: str
-    train: float
 
 
 class UsageEvent(Event):

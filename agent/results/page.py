@@ -155,19 +155,22 @@ def _page_of(view: RunView) -> dict[str, Any]:
     dataset = result.dataset.name if result else started.dataset if started else "a run"
     better, worse = word_effects(rows)
     words = [(heading, found) for heading, found in (("better with", better), ("worse with", worse)) if found]
-    classes = classes_of(view)
     compared = compared_rows(result) if result else []
-    names = names_of(view)
-    present = {
-        "found": result is not None,
-        "names": names is not None,
-        "classes": classes is not None,
-        "lineage": bool(rows),
-        "words": bool(words),
-        "board": bool(rows),
-        "use": result is not None,
+    sections = {
+        "found": compared or None,
+        "course": course_figure(view),
+        "names": names_of(view),
+        "classes": classes_of(view),
+        "lineage": _lines(view.lineage) or None,
+        "words": words or None,
+        "refused": _refused(view.course.refused, result.rejected if result else None),
+        "board": rows[:MAX_ROWS] or None,
+        "use": use_of(view),
+        "next": next_steps(view),
+        "facts": _facts(view),
     }
     return {
+        **sections,
         "title": f"Templates for {dataset}",
         "what": _searched(result) if result is not None else _searching(view),
         "verdict": _verdict(view),
@@ -177,25 +180,14 @@ def _page_of(view: RunView) -> dict[str, Any]:
         if result
         else "The best template so far, by training score",
         "cards": _cards(view),
-        "contents": [(name, heading) for name, heading in _HEADINGS.items() if present.get(name, True)],
-        "compared": compared,
+        "contents": [(name, _HEADINGS[name]) for name in _HEADINGS if sections[name] is not None],
         "gains": any(row.gain is not None for row in compared),
         "about_scores": about_scores(result) if result else "",
-        "course": course_figure(view),
-        "names": names,
         "about_names": about_names(view),
-        "classes": classes,
-        "words": words,
-        "lines": _lines(view.lineage),
-        "refused": _refused(view.course.refused, result.rejected if result else None),
-        "board": rows[:MAX_ROWS],
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": about_order(rows, chosen=result is not None),
         "views": any(row.views is not None for row in rows[:MAX_ROWS]),
         "raced": any(row.images is not None for row in rows),
-        "use": use_of(view),
-        "next": next_steps(view),
-        "facts": _facts(view),
         "percent": view.percent,
         "finished": result is not None,
         "config": view.config,

@@ -12,10 +12,10 @@ from pathlib import Path
 from ...prompts.kinds import TEMPLATE, KindWords
 from ..events.log import logged
 from ..events.types import (
+    BestEvent,
     DefaultTemplateScored,
     Event,
     RestartFinished,
-    RoundFinished,
     RoundSkipped,
     ScorerUsageChanged,
     SearchStarted,
@@ -139,12 +139,10 @@ class Progress:
                 found = self._refused.setdefault(event.reason, {})
                 found[place, self._refusals[place]] = event.line[:_LONGEST_LINE]
                 self._refusals[place] += 1
-            case StartingTemplatesScored() | RoundFinished() | RestartFinished() | RoundSkipped():
+            case BestEvent() | RoundSkipped():
                 self._take_round(event)
 
-    def _take_round(
-        self, event: StartingTemplatesScored | RoundFinished | RestartFinished | RoundSkipped
-    ) -> None:
+    def _take_round(self, event: BestEvent | RoundSkipped) -> None:
         restart = self.restarts.setdefault(event.position.restart, RestartProgress())
         if isinstance(event, RoundSkipped):
             restart.skipped[event.position] = event.reason

@@ -32,7 +32,7 @@ _LOCAL = "local-dir:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class RunContent:
     """The content of a finished run; unknown fields are empty or None.
 
     ``config`` holds JSON values, ``labels`` the classes of the test images. Only a search has an
@@ -50,7 +50,7 @@ class Made:
         return bool(self.config) and config.to_public().get(name) != self.config.get(name)
 
 
-class Contents:
+class CurrentContent:
     """The current content; each data set and file is read once."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Contents:
         self._file = cache(_file_hash)
         self._image = cache(file_digest)
 
-    def differences(self, config: SearchConfig, made: Made) -> list[str]:
+    def differences(self, config: SearchConfig, run: RunContent) -> list[str]:
         """Return how a config's content differs from that of a finished run.
 
         Missing content counts as unchanged if its place is. All places in ``config`` are absolute.
@@ -67,56 +67,56 @@ class Contents:
         Raises:
             UsageError: A changed place cannot be used.
         """
-        found = list(self._texts(config, made))
+        found = list(self._texts(config, run))
         if config.evaluator is not None:
-            return [*found, *self._scorer(config, made)]
-        moved = any(made.other(config, name) for name in _OPENED)
-        found += self._weights(config, made)
+            return [*found, *self._scorer(config, run)]
+        moved = any(run.other(config, name) for name in _OPENED)
+        found += self._weights(config, run)
         now = self._content(config)
         if isinstance(now, UsageError):
             if moved:
                 raise now
             return found
-        found += [f"{what} of {config.data}" for what in _data(now, made)]
+        found += [f"{what} of {config.data}" for what in _data(now, run)]
         # A model in a folder has no hash of its own: only the fingerprint decides.
-        if not found and config.model.startswith(_LOCAL) and made.other(config, "model") and made.identity:
-            found += self._all(config, made)
+        if not found and config.model.startswith(_LOCAL) and run.other(config, "model") and run.identity:
+            found += self._all(config, run)
         return found
 
-    def _texts(self, config: SearchConfig, made: Made) -> Iterator[str]:
+    def _texts(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
         checks: Mapping[str, tuple[str, Callable[[], str]]] = {
             "initial": ("pool", lambda: pool_hash(read_pool(config))),
             "wordings": ("wordings", lambda: read_wordings(config).hash),
         }
-        for name, (key, now) in checks.items() if made.identity else ():
+        for name, (key, now) in checks.items() if run.identity else ():
             place = getattr(config, name)
-            there = isinstance(place, Path) and (place.exists() or made.other(config, name))
-            if there and made.identity.get(key) not in (None, now()):
+            there = isinstance(place, Path) and (place.exists() or run.other(config, name))
+            if there and run.identity.get(key) not in (None, now()):
                 yield f"the texts of {place}"
 
-    def _scorer(self, config: SearchConfig, made: Made) -> Iterator[str]:
-        if made.other(config, "evaluator"):
-            both = (str(one) for one in (made.config.get("evaluator"), config.evaluator))
+    def _scorer(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
+        if run.other(config, "evaluator"):
+            both = (str(one) for one in (run.config.get("evaluator"), config.evaluator))
             before, now = (one.rpartition(":")[0] for one in both)
             if self._file(Path(before)) is None or self._file(Path(before)) != self._file(Path(now)):
                 yield f"the evaluator {now} (it was {before})"
 
-    def _weights(self, config: SearchConfig, made: Made) -> Iterator[str]:
+    def _weights(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
         place = Path(config.pretrained)
         if config.model.startswith(_LOCAL) or not place.is_absolute():  # a tag
             return
-        before, now = made.hashes.get(WEIGHTS), self._file(place)
-        if before is None and made.other(config, "pretrained"):
-            before = self._file(Path(str(made.config.get("pretrained"))))
+        before, now = run.hashes.get(WEIGHTS), self._file(place)
+        if before is None and run.other(config, "pretrained"):
+            before = self._file(Path(str(run.config.get("pretrained"))))
         if before is not None and now is not None and before != now:
             yield f"the weights {place}"
 
-    def _all(self, config: SearchConfig, made: Made) -> Iterator[str]:
+    def _all(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
         spec = config.bare().model_copy(update={"ray": None})
         key = spec.model_dump_json()
         if key not in self._fingerprints:
             self._fingerprints[key] = open_evaluator(spec).info.fingerprint
-        if self._fingerprints[key] != made.identity["fingerprint"]:
+        if self._fingerprints[key] != run.identity["fingerprint"]:
             yield "the content of data and model"
 
     def _content(self, config: SearchConfig) -> DataContent | UsageError:
@@ -138,20 +138,20 @@ def _file_hash(path: Path) -> str | None:
         return None
 
 
-def _data(now: DataContent, made: Made) -> Iterator[str]:
-    if made.classes and made.classes != now.classes:
+def _data(now: DataContent, run: RunContent) -> Iterator[str]:
+    if run.classes and run.classes != now.classes:
         yield "the class names"
         return
-    if made.hashes.get(TEST) not in (None, now.test):
+    if run.hashes.get(TEST) not in (None, now.test):
         yield "the test images"
     # Images that were left out have no labels.
-    elif made.labels is not None and len(made.labels) == len(now.labels) and made.labels != now.labels:
+    elif run.labels is not None and len(run.labels) == len(now.labels) and run.labels != now.labels:
         yield "the classes of test images"
-    if made.hashes.get(SHOTS) not in (None, now.shots):
+    if run.hashes.get(SHOTS) not in (None, now.shots):
         yield "the few-shot images, their classes or the class names"
 
 
-def made_by(run_dir: Path, manifest: Mapping[str, Any]) -> Made:
+def content_of_run(run_dir: Path, manifest: Mapping[str, Any]) -> RunContent:
     """Return what a finished search was made on, from its store's manifest and its details."""
     details = read_details(run_dir)
     decisions = None if details is None else details.decisions
@@ -159,7 +159,7 @@ def made_by(run_dir: Path, manifest: Mapping[str, Any]) -> Made:
     hashes = dict(known) if isinstance(known, Mapping) else {}
     if decisions is not None and decisions.image_set is not None:
         hashes[TEST] = decisions.image_set
-    return Made(
+    return RunContent(
         config=manifest["config"],
         hashes=hashes,
         identity=manifest["identity"],
@@ -178,7 +178,7 @@ def check_content(run_dir: Path, differences: Sequence[str]) -> None:
         )
 
 
-def placed(configs: Sequence[SearchConfig]) -> list[SearchConfig]:
+def with_absolute_data(configs: Sequence[SearchConfig]) -> list[SearchConfig]:
     """Return a suite's configs with relative data places that are gone made absolute.
 
     A relative path without a file is otherwise read as a name. It is a place if a run in the suite's folder

@@ -14,7 +14,7 @@ from ...evaluator.errors import ConfigError
 from ...evaluator.settings import shown
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
-from .content_check import placed
+from .content_check import with_absolute_data
 from .study import AXES, Study, StudyLlm, StudyMethod, StudyModel
 
 _LONGEST_PART = 40
@@ -79,7 +79,7 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
                     options=method.options if method.is_white_box else {},
                 )
             )
-    configs = placed([one.config for one in cells])
+    configs = with_absolute_data([one.config for one in cells])
     return [replace(one, config=config) for one, config in zip(cells, configs, strict=True)]
 
 

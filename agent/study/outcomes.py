@@ -19,7 +19,7 @@ from ..results.result import SearchResult
 from ..results.run_dir import write_atomically
 from ..search.inputs import CONTENT
 from ..stop import Stop
-from .content_check import Contents, Made, check_content
+from .content_check import CurrentContent, RunContent, check_content
 from .grid import Cell
 from .runs import (
     INTERRUPTED,
@@ -166,11 +166,11 @@ def outcomes_as_they_are(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
             yield outcome_of(cell, NotRun(INTERRUPTED))
 
 
-def is_fitted(cell: Cell, contents: Contents) -> bool:
+def is_fitted(cell: Cell, current: CurrentContent) -> bool:
     """Return whether a reference is fitted; raise UsageError if its settings, content or folder differ."""
     if (kept := _kept(cell)) is None:
         return False
-    check_content(cell.run_dir, contents.differences(cell.config, _made(kept)))
+    check_content(cell.run_dir, current.differences(cell.config, _content(kept)))
     return True
 
 
@@ -198,7 +198,7 @@ async def fit(cell: Cell, stop: Stop) -> RunOutcome:
 
 def _of_reference(cell: Cell, kept: Mapping[str, Any]) -> RunOutcome:
     test, at_chance = kept["test"], False
-    if labels := _made(kept).labels:
+    if labels := _content(kept).labels:
         (_, most), *_ = Counter(labels).most_common(1)
         at_chance = is_no_better(test, len(labels), most / len(labels))
     return RunOutcome(
@@ -210,13 +210,13 @@ def _of_reference(cell: Cell, kept: Mapping[str, Any]) -> RunOutcome:
     )
 
 
-def _made(kept: Mapping[str, Any]) -> Made:
+def _content(kept: Mapping[str, Any]) -> RunContent:
     known = kept.get(CONTENT)
     if not isinstance(known, Mapping):
-        return Made()  # recorded by an older version
+        return RunContent()  # recorded by an older version
     labels = known.get(_LABELS)
     hashes = {name: text for name, text in known.items() if isinstance(text, str)}
-    return Made(hashes=hashes, labels=tuple(labels) if isinstance(labels, list) else None)
+    return RunContent(hashes=hashes, labels=tuple(labels) if isinstance(labels, list) else None)
 
 
 def _document(cell: Cell, found: WhiteBoxResult) -> dict[str, Any]:

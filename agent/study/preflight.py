@@ -17,7 +17,7 @@ from ..llm.endpoints import check_endpoints
 from ..methods.registry import METHODS
 from ..prices import TokenUsage
 from ..search.inputs import read_pool, read_wordings
-from .content_check import Contents
+from .content_check import CurrentContent
 from .estimate import cost_of
 from .grid import Cell
 from .outcomes import is_fitted
@@ -92,8 +92,8 @@ def check_cells(
             )
         if one.white_box is not None and not one.config.is_clip:
             raise ConfigError(f"{place}{one.white_box} needs a CLIP, not {one.config.scorer_name}")
-    contents = Contents()
-    waiting = [one for one in cells if not (is_fitted if one.white_box else is_done)(one, contents)]
+    current = CurrentContent()
+    waiting = [one for one in cells if not (is_fitted if one.white_box else is_done)(one, current)]
     _check_files([one.config for one in waiting])
     planned = _checked_data(waiting, place)
     _check_models(planned, place, report)

@@ -22,7 +22,7 @@ from ..search.inputs import fallen_back, known_identity, pinned_evaluator
 from ..search.run import SearchRun
 from ..secrets import Scrubber, secrets_named_in
 from ..store.run import Store
-from .content_check import Contents, check_content, made_by
+from .content_check import CurrentContent, check_content, content_of_run
 from .grid import Cell
 
 INTERRUPTED = "interrupted"
@@ -160,7 +160,7 @@ def with_limits_of_all(config: SearchConfig, result: SearchResult) -> SearchResu
     return replace(result, stop_reason=_limits_reached(config, names)) if names else result
 
 
-def is_done(cell: Cell, contents: Contents) -> bool:
+def is_done(cell: Cell, current: CurrentContent) -> bool:
     """Return whether a search is finished; raise UsageError if its folder is in use or has other content."""
     if (cell.run_dir / STORE).exists():
         with Store.open(cell.run_dir) as store, _same_settings(cell):
@@ -169,7 +169,7 @@ def is_done(cell: Cell, contents: Contents) -> bool:
             store.check_identity(known_identity(begun, manifest["identity"]))
         if (last := _last_result(cell)) is None or not last.complete:
             return False
-        check_content(cell.run_dir, contents.differences(begun, made_by(cell.run_dir, manifest)))
+        check_content(cell.run_dir, current.differences(begun, content_of_run(cell.run_dir, manifest)))
         return True
     check_free(cell, f"{STORE}.new.", "run")
     return False

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from operator import eq
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
 from ..results.gain import BASELINE_DEFAULT
 from ..results.run_dir import write_atomically
+from ..search.measuring import share_right
 from ..store.run import StoreReader
 from .grid import Cell
 from .outcomes import Blocks, RunOutcome, mean_over_sets
@@ -34,14 +34,14 @@ LEAST_GAIN = 0.01
 """Below it, the share of the gain is a ratio of noise."""
 
 
-class Brought(NamedTuple):
+class BestPrompt(NamedTuple):
     """The best template of a run, and the new class names accepted for it, sorted by class."""
 
     template: str
     names: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, found: RunOutcome) -> Brought | None:
+    def of(cls, found: RunOutcome) -> BestPrompt | None:
         return None if found.template is None else cls(found.template, found.class_names)
 
 
@@ -54,9 +54,9 @@ class Transferred:
     def __init__(self, folder: Path) -> None:
         self._path = folder / TRANSFER
         self._known: dict[str, float | None] = _read(self._path)
-        self._grounds: dict[str, tuple[Cell, str]] = {}
+        self._firsts: dict[str, tuple[Cell, str]] = {}
 
-    def test(self, blocks: Blocks, there: Cell, brought: Brought) -> float | None:
+    def test(self, blocks: Blocks, there: Cell, brought: BestPrompt) -> float | None:
         """Return the test accuracy of what was brought to the model of a run; None if unknown."""
         return self._known.get(self._key(blocks, there, brought))
 
@@ -72,26 +72,26 @@ class Transferred:
             if not missing:
                 continue
             report(f"transfer to {there.model} on {there.data}: {len(missing)} templates")
-            config = self._ground(blocks, there)[0].config
+            config = self._first_alike(blocks, there)[0].config
             evaluator = open_evaluator(config.without_choice())
             for key, brought in missing.items():
                 self._known[key] = _tested(evaluator, brought)
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")
 
-    def _key(self, blocks: Blocks, there: Cell, brought: Brought) -> str:
-        identity = self._ground(blocks, there)[1]
+    def _key(self, blocks: Blocks, there: Cell, brought: BestPrompt) -> str:
+        identity = self._first_alike(blocks, there)[1]
         what = brought if brought.names else brought.template
         return json.dumps([there.data, there.model, what, identity], ensure_ascii=False)
 
-    def _ground(self, blocks: Blocks, there: Cell) -> tuple[Cell, str]:
+    def _first_alike(self, blocks: Blocks, there: Cell) -> tuple[Cell, str]:
         """Return the first of all runs that are scored alike, with its identity."""
         alike = _alike(there)
-        if alike not in self._grounds:
+        if alike not in self._firsts:
             here = (block for key, block in blocks.items() if (key[0], key[2]) == (there.model, there.data))
             runs = (one.cell for block in here for one in block if one.cell.white_box is None)
             first = next((cell for cell in runs if _alike(cell) == alike), there)
-            self._grounds[alike] = first, _identity(first)
-        return self._grounds[alike]
+            self._firsts[alike] = first, _identity(first)
+        return self._firsts[alike]
 
 
 def _alike(cell: Cell) -> str:
@@ -141,7 +141,7 @@ def _kept(
         if found is None or native is None or not {BEST, BASELINE_DEFAULT} <= native.figures.keys():
             continue
         default, own = (native.figures[name].test for name in (BASELINE_DEFAULT, BEST))
-        what = Brought.of(found)
+        what = BestPrompt.of(found)
         brought = None if what is None else transferred.test(blocks, native.cell, what)
         if brought is not None:
             gains.setdefault(data, []).append((brought - default, own - default))
@@ -159,9 +159,9 @@ def _kept(
     }
 
 
-def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[Brought]]]:
+def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[BestPrompt]]]:
     """Yield one run for all that are scored alike, with its method's templates from other models."""
-    wanted: dict[str, tuple[Cell, dict[Brought, None]]] = {}
+    wanted: dict[str, tuple[Cell, dict[BestPrompt, None]]] = {}
     for (model, shots, data, seed), block in blocks.items():
         for target in (other.row for other in study.models if other.row != model):
             there = {
@@ -169,13 +169,13 @@ def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[Brought]]
             }
             for one in block:
                 native = there.get((one.cell.method, one.cell.llm))
-                brought = Brought.of(one)
+                brought = BestPrompt.of(one)
                 if brought is not None and BEST in one.figures and native is not None:
                     wanted.setdefault(_alike(native.cell), (native.cell, {}))[1][brought] = None
     yield from ((cell, list(templates)) for cell, templates in wanted.values())
 
 
-def _tested(evaluator: Evaluator, brought: Brought) -> float | None:
+def _tested(evaluator: Evaluator, brought: BestPrompt) -> float | None:
     try:
         if not brought.names:
             (scores,) = evaluator.examine([[brought.template]], test=True)
@@ -189,8 +189,7 @@ def _tested(evaluator: Evaluator, brought: Brought) -> float | None:
         return None  # this model cannot read it
     if (predicted := found.predicted[0]) is None:
         return None
-    right: int = sum(map(eq, predicted, found.labels))
-    return right / len(found.labels)
+    return share_right(predicted, found.labels)
 
 
 def _read(path: Path) -> dict[str, float | None]:

@@ -17,13 +17,11 @@ class Item(NamedTuple):
     label: int
 
 
+@dataclass(frozen=True, slots=True)
 class HeldOutTest:
     """The held-out test split: its items are opened only after selection."""
 
-    __slots__ = ("_items",)
-
-    def __init__(self, items: tuple[Item, ...]) -> None:
-        self._items = items
+    _items: tuple[Item, ...] = field(repr=False)
 
     @property
     def size(self) -> int:
@@ -37,15 +35,6 @@ class HeldOutTest:
     def open(self) -> tuple[Item, ...]:
         """Return the items. Call it once, after selection."""
         return self._items
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, HeldOutTest) and self._items == other._items
-
-    def __hash__(self) -> int:
-        return hash(self._items)
-
-    def __repr__(self) -> str:
-        return f"HeldOutTest(size={self.size})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import io
 import json
 import secrets
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from pydantic import TypeAdapter
 
@@ -252,47 +249,3 @@ def _maker(chosen: str, run: Tracked) -> Callable[[], EventWriter]:
         return writer if name == SPANS else Figures(writer, run)
 
     return make
-
-
-class _Others(io.TextIOBase):
-    """Standard output for all threads that are not silenced."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.silent: set[int] = set()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]  # typeshed has an attribute here
-        return self.stream.encoding
-
-    def isatty(self) -> bool:
-        return self.stream.isatty()
-
-    def fileno(self) -> int:
-        return self.stream.fileno()
-
-    def write(self, text: str) -> int:
-        return len(text) if threading.get_ident() in self.silent else self.stream.write(text)
-
-    def flush(self) -> None:
-        self.stream.flush()
-
-
-_changing = threading.Lock()
-
-
-@contextmanager
-def silent_stdout() -> Iterator[None]:
-    """Drop what this thread prints: another thread may print the result on standard output."""
-    me = threading.get_ident()
-    with _changing:
-        others = sys.stdout if isinstance(sys.stdout, _Others) else _Others(sys.stdout)
-        others.silent.add(me)
-        sys.stdout = others
-    try:
-        yield
-    finally:
-        with _changing:
-            others.silent.discard(me)
-            if not others.silent and sys.stdout is others:  # two that put back in turn would lose it
-                sys.stdout = others.stream

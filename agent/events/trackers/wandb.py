@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from .figures import PROJECT, FigureRow, Tracked, silent_stdout
+from .figures import PROJECT, FigureRow, Tracked
+
+_changing = threading.Lock()
 
 
 class _Runs:
@@ -61,3 +66,34 @@ class TrackioRuns(_Runs):
         name = f"{run.run_dir.name}-{run.id_at('trackio')}"
         only = {"project": place or PROJECT, "embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
         super().__init__(trackio, run, name, **only)
+
+
+class _Others:
+    """Standard output for all threads that are not silenced."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.silent: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.get_ident() in self.silent else int(self.stream.write(text))
+
+
+@contextmanager
+def silent_stdout() -> Iterator[None]:
+    """Drop what this thread prints: another thread may print the result on standard output."""
+    me = threading.get_ident()
+    with _changing:
+        others = sys.stdout if isinstance(sys.stdout, _Others) else _Others(sys.stdout)
+        others.silent.add(me)
+        sys.stdout = others
+    try:
+        yield
+    finally:
+        with _changing:
+            others.silent.discard(me)
+            if not others.silent and sys.stdout is others:  # two that put back in turn would lose it
+                sys.stdout = others.stream

@@ -56,6 +56,8 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return FakeEvaluator(seed=spec.seed)
 
     stand_in_a_file(monkeypatch, tmp_path, fake)
+    # Drawing takes longer than a study; test_suite_file and tests/agent/study look at pictures.
+    monkeypatch.setattr(study_document, "svg", lambda _document: "<svg/>")
     return found
 
 

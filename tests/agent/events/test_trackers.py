@@ -22,9 +22,9 @@ from promptclimb.agent.events.trackers.figures import (
     Scored,
     Tracked,
     scored_before,
-    silent_stdout,
 )
 from promptclimb.agent.events.trackers.known import TRACKERS, check_trackers, parse_track
+from promptclimb.agent.events.trackers.wandb import silent_stdout
 from promptclimb.agent.events.types import (
     Bus,
     DefaultTemplateScored,

@@ -223,7 +223,7 @@ def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: s
     given: dict[str, Any] = {"method": "random"}
     if scorer == "chat":
         given |= {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"}
-    with pytest.raises(ConfigError, match=r'add scorer chat|give prompts="instruction"'):
+    with pytest.raises(ConfigError, match=r'add scorer="chat"|give prompts="instruction"'):
         run_virtual(search(SearchConfig(prompts=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)))
 
 

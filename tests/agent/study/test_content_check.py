@@ -15,7 +15,7 @@ import tomli_w
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.study import content_check
-from promptclimb.agent.study.content_check import SHOTS, TEST, WEIGHTS, Contents, Made
+from promptclimb.agent.study.content_check import SHOTS, TEST, WEIGHTS, CurrentContent, RunContent
 from promptclimb.evaluator.datasets.checks import content_of, file_digest
 from promptclimb.evaluator.datasets.loading import load_data
 from promptclimb.evaluator.errors import DataError
@@ -32,12 +32,12 @@ def config(folder: Path, **more: Any) -> SearchConfig:
     return SearchConfig(**(given | more))
 
 
-def made_on(found: SearchConfig) -> Made:
+def made_on(found: SearchConfig) -> RunContent:
     """What a search with those settings leaves."""
     now = content_of(load_data(found.bare()), file_digest)
-    weights = Contents()._file(Path(found.pretrained))
+    weights = CurrentContent()._file(Path(found.pretrained))
     assert weights is not None
-    return Made(
+    return RunContent(
         config=found.to_public(),
         hashes={SHOTS: now.shots, TEST: now.test, WEIGHTS: weights},
         identity={"fingerprint": "before"},
@@ -79,9 +79,9 @@ def test_what_was_edited_in_place_is_found(what: str, sets: Path) -> None:
     """Nothing is, before; then what differs is named with its place."""
     change, said = CHANGES[what]
     before = made_on(config(sets))
-    assert Contents().differences(config(sets), before) == []
+    assert CurrentContent().differences(config(sets), before) == []
     change(sets)
-    (found, *_) = Contents().differences(config(sets), before)
+    (found, *_) = CurrentContent().differences(config(sets), before)
     assert found.startswith(said)
     assert str(sets.parent) in found
 
@@ -90,7 +90,7 @@ def test_few_shot_images_alone_are_looked_at_too(sets: Path) -> None:
     """Where the hash of them is known; the test images may be the same."""
     before = made_on(config(sets))
     other = replace(before, hashes={**before.hashes, SHOTS: "other"})
-    (found,) = Contents().differences(config(sets), other)
+    (found,) = CurrentContent().differences(config(sets), other)
     assert found.startswith("the few-shot images")
 
 
@@ -121,7 +121,7 @@ def test_content_decides_and_not_where_it_lies(sets: Path, monkeypatch: pytest.M
     before = made_on(config(sets))
     shutil.copytree(sets, sets.parent / "b")
     moved = config(sets.parent / "b")
-    assert Contents().differences(moved, before) == []
+    assert CurrentContent().differences(moved, before) == []
     folder = config(sets.parent / "b", model="local-dir:/new", pretrained="x")
     older = replace(before, config={**before.config, "model": "local-dir:/old"})
     opened: list[FakeEvaluator] = []
@@ -131,12 +131,12 @@ def test_content_decides_and_not_where_it_lies(sets: Path, monkeypatch: pytest.M
         return opened[-1]
 
     monkeypatch.setattr(content_check, "open_evaluator", fake)
-    contents = Contents()
+    current = CurrentContent()
     for _ in range(2):
-        (found,) = contents.differences(folder, older)
+        (found,) = current.differences(folder, older)
         assert found == "the content of data and model"
     same = replace(older, identity={"fingerprint": opened[0].info.fingerprint})
-    assert contents.differences(folder, same) == []
+    assert current.differences(folder, same) == []
     assert len(opened) == 1
 
 
@@ -145,9 +145,9 @@ def test_what_is_gone_contradicts_nothing_where_it_was(sets: Path) -> None:
     before = made_on(config(sets))
     shutil.rmtree(sets)
     (sets.parent / "w.pt").unlink()
-    assert Contents().differences(config(sets), before) == []
+    assert CurrentContent().differences(config(sets), before) == []
     with pytest.raises(DataError):
-        Contents().differences(config(sets.parent / "b"), before)
+        CurrentContent().differences(config(sets.parent / "b"), before)
 
 
 def test_templates_of_ones_own_are_compared_by_their_text(sets: Path) -> None:
@@ -157,9 +157,9 @@ def test_templates_of_ones_own_are_compared_by_their_text(sets: Path) -> None:
     given = config(sets, initial=file)
     pool = content_check.pool_hash(content_check.read_pool(given))
     before = replace(made_on(given), identity={"pool": pool})
-    assert Contents().differences(given, before) == []
+    assert CurrentContent().differences(given, before) == []
     file.write_text("a {}\nc {}\n")
-    assert Contents().differences(given, before) == [f"the texts of {file}"]
+    assert CurrentContent().differences(given, before) == [f"the texts of {file}"]
 
 
 def test_an_evaluator_in_another_file_is_another(sets: Path) -> None:
@@ -167,11 +167,13 @@ def test_an_evaluator_in_another_file_is_another(sets: Path) -> None:
     one, other = sets.parent / "one.py", sets.parent / "other.py"
     for file in (one, other):
         file.write_text("make = 1")
-    before = Made(config=config(sets, evaluator=f"{one}:make").to_public(), identity={"fingerprint": "x"})
+    before = RunContent(
+        config=config(sets, evaluator=f"{one}:make").to_public(), identity={"fingerprint": "x"}
+    )
     given = config(sets, evaluator=f"{other}:make")
-    assert Contents().differences(given, before) == []
+    assert CurrentContent().differences(given, before) == []
     other.write_text("make = 2")
-    assert Contents().differences(given, before) == [f"the evaluator {other} (it was {one})"]
+    assert CurrentContent().differences(given, before) == [f"the evaluator {other} (it was {one})"]
 
 
 def test_a_finished_suite_is_refused_on_other_data_or_weights(

@@ -9,7 +9,7 @@ import pytest
 
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study import outcomes as outcomes_module
-from promptclimb.agent.study.content_check import Contents
+from promptclimb.agent.study.content_check import CurrentContent
 from promptclimb.agent.study.differences import differences
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.outcomes import FITTED, blocks_of, fit, is_fitted
@@ -55,9 +55,9 @@ def of(folder: Path, **more: Any) -> list[Cell]:
 async def test_it_is_fitted_once(tmp_path: Path, fits: list[dict[str, Any]]) -> None:
     """What was found is kept, image by image."""
     (_, cell) = of(tmp_path)
-    assert not is_fitted(cell, Contents())
+    assert not is_fitted(cell, CurrentContent())
     first = await fit(cell, Stop())
-    assert is_fitted(cell, Contents())
+    assert is_fitted(cell, CurrentContent())
     assert await fit(cell, Stop()) == first
     assert fits == [{"name": "linear-probe", "data": "dice", "split": "test", "c": 1.0}]
     best = first.figures["best"]
@@ -88,7 +88,7 @@ async def test_other_settings_want_another_folder(tmp_path: Path) -> None:
     """One that was fitted in another way is not taken for this one."""
     await fit(of(tmp_path)[1], Stop())
     with pytest.raises(UsageError, match="was fitted with other settings"):
-        is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0], Contents())  # type: ignore[dict-item]
+        is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0], CurrentContent())  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
@@ -97,7 +97,7 @@ async def test_a_torn_file_is_made_again(tmp_path: Path, text: str) -> None:
     (_, cell) = of(tmp_path)
     first = await fit(cell, Stop())
     (cell.run_dir / FITTED).write_text(text)
-    assert not is_fitted(cell, Contents())
+    assert not is_fitted(cell, CurrentContent())
     assert await fit(cell, Stop()) == first
 
 
@@ -106,9 +106,9 @@ async def test_what_a_killed_process_left_half_written_is_no_hindrance(tmp_path:
     (_, cell) = of(tmp_path)
     cell.run_dir.mkdir()
     (cell.run_dir / f".{FITTED}.dhqx1kmh").write_text("{")
-    assert not is_fitted(cell, Contents())
+    assert not is_fitted(cell, CurrentContent())
     await fit(cell, Stop())
-    assert is_fitted(cell, Contents())
+    assert is_fitted(cell, CurrentContent())
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     cell.run_dir.mkdir()
     (cell.run_dir / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"holds no white_box\.json"):
-        is_fitted(cell, Contents())
+        is_fitted(cell, CurrentContent())
 
 
 @pytest.mark.parametrize(
