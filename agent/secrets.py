@@ -30,7 +30,6 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the value itself."""
         return self._value
 
     def __repr__(self) -> str:
@@ -109,7 +108,6 @@ class Scrubber:
             self.add(secret)
 
     def add(self, secret: str | Secret) -> None:
-        """Hide one more value."""
         value = (secret.reveal() if isinstance(secret, Secret) else secret).strip()
         for one in {value, value.partition(":")[2]}:
             if len(one) < SHORTEST:

@@ -41,5 +41,4 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> No
     monkeypatch.delenv("DATA", raising=False)
     # An address that does not answer is tried again as often as ever, and at once.
     monkeypatch.setattr("promptclimb.agent.llm.endpoints.PAUSE_S", 0.0)
-    monkeypatch.setattr("promptclimb.agent.llm.scorer_endpoint.PAUSE_S", 0.0)
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(shared_cache))

@@ -166,11 +166,16 @@ class LLMSettings(Settings):
         return is_local(self.llm)
 
     @property
+    def all_endpoints(self) -> tuple[EndpointConfig, ...]:
+        """The endpoints of a pool, or the only one."""
+        only = EndpointConfig(base_url=self.base_url or DEFAULT_BASE_URL, price=self.price)
+        return self.endpoints or (only,)
+
+    @property
     def priced(self) -> bool:
         """Whether every endpoint's price is known."""
-        if self.price is not None or self.is_local:
-            return True
-        return bool(self.endpoints) and all(endpoint.price is not None for endpoint in self.endpoints)
+        known = all(endpoint.price is not None for endpoint in self.all_endpoints)
+        return known or self.price is not None or self.is_local
 
     @property
     def overrides(self) -> list[dict[str, Any]]:
@@ -531,9 +536,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         """The endpoint's address as it may be stored, without user and password."""
         if not self.needs_llm or self.is_local:
             return None
-        if self.endpoints:
-            return ", ".join(without_credentials(endpoint.base_url) for endpoint in self.endpoints)
-        return without_credentials(self.base_url or DEFAULT_BASE_URL)
+        return ", ".join(without_credentials(endpoint.base_url) for endpoint in self.all_endpoints)
 
     def as_opened(self, info: EvaluatorInfo) -> Self:
         """Return the config with the shots, augmented copies and starting templates that the data decide.

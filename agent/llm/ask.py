@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol
+from typing import Generic
 
 from ..errors import (
     ChatError,
@@ -39,8 +39,8 @@ from ..events.types import (
 )
 from ..prices import PICODOLLARS, TokenUsage
 from .budget import Budget, TokenBound
-from .chat import A, BilledAnswer, R, asked_tokens
-from .cost import NO_BILL, NOTHING, Bill, Spent, Tariff, cost_at_most
+from .chat import A, BilledAnswer, R
+from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent, Tariff, cost_at_most
 from .limiter import Permit, RateLimiter
 from .pool import Endpoint, EndpointPool, Member
 from .retry import FailureKind, Outage, RetryPolicy, classify, retrying
@@ -53,18 +53,6 @@ OF_THE_REQUEST = frozenset({"content_filter", "refusal"})
 LOOK_AGAIN_S = 1.0
 """Seconds between two looks at an attempt's patience."""
 SOONEST_S = 0.01
-
-
-class Ledger(Protocol):
-    """Stores costs that belong to no answer."""
-
-    async def put_usage(self, bill: Bill) -> None:
-        """Write the cost of an attempt without an answer; on disk when it returns."""
-        ...
-
-    async def put_reserved(self, reserved: Spent) -> None:
-        """Write what an attempt may cost before it is made; on disk when it returns."""
-        ...
 
 
 @dataclass(slots=True)
@@ -138,8 +126,6 @@ class LLMAsker(Generic[R, A]):
         emit: Listener = ignore_event,
         rng: random.Random | None = None,
     ) -> None:
-        for endpoint in endpoints:
-            budget.limits.need_price(endpoint.price)
         self.budget = budget
         self._policy = retry or RetryPolicy()
         self._ledger = ledger
@@ -166,8 +152,9 @@ class LLMAsker(Generic[R, A]):
     def close(self) -> None:
         """Report the limits of each endpoint that is still in use."""
         for member in self._pool.members:
-            now = member.limiter.statistics()
-            self._emit(EndpointPaced(endpoint=member.name, in_flight=now.ceiling, rpm=now.rpm, tpm=now.tpm))
+            paces = member.limiter
+            rpm, tpm = paces.a_minute("requests"), paces.a_minute("tokens")
+            self._emit(EndpointPaced(endpoint=member.name, in_flight=paces.places, rpm=rpm, tpm=tpm))
 
     def cost_at_most(self, request: R) -> Spent:
         """Return the most that one attempt at a request may cost now: what is reserved for it."""
@@ -202,14 +189,8 @@ class LLMAsker(Generic[R, A]):
             # A client object from Python has no address.
             if "://" not in asked.endpoint:
                 raise
-            named = RequestFailedError(
-                f"{asked.endpoint}: {error}",
-                attempts=error.attempts,
-                answered=error.answered,
-                refused=error.refused,
-                refusal=error.refusal,
-            )
-            raise named from error.__cause__
+            error.args = (f"{asked.endpoint}: {error}",)
+            raise
 
     async def _everywhere(self, asked: _Asked[R]) -> BilledAnswer[A]:
         """Make one attempt, at as many endpoints as may answer."""
@@ -275,7 +256,7 @@ class LLMAsker(Generic[R, A]):
             member, permit = await self._permit(longest.tokens_at_most, tried)
             with permit:
                 if self._outgrown(request, asked.most_tokens, reserved):
-                    permit.unused()
+                    member.limiter.unused(permit)
                     return None
                 sent, moved = member.addressed(request), bool(tried)
                 attempt = _Attempt(
@@ -336,7 +317,7 @@ class LLMAsker(Generic[R, A]):
         try:
             if self._ledger is not None and self.budget.counts:
                 attempt.written = attempt.reserved
-                await self._ledger.put_reserved(attempt.reserved)
+                await self._ledger(Bill(reserved=NOTHING.minus(attempt.reserved)))
             attempt.sent = True
             answer = await self._call(attempt)
         except ChatError as said:
@@ -491,8 +472,8 @@ class LLMAsker(Generic[R, A]):
         if member.answers != "short":
             return member.asks_more  # since this one was sent
         client, longer = member.endpoint.client, member.longest(sent)
-        now = asked_tokens(client, longer)
-        if now <= asked_tokens(client, sent):
+        now = client.asked_tokens(longer)
+        if now <= client.asked_tokens(sent):
             return False
         most, left = self._bound.of(longer), self.budget.left()
         tokens = most.total + attempt.used.tokens_at_most
@@ -525,4 +506,4 @@ class LLMAsker(Generic[R, A]):
 
     async def _write(self, attempt: _Attempt[R]) -> None:
         if self._ledger is not None and attempt.bill != NO_BILL:
-            await self._ledger.put_usage(attempt.bill)
+            await self._ledger(attempt.bill)

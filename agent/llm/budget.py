@@ -6,7 +6,6 @@ The LLM and a scorer behind an API have a budget each, and one purse: the money 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,7 +13,6 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.errors import ConfigError
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
@@ -42,20 +40,12 @@ class Limits:
 
     @classmethod
     def of(cls, config: SearchConfig) -> Limits:
-        """Return the limits of a config."""
         return cls(
             calls=config.max_calls,
             tokens=config.max_tokens,
             cost_usd=config.max_cost,
             minutes=config.max_minutes,
         )
-
-    def need_price(self, price: Tariff | None) -> None:
-        """Raise ConfigError for a cost limit without a price."""
-        if self.cost_usd is not None and price is None:
-            raise ConfigError(
-                "a cost limit needs a price: --price IN/OUT, dollars for a million tokens, or --price auto"
-            )
 
 
 class TokenBound:
@@ -82,7 +72,6 @@ class TokenBound:
         )
 
     def learn(self, request: Request, billed: TokenUsage) -> None:
-        """Learn from the bill of an answer."""
         if billed.prompt_tokens:
             self._rate = max(self._rate or 0.0, billed.prompt_tokens / request.size)
         self._excess = max(self._excess, billed.completion_tokens / max(request.max_tokens, 1))
@@ -159,8 +148,8 @@ class Budget:
         self.reserved = NOTHING
         self._answers = self._most_tokens = self._most_picodollars = 0
         self._kept = self._of_test = NOTHING
-        self._purse = purse or Purse(limits.cost_usd)
-        self._purse.budgets.append(self)
+        self.purse = purse or Purse(limits.cost_usd)
+        self.purse.budgets.append(self)
 
     @property
     def spent(self) -> Spent:
@@ -180,7 +169,7 @@ class Budget:
     def left(self) -> Limits:
         """Return what may still be used, ignoring reservations; never below zero."""
         spent, limits = self.spent, self.limits
-        purse = self._purse
+        purse = self.purse
         money = None if purse.picodollars is None else purse.picodollars - self._money_of_all()
         return Limits(
             calls=None if limits.calls is None else max(limits.calls - spent.calls, 0),
@@ -200,12 +189,10 @@ class Budget:
         self._spent, self._started = replace(self._spent, active_s=active_s), self._clock()
 
     def check_time(self) -> None:
-        """Raise BudgetSpentError if no time is left."""
         if self.left_s() == 0.0:
             raise self.minutes_spent()
 
     def minutes_spent(self) -> BudgetSpentError:
-        """Return the error for the end of the time."""
         minutes = f"{self.limits.minutes:g} minute{'' if self.limits.minutes == 1 else 's'}"
         return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
 
@@ -220,44 +207,9 @@ class Budget:
         return self.USAGE_CHANGED(**{name: getattr(spent, name) for name in names}, left=left)
 
     def keep(self, kept: Spent) -> None:
-        """Keep so much for the final evaluation, in place of what was kept before; see ``lacks_room``."""
+        """Keep so much for the final evaluation, in place of what was kept before."""
         self._kept = kept
-        self._purse.serve()
-
-    def lacks_room(self, kept: Spent) -> str | None:
-        """Return which limit leaves no room for a search beside what would be kept; None if all do."""
-        calls, money = self.limits.calls, self._purse.picodollars
-        if calls is not None and kept.calls >= calls:
-            return (
-                f"--max-{self.CALLS.replace('_', '-')} {calls} must be more than {kept.calls}: the final "
-                "evaluation alone may take so many"
-            )
-        if money is not None and kept.picodollars_at_most >= max(money, 1):
-            return (
-                f"--max-cost {self._purse.cost_usd:g} must be more than "
-                f"{kept.picodollars_at_most / PICODOLLARS:.6f}: the final evaluation alone may cost so much"
-            )
-        return None
-
-    def lacks_start(self, kept: Spent, start: Spent, noun: str = "template") -> str | None:
-        """Return which limit leaves no room for the start beside what is kept; None if all do."""
-        calls, money = self.limits.calls, self._purse.picodollars
-        both = start.plus(kept)
-        if calls is not None and both.calls > calls:
-            return (
-                f"--max-{self.CALLS.replace('_', '-')} {calls} must be at least {both.calls}: the default "
-                f"{noun} and the starting ones may take {start.calls}, and {kept.calls} are kept for the "
-                "final evaluation"
-            )
-        if money is not None and both.picodollars_at_most > money:
-            least, first, rest = (
-                math.ceil(one.picodollars_at_most * 1e6 / PICODOLLARS) / 1e6 for one in (both, start, kept)
-            )
-            return (
-                f"--max-cost {self._purse.cost_usd:g} must be at least {least:.6f}: the default {noun} and "
-                f"the starting ones may cost {first:.6f}, and {rest:.6f} are kept for the final evaluation"
-            )
-        return None
+        self.purse.serve()
 
     async def reserve(
         self, tokens: TokenUsage, price: Tariff | None = None, *, of_test: bool = False
@@ -273,22 +225,21 @@ class Budget:
         need = Spent(
             calls=1, estimated_tokens=tokens.total, estimated_picodollars=cost_at_most(tokens, price)
         )
-        if not self._purse.waiting and self.has_room(need, of_test=of_test):
+        if not self.purse.waiting and self.has_room(need, of_test=of_test):
             self.take(need, of_test=of_test)
             return need
         granted = asyncio.get_running_loop().create_future()
-        self._purse.waiting.append(_Waiting(self, need, of_test, granted))
+        self.purse.waiting.append(_Waiting(self, need, of_test, granted))
         try:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.exception() is None:
                 self._give_back(need, of_test=of_test)
-            self._purse.serve()
+            self.purse.serve()
             raise
         return need
 
     def take(self, need: Spent, *, of_test: bool) -> None:
-        """Reserve so much, for which there is room."""
         self.reserved = self.reserved.plus(need)
         if of_test:
             self._of_test = self._of_test.plus(need)
@@ -311,14 +262,15 @@ class Budget:
             # Without usage, and longer than was asked for.
             self._most_tokens = max(self._most_tokens, used.estimated_tokens)
             self._most_picodollars = max(self._most_picodollars, used.estimated_picodollars)
-        self._purse.serve()
+        self.purse.serve()
 
     def has_room(self, need: Spent, *, of_test: bool = False) -> bool:
         """Return whether there is room now; raise BudgetSpentError if there never will be."""
         self.check_time()
         held = NOTHING if of_test else self._held()
-        money = self._money_of_all() + self._money_kept(of_test=of_test) + need.estimated_picodollars
-        kept = self._kept_back(held, self._money_kept(of_test=of_test))
+        money_held = self._money_kept(of_test=of_test)
+        money = self._money_of_all() + money_held + need.estimated_picodollars
+        kept = Spent(calls=held.calls, estimated_picodollars=money_held)
         if exceeded := self._exceeded(self._spent.plus(held).plus(need), money, kept):
             said = enumerated(exceeded.values())
             verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
@@ -329,21 +281,21 @@ class Budget:
                 return False
             more = DEARER * others.calls * self._most_tokens
             others = replace(others, estimated_tokens=others.estimated_tokens + more)
-        if self._purse.picodollars is not None and not self._all_are_known():
+        if self.purse.picodollars is not None and not self._all_are_known():
             return False
-        money += sum(one._money_in_flight() for one in self._purse.budgets)
+        money += sum(one._money_in_flight() for one in self.purse.budgets)
         return not self._exceeded(self._spent.plus(held).plus(others).plus(need), money)
 
     def _all_are_known(self) -> bool:
         """Return whether a request of any budget beside this one has answers to judge its price by."""
-        others = [one for one in self._purse.budgets if one is not self and one.reserved.calls]
+        others = [one for one in self.purse.budgets if one is not self and one.reserved.calls]
         return not others or (self._answers > 0 and all(one.reserved.calls <= one._answers for one in others))
 
     def _money_of_all(self) -> int:
-        return sum(one._spent.picodollars_at_most for one in self._purse.budgets)
+        return sum(one._spent.picodollars_at_most for one in self.purse.budgets)
 
     def _money_kept(self, *, of_test: bool) -> int:
-        held: Iterable[Budget] = (one for one in self._purse.budgets if not (of_test and one is self))
+        held: Iterable[Budget] = (one for one in self.purse.budgets if not (of_test and one is self))
         return sum(one._held().picodollars_at_most for one in held)
 
     def _money_in_flight(self) -> int:
@@ -356,26 +308,22 @@ class Budget:
         money = self._kept.picodollars_at_most - self._of_test.picodollars_at_most
         return Spent(calls=max(left.calls, 0), estimated_picodollars=max(money, 0))
 
-    def _kept_back(self, held: Spent, money: int) -> tuple[str, str]:
-        """Return in words how many calls, and how much money, the final evaluation holds back."""
-        calls = f"{held.calls:,} of them are kept" if held.calls else ""
-        dollars = f"{money / PICODOLLARS:.4f} of it is kept" if money else ""
-        return calls, dollars
-
-    def _exceeded(self, total: Spent, money: int, kept: tuple[str, str] = ("", "")) -> dict[str, str]:
-        limits, purse = self.limits, self._purse
-        calls_kept, money_kept = (f" ({text} for the final evaluation)" if text else "" for text in kept)
-        found = {}
+    def _exceeded(self, total: Spent, money: int, kept: Spent = NOTHING) -> dict[str, str]:
+        """Return each limit that is exceeded in words, with what the final evaluation holds back of it."""
+        limits, purse, found = self.limits, self.purse, {}
         if limits.calls is not None and total.calls > limits.calls:
             calls = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
-            found[self.CALLS] = f"{calls}{calls_kept}"
+            why = f" ({kept.calls:,} of them are kept for the final evaluation)" if kept.calls else ""
+            found[self.CALLS] = f"{calls}{why}"
         if limits.tokens is not None and total.tokens_at_most > limits.tokens:
             found["tokens"] = (
                 f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
             )
         if purse.picodollars is not None and money > purse.picodollars:
-            why = money_kept or " (the next request may cost more than is left)"
-            found["cost"] = f"{purse.cost_usd} US dollars{why}"
+            why = "the next request may cost more than is left"
+            if kept.estimated_picodollars:
+                why = f"{kept.estimated_usd:.4f} of it is kept for the final evaluation"
+            found["cost"] = f"{purse.cost_usd} US dollars ({why})"
         return found
 
 

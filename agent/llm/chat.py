@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..errors import NO_HEADERS
 from ..prices import TokenUsage
@@ -24,60 +24,31 @@ HASHED_MAX_TOKENS = 512
 """Stands for ``max_tokens`` in a hash, so that older runs, which hashed it, keep their hashes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What any request to an endpoint has: the longest answer, in tokens, and a size.
+class Request(Protocol):
+    """What any request to an endpoint has; a dataclass."""
 
-    Attributes:
-        of_test: It may use what a budget keeps for the final evaluation.
-    """
-
-    SIZE_IS_BOUND: ClassVar[bool] = False
+    SIZE_IS_BOUND: ClassVar[bool]
     """Whether the size is a bound of the tokens."""
-    max_tokens: int = 0
-    of_test: bool = False
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest answer, in tokens."""
+
+    @property
+    def of_test(self) -> bool:
+        """Whether it may use what a budget keeps for the final evaluation."""
 
     @property
     def size(self) -> int:
         """What the tokens of the prompt grow with, at least 1; a token each at most, before any is billed."""
-        return 1
 
     @property
     def tokens_at_most(self) -> int:
         """Upper bound of the tokens of one attempt, with the longest answer."""
-        return self.max_tokens
-
-    def to_model(self, model: str) -> Self:
-        """Return the request to another model, as an endpoint names it; itself if its body names one."""
-        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JsonRequest(Request):
-    """A JSON value that is posted to a path below an endpoint's address; empty for the address itself.
-
-    Attributes:
-        prompt_tokens: The most tokens of the body; 0 if no tokens are billed for it.
-    """
-
-    SIZE_IS_BOUND: ClassVar[bool] = True
-    path: str
-    body: Any = field(repr=False)
-    prompt_tokens: int = 0
-
-    @property
-    def size(self) -> int:
-        """The declared tokens of the body."""
-        return max(self.prompt_tokens, 1)
-
-    @property
-    def tokens_at_most(self) -> int:
-        """Upper bound of the tokens of one attempt."""
-        return self.prompt_tokens + self.max_tokens
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest(Request):
+class ChatRequest:
     """One request for one answer.
 
     Attributes:
@@ -87,6 +58,8 @@ class ChatRequest(Request):
         extra_body: More members of the request, as canonical JSON.
     """
 
+    SIZE_IS_BOUND: ClassVar[bool] = False
+    of_test: ClassVar[bool] = False
     messages: tuple[Message, ...]
     model: str
     temperature: float = 1.0
@@ -108,10 +81,6 @@ class ChatRequest(Request):
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def to_model(self, model: str) -> Self:
-        """Return the request to a model, as an endpoint names it."""
-        return replace(self, model=model)
-
     @property
     def size(self) -> int:
         """The bytes of the conversation."""
@@ -124,7 +93,6 @@ class ChatRequest(Request):
 
     @property
     def tokens_at_most(self) -> int:
-        """Upper bound of the tokens of one attempt, with the longest answer."""
         return self.prompt_tokens_at_most + self.max_tokens
 
 
@@ -147,7 +115,6 @@ class Answer:
 
     @property
     def usage(self) -> TokenUsage:
-        """What the answer was billed for."""
         return self.billed or TokenUsage(self.prompt_tokens, self.completion_tokens)
 
 
@@ -175,7 +142,6 @@ class ChatAnswer(Answer):
     thought: bool = field(default=False, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the answer's value as JSON."""
         return {
             "text": self.text,
             "finish_reason": self.finish_reason,
@@ -196,9 +162,13 @@ class Client(Protocol):
         """Make one attempt; see ``ChatClient.chat``."""
         ...
 
+    def asked_tokens(self, request: Any) -> int:
+        """Return the answer length in tokens that is requested; 0 for no bound."""
+        return int(request.max_tokens)
+
 
 class ChatClient(Protocol):
-    """An endpoint that answers chat requests."""
+    """Answers chat requests; all that a chat object from Python needs."""
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Make one attempt; never retries, never waits for a limit.
@@ -229,12 +199,6 @@ class Asker(Protocol):
             BudgetSpentError: A limit is reached.
         """
         ...
-
-
-def asked_tokens(client: Client, request: Request) -> int:
-    """Return the answer length in tokens that a client requests; 0 for no bound."""
-    own: Callable[[Request], int] | None = getattr(client, "asked_tokens", None)
-    return request.max_tokens if own is None else own(request)
 
 
 def tokens_in(text: str) -> int:

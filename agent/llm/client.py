@@ -16,13 +16,14 @@ import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from ...evaluator.errors import ConfigError
+from ...evaluator.remote.asking import ApiRequest
 from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import BadRequestError, ChatError, RedirectedError, TransientChatError, UnusableAnswerError
 from ..events.types import Listener, Noted, ignore_event
 from ..prices import TokenUsage
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
-from .chat import ChatAnswer, ChatRequest, JsonAnswer, JsonRequest
+from .chat import ChatAnswer, ChatRequest, JsonAnswer
 from .dialects import Dialect, Sent, silently_cut
 from .headers import clean_key, is_loopback, key_headers, why_unconnected
 from .refusals import MAX_MESSAGE, failure_of, flagged
@@ -145,7 +146,7 @@ class OpenAIChat:
                 return answer if spent is None else replace(answer, billed=spent.plus(answer.usage))
         raise AssertionError("unreachable")
 
-    async def post(self, request: JsonRequest) -> JsonAnswer:
+    async def post(self, request: ApiRequest) -> JsonAnswer:
         """Make one attempt at a scorer's request, sent as it is; raise a ChatError if it fails."""
         try:
             reply = await self._post(request)
@@ -155,7 +156,6 @@ class OpenAIChat:
         return read_json(reply, request, self._scrubber)
 
     def asked_tokens(self, request: ChatRequest) -> int:
-        """Return the answer length that would be requested; see ``chat.asked_tokens``."""
         return self.dialect.put(request, self._options).max_tokens
 
     async def __aenter__(self) -> Self:
@@ -191,7 +191,7 @@ class OpenAIChat:
             body = await _beginning(response.iter_bytes(), MAX_BODY)
             return RawReply(response.status_code, response.headers, body)
 
-    async def _post(self, request: JsonRequest) -> RawReply:
+    async def _post(self, request: ApiRequest) -> RawReply:
         self.requests += 1
         sent = self._http.build_request(
             "POST",
@@ -205,7 +205,8 @@ class OpenAIChat:
             body = await _beginning(response.aiter_bytes(), MAX_JSON)
             if response.status_code >= 300:
                 advice = _redirected(response, request.path, SCORER_URL)
-                raise _failed(response, body, self._scrubber.scrub_quoted, advice)
+                said = body.decode("utf-8", "replace")
+                raise _failed(response, said, self._scrubber.scrub_quoted, advice)
             return RawReply(response.status_code, response.headers, body)
         finally:
             await response.aclose()
@@ -353,10 +354,7 @@ def translate(
             perhaps_billed=False,
         )
     if isinstance(error, openai.APIStatusError):
-        body, reply = error.body or error.message, error.response
-        failure = failure_of(error.status_code, body, reply.headers, scrub, advice=_redirected(reply))
-        failure.usage = _billed_in(reply.text)
-        return failure
+        return _failed(error.response, error.response.text, scrub, _redirected(error.response))
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
@@ -370,26 +368,17 @@ def translate(
     return TransientChatError(one_line(scrub(said), MAX_MESSAGE), perhaps_billed=not never_sent)
 
 
-def _failed(reply: httpx2.Response, body: bytes, scrub: Callable[[str], str], advice: str) -> ChatError:
-    """Return the error that a refused JSON request means, with the usage that it reports."""
-    text = body.decode("utf-8", "replace")
+def _failed(reply: httpx2.Response, text: str, scrub: Callable[[str], str], advice: str) -> ChatError:
+    """Return the error that a reply of 3xx to 5xx means, with the usage that it reports."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        found = text
-    said = found.get("error", found) if isinstance(found, dict) else found
+        found = text.strip()
+    document = found if isinstance(found, dict) else {}
+    said = document.get("error", found) or f"Error code: {reply.status_code}"
     failure = failure_of(reply.status_code, said, reply.headers, scrub, advice=advice)
-    failure.usage = _billed_in(text)
+    failure.usage = billed(document)
     return failure
-
-
-def _billed_in(text: str) -> TokenUsage | None:
-    """Return the usage that a failure reports beside its error; None if it reports none."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return billed(found) if isinstance(found, dict) else None
 
 
 def _redirected(response: httpx2.Response, path: str = CHAT_PATH, option: str = BASE_URL) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from ...evaluator.errors import ConfigError
 from ..config.fields import AUTO, Price, without_credentials
@@ -81,7 +81,6 @@ class CorrectedPrice:
         return self._price.charge(usage)
 
     def most(self, usage: TokenUsage) -> int:
-        """Return the highest cost of these tokens in picodollars."""
         return max(math.ceil(self._price.most(usage) * self._times), math.ceil(usage.total * self._token))
 
     def learn(self, usage: TokenUsage) -> None:
@@ -115,7 +114,6 @@ class TablePrice:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def charge(self, usage: TokenUsage) -> int:
-        """Return the cost of these tokens in picodollars."""
         served = usage.service_tier
         prices = self._possible if served is None else self.services.get(served, self.standard)
         return max(_picodollars(price, usage) for price in prices)
@@ -364,12 +362,10 @@ class Spent:
         return self.estimated_picodollars / PICODOLLARS
 
     def plus(self, other: Spent) -> Spent:
-        """Return the sum."""
         names = self.__dataclass_fields__
         return Spent(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def minus(self, other: Spent) -> Spent:
-        """Return the difference."""
         names = self.__dataclass_fields__
         return Spent(**{name: getattr(self, name) - getattr(other, name) for name in names})
 
@@ -384,5 +380,11 @@ class Bill:
     usage: Spent = NOTHING
     reserved: Spent = NOTHING
 
+    def plus(self, other: Bill) -> Bill:
+        return Bill(self.usage.plus(other.usage), self.reserved.plus(other.reserved))
+
 
 NO_BILL = Bill()
+Ledger: TypeAlias = Callable[[Bill], Awaitable[None]]
+"""Writes a bill that belongs to no answer, on disk when it returns; a reservation is one that settles less
+than nothing."""

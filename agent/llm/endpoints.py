@@ -9,23 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
-from ..config.fields import DEFAULT_BASE_URL, FREE, LOCAL_LLM, EndpointConfig, without_credentials
+from ..config.fields import FREE, LOCAL_LLM, EndpointConfig, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import EndpointError
 from ..events.types import Listener, Noted
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
-from .chat import ChatAnswer, ChatClient, ChatRequest, asked_tokens
+from .chat import ChatAnswer, ChatClient, ChatRequest, Client
 from .cost import find_price, similar
 from .dialects import Dialect
 from .headers import clean_key, is_azure, is_loopback, key_headers, why_unconnected
@@ -34,6 +34,7 @@ from .pool import Endpoint
 from .refusals import lacks_model
 
 DEFAULT_KEY = "OPENAI_API_KEY"
+T = TypeVar("T")
 TRIES = 4
 PAUSE_S = 0.5
 TIMEOUT_S = 10.0
@@ -108,7 +109,7 @@ def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> Non
     if not config.needs_llm:
         return
     if not config.is_local:
-        for one in _wanted(config):
+        for one in config.all_endpoints:
             _key(one, environment)
     elif config.llm_fallback is None:
         from .local_server import check_here
@@ -125,26 +126,29 @@ def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     return {"prices": rows} if rows else {}
 
 
-class StoppableChat:
+class StoppableChat(Client):
     """A chat client that starts no attempt after a stop, and marks the tasks of started ones as paid."""
 
-    def __init__(self, client: ChatClient, stop: Stop) -> None:
+    def __init__(
+        self, client: Client | ChatClient, stop: Stop, call: Callable[[Any], Awaitable[Any]] | None = None
+    ) -> None:
         self._client = client
+        self._call = call or client.chat
         self._stop = stop
 
-    async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt; raises InterruptedRunError after a stop."""
+    async def chat(self, request: Any) -> Any:
+        """Make one attempt, by ``call`` if given; raises InterruptedRunError after a stop."""
         self._stop.check()
         self._stop.paid()
         try:
-            return await self._client.chat(request)
+            return await self._call(request)
         except BaseException:
             self._stop.settled()
             raise
 
-    def asked_tokens(self, request: ChatRequest) -> int:
-        """Return the client's answer length; see ``chat.asked_tokens``."""
-        return asked_tokens(self._client, request)
+    def asked_tokens(self, request: Any) -> int:
+        # A chat object from Python has ``chat`` alone.
+        return int(getattr(self._client, "asked_tokens", super().asked_tokens)(request))
 
 
 async def _usable(
@@ -153,7 +157,7 @@ async def _usable(
     """Return the endpoints that pass the preflight; if none does, raise the first one's fault."""
     found: list[tuple[EndpointConfig, Secret | None]] = []
     faults: list[EndpointError] = []
-    for one in _wanted(config):
+    for one in config.all_endpoints:
         key = _key(one, environment)
         scrubber.add(key or "")
         scrubber.add(split_userinfo(one.base_url).userinfo)
@@ -163,9 +167,7 @@ async def _usable(
             faults.append(error)
             continue
         found.append((one, key))
-        if key and urlsplit(one.base_url).scheme != "https" and not is_loopback(one.base_url):
-            shown = without_credentials(one.base_url)
-            emit(Noted(text=f"the key in {one.key_env} goes unencrypted to {shown}: use https there"))
+        warn_unencrypted(one.base_url, key, one.key_env, emit)
         if seen.note:
             emit(Noted(text=scrubber.scrub_quoted(seen.note)))
     if not found:
@@ -175,10 +177,11 @@ async def _usable(
     return found
 
 
-def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
-    if config.endpoints:
-        return config.endpoints
-    return (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL, price=config.price),)
+def warn_unencrypted(url: str, key: Secret | None, variable: str, emit: Listener) -> None:
+    """Warn of a key that leaves this machine unencrypted."""
+    if key and urlsplit(url).scheme != "https" and not is_loopback(url):
+        shown = without_credentials(url)
+        emit(Noted(text=f"the key in {variable} goes unencrypted to {shown}: use https there"))
 
 
 def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | None:
@@ -306,34 +309,51 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
     clean = split_userinfo(base_url)
     url, query = split_query(clean.url)
     headers = key_headers(url, key.reveal() if key else "", clean.userinfo.reveal())
+
+    async def visit(session: aiohttp.ClientSession) -> Preflight:
+        async with session.get(
+            f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
+        ) as reply:
+            body = await reply.content.read(_MAX_BODY)
+        found = _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
+        if found.models and model and model not in found.models:
+            await _check_unlisted(session, url, query, headers, model, found.models)
+        return found
+
+    try:
+        return await reach(url, "--base-url", visit)
+    except _NotJsonError as error:
+        raise EndpointError(str(error)) from None
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Preflight(note=f"{url}/models did not answer ({type(error).__name__}); continuing")
+
+
+async def reach(url: str, option: str, visit: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
+    """Visit an address, which ``option`` gives, until something answers; up to four times.
+
+    Raises:
+        EndpointError: Nothing listens there, or it is not an address.
+        aiohttp.ClientError, TimeoutError, _NotJsonError: From the last visit.
+    """
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     # A proxy's loopback is another machine.
     async with aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(url)) as session:
-        for attempt in range(1, TRIES + 1):
+        for left in reversed(range(TRIES)):
+            fault: Exception
             try:
-                async with session.get(
-                    f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
-                ) as reply:
-                    body = await reply.content.read(_MAX_BODY)
-                found = _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
-                if found.models and model and model not in found.models:
-                    await _check_unlisted(session, url, query, headers, model, found.models)
-                return found
+                return await visit(session)
             except aiohttp.ClientConnectorError as error:
-                if attempt == TRIES:
-                    raise EndpointError(
-                        f"nothing answers at {url} ({why_unconnected(error)}); is the server running, "
-                        "and is the address right? Give another with --base-url"
-                    ) from None
-            except _NotJsonError as error:
-                # A gateway in trouble answers with a page now and then; an endpoint never does so each time.
-                if attempt == TRIES:
-                    raise EndpointError(str(error)) from None
-            except aiohttp.InvalidURL:
-                raise EndpointError(f"{url} is not an address; give another with --base-url") from None
-            except (aiohttp.ClientError, TimeoutError) as error:
-                if attempt == TRIES:
-                    return Preflight(note=f"{url}/models did not answer ({type(error).__name__}); continuing")
+                fault = EndpointError(
+                    f"nothing answers at {url} ({why_unconnected(error)}); is the server running, "
+                    f"and is the address right? Give another with {option}"
+                )
+            except (aiohttp.InvalidURL, UnicodeError):  # a name that IDNA cannot write
+                raise EndpointError(f"{url} is not an address; give another with {option}") from None
+            # A gateway in trouble answers with a page now and then; an endpoint never does so each time.
+            except (aiohttp.ClientError, TimeoutError, _NotJsonError) as error:
+                fault = error
+            if not left:
+                raise fault from None
             await asyncio.sleep(PAUSE_S)
     raise AssertionError("unreachable")
 

@@ -7,13 +7,12 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from ..config.fields import CONCURRENCY
 from ..errors import FatalChatError
 from ..events.types import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, ignore_event
-from .headers import KINDS, Kind, StatedLimit, stated_limit
+from .headers import Kind, StatedLimit, stated_limit
 from .headers import retry_after as read_retry_after
 
 PERIOD_S = 60.0
@@ -42,17 +41,6 @@ class RateLimits:
     rpm: float | None = None
     tpm: float | None = None
     concurrency: int = CONCURRENCY
-
-
-@dataclass(frozen=True, slots=True)
-class LimiterStatistics:
-    """A limiter's state: requests in flight and their ceiling, limits a minute, seconds of its pause."""
-
-    in_flight: int
-    ceiling: int
-    rpm: float | None
-    tpm: float | None
-    paused_s: float
 
 
 class Taken:
@@ -102,7 +90,6 @@ class Window:
         return max(spread, self._freed(over) - now, 0.0)
 
     def take(self, now: float, weight: float) -> Taken:
-        """Use so much now."""
         taken = Taken(now, weight)
         self._log.append(taken)
         self._used += weight
@@ -177,6 +164,7 @@ class RateLimiter:
     Attributes:
         closed: Why it is no longer used; None while it is.
         took_s: Seconds of recent answers.
+        in_flight: Requests under way.
     """
 
     def __init__(
@@ -206,7 +194,7 @@ class RateLimiter:
         self._most_billed = 0
         self._warned: set[str] = set()
         self._period_s = 0.0
-        self._in_flight = 0
+        self.in_flight = 0
         self._asked_at = clock()
         self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
         self._had_outcome = False
@@ -215,11 +203,9 @@ class RateLimiter:
         self._refusals = self._pauses = 0
         self._shrunk_at = -math.inf
 
-    def statistics(self) -> LimiterStatistics:
-        """Return its state."""
-        paused = max(self._ready_at - self._clock(), 0.0)
-        rpm, tpm = (self._windows[kind].a_minute if kind in self._windows else None for kind in KINDS)
-        return LimiterStatistics(self._in_flight, self._places, rpm, tpm, paused)
+    def a_minute(self, kind: Kind) -> float | None:
+        """Return its limit a minute; None without one."""
+        return self._windows[kind].a_minute if kind in self._windows else None
 
     def fits(self, tokens: int) -> bool:
         """Return whether the configured limit allows a request of so many tokens at all."""
@@ -227,20 +213,26 @@ class RateLimiter:
 
     def delay(self, tokens: int) -> float:
         """Return the seconds until a request may be sent; infinite until another one ends."""
-        if self.closed or self._in_flight >= self._places or not self.fits(tokens):
+        if self.closed or self.in_flight >= self.places or not self.fits(tokens):
             return math.inf
         now = self._clock()
         waits = [self._windows[kind].delay(now, weight) for kind, weight in self._weights(tokens).items()]
         return max(self._ready_at - now, *waits, 0.0)
 
     @property
-    def _places(self) -> int:
+    def places(self) -> int:
+        """Requests that may be in flight now."""
         return int(self._ceiling)
+
+    @property
+    def paused_s(self) -> float:
+        """Seconds until it sends again."""
+        return max(self._ready_at - self._clock(), 0.0)
 
     @property
     def pauses(self) -> bool:
         """Whether it waits for longer than a moment."""
-        return self._ready_at - self._clock() > MOMENT_S
+        return self.paused_s > MOMENT_S
 
     @property
     def idle_s(self) -> float:
@@ -254,12 +246,14 @@ class RateLimiter:
 
     def load(self) -> float:
         """Return the seconds that one more request adds to each place: by speed and requests in flight."""
-        return (self._in_flight + 1) * self.mean_s / self._places
+        return (self.in_flight + 1) * self.mean_s / self.places
 
-    def admit(self, tokens: int) -> Permit:
-        """Permit a request now."""
+    def admit(
+        self, tokens: int, *, probe: bool = False, on_leave: Callable[[], None] | None = None
+    ) -> Permit:
+        """Permit a request now; see ``Permit``."""
         now = self._asked_at = self._clock()
-        self._in_flight += 1
+        self.in_flight += 1
         if self._ramp > 0:
             # After a pause all requests are ready at once; send them one by one.
             self._ramp -= 1
@@ -267,7 +261,7 @@ class RateLimiter:
         taken = {
             kind: self._windows[kind].take(now, weight) for kind, weight in self._weights(tokens).items()
         }
-        return Permit(self, tokens, now, taken)
+        return Permit(self, tokens, now, taken, probe, on_leave)
 
     def unused(self, permit: Permit) -> None:
         """Give back what a permitted but unsent request took of the windows."""
@@ -276,8 +270,7 @@ class RateLimiter:
                 window.settle(use, 0.0)
 
     def leave(self, permit: Permit) -> None:
-        """Record that a request has ended."""
-        self._in_flight -= 1
+        self.in_flight -= 1
         if not self._had_outcome:
             self._had_outcome = True
             if not self._refusals:
@@ -385,7 +378,7 @@ class RateLimiter:
         if window is None:
             window = self._windows[kind] = Window(limit, period)
             # Requests under way already count there too, though they were not paced.
-            for _ in range(self._in_flight):
+            for _ in range(self.in_flight):
                 window.take(self._clock(), 1.0 if kind == "requests" else float(self._expected(tokens)))
         window.limit, window.period_s = limit, period
         self._emit(LimitLearned(endpoint=self.name, limit=kind, value=window.a_minute))
@@ -407,36 +400,25 @@ class RateLimiter:
             self._emit(HeaderIgnored(endpoint=self.name, header=header, value=value))
 
 
+@dataclass(slots=True, eq=False)
 class Permit:
     """Permission for one request; a context manager that gives it back, whatever happens.
 
     Attributes:
         tokens: The most that the request can be billed for.
+        admitted: When it was given.
         taken: Its use of each window.
-        probe: The request finds out if the endpoint answers; set by the pool.
-        on_leave: Called once it is given back; set by the pool.
+        probe: The request finds out if the endpoint answers.
+        on_leave: Called once it is given back.
     """
 
-    __slots__ = ("_left", "admitted", "limiter", "on_leave", "probe", "taken", "tokens")
-
-    def __init__(
-        self,
-        limiter: RateLimiter,
-        tokens: int,
-        admitted: float,
-        taken: Mapping[Kind, Taken],
-    ) -> None:
-        self.limiter = limiter
-        self.tokens = tokens
-        self.admitted = admitted
-        self.taken = taken
-        self.probe = False
-        self._left = False
-        self.on_leave: Callable[[], None] | None = None
-
-    def unused(self) -> None:
-        """Give back its use of each window: no request was sent."""
-        self.limiter.unused(self)
+    limiter: RateLimiter
+    tokens: int
+    admitted: float
+    taken: Mapping[Kind, Taken]
+    probe: bool = False
+    on_leave: Callable[[], None] | None = None
+    _left: bool = False
 
     def leave(self) -> None:
         """Give it back; a second time does nothing."""
@@ -449,7 +431,5 @@ class Permit:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.leave()

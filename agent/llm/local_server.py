@@ -92,7 +92,6 @@ class LlamaServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the child runs."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:

@@ -186,7 +186,6 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The endpoint's name."""
         return self.endpoint.name
 
     @property
@@ -201,7 +200,8 @@ class Member:
 
     def longest(self, request: R) -> R:
         """Return a request with as many answer tokens as may ever be requested."""
-        return replace(request, max_tokens=request.max_tokens * MORE_TOKENS)
+        longest = request.max_tokens * MORE_TOKENS
+        return replace(request, max_tokens=longest)  # type: ignore[type-var]  # a dataclass
 
     def lengthened(self, request: R) -> R:
         """Return a request with as many answer tokens as are requested here, if a minute allows them."""
@@ -212,7 +212,9 @@ class Member:
     def addressed(self, request: R) -> R:
         """Return a request as it is sent here."""
         longest = self.lengthened(request)
-        return longest if self.endpoint.model is None else longest.to_model(self.endpoint.model)
+        if self.endpoint.model is None:
+            return longest
+        return replace(longest, model=self.endpoint.model)  # type: ignore[type-var]  # a dataclass
 
     def answered(self, *, longer: bool) -> None:
         """Record an answer; ``longer``: the request asked for more tokens than the search does."""
@@ -280,7 +282,6 @@ class EndpointPool:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
         return len(self._waiting)
 
     async def acquire(
@@ -417,14 +418,13 @@ class EndpointPool:
             return math.inf
         if wait > 0:
             return wait
-        permit = member.limiter.admit(waiter.tokens)
-        permit.probe = member.breaker.admit()
+        probe = member.breaker.admit()
 
         def left() -> None:
-            member.breaker.leave(probe=permit.probe)
+            member.breaker.leave(probe=probe)
             self.move()
 
-        permit.on_leave = left
+        permit = member.limiter.admit(waiter.tokens, probe=probe, on_leave=left)
         waiter.granted.set_result((member, permit))
         return 0.0
 

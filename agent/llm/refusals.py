@@ -265,7 +265,6 @@ class RefusalBody:
 
     @property
     def text(self) -> str:
-        """All of its texts."""
         return "\n".join(self.texts)
 
     def names(self, parameters: Iterable[str]) -> list[str]:

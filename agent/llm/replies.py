@@ -27,12 +27,13 @@ from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
+from ...evaluator.remote.asking import ApiRequest
 from ...prompts.replies import without_thinking
 from ..errors import UnusableAnswerError
 from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
 from ..text import whole_characters
-from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, JsonAnswer, JsonRequest, tokens_in
+from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, JsonAnswer, tokens_in
 from .headers import rate_limit_headers
 from .refusals import failure_of, status_in
 
@@ -151,7 +152,7 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
     )
 
 
-def read_json(reply: RawReply, request: JsonRequest, scrubber: Scrubber) -> JsonAnswer:
+def read_json(reply: RawReply, request: ApiRequest, scrubber: Scrubber) -> JsonAnswer:
     """Return the JSON value of a reply, and what it bills.
 
     If no tokens are billed for the request, a reply without usage is complete. All tokens of a reply belong

@@ -63,7 +63,6 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, config: SearchConfig) -> RetryPolicy:
-        """Return the policy of a config."""
         return cls(
             attempts=config.retry_attempts,
             total_s=config.retry_seconds,
@@ -163,11 +162,9 @@ class Outage:
 
     @property
     def over_the_limit(self) -> bool:
-        """Whether it has lasted too long."""
         return self._since is not None and self.lasted_s >= self._give_up_after_s
 
     def succeeded(self) -> None:
-        """Record a success."""
         self._since = None
         self._requests = 0
 

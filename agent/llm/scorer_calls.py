@@ -8,7 +8,6 @@ import threading
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
-from typing import Literal, Protocol
 
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
@@ -30,11 +29,12 @@ from ..errors import (
     RequestTooLargeError,
     UnusableAnswerError,
 )
+from ..prices import PICODOLLARS
 from ..stop import Stop
 from .ask import LLMAsker
-from .budget import Budget, ScorerBudget
-from .chat import BilledAnswer, JsonAnswer, JsonRequest
-from .cost import NOTHING, Bill, Spent
+from .budget import Budget
+from .chat import BilledAnswer, JsonAnswer
+from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent
 from .pool import UNFIT_REQUESTS
 
 KEY = "SCORER_API_KEY"
@@ -42,57 +42,30 @@ MOST_FAILURES = 2
 """Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
 MARGIN = 0.02
 """More calls and money that are kept for the final evaluation, as some attempts fail and are billed."""
-GIVE_MORE = "Give more, or evaluate on fewer images with --test-images N"
-ASK_LESS = "Give more, or ask for less with --initial N, --restarts N or --test-images N"
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
 NEVER_JSON = frozenset({"bad_json", "not_json"})
 
 
-class ScorerAccount(Protocol):
-    """The part of a run's store that keeps what a scorer costs."""
-
-    @property
-    def usage(self) -> Spent:
-        """The run's active time, with the LLM's cost."""
-        ...
-
-    async def put_usage(self, bill: Bill, account: Literal["scorer"]) -> None:
-        """Write the cost of an attempt; on disk when it returns."""
-        ...
-
-    async def put_reserved(self, reserved: Spent, account: Literal["scorer"]) -> None:
-        """Write what an attempt may cost before it is made; on disk when it returns."""
-        ...
-
-
 class ScorerLedger:
     """Stores what a scorer costs in the run's store; before there is one, in memory."""
 
     def __init__(self) -> None:
-        self._store: ScorerAccount | None = None
-        self._used = self._reserved = NOTHING
+        self._store: Ledger | None = None
+        self._before = NO_BILL
 
-    async def write_to(self, store: ScorerAccount) -> None:
+    async def write_to(self, store: Ledger) -> None:
         """Write to a store from now on, first what was used before."""
         self._store = store
-        if (self._used, self._reserved) != (NOTHING, NOTHING):
-            await store.put_usage(Bill(self._used, NOTHING.minus(self._reserved)), "scorer")
+        if self._before != NO_BILL:
+            await store(self._before)
 
-    async def put_usage(self, bill: Bill) -> None:
-        """Write the cost of an attempt; on disk when it returns."""
-        if self._store is not None:
-            await self._store.put_usage(bill, "scorer")
-            return
-        self._used, self._reserved = self._used.plus(bill.usage), self._reserved.minus(bill.reserved)
-
-    async def put_reserved(self, reserved: Spent) -> None:
-        """Write what an attempt may cost before it is made; on disk when it returns."""
-        if self._store is not None:
-            await self._store.put_reserved(reserved, "scorer")
-            return
-        self._reserved = self._reserved.plus(reserved)
+    async def __call__(self, bill: Bill) -> None:
+        if self._store is None:
+            self._before = self._before.plus(bill)
+        else:
+            await self._store(bill)
 
 
 class ScorerCalls:
@@ -107,25 +80,24 @@ class ScorerCalls:
 
     def __init__(
         self,
-        asker: LLMAsker[JsonRequest, JsonAnswer],
-        budget: ScorerBudget,
+        asker: LLMAsker[ApiRequest, JsonAnswer],
+        ledger: ScorerLedger,
         *,
         concurrency: int,
-        look: Callable[[], Awaitable[object]] | None = None,
-        variable: str = KEY,
-        ledger: ScorerLedger | None = None,
-        stop: Stop | None = None,
-        tpm: float | None = None,
-        has_answers: bool = False,
-        on_close: Callable[[], None] = lambda: None,
+        look: Callable[[], Awaitable[object]],
+        variable: str,
+        stop: Stop,
+        tpm: float | None,
+        has_answers: bool,
+        on_close: Callable[[], None],
     ) -> None:
-        self.budget = budget
+        self.budget = asker.budget
         self._on_close = on_close
         self._asker = asker
-        self._concurrency = self._free = concurrency
+        self._free = concurrency
         self._variable = variable
-        self._ledger = ledger or ScorerLedger()
-        self._stop = stop or Stop()
+        self._ledger = ledger
+        self._stop = stop
         self._tpm = tpm
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
@@ -134,24 +106,23 @@ class ScorerCalls:
         self._answered = 0
         self._has_answers = has_answers
         self._refused_at_first = 0
-        self._look = look
+        self._look: Callable[[], Awaitable[object]] | None = look
         self._looking = asyncio.Lock()
         self._unreachable: str | None = None
         self._held: str | None = None
-        self._last: JsonRequest | None = None  # the last one that was answered
+        self._last: ApiRequest | None = None  # the last one that was answered
         self._kept_for: Counter[tuple[int, int]] = Counter()
 
     @property
     def _has_answered(self) -> bool:
         return self._has_answers or self._answered > 0
 
-    async def write_to(self, store: ScorerAccount) -> None:
+    async def write_to(self, store: Ledger, active_s: float) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
-        self.budget.restart_clock(store.usage.active_s)
+        self.budget.restart_clock(active_s)
         await self._ledger.write_to(store)
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        """Yield each answer with its request's place; see ``ApiAsk``."""
         numbered = enumerate(requests)
         pending: set[Future[ApiAnswer]] = set()
         done: deque[tuple[int, Future[ApiAnswer]]] = deque()
@@ -185,7 +156,8 @@ class ScorerCalls:
                 finally:
                     self._release()
             if failure is not None:
-                raise self._ended(failure) from self._cause(failure)
+                cause = self._cause(failure)
+                raise AskingEndedError(str(cause)) from cause
             if self._closed and more:
                 raise AskingEndedError("the scorer is closed")
         finally:
@@ -222,7 +194,7 @@ class ScorerCalls:
 
     def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
         """Keep back what these requests may cost, and a little more; see ``ApiAsk``."""
-        alike = Counter((one.prompt_tokens, one.answer_tokens) for one in requests)
+        alike = Counter((one.prompt_tokens, one.max_tokens) for one in requests)
 
         async def keep() -> str | None:
             self._kept_for = alike
@@ -253,7 +225,7 @@ class ScorerCalls:
     def _cost_of_test(self) -> Spent:
         total = NOTHING
         for (prompt, answer), count in self._kept_for.items():
-            shape = JsonRequest(path="", body=None, prompt_tokens=prompt, max_tokens=answer)
+            shape = ApiRequest(path="", body={}, prompt_tokens=prompt, max_tokens=answer)
             money = count * self._asker.cost_at_most(shape).estimated_picodollars
             total = total.plus(Spent(calls=count, estimated_picodollars=money))
         return with_margin(total)
@@ -296,9 +268,6 @@ class ScorerCalls:
             self._free += 1
             self._changed.notify_all()
 
-    def _ended(self, failure: BaseException) -> AskingEndedError:
-        return AskingEndedError(str(self._cause(failure)))
-
     def _cause(self, failure: BaseException) -> BaseException:
         """Return why the asking ends; as the user's to fix if the endpoint has never answered."""
         if isinstance(failure, CancelledError):
@@ -317,18 +286,11 @@ class ScorerCalls:
         return EndpointError(f"the scorer: {failure}{remedy}")
 
     async def _answer(self, request: ApiRequest) -> ApiAnswer:
-        sent = JsonRequest(
-            path=request.path,
-            body=request.body,
-            prompt_tokens=request.prompt_tokens,
-            max_tokens=request.answer_tokens,
-            of_test=request.purpose == "test",
-        )
         with self._stop.watching():
             if self._held is not None:
                 raise GaveUpError(self._held)
             await self.look()
-            return await self._asked(sent)
+            return await self._asked(request)
 
     async def look(self) -> None:
         """Raise EndpointError if nothing listens at the address; tried once, and free of charge."""
@@ -346,7 +308,7 @@ class ScorerCalls:
                 raise
             self._look = None
 
-    async def _asked(self, request: JsonRequest) -> ApiAnswer:
+    async def _asked(self, request: ApiRequest) -> ApiAnswer:
         failures = 0
         while True:
             answered = self._answered
@@ -378,11 +340,11 @@ class ScorerCalls:
                 await self._count(request, reply)
                 return ApiReply(reply.answer.body)
 
-    async def _count(self, request: JsonRequest, reply: BilledAnswer[JsonAnswer]) -> None:
+    async def _count(self, request: ApiRequest, reply: BilledAnswer[JsonAnswer]) -> None:
         self._last = request
         self._answered += 1
         self._keep_as_billed()
-        await self._ledger.put_usage(reply.bill)
+        await self._ledger(reply.bill)
 
     async def _answers_still(self) -> bool:
         """Return whether a request that was answered before is answered again."""
@@ -408,11 +370,36 @@ def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING, noun: str =
 
     ``noun`` is a candidate's name.
     """
-    if (lack := budget.lacks_room(kept)) is not None:
-        return f"{lack}. {GIVE_MORE}"
-    if (lack := budget.lacks_start(kept, start, noun)) is not None:
-        return f"{lack}. {ASK_LESS}"
+    calls, purse = budget.limits.calls, budget.purse
+    limits: list[tuple[str, int | None, int, int, Callable[[int], str], tuple[str, str]]] = [
+        (f"--max-scorer-calls {calls}", calls, kept.calls, start.calls, str, ("take", "so many")),
+        (
+            f"--max-cost {purse.cost_usd or 0:g}",
+            None if purse.picodollars is None else max(purse.picodollars, 1),
+            kept.picodollars_at_most,
+            start.picodollars_at_most,
+            _dollars,
+            ("cost", "so much"),
+        ),
+    ]
+    for option, limit, final, _first, text, (may, much) in limits:
+        if limit is not None and final >= limit:
+            return (
+                f"{option} must be more than {text(final)}: the final evaluation alone may {may} {much}. "
+                "Give more, or evaluate on fewer images with --test-images N"
+            )
+    for option, limit, final, first, text, (may, _much) in limits:
+        if limit is not None and first + final > limit:
+            return (
+                f"{option} must be at least {text(first + final)}: the default {noun} and the starting "
+                f"ones may {may} {text(first)}, and {text(final)} are kept for the final evaluation. "
+                "Give more, or ask for less with --initial N, --restarts N or --test-images N"
+            )
     return None
+
+
+def _dollars(picodollars: int) -> str:
+    return f"{math.ceil(picodollars * 1e6 / PICODOLLARS) / 1e6:.6f}"
 
 
 def _reason(error: BaseException | None) -> str:

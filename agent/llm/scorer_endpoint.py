@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,45 +20,22 @@ from ...evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from ...evaluator.spec import EvaluatorSpec, Report
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import ScoringConfig, SearchConfig
-from ..errors import EndpointError, why_ended
+from ..errors import why_ended
 from ..events.types import Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
 from .ask import GIVE_UP_AFTER_S, LLMAsker
 from .budget import Limits, Purse, ScorerBudget
-from .chat import JsonAnswer, JsonRequest
+from .chat import JsonAnswer
 from .cost import NOTHING, Spent
-from .endpoints import DEFAULT_KEY
-from .headers import clean_key, is_loopback, why_unconnected
+from .endpoints import DEFAULT_KEY, StoppableChat, reach, warn_unencrypted
+from .headers import clean_key
 from .limiter import RateLimits
 from .pool import Endpoint
 from .retry import RetryPolicy
 from .scorer_calls import KEY, ScorerCalls, ScorerLedger
 
-if TYPE_CHECKING:
-    from .client import OpenAIChat
-
 USAGE_EVERY_S = 1.0
-TRIES, PAUSE_S, LOOK_S = 4, 0.5, 10.0
-"""Attempts to reach the address before the first request, seconds between them, and for each."""
-
-
-class _Posts:
-    """The client of the scorer's endpoint: starts no attempt after a stop, and marks started ones as paid."""
-
-    def __init__(self, client: OpenAIChat, stop: Stop) -> None:
-        self._client = client
-        self._stop = stop
-
-    async def chat(self, request: JsonRequest) -> JsonAnswer:
-        """Make one attempt."""
-        self._stop.check()
-        self._stop.paid()
-        try:
-            return await self._client.post(request)
-        except BaseException:
-            self._stop.settled()
-            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +80,6 @@ class _SeldomUsage:
             self.flush()
 
     def flush(self) -> None:
-        """Pass on the latest usage."""
         if self._last is not None:
             last, self._last, self._at = self._last, None, self._clock()
             self._emit(last)
@@ -140,8 +116,7 @@ async def open_scorer(
     client = OpenAIChat(
         url, key.secret, scrubber=scrubber, max_connections=config.scorer_concurrency, emit=seldom
     )
-    if key.secret and urlsplit(url).scheme != "https" and not is_loopback(url):
-        emit(Noted(text=f"the key in {key.variable} goes unencrypted to {name}: use https there"))
+    warn_unencrypted(url, key.secret, key.variable, emit)
     searches = config if isinstance(config, SearchConfig) else None
     budget = ScorerBudget(
         Limits(
@@ -154,11 +129,11 @@ async def open_scorer(
     )
     ledger = ScorerLedger()
     async with client:
-        asker: LLMAsker[JsonRequest, JsonAnswer] = LLMAsker(
+        asker: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
             [
                 Endpoint(
                     name=name,
-                    client=_Posts(client, stop),
+                    client=StoppableChat(client, stop, client.post),
                     price=config.scorer_price,
                     limits=RateLimits(
                         rpm=config.scorer_rpm, tpm=config.scorer_tpm, concurrency=config.scorer_concurrency
@@ -175,11 +150,10 @@ async def open_scorer(
         )
         calls = ScorerCalls(
             asker,
-            budget,
+            ledger,
             concurrency=config.scorer_concurrency,
             look=lambda: _look(url),
             variable=key.variable,
-            ledger=ledger,
             stop=stop,
             tpm=config.scorer_tpm,
             has_answers=spent.calls > 0,
@@ -194,23 +168,17 @@ async def open_scorer(
 async def _look(url: str) -> None:
     """Raise EndpointError if nothing listens at an address; any reply will do, and costs nothing."""
     address, query = split_query(split_userinfo(url).url)
-    timeout = aiohttp.ClientTimeout(total=LOOK_S)
-    async with aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(url)) as session:
-        for attempt in range(1, TRIES + 1):
-            try:
-                async with session.get(address, params=query, allow_redirects=False):
-                    return
-            except aiohttp.ClientConnectorError as error:
-                if attempt == TRIES:
-                    raise EndpointError(
-                        f"nothing answers at {address} ({why_unconnected(error)}); is the server running, "
-                        "and is the address right? Give another with --scorer-url"
-                    ) from None
-            except (aiohttp.InvalidURL, UnicodeError):  # a name that IDNA cannot write
-                raise EndpointError(f"{address} is not an address; give another with --scorer-url") from None
-            except (aiohttp.ClientError, TimeoutError):
-                return  # the first request shows what is wrong
-            await asyncio.sleep(PAUSE_S)
+
+    async def visit(session: aiohttp.ClientSession) -> None:
+        try:
+            async with session.get(address, params=query, allow_redirects=False):
+                return
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL):
+            raise
+        except (aiohttp.ClientError, TimeoutError):
+            return  # the first request shows what is wrong
+
+    await reach(address, "--scorer-url", visit)
 
 
 class TrialAsk:
@@ -243,11 +211,10 @@ class TrialAsk:
     async def _body(self, request: ApiRequest) -> Any:
         from .client import OpenAIChat
 
-        sent = JsonRequest(path=request.path, body=request.body, max_tokens=request.answer_tokens)
         async with asyncio.timeout(self._timeout_s):
             await _look(self._url)
             async with OpenAIChat(self._url, self._key) as client:
-                return (await client.post(sent)).body
+                return (await client.post(request)).body
 
 
 @contextmanager

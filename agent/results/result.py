@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
@@ -225,40 +225,8 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """LLM usage of a run, over all its sessions.
-
-    Attributes:
-        calls: Requests that were answered, usably or not.
-        failed_calls: Requests that were given up.
-        retries: Attempts after the first.
-        replayed: Answers that this session found on disk.
-        cost_usd: US dollars as reported by the endpoint, else by the price; None if neither is known.
-        estimated_tokens: Upper bound for requests with unreported usage; counts against limits.
-        estimated_usd: Upper bound on their cost.
-        cached_tokens: Tokens sent that a vendor's cache held.
-        cache_written_tokens: Tokens sent that were written to it.
-        reported_usd: The reported part of ``cost_usd``; None if nothing was reported.
-    """
-
-    calls: int = 0
-    failed_calls: int = 0
-    retries: int = 0
-    replayed: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float | None = None
-    estimated_tokens: int = 0
-    estimated_usd: float | None = None
-    cached_tokens: int = 0
-    cache_written_tokens: int = 0
-    reasoning_tokens: int = 0
-    reported_usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScorerUsage:
-    """What a scorer behind an API was asked, over all sessions of a run.
+class ApiUsage:
+    """What an LLM or a scorer behind an API was asked, over all sessions of a run.
 
     Attributes:
         calls: Requests that were answered, or may have been billed.
@@ -279,8 +247,8 @@ class ScorerUsage:
     estimated_usd: float | None = None
 
     @classmethod
-    def of(cls, spent: Spent, *, priced: bool) -> ScorerUsage:
-        """Return the usage of an account; ``priced`` if the user named a price."""
+    def of(cls, spent: Spent, *, priced: bool, **more: Any) -> Self:
+        """Return the usage of an account; ``priced`` if its price is known."""
         known = priced or 0 < spent.calls == spent.vendor_calls
         return cls(
             calls=spent.calls,
@@ -291,7 +259,31 @@ class ScorerUsage:
             cost_usd=round(spent.cost_usd, 9) if known else None,
             estimated_tokens=spent.estimated_tokens,
             estimated_usd=round(spent.estimated_usd, 9) if priced else None,
+            **more,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage(ApiUsage):
+    """What the LLM was asked.
+
+    Attributes:
+        replayed: Answers that this session found on disk.
+        cached_tokens: Tokens sent that a vendor's cache held.
+        cache_written_tokens: Tokens sent that were written to it.
+        reported_usd: The reported part of ``cost_usd``; None if nothing was reported.
+    """
+
+    replayed: int = 0
+    cached_tokens: int = 0
+    cache_written_tokens: int = 0
+    reasoning_tokens: int = 0
+    reported_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerUsage(ApiUsage):
+    """What a scorer behind an API was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -224,26 +224,14 @@ def _scorer_usage(config: SearchConfig, store: Store) -> ScorerUsage | None:
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:
     spent = store.usage
-    free = not config.needs_llm or config.is_local
-    known = free or config.priced or 0 < spent.calls == spent.vendor_calls
-
-    def dollars(picodollars: int) -> float:
-        return round(picodollars / PICODOLLARS, 9)
-
-    return Usage(
-        calls=spent.calls,
-        failed_calls=spent.failed_calls,
-        retries=spent.retries,
+    return Usage.of(
+        spent,
+        priced=not config.needs_llm or config.priced,
         replayed=sum(record.replayed for record in records),
-        prompt_tokens=spent.prompt_tokens,
-        completion_tokens=spent.completion_tokens,
-        cost_usd=dollars(spent.picodollars) if known else None,
-        estimated_tokens=spent.estimated_tokens,
-        estimated_usd=dollars(spent.estimated_picodollars) if free or config.priced else None,
         cached_tokens=spent.cached_tokens,
         cache_written_tokens=spent.cache_written_tokens,
         reasoning_tokens=spent.reasoning_tokens,
-        reported_usd=dollars(spent.vendor_picodollars) if spent.vendor_calls else None,
+        reported_usd=round(spent.vendor_picodollars / PICODOLLARS, 9) if spent.vendor_calls else None,
     )
 
 

@@ -293,7 +293,9 @@ class OpenRun:
         self.config = config = self.config.as_opened(self.evaluator.info)
         await self._open_store()
         if self.scorer is not None:
-            await self.scorer.write_to(self.store)
+            await self.scorer.write_to(
+                partial(self.store.put_usage, account="scorer"), self.store.usage.active_s
+            )
             self._stack.push_async_callback(self.scorer.close)  # before the store does
         write_atomically(self._run_dir / CONFIG, to_toml(config))
         done = complete_result(self._run_dir)
@@ -452,7 +454,7 @@ class OpenRun:
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
             has_answers=begun,
-            ledger=store,
+            ledger=store.put_usage,
             emit=self._emit,
             rng=rng_for(config.seed, "jitter"),
         )

@@ -185,7 +185,7 @@ def cost_of_requests(requests: Iterable[ApiRequest], config: SearchConfig) -> Sp
     """Return the most that requests take, as estimates."""
     calls = tokens = money = 0
     for one in requests:
-        usage = TokenUsage(one.prompt_tokens, one.answer_tokens)
+        usage = TokenUsage(one.prompt_tokens, one.max_tokens)
         calls, tokens = calls + 1, tokens + usage.total
         money += cost_at_most(usage, config.scorer_price)
     return Spent(calls=calls, estimated_tokens=tokens, estimated_picodollars=money)

@@ -330,10 +330,6 @@ class Store(Rows):
         """Write the cost of an attempt whose answer is not written with it."""
         await self._writer.write({}, bill, account=account)
 
-    async def put_reserved(self, reserved: Spent, account: Account = "llm") -> None:
-        """Write what an attempt may cost at most, before it is made."""
-        await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)), account=account)
-
     def note(self, name: str, read: Callable[[Any], T] = lambda value: value) -> T | None:
         """Return a JSON value stored under a name, converted by ``read``; None if it is missing.
 

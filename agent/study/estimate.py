@@ -29,7 +29,7 @@ from ...prompts.class_names import (
 from ...prompts.kinds import Candidate, PromptKind, kind_named
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Outcome
 from ...prompts.template import MAX_CHARACTERS
-from ..config.fields import DEFAULT_BASE_URL, EndpointConfig, Style, style_of
+from ..config.fields import Style, style_of
 from ..config.schema import SearchConfig
 from ..llm.chat import ChatRequest
 from ..llm.cost import find_price
@@ -263,7 +263,7 @@ def cost_of(config: SearchConfig, tokens: TokenUsage) -> float | None:
     if config.is_local:
         return 0.0
     worst = 0
-    for one in config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),):
+    for one in config.all_endpoints:
         tier = one.service_tier or config.service_tier
         price = find_price(one.price or config.price, one.base_url, one.model or config.llm or "", tier)
         if price is None:

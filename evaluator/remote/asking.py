@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 Purpose: TypeAlias = Literal["search", "test"]
 FAILED = "failed"
@@ -22,15 +22,29 @@ class ApiRequest:
         path: Below the scorer's URL, such as ``chat/completions``; empty for the URL itself.
         body: JSON values.
         prompt_tokens: The most tokens that it may be billed for, besides the answer; 0 where none are.
-        answer_tokens: The most tokens of its answer; 0 where none are billed.
+        max_tokens: The most tokens of its answer; 0 where none are billed.
         purpose: The final evaluation may use calls that are kept for it.
     """
 
+    SIZE_IS_BOUND: ClassVar[bool] = True
     path: str
     body: Mapping[str, Any] = field(repr=False)
     prompt_tokens: int = 0
-    answer_tokens: int = 0
+    max_tokens: int = 0
     purpose: Purpose = "search"
+
+    @property
+    def of_test(self) -> bool:
+        return self.purpose == "test"
+
+    @property
+    def size(self) -> int:
+        """The declared tokens of the body, at least 1."""
+        return max(self.prompt_tokens, 1)
+
+    @property
+    def tokens_at_most(self) -> int:
+        return self.prompt_tokens + self.max_tokens
 
 
 @dataclass(frozen=True, slots=True)

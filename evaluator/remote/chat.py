@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..scoring import UNREADABLE
+from .answers import Options
 from .asking import ApiAnswer, ApiRefusal
 from .evaluator import RemoteProblem, SplitDecisions, misformed, path_below, text_tokens
 from .image_by_image import ImageByImageEvaluator, Prompt
@@ -23,18 +24,6 @@ LONGEST_KEPT = 20_000
 _CACHED_ANSWERS = 65_536
 _FEW_TOKENS = 100
 """Tokens around an image and an instruction: roles, a system prompt of the endpoint's own."""
-
-
-class AnswerReader(Protocol):
-    """Lists the classes in an instruction, and reads a model's answer as one of them."""
-
-    def fill(self, instruction: str) -> str:
-        """Put the list of classes into the slot."""
-        ...
-
-    def read(self, answer: str) -> int | None:
-        """Return the label of the class that an answer names; None if it names none."""
-        ...
 
 
 class ChatEvaluator(ImageByImageEvaluator):
@@ -56,7 +45,7 @@ class ChatEvaluator(ImageByImageEvaluator):
     def __init__(
         self,
         problem: RemoteProblem,
-        options: AnswerReader,
+        options: Options,
         *,
         detail: str | None = None,
         samples: int = 1,
@@ -70,11 +59,9 @@ class ChatEvaluator(ImageByImageEvaluator):
         self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
 
     def prompt(self, candidate: str) -> Prompt:
-        """Return an instruction with the list of classes."""
         return Prompt(self._fill(candidate))
 
     def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
-        """Return the body of a request."""
         image = {"url": picture.data_url, **({"detail": self._detail} if self._detail else {})}
         content = [{"type": "text", "text": prompt.text}, {"type": "image_url", "image_url": image}]
         return {
@@ -85,7 +72,6 @@ class ChatEvaluator(ImageByImageEvaluator):
         }
 
     def tokens(self, prompt: Prompt) -> tuple[int, int]:
-        """Return the most tokens of a prompt without its image, and of an answer."""
         return text_tokens(prompt.text) + _FEW_TOKENS, self._answer_tokens
 
     def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:

@@ -69,7 +69,6 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     @property
     def dialect(self) -> EmbeddingDialect:
-        """The form of requests in use."""
         return self._dialect
 
     def reject(self, candidate: str) -> Rejection | None:
@@ -83,7 +82,6 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        """Return each ensemble's decisions for each part."""
         names = self.problem.class_names
         asked = [(template, names) for template in dict.fromkeys(one for some in ensembles for one in some)]
         vectors = [self._image_vectors(images) for images in parts]
@@ -96,7 +94,6 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        """Classify the images of a split with other class names; see ``NamePredictor``."""
         if split == "views":
             return Predictions((), ((),) * len(renamings))
         images = self.split(split)

@@ -10,12 +10,12 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -102,7 +102,6 @@ class ImageSet:
         return "test" if self.split == "test" else "search"
 
     def at(self, places: Sequence[int]) -> ImageSet:
-        """Return the images at some places, in their order."""
         if any(not 0 <= place < len(self) for place in places):
             raise EvaluatorError(f"the split {self.split} has {counted(len(self), 'image')}")
         return replace(
@@ -112,6 +111,9 @@ class ImageSet:
             contents=tuple(self.contents[place] for place in places),
             mark="",
         )
+
+
+NO_IMAGES = ImageSet(split="train", paths=(), labels=np.zeros(0, dtype=np.int64), contents=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +167,9 @@ class RemoteProblem:
     """
 
     info: EvaluatorInfo
-    train: ImageSet
-    val: ImageSet
-    open_test: Callable[[], ImageSet]
+    train: ImageSet = NO_IMAGES
+    val: ImageSet = NO_IMAGES
+    open_test: Callable[[], ImageSet] = lambda: NO_IMAGES
     pictures: PictureReader
     ask: ApiAsk
     store: LabelStore
@@ -178,7 +180,6 @@ class RemoteProblem:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Class names by label."""
         return self.info.class_names
 
     def renamed(self, renaming: Mapping[int, str]) -> tuple[str, ...]:
@@ -250,7 +251,6 @@ class RemoteEvaluator(ABC):
         return [verdict for verdict in verdicts if verdict is not None]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
-        """Score ensembles on every split, test included; see ``Evaluator``."""
         parts = [self.split(name) for name in ("train", "val", *(("test",) if test else ()))]
         found = self._measured(ensembles, parts)
         for one in found:
@@ -271,7 +271,6 @@ class RemoteEvaluator(ABC):
         ]
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Look at one ensemble on one split; see ``Inspector``."""
         images = self.split(split)
         if not len(images):
             raise EvaluatorError(f"the split {split} has no images")
@@ -285,21 +284,17 @@ class RemoteEvaluator(ABC):
         )
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Classify the images of a split; see ``Predictor``."""
         return self._predictions(ensembles, self.split(split))
 
     def predict_some(
         self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
     ) -> Predictions:
-        """Classify some images of a split; see ``PartialPredictor``."""
         return self._predictions(ensembles, self.split(split).at(places))
 
     def image_set(self, split: str) -> str:
-        """Return a content hash of the images of a split; see ``Illustrator``."""
         return self.split(split).mark
 
     def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
-        """Return small pictures of some images of a split; see ``Illustrator``."""
         paths = self.split(split).paths
         return [thumbnail(paths[place]) if place < len(paths) else None for place in places]
 
@@ -311,7 +306,6 @@ class RemoteEvaluator(ABC):
         return self._splits[name]
 
     def keep_for_test(self, candidates: int) -> None:
-        """Keep back what the final evaluation of so many candidates may cost; see ``ApiAsk``."""
         self.problem.ask.keep_for_test(self.test_requests(candidates))
 
     @abstractmethod
@@ -378,7 +372,8 @@ class RemoteEvaluator(ABC):
         while questions and not hopeless:
             again: list[Question] = []
             sending = _Sending(questions)
-            with closing(self._answers(sending)) as answers:
+            # Generators, as closing one gives up what it did not yield.
+            with closing(cast("Generator[tuple[int, ApiAnswer]]", self.problem.ask(sending))) as answers:
                 for place, answer in answers:
                     question = questions[place]
                     values: Mapping[str, T] = {}
@@ -431,15 +426,6 @@ class RemoteEvaluator(ABC):
                     f"{answer.message}; resume when it answers again"
                 )
         self._refused_in_a_row = 0
-
-    def _answers(self, sending: _Sending) -> Generator[tuple[int, ApiAnswer]]:
-        """Yield each answer with its question's place, in the order of arrival."""
-        answers = self.problem.ask(sending)
-        try:
-            yield from answers
-        finally:
-            if (close := getattr(answers, "close", None)) is not None:
-                close()
 
     @property
     def _scorer(self) -> str:
@@ -578,31 +564,19 @@ class _Claims:
         self._changed = threading.Condition()
         self._claimed: set[str] = set()
 
-    def of(self, keys: Sequence[str]) -> _Claim:
-        """Claim those keys that no other thread has claimed, for a ``with`` block."""
+    @contextmanager
+    def of(self, keys: Sequence[str]) -> Iterator[list[str]]:
+        """Claim those keys that no other thread has claimed, while the context is open."""
         with self._changed:
             mine = [key for key in keys if key not in self._claimed]
             self._claimed.update(mine)
-        return _Claim(self, mine)
-
-    def release(self, keys: Collection[str]) -> None:
-        """Let others claim keys."""
-        with self._changed:
-            self._claimed.difference_update(keys)
-            self._changed.notify_all()
+        try:
+            yield mine
+        finally:
+            with self._changed:
+                self._claimed.difference_update(mine)
+                self._changed.notify_all()
 
     def wait_for(self, keys: Collection[str]) -> None:
-        """Block until none of the keys is claimed."""
         with self._changed:
             self._changed.wait_for(lambda: self._claimed.isdisjoint(keys))
-
-
-class _Claim:
-    def __init__(self, claims: _Claims, keys: list[str]) -> None:
-        self._claims, self._keys = claims, keys
-
-    def __enter__(self) -> list[str]:
-        return self._keys
-
-    def __exit__(self, *_error: object) -> None:
-        self._claims.release(self._keys)

@@ -67,7 +67,6 @@ class ImageByImageEvaluator(RemoteEvaluator):
     def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
-        """Return each candidate's decisions for each part."""
         return self.decide_prompts([self.prompt(ensemble[0]) for ensemble in ensembles], parts)
 
     def decide_prompts(
@@ -107,9 +106,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
         text, answer = self.tokens(prompt)
         most = text + image_tokens(self.problem.model, side, side) if answer else 0
         for _ in range(candidates * self.problem.info.sizes["test"] * self.samples):
-            yield ApiRequest(
-                path=self.path, body={}, prompt_tokens=most, answer_tokens=answer, purpose="test"
-            )
+            yield ApiRequest(path=self.path, body={}, prompt_tokens=most, max_tokens=answer, purpose="test")
 
     def longest_baseline(self) -> str:
         """Return the longest candidate to compare with; those that a search finds are about as long."""
@@ -134,7 +131,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
                 path=self.path,
                 body=self.body(prompt, picture),
                 prompt_tokens=most,
-                answer_tokens=answer,
+                max_tokens=answer,
                 purpose=purpose,
             )
 

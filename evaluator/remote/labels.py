@@ -10,8 +10,9 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -56,28 +57,27 @@ class KeyMaker:
         return found.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
 class KeptValues(Generic[T]):
     """One table of a ``LabelStore``: values by key, none of which ever changes."""
 
-    def __init__(
-        self, store: LabelStore, table: str, write: Callable[[T], Any], read: Callable[[Any], T]
-    ) -> None:
-        self._store, self._table, self._write, self._read = store, table, write, read
+    _store: LabelStore
+    _table: str
+    _write: Callable[[T], Any]
+    _read: Callable[[Any], T]
 
     def find(self, keys: Sequence[str]) -> dict[str, T]:
         """Return the values of those keys that have one, in a single query."""
-        return self._values(self._store._found(self._table, keys))
-
-    def keep(self, values: Mapping[str, T]) -> dict[str, T]:
-        """Write values to disk in one transaction; return what is there now: earlier ones stay."""
-        rows = {key: self._write(value) for key, value in values.items()}
-        return self._values(self._store._kept(self._table, rows))
-
-    def _values(self, rows: Iterable[tuple[str, Any]]) -> dict[str, T]:
+        rows = self._store.rows(self._table, keys)
         try:
             return {key: self._read(value) for key, value in rows}
         except (TypeError, ValueError, RecursionError) as error:
             raise self._store.damaged(error) from error
+
+    def keep(self, values: Mapping[str, T]) -> dict[str, T]:
+        """Write values to disk in one transaction; return what is there now: earlier ones stay."""
+        self._store.add(self._table, {key: self._write(value) for key, value in values.items()})
+        return self.find(list(values))
 
 
 def _to_json(value: Any) -> str:
@@ -152,7 +152,8 @@ class LabelStore:
             run(f"PRAGMA application_id = {APPLICATION_ID}")
             run(f"PRAGMA user_version = {FORMAT}")
 
-    def _found(self, table: str, keys: Sequence[str]) -> list[tuple[str, Any]]:
+    def rows(self, table: str, keys: Sequence[str]) -> list[tuple[str, Any]]:
+        """Return the keys of a table that have a value, with it as it is written."""
         if not keys:
             return []
         query = f"SELECT key, value FROM {table} WHERE key IN (SELECT value FROM json_each(?))"
@@ -162,10 +163,10 @@ class LabelStore:
             raise self.damaged("it gives keys that were not asked for")
         return rows
 
-    def _kept(self, table: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    def add(self, table: str, values: Mapping[str, Any]) -> None:
+        """Write the values of keys that have none, on disk when it returns."""
         with self._lock, self._blamed(), self._transaction():
             self._file.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", values.items())
-        return self._found(table, list(values))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -188,7 +189,7 @@ class LabelStore:
     def _blamed(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the message may quote damaged bytes
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in _FULL:
                 raise DataError(

@@ -50,18 +50,17 @@ def open_remote(
     def open_test() -> ImageSet:
         return ahead or _images(spec, pictures, "test", data.test.open(), report)
 
-    problem = RemoteProblem(
-        info=_info(spec, data, train, val, len(ahead) if ahead else data.test.size),
+    info = _info(spec, data, train, val, len(ahead) if ahead else data.test.size)
+    problem = _problem(
+        spec,
+        info,
+        ask,
+        labels,
+        pictures=pictures,
         train=train,
         val=val,
         open_test=open_test,
-        pictures=pictures,
-        ask=ask,
-        store=LabelStore(labels),
-        model=spec.model,
-        url=spec.scorer_url or "",
         objective=spec.objective,
-        parameters=_parameters(spec),
     )
     return _of_protocol(spec, problem, options)
 
@@ -73,32 +72,35 @@ def open_unlabelled(
 
     Asks for nothing until then, except as ``open_remote`` does.
     """
-    none = ImageSet(split="train", paths=(), labels=np.zeros(0, dtype=np.int64), contents=())
-    problem = RemoteProblem(
-        info=EvaluatorInfo(
-            dataset="images",
-            classes=len(class_names),
-            class_names=tuple(class_names),
-            shots=0,
-            seed=spec.seed,
-            sizes={"train": 0, "val": 0, "test": 0},
-            model=spec.model,
-            pretrained="",
-            fingerprint="",
-            precision="",
-            notes={"scorer": spec.scorer},
-        ),
-        train=none,
-        val=none,
-        open_test=lambda: none,
-        pictures=PictureReader(spec.scorer_image_size, seen_files(spec.cache_dir)),
+    info = EvaluatorInfo(
+        dataset="images",
+        classes=len(class_names),
+        class_names=tuple(class_names),
+        shots=0,
+        seed=spec.seed,
+        sizes={},
+        model=spec.model,
+        pretrained="",
+        fingerprint="",
+        notes={"scorer": spec.scorer},
+    )
+    pictures = PictureReader(spec.scorer_image_size, seen_files(spec.cache_dir))
+    problem = _problem(spec, info, ask, labels, pictures=pictures)
+    return _of_protocol(spec, problem, Options(class_names, spec.seed) if spec.scorer == "chat" else None)
+
+
+def _problem(
+    spec: EvaluatorSpec, info: EvaluatorInfo, ask: ApiAsk, labels: Path | None, **more: Any
+) -> RemoteProblem:
+    return RemoteProblem(
+        info=info,
         ask=ask,
         store=LabelStore(labels),
         model=spec.model,
         url=spec.scorer_url or "",
         parameters=_parameters(spec),
+        **more,
     )
-    return _of_protocol(spec, problem, Options(class_names, spec.seed) if spec.scorer == "chat" else None)
 
 
 def unlabelled(evaluator: RemoteEvaluator, paths: Sequence[Path]) -> ImageSet:

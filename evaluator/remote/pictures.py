@@ -41,7 +41,6 @@ class SentPicture:
 
     @property
     def data_url(self) -> str:
-        """The image as a data URL."""
         return f"data:{self.media_type};base64,{self.base64}"
 
 
@@ -103,7 +102,6 @@ class PictureReader:
         return f"{digest}/{self.side}/{RECIPE}"
 
     def digests(self, paths: Sequence[Path]) -> list[str]:
-        """Return the hash of each file's bytes."""
         return self._seen.known("image digests", paths, lambda: _all(file_digest, paths))
 
     def complaints(self, paths: Sequence[Path]) -> list[str]:

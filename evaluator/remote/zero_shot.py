@@ -47,11 +47,9 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         self.path = f"models/{problem.model}" if at_hub else ""
 
     def prompt(self, candidate: str) -> Prompt:
-        """Return a template with the class names."""
         return Prompt(candidate, self.problem.class_names)
 
     def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
-        """Return the body of a request."""
         template, texts = _sent(prompt)
         labels = list(dict.fromkeys(texts))
         return {
@@ -90,7 +88,6 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         return isinstance(value, list) and len(value) == classes and all(type(one) is float for one in value)
 
     def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
-        """Return the decisions of one value an image."""
         refused = [place for place, (value,) in enumerate(values) if self.is_refusal(value)]
         table = None
         if self._grey:
@@ -107,7 +104,6 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
-        """Classify the images of a split with other class names; see ``NamePredictor``."""
         if split == "views":
             return Predictions((), ((),) * len(renamings))
         images = self.split(split)

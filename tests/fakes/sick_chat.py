@@ -18,7 +18,7 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.events.types import Listener, ignore_event
 from promptclimb.agent.llm.ask import LLMAsker
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.prices import TokenUsage
@@ -58,7 +58,7 @@ SICK: Mapping[str, Sickness] = {
 }
 
 
-class SickChat:
+class SickChat(Client):
     """A client of an endpoint; None for a healthy one."""
 
     def __init__(self, sickness: Sickness | None, seed: int = 0) -> None:

@@ -26,8 +26,8 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.ask import LLMAsker
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
+from promptclimb.agent.llm.cost import NOTHING, Bill
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.prices import TokenUsage
@@ -54,7 +54,7 @@ NOISE = 0.03
 
 
 @dataclass
-class MoodyChat:
+class MoodyChat(Client):
     """An endpoint with moods; it refuses nothing because of its limits, but counts what breaks them."""
 
     rpm: int
@@ -141,14 +141,10 @@ class SumLedger:
     def __init__(self) -> None:
         self.usage = self.reserved = NOTHING
 
-    async def put_usage(self, bill: Bill) -> None:
+    async def __call__(self, bill: Bill) -> None:
         """Add a bill."""
         self.usage = self.usage.plus(bill.usage)
         self.reserved = self.reserved.minus(bill.reserved)
-
-    async def put_reserved(self, reserved: Spent) -> None:
-        """Add a reservation."""
-        self.reserved = self.reserved.plus(reserved)
 
 
 @dataclass(frozen=True)
@@ -208,7 +204,7 @@ async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
             except RequestFailedError:
                 lost += 1
             else:
-                await ledger.put_usage(reply.bill)
+                await ledger(reply.bill)
             done += 1
             if done == turns // 5:
                 first = _held()

@@ -41,7 +41,7 @@ from promptclimb.agent.events.types import (
 )
 from promptclimb.agent.llm.ask import LLMAsker
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.limiter import RateLimits
@@ -50,7 +50,6 @@ from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.store.run import Store
-from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
 
@@ -71,12 +70,9 @@ class Ledger:
     reserved: Spent = NOTHING
     most_reserved: int = 0
 
-    async def put_usage(self, bill: Bill) -> None:
+    async def __call__(self, bill: Bill) -> None:
         self.usage = self.usage.plus(bill.usage)
         self.reserved = self.reserved.minus(bill.reserved)
-
-    async def put_reserved(self, reserved: Spent) -> None:
-        self.reserved = self.reserved.plus(reserved)
         self.most_reserved = max(self.most_reserved, self.reserved.calls)
 
 
@@ -259,7 +255,7 @@ async def test_an_endpoint_of_a_pool_that_is_rejected_is_taken_out() -> None:
         await asker.ask(request())
 
 
-class Thinker:
+class Thinker(Client):
     """A client that thinks for so many tokens before it answers."""
 
     def __init__(self, thinks: int, most: int = 10**6) -> None:
@@ -397,7 +393,7 @@ async def test_a_request_too_long_for_longer_answers_is_made_as_it_was_set() -> 
 
 
 @dataclass
-class Dear:
+class Dear(Client):
     """A client that reports a cost, or ignores the bound of an answer."""
 
     picodollars: int | None = None
@@ -435,7 +431,7 @@ async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_
 
 
 @dataclass
-class Dearer:
+class Dearer(Client):
     """A client whose answers become more expensive after some of them, in tokens or as a reported cost."""
 
     level: int
@@ -619,7 +615,7 @@ async def test_an_endpoint_that_never_says_what_it_billed_is_held_to_the_limits(
 
 
 @dataclass
-class Unbounded:
+class Unbounded(Client):
     """A client that ignores ``max_tokens``, and does not say what it billed after some answers."""
 
     usable: bool
@@ -690,16 +686,6 @@ async def test_a_limit_on_minutes_ends_every_waiting() -> None:
     assert asyncio.get_running_loop().time() == pytest.approx(156, abs=3)
 
 
-def test_a_limit_on_money_without_a_price_is_refused() -> None:
-    """Before anything is asked."""
-
-    async def build() -> None:
-        LLMAsker([Endpoint(name="x", client=Scripted())], budget=Budget(Limits(cost_usd=1)))
-
-    with pytest.raises(ConfigError, match="price"):
-        run_virtual(build())
-
-
 @virtual_time
 async def test_errors_of_others_pass_through_and_leave_nothing_reserved() -> None:
     """An error that is no ChatError is neither retried nor billed."""
@@ -718,7 +704,7 @@ async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path
     """With a limit set, a process that is killed has its requests in flight counted when it is resumed."""
     with Store.create(tmp_path / "run", {"identity": {}}) as store:
         client = Scripted(latency_s=60)
-        asker = proposer(client, limits=Limits(calls=5), ledger=store)
+        asker = proposer(client, limits=Limits(calls=5), ledger=store.put_usage)
         task = asyncio.create_task(asker.ask(request()))
         await client.asked.wait()
         assert store._row("reserved")["calls"] == 1
@@ -732,7 +718,7 @@ async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path
 async def test_an_answer_settles_its_reservation_in_its_own_transaction(tmp_path: Path) -> None:
     """Until the answer is on disk the reservation stands, so that a kill in between counts it."""
     with Store.create(tmp_path / "run", {"identity": {}}) as store:
-        asker = proposer(Scripted(latency_s=0), limits=Limits(calls=5), ledger=store)
+        asker = proposer(Scripted(latency_s=0), limits=Limits(calls=5), ledger=store.put_usage)
         reply = await asker.ask(request())
         assert store._row("reserved")["calls"] == 1
         await store.put_answer(Position(0, 0, 0), request().hash, reply.answer, reply.bill)
@@ -784,7 +770,7 @@ def test_no_faults_timing_or_cancellation_overrun_a_budget(
         await asyncio.gather(*tasks, return_exceptions=True)
         assert billed <= calls
         assert budget.reserved == NOTHING
-        assert [member.limiter.statistics().in_flight for member in asker._pool.members] == [0]
+        assert [member.limiter.in_flight for member in asker._pool.members] == [0]
 
     run_virtual(play())
 

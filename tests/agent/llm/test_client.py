@@ -34,7 +34,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest, asked_tokens
+from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest
 from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
 from promptclimb.agent.llm.endpoints import StoppableChat, look
 from promptclimb.agent.llm.refusals import failure_of
@@ -686,10 +686,10 @@ async def test_a_client_says_how_long_an_answer_it_would_ask_for() -> None:
     longer = replace(REQUEST, max_tokens=2048)
     async with served(handler) as url, OpenAIChat(url) as chat:
         stoppable = StoppableChat(chat, Stop())
-        assert asked_tokens(stoppable, longer) == 2048
+        assert stoppable.asked_tokens(longer) == 2048
         await chat.chat(longer)
-        assert asked_tokens(stoppable, longer) == 600
-        assert asked_tokens(stoppable, replace(REQUEST, max_tokens=100)) == 100
+        assert stoppable.asked_tokens(longer) == 600
+        assert stoppable.asked_tokens(replace(REQUEST, max_tokens=100)) == 100
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,11 @@ class Bench:
 
     @property
     def ceiling(self) -> int:
-        return self.one.statistics().ceiling
+        return self.one.places
 
     @property
     def paused_s(self) -> float:
-        return pytest.approx(self.one.statistics().paused_s)  # type: ignore[no-any-return]
+        return pytest.approx(self.one.paused_s)  # type: ignore[no-any-return]
 
 
 def refuse(bench: Bench, retry_after: float | None = None, **why: bool) -> None:
@@ -60,7 +60,7 @@ def test_an_unknown_endpoint_is_not_stormed(concurrency: int, first: int) -> Non
     permits[0].leave()
     permits[0].leave()
     assert (bench.one.delay(1), bench.ceiling) == (0.0, concurrency)
-    assert bench.one.statistics().in_flight == first - 1
+    assert bench.one.in_flight == first - 1
     assert bench.one.load() == 3 * first / concurrency
 
 
@@ -112,7 +112,7 @@ def test_a_failure_of_another_kind_stops_the_growth_for_ten_seconds() -> None:
     bench.answered(1, 1)
     refuse(bench)
     bench.one.failed()
-    assert (bench.ceiling, bench.one.statistics().paused_s > 5) == (2, False)
+    assert (bench.ceiling, bench.one.paused_s > 5) == (2, False)
     bench.now += 9.9
     for _ in range(5):
         bench.answered(1, 1)
@@ -201,7 +201,7 @@ def test_pauses_of_its_own_double_with_each_refusal_up_to_half_a_minute() -> Non
         bench.now += 1000
         refuse(bench)
         bench.now -= 0.001
-        pauses.append(bench.one.statistics().paused_s)
+        pauses.append(bench.one.paused_s)
     assert pauses == pytest.approx([0.75, 1.5, 3.0, 6.0, 12.0, 22.5, 22.5, 22.5])
     bench.now += 1000
     bench.answered(1, 1)
@@ -281,7 +281,7 @@ def test_a_limit_that_is_known_is_not_reported_again_and_one_that_was_set_is_not
     limits = []
     for said in ("60", "100", "30", "30", "45", "500"):
         bench.one.read_headers(permit, {"x-ratelimit-limit-requests": said})
-        limits.append(bench.one.statistics().rpm)
+        limits.append(bench.one.a_minute("requests"))
     assert limits == [60, 60, 30, 30, 45, 60]
     assert [event.value for event in bench.events if isinstance(event, LimitLearned)] == [30, 45, 60]
     bench.one.read_headers(

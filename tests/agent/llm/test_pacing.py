@@ -152,17 +152,17 @@ async def test_no_more_are_in_flight_than_set_and_cancelling_gives_back() -> Non
     pacer = pool_of(one)
     tasks = [asyncio.create_task(hold(pacer)) for _ in range(6)]
     await asyncio.sleep(1)
-    assert (one.statistics().in_flight, pacer.waiting) == (2, 4)
+    assert (one.in_flight, pacer.waiting) == (2, 4)
     for task in (tasks[0], tasks[3], tasks[5]):
         task.cancel()
     await asyncio.sleep(1)
-    assert (one.statistics().in_flight, pacer.waiting) == (2, 1)
+    assert (one.in_flight, pacer.waiting) == (2, 1)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert (one.statistics().in_flight, pacer.waiting) == (0, 0)
+    assert (one.in_flight, pacer.waiting) == (0, 0)
     with await acquire(pacer, 1):
-        assert one.statistics().in_flight == 1
+        assert one.in_flight == 1
 
 
 async def hold(pacer: EndpointPool) -> None:
@@ -197,13 +197,13 @@ async def test_an_answer_shows_that_a_stated_limit_is_wrong() -> None:
         one = limiter(RateLimits(tpm=tpm), events)
         permit = await acquire(pool_of(one), 1000)
         one.read_headers(permit, stated)
-        assert one.statistics().tpm == 300
+        assert one.a_minute("tokens") == 300
         one.succeeded(permit, 950)
         one.read_headers(permit, stated)
-        assert one.statistics().tpm == then
+        assert one.a_minute("tokens") == then
         assert [notice.header for notice in events if isinstance(notice, HeaderIgnored)] == [*stated]
         one.read_headers(permit, {"x-ratelimit-limit-tokens": "2000"})
-        assert one.statistics().tpm == 2000
+        assert one.a_minute("tokens") == 2000
 
 
 @virtual_time
@@ -221,7 +221,7 @@ async def test_an_endpoint_that_asks_for_a_second_for_ever_is_not_believed() -> 
     with await acquire(pacer, 1) as permit:
         one.succeeded(permit, 1)
         one.failed(1.0)
-    assert one.statistics().paused_s < 1.5
+    assert one.paused_s < 1.5
 
 
 @virtual_time
@@ -231,9 +231,9 @@ async def test_limits_are_learned_and_the_stricter_one_wins() -> None:
     one = limiter(RateLimits(rpm=100), events)
     permit = await acquire(pool_of(one), 10)
     one.read_headers(permit, {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "9000"})
-    assert (one.statistics().rpm, one.statistics().tpm) == (100, 9000)
+    assert (one.a_minute("requests"), one.a_minute("tokens")) == (100, 9000)
     one.read_headers(permit, {"x-ratelimit-limit-requests": "50"})
-    assert one.statistics().rpm == 50
+    assert one.a_minute("requests") == 50
     assert [(notice.limit, notice.value) for notice in events if isinstance(notice, LimitLearned)] == [
         ("tokens", 9000), ("requests", 50),
     ]  # fmt: skip
@@ -250,7 +250,7 @@ async def test_nonsense_in_headers_is_reported_once_and_changes_nothing() -> Non
             permit, {"x-ratelimit-limit-requests": "-1", "x-ratelimit-remaining-requests": "NaN"}
         )
         one.read_headers(permit, {"x-ratelimit-reset-requests": "8760h", "retry-after": "a while"})
-    assert one.statistics().rpm == 100
+    assert one.a_minute("requests") == 100
     assert len([notice for notice in events if isinstance(notice, HeaderIgnored)]) == len(events) == 4
 
 
@@ -272,20 +272,20 @@ async def test_only_refusals_shrink_what_may_be_in_flight() -> None:
     one = limiter(RateLimits(concurrency=16))
     pacer = pool_of(one)
     (await acquire(pacer, 1)).leave()
-    assert one.statistics().ceiling == 16
+    assert one.places == 16
     permits = [await acquire(pacer, 1) for _ in range(16)]
     await asyncio.sleep(1)
     one.failed()
-    assert one.statistics().ceiling == 16
+    assert one.places == 16
     for permit in permits:
         one.refused(permit, 0.5)
         permit.leave()
-    assert one.statistics().ceiling == 8
+    assert one.places == 8
     for _ in range(400):
         with await acquire(pacer, 1) as permit:
             one.succeeded(permit, 1)
             await asyncio.sleep(0.1)
-    assert one.statistics().ceiling == 16
+    assert one.places == 16
 
 
 @virtual_time
@@ -398,7 +398,7 @@ def test_cancelling_at_any_moment_leaks_nothing(plan: list[tuple[float, float, b
         async def restart(start: float, length: float) -> None:
             await asyncio.sleep(start)
             with await acquire(pacer, 1):
-                assert one.statistics().in_flight <= size
+                assert one.in_flight <= size
                 await asyncio.sleep(length)
 
         tasks = [asyncio.create_task(restart(start, length)) for start, length, _ in plan]
@@ -406,7 +406,7 @@ def test_cancelling_at_any_moment_leaks_nothing(plan: list[tuple[float, float, b
             if cancelled:
                 asyncio.get_running_loop().call_later((start + length) / 2, task.cancel)
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert (one.statistics().in_flight, pacer.waiting) == (0, 0)
+        assert (one.in_flight, pacer.waiting) == (0, 0)
         await acquire(pacer, 1)
 
     run_virtual(play())

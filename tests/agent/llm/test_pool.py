@@ -24,7 +24,7 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.events.types import EndpointResumed, EndpointSuspended, Event, RetryScheduled
 from promptclimb.agent.llm.ask import LLMAsker
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.cost import NOTHING
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
@@ -39,7 +39,7 @@ def request(number: int = 0) -> ChatRequest:
     return ChatRequest(messages=(message,), model="fake", max_tokens=100)
 
 
-class Chat:
+class Chat(Client):
     """A client whose behaviour can be set."""
 
     def __init__(self, error: Callable[[], Exception] | None = None, took_s: float = 1.0) -> None:
@@ -286,6 +286,6 @@ def test_no_faults_leak_a_permit_or_leave_a_request_waiting(
             await asyncio.gather(*tasks, return_exceptions=True)
         assert asker.budget.reserved == NOTHING
         assert asker._pool.waiting == 0
-        assert {member.limiter.statistics().in_flight for member in asker._members} == {0}
+        assert {member.limiter.in_flight for member in asker._members} == {0}
 
     run_virtual(play())

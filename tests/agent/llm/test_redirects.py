@@ -10,10 +10,11 @@ import pytest
 from aiohttp import web
 
 from promptclimb.agent.errors import ChatError, RedirectedError
-from promptclimb.agent.llm.chat import ChatRequest, JsonRequest
+from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import FOREIGN_ERRORS, OpenAIChat, _staying_at
 from promptclimb.agent.llm.endpoints import look
 from promptclimb.agent.secrets import Secret
+from promptclimb.evaluator.remote.asking import ApiRequest
 
 KEY = "k-0123456789abcdef"
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="m")
@@ -72,7 +73,7 @@ async def test_no_image_goes_to_another_host() -> None:
     async with two_hosts(307, seen) as url, OpenAIChat(f"{url}/v1", KEY) as chat:
         there = f"{url}/v1".replace("127.0.0.1", "localhost")
         for path in ("", "embeddings"):
-            request = JsonRequest(path=path, body={"inputs": "an image"})
+            request = ApiRequest(path=path, body={"inputs": "an image"})
             with pytest.raises(
                 RedirectedError, match=f"{there}; if that is right, give it with --scorer-url"
             ):

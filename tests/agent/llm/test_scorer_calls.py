@@ -7,7 +7,8 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -26,11 +27,11 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.ask import LLMAsker
 from promptclimb.agent.llm.budget import Budget, Limits, Purse, ScorerBudget
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer, JsonRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
-from promptclimb.agent.llm.scorer_calls import ScorerCalls
+from promptclimb.agent.llm.scorer_calls import ScorerCalls, why_refused
 from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.stop import Stop
@@ -517,17 +518,17 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
         of_scorer = ScorerBudget(Limits(calls=most_calls, cost_usd=dollars), purse=purse)
         of_llm = Budget(Limits(cost_usd=dollars), purse=purse)
         retry = RetryPolicy(attempts=50, first_wait_s=0.1)
-        asks: LLMAsker[JsonRequest, JsonAnswer] = LLMAsker(
+        asks: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
             [Endpoint(name="s", client=scorer, price=scorer_price)], budget=of_scorer, retry=retry
         )
         chats: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
             [Endpoint(name="l", client=llm, price=llm_price)], budget=of_llm, retry=retry
         )
-        post = JsonRequest(path="", body=None, prompt_tokens=100, max_tokens=100)
-        test = JsonRequest(path="", body=None, prompt_tokens=100, max_tokens=100, of_test=True)
+        post = ApiRequest(path="", body={}, prompt_tokens=100, max_tokens=100)
+        test = replace(post, purpose="test")
         each = asks.cost_at_most(post)
         hold = Spent(calls=kept, estimated_picodollars=kept * each.estimated_picodollars)
-        fits = of_scorer.lacks_room(hold) is None
+        fits = why_refused(of_scorer, hold) is None
         if fits:
             of_scorer.keep(hold)
 
@@ -569,7 +570,7 @@ async def test_what_a_scorer_costs_before_there_is_a_store_is_written_once_there
         work = asyncio.create_task(answers(calls, [question(f"later {number}") for number in range(8)]))
         await server.until(lambda: server.requests >= 8)
         with Store.create(tmp_path / "run", {"identity": {}, "config": {}}) as store:
-            await calls.write_to(store)
+            await calls.write_to(partial(store.put_usage, account="scorer"), 0.0)
             assert store.scorer_usage.calls >= 5
             await work
             assert (store.scorer_usage.calls, store.usage.calls) == (13, 0)

@@ -22,7 +22,6 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
-from promptclimb.agent.llm import scorer_endpoint
 from promptclimb.agent.results.run_view import state_of
 from promptclimb.agent.search.api import evaluate, resume, search
 from promptclimb.agent.search.run import SearchRun
@@ -434,7 +433,6 @@ async def test_the_doctor_tries_it_with_a_drawn_image(
 ) -> None:  # fmt: skip
     """And says what it answered, or what is wrong."""
     monkeypatch.setenv("SCORER_API_KEY", KEY)
-    monkeypatch.setattr(scorer_endpoint, "PAUSE_S", 0.0)
     monkeypatch.setattr(doctor, "_CHECKS", {})
     async with ScorerServer(options or ScorerOptions()) as server:
         url = server.url if options else "http://127.0.0.1:9/v1"
@@ -447,10 +445,9 @@ async def test_the_doctor_tries_it_with_a_drawn_image(
 
 
 async def test_nothing_at_the_address_is_said_at_once_and_leaves_nothing(
-    config: Callable[..., SearchConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:
     """As for the LLM's; a run that has all its labels needs no scorer."""
-    monkeypatch.setattr(scorer_endpoint, "PAUSE_S", 0.0)
     async with ScorerServer() as server:
         gone = server.url
         await search(config(gone, run_dir=tmp_path / "done"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.llm.cost import Bill, Spent
+from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.results.run_dir import STORE, stored_config
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.store.run import Store
@@ -91,7 +91,7 @@ def used(folder: Path, *bills: Bill, reserved: Spent | None = None) -> None:
         for bill in bills:
             await store.put_usage(bill)
         if reserved is not None:
-            await store.put_reserved(reserved)
+            await store.put_usage(Bill(reserved=NOTHING.minus(reserved)))
 
     with Store.create(folder, {"identity": {}}) as store:
         asyncio.run(write(store))

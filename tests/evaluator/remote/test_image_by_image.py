@@ -140,8 +140,8 @@ def test_the_test_split_is_asked_for_at_the_end(scorer: str, opened: Opened) -> 
     evaluator.keep_for_test(2)
     assert len(api.kept) == 18
     assert {request.purpose for request in api.kept} == {"test"}
-    bound = max(request.prompt_tokens + request.answer_tokens for request in api.requests)
-    assert api.kept[0].prompt_tokens + api.kept[0].answer_tokens >= bound * (scorer == "chat")
+    bound = max(request.prompt_tokens + request.max_tokens for request in api.requests)
+    assert api.kept[0].prompt_tokens + api.kept[0].max_tokens >= bound * (scorer == "chat")
 
 
 def test_only_the_top_label_counts(opened: Opened) -> None:
@@ -371,7 +371,7 @@ def test_a_request_says_what_was_asked_for(opened: Opened) -> None:
     assert (body["model"], body["max_tokens"]) == ("m", 9)
     assert body["messages"][0]["content"][1]["image_url"]["detail"] == "low"
     assert {request.path for request in api.requests} == {""}
-    assert api.requests[0].answer_tokens == 9
+    assert api.requests[0].max_tokens == 9
     assert api.requests[0].prompt_tokens > 0
 
 
