@@ -147,7 +147,7 @@ def request_pn(best: Sequence[Outcome], worst: Sequence[Outcome], wanted: Wanted
         "Compare the two lists: find out what the first have in common that the second lack. "
         f"Then write {wanted.new_ones} that should do even better than the best ones."
     )
-    lists = listed(wanted.words.best_heading, best), listed(wanted.words.worst_heading, worst)
+    lists = listed(wanted.words.heading("best"), best), listed(wanted.words.heading("worst"), worst)
     return [user_message(wanted.task, *lists, _with_rules(task, wanted))]
 
 
@@ -157,20 +157,20 @@ def request_p(best: Sequence[Outcome], wanted: Wanted) -> list[Message]:
         "Find out what they have in common. "
         f"Then write {wanted.new_ones} that should do even better than the best ones."
     )
-    return [user_message(wanted.task, listed(wanted.words.best_heading, best), _with_rules(task, wanted))]
+    return [user_message(wanted.task, listed(wanted.words.heading("best"), best), _with_rules(task, wanted))]
 
 
 def request_ape(current: Outcome, wanted: Wanted) -> list[Message]:
     """Ask for other wordings of the best candidate so far: APE (arXiv 2211.01910)."""
     task = f"Say the same in other words: write {wanted.count('variation')} of it that keep its meaning."
-    shown = listed(wanted.words.current_heading, [current])
+    shown = listed(wanted.words.heading("current"), [current])
     return [user_message(wanted.task, shown, _with_rules(task, wanted))]
 
 
 def request_opro(trajectory: Sequence[Outcome], wanted: Wanted) -> list[Message]:
     """Show what was tried with its scores, the best last, and ask for better: OPRO (arXiv 2309.03409)."""
     task = f"Write {wanted.new_ones}, different from all of these, that should score higher than the last."
-    shown = listed(wanted.words.trajectory_heading, trajectory, wanted.scale)
+    shown = listed(wanted.words.heading("trajectory"), trajectory, wanted.scale)
     return [user_message(wanted.task, shown, _with_rules(task, wanted))]
 
 

@@ -25,6 +25,10 @@ MOST_EMPTY_IN_A_ROW = 12
 conversations."""
 MOST_UNUSABLE_AT_FIRST = 4
 """Requests of a run that get unusable answers before any gets a usable one."""
+MOST_REPEATS = 2
+"""Answers in a row without a new template that end a conversation: a new one does better."""
+MOST_SHOWN_OF_A_LINE = 200
+"""Characters of a refused line in an event."""
 
 
 @dataclass(slots=True)

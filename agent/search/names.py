@@ -35,10 +35,9 @@ from ..events.types import Listener, NameRefused, NameRoundFinished, NamesChosen
 from ..position import NAMES, Position
 from ..store.disk import canonical
 from ..store.run import Store
-from .journal import Journal, NamesRecord, Skipped
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
 from .measuring import measured
 from .name_choice import Predicted, Renaming, choose_names, paired_counts
-from .restart import MOST_REPEATS, MOST_SHOWN_OF_A_LINE
 
 AT_ONCE = 32
 """Renamings in one call of the scorer."""

@@ -38,16 +38,12 @@ from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
 from .choice import pooled
-from .journal import Journal, RestartRecord, Skipped
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, RestartRecord, Skipped
 from .racing import Dropped, Finalist, Raced, Racer
 from .scorebook import Scorebook
 
 REPEATS = frozenset({"known", "duplicate"})
 """Reasons for refusing a proposal that is not new."""
-MOST_REPEATS = 2
-"""Answers in a row without a new template that end a conversation: a new one does better."""
-MOST_SHOWN_OF_A_LINE = 200
-"""Characters of a refused line in an event."""
 
 
 class EarlyStopping:
