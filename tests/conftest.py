@@ -8,8 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# How long an example takes depends on what else the machine does, and says nothing of the program. Each run of
-# the tests draws other examples.
+# How long an example takes depends on what else the machine does, and says nothing of the program. Each run
+# of the tests draws other examples.
 hypothesis.settings.register_profile("untimed", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("untimed")
 
