@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
-from ...evaluator.scoring import DEFAULT_TEMPLATE, Inspection
+from ...evaluator.scoring import DEFAULT_TEMPLATE, UNREADABLE, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
@@ -157,6 +157,8 @@ def _print_inspection(evaluation: Evaluation, found: Inspection, *, most: int) -
         pairs.add_row(Text(pair.true), Text(pair.taken_for), str(pair.images))
     shown = console(stderr=False)
     shown.print(classes)
+    if matrix is not None and (count := matrix.images_without_class):
+        say(f"{counted(count, 'answer')} of {sum(one.images for one in found.classes):,} name no class")
     shown.print(pairs)
     if matrix is not None and len(matrix.classes) <= MOST_COLUMNS:
         shown.print(_matrix_table(matrix))
@@ -166,9 +168,12 @@ def _print_inspection(evaluation: Evaluation, found: Inspection, *, most: int) -
 
 def _matrix_table(matrix: ConfusionMatrix) -> Table:
     title = "confusion matrix: rows are true classes, columns predicted ones"
-    table = _table(title, "class", *(_number(str(label + 1)) for label in range(len(matrix.classes))))
+    columns = {
+        label: name if label == UNREADABLE else str(label + 1) for label, name in matrix.columns.items()
+    }
+    table = _table(title, "class", *map(_number, columns.values()))
     for label, name in enumerate(matrix.classes):
-        table.add_row(Text(f"{label + 1} {name}"), *map(str, matrix.row(label)))
+        table.add_row(Text(f"{label + 1} {name}"), *map(str, matrix.row(label, columns)))
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,17 +42,20 @@ class ConfusionMatrix:
     def of_inspection(cls, found: Inspection) -> ConfusionMatrix | None:
         """Return the matrix of an inspection; classes of one name count as the first of them.
 
-        None if a confusion names an unknown class.
+        Images that are neither correct nor in a pair got an answer that names no class. None if a confusion
+        names an unknown class.
         """
         names = tuple(one.name for one in found.classes)
         label = {name: place for place, name in reversed(list(enumerate(names)))}
         counts = Counter[tuple[int, int]]()
         for one in found.classes:
             counts[label[one.name], label[one.name]] += one.correct
+            counts[label[one.name], UNREADABLE] += one.images - one.correct
         for pair in found.confusions:
             if pair.true not in label or pair.taken_for not in label:
                 return None
             counts[label[pair.true], label[pair.taken_for]] += pair.images
+            counts[label[pair.true], UNREADABLE] -= pair.images
         return cls(names, +counts)
 
     @cached_property
@@ -78,7 +81,16 @@ class ConfusionMatrix:
         """Return the share of a class's images that are predicted as it; None without images."""
         return self._share(label, self._totals[0][label])
 
-    def row(self, true: int, labels: Sequence[int] | None = None) -> list[int]:
+    @property
+    def columns(self) -> dict[int, str]:
+        """The predicted classes by label, last the answers that name none, if there are any."""
+        return dict(enumerate(self.classes)) | ({UNREADABLE: NO_CLASS} if self.images_without_class else {})
+
+    @property
+    def images_without_class(self) -> int:
+        return self._totals[1][UNREADABLE]
+
+    def row(self, true: int, labels: Iterable[int] | None = None) -> list[int]:
         """Return how many images of a class were predicted as each class, or as each of ``labels``."""
         places = range(len(self.classes)) if labels is None else labels
         return [self.counts.get((true, label), 0) for label in places]
@@ -97,8 +109,7 @@ class ConfusionMatrix:
         """Return one row per true class and one column per predicted class; no cell is a formula."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        names = [safe_cell(name) for name in self.classes]
-        labels = [*range(len(names)), *([UNREADABLE] if self._totals[1][UNREADABLE] else [])]
-        writer.writerow(["true class", *names, *([NO_CLASS] if UNREADABLE in labels else [])])
-        writer.writerows([name, *self.row(label, labels)] for label, name in enumerate(names))
+        columns = {label: safe_cell(name) for label, name in self.columns.items()}
+        writer.writerow(["true class", *columns.values()])
+        writer.writerows([columns[label], *self.row(label, columns)] for label in range(len(self.classes)))
         return buffer.getvalue()

@@ -48,3 +48,12 @@ def test_an_inspection_gives_the_same_matrix() -> None:
     assert dict(found.counts) == {(0, 0): 4, (0, 1): 2, (1, 1): 3}
     assert ConfusionMatrix.of_inspection(Inspection(classes, (Confusion("dog", "cow", 1),))) is None
     assert ConfusionMatrix.of_decisions(("a",), (0,), (1,)) is None
+
+
+def test_answers_that_name_no_class_have_a_column() -> None:
+    """They are what is left of a class's images."""
+    classes = (ClassAccuracy("cat", images=8, correct=4), ClassAccuracy("dog", images=5, correct=5))
+    matrix = ConfusionMatrix.of_inspection(Inspection(classes, (Confusion("cat", "dog", 3),)))
+    assert matrix is not None
+    assert matrix.to_csv() == "true class,cat,dog,(no class)\ncat,4,3,1\ndog,0,5,0\n"
+    assert (matrix.images_without_class, matrix.images(0), matrix.recall(0)) == (1, 8, 0.5)
