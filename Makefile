@@ -63,7 +63,7 @@ test test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev ## the tests, on all cores
 	$(PY) -m pytest -n auto --dist worksteal
 
-# Many wait for servers and processes, so two run at a time. Ray's processes start too late beside others.
+# Many wait for servers and processes, so two run at a time. Ray and trackers come too late beside others.
 test-slow: $(VENV)/.installed-slow ## the slower proofs too
 	$(PY) -m pytest -m "slow and not alone" -n 2 --dist worksteal
 	$(PY) -m pytest -m "slow and alone"

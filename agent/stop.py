@@ -37,13 +37,13 @@ class Stop:
         self._part.cause = self.cause
         return self._part
 
-    def ask(self, cause: Exception) -> None:
+    def request(self, cause: Exception) -> None:
         """Ask the search to stop; the first cause counts. Safe in a signal handler of the loop."""
         if self.cause is not None:
             return
         self.cause = cause
         if self._part is not None:
-            self._part.ask(cause)
+            self._part.request(cause)
         self._cancel(self._watched - self._paid)
         asyncio.get_running_loop().call_later(self._grace_s, lambda: self._cancel(self._watched))
 

@@ -96,9 +96,9 @@ def _shown(texts: Iterator[str]) -> tuple[list[str], list[str]]:
         for paragraph in text.split("\n\n"):
             heading, *lines = paragraph.splitlines()
             listed = [line.removeprefix("- ") for line in lines]
-            if heading == TEMPLATE_WORDS.best_heading:
+            if heading == TEMPLATE_WORDS.heading("best"):
                 good += listed
-            elif heading == TEMPLATE_WORDS.worst_heading:
+            elif heading == TEMPLATE_WORDS.heading("worst"):
                 bad += listed
             for template, verb in _REPORTED.findall(paragraph):
                 (good if verb == "rose" else bad).append(template)

@@ -20,7 +20,7 @@ from typing import Any
 
 from .kinds import CLASS_NAMES, CandidateError, RefusedLine
 from .replies import LIST_MARK, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS, without_thinking
-from .requests import Message, name_in_row, names_shown, one_line, user_message
+from .requests import Message, by_example, name_in_row, names_shown, one_line, user_message
 from .template import SLOT, check_characters, single_spaced, spelling_key, with_slots
 from .template_kind import TemplateKind
 
@@ -264,34 +264,18 @@ def _record_lines(shown: Sequence[ClassRecord]) -> Iterator[str]:
             yield f"    tried: {name} (+{gained} -{lost})"
 
 
-_SHORT_SYSTEM = (
-    "A word can name several things. For a given word, write short names that make clear which thing is "
-    "meant, one for each thing it can be, at most 5 words, one a line after '- '."
-)
-_SHORT_EXAMPLES: Mapping[str, str] = {
-    "crane": "- crane, a tall bird\n- construction crane\n- crane, a lifting machine\n- paper crane\n"
-    "- tower crane",
-    "nail": "- metal nail\n- finger nail\n- nail, a carpenter's pin\n- toe nail\n- nail polish",
-    "jaguar": "- jaguar, a wild cat\n- jaguar sports car\n- spotted jaguar\n- jaguar, a car\n"
-    "- jaguar in the jungle",
-}
-
-
 def short_name_request(class_name: str) -> list[Message]:
     """Ask a small model for names of one class, by a request that stands by itself."""
-    messages: list[Message] = [{"role": "system", "content": _SHORT_SYSTEM}]
-    for asked, answered in _SHORT_EXAMPLES.items():
-        messages += [user_message(asked), {"role": "assistant", "content": answered}]
-    return [*messages, user_message(one_line(class_name, 100))]
+    short = _words()["short"]
+    return by_example(short["system"], short["examples"].items(), one_line(class_name, 100))
 
 
 def kind_names(class_name: str, rng: random.Random) -> list[str]:
     """Return names such as "bat, a kind of tool", one for each common kind of thing, in a drawn order."""
-    form, kinds = _kinds()
+    form, kinds = _words()["form"], _words()["kinds"]
     return [form.replace("{kind}", kind).replace(SLOT, class_name) for kind in rng.sample(kinds, len(kinds))]
 
 
 @cache
-def _kinds() -> tuple[str, tuple[str, ...]]:
-    words = tomllib.loads(files(__package__).joinpath("name_words.toml").read_text("utf-8"))
-    return words["form"], tuple(words["kinds"])
+def _words() -> Mapping[str, Any]:
+    return tomllib.loads(files(__package__).joinpath("name_words.toml").read_text("utf-8"))

@@ -30,6 +30,12 @@ KINDS: dict[str, str] = {
 """Modules with a ``KIND``, by the names that ``--prompts`` takes."""
 
 
+HEADINGS: Mapping[str, str] = {
+    "best": "These {noun}s do best, the best one first:",
+    "worst": "These {noun}s do badly, the worst one last:",
+    "current": "The best {noun} so far:",
+    "trajectory": "{Noun}s tried so far with their scores, the best one last:",
+}
 MOST_CHARACTERS = 500
 """More than any text tower reads: 77 tokens are about 400 characters of English."""
 
@@ -134,21 +140,9 @@ class KindWords(CandidateNoun):
     rule: str
     unreadable: str
 
-    @property
-    def best_heading(self) -> str:
-        return f"These {self.noun}s do best, the best one first:"
-
-    @property
-    def worst_heading(self) -> str:
-        return f"These {self.noun}s do badly, the worst one last:"
-
-    @property
-    def current_heading(self) -> str:
-        return f"The best {self.noun} so far:"
-
-    @property
-    def trajectory_heading(self) -> str:
-        return f"{self.noun.capitalize()}s tried so far with their scores, the best one last:"
+    def heading(self, above: str) -> str:
+        """Return what stands above candidates in a request; ``above`` is a name in ``HEADINGS``."""
+        return HEADINGS[above].format(noun=self.noun, Noun=self.noun.capitalize())
 
 
 class PromptKind(ABC):

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .kinds import CandidateError, Proposals, RefusedLine
+from .kinds import HEADINGS, CandidateError, Proposals, RefusedLine
 from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, Wanted, one_line
 from .template import (
     DEFAULT_MAX_WORDS,
@@ -256,8 +256,7 @@ _HEADINGS = tuple(
     # Without what follows the comma: models leave that out first.
     _plain(heading).rstrip(":").split(",")[0]
     for heading in (
-        *(TEMPLATE_WORDS.best_heading, TEMPLATE_WORDS.worst_heading),
-        *(TEMPLATE_WORDS.current_heading, TEMPLATE_WORDS.trajectory_heading),
+        *map(TEMPLATE_WORDS.heading, HEADINGS),
         *(wanted.outcomes_heading for wanted in _SAID),
     )
 )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypedDict
@@ -147,7 +147,7 @@ def request_pn(best: Sequence[Outcome], worst: Sequence[Outcome], wanted: Wanted
         "Compare the two lists: find out what the first have in common that the second lack. "
         f"Then write {wanted.new_ones} that should do even better than the best ones."
     )
-    lists = listed(wanted.words.best_heading, best), listed(wanted.words.worst_heading, worst)
+    lists = listed(wanted.words.heading("best"), best), listed(wanted.words.heading("worst"), worst)
     return [user_message(wanted.task, *lists, _with_rules(task, wanted))]
 
 
@@ -157,20 +157,20 @@ def request_p(best: Sequence[Outcome], wanted: Wanted) -> list[Message]:
         "Find out what they have in common. "
         f"Then write {wanted.new_ones} that should do even better than the best ones."
     )
-    return [user_message(wanted.task, listed(wanted.words.best_heading, best), _with_rules(task, wanted))]
+    return [user_message(wanted.task, listed(wanted.words.heading("best"), best), _with_rules(task, wanted))]
 
 
 def request_ape(current: Outcome, wanted: Wanted) -> list[Message]:
     """Ask for other wordings of the best candidate so far: APE (arXiv 2211.01910)."""
     task = f"Say the same in other words: write {wanted.count('variation')} of it that keep its meaning."
-    shown = listed(wanted.words.current_heading, [current])
+    shown = listed(wanted.words.heading("current"), [current])
     return [user_message(wanted.task, shown, _with_rules(task, wanted))]
 
 
 def request_opro(trajectory: Sequence[Outcome], wanted: Wanted) -> list[Message]:
     """Show what was tried with its scores, the best last, and ask for better: OPRO (arXiv 2309.03409)."""
     task = f"Write {wanted.new_ones}, different from all of these, that should score higher than the last."
-    shown = listed(wanted.words.trajectory_heading, trajectory, wanted.scale)
+    shown = listed(wanted.words.heading("trajectory"), trajectory, wanted.scale)
     return [user_message(wanted.task, shown, _with_rules(task, wanted))]
 
 
@@ -331,16 +331,17 @@ def short_request(wordings: Wordings, known: Information, *, proposals: int) -> 
         ask = wordings.say("short.undescribed", names=names, angle=known.angle, count=count)
     else:
         ask = wordings.say("short.unknown", angle=known.angle, count=count)
-    return _by_example(wordings.say("short.system", count=count), wordings.examples, ask)
+    return by_example(wordings.say("short.system", count=count), wordings.examples, ask)
 
 
 def plain_request(wordings: Wordings, description: str) -> list[Message]:
     """Ask a small model to say in plain words what is described; the answer holds no candidates."""
     system = wordings.say("short.plain_system", count=SHORT_LINES)
-    return _by_example(system, wordings.plain_examples, wordings.say("short.plain", description=description))
+    return by_example(system, wordings.plain_examples, wordings.say("short.plain", description=description))
 
 
-def _by_example(system: str, examples: Sequence[tuple[str, str]], ask: str) -> list[Message]:
+def by_example(system: str, examples: Iterable[tuple[str, str]], ask: str) -> list[Message]:
+    """Ask a small model by a request that stands by itself, after examples of asking and answering."""
     messages: list[Message] = [{"role": "system", "content": system}]
     for asked, answered in examples:
         messages += [user_message(asked), {"role": "assistant", "content": answered}]

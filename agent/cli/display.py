@@ -66,8 +66,8 @@ from ..results.figures import (
     weighted,
 )
 from ..results.gain import verdict_on
-from ..results.progress import Progress, gains_in_words
 from ..results.result import PROMINENT, Ensemble, ScorerUsage, SearchResult, Usage, words_of
+from ..results.run_view import Progress, gains_in_words
 from ..text import printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0

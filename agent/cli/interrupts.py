@@ -51,7 +51,7 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]], leave: Callable[[], 
                 leave()
                 # All answers and scores are on disk; a thread within a batch would delay the exit.
                 os._exit(128 + number)
-            stop.ask(InterruptedRunError(number))
+            stop.request(InterruptedRunError(number))
             say("Finishing open requests. Press Ctrl-C again to quit now.")
 
         for number in _ending():

@@ -25,9 +25,8 @@ from ...evaluator.spec import EvaluatorSpec
 from ..config.schema import ScoringConfig
 from ..regular_files import open_regular
 from ..results.run_dir import safe_cell
-from ..search.api import predictor_of_run
-from ..search.api_prediction import ApiFolderPredictor
 from ..search.inputs import read_template_file
+from ..search.predicting import ApiFolderPredictor, predictor_of_run
 from ..text import printable
 from .evaluate import spent_on
 from .folders import folder_with_result, output_file

@@ -85,7 +85,7 @@ def search(arguments: argparse.Namespace) -> int:
         from .dry_run import dry_run_search
 
         return dry_run_search(config, as_json=arguments.as_json)
-    return run_session(config, lambda found: found.start(), as_json=arguments.as_json, live=arguments.live)
+    return run_session(config, lambda run: run.start(), as_json=arguments.as_json, live=arguments.live)
 
 
 def say_unused(configs: Sequence[SearchConfig]) -> None:

@@ -15,8 +15,7 @@ from typing import Any
 from ...evaluator.counts import counted
 from .figures import chosen_by_more, score_text
 from .gain import BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE
-from .progress import Curve
-from .run_view import RunView
+from .run_view import Curve, RunView
 
 MOST_CURVES = 8
 """Most restarts drawn: as many as there are distinguishable colours."""

@@ -67,7 +67,7 @@ def weighted(templates: Sequence[str]) -> list[str]:
 
 def difference_text(difference: float, *, percent: bool) -> str:
     """Return a difference of scores: ``+3.1 points`` for 0.031 in percent."""
-    return f"{100 * difference:+.1f} points" if percent else f"{difference:+.4g}"
+    return f"{100 * difference:+z.1f} points" if percent else f"{difference:+.4g}"
 
 
 def made_by_llm(result: SearchResult) -> tuple[int, int] | None:

@@ -264,9 +264,9 @@ def _claim(one: Difference, name: str) -> str:
 def _unsure(one: Difference, name: str) -> str:
     low, high = one.interval
     if f"{one.points:.1f}".strip("-") == "0.0":
-        return f"level with {name} ({low:+.1f} to {high:+.1f})"
+        return f"level with {name} ({low:+z.1f} to {high:+z.1f})"
     found = f"{abs(one.points):.1f} points {'above' if one.points > 0.0 else 'below'} {name}"
-    return f"{found}, but that may be chance ({low:+.1f} to {high:+.1f})"
+    return f"{found}, but that may be chance ({low:+z.1f} to {high:+z.1f})"
 
 
 def chance_level(result: SearchResult) -> float | None:

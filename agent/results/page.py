@@ -35,10 +35,9 @@ from .figures import (
     weighted,
 )
 from .gain import verdict_on
-from .progress import Refused, gains_in_words
 from .result import PROMINENT, Row, SearchResult, Sizes
 from .run_dir import REPORT, RESULT, is_run, result_of, write_atomically
-from .run_view import RunView, view_of
+from .run_view import Refused, RunView, gains_in_words, view_of
 from .sections import about_scores, classes_of, compared_rows, gain_cell, names_of, word_effects
 
 if TYPE_CHECKING:

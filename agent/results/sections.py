@@ -72,7 +72,7 @@ def gain_cell(one: Difference) -> GainCell:
         return GainCell("the same template", "", "")
     low, high = one.interval
     apart = "" if one.better is None or one.worse is None else f"{one.better:,} right, {one.worse:,} broken"
-    return GainCell(f"{one.points + 0.0:+.1f}", f"{low + 0.0:+.1f} to {high + 0.0:+.1f}", apart)
+    return GainCell(f"{one.points:+z.1f}", f"{low:+z.1f} to {high:+z.1f}", apart)
 
 
 def about_scores(result: SearchResult) -> str:

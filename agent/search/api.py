@@ -18,7 +18,7 @@ from ...evaluator.datasets.loading import Known, check_data_name, known
 from ...evaluator.datasets.loading import load_data as load
 from ...evaluator.datasets.values import FewShotData
 from ...evaluator.errors import TemplateRejectedError, UsageError
-from ...evaluator.files import cache_dir, user_path
+from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.remote.asking import KeepsForTest
@@ -27,21 +27,19 @@ from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
 from ...prompts.kinds import INSTRUCTION, KINDS, TEMPLATE, CandidateError, PromptKind, kind_named
-from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
+from ..config.schema import SearchConfig
 from ..config.sources import python_words
 from ..errors import BudgetSpentError
 from ..events.types import Bus, Listener
 from ..llm.scorer_endpoint import scorer_in_thread
 from ..results.confusion import ConfusionMatrix
-from ..results.details import BEST, ENSEMBLE
-from ..results.exports import Found
 from ..results.page import rewrite_report
 from ..results.result import ScorerUsage, SearchResult
-from ..results.run_dir import LABELS, result_of, stored_config, stored_weights
-from ..store.trust import OF_EVALUATOR, OF_LLM, OF_MODEL
-from .api_prediction import ApiFolderPredictor
+from ..results.run_dir import stored_config
+from ..store.trust import OF_EVALUATOR, OF_LLM
 from .inputs import check_scorer_takes
-from .measuring import share_right
+from .measuring import shares_right
+from .predicting import predictor_of_run, shared_labels
 from .run import SearchRun
 
 Split = Literal["train", "val", "test"]
@@ -159,16 +157,6 @@ def score_templates(
         raise BudgetSpentError(kept, limit=error.limit, limits=error.limits) from error
 
 
-def shared_labels(spec: EvaluatorSpec) -> Path:
-    """Return the file of labels that are not a run's: in ``shared_cache``, else in the user's cache."""
-    folder = getattr(spec, "shared_cache", None) or spec.cache_dir or cache_dir()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"labels cannot be kept in {folder}: {error.strerror or error}") from error
-    return Path(folder) / LABELS
-
-
 def _measured(
     found: Evaluator,
     texts: list[str],
@@ -212,11 +200,7 @@ def _measured(
 def _shares(found: Evaluator, ensembles: list[list[str]], split: Split) -> list[float | None]:
     """Return the accuracies on one split; where images cost money, no other split is asked about."""
     if isinstance(found, KeepsForTest) and isinstance(found, Predictor):
-        predictions = found.predict(ensembles, split=split)
-        return [
-            None if labels is None else share_right(labels, predictions.labels)
-            for labels in predictions.predicted
-        ]
+        return shares_right(found.predict(ensembles, split=split))
     return [getattr(one, split, None) for one in found.examine(ensembles, test=split == "test")]
 
 
@@ -379,54 +363,6 @@ def evaluate(
             prompts=prompts,
             report=report,
         )
-
-
-def predictor_of_run(
-    run_dir: Path,
-    *,
-    ensemble: bool = False,
-    class_names: Sequence[str] | Mapping[str, str] | None = None,
-    changes: Mapping[str, Any] | None = None,
-    report: Callable[[str], None],
-) -> ImagePredictor:
-    """Open the model of a run with its best template, or its ensemble; see ``predict`` for errors.
-
-    No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
-    ``class_names`` has names by label, or new ones by the run's names; other classes keep theirs.
-    """
-    found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
-    found.check_named("classes to predict")
-    is_api = found.config.is_api
-    if not is_api:
-        found.check_clip("classes to predict")
-    if ensemble and class_names is None and (original := found.result.best.without_names):
-        report(f"the ensemble{original}")
-    used = OF_MODEL | {"scorer_url"}  # other settings are not
-    config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)
-    if class_names is None:
-        names: Sequence[str] = found.class_names
-        texts: Sequence[str] = found.named(names)
-    else:
-        names = texts = _replaced(class_names, found) if isinstance(class_names, Mapping) else class_names
-    if is_api:
-        limits = dict.fromkeys(("max_scorer_calls", "max_cost", "shared_cache", "cache_dir"))
-        own = config.model_copy(update={**limits, **{name: getattr(config, name) for name in changes or ()}})
-        scoring = ScoringConfig(**{name: getattr(own, name) for name in ScoringConfig.model_fields})
-        return ApiFolderPredictor(
-            scoring, names, found.templates, shared_labels(scoring), report, texts=texts
-        )
-    predictor = FolderPredictor(config.bare(), names, found.templates, report, texts=texts)
-    if stored_weights(run_dir) not in (None, predictor.weights):
-        report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
-    return predictor
-
-
-def _replaced(new: Mapping[str, str], found: Found) -> list[str]:
-    """Return the run's class names, some of them replaced."""
-    own = found.class_names
-    if unknown := next((name for name in new if name not in own), None):
-        raise UsageError(f"{found.run_dir} has no class {unknown!r}; name its classes, or one name a line")
-    return [new.get(name, name) for name in own]
 
 
 def predict(

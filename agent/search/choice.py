@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from operator import itemgetter
@@ -43,7 +42,7 @@ from ...evaluator.scoring import (
     checked,
 )
 from ...evaluator.threads import in_thread
-from ...prompts.kinds import CandidateError, kind_named
+from ...prompts.kinds import CandidateError, PromptKind, kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
@@ -213,17 +212,17 @@ async def choose(
 
     # Ordering the templates of many restarts takes seconds.
     order, rows, evaluated, early = await in_thread(rank)
+    kind = kind_named(config.prompts)
     if not order:
-        noun = kind_named(config.prompts).words.noun
         raise PromptclimbError(
-            f"the search was stopped before the first {noun} was scored; resume it with more"
+            f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
-    size = config.ensemble_size if kind_named(config.prompts).averaged else 1
+    size = config.ensemble_size if kind.averaged else 1
     together, notes = await choose_ensemble(evaluator, scored_as, size)
     texts = {entry.scored_as: entry.text for entry in reversed(order)}
     baselines = {
-        name: ChosenGroup(tuple(templates), shown=_shown(config, templates))
+        name: ChosenGroup(tuple(templates), shown=tuple(_shown(kind, one) for one in templates))
         for name, templates in evaluator.info.baselines.items()
     }
     if hand_made := await _hand_made(config, evaluator):
@@ -286,17 +285,13 @@ def row_of(rank: int, entry: Entry) -> Row:
     )
 
 
-def _shown(config: SearchConfig, baseline: Iterable[str]) -> tuple[str, ...]:
-    """Return texts of a scorer as the result lists candidates, such as an instruction on one line."""
-    kind = kind_named(config.prompts)
-
-    def shown(text: str) -> str:
-        with suppress(CandidateError):
-            candidate = kind.parse_scored(text)
-            return candidate.text if candidate.scored_as == text else text
+def _shown(kind: PromptKind, text: str) -> str:
+    """Return a scorer's text as the result lists candidates, such as an instruction on one line."""
+    try:
+        candidate = kind.parse_scored(text)
+    except CandidateError:
         return text
-
-    return tuple(map(shown, baseline))
+    return candidate.text if candidate.scored_as == text else text
 
 
 def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int, Sequence[Entry]]:

@@ -143,23 +143,23 @@ def pinned_evaluator(config: SearchConfig) -> SearchConfig:
 
 
 async def with_fallback(
-    config: SearchConfig, emit: Listener, earlier: Mapping[str, Any] | None
+    config: SearchConfig, emit: Listener, earlier_notes: Mapping[str, Any] | None
 ) -> tuple[SearchConfig, dict[str, str]]:
     """Fetch and load a local LLM on trial, if a method may replace it; return the config and notes.
 
-    ``earlier`` are the notes of a resumed run, None for a new one. A run that began without an LLM continues
-    without; the LLM of one that began with it is not loaded on trial.
+    ``earlier_notes`` are those of a resumed run, None for a new one. A run that began without an LLM
+    continues without; the LLM of one that began with it is not loaded on trial.
     """
     if not may_fall_back(config):
         return config, {}
-    if LLM_FALLBACK in (earlier or {}):
+    if LLM_FALLBACK in (earlier_notes or {}):
         return with_fallback_method(config), {}
     from ..llm.local_server import is_available, make_loaded, make_ready
 
     llm = config.llm or ""
     if is_available(llm) is None:
         with suppress(EndpointError):  # it is remembered
-            if earlier is None:
+            if earlier_notes is None:
                 await make_loaded(llm, emit, slots=config.llm_slots)
             else:
                 await make_ready(llm, emit)
@@ -172,13 +172,15 @@ async def with_fallback(
     return with_fallback_method(config), {LLM_FALLBACK: note}
 
 
-def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyType({})) -> SearchConfig:
+def fallen_back(
+    config: SearchConfig, earlier_notes: Mapping[str, Any] = MappingProxyType({})
+) -> SearchConfig:
     """Return the config of ``with_fallback`` as far as it is known in this process; nothing is fetched."""
     if not may_fall_back(config):
         return config
     from ..llm.local_server import is_available
 
-    usable = LLM_FALLBACK not in earlier and is_available(config.llm or "") is None
+    usable = LLM_FALLBACK not in earlier_notes and is_available(config.llm or "") is None
     return config if usable else with_fallback_method(config)
 
 

@@ -1,10 +1,10 @@
-"""What a restart asks: answers by position, reused if on disk, else written to disk before they are used."""
+"""What restarts have done, and what they ask: answers are on disk before they are used, and then reused."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from ...prompts.requests import Message
 from ..config.schema import SearchConfig
 from ..errors import GaveUpError, RequestFailedError, StoreMismatchError, UnusableAnswerError
-from ..events.types import AnswerReceived, Listener
+from ..events.types import AnswerReceived, Listener, SearchStopped
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..methods.memory import Entry
 from ..position import Position, derived
@@ -25,6 +25,10 @@ MOST_EMPTY_IN_A_ROW = 12
 conversations."""
 MOST_UNUSABLE_AT_FIRST = 4
 """Requests of a run that get unusable answers before any gets a usable one."""
+MOST_REPEATS = 2
+"""Answers in a row without a new template that end a conversation: a new one does better."""
+MOST_SHOWN_OF_A_LINE = 200
+"""Characters of a refused line in an event."""
 
 
 @dataclass(slots=True)
@@ -60,6 +64,53 @@ class RestartRecord:
     ended: str = ""
     exchanges: dict[Position, tuple[tuple[Message, ...], str]] = field(default_factory=dict)
     done: bool = False
+
+
+@dataclass(slots=True)
+class NamesRecord(RestartRecord):
+    """What the search for class names has done so far.
+
+    Attributes:
+        template: The template whose slot the names go into.
+        renaming: The names accepted so far, by label.
+    """
+
+    template: str = ""
+    renaming: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """The records of all restarts, and of the search for class names, if there was one.
+
+    Attributes:
+        stopped: None if all were completed.
+        budget: What is left.
+        asked: An LLM was asked, in this session or an earlier one.
+        concluded: The rest of the restarts was left out, as the user asked.
+    """
+
+    records: Sequence[RestartRecord]
+    names: NamesRecord | None = None
+    stopped: SearchStopped | None = None
+    budget: Mapping[str, float] = field(default_factory=dict)
+    asked: bool = False
+    concluded: bool = False
+
+    @property
+    def everything(self) -> Sequence[RestartRecord]:
+        return self.records if self.names is None else (*self.records, self.names)
+
+    @property
+    def scored(self) -> list[Entry]:
+        return [entry for record in self.records for entry in record.scored]
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        total: Counter[str] = Counter()
+        for record in self.everything:
+            total.update(record.rejected)
+        return dict(sorted(total.items()))
 
 
 class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on

@@ -39,14 +39,12 @@ def examine(
         for place, one in enumerate(found)
         if len(ensembles[place]) > 1 and (one is None or one.train is None)
     ]
-    shares: dict[str, list[float | None]] = {}
-    for split in ("train", "val", "test") if left else ():
-        if evaluator.info.sizes.get(split, 0) and (test or split != "test"):
-            predictions = predict(evaluator, [ensembles[place] for place in left], split)
-            shares[split] = [
-                None if not labels else share_right(labels, predictions.labels)
-                for labels in predictions.predicted
-            ]
+    asked = [ensembles[place] for place in left]
+    shares = {
+        split: shares_right(predict(evaluator, asked, split))
+        for split in ("train", "val", "test")
+        if left and evaluator.info.sizes.get(split, 0) and (test or split != "test")
+    }
     for number, place in enumerate(left):
         train, val, of_test = (
             shares[split][number] if split in shares else None for split in ("train", "val", "test")
@@ -101,6 +99,13 @@ class Ballots:
 def hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:
     """Return for each image whether its predicted label is the true one."""
     return [one == true for one, true in zip(predicted, labels, strict=True)]
+
+
+def shares_right(predictions: Predictions) -> list[float | None]:
+    """Return what share of the images each ensemble classifies correctly; None if it cannot be read."""
+    return [
+        None if not labels else share_right(labels, predictions.labels) for labels in predictions.predicted
+    ]
 
 
 def share_right(predicted: Sequence[int], labels: Sequence[int]) -> float:

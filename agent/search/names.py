@@ -12,7 +12,6 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -36,10 +35,9 @@ from ..events.types import Listener, NameRefused, NameRoundFinished, NamesChosen
 from ..position import NAMES, Position
 from ..store.disk import canonical
 from ..store.run import Store
-from .journal import Journal, RestartRecord, Skipped
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
 from .measuring import measured
 from .name_choice import Predicted, Renaming, choose_names, paired_counts
-from .restart import MOST_REPEATS, MOST_SHOWN_OF_A_LINE
 
 AT_ONCE = 32
 """Renamings in one call of the scorer."""
@@ -48,19 +46,6 @@ TEMPLATES = "named_templates"
 """The note of the templates for which names were searched, in order: an extended run may find another one."""
 _ROW = "named:"
 Key = tuple[tuple[int, str], ...]
-
-
-@dataclass(slots=True)
-class NamesRecord(RestartRecord):
-    """What the search for class names has done so far.
-
-    Attributes:
-        template: The template whose slot the names go into.
-        renaming: The names accepted so far, by label.
-    """
-
-    template: str = ""
-    renaming: Mapping[int, str] = field(default_factory=dict)
 
 
 class NameSearch:

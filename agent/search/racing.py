@@ -29,6 +29,7 @@ from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError, why_ended
 from ..position import Position
 from ..store.run import Store
+from .measuring import hits
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +224,6 @@ class _Running:
         return behind <= 0 or behind <= margin * math.sqrt(differing)
 
 
-def finalists(raced: Mapping[str, Raced]) -> list[str]:
-    """Return the candidates that are to be scored on all images."""
-    return [text for text, one in raced.items() if isinstance(one, Finalist)]
-
-
 class Racer:
     """Drops the candidates of a step that fall behind, by the labels of some training images."""
 
@@ -252,7 +248,9 @@ class Racer:
         self, texts: Sequence[str], incumbent: str | None, position: Position
     ) -> dict[str, Raced] | None:
         """Return the outcome of a step from disk; None if it has not raced."""
-        rows = self._store.note(_name(texts, incumbent, position), _read)
+        rows = self._store.note(
+            _name(texts, incumbent, position), lambda rows: {text: _raced(*rest) for text, *rest in rows}
+        )
         return None if rows is None else _of_all(texts, rows)
 
     async def outcomes(
@@ -292,7 +290,7 @@ class Racer:
                 if labels is None:
                     answers[text] = Rejection(UNCLASSIFIED, "the scorer gives no labels for it")
                 else:
-                    answers[text] = [one == true for one, true in zip(labels, found.labels, strict=True)]
+                    answers[text] = hits(labels, found.labels)
         return answers
 
     async def _predict(self, texts: Sequence[str], places: Sequence[int]) -> Predictions:
@@ -337,10 +335,6 @@ def _row(text: str, raced: Raced) -> list[Any]:
     if isinstance(raced, Dropped):
         return [text, raced.right, raced.images, raced.behind]
     return [text, asdict(raced)] if isinstance(raced, Rejection) else [text]
-
-
-def _read(rows: list[list[Any]]) -> dict[str, Raced]:
-    return {text: _raced(*rest) for text, *rest in rows}
 
 
 def _raced(*values: Any) -> Raced:

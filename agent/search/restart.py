@@ -38,16 +38,12 @@ from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
 from .choice import pooled
-from .journal import Journal, RestartRecord, Skipped
-from .racing import Dropped, Finalist, Raced, Racer, finalists
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, RestartRecord, Skipped
+from .racing import Dropped, Finalist, Raced, Racer
 from .scorebook import Scorebook
 
 REPEATS = frozenset({"known", "duplicate"})
 """Reasons for refusing a proposal that is not new."""
-MOST_REPEATS = 2
-"""Answers in a row without a new template that end a conversation: a new one does better."""
-MOST_SHOWN_OF_A_LINE = 200
-"""Characters of a refused line in an event."""
 
 
 class EarlyStopping:
@@ -299,7 +295,7 @@ class Restart:
             raced = self._racer.known(texts, self._incumbent, position)
             if raced is None:
                 return False
-            texts = finalists(raced)
+            texts = _finalists(raced)
         return all(map(self._scores.has, texts))
 
     @property
@@ -317,12 +313,12 @@ class Restart:
             scored = await self._score_finalists(raced)
         except (BudgetSpentError, GaveUpError):
             # What could be scored still counts.
-            self._take(candidates, {**raced, **self._scores.known(finalists(raced))}, position, source)
+            self._take(candidates, {**raced, **self._scores.known(_finalists(raced))}, position, source)
             raise
         return self._take(candidates, {**raced, **scored}, position, source)
 
     async def _score_finalists(self, raced: Mapping[str, Raced]) -> dict[str, Verdict]:
-        texts = finalists(raced)
+        texts = _finalists(raced)
         scored = dict(zip(texts, await self._scores.score_all(texts), strict=True))
         if self._incumbent is None and not any(isinstance(one, Score) for one in scored.values()):
             # There must be a best one to improve on.
@@ -397,3 +393,8 @@ def _drawn_from_grammar(prompts: str, most: int, seed: int, restart: int) -> Seq
 def _drawn(groups: Sequence[Sequence[Candidate]], most: int, seed: int, restart: int) -> Sequence[Candidate]:
     number = min(most, sum(map(len, groups)))
     return tuple(draw(groups, number, rng_for(seed, "initial", restart)))
+
+
+def _finalists(raced: Mapping[str, Raced]) -> list[str]:
+    """Return the candidates that are to be scored on all images."""
+    return [text for text, one in raced.items() if isinstance(one, Finalist)]

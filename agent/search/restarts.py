@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable
 
 from ...evaluator.errors import PromptclimbError
 from ..errors import (
@@ -21,49 +20,13 @@ from ..errors import (
     why_ended,
 )
 from ..events.types import SearchStopped
-from ..methods.memory import Entry
 from ..stop import Stop
 from .event_loop import FairScheduler
-from .journal import RestartRecord
-from .names import NameSearch, NamesRecord
+from .names import NameSearch
 from .restart import Restart
 
 CANCELLED = 0
 """The signal number of an interruption by the surrounding program."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
-    """The records of all restarts, and of the search for class names, if there was one.
-
-    Attributes:
-        stopped: None if all were completed.
-        budget: What is left.
-        asked: An LLM was asked, in this session or an earlier one.
-        concluded: The rest of the restarts was left out, as the user asked.
-    """
-
-    records: Sequence[RestartRecord]
-    names: NamesRecord | None = None
-    stopped: SearchStopped | None = None
-    budget: Mapping[str, float] = field(default_factory=dict)
-    asked: bool = False
-    concluded: bool = False
-
-    @property
-    def everything(self) -> Sequence[RestartRecord]:
-        return self.records if self.names is None else (*self.records, self.names)
-
-    @property
-    def scored(self) -> list[Entry]:
-        return [entry for record in self.records for entry in record.scored]
-
-    @property
-    def rejected(self) -> dict[str, int]:
-        total: Counter[str] = Counter()
-        for record in self.everything:
-            total.update(record.rejected)
-        return dict(sorted(total.items()))
 
 
 class Workers:
@@ -94,7 +57,7 @@ class Workers:
             try:
                 await asyncio.wait(tasks)
             except asyncio.CancelledError:
-                self._stop.ask(InterruptedRunError(CANCELLED))
+                self._stop.request(InterruptedRunError(CANCELLED))
                 await asyncio.wait(tasks)
                 raise
         if self._stop.cause is not None:
@@ -121,10 +84,10 @@ class Workers:
                 return
             except asyncio.CancelledError:
                 # Not from the stop or the caller: those arrive as an interruption.
-                self._stop.ask(RestartCancelledError())
+                self._stop.request(RestartCancelledError())
                 return
             except Exception as error:  # noqa: BLE001 - handed on by the stop, once the others are safe
-                self._stop.ask(single(error))
+                self._stop.request(single(error))
                 return
 
     def _stopped(self) -> SearchStopped | None:

@@ -59,9 +59,8 @@ from ..secrets import Scrubber
 from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
-from .journal import RestartRecord
+from .journal import RestartRecord, Searched
 from .measuring import measured
-from .restarts import Searched
 from .test_evaluation import Evaluated, openings
 
 MOST_PICTURES = 12

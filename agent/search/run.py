@@ -85,11 +85,11 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
-from .journal import EmptyAnswers, Journal, RestartRecord
-from .names import NameSearch, NamesRecord
+from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, Searched
+from .names import NameSearch
 from .racing import racer_of
 from .restart import Restart
-from .restarts import Searched, Workers, single, stopped_by
+from .restarts import Workers, single, stopped_by
 from .result_writer import build_result, details_of, reopen, write_files
 from .scorebook import Scorebook
 from .scorer_needs import ScorerNeeds
@@ -178,8 +178,10 @@ class SearchRun:
     def user_objects(self) -> dict[str, str]:
         return names_of(evaluator=self.evaluator, chat=self.chat)
 
-    async def _resolve(self, earlier: Mapping[str, Any] | None) -> tuple[SearchConfig, Mapping[str, Any]]:
-        """Return absolute settings, without a missing local LLM, and notes; resumed runs have ``earlier``."""
+    async def _resolve(
+        self, earlier_notes: Mapping[str, Any] | None
+    ) -> tuple[SearchConfig, Mapping[str, Any]]:
+        """Return absolute settings, without a missing local LLM, and notes beside those of a resumed run."""
         config, notes = self.config, self.notes
         if self.chat is None and config.missing_llm is not None:
             raise ConfigError(config.missing_llm)
@@ -187,9 +189,9 @@ class SearchRun:
             config = config.model_copy(update={"llm": name_of(self.chat)})
         if self.chat is None:
             with self.stop.watching():
-                if earlier is None and self.evaluator is None and may_fall_back(config):
+                if earlier_notes is None and self.evaluator is None and may_fall_back(config):
                     await in_thread(lambda: check_openable([self.config]))  # loading on trial takes longer
-                config, found = await with_fallback(config, self.emit, earlier)
+                config, found = await with_fallback(config, self.emit, earlier_notes)
                 notes = {**notes, **found}
         if note := config.general_words:
             notes = {**notes, GENERAL_WORDS: note}

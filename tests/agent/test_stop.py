@@ -33,7 +33,7 @@ async def test_a_stop_spares_only_what_is_paid() -> None:
         for name, seconds, paid in (("waits", 50, False), ("pays", 6, True), ("hangs", 500, True)):
             group.create_task(work(name, seconds, paid=paid))
         await asyncio.sleep(2)
-        stop.ask(InterruptedRunError(2))
+        stop.request(InterruptedRunError(2))
     assert ends == {"waits": 2, "pays": 6, "hangs": 12}
     with pytest.raises(InterruptedRunError):
         stop.check()
@@ -47,7 +47,7 @@ async def test_who_asks_is_not_cancelled() -> None:
     async def fails() -> None:
         with stop.watching():
             await asyncio.sleep(1)
-            stop.ask(PromptclimbError("broken"))
+            stop.request(PromptclimbError("broken"))
             await asyncio.sleep(1)
         seen.append("went on")
 
@@ -75,7 +75,7 @@ async def test_a_foreign_cancellation_passes() -> None:
 
     with pytest.raises(TimeoutError):
         await limited()
-    asyncio.get_running_loop().call_later(1, stop.ask, InterruptedRunError(15))
+    asyncio.get_running_loop().call_later(1, stop.request, InterruptedRunError(15))
     with pytest.raises(TimeoutError):
         await limited()
 
@@ -86,7 +86,7 @@ async def test_nothing_is_left_of_a_cancellation() -> None:
     stop = Stop()
     with stop.watching():
         await asyncio.sleep(1)
-    asyncio.get_running_loop().call_later(1, stop.ask, InterruptedRunError(2))
+    asyncio.get_running_loop().call_later(1, stop.request, InterruptedRunError(2))
     with pytest.raises(InterruptedRunError), stop.watching():
         await asyncio.sleep(100)
     await asyncio.sleep(100)
@@ -101,11 +101,11 @@ async def test_the_part_that_fails_stops_alone() -> None:
     """What comes after it goes on; a stop of the whole reaches the part that is at work, and later ones."""
     whole = Stop()
     failed = whole.part()
-    failed.ask(PromptclimbError("its own"))
+    failed.request(PromptclimbError("its own"))
     whole.check()
     at_work = whole.part()
     at_work.check()
-    whole.ask(InterruptedRunError(15))
+    whole.request(InterruptedRunError(15))
     for part in (at_work, whole.part()):
         with pytest.raises(InterruptedRunError) as found:
             part.check()

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from promptclimb.prompts.phrases import LONGEST_PHRASE, MOST_PHRASES, framed, phrases, singular
 from promptclimb.prompts.template import DEFAULT_MAX_WORDS, Template
 from promptclimb.prompts.template_kind import (
-    DOUBLE_FRAMES,
-    FRAMES,
+    KIND,
     MOST_OF_A_PATTERN,
     NEUTRAL,
     PRODUCTIONS,
@@ -106,11 +105,11 @@ def test_any_description_gives_phrases_that_fit_a_frame(text: str, names: list[s
 
 def test_every_frame_is_a_template_once_its_gaps_are_filled() -> None:
     """One slot, no gap left."""
-    for frame in (*FRAMES, *DOUBLE_FRAMES):
+    for frame in (*KIND.frames, *KIND.double_frames):
         text = framed(frame, "tally marks", "chalk")
         assert Template.parse(text).text.count("{}") == 1
         assert "<" not in text
-        assert ("chalk" in text) == (frame in DOUBLE_FRAMES)
+        assert ("chalk" in text) == (frame in KIND.double_frames)
     assert len(set(NEUTRAL)) == len(NEUTRAL) > 100
 
 

@@ -54,8 +54,8 @@ def test_pn_shows_the_best_first_and_the_worst_last() -> None:
     lines = said(request_pn(BEST, WORST, wanted=wanted(5))).splitlines()
     order = [lines.index(f"- {shown.text}") for shown in [*BEST, *WORST]]
     assert order == sorted(order)
-    assert lines[order[0] - 1] == TEMPLATE_WORDS.best_heading
-    assert lines[order[2] - 1] == TEMPLATE_WORDS.worst_heading
+    assert lines[order[0] - 1] == TEMPLATE_WORDS.heading("best")
+    assert lines[order[2] - 1] == TEMPLATE_WORDS.heading("worst")
 
 
 def test_p_shows_the_best_alone_and_pn_without_worst_is_p() -> None:

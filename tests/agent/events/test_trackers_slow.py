@@ -19,6 +19,8 @@ from tests.fakes.words import reply_text
 
 pytestmark = [
     pytest.mark.slow,
+    # A run waits for a tracker only so long at its end.
+    pytest.mark.alone,
     # What other people's packages warn of is theirs.
     pytest.mark.filterwarnings("ignore"),
 ]

@@ -157,7 +157,7 @@ async def test_a_chat_of_ones_own_stands_in_place_of_all() -> None:
         (endpoint,) = endpoints
         assert (endpoint.name, endpoint.limits.rpm) == ("given", 60)
         assert (await endpoint.client.chat(REQUEST)).text == "- a {}"
-        stop.ask(InterruptedRunError(15))
+        stop.request(InterruptedRunError(15))
         with pytest.raises(InterruptedRunError):
             await endpoint.client.chat(REQUEST)
 

@@ -329,7 +329,7 @@ async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
         async with asking(server, stop=stop, scorer_concurrency=4) as calls:
             work = asyncio.create_task(answers(calls, [question(number) for number in range(100)]))
             await server.until(lambda: server.answered >= 10)
-            stop.ask(InterruptedRunError(2))
+            stop.request(InterruptedRunError(2))
             found, why = await work
         assert isinstance(why, InterruptedRunError)
         assert why.signal == 2

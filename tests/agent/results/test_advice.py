@@ -16,7 +16,6 @@ from promptclimb.agent.results.advice import about_names, next_steps, use_of
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.gain import verdict_on
 from promptclimb.agent.results.page import render
-from promptclimb.agent.results.progress import Progress
 from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,
@@ -33,7 +32,7 @@ from promptclimb.agent.results.result import (
     SearchResult,
     Sizes,
 )
-from promptclimb.agent.results.run_view import RunView
+from promptclimb.agent.results.run_view import Progress, RunView
 from promptclimb.evaluator.pico.models import TOY_MODEL, toy_model_note
 from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
@@ -63,11 +62,9 @@ def steps(**changes: Any) -> str:
 def test_a_run_that_is_not_finished_goes_on() -> None:
     """With higher limits where it came to some; a live one is waited for."""
     stopped = Progress(stopped=SearchStopped(reason="2 calls", limits=("calls",)))
-    assert (
-        "promptclimb resume 'my run' --max-calls N continues the run"
-        in next_steps(view(None, "stopped", progress=stopped))[0]
-    )
-    assert "resume 'my run' --conclude" in next_steps(view(None, "stopped", progress=stopped))[0]
+    first = next_steps(view(None, "stopped", progress=stopped))[0]
+    assert "promptclimb resume 'my run' --max-calls N continues the run" in first
+    assert "resume 'my run' --conclude" in first
     assert next_steps(view(None, "live"))[0].startswith("Wait")
 
 

@@ -14,7 +14,6 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
 from promptclimb.agent.results.gain import Examined, gain_of
 from promptclimb.agent.results.page import MAX_ROWS, render
-from promptclimb.agent.results.progress import Course, Progress, Refused, RestartProgress, course_of_rows
 from promptclimb.agent.results.result import (
     UNOPENED,
     Best,
@@ -27,7 +26,14 @@ from promptclimb.agent.results.result import (
     Sizes,
     Usage,
 )
-from promptclimb.agent.results.run_view import RunView
+from promptclimb.agent.results.run_view import (
+    Course,
+    Progress,
+    Refused,
+    RestartProgress,
+    RunView,
+    course_of_rows,
+)
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion
 from tests.fakes.small_result import row, small_result
 

@@ -11,9 +11,8 @@ import pytest
 
 from promptclimb.agent.events.types import event_of
 from promptclimb.agent.results.details import write_details
-from promptclimb.agent.results.progress import Course, Progress, course_of_rows
 from promptclimb.agent.results.run_dir import write_result
-from promptclimb.agent.results.run_view import view_of
+from promptclimb.agent.results.run_view import Course, Progress, course_of_rows, view_of
 from tests.agent.results.test_details import DETAILS
 from tests.fakes.small_result import row, small_result
 

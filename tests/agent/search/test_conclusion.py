@@ -17,8 +17,7 @@ from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
-from promptclimb.agent.search.journal import RestartRecord
-from promptclimb.agent.search.restarts import Searched
+from promptclimb.agent.search.journal import RestartRecord, Searched
 from promptclimb.agent.search.run import OpenRun, Resolved, SearchRun
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.versions import program_version

@@ -231,7 +231,7 @@ async def test_a_stop_after_an_answer_ends_the_restart_there(store: Store) -> No
 
     class Late(Asker):
         async def ask(self, request: ChatRequest) -> BilledAnswer:
-            stop.ask(InterruptedRunError(15))
+            stop.request(InterruptedRunError(15))
             return await super().ask(request)
 
     with pytest.raises(InterruptedRunError):

@@ -273,7 +273,7 @@ def test_an_interruption_keeps_what_was_paid_for(tmp_path: Path) -> None:
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             answer = await super().chat(request)
             if len(self.asked) == 2:
-                stop.ask(InterruptedRunError(2))
+                stop.request(InterruptedRunError(2))
             return answer
 
     run = SearchRun(config=config(tmp_path / "r"), evaluator=box(), chat=Interrupting(), stop=stop)

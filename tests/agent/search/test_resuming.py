@@ -62,7 +62,7 @@ class Interrupting(ChatByHash):
         answer = await super().chat(request)
         if len(self.asked) == 2:
             shutil.copytree(self._run_dir, self._copy)
-            self._stop.ask(InterruptedRunError(2))
+            self._stop.request(InterruptedRunError(2))
         return answer
 
 
@@ -222,7 +222,7 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
 
     class Interrupting(Asked):
         async def chat(self, request: ChatRequest) -> ChatAnswer:
-            stop.ask(InterruptedRunError(2))
+            stop.request(InterruptedRunError(2))
             return await super().chat(request)
 
     extended = extensible(run_dir, restarts=3)

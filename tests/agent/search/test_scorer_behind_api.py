@@ -161,7 +161,7 @@ async def test_a_run_that_has_scored_nothing_is_resumed_within_limits_that_have_
     """As a new one is started: with the number that it needs, and nothing is asked; its labels count."""
     stop = Stop()
     async with ScorerServer(ScorerOptions(latency_s=0.002)) as server:
-        server.on_answer = lambda answers: stop.ask(InterruptedRunError(2)) if answers == 2 else None
+        server.on_answer = lambda answers: stop.request(InterruptedRunError(2)) if answers == 2 else None
         with pytest.raises(InterruptedRunError):
             await SearchRun(config=config(server.url), stop=stop).start()
         asked = server.requests
@@ -244,7 +244,7 @@ async def test_an_interrupted_run_resumes_without_a_question_asked_twice(
     """What was under way is answered and written before it ends."""
     stop = Stop()
     async with ScorerServer(ScorerOptions(latency_s=0.002)) as server:
-        server.on_answer = lambda answers: stop.ask(InterruptedRunError(2)) if answers == 30 else None
+        server.on_answer = lambda answers: stop.request(InterruptedRunError(2)) if answers == 30 else None
         with pytest.raises(InterruptedRunError):
             await SearchRun(config=config(server.url), stop=stop).start()
         assert 30 <= server.answered <= 30 + IN_FLIGHT

@@ -322,7 +322,7 @@ async def test_a_signal_waits_for_what_is_paid_and_for_nothing_else(tmp_path: Pa
     """Requests in flight are journalled within the grace; no new one leaves; the search ends at once then."""
     stop, chat = Stop(grace_s=60), ChatByHash(longest_s=20)
     loop = asyncio.get_running_loop()
-    loop.call_later(30, stop.ask, InterruptedRunError(2))
+    loop.call_later(30, stop.request, InterruptedRunError(2))
     wanted = config(tmp_path / "r", concurrency=3)
     with pytest.raises(InterruptedRunError) as caught:
         await SearchRun(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
@@ -340,7 +340,7 @@ async def test_the_grace_has_an_end(tmp_path: Path) -> None:
     """An endpoint that hangs does not hold the program up."""
     stop, chat = Stop(grace_s=5), ChatByHash(longest_s=100_000)
     loop = asyncio.get_running_loop()
-    loop.call_later(1, stop.ask, InterruptedRunError(15))
+    loop.call_later(1, stop.request, InterruptedRunError(15))
     wanted = config(tmp_path / "r", request_timeout=1e6, retry_seconds=1e6)
     with pytest.raises(InterruptedRunError):
         await SearchRun(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()

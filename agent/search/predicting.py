@@ -1,20 +1,26 @@
-"""Classify folders of images with a model behind an API, as a run's best candidate does."""
+"""Classify folders of images as the best candidates of a run do, also with a model behind an API."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...evaluator.errors import DataError, UsageError
-from ...evaluator.prediction import Decided, ImagePredictor
+from ...evaluator.files import cache_dir
+from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor
 from ...evaluator.remote.evaluator import batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
 from ...evaluator.scoring import UNREADABLE
-from ...evaluator.spec import Report
-from ..config.schema import ScoringConfig
+from ...evaluator.spec import EvaluatorSpec, Report
+from ..config.schema import OPTIONS, ScoringConfig
 from ..llm.scorer_endpoint import scorer_in_thread
+from ..results.details import BEST, ENSEMBLE
+from ..results.exports import Found
 from ..results.result import ScorerUsage
+from ..results.run_dir import LABELS, result_of, stored_config, stored_weights
+from ..store.trust import OF_MODEL
 
 BATCH = 64
 """Images whose requests go out together; more would delay the first rows."""
@@ -88,3 +94,61 @@ def _decided(path: Path, bad: str, label: int) -> Decided:
     if label == UNREADABLE:
         return path, (), (), DataError(f"{path.name}: the answer names no class")
     return path, (label,), (), None
+
+
+def predictor_of_run(
+    run_dir: Path,
+    *,
+    ensemble: bool = False,
+    class_names: Sequence[str] | Mapping[str, str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    report: Callable[[str], None],
+) -> ImagePredictor:
+    """Open the model of a run with its best template, or its ensemble; see ``predict`` for errors.
+
+    No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
+    ``class_names`` has names by label, or new ones by the run's names; other classes keep theirs.
+    """
+    found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
+    found.check_named("classes to predict")
+    is_api = found.config.is_api
+    if not is_api:
+        found.check_clip("classes to predict")
+    if ensemble and class_names is None and (original := found.result.best.without_names):
+        report(f"the ensemble{original}")
+    used = OF_MODEL | {"scorer_url"}  # other settings are not
+    config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)
+    if class_names is None:
+        names: Sequence[str] = found.class_names
+        texts: Sequence[str] = found.named(names)
+    else:
+        names = texts = _replaced(class_names, found) if isinstance(class_names, Mapping) else class_names
+    if is_api:
+        limits = dict.fromkeys(("max_scorer_calls", "max_cost", "shared_cache", "cache_dir"))
+        own = config.model_copy(update={**limits, **{name: getattr(config, name) for name in changes or ()}})
+        scoring = ScoringConfig(**{name: getattr(own, name) for name in ScoringConfig.model_fields})
+        return ApiFolderPredictor(
+            scoring, names, found.templates, shared_labels(scoring), report, texts=texts
+        )
+    predictor = FolderPredictor(config.bare(), names, found.templates, report, texts=texts)
+    if stored_weights(run_dir) not in (None, predictor.weights):
+        report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
+    return predictor
+
+
+def _replaced(new: Mapping[str, str], found: Found) -> list[str]:
+    """Return the run's class names, some of them replaced."""
+    own = found.class_names
+    if unknown := next((name for name in new if name not in own), None):
+        raise UsageError(f"{found.run_dir} has no class {unknown!r}; name its classes, or one name a line")
+    return [new.get(name, name) for name in own]
+
+
+def shared_labels(spec: EvaluatorSpec) -> Path:
+    """Return the file of labels that are not a run's: in ``shared_cache``, else in the user's cache."""
+    folder = getattr(spec, "shared_cache", None) or spec.cache_dir or cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"labels cannot be kept in {folder}: {error.strerror or error}") from error
+    return Path(folder) / LABELS
