@@ -49,6 +49,7 @@ from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
@@ -700,6 +701,11 @@ async def test_errors_of_others_pass_through_and_leave_nothing_reserved() -> Non
     assert (asker.budget.spent.calls, ledger.reserved, ledger.usage.calls) == (0, NOTHING, 0)
 
 
+def reserved(store: Store) -> int:
+    """Calls that are reserved on disk."""
+    return (store._row("reserved", reader(Spent)) or NOTHING).calls
+
+
 async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path) -> None:
     """With a limit set, a process that is killed has its requests in flight counted when it is resumed."""
     with Store.create(tmp_path / "run", {"identity": {}}) as store:
@@ -707,11 +713,11 @@ async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path
         asker = proposer(client, limits=Limits(calls=5), ledger=store.put_usage)
         task = asyncio.create_task(asker.ask(request()))
         await client.asked.wait()
-        assert store._row("reserved")["calls"] == 1
+        assert reserved(store) == 1
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert store._row("reserved")["calls"] == 0
+        assert reserved(store) == 0
         assert store.usage.calls == 1
 
 
@@ -720,9 +726,9 @@ async def test_an_answer_settles_its_reservation_in_its_own_transaction(tmp_path
     with Store.create(tmp_path / "run", {"identity": {}}) as store:
         asker = proposer(Scripted(latency_s=0), limits=Limits(calls=5), ledger=store.put_usage)
         reply = await asker.ask(request())
-        assert store._row("reserved")["calls"] == 1
+        assert reserved(store) == 1
         await store.put_answer(Position(0, 0, 0), request().hash, reply.answer, reply.bill)
-        assert (store._row("reserved")["calls"], store.usage.calls) == (0, 1)
+        assert (reserved(store), store.usage.calls) == (0, 1)
 
 
 outcomes = st.sampled_from(["ok", "500", "429", "unusable", "cut", "hang"])
