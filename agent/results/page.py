@@ -16,7 +16,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ..position import LLM
 from ..text import visible
-from .advice import about_names, next_steps, use_of
+from .advice import next_steps, use_of
 from .chart import course_figure
 from .details import Ancestor, marked
 from .figures import (
@@ -182,7 +182,6 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "contents": [(name, _HEADINGS[name]) for name in _HEADINGS if sections[name] is not None],
         "gains": any(row.gain is not None for row in compared),
         "about_scores": about_scores(result) if result else "",
-        "about_names": about_names(view),
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": about_order(rows, chosen=result is not None),
         "views": any(row.views is not None for row in rows[:MAX_ROWS]),

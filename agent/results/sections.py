@@ -71,7 +71,7 @@ def gain_cell(one: Difference) -> GainCell:
     if one.same_template:
         return GainCell("the same template", "", "")
     low, high = one.interval
-    apart = "" if one.better is None or one.worse is None else f"{one.better:,} right, {one.worse:,} broken"
+    apart = "" if one.better is None or one.worse is None else f"{one.better:,} fixed, {one.worse:,} broken"
     return GainCell(f"{one.points:+z.1f}", f"{low:+z.1f} to {high:+z.1f}", apart)
 
 
@@ -87,7 +87,7 @@ def about_scores(result: SearchResult) -> str:
     if result.gain is not None:
         text += (
             "Differences are in percentage points on test, each with its 95 % interval; below it, how many "
-            "images the best template alone gets right, and how many it alone gets wrong. "
+            "images the best template fixes, which means that it alone is right, and how many it breaks. "
         )
         if not all(one.paired for one in result.gain.over.values()):
             text += "The intervals are not paired, as the scorer does not give decisions image by image. "
@@ -114,7 +114,8 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
         baseline = None
     rows = _class_rows(look, decisions, baseline, matrix)
     shown = rows[:MOST_CLASSES]
-    change = "" if baseline is None else f" Change: the difference in points to the {baseline}."
+    named = " with the original names" if view.result.best.class_names else ""
+    change = "" if baseline is None else f" Change: the difference in points to the {baseline}{named}."
     precision = " Precision: how much of what is classified as a class belongs to it." if matrix else ""
     order = "those that changed most first" if baseline is not None else "those least often right first"
     of = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"

@@ -268,7 +268,7 @@ def test_new_names_are_to_be_read_and_those_that_hurt_a_class_are_named() -> Non
     assert "Fewer test images of 'seal' are right with its new name." in said
     assert "(promptclimb export 'my run' --format class-names), remove its line" in said
     assert "--class-names FILE" in said
-    assert html.unescape(render(found)).count(said) == 2
+    assert html.unescape(render(found)).count(said) == 1
     in_order = replace(found, details=None, config='class_names = "own.txt"')
     assert "Fewer" not in about_names(in_order)
     assert "write the original name in its line" in about_names(in_order)
