@@ -11,6 +11,7 @@ from typing import Any
 from ...evaluator.remote.asking import ApiRequest, KeepsForTest
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, MOST_NAMES_ASKED, SHORT_NAMES
+from ...prompts.kinds import kind_named
 from ..config.fields import style_of
 from ..config.schema import SearchConfig
 from ..llm.budget import Limits, ScorerBudget
@@ -148,7 +149,7 @@ class ScorerNeeds:
         total = self.start.plus(self.round, rounds).plus(self.on_all_images(free))
         total = total.plus(self.names).plus(self.comparison).plus(self.final)
         limits = Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost)
-        kept = with_margin(self.final.spent)
+        budget, kept = ScorerBudget(limits, clock=lambda: 0.0), with_margin(self.final.spent)
         parts = ("start", "round", "names", "comparison", "final")
         return {
             **self._plain(total),
@@ -156,7 +157,7 @@ class ScorerNeeds:
             "rounds": rounds,
             "races": self.races,
             "rounds_allowed": self._rounds_allowed(rounds, llm_cost_usd),
-            "refused": why_refused(ScorerBudget(limits, clock=lambda: 0.0), kept, self.start.spent),
+            "refused": why_refused(budget, kept, self.start.spent, kind_named(config.prompts).words.noun),
         }
 
     def _plain(self, need: Need) -> dict[str, Any]:

@@ -227,6 +227,9 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     assert "--max-scorer-calls 19 must be more than 19" in capsys.readouterr().err
     assert main([*priced, "--max-scorer-calls", "40"]) == 2
     assert "must be at least 41: the default template and the starting ones may" in capsys.readouterr().err
+    answers = [*given, "--scorer", "chat", "--prompts", "instruction", "--max-scorer-calls", "40"]
+    assert main(answers) == 2
+    assert "the default instruction and the starting ones may take" in capsys.readouterr().err
     assert main([*priced, "--racing", "off"]) == 0
     shown = capsys.readouterr().out
     assert "  18 requests, $0.1800: each of 2 rounds\n" in shown
