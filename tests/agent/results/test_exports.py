@@ -277,6 +277,7 @@ def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Pat
 )
 def test_a_runs_own_files_are_not_written_over(run_dir: Path, name: str) -> None:
     """Nor another run's, nor through a link: an export is a copy, and those are what the run lives by."""
+    (run_dir / "exports").mkdir(exist_ok=True)
     if name == "link.csv" and not (run_dir / name).is_symlink():
         (run_dir / name).symlink_to("result.json")
     before = (run_dir / name).read_bytes()
