@@ -16,7 +16,7 @@ from ...evaluator.batching import Batch, Consumer
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.remote.asking import KeepsForTest
-from ...evaluator.scoring import Evaluator, NamePredictor, Score, TemplateScorer
+from ...evaluator.scoring import Evaluator, NamePredictor, Score, TemplateScorer, Verdict
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
 from ...prompts.wording import Wordings
@@ -462,14 +462,17 @@ class OpenRun:
 
         def check() -> None:
             self._stop.check()
-            if asked.concludes:
-                raise GaveUpError(NOTHING_MORE)
             budget.check_time()
+
+        def check_names() -> None:
+            check()
+            if asked.concludes and self.scorer is None:
+                raise GaveUpError(NOTHING_MORE)
 
         async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
             with self.shared(consumer, proposer) as (scorer, asker):
                 if asked.concludes:
-                    asker = NothingMore()
+                    scorer = asker = NothingMore()
                     if self.scorer is not None:
                         self.scorer.hold(NOTHING_MORE)
                 empty = EmptyAnswers(begun=begun, noun=kind_named(config.prompts).words.noun)
@@ -517,7 +520,7 @@ class OpenRun:
                         info=info,
                         store=store,
                         answers=journals[-1],
-                        check=check,
+                        check=check_names,
                         emit=self._emit,
                     )
                     stopped = await Workers([search], scheduler, stop=self._stop).run(1)
@@ -621,7 +624,10 @@ def _answering(config: SearchConfig, endpoints: Sequence[Endpoint]) -> str:
 
 
 class NothingMore:
-    """An ``Asker`` that asks nothing: a search that is concluded ends where its answers on disk end."""
+    """The ``Asker`` and ``TemplateScorer`` of a search that is concluded: it ends with what is on disk."""
 
     async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
+        raise GaveUpError(NOTHING_MORE)
+
+    async def score(self, template: str) -> Verdict:
         raise GaveUpError(NOTHING_MORE)

@@ -121,16 +121,20 @@ async def test_a_limit_stops_it_with_what_could_be_scored_and_more_resumes_it(
     assert (whole.best, whole.leaderboard) == (finished.best, finished.leaderboard)
 
 
+@pytest.mark.parametrize("racing", ["off", "auto"])
+@pytest.mark.parametrize(("method", "calls"), [("random", 118), ("combine", 94), ("mutate", 100)])
 async def test_a_stopped_run_is_concluded_with_what_was_kept_for_it(
-    config: Callable[..., SearchConfig], tmp_path: Path
+    config: Callable[..., SearchConfig], tmp_path: Path, method: str, calls: int, racing: str
 ) -> None:
-    """Within the same limit: nothing more is asked about few-shot images."""
+    """Within the same limit: nothing more is asked about few-shot images, and nothing scored is left out."""
+    more = {"method": method, "racing": racing, "rounds": 4, "proposals": 8}
     async with ScorerServer() as server:
-        await search(config(server.url, max_scorer_calls=55))
+        stopped = await search(config(server.url, max_scorer_calls=calls, **more))
         found = await resume(tmp_path / "run", conclude=True)
-    assert (found.status, found.test_opened) == ("finished", 1)
+    assert (stopped.status, found.status, found.test_opened) == ("stopped", "finished", 1)
     assert found.best.test is not None
-    assert server.requests <= 55
+    assert (found.evaluated, found.leaderboard) == (stopped.evaluated, stopped.leaderboard)
+    assert server.requests <= calls
     assert max(server.asked.values()) == 1
 
 
