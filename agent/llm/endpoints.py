@@ -85,11 +85,14 @@ async def open_endpoints(
         if not config.needs_llm:
             yield []
         elif chat is not None:
+            price = find_price(config.price, None, config.llm or "")
+            if config.max_cost is not None and price is None:  # those of the config's endpoints do not count
+                raise ConfigError("--max-cost needs a price: give --price IN/OUT, dollars per million tokens")
             yield [
                 Endpoint(
                     name="given",
                     client=StoppableChat(chat, stop),
-                    price=find_price(config.price, None, config.llm or ""),
+                    price=price,
                     limits=_limits(config, None, in_flight=getattr(chat, "in_flight", None)),
                 )
             ]

@@ -396,3 +396,13 @@ def test_a_run_with_wordings_of_its_own_resumes_with_the_same_ones(tmp_path: Pat
     for _ in range(2):
         done = resume_sync(run_dir, changes={"max_calls": 9, "wordings": moved}, **again)
         assert done.status == "finished"
+
+
+def test_a_cost_limit_needs_a_price_of_the_given_llm(tmp_path: Path) -> None:
+    """Prices of endpoints in the config are those of other LLMs."""
+    pool = ({"base_url": "http://127.0.0.1:9/v1", "price": "1/1"},)
+    settings = SearchConfig(
+        data="fake", llm="m", method="pn", endpoints=pool, max_cost=1.0, run_dir=tmp_path / "r"
+    )
+    with pytest.raises(ConfigError, match="max_cost needs a price"):
+        search_sync(settings, chat=ChatByHash(), evaluator=FakeEvaluator())
