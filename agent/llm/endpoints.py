@@ -150,8 +150,9 @@ class StoppableChat(Client):
             raise
 
     def asked_tokens(self, request: Any) -> int:
-        # A chat object from Python has ``chat`` alone.
-        return int(getattr(self._client, "asked_tokens", super().asked_tokens)(request))
+        # A chat object from Python has ``chat`` alone, and a client's own way is that of chat requests.
+        own = getattr(self._client, "asked_tokens", None) if isinstance(request, ChatRequest) else None
+        return int((own or super().asked_tokens)(request))
 
 
 async def _usable(

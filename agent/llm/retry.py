@@ -62,11 +62,12 @@ class RetryPolicy:
     longest_asked_s: float = 120.0
 
     @classmethod
-    def of(cls, config: SearchConfig) -> RetryPolicy:
+    def of(cls, config: SearchConfig, *, local: bool = False) -> RetryPolicy:
+        """Return the policy of a config; ``local`` if the requests go to a local LLM."""
         return cls(
             attempts=config.retry_attempts,
             total_s=config.retry_seconds,
-            attempt_s=max(config.request_timeout, LOCAL_S if config.is_local else 0.0),
+            attempt_s=max(config.request_timeout, LOCAL_S if local else 0.0),
         )
 
     def wait_s(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:

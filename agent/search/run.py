@@ -333,6 +333,11 @@ class OpenRun:
             self._stack.enter_context(self._emit.joined(sink))
         return sinks
 
+    @property
+    def _limited(self) -> SearchConfig:
+        """The config with the limits that hold: to conclude a search takes time that it no longer has."""
+        return self.config.model_copy(update={"max_minutes": None} if self._asked.concludes else {})
+
     async def _open_scorer(self) -> None:
         """Open the endpoint of a scorer behind an API, and make the folder for what it answers."""
         config, earlier = self.config, self._earlier
@@ -340,7 +345,7 @@ class OpenRun:
             return
         self.scorer = await self._stack.enter_async_context(
             open_scorer(
-                config,
+                self._limited,
                 self._asked.environment,
                 purse=self._purse,
                 spent=NOTHING if earlier is None else earlier.scorer_usage,
@@ -446,12 +451,12 @@ class OpenRun:
     async def _restart_all(self) -> Searched:
         """Run all restarts to their ends, or to what ends them early."""
         asked, config, store, info = self._asked, self.config, self.store, self.evaluator.info
-        budget = Budget(Limits.of(config), spent=store.usage, purse=self._purse)
+        budget = Budget(Limits.of(self._limited), spent=store.usage, purse=self._purse)
         begun = next(store.answers(), None) is not None
         proposer: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
             self.endpoints,
             budget=budget,
-            retry=RetryPolicy.of(config),
+            retry=RetryPolicy.of(config, local=config.is_local),
             give_up_after_s=60 * config.give_up_after,
             has_answers=begun,
             ledger=store.put_usage,
@@ -612,7 +617,7 @@ class OpenRun:
             raise why from error
         stopped = stopped_by(why)
         self._emit(stopped)
-        return replace(searched, stopped=stopped)
+        return replace(searched, stopped=stopped, concluded=False)
 
 
 def _answering(config: SearchConfig, endpoints: Sequence[Endpoint]) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from .. import tally
 from ..counts import counted
 from ..datasets.pictures import thumbnail
-from ..errors import ConsumerError, DataError, EvaluatorError, TemplateRejectedError
+from ..errors import AskingEndedError, ConsumerError, DataError, EvaluatorError, TemplateRejectedError
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
@@ -365,8 +365,17 @@ class RemoteEvaluator(ABC):
         return found
 
     def _asked(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
+        held: dict[str, T] = {}
+        try:
+            return self._answered(table, questions, held)
+        except AskingEndedError:
+            if self._witness is not None and self._refused_in_a_row < MOST_REFUSALS:
+                table.keep(held)
+            raise
+
+    def _answered(self, table: KeptValues[T], questions: list[Question], held: dict[str, T]) -> dict[str, T]:
+        """Ask all; ``held`` has the refusals that are not believed yet: another request must be answered."""
         found: dict[str, T] = {}
-        held: dict[str, T] = {}  # refusals: believed once another request is answered
         faults, hopeless = 0, False
         questions = [one for one in questions if not self._is_hopeless(one)]
         while questions and not hopeless:

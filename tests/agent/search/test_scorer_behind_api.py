@@ -138,6 +138,17 @@ async def test_a_stopped_run_is_concluded_with_what_was_kept_for_it(
     assert max(server.asked.values()) == 1
 
 
+async def test_a_run_without_time_is_concluded_too(
+    config: Callable[..., SearchConfig], tmp_path: Path
+) -> None:
+    """Concluding takes time that the run no longer has."""
+    async with ScorerServer() as server:
+        await search(config(server.url, max_scorer_calls=60))
+        found = await resume(tmp_path / "run", changes={"max_minutes": 1e-9}, conclude=True)
+    assert (found.status, found.test_opened) == ("finished", 1)
+    assert found.best.test is not None
+
+
 async def test_limits_without_room_for_the_final_evaluation_are_refused_at_the_start(
     config: Callable[..., SearchConfig], tmp_path: Path
 ) -> None:

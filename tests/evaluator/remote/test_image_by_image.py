@@ -434,6 +434,17 @@ def test_an_endpoint_that_begins_to_refuse_everything_is_no_image_s_fault(
     assert len(again.requests) == 2 * SEARCHED - 25
 
 
+def test_refusals_before_a_limit_are_kept_too(opened: Opened, tmp_path: Path) -> None:
+    """They may have been paid for."""
+    quota = ApiRefusal("content_filter", "no")
+    api = VisualApi(change=lambda number, _request, body: quota if number > 0 else body, ends_after=6)
+    with pytest.raises(ConsumerError):
+        opened("zero-shot", api, tmp_path / "labels.sqlite").score(["a {}"])
+    later = VisualApi()
+    scored(opened("zero-shot", later, tmp_path / "labels.sqlite"), "a {}")
+    assert len(later.requests) == SEARCHED - 6
+
+
 def test_many_refused_images_in_a_row_are_believed_if_others_are_answered(
     opened: Opened, tmp_path: Path
 ) -> None:
