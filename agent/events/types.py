@@ -344,7 +344,7 @@ class UsageEvent(Event):
     cost_usd: float
     estimated_tokens: int = 0
     estimated_usd: float = 0.0
-    left: Mapping[str, float]
+    left: Mapping[str, int | float]
 
     @property
     def tokens(self) -> int:

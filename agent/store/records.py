@@ -56,11 +56,14 @@ def reader(kind: type[T]) -> Callable[[str], T]:
     adapter = _adapter(hashable)
 
     def read(text: str) -> T:
-        found: T = (
-            adapter.validate_python(json.loads(text))
-            if "\\ud" in text  # half a surrogate pair, which an LLM may send, is no JSON to pydantic
-            else adapter.validate_json(text, strict=True)
-        )
+        found: T | None
+        try:
+            plain = json.dumps(json.loads(text), ensure_ascii=False) if "\\ud" in text else text
+            found = adapter.validate_json(plain.encode(), strict=True)
+        except UnicodeEncodeError:  # half a surrogate pair, which an LLM may send, is no JSON to pydantic
+            found = adapter.validate_python(json.loads(text))
+        if found is None:
+            raise TypeError("it is null")
         return found
 
     return read
@@ -82,7 +85,7 @@ def read_row(folder: Path, key: str, read: Callable[[str], T], text: str) -> T:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         if isinstance(error, ValidationError):
             first = error.errors()[0]
-            why = ": ".join([".".join(map(str, first["loc"])), first["msg"]])
+            why = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
         raise StoreCorruptError(
             f"{folder}: the row {key!r} is not of the shape that this program writes ({why}): it was "
             "changed from outside; restore an earlier copy, or choose another folder"

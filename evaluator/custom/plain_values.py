@@ -57,7 +57,9 @@ def verdict(answer: object) -> Verdict:
         return Score(
             train=_number("train", answer.train),
             correct=_correct(answer.correct),
-            confused=None if answer.confused is None else _confusions(answer.confused)[:MOST_CONFUSED],
+            confused=None
+            if answer.confused is None
+            else _confusions("confused", answer.confused)[:MOST_CONFUSED],
             unreadable_examples=_examples(answer.unreadable_examples),
             **cast("Any", {name: _number_or_none(name, getattr(answer, name)) for name in names}),
         )
@@ -95,7 +97,7 @@ def inspection(answer: object) -> Inspection:
         )
         for one in _items("classes", answer.classes, ClassAccuracy)
     ]
-    return Inspection(tuple(classes), _confusions(answer.confusions))
+    return Inspection(tuple(classes), _confusions("confusions", answer.confusions))
 
 
 def predictions(answer: object, count: int) -> Predictions:
@@ -240,14 +242,18 @@ def _items(what: str, value: object, kind: type[T]) -> Iterator[T]:
         yield one
 
 
-def _confusions(value: object) -> tuple[Confusion, ...]:
+def _most_confused(value: object) -> tuple[Confusion, ...] | None:
+    return None if value is None else _confusions("confused", value)[:MOST_CONFUSED]
+
+
+def _confusions(name: str, value: object) -> tuple[Confusion, ...]:
     return tuple(
         Confusion(
             text("a confused class", one.true),
             text("a confused class", one.taken_for),
             _count("images of a confusion", one.images),
         )
-        for one in _items("confusions", value, Confusion)
+        for one in _items(name, value, Confusion)
     )
 
 

@@ -7,11 +7,12 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from ....evaluator.files import replace_file
 from ...regular_files import read_regular
@@ -38,8 +39,9 @@ PROJECT = "promptclimb"
 LONGEST_SETTING = 500
 
 
-_Ids: TypeAlias = dict[str, str | dict[str, int]]
-_IDS: TypeAdapter[_Ids] = TypeAdapter(_Ids)
+_Id: TypeAlias = str | dict[str, int]
+_Ids: TypeAlias = dict[str, _Id]
+_ID: TypeAdapter[_Id] = TypeAdapter(_Id)
 Scored: TypeAlias = TemplateScored | DefaultTemplateScored
 
 
@@ -98,14 +100,19 @@ class Tracked:
         return found if isinstance(found, dict) else {}
 
     def _ids(self) -> _Ids:
+        found: _Ids = {}
         try:
-            return _IDS.validate_json(read_regular(self.run_dir / IDS))
-        except (OSError, ValueError):
-            return {}
+            members = dict(json.loads(read_regular(self.run_dir / IDS)))
+        except (OSError, TypeError, ValueError):
+            return found
+        for name, value in members.items():
+            with suppress(ValidationError):  # another tracker's damaged id costs this one nothing
+                found[name] = _ID.validate_python(value)
+        return found
 
     def _write(self, ids: _Ids) -> None:
         # Written at once: a run that lost its name in a kill would be another run there.
-        replace_file(self.run_dir / IDS, f"{json.dumps(ids, indent=2)}\n".encode(), mode=0o644)
+        replace_file(self.run_dir / IDS, f"{json.dumps(ids, indent=2)}\n".encode())
 
 
 def scored_before(run_dir: Path) -> list[Scored]:

@@ -486,7 +486,10 @@ def test_a_row_of_another_shape_is_named_on_opening(run_dir: Path, key: str, row
         '{"template": "a {}", "score": 1}',
         '{"template": 3, "score": {"train": 0.5}}',
         '{"template": "a {}", "rejection": {"reason": "x"}}',
+        r'{"template": "\ud83d\ude00 {}", "score": {"train": "0.5"}}',
         '"a {}"',
+        "null",
+        "{",
     ],
 )
 def test_a_score_of_another_shape_is_named(run_dir: Path, row: str) -> None:
