@@ -39,7 +39,6 @@ NOT_RUN: Mapping[str, str] = {
 """Commands that are not run, by how they begin, and why."""
 STANDS_FOR: Mapping[str, str] = {
     "RUN_DIR": "runs/mine",
-    "runs/NAME": "runs/clip",
     "OTHER_RUN_DIR": "runs/other",
     "FILE": "leaderboard.out",
 }
@@ -124,6 +123,8 @@ def run(folder: Path, line: str) -> str:
 @pytest.mark.parametrize(("page", "line"), RUN)
 def test_a_command_does_what_it_is_shown_for(desk: Path, page: str, line: str) -> None:
     """It ends with exit code 0, and says something, but for one that only sets a variable."""
+    if line.startswith("promptclimb predict"):  # a custom scorer names no classes
+        line = re.sub(r"\bRUN_DIR\b", "runs/clip", line)
     for word, mine in STANDS_FOR.items():
         line = re.sub(rf"\b{word}\b", mine, line)
     printed = run(desk, line)
