@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -257,6 +260,12 @@ class _RefusedError(Exception):
         self.error, self.body, self.cause = error, body, cause
 
 
+@cache
+def _shared_tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Read the trusted certificates once for all clients: a hundred of them take 15 ms."""
+    return httpx2.create_ssl_context()
+
+
 def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
     limits = httpx2.Limits(
         max_connections=max_connections,
@@ -269,6 +278,7 @@ def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
         return DefaultAioHttpClient(
             limits=limits,
             timeout=None,
+            verify=_shared_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
             event_hooks={"request": [_staying_at(httpx2.URL(url))], "response": [_cut_failures]},
             # A proxy's loopback is another machine; requests to a local model stay here.
             mounts={pattern: None} if is_loopback(url) else None,
