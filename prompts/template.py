@@ -98,6 +98,8 @@ def spelling_key(text: str) -> str:
 
 def check_characters(text: str) -> None:
     """Raise CandidateError if a text has a line break, a control or an invisible character."""
+    if text.isascii() and text.isprintable():
+        return
     for place, character in enumerate(text):
         if unicodedata.category(character) in _FORBIDDEN_CATEGORIES and character not in _JOINERS:
             raise CandidateError(
@@ -121,6 +123,8 @@ def _tidy(raw: str) -> str:
 
 def without_quotes(text: str) -> str:
     """Return a text without a pair of quotes around it."""
+    if text[:1] not in _QUOTES:
+        return text
     for opening, closing in _QUOTE_PAIRS:
         if len(text) >= 2 and text[0] == opening and text[-1] == closing:
             inside = text[1:-1]

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,20 @@ with Store.open(Path("r")) as store:
 """
 
 
+ONE_BY_ONE = """
+import json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from promptclimb.agent.cli.main import main
+
+for line in sys.stdin:
+    script, arguments = json.loads(line)
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        code = main(arguments) if script is None else exec(script, {}) or 0
+    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
+"""
+
+
 def put_in(copy: Path, kind: str, name: str, text: str) -> None:
     """Do what the page says: a new file, or lines beside others."""
     path = copy / name
@@ -59,7 +74,6 @@ def put_in(copy: Path, kind: str, name: str, text: str) -> None:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program with everything of the page in it; the large files are links."""
     folder = tmp_path_factory.mktemp("copy")
-    shutil.copy(ROOT / "run_agent.py", folder)
     for room in ROOMS:
         ignored = shutil.ignore_patterns("checkpoints", "assets")  # compiled files are used there, too
         shutil.copytree(ROOT / room, folder / room, ignore=ignored)
@@ -72,22 +86,49 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(copy: Path, *arguments: str | Path, script: str | None = None) -> str:
-    """What a command of the copy prints."""
-    what = ["-c", script] if script is not None else [str(copy / "run_agent.py"), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # each would compile the program
-    done = subprocess.run(
-        [sys.executable, *what], cwd=copy, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+class Program:
+    """One process of the copy that runs command after command: imports are most of a command's time."""
+
+    def __init__(self, copy: Path) -> None:
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", ONE_BY_ONE],
+            cwd=copy,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.folder = copy
+
+    def run(self, *arguments: str | Path, script: str | None = None) -> str:
+        """What a command, or a script, prints."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([script, list(map(str, arguments))]) + "\n")
+        self._process.stdin.flush()
+        code, out, err = json.loads(self._process.stdout.readline())
+        assert code == 0, err
+        return str(out)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
 
 
 @pytest.fixture(scope="module")
-def made(copy: Path) -> Path:
+def program(copy: Path) -> Iterator[Program]:
+    """The copy, ready for commands."""
+    found = Program(copy)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def made(program: Program) -> Path:
     """A run of the copy."""
-    run(copy, "search", *FAKE, *SMALL, "--method", "mutate", "--run-dir", "made")
-    return copy / "made"
+    program.run("search", *FAKE, *SMALL, "--method", "mutate", "--run-dir", "made")
+    return program.folder / "made"
 
 
 def test_the_packages_stand_in_their_order() -> None:
@@ -96,13 +137,13 @@ def test_the_packages_stand_in_their_order() -> None:
     assert tuple(re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)) == ORDER["agent"]
 
 
-def test_a_method_of_two_steps(copy: Path) -> None:
+def test_a_method_of_two_steps(program: Program) -> None:
     """Both requests of a round are filed by position; help and dry run know the method."""
-    places = run(copy, script=WITH_AN_LLM)
+    places = program.run(script=WITH_AN_LLM)
     assert places.strip() == "[(1, 1, 1, 0), (1, 1, 1, 1), (1, 1, 2, 0), (1, 1, 2, 1)]"
-    assert "critique (a critique, then better ones)" in " ".join(run(copy, "search", "--help").split())
+    assert "critique (a critique, then better ones)" in " ".join(program.run("search", "--help").split())
     llm = ("--llm", "m", "--base-url", "http://127.0.0.1:9/v1")
-    plan = run(copy, "search", *FAKE, *SMALL, "--method", "critique", *llm, "--dry-run", "--json")
+    plan = program.run("search", *FAKE, *SMALL, "--method", "critique", *llm, "--dry-run", "--json")
     assert json.loads(plan)["calls"] == 4
 
 
@@ -111,30 +152,32 @@ def test_a_sink(made: Path) -> None:
     assert "(restart 1, conversation 1, round 1)" in (made / "best.txt").read_text("utf-8")
 
 
-def test_a_command(copy: Path, made: Path) -> None:
+def test_a_command(program: Program, made: Path) -> None:
     """It stands in the help and does its work."""
-    assert "count the words of a run's templates" in run(copy, "--help")
-    assert run(copy, "words", made, "--most", "1").split()[1] == "{}"
+    assert "count the words of a run's templates" in program.run("--help")
+    assert program.run("words", made, "--most", "1").split()[1] == "{}"
 
 
-def test_an_export(copy: Path, made: Path) -> None:
+def test_an_export(program: Program, made: Path) -> None:
     """The command takes the new form."""
-    path = run(copy, "export", made, "--format", "markdown").strip()
+    path = program.run("export", made, "--format", "markdown").strip()
     assert Path(path).read_text("utf-8").startswith("- `")
 
 
-def test_a_layout_of_data(copy: Path, tmp_path: Path) -> None:
+def test_a_layout_of_data(program: Program, tmp_path: Path) -> None:
     """The new scheme is read, and checked like any other."""
     for name in ("red", "green"):
         for number in range(6):
             picture = Image.new("RGB", (8, 8), (number * 20, 10 if name == "red" else 200, 0))
             picture.save(tmp_path / f"{name}.{number}.png")
-    found = json.loads(run(copy, "datasets", f"flat:{tmp_path}", "--shots", "2", "--json"))
+    found = json.loads(program.run("datasets", f"flat:{tmp_path}", "--shots", "2", "--json"))
     assert (found["classes"], len(found["train"]), found["test_size"]) == (["green", "red"], 4, 4)
 
 
-def test_a_black_box_of_another_kind(copy: Path) -> None:
+def test_a_black_box_of_another_kind(program: Program) -> None:
     """A file with a class is enough."""
     own = ("--evaluator", "long_words.py:LongWords", "--data", "mine")
-    found = json.loads(run(copy, "search", *own, *SMALL, "--method", "random", "--run-dir", "own", "--json"))
+    found = json.loads(
+        program.run("search", *own, *SMALL, "--method", "random", "--run-dir", "own", "--json")
+    )
     assert (found["model"]["name"], found["best"]["test"]) == ("LongWords", None)

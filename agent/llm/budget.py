@@ -154,7 +154,7 @@ class Budget:
     @property
     def spent(self) -> Spent:
         """Usage so far, with earlier sessions and the time of this one."""
-        return replace(self._spent, active_s=self._spent.active_s + self._clock() - self._started)
+        return replace(self._spent, active_s=self._active_s())
 
     @property
     def counts(self) -> bool:
@@ -182,7 +182,10 @@ class Budget:
         """Return the seconds of active time left, None for no limit."""
         if self.limits.minutes is None:
             return None
-        return max(self.limits.minutes * 60 - self.spent.active_s, 0.0)
+        return max(self.limits.minutes * 60 - self._active_s(), 0.0)
+
+    def _active_s(self) -> float:
+        return self._spent.active_s + self._clock() - self._started
 
     def restart_clock(self, active_s: float) -> None:
         """Count active time from now on, beside ``active_s`` seconds of earlier sessions."""

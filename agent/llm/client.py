@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -184,9 +187,10 @@ class OpenAIChat:
         # Read here, not by the SDK: the size is bounded and any body can be judged.
         async with self._client.chat.completions.with_streaming_response.create(
             model=sent.model,
-            messages=list(sent.messages),  # type: ignore[arg-type]  # role is one of the SDK's words
+            messages=(),
             extra_headers=self._headers,
-            extra_body=dict(sent.options),
+            # Messages too: the SDK copies each one key by key otherwise, half of a request's time.
+            extra_body={"messages": list(sent.messages), **sent.options},
         ) as response:
             body = await _beginning(response.iter_bytes(), MAX_BODY)
             return RawReply(response.status_code, response.headers, body)
@@ -257,6 +261,12 @@ class _RefusedError(Exception):
         self.error, self.body, self.cause = error, body, cause
 
 
+@cache
+def _shared_tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Read the trusted certificates once for all clients: a hundred of them take 15 ms."""
+    return httpx2.create_ssl_context()
+
+
 def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
     limits = httpx2.Limits(
         max_connections=max_connections,
@@ -269,6 +279,7 @@ def _http_client(url: str, max_connections: int) -> DefaultAioHttpClient:
         return DefaultAioHttpClient(
             limits=limits,
             timeout=None,
+            verify=_shared_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
             event_hooks={"request": [_staying_at(httpx2.URL(url))], "response": [_cut_failures]},
             # A proxy's loopback is another machine; requests to a local model stay here.
             mounts={pattern: None} if is_loopback(url) else None,

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -167,6 +168,7 @@ def parse_moment(value: str, *, now: Callable[[], float] = time.time) -> float |
     return wait if wait is not None and 0 <= wait <= LONGEST_WAIT else None
 
 
+@cache
 def _names(member: str, kind: Kind) -> tuple[str, ...]:
     names: tuple[str, ...] = (f"x-ratelimit{member}-{kind}", f"anthropic-ratelimit-{kind}{member}")
     names += (f"x-ratelimit{member}-{kind}-minute",)

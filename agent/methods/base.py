@@ -90,8 +90,8 @@ class View:
                 candidate = self.kind.parse(text, max_words=self.max_words)
             except CandidateError:
                 continue
-            if candidate.key not in self.memory:
-                found.setdefault(candidate.key, candidate)
+            if (key := candidate.key) not in self.memory:
+                found.setdefault(key, candidate)
         return list(found.values())
 
 

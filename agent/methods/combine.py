@@ -76,7 +76,7 @@ def _filling(kind: PromptKind, gaps: Sequence[str], rng: random.Random) -> str:
 
 
 def _mean_tries(tried: Mapping[str, int], words: frozenset[str]) -> float:
-    return sum(tried[word] for word in words) / len(words)
+    return sum(map(tried.__getitem__, words)) / len(words)
 
 
 COMBINE = SearchMethod(

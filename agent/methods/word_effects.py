@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from .memory import Entry, Memory
@@ -24,6 +25,7 @@ _LARGE = 1e100
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
+@lru_cache(maxsize=4096)
 def features(text: str) -> frozenset[str]:
     """Return the words of a candidate and its pairs of neighbours, without articles and punctuation."""
     words = [word for part in text.casefold().split() if (word := part.strip(".,;:!?\"'")) not in _ARTICLES]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import open_clip
@@ -161,13 +162,21 @@ def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[I
 
 def _tokenizer(source: Source) -> Any:
     try:
-        return open_clip.get_tokenizer(source.name)
+        config = open_clip.get_model_config(source.name)
+        if config is None:  # of a hub or a folder: what is there may change
+            return open_clip.get_tokenizer(source.name)
+        return _tokenizer_of(source.name, json.dumps(config, sort_keys=True))
     except ImportError as error:
         raise ModelError(
             f"the tokenizer of {source.name} needs a package: pip install transformers ({error})"
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"the tokenizer of {source.name} cannot be had: {error}") from error
+
+
+@lru_cache(maxsize=4)
+def _tokenizer_of(name: str, _config: str) -> Any:
+    return open_clip.get_tokenizer(name)
 
 
 def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -872,7 +872,7 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
         ("search", "--method", "random", "--dry-run"),
         ("suite", "--data", "one", "--methods", "random", "--dry-run"),
         ("evaluate", "--templates", "t.txt", "--split", "train"),
-        ("datasets", "binary-numbers", "--shots", "1"),
+        ("datasets", "dice", "--shots", "1"),
     ],
 )
 def test_a_mistyped_variable_is_noted(
@@ -1056,22 +1056,22 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
         "--rounds",
         "1",
         "--data",
-        "backgrounds",
+        "dice",
     )
     small = (*small, "--views", "0")
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):
-        (tmp_path / "backgrounds" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "backgrounds" / name / "1.png")
+        (tmp_path / "dice" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "dice" / name / "1.png")
     capsys.readouterr()
-    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "backgrounds")
+    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "dice")
     for command in refused:
         assert call(*command) == 2
         said = " ".join(capsys.readouterr().err.split())
-        assert "backgrounds is a data set of that name and a folder here: write --data ./backgrounds" in said
+        assert "dice is a data set of that name and a folder here: write --data ./dice" in said
     for used in (load_data, search_sync):
         with pytest.raises(UsageError, match="is a data set of that name and a folder here"):
-            used(SearchConfig(data="backgrounds", method="random", initial=2, rounds=1))
+            used(SearchConfig(data="dice", method="random", initial=2, rounds=1))
     assert call("resume", "begun", "--max-minutes", "0") == 0
 
 

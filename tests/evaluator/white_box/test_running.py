@@ -130,7 +130,7 @@ def test_naming_references_needs_no_torch() -> None:
 @pytest.mark.slow
 def test_sixteen_shots_beat_the_default_template_on_a_bundled_set(shared_cache: Path) -> None:
     """CoOp by a tenth of its epochs, and others; "a photo of a {}" has 44.8 % on binary-numbers."""
-    spec = EvaluatorSpec(data="binary-numbers", device="cpu", cache_dir=shared_cache)
+    spec = EvaluatorSpec(data="dice", device="cpu", cache_dir=shared_cache)
     given = {"coop-words": {"epochs": 20}, "tip-adapter": {}, "linear-probe": {"c": 1e5}}
     found = {one.name: one.test or 0.0 for one in run_all(given, spec)}
     assert min(found.values()) > 0.5, found
