@@ -384,19 +384,20 @@ class OpenRun:
         if isinstance(evaluator, KeepsForTest) and ask is not None:
             most = candidates_at_most(config, evaluator.info, len(self._asked.curve))
             await in_thread(lambda: evaluator.keep_for_test(most))
-            if not (self._has_started or (there and not self._paid_for_labels)):
+            pays = self._paid_for_labels or not there
+            if pays and not self._asked.concludes and not self._has_started:
                 opened, pool = config.as_opened(evaluator.info), len(self._resolved.pool)
                 needs = ScorerNeeds(opened, evaluator.info, evaluator, pool)
                 ask.check_start(needs.start.spent, kind_named(config.prompts).words.noun)
 
     @property
     def _has_started(self) -> bool:
-        """Whether an earlier session has scored a candidate beside the default one, or nothing is asked."""
+        """Whether an earlier session has scored a candidate beside the default one."""
         if self._earlier is None:
             return False
         defaults = self.evaluator.info.baselines.get(BASELINE_DEFAULT, ())
         verdicts = (stored for _, stored in self._earlier.scores() if stored.template not in defaults)
-        return self._asked.concludes or any(isinstance(one.verdict, Score) for one in verdicts)
+        return any(isinstance(one.verdict, Score) for one in verdicts)
 
     @property
     def _paid_for_labels(self) -> bool:

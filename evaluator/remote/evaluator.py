@@ -354,10 +354,10 @@ class RemoteEvaluator(ABC):
                 answered = (key for key in mine if key in found and not self.is_refusal(found[key]))
                 if self._witness is None and (key := next(answered, None)) is not None:
                     (self._witness,) = ask_for([key])
-                found |= {key: self._unanswered[key] for key in mine if key in self._unanswered}
-                if unknown := [key for key in mine if key not in found]:
+                known = found.keys() | self._unanswered.keys()
+                if unknown := [key for key in mine if key not in known]:
                     found |= self._asked(table, ask_for(unknown))
-                    found |= {key: self._unanswered[key] for key in unknown if key in self._unanswered}
+                found |= {key: self._unanswered[key] for key in mine if key in self._unanswered}
             if lost := [key for key in mine if key not in found]:
                 raise ConsumerError(f"{counted(len(lost), 'question was', 'questions were')} not answered")
             missing = [key for key in missing if key not in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
                 rows[-1].append(found)
                 for path, content, of_image in zip(images.paths, images.contents, found, strict=True):
                     for key in of_image:
-                        question = self._question(key, prompt, path, images.purpose)
-                        questions[key] = replace(question, image=content)
+                        questions[key] = self._question(key, prompt, path, content, images.purpose)
         values = self.gather(
             self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
         )
@@ -122,7 +121,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
         }
         return KeyMaker(about)
 
-    def _question(self, key: str, prompt: Prompt, path: Path, purpose: Purpose) -> Question:
+    def _question(self, key: str, prompt: Prompt, path: Path, content: str, purpose: Purpose) -> Question:
         def request() -> ApiRequest:
             picture = self.problem.pictures.picture(path)
             text, answer = self.tokens(prompt)
@@ -135,4 +134,4 @@ class ImageByImageEvaluator(RemoteEvaluator):
                 purpose=purpose,
             )
 
-        return Question(request, lambda answer: {key: self.value(prompt, answer)})
+        return Question(request, lambda answer: {key: self.value(prompt, answer)}, image=content)
