@@ -173,9 +173,14 @@ def _train_both(arguments: list[str], threads: int) -> int:
                 child.terminate()
 
 
+def _to_stderr(*_: object) -> structlog.PrintLogger:
+    """Return a logger to what standard error is now; a file object that is kept may have been closed."""
+    return structlog.PrintLogger(sys.stderr)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=_to_stderr)
     options = _options(arguments)
     out = options.out or cache_dir() / "pico"
     try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
+import structlog
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -299,3 +302,18 @@ def test_wrong_options_exit_with_2(arguments: list[str], capsys: pytest.CaptureF
         main(arguments)
     assert stopped.value.code == 2
     assert arguments[0] in capsys.readouterr().err
+
+
+def test_log_follows_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is logged after the command goes to what standard error is by then, also where the earlier one is closed."""
+    earlier, later = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", earlier)
+    try:
+        with pytest.raises(SystemExit):
+            main(["--images", "0"])
+        earlier.close()
+        monkeypatch.setattr(sys, "stderr", later)
+        structlog.get_logger().info("training.saved")
+    finally:
+        structlog.reset_defaults()
+    assert "training.saved" in later.getvalue()
