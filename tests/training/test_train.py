@@ -305,7 +305,7 @@ def test_wrong_options_exit_with_2(arguments: list[str], capsys: pytest.CaptureF
 
 
 def test_log_follows_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is logged after the command goes to what standard error is by then, also where the earlier one is closed."""
+    """What is logged after the command goes to what standard error is by then."""
     earlier, later = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stderr", earlier)
     try:
