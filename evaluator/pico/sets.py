@@ -36,7 +36,6 @@ class Spec:
     matching: tuple[str, ...]  # say what the pictures show
     contradicting: tuple[str, ...]  # say something else
     role: str = "first"  # which of the form's two names is the label: "first" or "second"
-    also: str = ""  # another form of the family, in about half of the pictures; "" for none
     # media of the pictures; random as in the world if empty
     media: tuple[str, ...] = ()
     # for ambiguous names, the sense that is drawn, by class; "" for a name that has one only
@@ -87,15 +86,14 @@ def scene_of(of: Spec, label: str, rng: Random) -> Scene:
     """Return a scene of a set that shows ``label``; a second name in it is another class."""
     place = of.classes.index(label)
     family, first, second = of.family, of.shown[place] if of.shown else label, ""
-    form = rng.choice((of.form, of.also)) if of.also else of.form
     if of.senses:
         second = of.senses[place]
         family = "senses" if second else "everyday"
-    elif form in TWO.get(of.family, ()):
-        allowed = names_of(of.family, form)[1 if of.role == "first" else 0]
+    elif of.form in TWO.get(of.family, ()):
+        allowed = names_of(of.family, of.form)[1 if of.role == "first" else 0]
         distractor = rng.choice([name for name in of.classes if name != label and name in allowed])
         first, second = (label, distractor) if of.role == "first" else (distractor, label)
-    return compose(family, form, first, second, rng, rng.choice(of.media) if of.media else "")
+    return compose(family, of.form, first, second, rng, rng.choice(of.media) if of.media else "")
 
 
 def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.Image]]:
