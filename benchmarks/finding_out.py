@@ -3,25 +3,26 @@
     python benchmarks/finding_out.py --llm local --seeds 1,2,3 --keep rows.jsonl --json
     python benchmarks/finding_out.py --answers answers.jsonl --base-url URL --llm MODEL --json
 
-Search bundled sets that have to be found out by experiment: 80 starting templates, one conversation, six rounds of
-eight proposals, no description. Arms:
+Search bundled sets that have to be found out by experiment: 80 starting templates, one conversation, six
+rounds of eight proposals, no description. Arms:
 
-``random``, ``combine``          without an LLM; they score as many templates in each cell as the arm that asks an
-                                 LLM and scored the most there, and no fewer than all rounds propose
+``random``, ``combine``          without an LLM; they score as many templates in each cell as the arm with an
+                                 LLM that scored the most there, and no fewer than all rounds propose
 ``pn``                           the paper's conversation, as it ships
-``pn, shuffled``                 the same, but what it shows says nothing of single templates: the lists of the best
-                                 and worst hold starting templates drawn at random, and the scores of an answer are
-                                 shuffled among its templates
+``pn, shuffled``                 the same, but what it shows says nothing of single templates: the lists of best
+                                 and worst are starting templates drawn at random, and the scores of an answer
+                                 are shuffled among its templates
 ``pn, class names``              ``pn`` with the class names in its first message
 ``pn, class names, shuffled``    likewise
 
-All arms choose by true scores, so a shuffled one loses only what the LLM could have learned. The shuffling leaves
-how good an answer was as a whole, so the difference is a lower bound. Print test accuracies in %, differences in
-points, paired by set and seed, with standard errors over these cells; ``course`` is the best few-shot accuracy
-after the starting templates and after each round.
+All arms choose by true scores, so a shuffled one loses only what the LLM could have learned. How good an
+answer was as a whole is still to be seen there, so the difference is rather too small than too large. Print
+test accuracies in %, differences in points, paired by set and seed, with standard errors over these cells;
+``course`` in a row is the best few-shot accuracy after the starting templates and after each round.
 
 Answers are kept by the hash of their request, as in ``with_llm.py``: what ``--answers`` lacks is asked of
-``--base-url`` and added, and without it the table is made again from the file. ``--keep`` holds finished searches.
+``--base-url`` and added; without it, the table is made again from the file. ``--keep`` holds finished
+searches.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ PAIRS = (("pn", "pn, shuffled"), ("pn, class names", "pn, class names, shuffled"
 
 
 def conversation(view: View, *, shuffled: bool) -> Steps:
-    """Hold the conversation of ``pn``, with the class names if there are some, and shuffled scores if asked for."""
+    """Hold the conversation of ``pn``, after the class names if there are some."""
     best, worst = view.memory.best(view.top_k), view.memory.worst(view.top_k)
     if shuffled:
         drawn = view.rng().sample(list(view.memory), len(best) + len(worst))
@@ -120,7 +121,13 @@ def course(result: SearchResult, rounds: int) -> list[float]:
 
 
 async def played(
-    evaluator: Evaluator, arm: Arm, data: str, seed: int, options: argparse.Namespace, chat: Recorded | None, more: int
+    evaluator: Evaluator,
+    arm: Arm,
+    data: str,
+    seed: int,
+    options: argparse.Namespace,
+    chat: Recorded | None,
+    more: int,
 ) -> dict[str, Any]:
     """Return what one search chose; without an LLM it proposes ``more`` templates."""
     rounds = options.rounds if arm.asks else -(-more // options.proposals)
@@ -156,7 +163,11 @@ async def played(
 
 
 async def cell(
-    data: str, seed: int, options: argparse.Namespace, chat: Recorded | None, kept: Sequence[Mapping[str, Any]]
+    data: str,
+    seed: int,
+    options: argparse.Namespace,
+    chat: Recorded | None,
+    kept: Sequence[Mapping[str, Any]],
 ) -> list[Mapping[str, Any]]:
     """Return the rows of a set and seed, those of arms that ask an LLM first."""
     rows = [row for row in kept if (row["set"], row["seed"]) == (data, seed)]
