@@ -9,8 +9,8 @@ rounds of eight proposals, no description. Arms:
 ``random``, ``combine``          without an LLM; they score as many templates in each cell as the arm with an
                                  LLM that scored the most there, and no fewer than all rounds propose
 ``pn``                           the paper's conversation, as it ships
-``pn, shuffled``                 the same, but what it shows says nothing of single templates: the lists of best
-                                 and worst are starting templates drawn at random, and the scores of an answer
+``pn, shuffled``                 the same, but what it shows says nothing of single templates: the best and
+                                 worst are starting templates drawn at random, and the scores of an answer
                                  are shuffled among its templates
 ``pn, class names``              ``pn`` with the class names in its first message
 ``pn, class names, shuffled``    likewise
