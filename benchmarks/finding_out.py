@@ -1,4 +1,4 @@
-"""Measure what scores tell an LLM about pictures of which nothing else is said.
+"""Measure what scores bring to an LLM that knows nothing else about the pictures.
 
     python benchmarks/finding_out.py --llm local --seeds 1,2,3 --keep rows.jsonl --json
     python benchmarks/finding_out.py --answers answers.jsonl --base-url URL --llm MODEL --json

@@ -1,4 +1,4 @@
-"""The benchmark of what scores tell: its conversations are those of ``pn``, true or shuffled."""
+"""The benchmark of what scores bring: its conversations are those of ``pn``, true or shuffled."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ def test_shuffled_scores_are_the_same_numbers_at_other_templates() -> None:
     """Lists are drawn at random; an answer's lines have its scores in another order, the rest is the same."""
     true, shuffled = messages(view(), shuffled=False), messages(view(), shuffled=True)
     assert [one["role"] for one in true] == [one["role"] for one in shuffled]
-    (opening, _, told), (drawn, _, mixed) = true, shuffled
+    (opening, _, ours), (drawn, _, mixed) = true, shuffled
     assert opening["content"] != drawn["content"]
     assert len(opening["content"].splitlines()) == len(drawn["content"].splitlines())
-    assert told["content"] != mixed["content"]
-    assert sorted(told["content"].split()) == sorted(mixed["content"].split())
+    assert ours["content"] != mixed["content"]
+    assert sorted(ours["content"].split()) == sorted(mixed["content"].split())
     lines = [line for line in mixed["content"].splitlines() if line.startswith("- - template")]
     assert [line.split()[4] for line in lines] == [one.text.split()[3] for one in TRIED]
 
