@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from benchmarks.pico_features import Clip, classifier, features_of, fresh
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.gain import Examined, Z, gain_of, paired
+from promptclimb.agent.results.gain import GroupOnTest, Z, gain_of, paired
 from promptclimb.agent.results.result import Gain
 from promptclimb.agent.search.choice import select
 from promptclimb.evaluator.datasets.hand_made import for_dataset
@@ -250,8 +250,8 @@ def _scored(world: World, shares: Mapping[str, NDArray[np.float64]], template: s
     )
 
 
-def _examined(templates: Sequence[str], bits: Bits) -> Examined:
-    return Examined(templates=tuple(templates), test=float(bits.mean()), hits=bits.tolist())
+def _examined(templates: Sequence[str], bits: Bits) -> GroupOnTest:
+    return GroupOnTest(templates=tuple(templates), test=float(bits.mean()), hits=bits.tolist())
 
 
 def repeated(

@@ -256,6 +256,11 @@ class Predictions:
     predicted: tuple[tuple[int, ...] | None, ...]
 
 
+def hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:
+    """Return for each image whether its predicted label is the true one."""
+    return [one == true for one, true in zip(predicted, labels, strict=True)]
+
+
 @runtime_checkable
 class Predictor(Protocol):
     """An evaluator that gives its predictions: still a black box, without logits."""

@@ -66,7 +66,7 @@ from ..results.figures import (
     weighted,
 )
 from ..results.gain import verdict_on
-from ..results.result import PROMINENT, Ensemble, ScorerUsage, SearchResult, Usage, words_of
+from ..results.result import PROMINENT, GroupAccuracies, ScorerUsage, SearchResult, Usage, words_of
 from ..results.run_view import Progress, gains_in_words
 from ..text import printable
 
@@ -526,7 +526,7 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
     best = result.best
-    found = Ensemble(templates=(best.template,), train=best.train, val=best.val, test=best.test)
+    found = GroupAccuracies(templates=(best.template,), train=best.train, val=best.val, test=best.test)
     rows = [
         *result.baselines.items(),
         (f"best found{best.with_names}", found),

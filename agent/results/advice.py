@@ -247,9 +247,9 @@ def _names(view: RunView) -> str | None:
     decisions = None if view.details is None else view.details.decisions
     if decisions is not None and decisions.image_set is None:
         return None
-    look = view.result.inspection if view.result else None
+    inspection = view.result.inspection if view.result else None
     new = (view.result.best.class_names if view.result else None) or {}
-    names = [new.get(one.name, one.name) for one in look.classes] if look is not None else []
+    names = [new.get(one.name, one.name) for one in inspection.classes] if inspection is not None else []
     if 0 < len(names) <= MOST_NAMES:
         return _listed("names", names)
     which = "the class names, the new ones of result.json among them," if new else "the class names,"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ConfigDict
 
-from ...evaluator.scoring import UNREADABLE
+from ...evaluator.scoring import UNREADABLE, hits
 from ..regular_files import read_regular
 from .result import Row, adapter, parsed
 from .run_dir import DETAILS, write_atomically
@@ -28,6 +28,11 @@ NO_CLASS = "(no class)"
 ALIKE = 0.5
 """Least share of words in common, in order, with a template's ancestor."""
 LONGEST = 8
+
+
+def agrees(hits: Sequence[bool], accuracy: float) -> bool:
+    """Return whether decisions give an accuracy, which may be rounded by less than an image."""
+    return abs(sum(hits) - len(hits) * accuracy) <= 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +57,7 @@ class Decisions:
     def hits(self, name: str) -> list[bool] | None:
         """Return whether each image is classified correctly; None for an unknown name."""
         found = self.predicted.get(name)
-        return None if found is None else [one == true for one, true in zip(found, self.labels, strict=True)]
+        return None if found is None else hits(found, self.labels)
 
     def class_name(self, label: int) -> str:
         """Return the name of a class, or that an answer names none."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from ...evaluator.counts import counted, enumerated
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
+from .result import UNOPENED, Best, GroupAccuracies, Row, SearchResult, Usage
 
 REJECTED: Mapping[str, str] = MappingProxyType(
     {
@@ -47,7 +47,7 @@ def are_shares(values: Iterable[float | None]) -> bool:
 
 def has_accuracies(result: SearchResult) -> bool:
     """Return whether a result's scores may be accuracies: a custom scorer may give any number."""
-    found: list[Best | Ensemble | Row] = [result.best, result.ensemble, *result.baselines.values()]
+    found: list[Best | GroupAccuracies | Row] = [result.best, result.ensemble, *result.baselines.values()]
     found += result.leaderboard
     return are_shares(value for one in found for value in (one.train, one.val))
 

@@ -11,7 +11,7 @@ from typing import Any
 from ...evaluator.counts import enumerated
 from ...evaluator.pico.models import TOY_MODEL
 from ...prompts.kinds import TEMPLATE
-from .details import BEST, Decisions, Details
+from .details import BEST, Decisions, Details, agrees
 from .figures import has_accuracies
 from .result import Difference, Gain, Interval, SearchResult, words_of
 
@@ -118,7 +118,7 @@ _OF_IMAGES = ("accuracy", "class_mean")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
+class GroupOnTest:
     """One or several templates together on the test images; None for what is not known.
 
     Attributes:
@@ -137,9 +137,9 @@ class Examined:
 
 
 def gain_of(
-    best: Examined,
-    ensemble: Examined | None,
-    baselines: Mapping[str, Examined],
+    best: GroupOnTest,
+    ensemble: GroupOnTest | None,
+    baselines: Mapping[str, GroupOnTest],
     *,
     images: int,
     prompts: str = TEMPLATE,
@@ -160,7 +160,7 @@ def gain_of(
     return Gain(over=over, ensemble=together, verdict=verdict)
 
 
-def _compared(baselines: Mapping[str, Examined]) -> dict[str, Examined]:
+def _compared(baselines: Mapping[str, GroupOnTest]) -> dict[str, GroupOnTest]:
     found = {name: baselines[name] for name in _COMPARED if name in baselines}
     hand_made = baselines.get(HAND_MADE)
     # A single hand-made template is the best of its list.
@@ -169,7 +169,9 @@ def _compared(baselines: Mapping[str, Examined]) -> dict[str, Examined]:
     return {name: found[name] for name in _COMPARED if name in found}
 
 
-def _between(first: Examined, second: Examined, images: int, others: int | None = None) -> Difference | None:
+def _between(
+    first: GroupOnTest, second: GroupOnTest, images: int, others: int | None = None
+) -> Difference | None:
     """Return the difference of two; ``others`` is the second's number of images if it differs."""
     fewest = images if others is None else min(images, others)
     if first.test is None or second.test is None or fewest < 1:
@@ -194,7 +196,7 @@ def _difference(share: float, interval: Interval, **more: Any) -> Difference:
     return Difference(points=round(100 * share, 4), interval=(low, high), **more)
 
 
-def _named(over: Mapping[str, Difference], baselines: Mapping[str, Examined]) -> dict[str, Difference]:
+def _named(over: Mapping[str, Difference], baselines: Mapping[str, GroupOnTest]) -> dict[str, Difference]:
     """Return differences by the baseline's name in a sentence; one template gets one name."""
     compared = _compared(baselines)
     # Without its new names, the best template may be a baseline itself.
@@ -282,10 +284,10 @@ def most_frequent_share(result: SearchResult) -> float | None:
 
     None if it does not exceed the chance level, or the images per class are not known.
     """
-    share, look = chance_level(result), result.inspection
-    if share is None or look is None or look.split != "test":
+    share, inspection = chance_level(result), result.inspection
+    if share is None or inspection is None or inspection.split != "test":
         return None
-    images = [one.images for one in look.classes]
+    images = [one.images for one in inspection.classes]
     most = max(images, default=0) / (sum(images) or 1)
     return most if most > share else None
 
@@ -345,17 +347,14 @@ class Contender:
         if self.details is None or self.details.decisions is None or self.result.best.test is None:
             return None
         hits = self.details.decisions.hits(BEST)
-        # Rounding may change an accuracy, but by less than an image.
-        if not hits or abs(sum(hits) - len(hits) * self.result.best.test) > 0.5:
-            return None
-        return self.details.decisions
+        return self.details.decisions if hits and agrees(hits, self.result.best.test) else None
 
-    def examined(self, *, paired: bool) -> Examined:
+    def on_test(self, *, paired: bool) -> GroupOnTest:
         """Return its best template on test; with its decisions if they are to be paired."""
         best, decisions = self.result.best, self.decisions
         hits = decisions.hits(BEST) if paired and decisions is not None else None
         names = tuple(sorted((best.class_names or {}).items()))
-        return Examined(templates=(best.template,), test=best.test, hits=hits, names=names)
+        return GroupOnTest(templates=(best.template,), test=best.test, hits=hits, names=names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,7 +376,7 @@ def versus(one: Contender, first: Contender) -> Versus:
         return Versus(over=None, why="scores that are not accuracies")
     reason = _unpairable(one.decisions, first.decisions)
     sizes = ours.dataset.sizes.test, theirs.dataset.sizes.test
-    found = _between(one.examined(paired=not reason), first.examined(paired=not reason), *sizes)
+    found = _between(one.on_test(paired=not reason), first.on_test(paired=not reason), *sizes)
     if found is None:
         return Versus(over=None, why="the number of test images is not known")
     return Versus(over=found, why=f"not paired: {reason}" if reason else "")

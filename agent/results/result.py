@@ -17,7 +17,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
-from ...evaluator.scoring import REFUSED_IMAGES, ClassAccuracy, Confusion
+from ...evaluator.scoring import REFUSED_IMAGES, Inspection
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
 from ..llm.cost import Spent
 
@@ -159,11 +159,8 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ensemble:
-    """Templates whose text embeddings are averaged, with the accuracies of that average.
-
-    An accuracy is None if it was not measured, as with a custom scorer without embeddings.
-    """
+class GroupAccuracies:
+    """One template or several averaged ones, with their accuracies; None if it was not measured."""
 
     templates: tuple[str, ...]
     train: float | None
@@ -206,12 +203,10 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inspected:
-    """Accuracy of the best template by class, on the split that was inspected."""
+class SplitInspection(Inspection):
+    """Accuracy of the best template by class, on one split."""
 
     split: str
-    classes: tuple[ClassAccuracy, ...]
-    confusions: tuple[Confusion, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,8 +386,8 @@ class SearchResult:
     method: str
     objective: str
     best: Best
-    ensemble: Ensemble
-    baselines: Mapping[str, Ensemble]
+    ensemble: GroupAccuracies
+    baselines: Mapping[str, GroupAccuracies]
     leaderboard: tuple[Row, ...]
     usage: Usage
     evaluated: int
@@ -401,7 +396,7 @@ class SearchResult:
     skipped: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, JsonValue] = field(default_factory=dict)
-    inspection: Inspected | None = None
+    inspection: SplitInspection | None = None
     versions: Versions | None = None
     started: str | None = None
     device: str | None = None

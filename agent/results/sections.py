@@ -12,7 +12,7 @@ from .confusion import ConfusionMatrix
 from .details import BEST, NO_CLASS, Decisions, Picture
 from .figures import about_test, has_accuracies
 from .gain import ORIGINAL_NAMES, chance_level, most_frequent_share
-from .result import Best, Difference, Ensemble, Inspected, Row, SearchResult
+from .result import Best, Difference, GroupAccuracies, Row, SearchResult, SplitInspection
 from .run_view import RunView
 
 MOST_CLASSES = 30
@@ -40,7 +40,7 @@ class Compared(NamedTuple):
 
     name: str
     templates: tuple[str, ...]
-    scores: Best | Ensemble
+    scores: Best | GroupAccuracies
     gain: GainCell | None = None
 
 
@@ -104,15 +104,15 @@ Confused = tuple[str, str, int, int | None]
 
 def classes_of(view: RunView) -> dict[str, Any] | None:
     """Return the section on classes; None if nothing is known of them."""
-    if view.result is None or (look := view.result.inspection) is None:
+    if view.result is None or (inspection := view.result.inspection) is None:
         return None
     details = view.details
     decisions = None if details is None else details.decisions
     baseline = None if details is None or decisions is None else details.baseline
-    matrix = _matrix_of(decisions, look)
+    matrix = _matrix_of(decisions, inspection)
     if matrix is None or decisions is None or baseline not in decisions.predicted:
         baseline = None
-    rows = _class_rows(look, decisions, baseline, matrix)
+    rows = _class_rows(inspection, decisions, baseline, matrix)
     shown = rows[:MOST_CLASSES]
     named = " with the original names" if view.result.best.class_names else ""
     change = "" if baseline is None else f" Change: the difference in points to the {baseline}{named}."
@@ -120,13 +120,13 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     order = "those that changed most first" if baseline is not None else "those least often right first"
     of = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
     return {
-        "about": f"Of the best template, on {look.split}. Recall: how much of a class is classified "
+        "about": f"Of the best template, on {inspection.split}. Recall: how much of a class is classified "
         f"correctly.{change}{precision} {of}, {order}; then the most frequent confusions.",
         "baseline": baseline,
         "rows": shown,
         "more": rows[MOST_CLASSES:MOST_LISTED],
         "matrix": None if matrix is None else _matrix_cells(matrix),
-        "confused": _confused(look, decisions, baseline),
+        "confused": _confused(inspection, decisions, baseline),
         "pictures": _picture_groups(details.pictures if details is not None else (), baseline),
     }
 
@@ -178,13 +178,15 @@ def names_of(view: RunView) -> list[NameRow] | None:
     return sorted(found, key=lambda row: (row.before or 0) - (row.after or 0))
 
 
-def _matrix_of(decisions: Decisions | None, look: Inspected) -> ConfusionMatrix | None:
+def _matrix_of(decisions: Decisions | None, inspection: SplitInspection) -> ConfusionMatrix | None:
     """Return the matrix of the best template if the decisions are this result's: files may be changed."""
     if decisions is None or BEST not in decisions.predicted:
         return None
-    names = [one.name for one in look.classes]
+    names = [one.name for one in inspection.classes]
     found = ConfusionMatrix.of_decisions(names, decisions.labels, decisions.predicted[BEST])
-    if found is None or any(one.images != found.images(label) for label, one in enumerate(look.classes)):
+    if found is None or any(
+        one.images != found.images(label) for label, one in enumerate(inspection.classes)
+    ):
         return None
     return found
 
@@ -227,14 +229,17 @@ def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
 
 
 def _class_rows(
-    look: Inspected, decisions: Decisions | None, baseline: str | None, matrix: ConfusionMatrix | None
+    inspection: SplitInspection,
+    decisions: Decisions | None,
+    baseline: str | None,
+    matrix: ConfusionMatrix | None,
 ) -> list[ClassRow]:
     right: Mapping[int, int] = {}
     if decisions is not None and baseline is not None:
         hits = decisions.hits(baseline) or []
         right = Counter(label for label, hit in zip(decisions.labels, hits, strict=True) if hit)
     found: list[ClassRow] = []
-    for label, one in enumerate(look.classes):
+    for label, one in enumerate(inspection.classes):
         if one.images:
             change = 100 * (one.correct - right[label]) / one.images if baseline is not None else None
             precision = None if matrix is None else matrix.precision(label)
@@ -243,7 +248,9 @@ def _class_rows(
     return sorted(found, key=lambda row: (-abs(row[3] or 0.0), row[2]))
 
 
-def _confused(look: Inspected, decisions: Decisions | None, baseline: str | None) -> list[Confused]:
+def _confused(
+    inspection: SplitInspection, decisions: Decisions | None, baseline: str | None
+) -> list[Confused]:
     before = Counter[tuple[str, str]]()
     if decisions is not None and baseline is not None:
         pairs = zip(decisions.labels, decisions.predicted[baseline], strict=True)
@@ -251,7 +258,7 @@ def _confused(look: Inspected, decisions: Decisions | None, baseline: str | None
     known = baseline is not None
     return [
         (one.true, one.taken_for, one.images, before[one.true, one.taken_for] if known else None)
-        for one in look.confusions[:MOST_CONFUSED]
+        for one in inspection.confusions[:MOST_CONFUSED]
     ]
 
 

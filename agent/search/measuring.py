@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from ...evaluator.errors import PromptclimbError
-from ...evaluator.scoring import Evaluator, Predictions, Predictor, SplitScores
+from ...evaluator.scoring import Evaluator, Predictions, Predictor, SplitScores, hits
 from ...evaluator.threads import in_thread
 from ..errors import EvaluationFailedError
 
@@ -27,7 +27,7 @@ async def measured(work: Callable[[], T]) -> T:
         raise EvaluationFailedError(f"the evaluator failed at the end of the search: {error!r}") from error
 
 
-def examine(
+def split_scores(
     evaluator: Evaluator, ensembles: Sequence[Sequence[str]], *, test: bool
 ) -> list[SplitScores | None]:
     """Score ensembles as ``Evaluator.examine`` does, by vote if it predicts but cannot average."""
@@ -94,11 +94,6 @@ class Ballots:
     def _share(self, predictions: Predictions, ensemble: Sequence[str]) -> float | None:
         voted = _voted([predictions.predicted[self._place[one]] for one in ensemble])
         return None if not voted else share_right(voted, predictions.labels)
-
-
-def hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:
-    """Return for each image whether its predicted label is the true one."""
-    return [one == true for one, true in zip(predicted, labels, strict=True)]
 
 
 def shares_right(predictions: Predictions) -> list[float | None]:

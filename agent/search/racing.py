@@ -23,13 +23,13 @@ from ...evaluator.scoring import (
     Predictions,
     Rejection,
     Score,
+    hits,
 )
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError, why_ended
 from ..position import Position
 from ..store.run import Store
-from .measuring import hits
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from ..results.details import (
     shown_in,
     write_details,
 )
-from ..results.gain import BASELINE_DEFAULT, BEST_STARTING, Examined
+from ..results.gain import BASELINE_DEFAULT, BEST_STARTING, GroupOnTest
 from ..results.page import write_report
 from ..results.result import (
     CONCLUDED,
@@ -42,7 +42,7 @@ from ..results.result import (
     UNREAD,
     Best,
     Dataset,
-    Ensemble,
+    GroupAccuracies,
     Llm,
     Model,
     Row,
@@ -61,7 +61,7 @@ from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .journal import RestartRecord, Searched
 from .measuring import measured
-from .test_evaluation import Evaluated, openings
+from .test_evaluation import EvaluatedChoice, openings
 
 MOST_PICTURES = 12
 """Maximum images that the best template fixes, and maximum that it breaks."""
@@ -76,7 +76,7 @@ def build_result(
     store: Store,
     searched: Searched,
     choice: Choice,
-    found: Evaluated,
+    found: EvaluatedChoice,
     *,
     notes: Mapping[str, Any],
     user_objects: Mapping[str, str],
@@ -204,7 +204,7 @@ def reopen(run_dir: Path, done: SearchResult, grown: Mapping[str, int]) -> None:
     )
 
 
-def _without_test(found: Ensemble) -> Ensemble:
+def _without_test(found: GroupAccuracies) -> GroupAccuracies:
     return replace(found, test=None)
 
 
@@ -237,17 +237,17 @@ def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord])
 
 async def details_of(
     evaluator: Evaluator,
-    examined: Mapping[str, Examined],
+    on_test: Mapping[str, GroupOnTest],
     best: Entry,
     records: Sequence[RestartRecord],
     picks: Sequence[Pick] = (),
 ) -> Details:
     """Return what the report shows; leave out what fails, as it must not cost a result.
 
-    ``examined`` is empty if the test split stayed closed.
+    ``on_test`` is empty if the test split stayed closed.
     """
-    decisions = await _decisions(evaluator, examined)
-    baseline = next((name for name in (BASELINE_DEFAULT, BEST_STARTING) if name in examined), None)
+    decisions = await _decisions(evaluator, on_test)
+    baseline = next((name for name in (BASELINE_DEFAULT, BEST_STARTING) if name in on_test), None)
     pictures: tuple[Picture, ...] = ()
     if decisions is not None and baseline is not None and isinstance(evaluator, Illustrator):
         pictures = await _pictures(evaluator, decisions, baseline)
@@ -260,8 +260,8 @@ async def details_of(
     )
 
 
-async def _decisions(evaluator: Evaluator, examined: Mapping[str, Examined]) -> Decisions | None:
-    predicted = {name: one for name, one in examined.items() if one.predicted is not None}
+async def _decisions(evaluator: Evaluator, on_test: Mapping[str, GroupOnTest]) -> Decisions | None:
+    predicted = {name: one for name, one in on_test.items() if one.predicted is not None}
     labels = next((one.labels for one in predicted.values() if one.labels is not None), None)
     if labels is None:
         return None

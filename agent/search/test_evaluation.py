@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -12,19 +11,17 @@ from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
-    UNREADABLE,
-    ClassAccuracy,
-    Confusion,
     Evaluator,
     Inspector,
     NamePredictor,
     Predictions,
     Predictor,
     SplitScores,
+    hits,
 )
 from ..errors import EvaluationFailedError
-from ..results.details import BEST, ENSEMBLE, Pick
-from ..results.gain import ORIGINAL_NAMES, Examined, gain_of
+from ..results.details import BEST, ENSEMBLE, Pick, agrees
+from ..results.gain import ORIGINAL_NAMES, GroupOnTest, gain_of
 from ..results.result import (
     MOST_CONFUSIONS,
     UNEXAMINED,
@@ -32,15 +29,14 @@ from ..results.result import (
     UNNAMED,
     UNOPENED,
     UNPAIRED,
-    Ensemble,
     Gain,
-    Inspected,
+    GroupAccuracies,
+    SplitInspection,
 )
 from ..store.run import Store
 from .choice import Choice, ChosenGroup, reason
-from .measuring import examine, hits, measured, predict
+from .measuring import measured, predict, split_scores
 
-IMAGES_ROUNDED = 0.5
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
 T = TypeVar("T")
@@ -48,7 +44,7 @@ _COUNT = TypeAdapter(NonNegativeInt, config=ConfigDict(strict=True))
 
 
 @dataclass(slots=True, kw_only=True)
-class Evaluated:
+class EvaluatedChoice:
     """The accuracies of a choice; those on test are None if the test split stayed closed.
 
     Attributes:
@@ -57,12 +53,12 @@ class Evaluated:
         picks: Points of a learning curve.
     """
 
-    best: Ensemble
-    ensemble: Ensemble
-    baselines: Mapping[str, Ensemble]
+    best: GroupAccuracies
+    ensemble: GroupAccuracies
+    baselines: Mapping[str, GroupAccuracies]
     notes: dict[str, str]
-    images: Mapping[str, Examined] = field(default_factory=dict)
-    inspection: Inspected | None = None
+    images: Mapping[str, GroupOnTest] = field(default_factory=dict)
+    inspection: SplitInspection | None = None
     class_names: Mapping[str, str] | None = None
     gain: Gain | None = None
     picks: tuple[Pick, ...] = ()
@@ -76,7 +72,7 @@ async def evaluate_choice(
     test: bool,
     prompts: str,
     renaming: Mapping[int, str] | None = None,
-) -> Evaluated:
+) -> EvaluatedChoice:
     """Measure the choice on every split; nothing of it feeds back into the choice.
 
     ``prompts`` is the kind of the candidates; ``renaming`` has the new class names of the best one by label,
@@ -94,7 +90,7 @@ async def evaluate_choice(
     early = [ChosenGroup.of(one) for one in choice.early.values()]
     accuracies, notes = await _accuracies(evaluator, store, [*groups, *early], test=test)
     best, ensemble, *others = accuracies[: len(groups)]
-    found = Evaluated(
+    found = EvaluatedChoice(
         best=best, ensemble=ensemble, baselines=dict(zip(choice.baselines, others, strict=True)), notes=notes
     )
     opened = test and UNOPENED not in notes
@@ -102,8 +98,8 @@ async def evaluate_choice(
         found.class_names = {evaluator.info.class_names[label]: name for label, name in renaming.items()}
     if opened:
         await _inspect(evaluator, choice.best.scored_as, found)
-        examined = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
-        found.images = dict(zip((BEST, ENSEMBLE, *choice.baselines), examined, strict=True))
+        on_test = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
+        found.images = dict(zip((BEST, ENSEMBLE, *choice.baselines), on_test, strict=True))
     if renaming:
         await _rename(evaluator, choice.best.scored_as, renaming, found, test=opened)
     if not opened:
@@ -118,8 +114,8 @@ async def evaluate_choice(
         prompts=prompts,
     )
     found.picks = tuple(
-        Pick(after=after, template=one.text, test=on_test.test)
-        for (after, one), on_test in zip(choice.early.items(), accuracies[len(groups) :], strict=True)
+        Pick(after=after, template=one.text, test=scores.test)
+        for (after, one), scores in zip(choice.early.items(), accuracies[len(groups) :], strict=True)
     )
     return found
 
@@ -136,7 +132,7 @@ async def _noted(notes: dict[str, str], key: str, failed: str, work: Awaitable[T
 
 
 async def _rename(
-    evaluator: Evaluator, template: str, renaming: Mapping[int, str], found: Evaluated, *, test: bool
+    evaluator: Evaluator, template: str, renaming: Mapping[int, str], found: EvaluatedChoice, *, test: bool
 ) -> None:
     """Measure the best template with new class names; with the original ones it becomes a baseline."""
     assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
@@ -167,7 +163,7 @@ async def _rename(
     found.images = {
         **found.images,
         ORIGINAL_NAMES: before,
-        BEST: Examined(
+        BEST: GroupOnTest(
             templates=before.templates,
             test=shares.get("test"),
             hits=right,
@@ -176,25 +172,19 @@ async def _rename(
             names=tuple(sorted((names[label], name) for label, name in renaming.items())),
         ),
     }
-    found.inspection = _inspected(names, labels, predicted) if predicted else None
+    found.inspection = _inspection(names, labels, predicted) if predicted else None
 
 
-def _inspected(names: Sequence[str], labels: Sequence[int], predicted: Sequence[int]) -> Inspected:
-    images, right = Counter(labels), Counter[int]()
-    wrong = Counter[tuple[int, int]]()
-    for true, taken in zip(labels, predicted, strict=True):
-        if true == taken:
-            right[true] += 1
-        elif taken != UNREADABLE:
-            wrong[true, taken] += 1
-    confused = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:MOST_CONFUSIONS]
-    return Inspected(
+def _inspection(names: Sequence[str], labels: Sequence[int], predicted: Sequence[int]) -> SplitInspection:
+    import numpy as np  # takes longer to import than everything else that ``--help`` needs
+
+    from ...evaluator import tally
+
+    taken, true = np.array(predicted), np.array(labels)
+    return SplitInspection(
         split="test",
-        classes=tuple(
-            ClassAccuracy(name, images=images[label], correct=right[label])
-            for label, name in enumerate(names)
-        ),
-        confusions=tuple(Confusion(names[true], names[taken], count) for (true, taken), count in confused),
+        classes=tally.class_accuracies(taken, true, names),
+        confusions=tally.named_confusions(taken, true, names, MOST_CONFUSIONS),
     )
 
 
@@ -205,7 +195,7 @@ def openings(store: Store) -> int:
 
 async def _accuracies(
     evaluator: Evaluator, store: Store, groups: Sequence[ChosenGroup], *, test: bool
-) -> tuple[list[Ensemble], dict[str, str]]:
+) -> tuple[list[GroupAccuracies], dict[str, str]]:
     notes: dict[str, str] = {}
     found: Sequence[SplitScores | None] | None = None
     if test:
@@ -216,7 +206,7 @@ async def _accuracies(
     if found is None:
         failed = "ensembles could not be examined"
         found = await _noted(notes, UNEXAMINED, failed, _scores(evaluator, groups, test=False))
-    accuracies: list[Ensemble] = []
+    accuracies: list[GroupAccuracies] = []
     for group, scores in zip(groups, found or [None] * len(groups), strict=True):
         train, val, on_test = (
             (None, None, None) if scores is None else (scores.train, scores.val, scores.test)
@@ -224,7 +214,7 @@ async def _accuracies(
         if train is None and group.known is not None:
             train, val = group.known.train, group.known.val
         accuracies.append(
-            Ensemble(templates=group.shown or group.templates, train=train, val=val, test=on_test)
+            GroupAccuracies(templates=group.shown or group.templates, train=train, val=val, test=on_test)
         )
     return accuracies, notes
 
@@ -234,7 +224,9 @@ async def _scores(
 ) -> Sequence[SplitScores | None]:
     """Score groups; None for one that cannot be read or averaged. Raises if not a single one can be read."""
     try:
-        return await measured(lambda: examine(evaluator, [group.templates for group in groups], test=test))
+        return await measured(
+            lambda: split_scores(evaluator, [group.templates for group in groups], test=test)
+        )
     except TemplateRejectedError as error:
         # Only a hand-made template can be new to the evaluator here; one that is too long must not cost the
         # others their scores.
@@ -252,21 +244,24 @@ async def _scores(
     return [next(found) if group in readable else None for group in groups]
 
 
-async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
+async def _inspect(evaluator: Evaluator, best: str, found: EvaluatedChoice) -> None:
     if not isinstance(evaluator, Inspector):
         return
     work = measured(lambda: evaluator.inspect([best], split="test"))
     seen = await _noted(found.notes, UNINSPECTED, "the classes could not be distinguished", work)
     if seen is None:
         return
-    found.inspection = Inspected(
+    found.inspection = SplitInspection(
         split="test", classes=seen.classes, confusions=seen.confusions[:MOST_CONFUSIONS]
     )
 
 
 async def _image_by_image(
-    evaluator: Evaluator, groups: Sequence[ChosenGroup], accuracies: Sequence[Ensemble], notes: dict[str, str]
-) -> list[Examined]:
+    evaluator: Evaluator,
+    groups: Sequence[ChosenGroup],
+    accuracies: Sequence[GroupAccuracies],
+    notes: dict[str, str],
+) -> list[GroupOnTest]:
     """Return groups on test with each image's label, if the evaluator reports it; else add a note."""
     predicted: list[tuple[int, ...] | None] = [None] * len(groups)
     labels: tuple[int, ...] = ()
@@ -285,7 +280,7 @@ async def _image_by_image(
             for place, answer in zip(places, found.predicted, strict=True):
                 predicted[place] = answer
     return [
-        Examined(
+        GroupOnTest(
             templates=group.templates,
             test=one.test,
             hits=None if answer is None else hits(answer, labels),
@@ -296,7 +291,9 @@ async def _image_by_image(
     ]
 
 
-def _check_predictions(predictions: Predictions, found: Sequence[Ensemble], evaluator: Evaluator) -> None:
+def _check_predictions(
+    predictions: Predictions, found: Sequence[GroupAccuracies], evaluator: Evaluator
+) -> None:
     """Raise EvaluationFailedError if predictions contradict the evaluator's own accuracies."""
     images = evaluator.info.sizes.get("test", 0)
     for answer, one in zip(predictions.predicted, found, strict=True):
@@ -307,8 +304,7 @@ def _check_predictions(predictions: Predictions, found: Sequence[Ensemble], eval
             raise EvaluationFailedError(
                 f"predict reports {counted(len(right), 'label')} of the {counted(images, 'image')} on test"
             )
-        # An accuracy may be rounded, but not by as much as an image.
-        if abs(sum(right) - images * one.test) > IMAGES_ROUNDED:
+        if not agrees(right, one.test):
             raise EvaluationFailedError(
                 f"predict gives {one.templates[0]!r:.80} an accuracy of {sum(right) / images:.4f} on test, "
                 f"and examine {one.test:.4f}"

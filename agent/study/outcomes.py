@@ -13,7 +13,7 @@ from ...evaluator.errors import PromptclimbError, UsageError
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import WhiteBoxResult
 from ...evaluator.white_box.running import run
-from ..results.details import BEST, ENSEMBLE, Decisions, read_details
+from ..results.details import BEST, ENSEMBLE, Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import SearchResult
 from ..results.run_dir import write_atomically
@@ -36,8 +36,6 @@ from .runs import (
 FITTED = "white_box.json"
 """The result file in a white-box run's folder."""
 _LABELS = "labels"
-_ROUNDED = 0.5
-"""Images by which hits and a rounded accuracy may differ."""
 SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 
@@ -125,9 +123,7 @@ def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Fig
 
 def _hits(decisions: Decisions | None, name: str, test: float) -> str | None:
     hits = None if decisions is None else decisions.hits(name)
-    if not hits or abs(sum(hits) - len(hits) * test) > _ROUNDED:
-        return None  # of another accuracy
-    return digits(hits)
+    return digits(hits) if hits and agrees(hits, test) else None
 
 
 def digits(hits: Sequence[bool]) -> str:

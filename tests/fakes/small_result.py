@@ -7,7 +7,7 @@ from typing import Any
 from promptclimb.agent.results.result import (
     Best,
     Dataset,
-    Ensemble,
+    GroupAccuracies,
     Llm,
     Model,
     Row,
@@ -45,9 +45,11 @@ def small_result(**changes: Any) -> SearchResult:
         "method": "guided",
         "objective": "accuracy",
         "best": Best(template="a {}", train=0.5, val=None, test=0.5),
-        "ensemble": Ensemble(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
+        "ensemble": GroupAccuracies(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
         "baselines": {
-            "default template": Ensemble(templates=("a photo of a {}",), train=0.5, val=None, test=0.25)
+            "default template": GroupAccuracies(
+                templates=("a photo of a {}",), train=0.5, val=None, test=0.25
+            )
         },
         "leaderboard": (row(1, "a {}", 0.5), row(2, "=cmd {}")),
         "usage": Usage(calls=1, cost_usd=0.0),

@@ -44,7 +44,7 @@ from promptclimb.agent.events.types import (
     WaitCapped,
 )
 from promptclimb.agent.position import NAMES, Position
-from promptclimb.agent.results.result import Ensemble, Llm, ScorerUsage, SearchResult, Usage
+from promptclimb.agent.results.result import GroupAccuracies, Llm, ScorerUsage, SearchResult, Usage
 from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
@@ -566,7 +566,7 @@ def test_without_an_llm_there_are_no_calls() -> None:
 
 def test_an_average_is_called_that_before_its_templates() -> None:
     """Nobody takes the number for that of further templates."""
-    three = Ensemble(templates=("a {}", "b {}", "c {}"), train=0.5, val=None, test=None)
+    three = GroupAccuracies(templates=("a {}", "b {}", "c {}"), train=0.5, val=None, test=None)
     lines = [
         line.split("│")[2].strip()
         for line in printed(small_result(ensemble=three)).splitlines()
@@ -578,7 +578,7 @@ def test_an_average_is_called_that_before_its_templates() -> None:
 def test_a_template_that_counts_twice_is_shown_once() -> None:
     """Its place in an ensemble is a weight; a scorer without vectors lets the templates vote."""
     for times, shown in ((2, "the shoe {} (twice)"), (3, "the shoe {} (3 times)")):
-        several = Ensemble(
+        several = GroupAccuracies(
             templates=("the shoe {}", "b {}", "c {}", *["the shoe {}"] * (times - 1)), train=0.5, test=None
         )
         result = replace(small_result(ensemble=several), notes={"scorer": "zero-shot"})

@@ -23,14 +23,14 @@ from promptclimb.agent.results.result import (
     Best,
     Dataset,
     Difference,
-    Ensemble,
     Gain,
-    Inspected,
+    GroupAccuracies,
     Llm,
     Model,
     ScorerUsage,
     SearchResult,
     Sizes,
+    SplitInspection,
 )
 from promptclimb.agent.results.run_view import Progress, RunView
 from promptclimb.evaluator.pico.models import TOY_MODEL, toy_model_note
@@ -196,8 +196,8 @@ def test_the_lines_to_copy_are_python_whatever_is_in_them() -> None:
     names = ['say "x"', "back\\slash", "é", "{}"]
     classes = tuple(ClassAccuracy(name, images=1, correct=1) for name in names)
     found = code(
-        ensemble=Ensemble(templates=(odd, "{} it's"), train=None, val=None, test=None),
-        inspection=Inspected(split="test", classes=classes, confusions=()),
+        ensemble=GroupAccuracies(templates=(odd, "{} it's"), train=None, val=None, test=None),
+        inspection=SplitInspection(split="test", classes=classes, confusions=()),
     )
     assert found["names"] == names
     assert [one.format("cat") for one in found["templates"]] == [odd.replace("{}", "cat"), "cat it's"]
@@ -207,7 +207,9 @@ def test_the_lines_to_copy_are_python_whatever_is_in_them() -> None:
 def test_a_template_that_stands_twice_is_said_to_weigh_twice() -> None:
     """Who reads the lines might strike it out."""
     one, twice = (
-        use_of(view(small_result(ensemble=Ensemble(templates=templates, train=None, val=None, test=None))))
+        use_of(
+            view(small_result(ensemble=GroupAccuracies(templates=templates, train=None, val=None, test=None)))
+        )
         for templates in (("a {}", "b {}"), ("a {}", "b {}", "a {}"))
     )
     assert one is not None

@@ -17,7 +17,7 @@ from PIL import Image
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.details import Decisions, Details, write_details
 from promptclimb.agent.results.exports import FORMS, Found, coop, export, export_all, which
-from promptclimb.agent.results.result import Best, Difference, Ensemble, Gain, SearchResult
+from promptclimb.agent.results.result import Best, Difference, Gain, GroupAccuracies, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
 from promptclimb.evaluator.errors import UsageError
@@ -55,7 +55,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def with_templates(result: SearchResult, *templates: str) -> SearchResult:
     """A result whose ensemble is these, and whose best is the first."""
     best = Best(template=templates[0], train=0.5, val=None, test=0.5)
-    together = Ensemble(templates=templates, train=0.5, val=None, test=0.5)
+    together = GroupAccuracies(templates=templates, train=0.5, val=None, test=0.5)
     return replace(result, best=best, ensemble=together)
 
 

@@ -12,7 +12,7 @@ import pytest
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.gain import (
     Contender,
-    Examined,
+    GroupOnTest,
     about_chance,
     chance_level,
     gain_of,
@@ -23,16 +23,24 @@ from promptclimb.agent.results.gain import (
     verdict_on,
     versus,
 )
-from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Inspected, SearchResult, Sizes
+from promptclimb.agent.results.result import (
+    Best,
+    Dataset,
+    Difference,
+    Gain,
+    SearchResult,
+    Sizes,
+    SplitInspection,
+)
 from promptclimb.agent.results.sections import about_scores
 from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
 
 
-def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) -> Examined:
+def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) -> GroupOnTest:
     """A template that classifies ``right`` of 1000 images correctly, from the ``first`` on."""
     bits = [first <= image < first + right for image in range(1000)]
-    return Examined(templates=(template,), test=right / 1000, hits=bits if decided else None)
+    return GroupOnTest(templates=(template,), test=right / 1000, hits=bits if decided else None)
 
 
 BEST = on_test("a {}", 600)
@@ -117,7 +125,7 @@ def test_a_best_hand_made_that_is_the_default_template_is_called_so() -> None:
 
 def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:
     """Several averaged are not compared with one template."""
-    several = Examined(templates=("a {}", "b {}"), test=0.5, hits=None)
+    several = GroupOnTest(templates=("a {}", "b {}"), test=0.5, hits=None)
     one = gain_of(BEST, BEST, {"hand-made": on_test("the {}", 500)}, images=1000)
     nothing = gain_of(BEST, BEST, {"hand-made": several}, images=1000)
     assert one is not None
@@ -144,7 +152,7 @@ def test_nothing_is_claimed_whose_own_interval_holds_none(images: int) -> None:
     """Newcombe's interval is not symmetric: its edge towards 0 decides, whichever accuracies they are."""
     for right in itertools.product(range(images + 1), repeat=2):
         first, second = (
-            Examined(templates=(f"{place} {{}}",), test=one / images) for place, one in enumerate(right)
+            GroupOnTest(templates=(f"{place} {{}}",), test=one / images) for place, one in enumerate(right)
         )
         gain = gain_of(first, first, {"default template": second}, images=images)
         assert gain is not None
@@ -156,7 +164,7 @@ def test_nothing_is_claimed_whose_own_interval_holds_none(images: int) -> None:
 def test_scores_that_are_no_shares_have_no_intervals() -> None:
     """A custom scorer may give any number; nothing is known of a test split that was not evaluated."""
     for test in (None, 17.0):
-        other = Examined(templates=("the {}",), test=test)
+        other = GroupOnTest(templates=("the {}",), test=test)
         assert gain_of(BEST, BEST, {"default template": other}, images=1000) is None
     assert gain_of(BEST, BEST, {"default template": on_test("the {}", 5)}, images=0) is None
 
@@ -196,10 +204,10 @@ def test_it_is_said_with_its_figures() -> None:
     assert "Naming one of 5 classes at random gets 20.0. " in about_scores(scored(0.9))
 
 
-def looked(*images: int, split: str = "test") -> Inspected:
+def looked(*images: int, split: str = "test") -> SplitInspection:
     """A look at classes of so many images."""
     classes = tuple(ClassAccuracy(f"c{place}", images=of, correct=0) for place, of in enumerate(images))
-    return Inspected(split=split, classes=classes, confusions=())
+    return SplitInspection(split=split, classes=classes, confusions=())
 
 
 def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
@@ -219,7 +227,7 @@ def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
     "inspection", [None, looked(), looked(0, 0), looked(9, 9, 9, 9, 9), looked(30, 1, split="train")]
 )
 def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
-    inspection: Inspected | None,
+    inspection: SplitInspection | None,
 ) -> None:
     """As with a scorer that does not give its images class by class."""
     assert most_frequent_share(scored(0.265, inspection=inspection)) is None

@@ -12,18 +12,18 @@ import pytest
 from promptclimb.agent.events.types import SearchStarted
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
-from promptclimb.agent.results.gain import Examined, gain_of
+from promptclimb.agent.results.gain import GroupOnTest, gain_of
 from promptclimb.agent.results.page import MAX_ROWS, render
 from promptclimb.agent.results.result import (
     UNOPENED,
     Best,
     Dataset,
-    Ensemble,
-    Inspected,
+    GroupAccuracies,
     Llm,
     Model,
     SearchResult,
     Sizes,
+    SplitInspection,
     Usage,
 )
 from promptclimb.agent.results.run_view import (
@@ -81,8 +81,8 @@ def result(rows: int = 3, template: str = EVIL, **changes: Any) -> SearchResult:
         "method": "pn",
         "objective": "margin",
         "best": Best(template=template, train=0.625, val=None, test=None),
-        "ensemble": Ensemble(templates=(template,), train=None, val=None, test=None),
-        "baselines": {EVIL: Ensemble(templates=(template,) * 5, train=0.25, val=None, test=None)},
+        "ensemble": GroupAccuracies(templates=(template,), train=None, val=None, test=None),
+        "baselines": {EVIL: GroupAccuracies(templates=(template,) * 5, train=0.25, val=None, test=None)},
         "leaderboard": tuple(
             row(n, template, train=1 / n, conversation=int(n > 1), round=int(n > 1))
             for n in range(1, rows + 1)
@@ -137,7 +137,7 @@ def evil_details() -> Details:
 def test_nothing_of_the_llm_becomes_markup() -> None:
     """Every text is text, whoever wrote it: no script, no attribute of theirs, and all tags are closed."""
     classes = (ClassAccuracy(EVIL, images=2, correct=2), ClassAccuracy(EVIL, images=2, correct=2))
-    look = Inspected(split="test", classes=classes, confusions=(Confusion(EVIL, EVIL, 1),))
+    look = SplitInspection(split="test", classes=classes, confusions=(Confusion(EVIL, EVIL, 1),))
     course = replace(course_of_rows([row(1, EVIL), row(2, "a {}", restart=2)]), skipped={EVIL: 2})
     refused = {EVIL: Refused(count=2, examples=(EVIL,))}
     read = Reader(
@@ -173,7 +173,7 @@ def test_the_figures_are_those_of_the_result() -> None:
 
 def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
     """Nothing was estimated there; the number of test images is in the verdict."""
-    best = Examined(templates=("a {}",), test=0.5)
+    best = GroupOnTest(templates=("a {}",), test=0.5)
     gain = gain_of(best, best, {"best starting template": best}, images=54)
     assert gain is not None
     text = page(small_result(gain=gain), "")
@@ -226,7 +226,7 @@ def test_what_it_took_is_said_in_words() -> None:
 def test_the_classes_are_counted(count: int, said: str) -> None:
     """All of a few, or some of many."""
     classes = tuple(ClassAccuracy(name=str(n), images=9, correct=n % 9) for n in range(count))
-    look = Inspected(split="test", classes=classes, confusions=())
+    look = SplitInspection(split="test", classes=classes, confusions=())
     assert said in Reader(page(small_result(inspection=look))).text
 
 
@@ -241,7 +241,7 @@ def test_the_confusion_matrix_stays_readable(count: int) -> None:
         sum(one == two == label for one, two in zip(labels, taken, strict=True)) for label in range(count)
     ]
     classes = tuple(ClassAccuracy(name, images=4, correct=right[label]) for label, name in enumerate(names))
-    found = small_result(inspection=Inspected(split="test", classes=classes, confusions=()))
+    found = small_result(inspection=SplitInspection(split="test", classes=classes, confusions=()))
     text = page(found, details=Details(decisions=decided))
     read = Reader(text)
     assert read.tags.count("i") == count  # the bars of the table, and no name
@@ -257,7 +257,7 @@ def test_the_confusion_matrix_stays_readable(count: int) -> None:
 def test_the_headline_of_a_custom_scorer_names_its_baseline() -> None:
     """Its scores as it gives them; no card without a figure, and no word of images that it has not."""
     scored = Best(template="b {}", train=39.5, val=None, test=None)
-    together = Ensemble(templates=("b {}",), train=None, val=None, test=None)
+    together = GroupAccuracies(templates=("b {}",), train=None, val=None, test=None)
     nothing = Dataset(name="notes", classes=0, shots=1, seed=1, sizes=Sizes())
     found = small_result(
         best=scored, ensemble=together, dataset=nothing, leaderboard=(replace(row(1, "b {}"), train=39.5),)
@@ -276,7 +276,7 @@ def test_the_headline_of_a_custom_scorer_names_its_baseline() -> None:
 
 def test_an_average_is_called_that_before_its_templates() -> None:
     """Nobody takes the number for that of further templates."""
-    four = Ensemble(templates=("a {}", "b {}", "c {}", "d {}"), train=0.5, val=None, test=None)
+    four = GroupAccuracies(templates=("a {}", "b {}", "c {}", "d {}"), train=0.5, val=None, test=None)
     assert "4 templates together:a {}b {}c {} …" in Reader(page(small_result(ensemble=four))).text
 
 
@@ -326,7 +326,9 @@ def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
                 leaderboard=tuple(low),
                 best=Best(template="a {}", train=-70.5, val=None, test=None),
                 baselines={
-                    "default template": Ensemble(templates=("a {}",), train=-7000.0, val=None, test=None)
+                    "default template": GroupAccuracies(
+                        templates=("a {}",), train=-7000.0, val=None, test=None
+                    )
                 },
             ),
             "",

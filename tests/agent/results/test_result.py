@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.results.result import UNOPENED, Ensemble, SearchResult, Sizes
+from promptclimb.agent.results.result import UNOPENED, GroupAccuracies, SearchResult, Sizes
 from tests.fakes.small_result import small_result
 
 DOCUMENTED = (
@@ -69,7 +69,7 @@ def test_an_older_document_is_read() -> None:
     assert [(line.source, line.views) for line in found.leaderboard] == [(None, None)] * 2
     assert (found.limits, found.usage.cached_tokens, found.usage.reported_usd) == ((), 0, None)
     assert found.dataset.sizes == Sizes(train=2, test=4)
-    assert found.baselines["default template"] == Ensemble(
+    assert found.baselines["default template"] == GroupAccuracies(
         templates=("a photo of a {}",), train=0.5, val=None, test=0.25
     )
 

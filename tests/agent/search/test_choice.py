@@ -242,8 +242,8 @@ def test_ballots_count_as_the_box_is_examined(reported: list[tuple[int, ...]], d
     box = Labels(dict(zip(LETTERS[:4], reported, strict=True)))
     ensemble = data.draw(st.lists(st.sampled_from(LETTERS[:4]), min_size=2, max_size=7))
     (counted,) = measuring.Ballots(box, LETTERS[:4], box.info.sizes).count([ensemble])
-    (examined,) = measuring.examine(box, [ensemble], test=False)
-    assert counted == examined
+    (scores,) = measuring.split_scores(box, [ensemble], test=False)
+    assert counted == scores
 
 
 async def test_an_ensemble_that_votes_grows_where_two_more_make_it_better() -> None:
@@ -255,7 +255,7 @@ async def test_an_ensemble_that_votes_grows_where_two_more_make_it_better() -> N
     assert templates[:3] == tuple(LETTERS[:3])
     assert LETTERS[5] in templates[3:]
     assert notes == {}
-    (before, after) = measuring.examine(Labels(reported), [LETTERS[:3], templates], test=False)
+    (before, after) = measuring.split_scores(Labels(reported), [LETTERS[:3], templates], test=False)
     assert before is not None
     assert after is not None
     assert (after.train or 0) > (before.train or 0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from promptclimb import EvaluatorSpec, SearchConfig, evaluate
-from promptclimb.agent.search.test_evaluation import _inspected
+from promptclimb.agent.search.test_evaluation import _inspection
 from promptclimb.evaluator.errors import EvaluatorError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import UNREADABLE, ClassAccuracy, Confusion, Inspection
@@ -135,6 +135,6 @@ def test_references_that_see_inside_need_a_clip() -> None:
 
 def test_a_refused_image_is_no_confusion() -> None:
     """Nor is it taken for the last class."""
-    found = _inspected(["a", "b"], labels=[0, 0, 1], predicted=[UNREADABLE, 1, 1])
+    found = _inspection(["a", "b"], labels=[0, 0, 1], predicted=[UNREADABLE, 1, 1])
     assert found.confusions == (Confusion("a", "b", 1),)
     assert found.classes == (ClassAccuracy("a", images=2, correct=0), ClassAccuracy("b", images=1, correct=1))

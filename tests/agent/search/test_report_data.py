@@ -12,7 +12,7 @@ import pytest
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Details
-from promptclimb.agent.results.gain import Examined
+from promptclimb.agent.results.gain import GroupOnTest
 from promptclimb.agent.search.journal import RestartRecord
 from promptclimb.agent.search.result_writer import MOST_PICTURES, details_of
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -62,10 +62,10 @@ class Pictures(FakeEvaluator):
         return [None if one in self.gone else Thumbnail(f"{one}.png", bytes([one])) for one in places]
 
 
-def examined(**predicted: tuple[int, ...]) -> dict[str, Examined]:
-    """What was examined, by name."""
+def on_test(**predicted: tuple[int, ...]) -> dict[str, GroupOnTest]:
+    """Groups with their predictions on test, by name."""
     return {
-        ("default template" if name == "plain" else name): Examined(
+        ("default template" if name == "plain" else name): GroupOnTest(
             templates=("a {}",), test=0.5, predicted=one, labels=LABELS
         )
         for name, one in predicted.items()
@@ -81,7 +81,7 @@ def record() -> RestartRecord:
     return found
 
 
-async def kept(evaluator: object, decided: dict[str, Examined], **more: Any) -> Details:
+async def kept(evaluator: object, decided: dict[str, GroupOnTest], **more: Any) -> Details:
     """What is kept of a run of two templates."""
     values: dict[str, Any] = {"best": BEST, "records": [record()]}
     return await details_of(evaluator, decided, **values | more)  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ async def kept(evaluator: object, decided: dict[str, Examined], **more: Any) -> 
 
 async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
     """By the best template against the plain one; where both err, or both are right, there is no picture."""
-    decided = examined(best=(0, 0, 1, 1, 0, 1), plain=(1, 0, 0, 1, 0, 0))
+    decided = on_test(best=(0, 0, 1, 1, 0, 1), plain=(1, 0, 0, 1, 0, 0))
     details = await kept(Pictures(), decided)
     assert details.baseline == "default template"
     assert [(one.name, one.put_right) for one in details.pictures] == [
@@ -105,7 +105,7 @@ async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
 
 async def test_an_image_that_is_gone_is_left_out() -> None:
     """The others are kept."""
-    decided = examined(best=LABELS, plain=tuple(1 - label for label in LABELS))
+    decided = on_test(best=LABELS, plain=tuple(1 - label for label in LABELS))
     assert [one.name for one in (await kept(Pictures(gone=[1, 3]), decided)).pictures] == [
         *("0.png", "4.png", "2.png", "5.png"),
     ]
@@ -115,7 +115,7 @@ async def test_there_are_a_bounded_number_of_all_kinds() -> None:
     """Of each confusion in turn, the most frequent first."""
     labels = (0,) * 50 + (1,)
     decided = {
-        name: Examined(templates=("a {}",), test=0.5, predicted=one, labels=labels)
+        name: GroupOnTest(templates=("a {}",), test=0.5, predicted=one, labels=labels)
         for name, one in {"best": labels, "default template": (1,) * 50 + (0,)}.items()
     }
     pictures = (await kept(Pictures(), decided)).pictures
@@ -126,7 +126,7 @@ async def test_there_are_a_bounded_number_of_all_kinds() -> None:
 @pytest.mark.parametrize("error", [OSError("unplugged"), KeyError("x")])
 async def test_what_fails_costs_the_pictures_and_nothing_else(error: Exception) -> None:
     """The decisions are kept all the same."""
-    details = await kept(Pictures(error=error), examined(best=LABELS, plain=(1,) * 6))
+    details = await kept(Pictures(error=error), on_test(best=LABELS, plain=(1,) * 6))
     assert details.pictures == ()
     assert details.decisions is not None
     assert details.decisions.image_set is None
@@ -134,9 +134,9 @@ async def test_what_fails_costs_the_pictures_and_nothing_else(error: Exception) 
 
 async def test_a_black_box_without_images_has_no_pictures() -> None:
     """And one that says no predictions has no decisions."""
-    assert (await kept(FakeEvaluator(), examined(best=LABELS, plain=(1,) * 6))).pictures == ()
+    assert (await kept(FakeEvaluator(), on_test(best=LABELS, plain=(1,) * 6))).pictures == ()
     assert (await kept(FakeEvaluator(), {})).decisions is None
-    unreported = {"best": Examined(templates=("a {}",), test=0.5)}
+    unreported = {"best": GroupOnTest(templates=("a {}",), test=0.5)}
     assert (await kept(Pictures(), unreported)).decisions is None
 
 
