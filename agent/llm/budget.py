@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from ..errors import BudgetSpentError
 from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
 from ..prices import PICODOLLARS, TokenUsage
 from .chat import Request
-from .cost import NOTHING, Spent, Tariff, cost_at_most
+from .cost import NOTHING, Spent, Tariff, cost_at_most, totals
 
 HEADROOM = 1.5
 DEARER = 50
@@ -206,8 +206,7 @@ class Budget:
             for name, value in asdict(self.left()).items()
             if value is not None
         }
-        spent, names = self.spent, {one.name for one in fields(self.USAGE_CHANGED)} - {"left"}
-        return self.USAGE_CHANGED(**{name: getattr(spent, name) for name in names}, left=left)
+        return totals(self.USAGE_CHANGED, self.spent, left=left)
 
     def keep(self, kept: Spent) -> None:
         """Keep so much for the final evaluation, in place of what was kept before."""

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.scoring import Evaluator, EvaluatorInfo, Illustrator, Score
+from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator, Score
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import LLM, Position
-from ..prices import PICODOLLARS
 from ..results.details import (
     BEST,
     Ancestor,
@@ -31,7 +30,7 @@ from ..results.details import (
     shown_in,
     write_details,
 )
-from ..results.gain import BASELINE_DEFAULT, BEST_STARTING, GroupOnTest
+from ..results.gain import BEST_STARTING, GroupOnTest
 from ..results.page import write_report
 from ..results.result import (
     CONCLUDED,
@@ -40,13 +39,13 @@ from ..results.result import (
     NOTHING_USABLE,
     RACED,
     UNREAD,
+    ApiUsage,
     Best,
     Dataset,
     GroupAccuracies,
     Llm,
     Model,
     Row,
-    ScorerUsage,
     SearchResult,
     Sizes,
     Usage,
@@ -215,24 +214,16 @@ def _llm(config: SearchConfig, user_objects: Mapping[str, str]) -> Llm:
     return Llm(model=config.llm, base_url=None if "chat" in user_objects else config.shown_url)
 
 
-def _scorer_usage(config: SearchConfig, store: Store) -> ScorerUsage | None:
+def _scorer_usage(config: SearchConfig, store: Store) -> ApiUsage | None:
     spent = store.scorer_usage
     if not config.is_api and not spent.calls:
         return None
-    return ScorerUsage.of(spent, priced=config.scorer_price is not None)
+    return ApiUsage.of(spent, priced=config.scorer_price is not None)
 
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:
-    spent = store.usage
-    return Usage.of(
-        spent,
-        priced=not config.needs_llm or config.priced,
-        replayed=sum(record.replayed for record in records),
-        cached_tokens=spent.cached_tokens,
-        cache_written_tokens=spent.cache_written_tokens,
-        reasoning_tokens=spent.reasoning_tokens,
-        reported_usd=round(spent.vendor_picodollars / PICODOLLARS, 9) if spent.vendor_calls else None,
-    )
+    replayed = sum(record.replayed for record in records)
+    return Usage.of(store.usage, priced=not config.needs_llm or config.priced, replayed=replayed)
 
 
 async def details_of(
