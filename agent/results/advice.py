@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
+from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import INSTRUCTION, kind_named
-from .gain import BASELINE_DEFAULT, BEST_HAND_MADE, BEST_STARTING, not_above_chance, surely_better
+from .gain import BEST_HAND_MADE, BEST_STARTING, not_above_chance, surely_better
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
 from .sections import names_of

@@ -33,6 +33,7 @@ from operator import itemgetter
 from ...evaluator.errors import AskingEndedError, PromptclimbError
 from ...evaluator.scoring import (
     COUNTED,
+    HAND_MADE,
     Evaluator,
     EvaluatorInfo,
     Objective,
@@ -46,7 +47,7 @@ from ...prompts.kinds import CandidateError, PromptKind, kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
-from ..results.gain import BEST_HAND_MADE, BEST_STARTING, HAND_MADE
+from ..results.gain import BEST_HAND_MADE, BEST_STARTING
 from ..results.result import UNGROWN, Row
 from .measuring import Ballots, measured
 

@@ -63,7 +63,7 @@ MOST_AT_ONCE = 64
 UNCLASSIFIED = "unclassified"
 """Reason of a rejection: the scorer gives no labels for this template."""
 LEVEL = 16
-Block: TypeAlias = tuple[Stage, Sequence[int]]
+RaceBlock: TypeAlias = tuple[Stage, Sequence[int]]
 """A stage, and the places of the images that are new in it."""
 Hits: TypeAlias = Sequence[bool]
 """Whether one candidate classifies each image correctly, in the order in which they were asked."""
@@ -114,10 +114,10 @@ Raced: TypeAlias = Finalist | Dropped | Rejection
 """What became of a candidate in a race."""
 
 
-def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[Block]:
+def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[RaceBlock]:
     """Return the stages with their images; a stage that leaves no image for the finalists is left out."""
     order, classes = stratified(labels, seed), len(set(labels))
-    found: list[Block] = []
+    found: list[RaceBlock] = []
     done = 0
     for stage in stages:
         asked = round(stage.images * classes)
@@ -127,7 +127,7 @@ def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES
     return found
 
 
-def labels_at_most(candidates: int, blocks: Sequence[Block], images: int) -> int:
+def labels_at_most(candidates: int, blocks: Sequence[RaceBlock], images: int) -> int:
     """Return how many labels a race takes at most, those of all images by its finalists included."""
     alive, done, found = candidates, 0, 0
     for stage, places in blocks:
@@ -153,7 +153,7 @@ def stratified(labels: Sequence[int], seed: int) -> list[int]:
 
 
 async def race(
-    candidates: Sequence[str], incumbent: str | None, blocks: Sequence[Block], ask_some: AskSome
+    candidates: Sequence[str], incumbent: str | None, blocks: Sequence[RaceBlock], ask_some: AskSome
 ) -> dict[str, Raced]:
     """Race distinct candidates, also against the incumbent, and return what became of each.
 
@@ -270,7 +270,7 @@ class Racer:
         await self._store.put_note(name, [_row(text, one) for text, one in found.items()])
         return _of_all(texts, found)
 
-    async def _blocks(self) -> list[Block]:
+    async def _blocks(self) -> list[RaceBlock]:
         if not self._labels:
             # Without candidates, nothing is asked: these are the true labels.
             self._labels = (await self._predict((), range(self._images))).labels

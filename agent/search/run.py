@@ -16,7 +16,7 @@ from ...evaluator.batching import Batch, Consumer
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.remote.asking import KeepsForTest
-from ...evaluator.scoring import Evaluator, NamePredictor, Score, TemplateScorer, Verdict
+from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor, Score, TemplateScorer, Verdict
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
 from ...prompts.wording import Wordings
@@ -24,8 +24,8 @@ from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..errors import BudgetSpentError, GaveUpError, why_ended
 from ..events.sinks import SINKS, Sink
-from ..events.trackers.figures import Tracked, scored_before, trackers_of
 from ..events.trackers.known import check_trackers
+from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import (
     BatchScored,
     Bus,
@@ -47,7 +47,6 @@ from ..llm.scorer_endpoint import open_scorer
 from ..position import NAMES, rng_for
 from ..results.details import Details
 from ..results.figures import left_of_both
-from ..results.gain import BASELINE_DEFAULT
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (
     CONFIG,
@@ -70,9 +69,9 @@ from ..store.trust import OF_EVALUATOR, OF_LLM
 from .choice import candidates_at_most, choose, select
 from .event_loop import FairScheduler, entered, short_collections, to_the_end
 from .inputs import (
-    CONTENT,
     IMAGE_NAMES,
     LLM_CONTENT,
+    CONTENT,
     check_content,
     check_places,
     growth,
@@ -319,7 +318,7 @@ class OpenRun:
         config, scrub = self.config, self._used.scrub_value
         sinks: list[Sink] = [self._stack.enter_context(opened(self._run_dir, scrub)) for opened in SINKS]
         if config.track:
-            tracked = Tracked(
+            tracked = TrackedRun(
                 run_dir=self._run_dir,
                 settings=config.to_public(),
                 files=FILES,
@@ -355,7 +354,7 @@ class OpenRun:
             )
         )
         if earlier is None:  # one that has all its labels needs no scorer any more
-            await self.scorer.look()
+            await self.scorer.check_address()
         folder = self._run_dir if config.shared_cache is None else Path(config.shared_cache)
         folder.mkdir(parents=True, exist_ok=True)
         self._labels = folder / LABELS

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
 from ...evaluator.errors import AskingEndedError, ConsumerError, CrashingTemplateError, ScoringFailedError
-from ...evaluator.scoring import EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
+from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, why_ended
 from ..events.types import DefaultTemplateScored, Listener
-from ..results.gain import BASELINE_DEFAULT
 from ..store.run import Store
 from .event_loop import FairScheduler
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ...evaluator.remote.asking import ApiRequest, KeepsForTest
-from ...evaluator.scoring import EvaluatorInfo
+from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo
 from ...prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, MOST_NAMES_ASKED, SHORT_NAMES
 from ...prompts.kinds import kind_named
 from ..config.fields import style_of
@@ -18,7 +18,6 @@ from ..llm.budget import Limits, ScorerBudget
 from ..llm.cost import NOTHING, Spent, cost_at_most
 from ..llm.scorer_calls import why_refused, with_margin
 from ..prices import PICODOLLARS, TokenUsage
-from ..results.gain import BASELINE_DEFAULT
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
 from .racing import blocks_of, labels_at_most, races

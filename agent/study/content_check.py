@@ -168,7 +168,7 @@ def content_of_run(run_dir: Path, manifest: Mapping[str, Any]) -> RunContent:
     )
 
 
-def check_content(run_dir: Path, differences: Sequence[str]) -> None:
+def refuse_other_content(run_dir: Path, differences: Sequence[str]) -> None:
     """Refuse a finished run in a suite's folder that was made on other content."""
     if differences:
         raise UsageError(
