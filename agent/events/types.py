@@ -243,7 +243,7 @@ class TemplateScored(PlacedEvent, name="restart.template_scored"):
     """A template was scored, and its score is on disk.
 
     Attributes:
-        improved: Whether it beats all that its restart had seen; never true of an initial template.
+        improved: Whether it beats all earlier ones of its restart; never true of a starting template.
         source: Who made it: ``initial``, ``llm``, or the way that asks no LLM, such as ``combine``.
         images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
         estimate: Its accuracy on all training images, estimated, if a race dropped it.

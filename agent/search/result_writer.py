@@ -135,7 +135,7 @@ def build_result(
             torch=running_version("torch", module="torch"),
             open_clip=running_version("open_clip_torch", module="open_clip"),
         ),
-        started=store.manifest.get("started"),
+        started=store.manifest.started or None,
         device=None if device is None else str(device),
         test_opened=openings(store),
         gain=found.gain,
@@ -154,8 +154,8 @@ def _notes(searched: Searched) -> dict[str, str]:
         found[ENDED_EARLY] = "; ".join(ended)
     answers, empty, cut = (sum(getattr(one, name) for one in records) for name in ("answers", "empty", "cut"))
     if empty:
-        said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
-        found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
+        note = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
+        found[EMPTY] = f"{note}; {cut:,} of them were cut: raise --answer-tokens" if cut else note
     everything = searched.everything
     answers = sum(record.answers for record in everything)
     if (answers or searched.asked) and not any(record.proposed for record in everything):
@@ -182,12 +182,12 @@ def write_files(
     return result
 
 
-def reopen(run_dir: Path, done: SearchResult, grown: Mapping[str, int]) -> None:
+def reopen(run_dir: Path, done: SearchResult, extension: Mapping[str, int]) -> None:
     """Mark a finished run that is extended as stopped, without test accuracies; keep a copy of its result."""
     shutil.copyfile(run_dir / RESULT, run_dir / BEFORE[RESULT])
     with suppress(FileNotFoundError):  # a custom scorer need not report its decisions
         (run_dir / DETAILS).replace(run_dir / BEFORE[DETAILS])
-    more = enumerated(f"{count:,} {name}" for name, count in grown.items())
+    more = enumerated(f"{count:,} {name}" for name, count in extension.items())
     write_result(
         run_dir,
         replace(

@@ -21,7 +21,8 @@ from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ..config.schema import SearchConfig
 from ..results.details import read_details
-from ..search.inputs import CONTENT, pool_hash, read_pool, read_wordings
+from ..search.inputs import pool_hash, read_pool, read_wordings
+from ..store.manifest import Manifest
 from ..store.run import StoreReader
 
 SHOTS, WEIGHTS, TEST = "shots", "weights", "test"
@@ -151,18 +152,17 @@ def _data(now: DataContent, run: RunContent) -> Iterator[str]:
         yield "the few-shot images, their classes or the class names"
 
 
-def content_of_run(run_dir: Path, manifest: Mapping[str, Any]) -> RunContent:
+def content_of_run(run_dir: Path, manifest: Manifest) -> RunContent:
     """Return what a finished search was made on, from its store's manifest and its details."""
     details = read_details(run_dir)
     decisions = None if details is None else details.decisions
-    known = manifest.get(CONTENT)
-    hashes = dict(known) if isinstance(known, Mapping) else {}
+    hashes = dict(manifest.content)
     if decisions is not None and decisions.image_set is not None:
         hashes[TEST] = decisions.image_set
     return RunContent(
-        config=manifest["config"],
+        config=manifest.config,
         hashes=hashes,
-        identity=manifest["identity"],
+        identity=manifest.identity,
         labels=None if decisions is None else decisions.labels,
         classes=() if decisions is None else decisions.classes,
     )
@@ -201,6 +201,6 @@ def _place_of(config: SearchConfig) -> str | None:
     """Return where a run's data lay if its config means the same place."""
     assert config.run_dir is not None
     with suppress(UsageError, OSError), StoreReader(config.run_dir) as stored:
-        place = stored.manifest["config"].get("data")
+        place = stored.manifest.config.get("data")
         return place if place == str(user_path(config.data, "--data")) else None
     return None

@@ -18,7 +18,6 @@ from ..results.details import BEST, ENSEMBLE, Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import SearchResult
 from ..results.run_dir import write_atomically
-from ..search.inputs import CONTENT
 from ..stop import Stop
 from .content_check import CurrentContent, RunContent, refuse_other_content
 from .grid import Cell
@@ -36,7 +35,7 @@ from .runs import (
 
 FITTED = "white_box.json"
 """The result file in a white-box run's folder."""
-_LABELS = "labels"
+_CONTENT, _LABELS = "content", "labels"
 SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 
@@ -208,7 +207,7 @@ def _of_reference(cell: Cell, fitted: Mapping[str, Any]) -> RunOutcome:
 
 
 def _content(fitted: Mapping[str, Any]) -> RunContent:
-    known = fitted.get(CONTENT)
+    known = fitted.get(_CONTENT)
     if not isinstance(known, Mapping):
         return RunContent()  # recorded by an older version
     labels = known.get(_LABELS)
@@ -221,7 +220,7 @@ def _fit_document(cell: Cell, found: WhiteBoxResult) -> dict[str, Any]:
     assert predicted is not None
     right = hits(predicted, found.predictions.labels)
     content = {**found.content, _LABELS: list(found.predictions.labels)}
-    return {**found.to_json(), "identity": _identity(cell), CONTENT: content, "hits": digits(right)}
+    return {**found.to_json(), "identity": _identity(cell), _CONTENT: content, "hits": digits(right)}
 
 
 def _identity(cell: Cell) -> dict[str, Any]:

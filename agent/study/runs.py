@@ -166,8 +166,8 @@ def is_done(cell: Cell, current: CurrentContent) -> bool:
     if (cell.run_dir / STORE).exists():
         with Store.open(cell.run_dir) as store, _same_settings(cell):
             manifest = store.manifest
-            begun = pinned_evaluator(fallen_back(cell.config, manifest.get("notes", {})))
-            store.check_identity(known_identity(begun, manifest["identity"]))
+            begun = pinned_evaluator(fallen_back(cell.config, manifest.notes))
+            store.check_identity(known_identity(begun, manifest.identity))
         if (last := _last_result(cell)) is None or not last.complete:
             return False
         refuse_other_content(cell.run_dir, current.differences(begun, content_of_run(cell.run_dir, manifest)))

@@ -103,7 +103,7 @@ def _identity(cell: Cell) -> str:
     settings = cell.config.bare().identity()
     parts: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
     with suppress(UsageError), StoreReader(cell.run_dir) as stored:
-        parts.append(stored.manifest["identity"].get("fingerprint"))
+        parts.append(stored.manifest.identity.get("fingerprint"))
     details = read_details(cell.run_dir)
     if details is not None and (seen := details.decisions) is not None:
         parts += [seen.image_set, seen.classes, seen.labels]
