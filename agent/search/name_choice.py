@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import ne
@@ -32,23 +32,13 @@ MOST_CHECKS = 200
 _ROUNDING = 1e-9
 
 
-class Paired(NamedTuple):
-    """How many images one choice alone classifies correctly, and how many another alone does."""
+def paired_counts(labels: Sequence[int], now: Predicted, before: Predicted) -> tuple[int, int]:
+    """Return how many of the first images ``now`` alone classifies correctly, and how many ``before`` alone.
 
-    gained: int
-    lost: int
-
-
-def paired_counts(
-    labels: Sequence[int], now: Predicted, before: Predicted, *, places: Collection[int] = ()
-) -> Paired:
-    """Compare two predictions, on the images at ``places`` only if given."""
-    gained = lost = 0
-    for place in places or range(len(labels)):
-        if now[place] != before[place]:
-            gained += now[place] == labels[place]
-            lost += before[place] == labels[place]
-    return Paired(gained, lost)
+    Predictions beyond the labels, those of augmented copies, are left out.
+    """
+    pairs = [(one == true, was == true) for true, one, was in zip(labels, now, before, strict=False)]
+    return pairs.count((True, False)), pairs.count((False, True))
 
 
 class _Evidence(NamedTuple):

@@ -40,7 +40,7 @@ class Scorebook:
         self._scorer = scorer
         self._scrub = scrub
         self._scheduler = scheduler or FairScheduler()
-        self._door = asyncio.Lock()
+        self._adding = asyncio.Lock()
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._read: dict[str, Verdict] = {}
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -103,7 +103,7 @@ class Scorebook:
                 return error  # raised once the others are scored
 
         # One restart after the other, so that the first can continue while the others' templates wait.
-        async with asyncio.TaskGroup() as group, self._door:
+        async with asyncio.TaskGroup() as group, self._adding:
             for text in texts:
                 await self._room.acquire()
                 tasks[text] = group.create_task(scored(text))

@@ -34,7 +34,7 @@ from ..results.result import (
     SplitInspection,
 )
 from ..store.run import Store
-from .choice import Choice, ChosenGroup, reason
+from .choice import Choice, ChosenGroup, message_of
 from .measuring import measured, predict, split_scores
 
 OPENINGS = "test_opened"
@@ -127,7 +127,7 @@ async def _noted(notes: dict[str, str], key: str, failed: str, work: Awaitable[T
     except AskingEndedError:
         raise
     except Exception as error:  # noqa: BLE001 - noted in the result
-        notes[key] = f"{failed}: {reason(error)}"
+        notes[key] = f"{failed}: {message_of(error)}"
         return None
 
 
@@ -248,12 +248,10 @@ async def _inspect(evaluator: Evaluator, best: str, found: EvaluatedChoice) -> N
     if not isinstance(evaluator, Inspector):
         return
     work = measured(lambda: evaluator.inspect([best], split="test"))
-    seen = await _noted(found.notes, UNINSPECTED, "the classes could not be distinguished", work)
-    if seen is None:
-        return
-    found.inspection = SplitInspection(
-        split="test", classes=seen.classes, confusions=seen.confusions[:MOST_CONFUSIONS]
-    )
+    all_pairs = await _noted(found.notes, UNINSPECTED, "the classes could not be distinguished", work)
+    if all_pairs is not None:
+        confusions = all_pairs.confusions[:MOST_CONFUSIONS]
+        found.inspection = SplitInspection(split="test", classes=all_pairs.classes, confusions=confusions)
 
 
 async def _image_by_image(
