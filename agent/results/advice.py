@@ -17,7 +17,7 @@ from ...prompts.kinds import INSTRUCTION, kind_named
 from .gain import BEST_HAND_MADE, BEST_STARTING, not_above_chance, surely_better
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
-from .sections import names_of
+from .sections import renamed_classes
 
 WIDE = 6.0
 """Width of an interval, in points, from which on it is inconclusive."""
@@ -134,7 +134,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
 
 def about_names(view: RunView) -> str:
     """Say which new class names to doubt, and how to leave one out; empty without a new name."""
-    rows = names_of(view)
+    rows = renamed_classes(view)
     if not rows:
         return ""
     hurt = [repr(row.old) for row in rows if (row.after or 0) < (row.before or 0)]

@@ -38,7 +38,7 @@ from .gain import verdict_on
 from .result import PROMINENT, Row, SearchResult, Sizes
 from .run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from .run_view import Refused, RunView, gains_in_words, view_of
-from .sections import about_scores, classes_of, compared_rows, gain_cell, names_of, word_effects
+from .sections import about_scores, classes_of, compared_rows, gain_cell, renamed_classes, word_effects
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -158,7 +158,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
     sections = {
         "found": compared or None,
         "course": course_figure(view),
-        "names": names_of(view),
+        "names": renamed_classes(view),
         "classes": classes_of(view),
         "lineage": _lines(view.lineage) or None,
         "words": words or None,

@@ -255,12 +255,14 @@ async def choose_ensemble(
         return await measured(lambda: evaluator.examine(ensembles, test=False))
 
     async def voted(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
-        return ballots.count(ensembles)
+        return ballots.scores(ensembles)
 
     try:
         found = await grow_ensemble(ranked, averaged, start=size, sizes=sizes)
         if found is None and isinstance(evaluator, Predictor):
-            ballots = await measured(lambda: Ballots(evaluator, ranked[: max(MOST_VOTERS, size)], sizes))
+            voters = ranked[: max(MOST_VOTERS, size)]
+            splits = [split for split in ("train", "val") if sizes.get(split, 0)]
+            ballots = await measured(lambda: Ballots(evaluator, voters, splits))
             found = await grow_ensemble(ranked, voted, start=size, sizes=sizes, in_pairs=True)
         return found or tuple(ranked[:size]), {}
     except Exception as error:  # noqa: BLE001 - noted in the result

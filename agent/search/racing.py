@@ -114,7 +114,7 @@ Raced: TypeAlias = Finalist | Dropped | Rejection
 """What became of a candidate in a race."""
 
 
-def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[RaceBlock]:
+def race_blocks(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[RaceBlock]:
     """Return the stages with their images; a stage that leaves no image for the finalists is left out."""
     order, classes = stratified(labels, seed), len(set(labels))
     found: list[RaceBlock] = []
@@ -274,7 +274,7 @@ class Racer:
         if not self._labels:
             # Without candidates, nothing is asked: these are the true labels.
             self._labels = (await self._predict((), range(self._images))).labels
-        return blocks_of(self._labels, self._seed)
+        return race_blocks(self._labels, self._seed)
 
     async def _ask(self, texts: Sequence[str], places: Sequence[int]) -> dict[str, Hits | Rejection]:
         answers: dict[str, Hits | Rejection] = {}

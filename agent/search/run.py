@@ -87,12 +87,12 @@ from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, Searched
 from .names import NameSearch
 from .racing import racer_of
 from .restart import Restart
-from .restarts import Workers, single, stopped_by
+from .restarts import Workers, single, stop_event
 from .result_writer import build_result, details_of, reopen, write_files
 from .scorebook import Scorebook
 from .scorer_needs import ScorerNeeds
 from .test_evaluation import evaluate_choice
-from .user_objects import UserChat, check_user_objects, name_of, names_of
+from .user_objects import UserChat, check_user_objects, name_of, object_names
 
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
@@ -174,7 +174,7 @@ class SearchRun:
 
     @property
     def user_objects(self) -> dict[str, str]:
-        return names_of(evaluator=self.evaluator, chat=self.chat)
+        return object_names(evaluator=self.evaluator, chat=self.chat)
 
     async def _resolve(
         self, earlier_notes: Mapping[str, Any] | None
@@ -623,7 +623,7 @@ class OpenRun:
         why = why_ended(error)
         if not isinstance(why, BudgetSpentError | GaveUpError):
             raise why from error
-        stopped = stopped_by(why)
+        stopped = stop_event(why)
         self._emit(stopped)
         return replace(searched, stopped=stopped, concluded=False)
 

@@ -20,7 +20,7 @@ from ..llm.scorer_calls import why_refused, with_margin
 from ..prices import PICODOLLARS, TokenUsage
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
-from .racing import blocks_of, labels_at_most, races
+from .racing import labels_at_most, race_blocks, races
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class ScorerNeeds:
         if not self.races:
             return self.on_all_images(candidates)
         classes = max(self._info.classes, 1)
-        blocks = blocks_of([place % classes for place in range(self._train)], self._config.seed)
+        blocks = race_blocks([place % classes for place in range(self._train)], self._config.seed)
         return self._of_labels(labels_at_most(candidates, blocks, self.images))
 
     def _of_labels(self, labels: int) -> Need:

@@ -35,7 +35,7 @@ from ..results.result import (
 )
 from ..store.run import Store
 from .choice import Choice, ChosenGroup, message_of
-from .measuring import measured, predict, split_scores
+from .measuring import group_scores, measured, predicted_labels
 
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
@@ -225,7 +225,7 @@ async def _scores(
     """Score groups; None for one that cannot be read or averaged. Raises if not a single one can be read."""
     try:
         return await measured(
-            lambda: split_scores(evaluator, [group.templates for group in groups], test=test)
+            lambda: group_scores(evaluator, [group.templates for group in groups], test=test)
         )
     except TemplateRejectedError as error:
         # Only a hand-made template can be new to the evaluator here; one that is too long must not cost the
@@ -268,7 +268,7 @@ async def _image_by_image(
 
         async def checked_predictions() -> Predictions:
             asked = [groups[place].templates for place in places]
-            found = await measured(lambda: predict(evaluator, asked, "test"))
+            found = await measured(lambda: predicted_labels(evaluator, asked, "test"))
             _check_predictions(found, [accuracies[place] for place in places], evaluator)
             return found
 

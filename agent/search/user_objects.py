@@ -30,14 +30,14 @@ def name_of(one: object) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def names_of(*, evaluator: object | None, chat: object | None) -> dict[str, str]:
+def object_names(*, evaluator: object | None, chat: object | None) -> dict[str, str]:
     """Return the class names of the given objects by role."""
     objects = {"evaluator": evaluator, "chat": chat}
     return {what: name_of(one) for what, one in objects.items() if one is not None}
 
 
 def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise UsageError if a resumed run lacks Python objects that it was started with (see ``names_of``)."""
+    """Raise UsageError if a resumed run lacks Python objects of its start; see ``object_names``."""
     if missing := {what: name for what, name in before.items() if what not in now}:
         named = enumerated(f"its own {what} ({name})" for what, name in missing.items())
         arguments = ", ".join(f"{what}=..." for what in missing)

@@ -29,7 +29,7 @@ from .runs import (
     check_free,
     end_so_far,
     ends_all,
-    stopped_by,
+    stopped_search,
     why_in_no_mean,
 )
 
@@ -188,7 +188,7 @@ async def fit(cell: Cell, stop: Stop) -> RunOutcome:
         # torch and scikit-learn raise the latter three, such as for lack of memory: the other runs go on.
         if ends_all(error):
             raise
-        return outcome_of(cell, stopped_by(error))
+        return outcome_of(cell, stopped_search(error))
     return _of_reference(cell, fitted)
 
 

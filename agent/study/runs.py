@@ -53,7 +53,7 @@ SearchEnd: TypeAlias = SearchResult | NotRun | Stopped
 """How a search of a study ended."""
 
 
-def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:
+def stopped_search(error: Exception, usage: Spent = NOTHING) -> Stopped:
     """Return the outcome of a run that an error ended: the message on one line, without secrets."""
     said = " ".join(str(error).split()) or type(error).__name__
     return Stopped(Scrubber(secrets_named_in(os.environ)).scrub_quoted(said), usage)
@@ -222,12 +222,12 @@ async def run_search(
         with _same_settings(cell):
             result = await (session.resume(cell.run_dir) if begun else session.start())
     except StoreLockedError as error:
-        return stopped_by(error)  # another process works on it, so its usage cannot be read
+        return stopped_search(error)  # another process works on it, so its usage cannot be read
     except PromptclimbError as error:
         if ends_all(error):
             raise
         shared.recount(cell.config)
-        stopped = stopped_by(error, _usage(cell))
+        stopped = stopped_search(error, _usage(cell))
         refusals.note(cell.config, error, stopped.reason)
         return stopped
     shared.after(cell.config, result)

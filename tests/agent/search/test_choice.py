@@ -233,7 +233,7 @@ def test_the_first_of_several_labels_that_are_level_wins() -> None:
             return Predictions((2,), tuple(None if len(one) > 1 else (len(one[0]),) for one in ensembles))
 
     ensembles = [["ab", "abc"], ["abc", "ab"], ["abc", "ab", "xy"], ["ab"]]
-    assert measuring.predict(Three(), ensembles, "val").predicted == ((2,), (3,), (2,), (2,))
+    assert measuring.predicted_labels(Three(), ensembles, "val").predicted == ((2,), (3,), (2,), (2,))
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * len(TRUE)), min_size=4, max_size=4), st.data())
@@ -241,8 +241,9 @@ def test_ballots_count_as_the_box_is_examined(reported: list[tuple[int, ...]], d
     """What decides how an ensemble grows is what the result will say of it."""
     box = Labels(dict(zip(LETTERS[:4], reported, strict=True)))
     ensemble = data.draw(st.lists(st.sampled_from(LETTERS[:4]), min_size=2, max_size=7))
-    (counted,) = measuring.Ballots(box, LETTERS[:4], box.info.sizes).count([ensemble])
-    (scores,) = measuring.split_scores(box, [ensemble], test=False)
+    splits = [split for split in ("train", "val") if box.info.sizes.get(split)]
+    (counted,) = measuring.Ballots(box, LETTERS[:4], splits).scores([ensemble])
+    (scores,) = measuring.group_scores(box, [ensemble], test=False)
     assert counted == scores
 
 
@@ -255,7 +256,7 @@ async def test_an_ensemble_that_votes_grows_where_two_more_make_it_better() -> N
     assert templates[:3] == tuple(LETTERS[:3])
     assert LETTERS[5] in templates[3:]
     assert notes == {}
-    (before, after) = measuring.split_scores(Labels(reported), [LETTERS[:3], templates], test=False)
+    (before, after) = measuring.group_scores(Labels(reported), [LETTERS[:3], templates], test=False)
     assert before is not None
     assert after is not None
     assert (after.train or 0) > (before.train or 0)

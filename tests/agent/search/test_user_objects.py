@@ -24,7 +24,7 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.search.inputs import known_identity
-from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, names_of
+from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, object_names
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -253,8 +253,8 @@ class Lengths:
 def test_objects_are_called_by_their_classes() -> None:
     """Those that are there, by what they stand for."""
     assert name_of(FakeEvaluator()) == "promptclimb.evaluator.fakes.FakeEvaluator"
-    assert names_of(evaluator=None, chat=None) == {}
-    assert names_of(evaluator=Lengths(), chat=None) == {"evaluator": f"{__name__}.Lengths"}
+    assert object_names(evaluator=None, chat=None) == {}
+    assert object_names(evaluator=Lengths(), chat=None) == {"evaluator": f"{__name__}.Lengths"}
 
 
 def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
