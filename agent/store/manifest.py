@@ -17,7 +17,7 @@ FORMAT = 3
 """Increases whenever earlier runs can no longer be resumed."""
 
 
-class Manifest(BaseModel):
+class RunManifest(BaseModel):
     """What a run was created with: its settings as JSON values, the program and the time.
 
     Attributes:
@@ -39,21 +39,21 @@ class Manifest(BaseModel):
     content: dict[str, Any] = {}
     signatures: dict[str, Any] = {}
 
-    def altered(self, **parts: dict[str, Any]) -> Manifest:
+    def altered(self, **parts: dict[str, Any]) -> RunManifest:
         return self.model_copy(update=parts)
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)
 
 
-def new_manifest(about: Mapping[str, Any]) -> Manifest:
+def new_manifest(about: Mapping[str, Any]) -> RunManifest:
     """Return the manifest of a run that begins now, with the parts in ``about``."""
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     parts = {"identity": {}, "config": {}, **about}
-    return Manifest(format=FORMAT, program=program_version(), started=now, **parts)
+    return RunManifest(format=FORMAT, program=program_version(), started=now, **parts)
 
 
-def read_manifest(manifest: Any, run_dir: Path) -> Manifest:
+def read_manifest(manifest: Any, run_dir: Path) -> RunManifest:
     """Return a manifest that this version can work with.
 
     Raises:
@@ -64,7 +64,7 @@ def read_manifest(manifest: Any, run_dir: Path) -> Manifest:
         raise StoreCorruptError(f"{run_dir}: its store has no manifest, so it is not a run")
     if manifest["format"] == FORMAT:
         try:
-            return Manifest.model_validate(manifest)
+            return RunManifest.model_validate(manifest)
         except ValidationError as error:
             raise StoreCorruptError(
                 f"{run_dir}: the manifest in its store was changed from outside: "

@@ -22,7 +22,7 @@ from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from ..position import NAMES, Position
 from .disk import DATABASE_FILES, FILE_NAME, TextCache, TextView, canonical, inspect, translated
 from .lock import check_regular, is_running, lock
-from .manifest import MANIFEST, Manifest, check_identity, new_manifest, read_manifest
+from .manifest import MANIFEST, RunManifest, check_identity, new_manifest, read_manifest
 from .records import (
     ANSWER,
     LOOKED_UP,
@@ -85,10 +85,10 @@ class Rows:
 
     _folder: Path
     _cache: TextCache | TextView
-    _manifest: Manifest
+    _manifest: RunManifest
 
     @property
-    def manifest(self) -> Manifest:
+    def manifest(self) -> RunManifest:
         return self._manifest
 
     def exchanges(self) -> Iterator[Exchange]:
@@ -368,7 +368,7 @@ class Store(Rows):
                 yield key, read_row(self._folder, key, read, text)
 
 
-def _signed(manifest: Manifest, run_dir: Path, unused: Collection[str] = ()) -> Manifest:
+def _signed(manifest: RunManifest, run_dir: Path, unused: Collection[str] = ()) -> RunManifest:
     """Return a manifest with this user's signatures; nobody has checked what is unused."""
     before, now = manifest.signatures, signatures(run_dir, manifest.config)
     signed = {name: (before.get(name) if name in unused else now[name]) for name in now}

@@ -27,7 +27,7 @@ from ..errors import UntrustedRunError
 from ..regular_files import open_regular
 from ..text import printable
 from .disk import canonical
-from .manifest import Manifest
+from .manifest import RunManifest
 
 OF_LLM = frozenset({"llm", "base_url", "endpoints"})
 OF_MODEL = frozenset({"model", "pretrained"})
@@ -82,7 +82,7 @@ def signatures(run_dir: Path, settings: Mapping[str, Any]) -> dict[str, str]:
 
 def check_trusted(
     run_dir: Path,
-    manifest: Manifest,
+    manifest: RunManifest,
     config: SearchConfig,
     *,
     safe: Iterable[str] = (),

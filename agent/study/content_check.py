@@ -22,7 +22,7 @@ from ...evaluator.open import open_evaluator
 from ..config.schema import SearchConfig
 from ..results.details import read_details
 from ..search.inputs import pool_hash, read_pool, read_wordings
-from ..store.manifest import Manifest
+from ..store.manifest import RunManifest
 from ..store.run import StoreReader
 
 SHOTS, WEIGHTS, TEST = "shots", "weights", "test"
@@ -152,7 +152,7 @@ def _data(now: DataContent, run: RunContent) -> Iterator[str]:
         yield "the few-shot images, their classes or the class names"
 
 
-def content_of_run(run_dir: Path, manifest: Manifest) -> RunContent:
+def content_of_run(run_dir: Path, manifest: RunManifest) -> RunContent:
     """Return what a finished search was made on, from its store's manifest and its details."""
     details = read_details(run_dir)
     decisions = None if details is None else details.decisions
