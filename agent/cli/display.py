@@ -601,7 +601,7 @@ def _spent(result: SearchResult) -> str:
 
 def _asked_of_llm(usage: Usage) -> list[str]:
     kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
-    tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens{kinds}"
+    tokens = f"{usage.tokens:,} tokens{kinds}"
     return [counted(usage.calls, "call"), tokens]
 
 

@@ -258,7 +258,7 @@ class Budget:
             self._of_test = self._of_test.plus(used)
         self._spent = self._spent.plus(used)
         self._answers += used.calls
-        self._most_tokens = max(self._most_tokens, used.prompt_tokens + used.completion_tokens)
+        self._most_tokens = max(self._most_tokens, used.tokens)
         self._most_picodollars = max(self._most_picodollars, used.picodollars)
         if used.estimated_tokens > reserved.estimated_tokens:
             # Without usage, and longer than was asked for.

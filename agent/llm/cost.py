@@ -339,9 +339,13 @@ class Spent:
         )
 
     @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
     def tokens_at_most(self) -> int:
         """All tokens, estimated ones included, as limits count them."""
-        return self.prompt_tokens + self.completion_tokens + self.estimated_tokens
+        return self.tokens + self.estimated_tokens
 
     @property
     def picodollars_at_most(self) -> int:

@@ -241,6 +241,10 @@ class ApiUsage:
     estimated_tokens: int = 0
     estimated_usd: float | None = None
 
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
     @classmethod
     def of(cls, spent: Spent, *, priced: bool, **more: Any) -> Self:
         """Return the usage of an account; ``priced`` if its price is known."""

@@ -62,13 +62,13 @@ class NameSearch:
         evaluator: NamePredictor,
         info: EvaluatorInfo,
         store: Store,
-        answers: Journal,
+        journal: Journal,
         check: Callable[[], None],
         emit: Listener,
     ) -> None:
         self.record = record
         self._config = config
-        self._answers = answers
+        self._journal = journal
         self._emit = emit
         self._info = info
         self._reader = NameReader(info.class_names, record.template)
@@ -110,7 +110,7 @@ class NameSearch:
                 images=self._scores.images,
             )
         )
-        self.record.unanswered = self._answers.unanswered
+        self.record.unanswered = self._journal.unanswered
         self.record.done = True
 
     async def _conversation(self) -> int:
@@ -171,7 +171,7 @@ class NameSearch:
         self, messages: Sequence[Message], place: Position, only: int | None = None
     ) -> list[tuple[int, str]]:
         try:
-            answer, _ = await self._answers.ask(messages, place)
+            answer, _ = await self._journal.ask(messages, place)
         except Skipped as skip:
             self._emit(Noted(text=f"{place} is skipped: {skip.reason}"))
             return []

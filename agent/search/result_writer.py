@@ -8,7 +8,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -327,14 +327,7 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
         shown = [one.template for one in shown_in(texts, earlier) if one.template != row.template]
         found.append(
             Ancestor(
-                template=row.template,
-                train=row.train,
-                restart=row.restart,
-                conversation=row.conversation,
-                round=row.round,
-                source=row.source,
-                images=row.images,
-                estimate=row.estimate,
+                **asdict(row),
                 shown=tuple(shown[:MOST_SHOWN]),
                 all_shown=len(shown),
                 messages=tuple((message["role"], str(message["content"])) for message in messages),

@@ -503,7 +503,7 @@ class OpenRun:
                 pool=self._resolved.pool,
                 info=info,
                 wordings=self._resolved.wordings,
-                answers=journal,
+                journal=journal,
                 scores=scorebook,
                 racer=racer,
                 check=self._check,
@@ -524,7 +524,7 @@ class OpenRun:
                 await journal.keep_refused()
         return searched
 
-    def _name_search(self, names: NamesRecord, answers: Journal) -> NameSearch:
+    def _name_search(self, names: NamesRecord, journal: Journal) -> NameSearch:
         assert isinstance(self.evaluator, NamePredictor), "checked when it was opened"
         return NameSearch(
             names,
@@ -532,7 +532,7 @@ class OpenRun:
             evaluator=self.evaluator,
             info=self.evaluator.info,
             store=self.store,
-            answers=answers,
+            journal=journal,
             check=self._check_names,
             emit=self._emit,
         )

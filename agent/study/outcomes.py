@@ -14,9 +14,10 @@ from ...evaluator.scoring import hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import WhiteBoxResult
 from ...evaluator.white_box.running import run
+from ..llm.cost import Spent
 from ..results.details import BEST, ENSEMBLE, Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
-from ..results.result import SearchResult
+from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import write_atomically
 from ..stop import Stop
 from .content_check import CurrentContent, RunContent, refuse_other_content
@@ -104,9 +105,8 @@ def outcome_of(cell: Cell, end: SearchEnd) -> RunOutcome:
     )
 
 
-def _spent(usage: Any) -> dict[str, float | None]:
-    tokens = usage.prompt_tokens + usage.completion_tokens
-    return {"calls": usage.calls, "tokens": tokens, "cost_usd": usage.cost_usd}
+def _spent(usage: Spent | ApiUsage) -> dict[str, float | None]:
+    return {"calls": usage.calls, "tokens": usage.tokens, "cost_usd": usage.cost_usd}
 
 
 def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, AccuracyOnTest]:
