@@ -166,7 +166,7 @@ def _on_rounds(view: RunView, result: SearchResult) -> str:
 
 
 class Use(NamedTuple):
-    """How to use templates: a sentence, code to copy, and a remark."""
+    """Instructions to use templates: a sentence, code to copy, and a remark."""
 
     about: str
     code: str

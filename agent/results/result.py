@@ -221,7 +221,7 @@ class Versions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiUsage:
-    """What an LLM or a scorer behind an API was asked, over all sessions of a run.
+    """Usage of an LLM or of a scorer behind an API, over all sessions of a run.
 
     Attributes:
         calls: Requests that were answered, or may have been billed.
@@ -256,7 +256,7 @@ class ApiUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage(ApiUsage):
-    """What the LLM was asked.
+    """Usage of the LLM.
 
     Attributes:
         replayed: Answers that this session found on disk.

@@ -1,4 +1,4 @@
-"""What restarts have done, and what they ask: answers are on disk before they are used, and then reused."""
+"""Records of restarts, and their requests to the LLM: an answer is on disk before it is used, and reused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_SHOWN_OF_A_LINE = 200
 
 @dataclass(slots=True)
 class RestartRecord:
-    """What one restart has done so far; grows while it runs, so a stopped search has it too.
+    """The record of one restart; grows while it runs, so a stopped search has it too.
 
     Attributes:
         rejected: Refused lines and templates, by reason.
@@ -68,7 +68,7 @@ class RestartRecord:
 
 @dataclass(slots=True)
 class NamesRecord(RestartRecord):
-    """What the search for class names has done so far.
+    """The record of the search for class names.
 
     Attributes:
         template: The template whose slot the names go into.

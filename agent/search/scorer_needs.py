@@ -25,7 +25,7 @@ from .racing import labels_at_most, race_blocks, races
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a part of a search takes at most: labels of images, and requests with their tokens and money."""
+    """The most that a part of a search takes: labels of images, and requests with their tokens and money."""
 
     labels: int = 0
     spent: Spent = NOTHING
@@ -45,7 +45,7 @@ def _scaled(spent: Spent, times: int, of: int = 1) -> Spent:
 
 
 class ScorerNeeds:
-    """What a search takes at most, by its parts.
+    """The most that a search takes, by its parts.
 
     Args:
         config: As opened.

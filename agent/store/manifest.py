@@ -18,7 +18,7 @@ FORMAT = 3
 
 
 class RunManifest(BaseModel):
-    """What a run was created with: its settings as JSON values, the program and the time.
+    """The origin of a run: its settings as JSON values, the program and the time.
 
     Attributes:
         identity: What decides the result.

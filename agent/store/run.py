@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What was asked at a position, and the outcome.
+    """A request at a position, and its outcome.
 
     ``messages`` is None if the request was not stored, or no answer came; ``skipped`` says why none came.
     """

@@ -86,7 +86,7 @@ def endpoint_of(config: SearchConfig) -> str:
 
 
 class SharedLimits:
-    """What the limits of a study leave for its next run.
+    """The rest of a study's limits, for its next run.
 
     The usage of all other runs in the study's folder is subtracted, possibly billed attempts included. It is
     read only if there is a limit.
