@@ -72,7 +72,7 @@ def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accur
     return round((train * n_train + val * n_val) / (n_train + n_val), 9)
 
 
-def select(
+def ranking(
     found: Iterable[Entry],
     *,
     sizes: Mapping[str, int],
@@ -201,18 +201,18 @@ async def choose(
 ) -> Choice:
     """Choose by the selection rule, also at each point of a learning curve; the test split stays closed."""
 
-    def ranked(some: Sequence[Entry]) -> list[Entry]:
-        return select(some, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
+    def ranking_of(some: Sequence[Entry]) -> list[Entry]:
+        return ranking(some, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
 
-    def rank() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
-        order = ranked(scored)
+    def rank_all() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
+        order = ranking_of(scored)
         rows = tuple(row_of(place, one) for place, one in enumerate(order, start=1))
-        picks = {count: ranked(first)[0] for count, first in first_templates(scored, curve).items()}
+        picks = {count: ranking_of(first)[0] for count, first in first_templates(scored, curve).items()}
         early = {count: pick for count, pick in picks.items() if pick.score.whole}
         return order, rows, len({entry.text for entry in scored}), early
 
     # Ordering the templates of many restarts takes seconds.
-    order, rows, evaluated, early = await in_thread(rank)
+    order, rows, evaluated, early = await in_thread(rank_all)
     kind = kind_named(config.prompts)
     if not order:
         raise PromptclimbError(
@@ -227,9 +227,9 @@ async def choose(
         for name, templates in evaluator.info.baselines.items()
     }
     if hand_made := await _hand_made(config, evaluator):
-        baselines[BEST_HAND_MADE] = ChosenGroup.of(ranked(hand_made)[0])
+        baselines[BEST_HAND_MADE] = ChosenGroup.of(ranking_of(hand_made)[0])
     starting = [one for one in scored if one.position.initial]
-    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranked(starting)))[0])
+    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranking_of(starting)))[0])
     return Choice(
         best=order[0],
         ensemble=ChosenGroup(

@@ -51,7 +51,7 @@ class _Evidence(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Images:
+class _FewShot:
     labels: Sequence[int]
     images: int  # without copies
     each: int  # copies of an image
@@ -121,10 +121,10 @@ async def choose_names(
     """
     images = len(labels) - copies
     even = images > 0 and copies % images == 0
-    few = _Images(labels if even else labels[:images], images, copies // images if even else 0)
+    few_shot = _FewShot(labels if even else labels[:images], images, copies // images if even else 0)
     alone = {
         label: sorted(
-            ((few.compare(predicted, base), name) for name, predicted in names.items()),
+            ((few_shot.compare(predicted, base), name) for name, predicted in names.items()),
             key=lambda one: -one[0].gain,
         )
         for label, names in tried.items()
@@ -140,14 +140,14 @@ async def choose_names(
     if not chosen or not final:
         return chosen
     now = await predict(chosen)
-    if few.compare(now, base).gain < few.share_to_repair() * few.wrong(base):
+    if few_shot.compare(now, base).gain < few_shot.share_to_repair() * few_shot.wrong(base):
         return {}
     ranked = {label: [name for _, name in alone[label]] for label in order}
-    return await _improved(few, base, chosen, now, ranked, predict)
+    return await _improved(few_shot, base, chosen, now, ranked, predict)
 
 
 async def _improved(
-    few: _Images,
+    few_shot: _FewShot,
     base: Predicted,
     chosen: dict[int, str],
     now: Predicted,
@@ -168,7 +168,7 @@ async def _improved(
         before = now
         for option in options:
             then = await predict(option) if option else base
-            gain = few.compare(then, before).gain
+            gain = few_shot.compare(then, before).gain
             # Without new name if that is as good.
             if gain > best + _ROUNDING or (label not in option and gain >= best - _ROUNDING):
                 best, chosen, now = gain, option, then

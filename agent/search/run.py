@@ -66,7 +66,7 @@ from ..stop import Stop
 from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .choice import candidates_at_most, choose, select
+from .choice import candidates_at_most, choose, ranking
 from .event_loop import FairScheduler, entered, short_collections, to_the_end
 from .inputs import (
     IMAGE_NAMES,
@@ -549,7 +549,7 @@ class OpenRun:
     async def _best_template(self, searched: Searched) -> str:
         config, sizes = self.config, self.evaluator.info.sizes
         order = await in_thread(
-            lambda: select(searched.scored, sizes=sizes, objective=config.objective, seed=config.seed)
+            lambda: ranking(searched.scored, sizes=sizes, objective=config.objective, seed=config.seed)
         )
         return order[0].scored_as
 
