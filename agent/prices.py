@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from typing import Any
 
 PICODOLLARS = 10**12
 """Picodollars in a US dollar."""
@@ -45,17 +46,12 @@ class TokenUsage:
     def plus(self, other: TokenUsage) -> TokenUsage:
         """Return the sum of both; the later one decides the service tier."""
         costs = [one.vendor_picodollars for one in (self, other) if one.vendor_picodollars is not None]
-        return TokenUsage(
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            cache_written_tokens=self.cache_written_tokens + other.cache_written_tokens,
-            cache_1h_tokens=self.cache_1h_tokens + other.cache_1h_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-            vendor_picodollars=sum(costs) if costs else None,
-            service_tier=other.service_tier or self.service_tier,
-            calls=self.calls + other.calls,
-        )
+        others: dict[str, Any] = {
+            "vendor_picodollars": sum(costs) if costs else None,
+            "service_tier": other.service_tier or self.service_tier,
+        }
+        names = self.__dataclass_fields__.keys() - others.keys()
+        return TokenUsage(**{name: getattr(self, name) + getattr(other, name) for name in names}, **others)
 
     @property
     def possible(self) -> bool:

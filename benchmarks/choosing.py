@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pico_features import Clip, Encoded, Floats, Ints, classifier, encoded
-from promptclimb.agent.search.choice import CANDIDATES, MOST
+from promptclimb.agent.search.choice import MOST_CANDIDATES, MOST_IN_ENSEMBLE
 from promptclimb.evaluator.pico import sets
 from promptclimb.prompts.template_kind import BUILT_IN
 
@@ -101,7 +101,7 @@ class Trial:
         self, order: Sequence[int], value: Callable[[Floats], Doubles], start: int, most: int
     ) -> list[int]:
         """Return an ensemble grown as by ``agent.search.choice``, from the first ``start`` of an order."""
-        chosen, candidates = list(order[:start]), list(order[:CANDIDATES])
+        chosen, candidates = list(order[:start]), list(order[:MOST_CANDIDATES])
         now = value(self._together([chosen]))[0]
         while len(chosen) < most:
             larger = [[*chosen, one] for one in candidates]
@@ -215,7 +215,7 @@ def ensembles(trial: Trial) -> dict[str, list[int]]:
         "mean of the first 3": trial.ranked[:3],
         "mean of the first 10": trial.ranked[:10],
         "greedy from the first": trial.grown(trial.ranked, trial.accuracy, 1, 5),
-        "greedy from the first 3": trial.grown(trial.ranked, trial.accuracy, 3, MOST),
+        "greedy from the first 3": trial.grown(trial.ranked, trial.accuracy, 3, MOST_IN_ENSEMBLE),
         "greedy by logprob": trial.grown(by_logprob, trial.logprob, 1, 5),
         "mean of the first 3 by views": trial.order(trial.held.mean(1))[:3],
     }
@@ -242,7 +242,7 @@ def examined(
     regret = {name: here.max() - here[place] for name, place in picks(trial).items()}
     over = {name: average(places) - now for name, places in ensembles(trial).items()}
     over["vote of the first 3"] = vote(trial.ranked[:3]) - now
-    over["vote, greedy from the first 3"] = vote(trial.voted(3, MOST)) - now
+    over["vote, greedy from the first 3"] = vote(trial.voted(3, MOST_IN_ENSEMBLE)) - now
     ours = {"pick (today)": 0.0, **over}
     past = [
         {

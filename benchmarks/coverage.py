@@ -37,7 +37,7 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.gain import GroupOnTest, Z, gain_of, paired
 from promptclimb.agent.results.result import Gain
-from promptclimb.agent.search.choice import select
+from promptclimb.agent.search.choice import ranking
 from promptclimb.evaluator.datasets.hand_made import for_dataset
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.scoring import Score
@@ -198,7 +198,7 @@ def one_search(
     shares = {split: world.hits[split][:, places].mean(1) for split, places in few.items()}
 
     def ranked(templates: Sequence[str]) -> list[Entry]:
-        return select([_scored(world, shares, one) for one in templates], sizes=sizes, seed=seed)
+        return ranking([_scored(world, shares, one) for one in templates], sizes=sizes, seed=seed)
 
     pool = rng.sample([one for one in BUILT_IN if one in world.place], INITIAL)
     initial = ranked(pool[: INITIAL // 2])

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.search.choice import select
+from promptclimb.agent.search.choice import ranking
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, Score, SplitScores
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -65,7 +65,7 @@ def pick_and_best(
         train, val = known[template.text].train or 0.0, known[template.text].val
         score = Score(train=train, val=val)
         scored.append(Entry(candidate=template, score=score, value=train, position=Position(1)))
-    chosen = select(scored, sizes=sizes, seed=seed)[0]
+    chosen = ranking(scored, sizes=sizes, seed=seed)[0]
     return known[chosen.text].test or 0.0, max(known[one.text].test or 0.0 for one in drawn)
 
 

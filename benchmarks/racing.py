@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from benchmarks.over_sets import over_sets
 from promptclimb import SearchConfig, search_sync
 from promptclimb.agent.position import rng_for
-from promptclimb.agent.search.racing import STAGES, Finalist, Hits, Stage, blocks_of, race
+from promptclimb.agent.search.racing import STAGES, Finalist, Hits, Stage, race, race_blocks
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -152,7 +152,7 @@ class Replay:
                 for text in texts
             }
 
-        blocks = blocks_of(self._of.labels, self._order, self._stages)
+        blocks = race_blocks(self._of.labels, self._order, self._stages)
         outcomes = asyncio.run(race(list(names), champion, blocks, ask_some))
         finalists = [names[text] for text, outcome in outcomes.items() if isinstance(outcome, Finalist)]
         for text, count in asked.items():

@@ -11,7 +11,15 @@ from dataclasses import replace
 from functools import lru_cache
 
 from .errors import EvaluatorError, TemplateRejectedError
-from .scoring import EvaluatorInfo, Rejection, Score, SplitScores, Verdict
+from .scoring import (
+    BASELINE_DEFAULT,
+    HAND_MADE,
+    EvaluatorInfo,
+    Rejection,
+    Score,
+    SplitScores,
+    Verdict,
+)
 
 _WORD = re.compile(r"[^\W_]+|\{\}")
 
@@ -71,7 +79,7 @@ class FakeEvaluator:
             pretrained="hash",
             fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
             class_names=tuple(f"kind {number}" for number in range(1, 11)),
-            baselines={"default template": ("a photo of a {}",), "hand-made": ("a clean drawing of a {}",)},
+            baselines={BASELINE_DEFAULT: ("a photo of a {}",), HAND_MADE: ("a clean drawing of a {}",)},
         )
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .custom.adapter import open_custom
 from .errors import EvaluatorError
 from .scoring import Evaluator
-from .spec import EvaluatorSpec, Progress, Report
+from .spec import EvaluatorSpec, OpeningProgress, Report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ def open_evaluator(
     spec: EvaluatorSpec,
     *,
     report: Report | None = None,
-    progress: Progress | None = None,
+    progress: OpeningProgress | None = None,
     look_ahead: bool = False,
     ask: ApiAsk | None = None,
     labels: Path | None = None,

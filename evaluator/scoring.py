@@ -14,6 +14,7 @@ from .errors import ConfigError, UsageError
 from .settings import shown
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
+Split: TypeAlias = Literal["train", "val", "test"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
 COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
@@ -21,6 +22,8 @@ COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
 MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
+BASELINE_DEFAULT, HAND_MADE = "default template", "hand-made"
+"""Names of baselines."""
 DEFAULT_TEMPLATE = "a photo of a {}"
 DEFAULT_INSTRUCTION = "Which of these classes does the image show? Answer with its name only.\n{classes}"
 MOST_CONFUSED = 3

@@ -40,7 +40,7 @@ def parse_columns(text: str | None) -> Mapping[str, str]:
 
 
 Report = Callable[[str], None]
-Progress = Callable[[int, int, bool], None]
+OpeningProgress = Callable[[int, int, bool], None]
 """Called with the number of images encoded and of all, and whether they are augmented copies."""
 
 DEFAULT_DATA = "backgrounds"

@@ -206,7 +206,7 @@ def _pairs_in(document: Any) -> Iterator[tuple[str, str | None, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassRecord:
-    """How one class does on the few-shot images, as a request shows it.
+    """Results of one class on the few-shot images, as a request shows them.
 
     Attributes:
         name: Its own name.

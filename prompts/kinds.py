@@ -98,7 +98,7 @@ class Proposals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateNoun:
-    """How texts for people name candidates.
+    """The name of candidates in texts for people.
 
     Attributes:
         noun: A candidate's name, such as "template".
@@ -126,7 +126,7 @@ class CandidateNoun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindWords(CandidateNoun):
-    """How the requests of ``prompts.requests`` speak of candidates.
+    """Words for candidates in the requests of ``prompts.requests``.
 
     Attributes:
         intro: How the scorer uses a candidate.

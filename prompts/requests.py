@@ -51,7 +51,7 @@ class Message(TypedDict):
 
 
 class Scale(NamedTuple):
-    """How an objective's values are written: times ``factor``, with ``digits`` decimals and ``unit``."""
+    """The form of an objective's values: times ``factor``, with ``digits`` decimals and ``unit``."""
 
     amount: str
     factor: float = 1.0
@@ -105,7 +105,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What every request asks for; ``objective`` is a name in ``SCALES``."""
+    """The task of a request; ``objective`` is a name in ``SCALES``."""
 
     words: KindWords
     proposals: int
@@ -242,7 +242,7 @@ def one_line(text: str, most: int | None = None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Information:
-    """What the requests of ``guided`` say about the pictures.
+    """Information on the pictures in the requests of ``guided``.
 
     Attributes:
         description: One line of the user's words; may be empty.

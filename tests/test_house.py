@@ -168,13 +168,26 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert not waiting
 
 
-def test_public_class_names_are_unique() -> None:
-    """A class name is enough to know which class is meant."""
+def public_types(path: Path) -> Iterator[str]:
+    """Names of a file's public classes and type aliases."""
+    for node in tree(path).body:
+        if isinstance(node, ast.ClassDef):
+            names = [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            variable = isinstance(node.value, ast.Call) and called(node.value) in ("TypeVar", "ParamSpec")
+            names = [] if variable else [one.id for one in targets if isinstance(one, ast.Name)]
+        else:
+            continue
+        yield from (name for name in names if name[0] != "_" and not name.isupper() and not name.islower())
+
+
+def test_names_of_public_types_are_unique() -> None:
+    """A name is enough to know which class or type alias is meant."""
     places = defaultdict(list)
     for path in SOURCES:
-        for node in tree(path).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name].append(relative(path))
+        for name in public_types(path):
+            places[name].append(relative(path))
     assert not {name: where for name, where in places.items() if len(where) > 1}
 
 

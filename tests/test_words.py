@@ -87,6 +87,7 @@ EXCEPTIONS = {
         for name in (
             *("benchmarks/peers/promptolution_player", "benchmarks/scale", "benchmarks/chaos"),
             "training/loop",
+            "tests/training/test_train",
         )
     },
     "CHANGELOG.md": {

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.errors import UsageError
+from ...evaluator.scoring import BASELINE_DEFAULT
 from ..results.details import read_details
 from ..results.figures import cost_text, has_accuracies, score_text
 from ..results.gain import (
-    BASELINE_DEFAULT,
     BEST_STARTING,
     CHANCE_MARK,
     ORIGINAL_NAMES,

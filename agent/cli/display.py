@@ -66,7 +66,7 @@ from ..results.figures import (
     weighted,
 )
 from ..results.gain import verdict_on
-from ..results.result import PROMINENT, GroupAccuracies, ScorerUsage, SearchResult, Usage, words_of
+from ..results.result import PROMINENT, ApiUsage, GroupAccuracies, SearchResult, Usage, words_of
 from ..results.run_view import Progress, gains_in_words
 from ..text import printable
 
@@ -601,11 +601,11 @@ def _spent(result: SearchResult) -> str:
 
 def _asked_of_llm(usage: Usage) -> list[str]:
     kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
-    tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens{kinds}"
+    tokens = f"{usage.tokens:,} tokens{kinds}"
     return [counted(usage.calls, "call"), tokens]
 
 
-def _spent_on_both(result: SearchResult, scorer: ScorerUsage) -> list[str]:
+def _spent_on_both(result: SearchResult, scorer: ApiUsage) -> list[str]:
     """Return in words what the LLM cost, if one was asked, what the scorer did, and both together."""
     usage, found = result.usage, []
     if result.llm.model is not None:

@@ -22,7 +22,7 @@ from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import ScoringConfig
 from ..config.sources import flag_of, spec_from_sources
-from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, look, probe
+from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, preflight, probe
 from ..llm.headers import clean_key, stated_limit
 from ..llm.scorer_calls import KEY
 from ..llm.scorer_endpoint import TrialAsk
@@ -139,7 +139,7 @@ _CHECKS: dict[str, Callable[[], Finding]] = {
 async def _listing(address: str, key: Secret | None, model: str) -> Preflight:
     try:
         async with asyncio.timeout(LIST_S):
-            return await look(address, key, key_env=DEFAULT_KEY, model=model)
+            return await preflight(address, key, key_env=DEFAULT_KEY, model=model)
     except TimeoutError:
         shown = split_query(without_credentials(address))[0]
         return Preflight(note=f"{shown}/models did not answer within {LIST_S:.0f} s")

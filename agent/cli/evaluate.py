@@ -18,7 +18,7 @@ from ..config.schema import ScoringConfig
 from ..results.confusion import ConfusionMatrix
 from ..results.figures import are_shares, score_text, scorer_spent
 from ..results.gain import wilson
-from ..results.result import ScorerUsage, words_of
+from ..results.result import ApiUsage, words_of
 from ..results.run_dir import write_atomically
 from ..search.api import Evaluation, score_templates, scored_kind
 from ..search.inputs import read_template_file
@@ -72,7 +72,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def spent_on(used: ScorerUsage, labels: Path) -> str:
+def spent_on(used: ApiUsage, labels: Path) -> str:
     """Return what a scorer behind an API was asked without a search, and where its answers are."""
     return f"{scorer_spent(used)}; labels are kept in {short_path(labels)}"
 

@@ -44,7 +44,7 @@ _POLICY = (
 )
 _SILENT = logging.Logger("promptclimb.live")  # noqa: LOG001 - not in the tree: its output goes nowhere
 _SILENT.addHandler(logging.NullHandler())
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class LivePage:
@@ -101,7 +101,7 @@ class LivePage:
         return made
 
     @web.middleware
-    async def _guard(self, request: web.Request, handler: Answer) -> web.StreamResponse:
+    async def _guard(self, request: web.Request, handler: PageHandler) -> web.StreamResponse:
         """Admit only requests with the token, and none that another site makes through a browser."""
         hosts = {f"{HOST}:{self.port}", f"localhost:{self.port}"}
         origin = request.headers.get("Origin")

@@ -15,6 +15,7 @@ from filelock import BaseFileLock
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.files import user_path
+from ...evaluator.scoring import BASELINE_DEFAULT
 from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
@@ -23,16 +24,16 @@ from ..config.sources import PREFIX, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..llm.budget import LIMITS
-from ..results.gain import BASELINE_DEFAULT, BEST_STARTING
+from ..results.gain import BEST_STARTING
 from ..results.result import SearchResult
 from ..search.run import SearchRun
 from ..stop import Stop
 from ..store.lock import lock_folder, refuse_beside_another, was_locked
 from ..study.document import FILES, MARKDOWN, findings, parts, write_findings
 from ..study.grid import STAND_IN, Cell, cells_of, configs_of_file, decides, refuse_deciding
-from ..study.outcomes import RunOutcome, blocks_of, fit, outcome_of, outcomes_as_they_are
+from ..study.outcomes import RunOutcome, blocks_of, fit, outcome_of, outcomes_so_far
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
-from ..study.runs import Found, Refusals, SharedLimits, Stopped, how_to_resume, run_search
+from ..study.runs import Refusals, SearchEnd, SharedLimits, Stopped, how_to_resume, run_search
 from ..study.study import Study, read_study, study_of
 from ..study.transfer import Transferred
 from ..text import printable
@@ -100,12 +101,12 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
         say(f"no picture: {no_picture}")
     for note in document["notes"]:
         say(f"note: {note}")
-    found = [one.found for one in running.outcomes if one.found is not None]
-    if (line := how_to_resume(found) or running.transfer_failed) is not None:
+    ends = [one.end for one in running.outcomes if one.end is not None]
+    if (line := how_to_resume(ends) or running.transfer_failed) is not None:
         say(line)
     if as_json:
         print_json(document)
-    return exit_codes.FAILED if running.transfer_failed else _exit_code(found)
+    return exit_codes.FAILED if running.transfer_failed else _exit_code(ends)
 
 
 class _RunningStudy:
@@ -124,7 +125,7 @@ class _RunningStudy:
         for number, cell in enumerate(cells, start=1):
             say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
             self.outcomes.append(outcome := await self._run(cell, stop))
-            if outcome.found is not None and not isinstance(outcome.found, SearchResult):
+            if outcome.end is not None and not isinstance(outcome.end, SearchResult):
                 say(f"{outcome.status}: {outcome.reason}")
         if not self.study.transfer:
             return
@@ -165,7 +166,7 @@ class _RunningStudy:
         """Write the finished runs' tables when a study ends early; nothing is scored or fitted."""
         say("Writing tables of the finished runs. Press Ctrl-C again to quit now.")
         try:
-            rest = outcomes_as_they_are(self.cells[len(self.outcomes) :])
+            rest = outcomes_so_far(self.cells[len(self.outcomes) :])
             outcomes = [*self.outcomes, *rest]
             self.write(outcomes)
         except (OSError, PromptclimbError) as error:
@@ -184,11 +185,11 @@ def _tables(document: Mapping[str, Any]) -> str:
     return "\n".join([*pages, f"{counts} of {counted(len(document['runs']), 'run')} finished and counted"])
 
 
-def _exit_code(found: Sequence[Found]) -> int:
+def _exit_code(ends: Sequence[SearchEnd]) -> int:
     """Return FAILED if a run failed; NOTHING_USABLE if no LLM that was asked gave anything usable."""
-    if any(isinstance(one, Stopped) for one in found):
+    if any(isinstance(one, Stopped) for one in ends):
         return exit_codes.FAILED
-    results = [one for one in found if isinstance(one, SearchResult) and one.llm.model is not None]
+    results = [one for one in ends if isinstance(one, SearchResult) and one.llm.model is not None]
     asked = [one for one in results if one.usage.calls or one.usage.failed_calls or one.usage.replayed]
     codes = {exit_codes.of_result(one) for one in asked}
     if codes == {exit_codes.NOTHING_USABLE}:

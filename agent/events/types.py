@@ -243,7 +243,7 @@ class TemplateScored(PlacedEvent, name="restart.template_scored"):
     """A template was scored, and its score is on disk.
 
     Attributes:
-        improved: Whether it beats all that its restart had seen; never true of an initial template.
+        improved: Whether it beats all earlier ones of its restart; never true of a starting template.
         source: Who made it: ``initial``, ``llm``, or the way that asks no LLM, such as ``combine``.
         images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
         estimate: Its accuracy on all training images, estimated, if a race dropped it.
@@ -325,7 +325,7 @@ class RestartFinished(BestEvent, name="restart.finished"):
 
 
 class UsageEvent(Event):
-    """What the LLM or a scorer behind an API has used up to now, all sessions of the run together.
+    """Usage of the LLM or of a scorer behind an API up to now, over all sessions of the run.
 
     Attributes:
         calls: Attempts that were billed, or may have been.
@@ -352,7 +352,7 @@ class UsageEvent(Event):
 
 
 class UsageChanged(UsageEvent, name="search.usage_changed"):
-    """What the LLM has used.
+    """Usage of the LLM.
 
     Attributes:
         cached_tokens: Prompt tokens read from a vendor's cache.
@@ -366,7 +366,7 @@ class UsageChanged(UsageEvent, name="search.usage_changed"):
 
 
 class ScorerUsageChanged(UsageEvent, name="scorer.usage_changed"):
-    """What a scorer behind an API has used; ``left`` has the money that it shares with the LLM too."""
+    """Usage of a scorer behind an API; ``left`` has the money that it shares with the LLM too."""
 
 
 class SearchStopped(Event, name="search.stopped"):
@@ -382,7 +382,7 @@ class SearchStopped(Event, name="search.stopped"):
 
 
 class EvaluationStarted(Event, name="search.evaluation_started"):
-    """What the search chose is evaluated on so many test images."""
+    """The choice of the search is evaluated on so many test images."""
 
     images: int
 

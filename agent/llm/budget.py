@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from ..errors import BudgetSpentError
 from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
 from ..prices import PICODOLLARS, TokenUsage
 from .chat import Request
-from .cost import NOTHING, Spent, Tariff, cost_at_most
+from .cost import NOTHING, Spent, Tariff, cost_at_most, totals
 
 HEADROOM = 1.5
 DEARER = 50
@@ -206,8 +206,7 @@ class Budget:
             for name, value in asdict(self.left()).items()
             if value is not None
         }
-        spent, names = self.spent, {one.name for one in fields(self.USAGE_CHANGED)} - {"left"}
-        return self.USAGE_CHANGED(**{name: getattr(spent, name) for name in names}, left=left)
+        return totals(self.USAGE_CHANGED, self.spent, left=left)
 
     def keep(self, kept: Spent) -> None:
         """Keep so much for the final evaluation, in place of what was kept before."""
@@ -259,7 +258,7 @@ class Budget:
             self._of_test = self._of_test.plus(used)
         self._spent = self._spent.plus(used)
         self._answers += used.calls
-        self._most_tokens = max(self._most_tokens, used.prompt_tokens + used.completion_tokens)
+        self._most_tokens = max(self._most_tokens, used.tokens)
         self._most_picodollars = max(self._most_picodollars, used.picodollars)
         if used.estimated_tokens > reserved.estimated_tokens:
             # Without usage, and longer than was asked for.

@@ -11,12 +11,12 @@ import difflib
 import functools
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from ...evaluator.errors import ConfigError
 from ..config.fields import AUTO, Price, without_credentials
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, ModelPrice, Provider
 
+T = TypeVar("T")
 PACKAGE = "genai-prices"
 AHEAD = timedelta(days=7)
 """How far ahead a higher price already counts, since a run may take days."""
@@ -329,22 +330,22 @@ class Spent:
     @classmethod
     def of(cls, usage: TokenUsage, price: Tariff | None) -> Spent:
         """Return the usage of one billed attempt."""
-        return cls(
-            calls=usage.calls,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            cache_written_tokens=usage.cache_written_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
+        return totals(
+            cls,
+            usage,
             picodollars=cost(usage, price),
             vendor_calls=int(usage.vendor_picodollars is not None),
             vendor_picodollars=usage.vendor_picodollars or 0,
         )
 
     @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
     def tokens_at_most(self) -> int:
         """All tokens, estimated ones included, as limits count them."""
-        return self.prompt_tokens + self.completion_tokens + self.estimated_tokens
+        return self.tokens + self.estimated_tokens
 
     @property
     def picodollars_at_most(self) -> int:
@@ -361,6 +362,11 @@ class Spent:
         """The most that attempts without a bill cost, in US dollars."""
         return self.estimated_picodollars / PICODOLLARS
 
+    @property
+    def reported_usd(self) -> float | None:
+        """The reported part of the cost in US dollars; None if nothing was reported."""
+        return round(self.vendor_picodollars / PICODOLLARS, 9) if self.vendor_calls else None
+
     def plus(self, other: Spent) -> Spent:
         names = self.__dataclass_fields__
         return Spent(**{name: getattr(self, name) + getattr(other, name) for name in names})
@@ -371,6 +377,14 @@ class Spent:
 
 
 NOTHING = Spent()
+
+
+def totals(kind: type[T], spent: Spent | TokenUsage, **others: Any) -> T:
+    """Return a record of what was spent: ``others``, and the values of ``spent`` that it has fields for."""
+    record: Any = kind
+    names = {one.name for one in fields(record) if hasattr(spent, one.name)} - others.keys()
+    found: T = record(**{name: getattr(spent, name) for name in names}, **others)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,9 @@ async def _usable(
         scrubber.add(key or "")
         scrubber.add(split_userinfo(one.base_url).userinfo)
         try:
-            seen = await look(one.base_url, key, key_env=one.key_env, model=one.model or config.llm or "")
+            seen = await preflight(
+                one.base_url, key, key_env=one.key_env, model=one.model or config.llm or ""
+            )
         except EndpointError as error:
             faults.append(error)
             continue
@@ -304,7 +306,7 @@ class Preflight:
     context: int | None = None  # tokens of the model's context, if the list states them
 
 
-async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Preflight:
+async def preflight(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Preflight:
     """Ask an endpoint for its models; ``key_env`` names the key's variable in messages.
 
     Raises:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 24 * 3600.0
 """Longer waits in headers, in seconds, are ignored."""
 MOST = 1e9
-Kind = Literal["requests", "tokens"]
+LimitKind = Literal["requests", "tokens"]
 OnIgnored = Callable[[str, str], None]
 """Called with the name and the value of an invalid header."""
 
@@ -42,7 +42,7 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _RATE_LIMIT = re.compile(r"(?:x-|anthropic-)?ratelimit-.*|(?:x-ms-)?retry-after(?:-ms)?", re.ASCII)
-KINDS: tuple[Kind, ...] = ("requests", "tokens")
+KINDS: tuple[LimitKind, ...] = ("requests", "tokens")
 _UNIX_TIME_FROM = 1e9
 _DRAFT = "ratelimit-limit"
 _MAX_VALUE = 64
@@ -134,7 +134,7 @@ def retry_after(
 
 def stated_limit(
     headers: Mapping[str, str],
-    kind: Kind,
+    kind: LimitKind,
     *,
     now: Callable[[], float] = time.time,
     ignored: OnIgnored | None = None,
@@ -169,7 +169,7 @@ def parse_moment(value: str, *, now: Callable[[], float] = time.time) -> float |
 
 
 @cache
-def _names(member: str, kind: Kind) -> tuple[str, ...]:
+def _names(member: str, kind: LimitKind) -> tuple[str, ...]:
     names: tuple[str, ...] = (f"x-ratelimit{member}-{kind}", f"anthropic-ratelimit-{kind}{member}")
     names += (f"x-ratelimit{member}-{kind}-minute",)
     if kind == "tokens":

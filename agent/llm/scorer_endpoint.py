@@ -152,7 +152,7 @@ async def open_scorer(
             asker,
             ledger,
             concurrency=config.scorer_concurrency,
-            look=lambda: _look(url),
+            connect=lambda: _connect(url),
             variable=key.variable,
             stop=stop,
             tpm=config.scorer_tpm,
@@ -165,7 +165,7 @@ async def open_scorer(
             await calls.close()
 
 
-async def _look(url: str) -> None:
+async def _connect(url: str) -> None:
     """Raise EndpointError if nothing listens at an address; any reply will do, and costs nothing."""
     address, query = split_query(split_userinfo(url).url)
 
@@ -212,7 +212,7 @@ class TrialAsk:
         from .client import OpenAIChat
 
         async with asyncio.timeout(self._timeout_s):
-            await _look(self._url)
+            await _connect(self._url)
             async with OpenAIChat(self._url, self._key) as client:
                 return (await client.post(request)).body
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ...prompts.kinds import Candidate, PromptKind
 from ...prompts.phrases import framed, phrases
 from .base import Propose, SearchMethod, Steps, View
-from .word_effects import Prediction, features, predict
+from .word_regression import Prediction, features, predict
 
 CANDIDATES = 200
 """Fillings considered per round."""

@@ -10,7 +10,7 @@ from ...prompts.kinds import Candidate
 from .base import Propose, SearchMethod, Steps, View
 from .combine import combinations
 from .mutate import children
-from .word_effects import features, predict
+from .word_regression import features, predict
 
 _CANDIDATES = 150
 """Candidates of each origin considered per round."""

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
+from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import INSTRUCTION, kind_named
-from .gain import BASELINE_DEFAULT, BEST_HAND_MADE, BEST_STARTING, not_above_chance, surely_better
+from .gain import BEST_HAND_MADE, BEST_STARTING, not_above_chance, surely_better
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
-from .sections import names_of
+from .sections import renamed_classes
 
 WIDE = 6.0
 """Width of an interval, in points, from which on it is inconclusive."""
@@ -133,7 +134,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
 
 def about_names(view: RunView) -> str:
     """Say which new class names to doubt, and how to leave one out; empty without a new name."""
-    rows = names_of(view)
+    rows = renamed_classes(view)
     if not rows:
         return ""
     hurt = [repr(row.old) for row in rows if (row.after or 0) < (row.before or 0)]
@@ -165,7 +166,7 @@ def _on_rounds(view: RunView, result: SearchResult) -> str:
 
 
 class Use(NamedTuple):
-    """How to use templates: a sentence, code to copy, and a remark."""
+    """Instructions to use templates: a sentence, code to copy, and a remark."""
 
     about: str
     code: str

@@ -13,8 +13,9 @@ from itertools import pairwise
 from typing import Any
 
 from ...evaluator.counts import counted
+from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
 from .figures import chosen_by_more, score_text
-from .gain import BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE
+from .gain import BEST_HAND_MADE
 from .run_view import Curve, RunView
 
 MOST_CURVES = 8

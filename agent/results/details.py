@@ -114,7 +114,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """What the report shows beyond the result.
+    """Data that the report shows beyond the result.
 
     Attributes:
         decisions: None if test was not evaluated or they are not known.

@@ -79,7 +79,7 @@ class HasClassifier(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ChosenPrompts:
     """A run to export; ``only`` is ``ENSEMBLE`` or ``BEST``."""
 
     run_dir: Path
@@ -154,7 +154,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ExportForm:
     """An export format.
 
     Attributes:
@@ -164,11 +164,11 @@ class Form:
     """
 
     file: str
-    content: Callable[[Found], str | bytes]
+    content: Callable[[ChosenPrompts], str | bytes]
     choices: tuple[str, ...] = (ENSEMBLE, BEST)
     holds: Literal["templates", "instructions"] | None = "templates"
 
-    def check(self, found: Found) -> None:
+    def check(self, found: ChosenPrompts) -> None:
         """Raise UsageError if it cannot hold what the run searched for."""
         kind = "instructions" if found.result.prompts == INSTRUCTION else "templates"
         if self.holds not in (None, kind):
@@ -179,7 +179,7 @@ class Form:
             )
 
 
-def text(found: Found) -> str:
+def text(found: ChosenPrompts) -> str:
     """Return one template or instruction a line, as ``--initial`` and ``evaluate --templates`` take them."""
     for one in found.candidates:
         if one.startswith("#"):
@@ -187,7 +187,7 @@ def text(found: Found) -> str:
     return "".join(f"{one}\n" for one in found.candidates)
 
 
-def openai_messages(found: Found) -> str:
+def openai_messages(found: ChosenPrompts) -> str:
     """Return the messages of a chat request, with the list of classes; IMAGE stands for a JPEG in base64."""
     (best,) = found.templates
     filled = Options(found.class_names, found.result.dataset.seed).fill(best)
@@ -196,22 +196,22 @@ def openai_messages(found: Found) -> str:
     return _json({"messages": [{"role": "user", "content": content}]})
 
 
-def open_clip(found: Found) -> str:
+def open_clip(found: ChosenPrompts) -> str:
     """Return a JSON list for ``build_zero_shot_classifier``, which calls ``str.format(class_name)``."""
     return templates_json([positional(template) for template in found.templates])
 
 
-def clip_benchmark(found: Found) -> str:
+def clip_benchmark(found: ChosenPrompts) -> str:
     """Return a JSON list for CLIP_benchmark's ``zero_shot_classifier``."""
     return templates_json(found.with_slots)
 
 
-def clip_benchmark_custom(found: Found) -> str:
+def clip_benchmark_custom(found: ChosenPrompts) -> str:
     """Return CLIP_benchmark's ``--custom_template_file``, valid for this data set and all others."""
     return _json({found.result.dataset.name: found.with_slots, FALLBACK: found.with_slots})
 
 
-def cupl(found: Found) -> str:
+def cupl(found: ChosenPrompts) -> str:
     """Return CuPL's prompts: for each class name its filled templates."""
     classes = found.classes_of_data
     templates = [Template.parse(text, max_words=None) for text in found.templates]
@@ -222,7 +222,7 @@ def cupl(found: Found) -> str:
     return _json(texts)
 
 
-def class_names(found: Found) -> str:
+def class_names(found: ChosenPrompts) -> str:
     """Return the new class names for ``--class-names``: a line ``CLASS=NAME`` for each renamed class.
 
     If the run had ``--class-names`` itself, they are all names in the order of the labels.
@@ -239,12 +239,12 @@ def class_names(found: Found) -> str:
     return "".join(f"{old}={new}\n" for old, new in names.items())
 
 
-def leaderboard(found: Found) -> str:
+def leaderboard(found: ChosenPrompts) -> str:
     """Return the leaderboard as CSV; no cell is taken for a formula."""
     return leaderboard_csv(found.result.leaderboard)
 
 
-def confusion_matrix(found: Found) -> str:
+def confusion_matrix(found: ChosenPrompts) -> str:
     """Return the best template's confusion matrix on test as CSV: rows are true classes."""
     details = read_details(found.run_dir)
     decisions = None if details is None else details.decisions
@@ -258,7 +258,7 @@ def confusion_matrix(found: Found) -> str:
     return matrix.to_csv()
 
 
-def coop(found: Found) -> str:
+def coop(found: ChosenPrompts) -> str:
     """Return CoOp's zero-shot entry of ``CUSTOM_TEMPLATES``, and ``CTX_INIT`` if possible.
 
     CoOp puts the class name and a full stop after its context, so the template must end with its only slot.
@@ -271,7 +271,7 @@ def coop(found: Found) -> str:
     return _json(document)
 
 
-def safetensors(found: Found) -> bytes:
+def safetensors(found: ChosenPrompts) -> bytes:
     """Return a safetensors file with ``classifier``: float32 [classes, dimensions], rows of length 1.
 
     An image belongs to the class whose row has the largest product with its normalised embedding. In the
@@ -301,18 +301,20 @@ def _json(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-FORMS: Mapping[str, Form] = {
-    "open-clip": Form("open-clip-templates.json", open_clip),
-    "clip-benchmark": Form("clip-benchmark-templates.json", clip_benchmark),
-    "clip-benchmark-custom": Form("clip-benchmark-custom-templates.json", clip_benchmark_custom),
-    "cupl": Form("cupl-prompts.json", cupl),
-    "text": Form("prompts.txt", text, holds=None),
-    "openai-messages": Form("openai-messages.json", openai_messages, choices=(BEST,), holds="instructions"),
-    "csv": Form("leaderboard.csv", leaderboard, choices=(), holds=None),
-    "confusion-matrix": Form("confusion-matrix.csv", confusion_matrix, choices=(), holds=None),
-    "coop": Form("coop-templates.json", coop, choices=(BEST,)),
-    "safetensors": Form("classifier.safetensors", safetensors),
-    "class-names": Form("class-names.txt", class_names, choices=()),
+FORMS: Mapping[str, ExportForm] = {
+    "open-clip": ExportForm("open-clip-templates.json", open_clip),
+    "clip-benchmark": ExportForm("clip-benchmark-templates.json", clip_benchmark),
+    "clip-benchmark-custom": ExportForm("clip-benchmark-custom-templates.json", clip_benchmark_custom),
+    "cupl": ExportForm("cupl-prompts.json", cupl),
+    "text": ExportForm("prompts.txt", text, holds=None),
+    "openai-messages": ExportForm(
+        "openai-messages.json", openai_messages, choices=(BEST,), holds="instructions"
+    ),
+    "csv": ExportForm("leaderboard.csv", leaderboard, choices=(), holds=None),
+    "confusion-matrix": ExportForm("confusion-matrix.csv", confusion_matrix, choices=(), holds=None),
+    "coop": ExportForm("coop-templates.json", coop, choices=(BEST,)),
+    "safetensors": ExportForm("classifier.safetensors", safetensors),
+    "class-names": ExportForm("class-names.txt", class_names, choices=()),
 }
 
 
@@ -341,7 +343,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         if target.is_dir():
             raise UsageError(f"--out {out} is a folder; name a file")
     result = result_of(run_dir)
-    found = Found(run_dir, result, _chosen(result, form, only))
+    found = ChosenPrompts(run_dir, result, _chosen(result, form, only))
     FORMS[form].check(found)
     content = FORMS[form].content(found)
     try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol
 
 from ...evaluator.counts import counted, enumerated
+from ..events.types import UsageEvent
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from .result import UNOPENED, Best, GroupAccuracies, Row, SearchResult, Usage
+from .result import UNOPENED, ApiUsage, Best, GroupAccuracies, Row, SearchResult, Usage
 
 REJECTED: Mapping[str, str] = MappingProxyType(
     {
@@ -170,28 +170,10 @@ def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[
     return {name: min(one[name] for one in (llm, scorer) if name in one) for name in {**llm, **scorer}}
 
 
-class Used(Protocol):
-    """What an LLM or a scorer behind an API has used, in an event or a result."""
-
-    @property
-    def calls(self) -> int: ...
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def completion_tokens(self) -> int: ...
-    @property
-    def cost_usd(self) -> float | None: ...
-    @property
-    def estimated_tokens(self) -> int: ...
-    @property
-    def estimated_usd(self) -> float | None: ...
-
-
-def scorer_spent(used: Used) -> str:
+def scorer_spent(used: UsageEvent | ApiUsage) -> str:
     """Return in words what a scorer behind an API was asked and cost."""
     parts = [counted(used.calls, "call")]
-    tokens = used.prompt_tokens + used.completion_tokens
-    parts += [f"{tokens:,} tokens"] if tokens else []
+    parts += [f"{used.tokens:,} tokens"] if used.tokens else []
     parts += [f"${used.cost_usd:.4f}"] if used.cost_usd else []
     more = unreported(used.estimated_tokens, used.estimated_usd, ", and ")
     return f"scorer: {', '.join(parts)}{more}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...evaluator.counts import enumerated
 from ...evaluator.pico.models import TOY_MODEL
+from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
 from ...prompts.kinds import TEMPLATE
 from .details import BEST, Decisions, Details, agrees
 from .figures import has_accuracies
@@ -101,8 +102,6 @@ def _crossing(falling: Callable[[float], float], low: float, high: float, level:
     return (low + high) / 2
 
 
-BASELINE_DEFAULT = "default template"
-HAND_MADE = "hand-made"
 BEST_HAND_MADE = "best hand-made"
 BEST_STARTING = "best starting template"
 ORIGINAL_NAMES = "original names"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
+from ..events.types import UsageEvent
 from ..position import LLM
 from ..text import visible
 from .advice import next_steps, use_of
@@ -21,7 +22,6 @@ from .chart import course_figure
 from .details import Ancestor, marked
 from .figures import (
     REJECTED,
-    Used,
     about_order,
     about_test,
     cost_text,
@@ -35,10 +35,10 @@ from .figures import (
     weighted,
 )
 from .gain import verdict_on
-from .result import PROMINENT, Row, SearchResult, Sizes
+from .result import PROMINENT, ApiUsage, Row, SearchResult, Sizes
 from .run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from .run_view import Refused, RunView, gains_in_words, view_of
-from .sections import about_scores, classes_of, compared_rows, gain_cell, names_of, word_effects
+from .sections import about_scores, classes_of, compared_rows, gain_cell, renamed_classes, word_effects
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -158,7 +158,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
     sections = {
         "found": compared or None,
         "course": course_figure(view),
-        "names": names_of(view),
+        "names": renamed_classes(view),
         "classes": classes_of(view),
         "lineage": _lines(view.lineage) or None,
         "words": words or None,
@@ -340,7 +340,7 @@ def _facts(view: RunView) -> dict[str, str]:
     return found
 
 
-def _cost(used: Used) -> str:
+def _cost(used: UsageEvent | ApiUsage) -> str:
     return cost_text(used.cost_usd) + unreported(used.estimated_tokens, used.estimated_usd, ", and ")
 
 
@@ -358,7 +358,7 @@ def _costs(result: SearchResult) -> dict[str, str]:
     if (scorer := result.scorer_usage) is not None:
         failed = f"{counted(scorer.failed_calls, 'failed attempt')}, {scorer.retries:,} retries"
         found["scorer's calls"] = f"{scorer.calls:,} ({failed})"
-        if scorer.prompt_tokens or scorer.completion_tokens:
+        if scorer.tokens:
             tokens = f"{scorer.prompt_tokens:,} in, {scorer.completion_tokens:,} out"
             found["scorer's tokens"] = tokens
         found["scorer's cost"] = _cost(scorer)

@@ -19,7 +19,7 @@ from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, Inspection
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
-from ..llm.cost import Spent
+from ..llm.cost import Spent, totals
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -221,7 +221,7 @@ class Versions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiUsage:
-    """What an LLM or a scorer behind an API was asked, over all sessions of a run.
+    """Usage of an LLM or of a scorer behind an API, over all sessions of a run.
 
     Attributes:
         calls: Requests that were answered, or may have been billed.
@@ -241,26 +241,22 @@ class ApiUsage:
     estimated_tokens: int = 0
     estimated_usd: float | None = None
 
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
     @classmethod
     def of(cls, spent: Spent, *, priced: bool, **more: Any) -> Self:
         """Return the usage of an account; ``priced`` if its price is known."""
         known = priced or 0 < spent.calls == spent.vendor_calls
-        return cls(
-            calls=spent.calls,
-            failed_calls=spent.failed_calls,
-            retries=spent.retries,
-            prompt_tokens=spent.prompt_tokens,
-            completion_tokens=spent.completion_tokens,
-            cost_usd=round(spent.cost_usd, 9) if known else None,
-            estimated_tokens=spent.estimated_tokens,
-            estimated_usd=round(spent.estimated_usd, 9) if priced else None,
-            **more,
-        )
+        cost = round(spent.cost_usd, 9) if known else None
+        most = round(spent.estimated_usd, 9) if priced else None
+        return totals(cls, spent, cost_usd=cost, estimated_usd=most, **more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage(ApiUsage):
-    """What the LLM was asked.
+    """Usage of the LLM.
 
     Attributes:
         replayed: Answers that this session found on disk.
@@ -274,11 +270,6 @@ class Usage(ApiUsage):
     cache_written_tokens: int = 0
     reasoning_tokens: int = 0
     reported_usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScorerUsage(ApiUsage):
-    """What a scorer behind an API was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -404,7 +395,7 @@ class SearchResult:
     limits: tuple[str, ...] = ()
     gain: Gain | None = None
     prompts: str = TEMPLATE
-    scorer_usage: ScorerUsage | None = None
+    scorer_usage: ApiUsage | None = None
     run_dir: Path | None = field(default=None, compare=False)
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)

@@ -279,7 +279,7 @@ def stored_config(
         UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
     with Store.open(run_dir) as store:
-        config = build([(f"the run {run_dir}", store.manifest["config"]), (place, changes or {})])
+        config = build([(f"the run {run_dir}", store.manifest.config), (place, changes or {})])
         if trust:
             store.trust()
         else:
@@ -294,14 +294,13 @@ def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
         UsageError: There is no run, or another version made it.
     """
     with Store.open(run_dir) as store:
-        return dict(store.manifest.get("given", {}))
+        return dict(store.manifest.given)
 
 
 def stored_weights(run_dir: Path) -> str | None:
     """Return the content hash of the weights that a run used; None if it is not known."""
     with Store.open(run_dir) as store:
-        found = store.manifest.get("content")
-    return found.get("weights") if isinstance(found, dict) else None
+        return store.manifest.content.get("weights")
 
 
 def config_text(run_dir: Path) -> str:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import TEMPLATE, KindWords
 from ..events.log import logged
 from ..events.types import (
@@ -33,7 +34,7 @@ from ..position import Position
 from ..store.lock import is_live
 from .details import Ancestor, Details, lineage_of, read_details
 from .figures import are_shares, difference_text, has_accuracies
-from .gain import BASELINE_DEFAULT, BEST_STARTING, verdict_on
+from .gain import BEST_STARTING, verdict_on
 from .result import ENDED_EARLY, OtherSchemaError, Row, SearchResult, words_of
 from .run_dir import STORE, config_text, read_result
 

@@ -148,7 +148,7 @@ class NameRow(NamedTuple):
     taken_for: str = ""
 
 
-def names_of(view: RunView) -> list[NameRow] | None:
+def renamed_classes(view: RunView) -> list[NameRow] | None:
     """Return the renamed classes, those that gained most first; None if no names were searched for."""
     if view.result is None or (names := view.result.best.class_names) is None:
         return None

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from ...evaluator.custom.adapter import as_evaluator
 from ...evaluator.datasets.loading import Known, check_data_name, known
@@ -22,7 +22,7 @@ from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.remote.asking import KeepsForTest
-from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor
+from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor, Split
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
@@ -34,15 +34,13 @@ from ..events.types import Bus, Listener
 from ..llm.scorer_endpoint import scorer_in_thread
 from ..results.confusion import ConfusionMatrix
 from ..results.page import rewrite_report
-from ..results.result import ScorerUsage, SearchResult
+from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import stored_config
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .inputs import check_scorer_takes
 from .measuring import shares_right
 from .predicting import predictor_of_run, shared_labels
 from .run import SearchRun
-
-Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Evaluation:
     inspection: Inspection | None = None
     white_box: tuple[WhiteBoxResult, ...] = ()
     prompts: str = TEMPLATE
-    scorer_usage: ScorerUsage | None = None
+    scorer_usage: ApiUsage | None = None
     labels: Path | None = None
 
     @property
@@ -150,7 +148,7 @@ def score_templates(
             measured = _measured(found, texts, kind, spec, split, inspect, white_box, report)
             if ask is None:
                 return measured
-            usage = ScorerUsage.of(ask.budget.spent, priced=getattr(spec, "scorer_price", None) is not None)
+            usage = ApiUsage.of(ask.budget.spent, priced=getattr(spec, "scorer_price", None) is not None)
             return replace(measured, scorer_usage=usage, labels=labels)
     except BudgetSpentError as error:
         kept = f"{error}; labels are kept in {labels}: with a higher limit, only the rest is requested"

@@ -33,6 +33,7 @@ from operator import itemgetter
 from ...evaluator.errors import AskingEndedError, PromptclimbError
 from ...evaluator.scoring import (
     COUNTED,
+    HAND_MADE,
     Evaluator,
     EvaluatorInfo,
     Objective,
@@ -46,15 +47,15 @@ from ...prompts.kinds import CandidateError, PromptKind, kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import Position
-from ..results.gain import BEST_HAND_MADE, BEST_STARTING, HAND_MADE
+from ..results.gain import BEST_HAND_MADE, BEST_STARTING
 from ..results.result import UNGROWN, Row
 from .measuring import Ballots, measured
 
-CANDIDATES = 20
+MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
-VOTERS = 10
+MOST_VOTERS = 10
 """The same where two join: each pair of them is counted."""
-MOST = 8
+MOST_IN_ENSEMBLE = 8
 """Maximum templates in an ensemble, unless more are requested."""
 
 Measure = Callable[[Sequence[tuple[str, ...]]], Awaitable[Sequence[SplitScores | None]]]
@@ -71,7 +72,7 @@ def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accur
     return round((train * n_train + val * n_val) / (n_train + n_val), 9)
 
 
-def select(
+def ranking(
     found: Iterable[Entry],
     *,
     sizes: Mapping[str, int],
@@ -94,8 +95,8 @@ def select(
         first = pooled(entry.score, sizes, objective) if pools and not dropped else entry.value
         if views and not dropped:
             first = _with_views(first, entry.score)
-        coin = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
-        return (dropped, -first, -entry.value, len(entry.text.split()), coin)
+        tie_break = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
+        return (dropped, -first, -entry.value, len(entry.text.split()), tie_break)
 
     # Many restarts find the same candidates. Sorting holds the interpreter, so merge them first.
     best: dict[str, tuple[tuple[bool, float, float, int, str, Position], Entry]] = {}
@@ -112,7 +113,7 @@ def _with_views(first: float, score: Score) -> float:
     return first if score.views is None else round((first + score.views) / 2, 9)
 
 
-async def grown(
+async def grow_ensemble(
     ranked: Sequence[str], measure: Measure, *, start: int, sizes: Mapping[str, int], in_pairs: bool = False
 ) -> tuple[str, ...] | None:
     """Return the templates of an ensemble, the best of the ranking first; None if none can be measured.
@@ -120,16 +121,16 @@ async def grown(
     It begins with the first ``start`` of ``ranked``; an ensemble of one is not grown. With ``in_pairs``, two
     templates join at a time. ``sizes`` are the images in train and val.
     """
-    joining: list[tuple[str, ...]] = [(one,) for one in ranked[:CANDIDATES]]
+    joining: list[tuple[str, ...]] = [(one,) for one in ranked[:MOST_CANDIDATES]]
     if in_pairs:
-        joining = list(combinations_with_replacement(ranked[:VOTERS], 2))
+        joining = list(combinations_with_replacement(ranked[:MOST_VOTERS], 2))
     chosen = tuple(ranked[:start])
     if len(chosen) < 2:
         return chosen
     (now,) = _keys(await measure([chosen]), sizes)
     if now is None:
         return None
-    while len(chosen) + len(joining[0]) <= MOST:
+    while len(chosen) + len(joining[0]) <= MOST_IN_ENSEMBLE:
         larger = [(*chosen, *more) for more in joining]
         keys = _keys(await measure(larger), sizes)
         found = [(key, -place) for place, key in enumerate(keys) if key is not None]
@@ -153,7 +154,7 @@ def _keys(found: Sequence[SplitScores | None], sizes: Mapping[str, int]) -> list
 def candidates_at_most(config: SearchConfig, info: EvaluatorInfo, curve: int = 0) -> int:
     """Return how many candidates the final evaluation needs at most, with points of a learning curve."""
     alone = config.ensemble_size == 1 or not kind_named(config.prompts).averaged
-    ensemble = 1 if alone else max(config.ensemble_size, MOST)
+    ensemble = 1 if alone else max(config.ensemble_size, MOST_IN_ENSEMBLE)
     baselines = {template for group in info.baselines.values() for template in group}
     return ensemble + len(baselines) + 1 + curve + config.searches_names
 
@@ -200,18 +201,18 @@ async def choose(
 ) -> Choice:
     """Choose by the selection rule, also at each point of a learning curve; the test split stays closed."""
 
-    def ranked(some: Sequence[Entry]) -> list[Entry]:
-        return select(some, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
+    def ranking_of(some: Sequence[Entry]) -> list[Entry]:
+        return ranking(some, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
 
-    def rank() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
-        order = ranked(scored)
+    def rank_all() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
+        order = ranking_of(scored)
         rows = tuple(row_of(place, one) for place, one in enumerate(order, start=1))
-        picks = {count: ranked(first)[0] for count, first in first_templates(scored, curve).items()}
+        picks = {count: ranking_of(first)[0] for count, first in first_templates(scored, curve).items()}
         early = {count: pick for count, pick in picks.items() if pick.score.whole}
         return order, rows, len({entry.text for entry in scored}), early
 
     # Ordering the templates of many restarts takes seconds.
-    order, rows, evaluated, early = await in_thread(rank)
+    order, rows, evaluated, early = await in_thread(rank_all)
     kind = kind_named(config.prompts)
     if not order:
         raise PromptclimbError(
@@ -226,9 +227,9 @@ async def choose(
         for name, templates in evaluator.info.baselines.items()
     }
     if hand_made := await _hand_made(config, evaluator):
-        baselines[BEST_HAND_MADE] = ChosenGroup.of(ranked(hand_made)[0])
+        baselines[BEST_HAND_MADE] = ChosenGroup.of(ranking_of(hand_made)[0])
     starting = [one for one in scored if one.position.initial]
-    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranked(starting)))[0])
+    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranking_of(starting)))[0])
     return Choice(
         best=order[0],
         ensemble=ChosenGroup(
@@ -254,17 +255,19 @@ async def choose_ensemble(
         return await measured(lambda: evaluator.examine(ensembles, test=False))
 
     async def voted(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
-        return ballots.count(ensembles)
+        return ballots.scores(ensembles)
 
     try:
-        found = await grown(ranked, averaged, start=size, sizes=sizes)
+        found = await grow_ensemble(ranked, averaged, start=size, sizes=sizes)
         if found is None and isinstance(evaluator, Predictor):
-            ballots = await measured(lambda: Ballots(evaluator, ranked[: max(VOTERS, size)], sizes))
-            found = await grown(ranked, voted, start=size, sizes=sizes, in_pairs=True)
+            voters = ranked[: max(MOST_VOTERS, size)]
+            splits = [split for split in ("train", "val") if sizes.get(split, 0)]
+            ballots = await measured(lambda: Ballots(evaluator, voters, splits))
+            found = await grow_ensemble(ranked, voted, start=size, sizes=sizes, in_pairs=True)
         return found or tuple(ranked[:size]), {}
     except Exception as error:  # noqa: BLE001 - noted in the result
         return tuple(ranked[:size]), {
-            UNGROWN: f"the ensemble is the first {size} of the ranking: {reason(error)}"
+            UNGROWN: f"the ensemble is the first {size} of the ranking: {message_of(error)}"
         }
 
 
@@ -328,7 +331,7 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     ]
 
 
-def reason(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Return the message of an error, in characters that can be stored."""
-    said = str(error) or type(error).__name__
-    return said.encode("utf-8", "backslashreplace").decode("utf-8")
+    message = str(error) or type(error).__name__
+    return message.encode("utf-8", "backslashreplace").decode("utf-8")

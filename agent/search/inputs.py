@@ -34,11 +34,9 @@ from .user_objects import name_of
 
 LLM_CONTENT = "llm_content"
 """Identity key: the content hash of the user's own model file."""
-CONTENT = "content"
-"""Manifest key: hashes of data and weights, by name."""
 IMAGE_NAMES, MOST_NAMED = "files", 3
 """The store's note of the images' names, and how many of them a message names."""
-GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
+EXTENDABLE = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
 """Settings that may be increased when a run is resumed."""
 
 
@@ -142,7 +140,7 @@ def pinned_evaluator(config: SearchConfig) -> SearchConfig:
     return config.model_copy(update={"evaluator": pinned(config.evaluator)})
 
 
-async def with_fallback(
+async def try_local_llm(
     config: SearchConfig, emit: Listener, earlier_notes: Mapping[str, Any] | None
 ) -> tuple[SearchConfig, dict[str, str]]:
     """Fetch and load a local LLM on trial, if a method may replace it; return the config and notes.
@@ -153,7 +151,7 @@ async def with_fallback(
     if not may_fall_back(config):
         return config, {}
     if LLM_FALLBACK in (earlier_notes or {}):
-        return with_fallback_method(config), {}
+        return without_llm(config), {}
     from ..llm.local_server import is_available, make_loaded, make_ready
 
     llm = config.llm or ""
@@ -169,22 +167,22 @@ async def with_fallback(
     note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
     note += ", and for class names by common kinds of things" if config.searches_names else ""
     emit(Noted(text=note))
-    return with_fallback_method(config), {LLM_FALLBACK: note}
+    return without_llm(config), {LLM_FALLBACK: note}
 
 
 def fallen_back(
     config: SearchConfig, earlier_notes: Mapping[str, Any] = MappingProxyType({})
 ) -> SearchConfig:
-    """Return the config of ``with_fallback`` as far as it is known in this process; nothing is fetched."""
+    """Return the config of ``try_local_llm`` as far as it is known in this process; nothing is fetched."""
     if not may_fall_back(config):
         return config
     from ..llm.local_server import is_available
 
     usable = LLM_FALLBACK not in earlier_notes and is_available(config.llm or "") is None
-    return config if usable else with_fallback_method(config)
+    return config if usable else without_llm(config)
 
 
-def with_fallback_method(config: SearchConfig) -> SearchConfig:
+def without_llm(config: SearchConfig) -> SearchConfig:
     """Return the config with the method that replaces the local LLM."""
     return config.model_copy(update={"method": config.llm_fallback, "llm": None})
 
@@ -285,8 +283,8 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
 
 def check_content(store: Store, info: EvaluatorInfo) -> None:
     """Raise StoreMismatchError, with names of files, if images or weights of a resumed run have changed."""
-    before = store.manifest.get(CONTENT) or {}
-    if store.manifest["identity"].get("fingerprint") == info.fingerprint or not before or not info.content:
+    before = store.manifest.content
+    if store.manifest.identity.get("fingerprint") == info.fingerprint or not before or not info.content:
         return
     names: set[str] = set(store.note(IMAGE_NAMES) or ())
     files = set(info.files)
@@ -311,7 +309,7 @@ def _some(names: Collection[str]) -> str:
     return ", ".join(sorted(names)[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
-def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
+def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
     """Return the settings by which a resumed run is extended, with their new values; empty for none.
 
     New rounds are allowed only with one conversation per restart: later conversations would begin from
@@ -320,7 +318,9 @@ def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
     Raises:
         StoreMismatchError: A value decreases, or answers that were paid for could not be used.
     """
-    changed = {name: getattr(config, name) for name in GROWS if before.get(name) != getattr(config, name)}
+    changed = {
+        name: getattr(config, name) for name in EXTENDABLE if before.get(name) != getattr(config, name)
+    }
     had = {name: int(before.get(name, 0)) for name in changed}
 
     def refused(name: str, why: str) -> StoreMismatchError:

@@ -1,4 +1,4 @@
-"""What restarts have done, and what they ask: answers are on disk before they are used, and then reused."""
+"""Records of restarts, and their requests to the LLM: an answer is on disk before it is used, and reused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_SHOWN_OF_A_LINE = 200
 
 @dataclass(slots=True)
 class RestartRecord:
-    """What one restart has done so far; grows while it runs, so a stopped search has it too.
+    """The record of one restart; grows while it runs, so a stopped search has it too.
 
     Attributes:
         rejected: Refused lines and templates, by reason.
@@ -68,7 +68,7 @@ class RestartRecord:
 
 @dataclass(slots=True)
 class NamesRecord(RestartRecord):
-    """What the search for class names has done so far.
+    """The record of the search for class names.
 
     Attributes:
         template: The template whose slot the names go into.
@@ -148,8 +148,8 @@ class EmptyAnswers:
         if self._cut:
             remedy = "raise --answer-tokens, or lower --reasoning-effort"
         if not self._begun and self._unusable >= MOST_UNUSABLE_AT_FIRST:
-            said = f"none of the first {self._unusable} requests got a usable answer"
-            raise GaveUpError(f"{said} (the last: {self._last}): {remedy}")
+            first = f"none of the first {self._unusable} requests got a usable answer"
+            raise GaveUpError(f"{first} (the last: {self._last}): {remedy}")
         if self._in_a_row >= MOST_EMPTY_IN_A_ROW:
             cut = f", {self._cut} of them cut for length" if self._cut else ""
             raise GaveUpError(
@@ -315,10 +315,6 @@ class Journal:
             self._refused.pop(position, None)
 
     def _check(self, position: Position, stored_hash: str, request: ChatRequest) -> None:
-        # Request hashes included the answer length in runs whose identity has it.
-        length = self._store.manifest["identity"].get("answer_tokens")
-        if length is not None and stored_hash == request.hash_with(length):
-            return
         if stored_hash != request.hash:
             now = request.hash[:12]
             raise StoreMismatchError(

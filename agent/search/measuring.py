@@ -6,7 +6,8 @@ If labels are level in a vote, the first one wins.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from typing import TypeVar
 
 from ...evaluator.errors import PromptclimbError
@@ -27,7 +28,7 @@ async def measured(work: Callable[[], T]) -> T:
         raise EvaluationFailedError(f"the evaluator failed at the end of the search: {error!r}") from error
 
 
-def split_scores(
+def group_scores(
     evaluator: Evaluator, ensembles: Sequence[Sequence[str]], *, test: bool
 ) -> list[SplitScores | None]:
     """Score ensembles as ``Evaluator.examine`` does, by vote if it predicts but cannot average."""
@@ -41,7 +42,7 @@ def split_scores(
     ]
     asked = [ensembles[place] for place in left]
     shares = {
-        split: shares_right(predict(evaluator, asked, split))
+        split: shares_right(predicted_labels(evaluator, asked, split))
         for split in ("train", "val", "test")
         if left and evaluator.info.sizes.get(split, 0) and (test or split != "test")
     }
@@ -53,47 +54,52 @@ def split_scores(
     return found
 
 
-def predict(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -> Predictions:
+def predicted_labels(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -> Predictions:
     """Return the label that each ensemble gives each image, by vote if it cannot be averaged."""
-    predictions = predictor.predict(ensembles, split=split)
-    apart = [
-        ensemble
-        for ensemble, labels in zip(ensembles, predictions.predicted, strict=True)
-        if labels is None and len(ensemble) > 1
+    found = predictor.predict(ensembles, split=split)
+    votes = [
+        labels is None and len(ensemble) > 1
+        for ensemble, labels in zip(ensembles, found.predicted, strict=True)
     ]
-    single = list(dict.fromkeys(template for ensemble in apart for template in ensemble))
-    alone = predictor.predict([[one] for one in single], split=split).predicted if single else ()
-    by_template = dict(zip(single, alone, strict=True))
-    found: list[tuple[int, ...] | None] = []
-    for ensemble, labels in zip(ensembles, predictions.predicted, strict=True):
-        voted = _voted([by_template.get(one) for one in ensemble]) if labels is None else labels
-        found.append(None if voted is None else tuple(voted))
-    return Predictions(predictions.labels, tuple(found))
+    if not any(votes):
+        return found
+    ballots = Ballots(predictor, [one for some in compress(ensembles, votes) for one in some], [split])
+    predicted = (
+        ballots.vote(ensemble, split) if vote else labels
+        for ensemble, labels, vote in zip(ensembles, found.predicted, votes, strict=True)
+    )
+    return Predictions(found.labels, tuple(predicted))
 
 
 class Ballots:
-    """The labels that candidates give the few-shot images, for counting votes among them."""
+    """The labels that candidates give the images of some splits, for majority votes among them."""
 
-    def __init__(self, predictor: Predictor, candidates: Sequence[str], sizes: Mapping[str, int]) -> None:
-        self._predictions = {
-            split: predictor.predict([[one] for one in candidates], split=split)
-            for split in ("train", "val")
-            if sizes.get(split, 0)
-        }
-        self._place = {one: place for place, one in enumerate(candidates)}
+    def __init__(self, predictor: Predictor, candidates: Iterable[str], splits: Iterable[str]) -> None:
+        self._place = {one: place for place, one in enumerate(dict.fromkeys(candidates))}
+        single = [[one] for one in self._place]
+        self._predictions = {split: predictor.predict(single, split=split) for split in splits}
 
-    def count(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores | None]:
+    def vote(self, ensemble: Sequence[str], split: str) -> tuple[int, ...] | None:
+        """Return the label that an ensemble gives each image; None if a candidate has no predictions."""
+        predicted = self._predictions[split].predicted
+        labels = [of_one for one in ensemble if (of_one := predicted[self._place[one]]) is not None]
+        if len(labels) < len(ensemble):
+            return None
+        # Counter lists level labels in order of first appearance.
+        return tuple(Counter(votes).most_common(1)[0][0] for votes in zip(*labels, strict=True))
+
+    def scores(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores | None]:
         """Score ensembles of candidates by vote; None for one with a candidate without predictions."""
         found: list[SplitScores | None] = []
         for ensemble in ensembles:
-            shares = {split: self._share(one, ensemble) for split, one in self._predictions.items()}
+            shares = {
+                split: share_right(voted, one.labels)
+                for split, one in self._predictions.items()
+                if (voted := self.vote(ensemble, split))
+            }
             train = shares.get("train")
             found.append(None if train is None else SplitScores(train, shares.get("val"), None))
         return found
-
-    def _share(self, predictions: Predictions, ensemble: Sequence[str]) -> float | None:
-        voted = _voted([predictions.predicted[self._place[one]] for one in ensemble])
-        return None if not voted else share_right(voted, predictions.labels)
 
 
 def shares_right(predictions: Predictions) -> list[float | None]:
@@ -106,11 +112,3 @@ def shares_right(predictions: Predictions) -> list[float | None]:
 def share_right(predicted: Sequence[int], labels: Sequence[int]) -> float:
     """Return the share of images whose predicted label is the true one."""
     return sum(hits(predicted, labels)) / len(labels)
-
-
-def _voted(predicted: Sequence[Sequence[int] | None]) -> list[int] | None:
-    there = [one for one in predicted if one is not None]
-    if len(there) < len(predicted):
-        return None
-    # Counter lists level labels in order of first appearance.
-    return [Counter(votes).most_common(1)[0][0] for votes in zip(*there, strict=True)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import ne
@@ -32,23 +32,13 @@ MOST_CHECKS = 200
 _ROUNDING = 1e-9
 
 
-class Paired(NamedTuple):
-    """How many images one choice alone classifies correctly, and how many another alone does."""
+def paired_counts(labels: Sequence[int], now: Predicted, before: Predicted) -> tuple[int, int]:
+    """Return how many of the first images ``now`` alone classifies correctly, and how many ``before`` alone.
 
-    gained: int
-    lost: int
-
-
-def paired_counts(
-    labels: Sequence[int], now: Predicted, before: Predicted, *, places: Collection[int] = ()
-) -> Paired:
-    """Compare two predictions, on the images at ``places`` only if given."""
-    gained = lost = 0
-    for place in places or range(len(labels)):
-        if now[place] != before[place]:
-            gained += now[place] == labels[place]
-            lost += before[place] == labels[place]
-    return Paired(gained, lost)
+    Predictions beyond the labels, those of augmented copies, are left out.
+    """
+    pairs = [(one == true, was == true) for true, one, was in zip(labels, now, before, strict=False)]
+    return pairs.count((True, False)), pairs.count((False, True))
 
 
 class _Evidence(NamedTuple):
@@ -61,7 +51,7 @@ class _Evidence(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Images:
+class _FewShot:
     labels: Sequence[int]
     images: int  # without copies
     each: int  # copies of an image
@@ -131,10 +121,10 @@ async def choose_names(
     """
     images = len(labels) - copies
     even = images > 0 and copies % images == 0
-    few = _Images(labels if even else labels[:images], images, copies // images if even else 0)
+    few_shot = _FewShot(labels if even else labels[:images], images, copies // images if even else 0)
     alone = {
         label: sorted(
-            ((few.compare(predicted, base), name) for name, predicted in names.items()),
+            ((few_shot.compare(predicted, base), name) for name, predicted in names.items()),
             key=lambda one: -one[0].gain,
         )
         for label, names in tried.items()
@@ -150,14 +140,14 @@ async def choose_names(
     if not chosen or not final:
         return chosen
     now = await predict(chosen)
-    if few.compare(now, base).gain < few.share_to_repair() * few.wrong(base):
+    if few_shot.compare(now, base).gain < few_shot.share_to_repair() * few_shot.wrong(base):
         return {}
     ranked = {label: [name for _, name in alone[label]] for label in order}
-    return await _improved(few, base, chosen, now, ranked, predict)
+    return await _improved(few_shot, base, chosen, now, ranked, predict)
 
 
 async def _improved(
-    few: _Images,
+    few_shot: _FewShot,
     base: Predicted,
     chosen: dict[int, str],
     now: Predicted,
@@ -178,7 +168,7 @@ async def _improved(
         before = now
         for option in options:
             then = await predict(option) if option else base
-            gain = few.compare(then, before).gain
+            gain = few_shot.compare(then, before).gain
             # Without new name if that is as good.
             if gain > best + _ROUNDING or (label not in option and gain >= best - _ROUNDING):
                 best, chosen, now = gain, option, then

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.scoring import EvaluatorInfo, NamePredictor
+from ...evaluator.scoring import EvaluatorInfo, NamePredictor, hits
 from ...prompts.class_names import (
     MOST_CLASSES,
     MOST_NAMES_ASKED,
@@ -62,13 +62,13 @@ class NameSearch:
         evaluator: NamePredictor,
         info: EvaluatorInfo,
         store: Store,
-        answers: Journal,
+        journal: Journal,
         check: Callable[[], None],
         emit: Listener,
     ) -> None:
         self.record = record
         self._config = config
-        self._answers = answers
+        self._journal = journal
         self._emit = emit
         self._info = info
         self._reader = NameReader(info.class_names, record.template)
@@ -98,7 +98,7 @@ class NameSearch:
                 NameRoundFinished(
                     position=place,
                     renamed=len(self.record.renaming),
-                    right=self._right(self._now),
+                    right=self._right(),
                     images=self._scores.images,
                 )
             )
@@ -106,11 +106,11 @@ class NameSearch:
         self._emit(
             NamesChosen(
                 renamed=len(self.record.renaming),
-                right=self._right(self._now),
+                right=self._right(),
                 images=self._scores.images,
             )
         )
-        self.record.unanswered = self._answers.unanswered
+        self.record.unanswered = self._journal.unanswered
         self.record.done = True
 
     async def _conversation(self) -> int:
@@ -128,9 +128,9 @@ class NameSearch:
             return f"{counted(MOST_REPEATS, 'round')} in a row held no new name"
         return None
 
-    def _right(self, predicted: Predicted) -> int:
+    def _right(self) -> int:
         images = self._scores.images
-        return sum(one == true for one, true in zip(predicted[:images], self._scores.labels, strict=False))
+        return sum(hits(self._now[:images], self._scores.labels[:images]))
 
     def _wrong(self) -> Counter[tuple[int, int]]:
         """Return how many images of each renamable class are taken for which other one."""
@@ -171,7 +171,7 @@ class NameSearch:
         self, messages: Sequence[Message], place: Position, only: int | None = None
     ) -> list[tuple[int, str]]:
         try:
-            answer, _ = await self._answers.ask(messages, place)
+            answer, _ = await self._journal.ask(messages, place)
         except Skipped as skip:
             self._emit(Noted(text=f"{place} is skipped: {skip.reason}"))
             return []
@@ -212,10 +212,8 @@ class NameSearch:
         return len(unique)
 
     def _counts(self, predicted: Predicted) -> tuple[int, int]:
-        found = paired_counts(
-            self._scores.labels, predicted, self._scores.base, places=range(self._scores.images)
-        )
-        return int(found.gained), int(found.lost)
+        scores = self._scores
+        return paired_counts(scores.labels[: scores.images], predicted, scores.base)
 
     def _record_of(self, label: int, wrong: Mapping[tuple[int, int], int]) -> ClassRecord:
         scores, names = self._scores, self._info.class_names
@@ -360,16 +358,16 @@ def _to_ask(wrong: Mapping[tuple[int, int], int], asked: Mapping[int, int]) -> l
     """Return the labels to ask for: those asked least often first, then those most often wrong.
 
     Each is followed by the classes that it is taken for, if those are wrong too, so that a request shows
-    neighbours together.
+    both.
     """
     images = Counter[int]()
-    neighbours: dict[int, list[int]] = {}
+    taken_for: dict[int, list[int]] = {}
     for (true, taken), count in sorted(wrong.items(), key=lambda item: (-item[1], item[0])):
         images[true] += count
-        neighbours.setdefault(true, []).append(taken)
+        taken_for.setdefault(true, []).append(taken)
     found: dict[int, None] = {}
     for label in sorted(images, key=lambda one: (asked.get(one, 0), -images[one], one)):
-        for one in (label, *neighbours[label]):
+        for one in (label, *taken_for[label]):
             if one in images and asked.get(one, 0) == asked.get(label, 0):
                 found.setdefault(one)
     return list(found)[:MOST_CLASSES]

@@ -17,8 +17,8 @@ from ...evaluator.spec import EvaluatorSpec, Report
 from ..config.schema import OPTIONS, ScoringConfig
 from ..llm.scorer_endpoint import scorer_in_thread
 from ..results.details import BEST, ENSEMBLE
-from ..results.exports import Found
-from ..results.result import ScorerUsage
+from ..results.exports import ChosenPrompts
+from ..results.result import ApiUsage
 from ..results.run_dir import LABELS, result_of, stored_config, stored_weights
 from ..store.trust import OF_MODEL
 
@@ -58,7 +58,7 @@ class ApiFolderPredictor(ImagePredictor):
             raise UsageError("at least two class names are needed to predict classes")
         self.spec, self.class_names, self.templates = config, tuple(class_names), tuple(templates)
         self.labels = labels
-        self.usage = ScorerUsage()
+        self.usage = ApiUsage()
         self._texts = tuple(texts)
 
     def decide(self, images: Iterable[Path], top: int) -> Iterator[Decided]:
@@ -85,7 +85,7 @@ class ApiFolderPredictor(ImagePredictor):
                         yield _decided(path, bad, labels.get(path, UNREADABLE))
             finally:
                 priced = self.spec.scorer_price is not None
-                self.usage = ScorerUsage.of(ask.budget.spent, priced=priced)
+                self.usage = ApiUsage.of(ask.budget.spent, priced=priced)
 
 
 def _decided(path: Path, bad: str, label: int) -> Decided:
@@ -109,7 +109,7 @@ def predictor_of_run(
     No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
     ``class_names`` has names by label, or new ones by the run's names; other classes keep theirs.
     """
-    found = Found(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
+    found = ChosenPrompts(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
     found.check_named("classes to predict")
     is_api = found.config.is_api
     if not is_api:
@@ -136,7 +136,7 @@ def predictor_of_run(
     return predictor
 
 
-def _replaced(new: Mapping[str, str], found: Found) -> list[str]:
+def _replaced(new: Mapping[str, str], found: ChosenPrompts) -> list[str]:
     """Return the run's class names, some of them replaced."""
     own = found.class_names
     if unknown := next((name for name in new if name not in own), None):

@@ -63,7 +63,7 @@ MOST_AT_ONCE = 64
 UNCLASSIFIED = "unclassified"
 """Reason of a rejection: the scorer gives no labels for this template."""
 LEVEL = 16
-Block: TypeAlias = tuple[Stage, Sequence[int]]
+RaceBlock: TypeAlias = tuple[Stage, Sequence[int]]
 """A stage, and the places of the images that are new in it."""
 Hits: TypeAlias = Sequence[bool]
 """Whether one candidate classifies each image correctly, in the order in which they were asked."""
@@ -114,10 +114,10 @@ Raced: TypeAlias = Finalist | Dropped | Rejection
 """What became of a candidate in a race."""
 
 
-def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[Block]:
+def race_blocks(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[RaceBlock]:
     """Return the stages with their images; a stage that leaves no image for the finalists is left out."""
     order, classes = stratified(labels, seed), len(set(labels))
-    found: list[Block] = []
+    found: list[RaceBlock] = []
     done = 0
     for stage in stages:
         asked = round(stage.images * classes)
@@ -127,14 +127,14 @@ def blocks_of(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES
     return found
 
 
-def labels_at_most(candidates: int, blocks: Sequence[Block], images: int) -> int:
+def labels_at_most(candidates: int, blocks: Sequence[RaceBlock], images: int) -> int:
     """Return how many labels a race takes at most, those of all images by its finalists included."""
-    alive, done, found = candidates, 0, 0
+    remaining, done, found = candidates, 0, 0
     for stage, places in blocks:
-        found += alive * len(places)
+        found += remaining * len(places)
         done += len(places)
-        alive = min(alive, _most_staying(stage, candidates))
-    return found + alive * (images - done)
+        remaining = min(remaining, _most_staying(stage, candidates))
+    return found + remaining * (images - done)
 
 
 def _most_staying(stage: Stage, candidates: int) -> int:
@@ -143,17 +143,17 @@ def _most_staying(stage: Stage, candidates: int) -> int:
 
 def stratified(labels: Sequence[int], seed: int) -> list[int]:
     """Return all places: one of each class, then a second one of each, in an order that the seed draws."""
-    coins = [hashlib.sha256(f"{seed} {place}".encode()).digest() for place in range(len(labels))]
+    drawn = [hashlib.sha256(f"{seed} {place}".encode()).digest() for place in range(len(labels))]
     rank: dict[int, int] = {}
     of_class: dict[int, int] = {}
-    for place in sorted(range(len(labels)), key=coins.__getitem__):
+    for place in sorted(range(len(labels)), key=drawn.__getitem__):
         rank[place] = of_class.get(labels[place], 0)
         of_class[labels[place]] = rank[place] + 1
-    return sorted(rank, key=lambda place: (rank[place], coins[place]))
+    return sorted(rank, key=lambda place: (rank[place], drawn[place]))
 
 
 async def race(
-    candidates: Sequence[str], incumbent: str | None, blocks: Sequence[Block], ask_some: AskSome
+    candidates: Sequence[str], incumbent: str | None, blocks: Sequence[RaceBlock], ask_some: AskSome
 ) -> dict[str, Raced]:
     """Race distinct candidates, also against the incumbent, and return what became of each.
 
@@ -177,16 +177,16 @@ class _Running:
     rows: dict[str, list[bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.alive = sorted(self.candidates, key=lambda text: hashlib.sha256(text.encode()).digest())
+        self.remaining = sorted(self.candidates, key=lambda text: hashlib.sha256(text.encode()).digest())
 
     @property
     def asked(self) -> list[str]:
-        return self.alive if self.incumbent is None else [*self.alive, self.incumbent]
+        return self.remaining if self.incumbent is None else [*self.remaining, self.incumbent]
 
     @property
     def decided(self) -> bool:
         """Whether more labels would drop nobody."""
-        return len(self.alive) <= (self.incumbent is None)
+        return len(self.remaining) <= (self.incumbent is None)
 
     def take(self, answers: Mapping[str, Hits | Rejection]) -> None:
         for text, answer in answers.items():
@@ -196,26 +196,26 @@ class _Running:
                 self.incumbent = None
             else:
                 self.outcomes[text] = answer
-        self.alive = [text for text in self.alive if text not in self.outcomes]
+        self.remaining = [text for text in self.remaining if text not in self.outcomes]
 
     def drop(self, stage: Stage) -> None:
         """Drop those who are too far behind the leader, and those beyond the stage's share."""
-        if not self.alive:
+        if not self.remaining:
             return
         right = {text: sum(self.rows[text]) for text in self.asked}
         # Sorting is stable: ties stay in the earlier order, which began as that of the hash.
-        self.alive.sort(key=lambda text: -right[text])
-        leader, margin = self.alive[0], stage.among
+        self.remaining.sort(key=lambda text: -right[text])
+        leader, margin = self.remaining[0], stage.among
         if self.incumbent is not None and right[self.incumbent] >= right[leader]:
             leader, margin = self.incumbent, stage.margin
         most = _most_staying(stage, len(self.candidates))
         staying = []
-        for place, text in enumerate(self.alive):
+        for place, text in enumerate(self.remaining):
             if place < most and self._level(text, leader, margin):
                 staying.append(text)
             else:
                 self.outcomes[text] = Dropped(right[text], len(self.rows[text]), right[leader] - right[text])
-        self.alive = staying
+        self.remaining = staying
 
     def _level(self, text: str, leader: str, margin: float) -> bool:
         pairs = list(zip(self.rows[leader], self.rows[text], strict=True))
@@ -270,11 +270,11 @@ class Racer:
         await self._store.put_note(name, [_row(text, one) for text, one in found.items()])
         return _of_all(texts, found)
 
-    async def _blocks(self) -> list[Block]:
+    async def _blocks(self) -> list[RaceBlock]:
         if not self._labels:
             # Without candidates, nothing is asked: these are the true labels.
             self._labels = (await self._predict((), range(self._images))).labels
-        return blocks_of(self._labels, self._seed)
+        return race_blocks(self._labels, self._seed)
 
     async def _ask(self, texts: Sequence[str], places: Sequence[int]) -> dict[str, Hits | Rejection]:
         answers: dict[str, Hits | Rejection] = {}

@@ -115,13 +115,13 @@ class Restart:
         pool: Sequence[Candidate],
         info: EvaluatorInfo,
         wordings: Wordings,
-        answers: Journal,
+        journal: Journal,
         scores: Scorebook,
         racer: Racer | None = None,
         check: Callable[[], None],
         emit: Listener,
     ) -> None:
-        self.record = answers.record
+        self.record = journal.record
         self._config = config
         self._memory = Memory(derived(config.seed, "ties", self.record.number))
         self._pool = pool
@@ -130,7 +130,7 @@ class Restart:
         self._method = METHODS[config.method]
         self._kind = kind_named(config.prompts)
         self._state: dict[str, Any] = {}
-        self._answers = answers
+        self._journal = journal
         self._scores = scores
         self._racer = racer
         self._stopping = EarlyStopping(self.record, config, info.sizes)
@@ -145,7 +145,7 @@ class Restart:
                 self._end_early(reason)
                 break
             await self._conversation(conversation)
-        self.record.unanswered = self._answers.unanswered
+        self.record.unanswered = self._journal.unanswered
         self.record.done = True
         best, position = self._memory.best(1)[0], Position(self.record.number)
         self._emit(RestartFinished(position=position, best=best.text, train=best.score.train))
@@ -222,7 +222,7 @@ class Restart:
             if isinstance(step, Propose):
                 script.take(Feedback(outcomes=await self._try(step, place)))
                 continue
-            thought, _ = await self._answers.ask(step.messages, place._replace(sample=sample))
+            thought, _ = await self._journal.ask(step.messages, place._replace(sample=sample))
             script.take(Feedback(text=thought.text))
             sample += 1
         if step is None:
@@ -231,7 +231,7 @@ class Restart:
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
-            answer, replayed = await self._answers.ask(step.messages, place._replace(sample=sample))
+            answer, replayed = await self._journal.ask(step.messages, place._replace(sample=sample))
             text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
             self._note(answer, place, empty=not reply.candidates, replayed=replayed)
             outcomes = await self._judge(reply, place)
@@ -253,7 +253,7 @@ class Restart:
         if empty:
             self._emit(AnswerEmpty(position=place, cut=cut))
         if not replayed:
-            self._answers.count(empty=empty, cut=cut)
+            self._journal.count(empty=empty, cut=cut)
 
     def _view(self, place: Callable[[], Position]) -> View:
         config = self._config

@@ -93,7 +93,7 @@ class Workers:
     def _stopped(self) -> SearchStopped | None:
         """Return what stopped the search: the first restart's reason, and every limit that any reached."""
         if self._limits:
-            return stopped_by(*self._limits)
+            return stop_event(*self._limits)
         # An outage at the very end does not finish the search: a resume asks for the last rounds again.
         records = [record for record in self.records if record.unanswered]
         if not records:
@@ -130,7 +130,7 @@ async def _run(restart: Restart | NameSearch) -> None:
         raise why_ended(error) from error
 
 
-def stopped_by(first: BudgetSpentError | GaveUpError, *more: BudgetSpentError | GaveUpError) -> SearchStopped:
+def stop_event(first: BudgetSpentError | GaveUpError, *more: BudgetSpentError | GaveUpError) -> SearchStopped:
     """Return what stopped a search: the first reason, and every limit that was reached."""
     if isinstance(first, GaveUpError):
         return SearchStopped(reason=str(first))

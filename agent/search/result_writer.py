@@ -8,18 +8,17 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.scoring import Evaluator, EvaluatorInfo, Illustrator, Score
+from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator, Score
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import LLM, Position
-from ..prices import PICODOLLARS
 from ..results.details import (
     BEST,
     Ancestor,
@@ -31,7 +30,7 @@ from ..results.details import (
     shown_in,
     write_details,
 )
-from ..results.gain import BASELINE_DEFAULT, BEST_STARTING, GroupOnTest
+from ..results.gain import BEST_STARTING, GroupOnTest
 from ..results.page import write_report
 from ..results.result import (
     CONCLUDED,
@@ -40,13 +39,13 @@ from ..results.result import (
     NOTHING_USABLE,
     RACED,
     UNREAD,
+    ApiUsage,
     Best,
     Dataset,
     GroupAccuracies,
     Llm,
     Model,
     Row,
-    ScorerUsage,
     SearchResult,
     Sizes,
     Usage,
@@ -136,7 +135,7 @@ def build_result(
             torch=running_version("torch", module="torch"),
             open_clip=running_version("open_clip_torch", module="open_clip"),
         ),
-        started=store.manifest.get("started"),
+        started=store.manifest.started or None,
         device=None if device is None else str(device),
         test_opened=openings(store),
         gain=found.gain,
@@ -155,8 +154,8 @@ def _notes(searched: Searched) -> dict[str, str]:
         found[ENDED_EARLY] = "; ".join(ended)
     answers, empty, cut = (sum(getattr(one, name) for one in records) for name in ("answers", "empty", "cut"))
     if empty:
-        said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
-        found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
+        note = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
+        found[EMPTY] = f"{note}; {cut:,} of them were cut: raise --answer-tokens" if cut else note
     everything = searched.everything
     answers = sum(record.answers for record in everything)
     if (answers or searched.asked) and not any(record.proposed for record in everything):
@@ -183,12 +182,12 @@ def write_files(
     return result
 
 
-def reopen(run_dir: Path, done: SearchResult, grown: Mapping[str, int]) -> None:
+def reopen(run_dir: Path, done: SearchResult, extension: Mapping[str, int]) -> None:
     """Mark a finished run that is extended as stopped, without test accuracies; keep a copy of its result."""
     shutil.copyfile(run_dir / RESULT, run_dir / BEFORE[RESULT])
     with suppress(FileNotFoundError):  # a custom scorer need not report its decisions
         (run_dir / DETAILS).replace(run_dir / BEFORE[DETAILS])
-    more = enumerated(f"{count:,} {name}" for name, count in grown.items())
+    more = enumerated(f"{count:,} {name}" for name, count in extension.items())
     write_result(
         run_dir,
         replace(
@@ -215,24 +214,16 @@ def _llm(config: SearchConfig, user_objects: Mapping[str, str]) -> Llm:
     return Llm(model=config.llm, base_url=None if "chat" in user_objects else config.shown_url)
 
 
-def _scorer_usage(config: SearchConfig, store: Store) -> ScorerUsage | None:
+def _scorer_usage(config: SearchConfig, store: Store) -> ApiUsage | None:
     spent = store.scorer_usage
     if not config.is_api and not spent.calls:
         return None
-    return ScorerUsage.of(spent, priced=config.scorer_price is not None)
+    return ApiUsage.of(spent, priced=config.scorer_price is not None)
 
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:
-    spent = store.usage
-    return Usage.of(
-        spent,
-        priced=not config.needs_llm or config.priced,
-        replayed=sum(record.replayed for record in records),
-        cached_tokens=spent.cached_tokens,
-        cache_written_tokens=spent.cache_written_tokens,
-        reasoning_tokens=spent.reasoning_tokens,
-        reported_usd=round(spent.vendor_picodollars / PICODOLLARS, 9) if spent.vendor_calls else None,
-    )
+    replayed = sum(record.replayed for record in records)
+    return Usage.of(store.usage, priced=not config.needs_llm or config.priced, replayed=replayed)
 
 
 async def details_of(
@@ -336,14 +327,7 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
         shown = [one.template for one in shown_in(texts, earlier) if one.template != row.template]
         found.append(
             Ancestor(
-                template=row.template,
-                train=row.train,
-                restart=row.restart,
-                conversation=row.conversation,
-                round=row.round,
-                source=row.source,
-                images=row.images,
-                estimate=row.estimate,
+                **asdict(row),
                 shown=tuple(shown[:MOST_SHOWN]),
                 all_shown=len(shown),
                 messages=tuple((message["role"], str(message["content"])) for message in messages),

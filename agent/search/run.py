@@ -16,7 +16,7 @@ from ...evaluator.batching import Batch, Consumer
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
 from ...evaluator.remote.asking import KeepsForTest
-from ...evaluator.scoring import Evaluator, NamePredictor, Score, TemplateScorer, Verdict
+from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor, Score, TemplateScorer, Verdict
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
 from ...prompts.wording import Wordings
@@ -24,8 +24,8 @@ from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..errors import BudgetSpentError, GaveUpError, why_ended
 from ..events.sinks import SINKS, Sink
-from ..events.trackers.figures import Tracked, scored_before, trackers_of
 from ..events.trackers.known import check_trackers
+from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import (
     BatchScored,
     Bus,
@@ -47,7 +47,6 @@ from ..llm.scorer_endpoint import open_scorer
 from ..position import NAMES, rng_for
 from ..results.details import Details
 from ..results.figures import left_of_both
-from ..results.gain import BASELINE_DEFAULT
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (
     CONFIG,
@@ -67,15 +66,14 @@ from ..stop import Stop
 from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .choice import candidates_at_most, choose, select
+from .choice import candidates_at_most, choose, ranking
 from .event_loop import FairScheduler, entered, short_collections, to_the_end
 from .inputs import (
-    CONTENT,
     IMAGE_NAMES,
     LLM_CONTENT,
     check_content,
     check_places,
-    growth,
+    extension_of,
     identity_of,
     known_identity,
     may_fall_back,
@@ -83,18 +81,18 @@ from .inputs import (
     read_pool,
     read_wordings,
     ready_evaluator,
-    with_fallback,
+    try_local_llm,
 )
 from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, Searched
 from .names import NameSearch
 from .racing import racer_of
 from .restart import Restart
-from .restarts import Workers, single, stopped_by
+from .restarts import Workers, single, stop_event
 from .result_writer import build_result, details_of, reopen, write_files
 from .scorebook import Scorebook
 from .scorer_needs import ScorerNeeds
 from .test_evaluation import evaluate_choice
-from .user_objects import UserChat, check_user_objects, name_of, names_of
+from .user_objects import UserChat, check_user_objects, name_of, object_names
 
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
@@ -157,15 +155,15 @@ class SearchRun:
     async def resume(self, run_dir: Path) -> SearchResult:
         """Continue a run; its config may change what does not decide the result, and ask for more."""
         async with entered(lambda: Store.open(run_dir)) as store:
-            config, notes = await self._resolve(store.manifest.get("notes", {}))
+            config, notes = await self._resolve(store.manifest.notes)
             if config.needs_llm and store.unpaid:
                 store.correct(config.placeless_llm)
-            grown = growth(config, store.manifest["identity"])
-            done = None if grown else complete_result(run_dir)
+            extension = extension_of(config, store.manifest.identity)
+            done = None if extension else complete_result(run_dir)
             if done is None:
-                check_user_objects(run_dir, store.manifest.get("given", {}), self.user_objects)
-            store.grow(grown)
-            store.check_identity(known_identity(config, store.manifest["identity"]))
+                check_user_objects(run_dir, store.manifest.given, self.user_objects)
+            store.extend(extension)
+            store.check_identity(known_identity(config, store.manifest.identity))
             if done is not None:
                 self.emit(Noted(text=f"{run_dir} had finished; this is its result"))
                 return done
@@ -176,7 +174,7 @@ class SearchRun:
 
     @property
     def user_objects(self) -> dict[str, str]:
-        return names_of(evaluator=self.evaluator, chat=self.chat)
+        return object_names(evaluator=self.evaluator, chat=self.chat)
 
     async def _resolve(
         self, earlier_notes: Mapping[str, Any] | None
@@ -191,7 +189,7 @@ class SearchRun:
             with self.stop.watching():
                 if earlier_notes is None and self.evaluator is None and may_fall_back(config):
                     await in_thread(lambda: check_openable([self.config]))  # loading on trial takes longer
-                config, found = await with_fallback(config, self.emit, earlier_notes)
+                config, found = await try_local_llm(config, self.emit, earlier_notes)
                 notes = {**notes, **found}
         if note := config.general_words:
             notes = {**notes, GENERAL_WORDS: note}
@@ -211,6 +209,7 @@ class OpenRun:
 
     Attributes:
         config: With what the opened data decide.
+        budget: The limits on the LLM and on time.
         endpoints: Empty if every answer is on disk.
         scorer: Asks a scorer behind an API; None for any other scorer.
     """
@@ -221,6 +220,7 @@ class OpenRun:
         self.config = config = resolved.config
         self.store: Store
         self.evaluator: Evaluator
+        self.budget: Budget
         self.endpoints: Sequence[Endpoint] = ()
         self.scorer: ScorerCalls | None = None
         self._asked = asked
@@ -300,7 +300,7 @@ class OpenRun:
         write_atomically(self._run_dir / CONFIG, to_toml(config))
         done = complete_result(self._run_dir)
         if done is not None:
-            reopen(self._run_dir, done, self.store.grown)
+            reopen(self._run_dir, done, self.store.extension)
         of_llm = OF_LLM if asked.chat is not None or not config.needs_llm else frozenset()
         of_evaluator = OF_EVALUATOR if asked.evaluator is not None else frozenset()
         await self.store.put_config(config.to_public(), of_llm | of_evaluator)
@@ -319,7 +319,7 @@ class OpenRun:
         config, scrub = self.config, self._used.scrub_value
         sinks: list[Sink] = [self._stack.enter_context(opened(self._run_dir, scrub)) for opened in SINKS]
         if config.track:
-            tracked = Tracked(
+            tracked = TrackedRun(
                 run_dir=self._run_dir,
                 settings=config.to_public(),
                 files=FILES,
@@ -355,7 +355,7 @@ class OpenRun:
             )
         )
         if earlier is None:  # one that has all its labels needs no scorer any more
-            await self.scorer.look()
+            await self.scorer.check_address()
         folder = self._run_dir if config.shared_cache is None else Path(config.shared_cache)
         folder.mkdir(parents=True, exist_ok=True)
         self._labels = folder / LABELS
@@ -410,7 +410,7 @@ class OpenRun:
         config, info, earlier = self.config, self.evaluator.info, self._earlier
         content = next((one.content for one in self.endpoints if one.content), None)
         if content is None and earlier is not None:  # no file is asked any more
-            content = earlier.manifest["identity"].get(LLM_CONTENT)
+            content = earlier.manifest.identity.get(LLM_CONTENT)
         identity = identity_of(config, info, self._resolved.pool, self._resolved.wordings, content)
         if earlier is not None:
             check_content(earlier, info)
@@ -422,7 +422,7 @@ class OpenRun:
             "config": config.to_public(),
             "given": self._asked.user_objects,
             "notes": dict(self._resolved.notes),
-            CONTENT: dict(info.content),
+            "content": dict(info.content),
         }
         self.store = await self._stack.enter_async_context(
             entered(lambda: Store.create(self._run_dir, about))
@@ -451,10 +451,10 @@ class OpenRun:
 
     async def _restart_all(self) -> Searched:
         """Run all restarts to their ends, or to what ends them early."""
-        asked, config, store, info = self._asked, self.config, self.store, self.evaluator.info
-        budget = Budget(Limits.of(self._limited), spent=store.usage, purse=self._purse)
+        config, store = self.config, self.store
+        self.budget = budget = Budget(Limits.of(self._limited), spent=store.usage, purse=self._purse)
         begun = next(store.answers(), None) is not None
-        proposer: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
+        llm: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
             self.endpoints,
             budget=budget,
             retry=RetryPolicy.of(config, local=config.is_local),
@@ -465,89 +465,91 @@ class OpenRun:
             rng=rng_for(config.seed, "jitter"),
         )
         self._emit(budget.usage_changed())
-
-        def check() -> None:
-            self._stop.check()
-            budget.check_time()
-
-        def check_names() -> None:
-            check()
-            if asked.concludes and self.scorer is None:
-                raise GaveUpError(NOTHING_MORE)
-
         async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
-            with self.shared(consumer, proposer) as (scorer, asker):
-                if asked.concludes:
-                    scorer = asker = NothingMore()
-                    if self.scorer is not None:
-                        self.scorer.hold(NOTHING_MORE)
-                empty = EmptyAnswers(begun=begun, noun=kind_named(config.prompts).words.noun)
-                scheduler = FairScheduler()
-                scorebook = Scorebook(store, scorer, scrub=self._private.scrub, scheduler=scheduler)
-                racer = racer_of(config, self.evaluator, store, scrub=self._private.scrub)
-                journal = partial(
-                    Journal,
-                    config=config,
-                    store=store,
-                    asker=asker,
-                    stop=self._stop,
-                    empty_answers=empty,
-                    scheduler=scheduler,
-                    emit=self._emit,
-                )
-                journals = [journal(RestartRecord(number)) for number in range(1, config.restarts + 1)]
-                with self._stop.watching():
-                    await scorebook.score_default(info, self._emit)
-                restarts = (
-                    Restart(
-                        config,
-                        pool=self._resolved.pool,
-                        info=info,
-                        wordings=self._resolved.wordings,
-                        answers=answers,
-                        scores=scorebook,
-                        racer=racer,
-                        check=check,
-                        emit=self._emit,
-                    )
-                    for answers in journals
-                )
-                workers = Workers(restarts, scheduler, stop=self._stop)
-                stopped = await workers.run(config.concurrency)
-                searched = Searched(records=workers.records, stopped=stopped)
-                if stopped is None and config.searches_names:
-                    names = NamesRecord(NAMES, template=await self._best_template(searched))
-                    journals.append(journal(names))
-                    assert isinstance(self.evaluator, NamePredictor), "checked when it was opened"
-                    search = NameSearch(
-                        names,
-                        config,
-                        evaluator=self.evaluator,
-                        info=info,
-                        store=store,
-                        answers=journals[-1],
-                        check=check_names,
-                        emit=self._emit,
-                    )
-                    stopped = await Workers([search], scheduler, stop=self._stop).run(1)
-                    searched = replace(searched, names=names, stopped=stopped)
-                if all(record.done for record in searched.everything):
-                    for answers in journals:
-                        await answers.keep_refused()
-        proposer.close()
+            with self.shared(consumer, llm) as (scorer, asker):
+                searched = await self._search(scorer, asker, begun=begun)
+        llm.close()
         if (stopped := searched.stopped) is None:
             await store.put_note(ALL_RESTARTS_DONE, config.all_rounds)
-        elif asked.concludes:
+        elif self._asked.concludes:
             searched = replace(searched, stopped=None, concluded=True)
         else:
             self._emit(stopped)
         calls = budget.spent.calls + budget.spent.failed_calls
         return replace(searched, budget=budget.usage_changed().left, asked=calls > 0)
 
+    async def _search(self, scorer: TemplateScorer, asker: Asker, *, begun: bool) -> Searched:
+        """Run the restarts, then the search for class names if there is one; ``begun`` by earlier answers."""
+        config, info, scrub = self.config, self.evaluator.info, self._private.scrub
+        scheduler = FairScheduler()
+        scorebook = Scorebook(self.store, scorer, scrub=scrub, scheduler=scheduler)
+        with self._stop.watching():
+            await scorebook.score_default(info, self._emit)
+        racer = racer_of(config, self.evaluator, self.store, scrub=scrub)
+        journal_of = partial(
+            Journal,
+            config=config,
+            store=self.store,
+            asker=asker,
+            stop=self._stop,
+            empty_answers=EmptyAnswers(begun=begun, noun=kind_named(config.prompts).words.noun),
+            scheduler=scheduler,
+            emit=self._emit,
+        )
+        journals = [journal_of(RestartRecord(number)) for number in range(1, config.restarts + 1)]
+        restarts = (
+            Restart(
+                config,
+                pool=self._resolved.pool,
+                info=info,
+                wordings=self._resolved.wordings,
+                journal=journal,
+                scores=scorebook,
+                racer=racer,
+                check=self._check,
+                emit=self._emit,
+            )
+            for journal in journals
+        )
+        workers = Workers(restarts, scheduler, stop=self._stop)
+        searched = Searched(records=workers.records, stopped=await workers.run(config.concurrency))
+        if searched.stopped is None and config.searches_names:
+            names = NamesRecord(NAMES, template=await self._best_template(searched))
+            journals.append(journal_of(names))
+            search = self._name_search(names, journals[-1])
+            stopped = await Workers([search], scheduler, stop=self._stop).run(1)
+            searched = replace(searched, names=names, stopped=stopped)
+        if all(record.done for record in searched.everything):
+            for journal in journals:
+                await journal.keep_refused()
+        return searched
+
+    def _name_search(self, names: NamesRecord, journal: Journal) -> NameSearch:
+        assert isinstance(self.evaluator, NamePredictor), "checked when it was opened"
+        return NameSearch(
+            names,
+            self.config,
+            evaluator=self.evaluator,
+            info=self.evaluator.info,
+            store=self.store,
+            journal=journal,
+            check=self._check_names,
+            emit=self._emit,
+        )
+
+    def _check(self) -> None:
+        self._stop.check()
+        self.budget.check_time()
+
+    def _check_names(self) -> None:
+        self._check()
+        if self._asked.concludes and self.scorer is None:
+            raise GaveUpError(NOTHING_MORE)
+
     async def _best_template(self, searched: Searched) -> str:
         config, sizes = self.config, self.evaluator.info.sizes
         order = await in_thread(
-            lambda: select(searched.scored, sizes=sizes, objective=config.objective, seed=config.seed)
+            lambda: ranking(searched.scored, sizes=sizes, objective=config.objective, seed=config.seed)
         )
         return order[0].scored_as
 
@@ -561,9 +563,14 @@ class OpenRun:
 
         A run still writes all that it uses into its own store, so it can be resumed without that folder.
         Scores are shared by the evaluator's fingerprint, answers by who gives them: a custom chat, an
-        address, or the content of a model's file.
+        address, or the content of a model's file. A search that is concluded asks nobody.
         """
         config, info = self.config, self.evaluator.info
+        if self._asked.concludes:
+            if self.scorer is not None:
+                self.scorer.hold(NOTHING_MORE)
+            yield NothingMore(), NothingMore()
+            return
         if config.shared_cache is None:
             yield scorer, asker
             return
@@ -606,8 +613,8 @@ class OpenRun:
                 searched,
                 choice,
                 found,
-                notes={**manifest.get("notes", {}), **self._resolved.notes, **(store.note(PRICES) or {})},
-                user_objects={**manifest.get("given", {}), **self._asked.user_objects},
+                notes={**manifest.notes, **self._resolved.notes, **(store.note(PRICES) or {})},
+                user_objects={**manifest.given, **self._asked.user_objects},
             )
         return result, details
 
@@ -616,7 +623,7 @@ class OpenRun:
         why = why_ended(error)
         if not isinstance(why, BudgetSpentError | GaveUpError):
             raise why from error
-        stopped = stopped_by(why)
+        stopped = stop_event(why)
         self._emit(stopped)
         return replace(searched, stopped=stopped, concluded=False)
 

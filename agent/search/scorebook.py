@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
 from ...evaluator.errors import AskingEndedError, ConsumerError, CrashingTemplateError, ScoringFailedError
-from ...evaluator.scoring import EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
+from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, why_ended
 from ..events.types import DefaultTemplateScored, Listener
-from ..results.gain import BASELINE_DEFAULT
 from ..store.run import Store
 from .event_loop import FairScheduler
 
@@ -41,7 +40,7 @@ class Scorebook:
         self._scorer = scorer
         self._scrub = scrub
         self._scheduler = scheduler or FairScheduler()
-        self._door = asyncio.Lock()
+        self._adding = asyncio.Lock()
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._read: dict[str, Verdict] = {}
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -104,7 +103,7 @@ class Scorebook:
                 return error  # raised once the others are scored
 
         # One restart after the other, so that the first can continue while the others' templates wait.
-        async with asyncio.TaskGroup() as group, self._door:
+        async with asyncio.TaskGroup() as group, self._adding:
             for text in texts:
                 await self._room.acquire()
                 tasks[text] = group.create_task(scored(text))

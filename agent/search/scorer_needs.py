@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ...evaluator.remote.asking import ApiRequest, KeepsForTest
-from ...evaluator.scoring import EvaluatorInfo
+from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo
 from ...prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, MOST_NAMES_ASKED, SHORT_NAMES
 from ...prompts.kinds import kind_named
 from ..config.fields import style_of
@@ -18,15 +18,14 @@ from ..llm.budget import Limits, ScorerBudget
 from ..llm.cost import NOTHING, Spent, cost_at_most
 from ..llm.scorer_calls import why_refused, with_margin
 from ..prices import PICODOLLARS, TokenUsage
-from ..results.gain import BASELINE_DEFAULT
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
-from .racing import blocks_of, labels_at_most, races
+from .racing import labels_at_most, race_blocks, races
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a part of a search takes at most: labels of images, and requests with their tokens and money."""
+    """The most that a part of a search takes: labels of images, and requests with their tokens and money."""
 
     labels: int = 0
     spent: Spent = NOTHING
@@ -46,7 +45,7 @@ def _scaled(spent: Spent, times: int, of: int = 1) -> Spent:
 
 
 class ScorerNeeds:
-    """What a search takes at most, by its parts.
+    """The most that a search takes, by its parts.
 
     Args:
         config: As opened.
@@ -124,7 +123,7 @@ class ScorerNeeds:
         if not self.races:
             return self.on_all_images(candidates)
         classes = max(self._info.classes, 1)
-        blocks = blocks_of([place % classes for place in range(self._train)], self._config.seed)
+        blocks = race_blocks([place % classes for place in range(self._train)], self._config.seed)
         return self._of_labels(labels_at_most(candidates, blocks, self.images))
 
     def _of_labels(self, labels: int) -> Need:

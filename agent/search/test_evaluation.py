@@ -34,8 +34,8 @@ from ..results.result import (
     SplitInspection,
 )
 from ..store.run import Store
-from .choice import Choice, ChosenGroup, reason
-from .measuring import measured, predict, split_scores
+from .choice import Choice, ChosenGroup, message_of
+from .measuring import group_scores, measured, predicted_labels
 
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
@@ -127,7 +127,7 @@ async def _noted(notes: dict[str, str], key: str, failed: str, work: Awaitable[T
     except AskingEndedError:
         raise
     except Exception as error:  # noqa: BLE001 - noted in the result
-        notes[key] = f"{failed}: {reason(error)}"
+        notes[key] = f"{failed}: {message_of(error)}"
         return None
 
 
@@ -225,7 +225,7 @@ async def _scores(
     """Score groups; None for one that cannot be read or averaged. Raises if not a single one can be read."""
     try:
         return await measured(
-            lambda: split_scores(evaluator, [group.templates for group in groups], test=test)
+            lambda: group_scores(evaluator, [group.templates for group in groups], test=test)
         )
     except TemplateRejectedError as error:
         # Only a hand-made template can be new to the evaluator here; one that is too long must not cost the
@@ -248,12 +248,10 @@ async def _inspect(evaluator: Evaluator, best: str, found: EvaluatedChoice) -> N
     if not isinstance(evaluator, Inspector):
         return
     work = measured(lambda: evaluator.inspect([best], split="test"))
-    seen = await _noted(found.notes, UNINSPECTED, "the classes could not be distinguished", work)
-    if seen is None:
-        return
-    found.inspection = SplitInspection(
-        split="test", classes=seen.classes, confusions=seen.confusions[:MOST_CONFUSIONS]
-    )
+    all_pairs = await _noted(found.notes, UNINSPECTED, "the classes could not be distinguished", work)
+    if all_pairs is not None:
+        confusions = all_pairs.confusions[:MOST_CONFUSIONS]
+        found.inspection = SplitInspection(split="test", classes=all_pairs.classes, confusions=confusions)
 
 
 async def _image_by_image(
@@ -270,7 +268,7 @@ async def _image_by_image(
 
         async def checked_predictions() -> Predictions:
             asked = [groups[place].templates for place in places]
-            found = await measured(lambda: predict(evaluator, asked, "test"))
+            found = await measured(lambda: predicted_labels(evaluator, asked, "test"))
             _check_predictions(found, [accuracies[place] for place in places], evaluator)
             return found
 

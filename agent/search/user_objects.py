@@ -30,14 +30,14 @@ def name_of(one: object) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def names_of(*, evaluator: object | None, chat: object | None) -> dict[str, str]:
+def object_names(*, evaluator: object | None, chat: object | None) -> dict[str, str]:
     """Return the class names of the given objects by role."""
     objects = {"evaluator": evaluator, "chat": chat}
     return {what: name_of(one) for what, one in objects.items() if one is not None}
 
 
 def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise UsageError if a resumed run lacks Python objects that it was started with (see ``names_of``)."""
+    """Raise UsageError if a resumed run lacks Python objects of its start; see ``object_names``."""
     if missing := {what: name for what, name in before.items() if what not in now}:
         named = enumerated(f"its own {what} ({name})" for what, name in missing.items())
         arguments = ", ".join(f"{what}=..." for what in missing)
@@ -70,13 +70,13 @@ class UserChat:
             raise ConfigError(f"an LLM is an object with a method chat(messages); {what} is not one")
         self._takes_request = _first_parameter(self._call) == "request"
         self._blocks = not inspect.iscoroutinefunction(self._call)
-        said = getattr(chat, "in_flight", 1 if self._blocks else None)
-        if said is not None and (not isinstance(said, int) or said < 1):
+        calls = getattr(chat, "in_flight", 1 if self._blocks else None)
+        if calls is not None and (not isinstance(calls, int) or calls < 1):
             raise ConfigError(
-                f"in_flight of {self._name} is {shown(said)}; expected how many calls it takes at once"
+                f"in_flight of {self._name} is {shown(calls)}; expected how many calls it takes at once"
             )
-        self.in_flight: int | None = said
-        self._places = asyncio.Semaphore(said or 1)
+        self.in_flight: int | None = calls
+        self._places = asyncio.Semaphore(calls or 1)
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Ask the object; see ``ChatClient``.
@@ -116,11 +116,11 @@ class UserChat:
             call.exception()  # nobody waits for that of a call which was left
 
     def _explained(self, error: BaseException) -> FatalChatError | TransientChatError:
-        said = self._scrub(f"{self._name}.chat failed: {type(error).__name__}: {error}")
+        message = self._scrub(f"{self._name}.chat failed: {type(error).__name__}: {error}")
         if not isinstance(error, MISTAKES):
-            return TransientChatError(said)
+            return TransientChatError(message)
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return FatalChatError(f"{said} ({place.filename}, line {place.lineno})")
+        return FatalChatError(f"{message} ({place.filename}, line {place.lineno})")
 
     def _checked(self, answer: Any, request: ChatRequest) -> ChatAnswer:
         if answer is None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from ..errors import StoreCorruptError, StoreMismatchError, StoreVersionError
 from ..versions import PROGRAM, program_version
 
@@ -15,31 +17,43 @@ FORMAT = 3
 """Increases whenever earlier runs can no longer be resumed."""
 
 
-_PARTS: Mapping[str, type] = {
-    "program": str,
-    "started": str,
-    "identity": dict,
-    "config": dict,
-    "given": dict,
-    "notes": dict,
-    "signatures": dict,
-}
-_MAY_LACK: Mapping[str, Any] = {"program": "", "started": "", "given": {}, "notes": {}, "signatures": {}}
+class RunManifest(BaseModel):
+    """The origin of a run: its settings as JSON values, the program and the time.
 
-
-def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a run that begins now.
-
-    ``about`` has JSON values: ``identity`` (what decides the result), ``config``, ``given`` (objects from
-    Python that replace what the config names), ``notes``, ``content`` (hashes of data and weights). The first
-    two default to empty.
+    Attributes:
+        identity: What decides the result.
+        given: Objects from Python that replace what the config names.
+        content: Hashes of data and weights.
+        signatures: Of settings that need trust; see ``trust``.
     """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+    format: int = FORMAT
+    program: str = ""
+    started: str = ""
+    identity: dict[str, Any]
+    config: dict[str, Any]
+    given: dict[str, Any] = {}
+    notes: dict[str, Any] = {}
+    content: dict[str, Any] = {}
+    signatures: dict[str, Any] = {}
+
+    def altered(self, **parts: dict[str, Any]) -> RunManifest:
+        return self.model_copy(update=parts)
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True)
+
+
+def new_manifest(about: Mapping[str, Any]) -> RunManifest:
+    """Return the manifest of a run that begins now, with the parts in ``about``."""
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    made = {"format": FORMAT, "program": program_version(), "started": now}
-    return {**made, "identity": {}, "config": {}, **about}
+    parts = {"identity": {}, "config": {}, **about}
+    return RunManifest(format=FORMAT, program=program_version(), started=now, **parts)
 
 
-def check_manifest(manifest: Any, run_dir: Path) -> Mapping[str, Any]:
+def read_manifest(manifest: Any, run_dir: Path) -> RunManifest:
     """Return a manifest that this version can work with.
 
     Raises:
@@ -49,13 +63,14 @@ def check_manifest(manifest: Any, run_dir: Path) -> Mapping[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
         raise StoreCorruptError(f"{run_dir}: its store has no manifest, so it is not a run")
     if manifest["format"] == FORMAT:
-        parts = {**_MAY_LACK, **manifest}
-        if wrong := [name for name, kind in _PARTS.items() if not isinstance(parts.get(name), kind)]:
+        try:
+            return RunManifest.model_validate(manifest)
+        except ValidationError as error:
             raise StoreCorruptError(
-                f"{run_dir}: the manifest in its store was changed from outside: {wrong[0]!r} is missing or "
-                "of another type; restore an earlier copy, or start a new run"
-            )
-        return manifest
+                f"{run_dir}: the manifest in its store was changed from outside: "
+                f"{error.errors()[0]['loc'][0]!r} is missing or of another type; restore an earlier copy, or "
+                "start a new run"
+            ) from None
     found = manifest["format"]
     older, program = found < FORMAT, manifest.get("program")
     maker = f"{PROGRAM} {program}" if program else "a version that did not say which"
@@ -67,8 +82,6 @@ def check_manifest(manifest: Any, run_dir: Path) -> Mapping[str, Any]:
     )
 
 
-NO_LONGER = frozenset({"answer_tokens", "on_bad_image"})
-"""Settings that decided the result in earlier versions. Omitted images are part of the fingerprint."""
 _NAMES = {
     "endpoints": "what the endpoints are asked for (their model, reasoning_effort, extra_body)",
     "fingerprint": "the content of data and model (their fingerprint)",
@@ -96,7 +109,7 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
     lines: list[str] = []
-    for name in sorted({*before, *now} - NO_LONGER):
+    for name in sorted({*before, *now}):
         # An unset setting that only a newer program has is no difference.
         old, new = before.get(name), now.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):

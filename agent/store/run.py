@@ -22,7 +22,7 @@ from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from ..position import NAMES, Position
 from .disk import DATABASE_FILES, FILE_NAME, TextCache, TextView, canonical, inspect, translated
 from .lock import check_regular, is_running, lock
-from .manifest import MANIFEST, check_identity, check_manifest, new_manifest
+from .manifest import MANIFEST, RunManifest, check_identity, new_manifest, read_manifest
 from .records import (
     ANSWER,
     LOOKED_UP,
@@ -39,7 +39,7 @@ from .records import (
     read_row,
     reader,
 )
-from .trust import SIGNATURES, signatures
+from .trust import signatures
 from .writer import ACCOUNTS, USAGE, Account, Writer
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What was asked at a position, and the outcome.
+    """A request at a position, and its outcome.
 
     ``messages`` is None if the request was not stored, or no answer came; ``skipped`` says why none came.
     """
@@ -85,11 +85,10 @@ class Rows:
 
     _folder: Path
     _cache: TextCache | TextView
-    _manifest: Mapping[str, Any]
+    _manifest: RunManifest
 
     @property
-    def manifest(self) -> Mapping[str, Any]:
-        """What the run was created with, when, and by which version."""
+    def manifest(self) -> RunManifest:
         return self._manifest
 
     def exchanges(self) -> Iterator[Exchange]:
@@ -114,7 +113,7 @@ class Rows:
         with translated(self._folder):
             text = self._cache.get(MANIFEST)
         manifest = text and read_row(self._folder, MANIFEST, json.loads, text)
-        self._manifest = check_manifest(manifest, self._folder.parent)
+        self._manifest = read_manifest(manifest, self._folder.parent)
 
     def _row(self, key: str, read: Callable[[str], T]) -> T | None:
         with translated(self._folder):
@@ -178,7 +177,7 @@ class Store(Rows):
             self._cache.close()
             if_it_fails.pop_all()
         self._writer = Writer(self._cache, folder, spent, clock, keys)
-        self._grown: Mapping[str, int] = {}
+        self._extension: Mapping[str, int] = {}
         # By restart, the messages of its latest request: the next one of a conversation repeats them.
         self._said: dict[int, frozenset[str]] = {}
 
@@ -206,7 +205,7 @@ class Store(Rows):
             _sweep(run_dir)
             try:
                 with contextlib.closing(TextCache(building)) as cache:
-                    signed = _signed(new_manifest(about), run_dir)
+                    signed = _signed(new_manifest(about), run_dir).to_json()
                     cache.write({MANIFEST: canonical(signed), USAGE: canonical(asdict(NOTHING))})
                 _appear(building, folder)
             except BaseException:
@@ -227,14 +226,14 @@ class Store(Rows):
         return cls(_folder_of(run_dir))
 
     @property
-    def grown(self) -> Mapping[str, int]:
-        """What this session extends the run to; see ``grow``."""
-        return self._grown
+    def extension(self) -> Mapping[str, int]:
+        """What this session extends the run to; see ``extend``."""
+        return self._extension
 
-    def grow(self, more: Mapping[str, int]) -> None:
+    def extend(self, more: Mapping[str, int]) -> None:
         """Set larger restarts, conversations or rounds; on disk with the next ``put_config``."""
-        self._grown = dict(more)
-        self._manifest = {**self._manifest, "identity": {**self._manifest["identity"], **more}}
+        self._extension = dict(more)
+        self._manifest = self._manifest.altered(identity={**self._manifest.identity, **more})
 
     @property
     def unpaid(self) -> bool:
@@ -243,27 +242,27 @@ class Store(Rows):
 
     def correct(self, llm: Any) -> None:
         """Set the LLM of an unpaid run, if it is another one; on disk with the next ``put_config``."""
-        if llm == self._manifest["identity"].get("llm"):
-            return
-        kept = {name: value for name, value in self._manifest["identity"].items() if name != "llm_content"}
-        self._manifest = {**self._manifest, "identity": {**kept, "llm": llm}}
+        identity = self._manifest.identity
+        if llm != identity.get("llm"):
+            kept = {name: value for name, value in identity.items() if name != "llm_content"}
+            self._manifest = self._manifest.altered(identity={**kept, "llm": llm})
 
     async def put_config(self, config: Mapping[str, Any], unused: Collection[str] = ()) -> None:
         """Keep the settings of this session for the next one, signed except those that it does not use."""
-        manifest = _signed({**self._manifest, "config": dict(config)}, self._folder.parent, unused)
+        manifest = _signed(self._manifest.altered(config=dict(config)), self._folder.parent, unused)
         if manifest != self._manifest:
             self._manifest = manifest
-            await self._writer.write({MANIFEST: manifest})
+            await self._writer.write({MANIFEST: manifest.to_json()})
 
     def trust(self) -> None:
         """Sign the settings as they are, on disk when this returns; before anything else is written."""
         self._manifest = _signed(self._manifest, self._folder.parent)
         with translated(self._folder):
-            self._cache.write({MANIFEST: canonical(self._manifest)})
+            self._cache.write({MANIFEST: canonical(self._manifest.to_json())})
         self._cache.close()
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
-        check_identity(self._manifest.get("identity", {}), identity)
+        check_identity(self._manifest.identity, identity)
 
     @property
     def usage(self) -> Spent:
@@ -369,11 +368,11 @@ class Store(Rows):
                 yield key, read_row(self._folder, key, read, text)
 
 
-def _signed(manifest: Mapping[str, Any], run_dir: Path, unused: Collection[str] = ()) -> dict[str, Any]:
+def _signed(manifest: RunManifest, run_dir: Path, unused: Collection[str] = ()) -> RunManifest:
     """Return a manifest with this user's signatures; nobody has checked what is unused."""
-    before, now = manifest.get(SIGNATURES, {}), signatures(run_dir, manifest["config"])
+    before, now = manifest.signatures, signatures(run_dir, manifest.config)
     signed = {name: (before.get(name) if name in unused else now[name]) for name in now}
-    return {**manifest, SIGNATURES: {name: one for name, one in signed.items() if one is not None}}
+    return manifest.altered(signatures={name: one for name, one in signed.items() if one is not None})
 
 
 def _sweep(run_dir: Path) -> None:

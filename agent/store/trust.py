@@ -27,9 +27,8 @@ from ..errors import UntrustedRunError
 from ..regular_files import open_regular
 from ..text import printable
 from .disk import canonical
+from .manifest import RunManifest
 
-SIGNATURES = "signatures"
-"""Manifest key: signatures by setting."""
 OF_LLM = frozenset({"llm", "base_url", "endpoints"})
 OF_MODEL = frozenset({"model", "pretrained"})
 OF_EVALUATOR = OF_MODEL | {"evaluator", "ray", "cache_dir", "scorer_url"}
@@ -83,7 +82,7 @@ def signatures(run_dir: Path, settings: Mapping[str, Any]) -> dict[str, str]:
 
 def check_trusted(
     run_dir: Path,
-    manifest: Mapping[str, Any],
+    manifest: RunManifest,
     config: SearchConfig,
     *,
     safe: Iterable[str] = (),
@@ -100,7 +99,7 @@ def check_trusted(
     settings = config.to_public()
     found = risks(settings)
     given = {*safe, *(() if config.needs_llm else OF_LLM), *_from_environment(settings, environment)}
-    signed = manifest.get(SIGNATURES, {})
+    signed = manifest.signatures
     secret = _secret(make=False)
     for name in [*found]:
         if name in given or (secret and _is_signed(secret, run_dir, name, settings[name], signed)):

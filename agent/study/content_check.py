@@ -21,7 +21,8 @@ from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ..config.schema import SearchConfig
 from ..results.details import read_details
-from ..search.inputs import CONTENT, pool_hash, read_pool, read_wordings
+from ..search.inputs import pool_hash, read_pool, read_wordings
+from ..store.manifest import RunManifest
 from ..store.run import StoreReader
 
 SHOTS, WEIGHTS, TEST = "shots", "weights", "test"
@@ -45,7 +46,7 @@ class RunContent:
     labels: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
 
-    def other(self, config: SearchConfig, name: str) -> bool:
+    def differs(self, config: SearchConfig, name: str) -> bool:
         """Return whether a setting differs in a config; False if the earlier settings are unknown."""
         return bool(self.config) and config.to_public().get(name) != self.config.get(name)
 
@@ -70,17 +71,17 @@ class CurrentContent:
         found = list(self._texts(config, run))
         if config.evaluator is not None:
             return [*found, *self._scorer(config, run)]
-        moved = any(run.other(config, name) for name in _OPENED)
+        moved = any(run.differs(config, name) for name in _OPENED)
         found += self._weights(config, run)
         now = self._content(config)
         if isinstance(now, UsageError):
             if moved:
                 raise now
             return found
-        found += [f"{what} of {config.data}" for what in _data(now, run)]
+        found += [f"{what} of {config.data}" for what in _data_differences(now, run)]
         # A model in a folder has no hash of its own: only the fingerprint decides.
-        if not found and config.model.startswith(_LOCAL) and run.other(config, "model") and run.identity:
-            found += self._all(config, run)
+        if not found and config.model.startswith(_LOCAL) and run.differs(config, "model") and run.identity:
+            found += self._by_fingerprint(config, run)
         return found
 
     def _texts(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
@@ -90,12 +91,12 @@ class CurrentContent:
         }
         for name, (key, now) in checks.items() if run.identity else ():
             place = getattr(config, name)
-            there = isinstance(place, Path) and (place.exists() or run.other(config, name))
+            there = isinstance(place, Path) and (place.exists() or run.differs(config, name))
             if there and run.identity.get(key) not in (None, now()):
                 yield f"the texts of {place}"
 
     def _scorer(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
-        if run.other(config, "evaluator"):
+        if run.differs(config, "evaluator"):
             both = (str(one) for one in (run.config.get("evaluator"), config.evaluator))
             before, now = (one.rpartition(":")[0] for one in both)
             if self._file(Path(before)) is None or self._file(Path(before)) != self._file(Path(now)):
@@ -106,12 +107,12 @@ class CurrentContent:
         if config.model.startswith(_LOCAL) or not place.is_absolute():  # a tag
             return
         before, now = run.hashes.get(WEIGHTS), self._file(place)
-        if before is None and run.other(config, "pretrained"):
+        if before is None and run.differs(config, "pretrained"):
             before = self._file(Path(str(run.config.get("pretrained"))))
         if before is not None and now is not None and before != now:
             yield f"the weights {place}"
 
-    def _all(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
+    def _by_fingerprint(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
         spec = config.bare().model_copy(update={"ray": None})
         key = spec.model_dump_json()
         if key not in self._fingerprints:
@@ -138,7 +139,7 @@ def _file_hash(path: Path) -> str | None:
         return None
 
 
-def _data(now: DataContent, run: RunContent) -> Iterator[str]:
+def _data_differences(now: DataContent, run: RunContent) -> Iterator[str]:
     if run.classes and run.classes != now.classes:
         yield "the class names"
         return
@@ -151,24 +152,23 @@ def _data(now: DataContent, run: RunContent) -> Iterator[str]:
         yield "the few-shot images, their classes or the class names"
 
 
-def content_of_run(run_dir: Path, manifest: Mapping[str, Any]) -> RunContent:
+def content_of_run(run_dir: Path, manifest: RunManifest) -> RunContent:
     """Return what a finished search was made on, from its store's manifest and its details."""
     details = read_details(run_dir)
     decisions = None if details is None else details.decisions
-    known = manifest.get(CONTENT)
-    hashes = dict(known) if isinstance(known, Mapping) else {}
+    hashes = dict(manifest.content)
     if decisions is not None and decisions.image_set is not None:
         hashes[TEST] = decisions.image_set
     return RunContent(
-        config=manifest["config"],
+        config=manifest.config,
         hashes=hashes,
-        identity=manifest["identity"],
+        identity=manifest.identity,
         labels=None if decisions is None else decisions.labels,
         classes=() if decisions is None else decisions.classes,
     )
 
 
-def check_content(run_dir: Path, differences: Sequence[str]) -> None:
+def refuse_other_content(run_dir: Path, differences: Sequence[str]) -> None:
     """Refuse a finished run in a suite's folder that was made on other content."""
     if differences:
         raise UsageError(
@@ -201,6 +201,6 @@ def _place_of(config: SearchConfig) -> str | None:
     """Return where a run's data lay if its config means the same place."""
     assert config.run_dir is not None
     with suppress(UsageError, OSError), StoreReader(config.run_dir) as stored:
-        place = stored.manifest["config"].get("data")
+        place = stored.manifest.config.get("data")
         return place if place == str(user_path(config.data, "--data")) else None
     return None

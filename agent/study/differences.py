@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..results.result import Interval
-from .outcomes import Blocks, Figure, mean_over_sets
+from .outcomes import AccuracyOnTest, Blocks, mean_over_sets
 from .study import Compare, Study
 from .tables import StudyRow, rows_named
 
@@ -24,7 +24,7 @@ TIMES = 10_000
 _HELD = 4_000_000
 """Numbers in memory at once."""
 
-Numbers = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 
 
 def differences(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def _pairs(study: Study, pair: Compare) -> Iterator[tuple[StudyRow, StudyRow]]:
 def _difference(
     pair: Compare, first: StudyRow, second: StudyRow, model: str, shots: int | None, blocks: Blocks
 ) -> dict[str, Any]:
-    by_set: dict[str, list[tuple[Figure, Figure]]] = {}
+    by_set: dict[str, list[tuple[AccuracyOnTest, AccuracyOnTest]]] = {}
     for (own_model, own_shots, data, _seed), block in blocks.items():
         if (own_model, own_shots) == (model, shots):
             # A baseline is taken from the run of the other side.
@@ -87,7 +87,7 @@ def _difference(
     }
 
 
-def _of_set(sides: Sequence[tuple[Figure, Figure]]) -> SetDifferences:
+def _of_set(sides: Sequence[tuple[AccuracyOnTest, AccuracyOnTest]]) -> SetDifferences:
     images = []
     for one, other in sides:
         known = one.hits is not None and other.hits is not None and len(one.hits) == len(other.hits)
@@ -150,7 +150,7 @@ def _drawn(sets: Sequence[SetDifferences], resample: Collection[str]) -> tuple[s
     return tuple(name for name, can in possible.items() if can and name in resample)
 
 
-def _set_again(one: SetDifferences, drawn: Collection[str], times: int, rng: np.random.Generator) -> Numbers:
+def _set_again(one: SetDifferences, drawn: Collection[str], times: int, rng: np.random.Generator) -> Floats:
     seeds = len(one.means)
     weights = np.full((times, seeds), 1 / seeds)
     if "seeds" in drawn:
@@ -164,7 +164,7 @@ def _set_again(one: SetDifferences, drawn: Collection[str], times: int, rng: np.
     return np.asarray((weights * np.stack(columns, axis=1)).sum(axis=1))
 
 
-def _joint(images: npt.NDArray[np.int8], weights: Numbers, rng: np.random.Generator) -> Numbers:
+def _joint(images: npt.NDArray[np.int8], weights: Floats, rng: np.random.Generator) -> Floats:
     """Return means over seeds and images, the images drawn once for all seeds.
 
     ``images`` is [seeds, images], ``weights`` [times, seeds]. Images alike in every seed are drawn as counts.

@@ -18,7 +18,7 @@ from ..results.gain import CHANCE_MARK, ENSEMBLE
 from ..results.run_dir import SUMMARY, safe_cell, write_atomically
 from ..text import printable
 from .differences import differences
-from .outcomes import SPENT, RunOutcome, blocks_of, where
+from .outcomes import SPENT, RunOutcome, blocks_of, labels_of
 from .picture import is_drawable, svg
 from .study import Study, shots_label, white_box_label
 from .tables import curves, tables
@@ -69,7 +69,7 @@ def findings(
         "transfer": transfers(study, blocks, transferred) if study.transfer else [],
         "left_out": [_left_out(one) for one in outcomes if not one.counts],
         "without_details": [
-            {**where(one), "folder": one.cell.run_dir.name}
+            {**labels_of(one), "folder": one.cell.run_dir.name}
             for one in outcomes
             if one.counts and not one.detailed
         ],
@@ -79,12 +79,12 @@ def findings(
 
 
 def _left_out(one: RunOutcome) -> dict[str, Any]:
-    return {**where(one), "status": one.status, "reason": one.reason, **_which(one)}
+    return {**labels_of(one), "status": one.status, "reason": one.reason, **_which(one)}
 
 
 def _run(one: RunOutcome) -> dict[str, Any]:
     return {
-        **where(one),
+        **labels_of(one),
         "status": one.status,
         "counts": one.counts,
         "reason": one.reason,
@@ -144,7 +144,9 @@ def raw_csv(outcomes: Sequence[RunOutcome]) -> str:
         tests = [f"{one.figures[name].test:.6f}" if name in one.figures else "" for name in figures]
         spent = [one.spent.get(name, "") for name in SPENT]
         texts = [safe_cell(text or "") for text in (one.reason, one.template)]
-        own = [value if isinstance(value, int) else safe_cell(value or "") for value in where(one).values()]
+        own = [
+            value if isinstance(value, int) else safe_cell(value or "") for value in labels_of(one).values()
+        ]
         last = (one.cell.run_dir.name, int(one.cell.white_box is not None))
         writer.writerow([*own, one.status, int(one.counts), *texts, *tests, *spent, *last])
     return buffer.getvalue()

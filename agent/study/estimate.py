@@ -94,7 +94,7 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class MostScored:
-    """How many candidates a search scores at most, by what proposes them.
+    """The most candidates that a search scores, by what proposes them.
 
     Attributes:
         pool: Those that a restart may draw its starting ones from.

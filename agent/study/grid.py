@@ -28,7 +28,10 @@ ConfigOf = Callable[[Mapping[str, Any]], SearchConfig]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One run, with names as in the tables: a search, or ``white_box`` fitted with ``options``."""
+    """A run of the study's grid, named as in the tables: a search, or ``white_box`` fitted with ``options``.
+
+    A white-box run takes data and model from ``config``, whose method is ``STAND_IN``.
+    """
 
     data: str
     shots: int | None

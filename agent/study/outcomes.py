@@ -10,37 +10,38 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ...evaluator.errors import PromptclimbError, UsageError
+from ...evaluator.scoring import hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import WhiteBoxResult
 from ...evaluator.white_box.running import run
+from ..llm.cost import Spent
 from ..results.details import BEST, ENSEMBLE, Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
-from ..results.result import SearchResult
+from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import write_atomically
-from ..search.inputs import CONTENT
 from ..stop import Stop
-from .content_check import CurrentContent, RunContent, check_content
+from .content_check import CurrentContent, RunContent, refuse_other_content
 from .grid import Cell
 from .runs import (
     INTERRUPTED,
-    Found,
     NotRun,
+    SearchEnd,
     Stopped,
-    as_it_is,
     check_free,
+    end_so_far,
     ends_all,
-    stopped_by,
+    stopped_search,
     why_in_no_mean,
 )
 
 FITTED = "white_box.json"
 """The result file in a white-box run's folder."""
-_LABELS = "labels"
+_CONTENT, _LABELS = "content", "labels"
 SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class AccuracyOnTest:
     """A test accuracy; ``hits`` has a digit per image (1: correct). ``at_chance``: it may be chance level."""
 
     test: float
@@ -59,7 +60,7 @@ class RunOutcome:
         figures: On test: ``best``, ``ensemble`` and baselines, by name.
         curve: Test accuracy of the choice, by number of templates scored.
         detailed: Whether hits and curve are known.
-        found: The result of a search, or what there is instead; None for a fitted reference.
+        end: How a search ended; None for a fitted reference.
     """
 
     cell: Cell
@@ -68,62 +69,61 @@ class RunOutcome:
     reason: str | None = None
     template: str | None = None
     class_names: tuple[tuple[str, str], ...] = ()
-    figures: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Mapping[str, AccuracyOnTest] = field(default_factory=dict)
     curve: Mapping[int, float] = field(default_factory=dict)
     detailed: bool = True
     spent: Mapping[str, float | None] = field(default_factory=dict)
-    found: Found | None = field(default=None, repr=False, compare=False)
+    end: SearchEnd | None = field(default=None, repr=False, compare=False)
 
 
 Blocks: TypeAlias = Mapping[tuple[str, int | None, str, int], Sequence[RunOutcome]]
 """Runs that count, by model, shots, data set and seed."""
 
 
-def outcome_of(cell: Cell, found: Found) -> RunOutcome:
+def outcome_of(cell: Cell, end: SearchEnd) -> RunOutcome:
     """Return the outcome of a search with its test details."""
-    if not isinstance(found, SearchResult):
-        usage = found.usage if isinstance(found, Stopped) else None
+    if not isinstance(end, SearchResult):
+        usage = end.usage if isinstance(end, Stopped) else None
         spent = {} if usage is None else _spent(usage)
-        return RunOutcome(
-            cell=cell, status=found.status, counts=False, reason=found.reason, spent=spent, found=found
-        )
-    details = read_details(cell.run_dir) if found.complete else None
-    if details is not None and found.best.template not in (one.template for one in details.lineage[:1]):
+        return RunOutcome(cell=cell, status=end.status, counts=False, reason=end.reason, spent=spent, end=end)
+    details = read_details(cell.run_dir) if end.complete else None
+    if details is not None and end.best.template not in (one.template for one in details.lineage[:1]):
         details = None  # of another result
-    figures = _figures(found, None if details is None else details.decisions) if found.complete else {}
+    figures = _figures(end, None if details is None else details.decisions) if end.complete else {}
     return RunOutcome(
         cell=cell,
-        status=found.status,
+        status=end.status,
         counts=BEST in figures,
-        reason=why_in_no_mean(found),
-        template=found.best.template,
-        class_names=tuple(sorted((found.best.class_names or {}).items())),
+        reason=why_in_no_mean(end),
+        template=end.best.template,
+        class_names=tuple(sorted((end.best.class_names or {}).items())),
         figures=figures,
         curve={one.after: one.test for one in details.curve if one.test is not None} if details else {},
         detailed=details is not None,
-        spent={**_spent(found.usage), "evaluated": found.evaluated, "wall_s": found.wall_s},
-        found=found,
+        spent={**_spent(end.usage), "evaluated": end.evaluated, "wall_s": end.wall_s},
+        end=end,
     )
 
 
-def _spent(usage: Any) -> dict[str, float | None]:
-    tokens = usage.prompt_tokens + usage.completion_tokens
-    return {"calls": usage.calls, "tokens": tokens, "cost_usd": usage.cost_usd}
+def _spent(usage: Spent | ApiUsage) -> dict[str, float | None]:
+    return {"calls": usage.calls, "tokens": usage.tokens, "cost_usd": usage.cost_usd}
 
 
-def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Figure]:
+def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, AccuracyOnTest]:
     tests: dict[str, float | None] = {BEST: result.best.test, ENSEMBLE: result.ensemble.test}
     tests |= {name: one.test for name, one in result.baselines.items()}
     return {
-        name: Figure(test=test, hits=_hits(decisions, name, test), at_chance=may_be_chance(result, test))
+        name: AccuracyOnTest(
+            test=test, hits=_hits(decisions, name, test), at_chance=may_be_chance(result, test)
+        )
         for name, test in tests.items()
         if test is not None
     }
 
 
 def _hits(decisions: Decisions | None, name: str, test: float) -> str | None:
-    hits = None if decisions is None else decisions.hits(name)
-    return digits(hits) if hits and agrees(hits, test) else None
+    right = None if decisions is None else decisions.hits(name)
+    return digits(right) if right and agrees(right, test) else None
 
 
 def digits(hits: Sequence[bool]) -> str:
@@ -145,28 +145,28 @@ def mean_over_sets(by_set: Iterable[Iterable[float]]) -> float:
     return statistics.fmean(map(statistics.fmean, by_set))
 
 
-def where(one: RunOutcome) -> dict[str, Any]:
+def labels_of(one: RunOutcome) -> dict[str, Any]:
     """Return the names that identify a run."""
     cell = one.cell
     return {name: getattr(cell, name) for name in ("data", "shots", "seed", "model", "method", "llm")}
 
 
-def outcomes_as_they_are(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
+def outcomes_so_far(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
     """Yield the current outcomes of an interrupted study's runs, without running any."""
     for cell in cells:
         if cell.white_box is None:
-            yield outcome_of(cell, as_it_is(cell))
-        elif (kept := _kept(cell)) is not None:
-            yield _of_reference(cell, kept)
+            yield outcome_of(cell, end_so_far(cell))
+        elif (fitted := _read_fit(cell)) is not None:
+            yield _of_reference(cell, fitted)
         else:
             yield outcome_of(cell, NotRun(INTERRUPTED))
 
 
 def is_fitted(cell: Cell, current: CurrentContent) -> bool:
     """Return whether a reference is fitted; raise UsageError if its settings, content or folder differ."""
-    if (kept := _kept(cell)) is None:
+    if (fitted := _read_fit(cell)) is None:
         return False
-    check_content(cell.run_dir, current.differences(cell.config, _content(kept)))
+    refuse_other_content(cell.run_dir, current.differences(cell.config, _content(fitted)))
     return True
 
 
@@ -176,38 +176,38 @@ async def fit(cell: Cell, stop: Stop) -> RunOutcome:
     Errors that end the whole study are raised; others become a stopped outcome.
     """
     try:
-        if (kept := _kept(cell)) is None:
+        if (fitted := _read_fit(cell)) is None:
             assert cell.white_box is not None
             name, options = cell.white_box, cell.options
             with stop.watching():
                 found = await in_thread(lambda: run(name, cell.config, split="test", options=options))
-            kept = _document(cell, found)
+            fitted = _fit_document(cell, found)
             cell.run_dir.mkdir(parents=True, exist_ok=True)
-            write_atomically(cell.run_dir / FITTED, json.dumps(kept, ensure_ascii=False) + "\n")
+            write_atomically(cell.run_dir / FITTED, json.dumps(fitted, ensure_ascii=False) + "\n")
     except (PromptclimbError, RuntimeError, ValueError, MemoryError) as error:
         # torch and scikit-learn raise the latter three, such as for lack of memory: the other runs go on.
         if ends_all(error):
             raise
-        return outcome_of(cell, stopped_by(error))
-    return _of_reference(cell, kept)
+        return outcome_of(cell, stopped_search(error))
+    return _of_reference(cell, fitted)
 
 
-def _of_reference(cell: Cell, kept: Mapping[str, Any]) -> RunOutcome:
-    test, at_chance = kept["test"], False
-    if labels := _content(kept).labels:
+def _of_reference(cell: Cell, fitted: Mapping[str, Any]) -> RunOutcome:
+    test, at_chance = fitted["test"], False
+    if labels := _content(fitted).labels:
         (_, most), *_ = Counter(labels).most_common(1)
         at_chance = is_no_better(test, len(labels), most / len(labels))
     return RunOutcome(
         cell=cell,
         status="finished",
         counts=True,
-        figures={BEST: Figure(test=test, hits=kept["hits"], at_chance=at_chance)},
-        spent={"wall_s": kept["seconds"]},
+        figures={BEST: AccuracyOnTest(test=test, hits=fitted["hits"], at_chance=at_chance)},
+        spent={"wall_s": fitted["seconds"]},
     )
 
 
-def _content(kept: Mapping[str, Any]) -> RunContent:
-    known = kept.get(CONTENT)
+def _content(fitted: Mapping[str, Any]) -> RunContent:
+    known = fitted.get(_CONTENT)
     if not isinstance(known, Mapping):
         return RunContent()  # recorded by an older version
     labels = known.get(_LABELS)
@@ -215,19 +215,19 @@ def _content(kept: Mapping[str, Any]) -> RunContent:
     return RunContent(hashes=hashes, labels=tuple(labels) if isinstance(labels, list) else None)
 
 
-def _document(cell: Cell, found: WhiteBoxResult) -> dict[str, Any]:
+def _fit_document(cell: Cell, found: WhiteBoxResult) -> dict[str, Any]:
     (predicted,) = found.predictions.predicted
     assert predicted is not None
-    hits = [one == true for one, true in zip(predicted, found.predictions.labels, strict=True)]
+    right = hits(predicted, found.predictions.labels)
     content = {**found.content, _LABELS: list(found.predictions.labels)}
-    return {**found.to_json(), "identity": _identity(cell), CONTENT: content, "hits": digits(hits)}
+    return {**found.to_json(), "identity": _identity(cell), _CONTENT: content, "hits": digits(right)}
 
 
 def _identity(cell: Cell) -> dict[str, Any]:
     return {"name": cell.white_box, "options": dict(cell.options), "of": cell.config.bare().identity()}
 
 
-def _kept(cell: Cell) -> Mapping[str, Any] | None:
+def _read_fit(cell: Cell) -> Mapping[str, Any] | None:
     try:
         found: Mapping[str, Any] = json.loads((cell.run_dir / FITTED).read_text("utf-8"))
         before, test, hits, seconds = (found[key] for key in ("identity", "test", "hits", "seconds"))

@@ -22,7 +22,7 @@ from ..search.inputs import fallen_back, known_identity, pinned_evaluator
 from ..search.run import SearchRun
 from ..secrets import Scrubber, secrets_named_in
 from ..store.run import Store
-from .content_check import CurrentContent, check_content, content_of_run
+from .content_check import CurrentContent, content_of_run, refuse_other_content
 from .grid import Cell
 
 INTERRUPTED = "interrupted"
@@ -49,10 +49,11 @@ class Stopped:
     status: ClassVar[str] = "stopped"
 
 
-Found: TypeAlias = SearchResult | NotRun | Stopped
+SearchEnd: TypeAlias = SearchResult | NotRun | Stopped
+"""How a search of a study ended."""
 
 
-def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:
+def stopped_search(error: Exception, usage: Spent = NOTHING) -> Stopped:
     """Return the outcome of a run that an error ended: the message on one line, without secrets."""
     said = " ".join(str(error).split()) or type(error).__name__
     return Stopped(Scrubber(secrets_named_in(os.environ)).scrub_quoted(said), usage)
@@ -85,7 +86,7 @@ def endpoint_of(config: SearchConfig) -> str:
 
 
 class SharedLimits:
-    """What the limits of a study leave for its next run.
+    """The rest of a study's limits, for its next run.
 
     The usage of all other runs in the study's folder is subtracted, possibly billed attempts included. It is
     read only if there is a limit.
@@ -165,11 +166,11 @@ def is_done(cell: Cell, current: CurrentContent) -> bool:
     if (cell.run_dir / STORE).exists():
         with Store.open(cell.run_dir) as store, _same_settings(cell):
             manifest = store.manifest
-            begun = pinned_evaluator(fallen_back(cell.config, manifest.get("notes", {})))
-            store.check_identity(known_identity(begun, manifest["identity"]))
+            begun = pinned_evaluator(fallen_back(cell.config, manifest.notes))
+            store.check_identity(known_identity(begun, manifest.identity))
         if (last := _last_result(cell)) is None or not last.complete:
             return False
-        check_content(cell.run_dir, current.differences(begun, content_of_run(cell.run_dir, manifest)))
+        refuse_other_content(cell.run_dir, current.differences(begun, content_of_run(cell.run_dir, manifest)))
         return True
     check_free(cell, f"{STORE}.new.", "run")
     return False
@@ -199,7 +200,7 @@ def _same_settings(cell: Cell) -> Iterator[None]:
 
 async def run_search(
     cell: Cell, shared: SharedLimits, refusals: Refusals, opened: Callable[[SearchConfig], SearchRun]
-) -> Found:
+) -> SearchEnd:
     """Start a search, resume it, or read its result.
 
     Limits in the cell's config are those over all runs. Errors that end the whole study are raised; what the
@@ -221,19 +222,19 @@ async def run_search(
         with _same_settings(cell):
             result = await (session.resume(cell.run_dir) if begun else session.start())
     except StoreLockedError as error:
-        return stopped_by(error)  # another process works on it, so its usage cannot be read
+        return stopped_search(error)  # another process works on it, so its usage cannot be read
     except PromptclimbError as error:
         if ends_all(error):
             raise
         shared.recount(cell.config)
-        stopped = stopped_by(error, _usage(cell))
+        stopped = stopped_search(error, _usage(cell))
         refusals.note(cell.config, error, stopped.reason)
         return stopped
     shared.after(cell.config, result)
     return with_limits_of_all(cell.config, result)
 
 
-def as_it_is(cell: Cell) -> Found:
+def end_so_far(cell: Cell) -> SearchEnd:
     """Return the current outcome of a search in an interrupted study, without running it."""
     if (last := _last_result(cell)) is not None:
         return last
@@ -261,10 +262,10 @@ def why_in_no_mean(result: SearchResult) -> str | None:
     return NO_TEST if result.best.test is None else None
 
 
-def how_to_resume(found: Sequence[Found]) -> str | None:
+def how_to_resume(ends: Sequence[SearchEnd]) -> str | None:
     """Return a line on how to finish the other runs; None if all are finished."""
-    by_limit = any(one.limits if isinstance(one, SearchResult) else _by_limit(one) for one in found)
-    failed = sum(isinstance(one, Stopped) for one in found)
+    by_limit = any(one.limits if isinstance(one, SearchResult) else _by_limit(one) for one in ends)
+    failed = sum(isinstance(one, Stopped) for one in ends)
     if failed:
         higher = ", with higher limits," if by_limit else ""
         return (
@@ -273,7 +274,7 @@ def how_to_resume(found: Sequence[Found]) -> str | None:
         )
     if by_limit:
         return "Everything is kept. Run the same command with higher limits to resume."
-    if all(isinstance(one, SearchResult) and one.complete for one in found):
+    if all(isinstance(one, SearchResult) and one.complete for one in ends):
         return None
     return "Everything is kept. Run the same command again to resume."
 

@@ -38,7 +38,7 @@ _ELSEWHERE = (
 )
 ENSEMBLE_SUFFIX = " ensemble"
 """Follows a method's name where its ensemble is meant."""
-Reference: TypeAlias = Literal[
+ReferenceName: TypeAlias = Literal[
     "default template",
     "openai-imagenet",
     "simple-imagenet",
@@ -46,7 +46,7 @@ Reference: TypeAlias = Literal[
     "hand-made",
     "best starting template",
 ]
-REFERENCES: tuple[Reference, ...] = get_args(Reference)
+REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)
 """Baselines of every search, in table order; some data sets lack hand-made templates."""
 _POINTS = (10, 20, 40, 80, 160, 320, 640)
 _NAMED = ("models", "methods", "llms")
@@ -60,7 +60,7 @@ Chance: TypeAlias = Literal["images", "seeds", "sets"]
 Whole = Annotated[int, Field(strict=True)]
 Shots = Annotated[Whole, Field(ge=1, le=1_000_000)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
-Point = Annotated[Whole, Field(ge=1, le=10**9)]
+CurvePoint = Annotated[Whole, Field(ge=1, le=10**9)]
 Name = Annotated[str, Field(max_length=60)]
 
 
@@ -234,10 +234,10 @@ class Study(Table):
     sets: Mapping[str, StudyOptions] = Field(default_factory=dict)
     describe: Mapping[str, str] = Field(default_factory=dict)
     budget: StudyBudget = StudyBudget()
-    references: tuple[Reference, ...] = REFERENCES
+    references: tuple[ReferenceName, ...] = REFERENCES
     ensembles: Truth = False
     compare: tuple[Compare, ...] = ()
-    curve: tuple[Point, ...] = _POINTS
+    curve: tuple[CurvePoint, ...] = _POINTS
     transfer: Truth = False
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from typing import Any
 from ..results.details import BEST
 from ..results.gain import ENSEMBLE
 from .grid import shown_data
-from .outcomes import Blocks, Figure, RunOutcome, mean_over_sets
+from .outcomes import AccuracyOnTest, Blocks, RunOutcome, mean_over_sets
 from .study import ENSEMBLE_SUFFIX, REFERENCES, Study, llm_label, white_box_label
 
 
@@ -39,7 +39,7 @@ class StudyRow:
         own = (one for one in block if (one.cell.method, one.cell.llm) == (self.method, self.llm))
         return next(own, None)
 
-    def figure_in(self, block: Sequence[RunOutcome]) -> Figure | None:
+    def figure_in(self, block: Sequence[RunOutcome]) -> AccuracyOnTest | None:
         """Return its figure in a block; a baseline's is that of the first run that has it."""
         for one in block:
             own = self.method is None or (self.method, self.llm) == (one.cell.method, one.cell.llm)
@@ -118,7 +118,7 @@ def _row(
     seeds: Mapping[str, Sequence[int]],
     here: Mapping[tuple[str, int], Sequence[RunOutcome]],
 ) -> dict[str, Any]:
-    figures: dict[str, dict[int, Figure]] = {}
+    figures: dict[str, dict[int, AccuracyOnTest]] = {}
     for data, own in seeds.items():
         found = {seed: figure for seed in own if (figure := row.figure_in(here[data, seed])) and alive}
         figures[data] = found if len(found) == len(own) else {}

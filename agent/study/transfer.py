@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import Evaluator, NamePredictor
+from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
-from ..results.gain import BASELINE_DEFAULT
 from ..results.run_dir import write_atomically
 from ..search.measuring import share_right
 from ..store.run import StoreReader
@@ -56,9 +55,9 @@ class Transferred:
         self._known: dict[str, float | None] = _read(self._path)
         self._firsts: dict[str, tuple[Cell, str]] = {}
 
-    def test(self, blocks: Blocks, there: Cell, brought: BestPrompt) -> float | None:
-        """Return the test accuracy of what was brought to the model of a run; None if unknown."""
-        return self._known.get(self._key(blocks, there, brought))
+    def test(self, blocks: Blocks, there: Cell, prompt: BestPrompt) -> float | None:
+        """Return the test accuracy of a prompt on the model of a run; None if unknown."""
+        return self._known.get(self._key(blocks, there, prompt))
 
     def complete(self, study: Study, blocks: Blocks, report: Report) -> None:
         """Score what is not known yet; block for as long as that takes.
@@ -74,13 +73,13 @@ class Transferred:
             report(f"transfer to {there.model} on {there.data}: {len(missing)} templates")
             config = self._first_alike(blocks, there)[0].config
             evaluator = open_evaluator(config.without_choice())
-            for key, brought in missing.items():
-                self._known[key] = _tested(evaluator, brought)
+            for key, prompt in missing.items():
+                self._known[key] = _tested(evaluator, prompt)
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")
 
-    def _key(self, blocks: Blocks, there: Cell, brought: BestPrompt) -> str:
+    def _key(self, blocks: Blocks, there: Cell, prompt: BestPrompt) -> str:
         identity = self._first_alike(blocks, there)[1]
-        what = brought if brought.names else brought.template
+        what = prompt if prompt.names else prompt.template
         return json.dumps([there.data, there.model, what, identity], ensure_ascii=False)
 
     def _first_alike(self, blocks: Blocks, there: Cell) -> tuple[Cell, str]:
@@ -104,7 +103,7 @@ def _identity(cell: Cell) -> str:
     settings = cell.config.bare().identity()
     parts: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
     with suppress(UsageError), StoreReader(cell.run_dir) as stored:
-        parts.append(stored.manifest["identity"].get("fingerprint"))
+        parts.append(stored.manifest.identity.get("fingerprint"))
     details = read_details(cell.run_dir)
     if details is not None and (seen := details.decisions) is not None:
         parts += [seen.image_set, seen.classes, seen.labels]
@@ -119,7 +118,7 @@ def transfers(study: Study, blocks: Blocks, transferred: Transferred) -> list[di
     search gained less than a point.
     """
     return [
-        _kept(row, shots, source.row, target.row, blocks, transferred)
+        _row(row, shots, source.row, target.row, blocks, transferred)
         for shots in study.shots
         for source in study.models
         for target in study.models
@@ -129,7 +128,7 @@ def transfers(study: Study, blocks: Blocks, transferred: Transferred) -> list[di
     ]
 
 
-def _kept(
+def _row(
     row: StudyRow, shots: int | None, source: str, target: str, blocks: Blocks, transferred: Transferred
 ) -> dict[str, Any]:
     gains: dict[str, list[tuple[float, float]]] = {}
@@ -141,10 +140,10 @@ def _kept(
         if found is None or native is None or not {BEST, BASELINE_DEFAULT} <= native.figures.keys():
             continue
         default, own = (native.figures[name].test for name in (BASELINE_DEFAULT, BEST))
-        what = BestPrompt.of(found)
-        brought = None if what is None else transferred.test(blocks, native.cell, what)
-        if brought is not None:
-            gains.setdefault(data, []).append((brought - default, own - default))
+        prompt = BestPrompt.of(found)
+        test = None if prompt is None else transferred.test(blocks, native.cell, prompt)
+        if test is not None:
+            gains.setdefault(data, []).append((test - default, own - default))
     label = {"label": row.label, "shots": shots, "from": source, "to": target, "sets": len(gains)}
     if not gains:
         return {**label, "brought": None, "native": None, "kept": None}
@@ -169,22 +168,22 @@ def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[BestPromp
             }
             for one in block:
                 native = there.get((one.cell.method, one.cell.llm))
-                brought = BestPrompt.of(one)
-                if brought is not None and BEST in one.figures and native is not None:
-                    wanted.setdefault(_alike(native.cell), (native.cell, {}))[1][brought] = None
+                prompt = BestPrompt.of(one)
+                if prompt is not None and BEST in one.figures and native is not None:
+                    wanted.setdefault(_alike(native.cell), (native.cell, {}))[1][prompt] = None
     yield from ((cell, list(templates)) for cell, templates in wanted.values())
 
 
-def _tested(evaluator: Evaluator, brought: BestPrompt) -> float | None:
+def _tested(evaluator: Evaluator, prompt: BestPrompt) -> float | None:
     try:
-        if not brought.names:
-            (scores,) = evaluator.examine([[brought.template]], test=True)
+        if not prompt.names:
+            (scores,) = evaluator.examine([[prompt.template]], test=True)
             return None if scores is None else scores.test
         classes = evaluator.info.class_names
-        renaming = {classes.index(old): new for old, new in brought.names if old in classes}
-        if not isinstance(evaluator, NamePredictor) or len(renaming) < len(brought.names):
+        renaming = {classes.index(old): new for old, new in prompt.names if old in classes}
+        if not isinstance(evaluator, NamePredictor) or len(renaming) < len(prompt.names):
             return None
-        found = evaluator.predict_named(brought.template, [renaming], split="test")
+        found = evaluator.predict_named(prompt.template, [renaming], split="test")
     except TemplateRejectedError:
         return None  # this model cannot read it
     if (predicted := found.predicted[0]) is None:

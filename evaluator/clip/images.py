@@ -32,7 +32,7 @@ from ..datasets.checks import HOW_TO_GO_ON, file_digest, image_set_hash
 from ..datasets.pictures import open_rgb
 from ..errors import DataError
 from ..files import SeenFiles, replace_file, sweep
-from ..spec import Progress, Report
+from ..spec import OpeningProgress, Report
 from .models import LoadedModel
 
 SCHEMA = 1
@@ -273,7 +273,7 @@ class ImageEncoder:
     on_bad_image: OnBadImage = "fail"
     seen: SeenFiles = field(default_factory=SeenFiles)
     report: Report = lambda _line: None
-    progress: Progress = lambda *_given: None
+    progress: OpeningProgress = lambda *_given: None
 
     def features(self, paths: Sequence[Path]) -> Features:
         return self._features(paths, None)

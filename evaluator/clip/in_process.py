@@ -16,7 +16,7 @@ from ..datasets.values import FewShotData, Item
 from ..files import cache_dir, seen_files
 from ..pico.models import TOY_MODEL
 from ..scoring import EvaluatorInfo
-from ..spec import EvaluatorSpec, Progress, Report
+from ..spec import EvaluatorSpec, OpeningProgress, Report
 from .images import RECIPE, Features, ImageEncoder
 from .models import LoadedModel, best_dtype, load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
@@ -27,7 +27,7 @@ RESIDENT_BYTES = 2**30
 
 
 def open_in_process(
-    spec: EvaluatorSpec, report: Report, progress: Progress, *, look_ahead: bool = False
+    spec: EvaluatorSpec, report: Report, progress: OpeningProgress, *, look_ahead: bool = False
 ) -> tuple[OpenClipEvaluator, str]:
     """Open an evaluator in this process; see ``open_evaluator``. Also return its model's content hash."""
     devices = parse_devices(spec.device)
@@ -61,7 +61,7 @@ def open_in_process(
 
 
 def image_encoder(
-    spec: EvaluatorSpec, loaded: LoadedModel, report: Report, progress: Progress
+    spec: EvaluatorSpec, loaded: LoadedModel, report: Report, progress: OpeningProgress
 ) -> ImageEncoder:
     """Return the image encoder of a specification for a loaded model."""
     return ImageEncoder(

@@ -28,6 +28,7 @@ from ..errors import (
     UsageError,
 )
 from ..scoring import (
+    BASELINE_DEFAULT,
     DEFAULT_TEMPLATE,
     Evaluator,
     EvaluatorInfo,
@@ -234,7 +235,7 @@ class ScorerEvaluator(CustomEvaluator):
             shots=spec.shots or DEFAULT_SHOTS,
             seed=spec.seed,
             sizes={"train": 0, "val": 0, "test": 0},
-            baselines={"default template": (DEFAULT_TEMPLATE,)},
+            baselines={BASELINE_DEFAULT: (DEFAULT_TEMPLATE,)},
             model=name,
             pretrained="",
             fingerprint=hashlib.sha256(mark.encode()).hexdigest(),

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import UsageError
-from ..scoring import DEFAULT_TEMPLATE
+from ..scoring import BASELINE_DEFAULT, DEFAULT_TEMPLATE, HAND_MADE
 
 
 @cache
@@ -48,9 +48,9 @@ def imagenet_class_names() -> tuple[str, ...]:
 
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     """Return the templates to compare with, by list; ``hand-made`` only if the data set has some."""
-    found: dict[str, tuple[str, ...]] = {"default template": (DEFAULT_TEMPLATE,)}
+    found: dict[str, tuple[str, ...]] = {BASELINE_DEFAULT: (DEFAULT_TEMPLATE,)}
     if own := hand_made(name):
-        found["hand-made"] = own
+        found[HAND_MADE] = own
     return found | {
         "openai-imagenet": imagenet_templates(),
         "simple-imagenet": simple_imagenet_templates(),

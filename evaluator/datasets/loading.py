@@ -25,7 +25,7 @@ from .readers.tables import read_table
 from .sampling import default_shots, draw, part_of_test, read_few_shot_file
 from .values import FewShotData, HeldOutTest, Item, Splits, count_by_label
 
-Kind = Literal["bundled", "scans", "coop"]
+SourceKind = Literal["bundled", "scans", "coop"]
 
 MOST_FILES = 10_000
 """Images whose names are kept."""
@@ -51,7 +51,7 @@ class Known:
     """A data set that has a name."""
 
     name: str
-    kind: Kind  # ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (under the data root)
+    kind: SourceKind  # ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (under the data root)
     title: str
     where: str = ""  # the folder under the data root
 

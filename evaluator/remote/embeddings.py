@@ -45,7 +45,6 @@ SAME = 0.999
 """Least cosine of two vectors of the same pixels."""
 _Named: TypeAlias = tuple[str, tuple[str, ...]]
 """A template with class names."""
-Numbers: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
 _NO_VECTOR: Vector = np.zeros(0, dtype=np.float32)
 _HELD_BYTES = 256 * 2**20
 """Most bytes of template vectors held in memory."""
@@ -314,7 +313,7 @@ def as_vector(numbers: Any) -> Vector:
     return _of_length_one(vector / largest)
 
 
-def _of_length_one(vector: Numbers) -> Vector:
+def _of_length_one(vector: np.ndarray[Any, np.dtype[Any]]) -> Vector:
     wide = vector.astype(np.float64)
     return (wide / np.linalg.norm(wide)).astype(np.float32)
 

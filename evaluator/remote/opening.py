@@ -16,7 +16,7 @@ from ..datasets.loading import load_data
 from ..datasets.values import FewShotData, Item
 from ..errors import DataError
 from ..files import seen_files
-from ..scoring import DEFAULT_INSTRUCTION, EvaluatorInfo
+from ..scoring import BASELINE_DEFAULT, DEFAULT_INSTRUCTION, EvaluatorInfo
 from ..spec import EvaluatorSpec, Report
 from .answers import Options
 from .asking import ApiAsk
@@ -212,7 +212,7 @@ def _fingerprint(spec: EvaluatorSpec, data: FewShotData, train: ImageSet, val: I
 def _baselines(spec: EvaluatorSpec, data: FewShotData) -> dict[str, tuple[str, ...]]:
     """Return the candidates to compare with, as far as this scorer can measure them at a fair price."""
     if spec.scorer == "chat":
-        return {"default template": (DEFAULT_INSTRUCTION,)}
+        return {BASELINE_DEFAULT: (DEFAULT_INSTRUCTION,)}
     found = for_dataset(data.name)
     if spec.scorer == "zero-shot":
         return {name: templates for name, templates in found.items() if len(templates) == 1}

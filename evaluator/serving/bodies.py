@@ -16,7 +16,7 @@ MOST_LABELS, MOST_INPUTS, MOST_MESSAGES, MOST_CHOICES = 2048, 2048, 256, 16
 MOST_CHARACTERS = 100_000
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp")
 _DATA_URL = re.compile(r"data:([\w/+.-]*)(?:;[\w=.-]+)*?(;base64)?,")
-Text: TypeAlias = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
+BoundedText: TypeAlias = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
 
 
 class BodyError(ValueError):
@@ -55,8 +55,8 @@ class _Body(BaseModel):
 
 
 class _Parameters(_Body):
-    candidate_labels: list[Text] = Field(min_length=1, max_length=MOST_LABELS)
-    hypothesis_template: Text | None = None
+    candidate_labels: list[BoundedText] = Field(min_length=1, max_length=MOST_LABELS)
+    hypothesis_template: BoundedText | None = None
 
     @field_validator("candidate_labels", mode="before")
     @classmethod
@@ -99,7 +99,7 @@ class ContentPart(_Body):
     """A part of a message: a text or an image, in OpenAI's, Cohere's or Voyage's words."""
 
     type: Literal["text", "image_url", "image_base64", "image"] = "text"
-    text: Text | None = None
+    text: BoundedText | None = None
     image_url: _ImageUrl | str | None = None
     image_base64: str | None = None
     image: str | None = None
@@ -128,7 +128,7 @@ class ContentPart(_Body):
         return image_bytes(held)
 
 
-Content: TypeAlias = Text | list[ContentPart] | None
+Content: TypeAlias = BoundedText | list[ContentPart] | None
 
 
 def parts_of(content: Content) -> Sequence[ContentPart]:
@@ -148,7 +148,7 @@ class ChatMessage(_Body):
 class _TextOrImage(_Body):
     """Jina's form of an input."""
 
-    text: Text | None = None
+    text: BoundedText | None = None
     image: str | None = None
 
     @property
@@ -205,7 +205,7 @@ class InterleavedBody(_Body):
 
     model: str | None = None
     inputs: list[_Interleaved] = Field(default_factory=list, max_length=MOST_INPUTS)
-    texts: list[Text] = Field(default_factory=list, max_length=MOST_INPUTS)
+    texts: list[BoundedText] = Field(default_factory=list, max_length=MOST_INPUTS)
     images: list[str] = Field(default_factory=list, max_length=MOST_INPUTS)
     embedding_types: list[str] | None = None
 

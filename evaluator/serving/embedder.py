@@ -33,7 +33,7 @@ UNREADABLE = (
     f"{MOST_PIXELS // 10**6} megapixels that can be decoded"
 )
 
-Vector: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+UnitVector: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 """Normalised, [E]."""
 In = TypeVar("In")
 
@@ -67,14 +67,14 @@ class ClipTowers:
         found = self._texts.check_name("{}", text)
         return None if found is None else found.message
 
-    def embed_texts(self, texts: Sequence[str]) -> list[Vector | DataError]:
+    def embed_texts(self, texts: Sequence[str]) -> list[UnitVector | DataError]:
         """Return the vector of each text, or what is wrong with it."""
         problems = [self.problem(text) for text in texts]
         fitting = [text for text, problem in zip(texts, problems, strict=True) if problem is None]
         rows = iter(self._texts.named("{}", fitting).cpu().numpy()) if fitting else iter(())
         return [next(rows) if one is None else DataError(f"a text is too long: {one}") for one in problems]
 
-    def embed_images(self, files: Sequence[bytes]) -> list[Vector | DataError]:
+    def embed_images(self, files: Sequence[bytes]) -> list[UnitVector | DataError]:
         """Return the vector of each image file, or what is wrong with it."""
         decoded = list(self._decoders.map(self._decode, files))
         inputs = [one for one in decoded if not isinstance(one, DataError)]
@@ -93,7 +93,7 @@ class ClipTowers:
             wrong.__cause__ = error
             return wrong
 
-    def _forward(self, inputs: Sequence[torch.Tensor]) -> Vector:
+    def _forward(self, inputs: Sequence[torch.Tensor]) -> UnitVector:
         model: Any = self._loaded.model
         padding = [inputs[-1]] * (-len(inputs) % self._together)
         stacked = torch.stack([*inputs, *padding]).to(self._loaded.device)
@@ -108,22 +108,22 @@ class _Gathered(Generic[In]):
 
     def __init__(
         self,
-        embed: Callable[[Sequence[In]], list[Vector | DataError]],
+        embed: Callable[[Sequence[In]], list[UnitVector | DataError]],
         pool: ThreadPoolExecutor,
         most: int,
         memory_bytes: int,
     ) -> None:
         self._embed, self._pool, self._most, self._memory_bytes = embed, pool, most, memory_bytes
-        self._known: OrderedDict[Hashable, Vector] = OrderedDict()
+        self._known: OrderedDict[Hashable, UnitVector] = OrderedDict()
         self._bytes = 0
-        self._asked: dict[Hashable, tuple[In, asyncio.Future[Vector | DataError]]] = {}
+        self._asked: dict[Hashable, tuple[In, asyncio.Future[UnitVector | DataError]]] = {}
         self._running: asyncio.Task[None] | None = None
         self.encoded = 0
 
-    async def get(self, wanted: Mapping[Hashable, In]) -> dict[Hashable, Vector]:
+    async def get(self, wanted: Mapping[Hashable, In]) -> dict[Hashable, UnitVector]:
         """Return the vector of each key; DataError for the first item that has none."""
-        found: dict[Hashable, Vector] = {}
-        waiting: dict[Hashable, asyncio.Future[Vector | DataError]] = {}
+        found: dict[Hashable, UnitVector] = {}
+        waiting: dict[Hashable, asyncio.Future[UnitVector | DataError]] = {}
         for key, item in wanted.items():
             if (vector := self._known.get(key)) is not None:
                 self._known.move_to_end(key)
@@ -162,7 +162,7 @@ class _Gathered(Generic[In]):
         finally:
             self._running = None
 
-    def _remember(self, key: Hashable, vector: Vector) -> None:
+    def _remember(self, key: Hashable, vector: UnitVector) -> None:
         self._known[key] = vector
         self._bytes += vector.nbytes
         while self._bytes > self._memory_bytes:
@@ -189,22 +189,22 @@ class Embedder:
         """How many texts and images went through the model so far."""
         return self._texts.encoded, self._images.encoded
 
-    async def texts(self, texts: Sequence[str]) -> Vector:
+    async def texts(self, texts: Sequence[str]) -> UnitVector:
         """Return normalised vectors, [n, E]; DataError if the model cannot read one."""
         keys = [_digest(text.encode("utf-8", "surrogatepass")) for text in texts]
         found = await self._texts.get(dict(zip(keys, texts, strict=True)))
         return np.stack([found[key] for key in keys])
 
-    async def images(self, files: Sequence[bytes]) -> Vector:
+    async def images(self, files: Sequence[bytes]) -> UnitVector:
         """Return normalised vectors of image files, [n, E]; DataError if one cannot be decoded."""
         keys = [_digest(file) for file in files]
         found = await self._images.get(dict(zip(keys, files, strict=True)))
         return np.stack([found[key] for key in keys])
 
-    async def logits(self, file: bytes, texts: Sequence[str]) -> Vector:
+    async def logits(self, file: bytes, texts: Sequence[str]) -> UnitVector:
         """Return the model's logits of an image for texts, [n]."""
         image, rows = await self.images([file]), await self.texts(texts)
-        found: Vector = self.logit_scale * (rows @ image[0])
+        found: UnitVector = self.logit_scale * (rows @ image[0])
         return found
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-Form: TypeAlias = Literal["name", "number", "json", "sentence"]
+AnswerForm: TypeAlias = Literal["name", "number", "json", "sentence"]
 OFF_BY_ONE, CUT_OFF, TWO_NAMED = 0.08, 0.02, 0.10
 """Shares of the images for which a form fails: number, JSON, sentence."""
 CAPTION_WORDS = 12
@@ -116,7 +116,7 @@ class ReadInstruction:
 
     options: OptionList | None
     template: str
-    form: Form
+    form: AnswerForm
     key: str
 
 
@@ -124,7 +124,7 @@ def read_instruction(text: str, *, wants_json: bool = False) -> ReadInstruction:
     """Return what an instruction asks for, by the rules of this module."""
     options = find_options(text)
     rest = text if options is None else f"{text[: options.start]}\n{text[options.end :]}"
-    form: Form = "sentence"
+    form: AnswerForm = "sentence"
     if wants_json or re.search(r"\bjson\b", rest, re.I):
         form = "json"
     elif _ASKS_NUMBER.search(rest):

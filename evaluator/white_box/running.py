@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import ConfigError, DataError
+from ..scoring import Split
 from ..spec import EvaluatorSpec, Report
 from .references import REFERENCES, MethodOptions, WhiteBoxResult, check_reference
-
-Split = Literal["train", "val", "test"]
 
 
 def run(

@@ -10,7 +10,7 @@ from typing import Any
 from promptclimb.agent.results.details import BEST
 from promptclimb.agent.study.document import findings, parts
 from promptclimb.agent.study.grid import Cell, cells_of, configs_of_file
-from promptclimb.agent.study.outcomes import Figure, RunOutcome
+from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome
 from promptclimb.agent.study.picture import svg
 from promptclimb.agent.study.study import Study
 from promptclimb.agent.study.transfer import Transferred
@@ -41,9 +41,9 @@ def outcome(cell: Cell, hits: str | None = "1010", **more: Any) -> RunOutcome:
     return RunOutcome(**given | more)
 
 
-def figure(hits: str) -> Figure:
+def figure(hits: str) -> AccuracyOnTest:
     """An accuracy of so many images."""
-    return Figure(test=hits.count("1") / len(hits), hits=hits)
+    return AccuracyOnTest(test=hits.count("1") / len(hits), hits=hits)
 
 
 def finished(found: Study, hits: Mapping[str, str], **more: Any) -> Iterator[RunOutcome]:

@@ -1,1 +1,1 @@
-"""Trackers: where the figures of a run go besides its own folder."""
+"""Trackers: where the metrics of a run go besides its own folder."""

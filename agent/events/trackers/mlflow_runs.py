@@ -12,7 +12,7 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
-from .figures import PROJECT, FigureRow, Tracked
+from .metrics import PROJECT, MetricsRow, TrackedRun
 
 _STATUS = {
     "finished": RunStatus.FINISHED,
@@ -28,7 +28,7 @@ class MlflowRuns:
     beside the run's folder.
     """
 
-    def __init__(self, run: Tracked, place: str) -> None:
+    def __init__(self, run: TrackedRun, place: str) -> None:
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         place = place or os.environ.get("MLFLOW_TRACKING_URI") or str(run.run_dir.parent / "mlflow.db")
@@ -63,8 +63,8 @@ class MlflowRuns:
             self._client.create_run(experiment, run_name=self._run.run_dir.name, tags=tags).info.run_id
         )
 
-    def figures(self, rows: Sequence[FigureRow]) -> None:
-        """Send figures in one request: each takes a while."""
+    def metrics(self, rows: Sequence[MetricsRow]) -> None:
+        """Send metrics in one request: each takes a while."""
         now = get_current_time_millis()
         metrics = [Metric(name, value, now, row.step) for row in rows for name, value in row.values.items()]
         self._client.log_batch(self._id, metrics=metrics)

@@ -31,7 +31,7 @@ from ..types import (
     StartingTemplatesDrawn,
     WaitCapped,
 )
-from .figures import Tracked
+from .metrics import TrackedRun
 
 FILE = "spans.jsonl"
 _TROUBLE = (ChatFailed, GaveUp, Paused, WaitCapped, RetryScheduled)
@@ -45,7 +45,7 @@ class OtelSpans:
     ``$OTEL_EXPORTER_OTLP_ENDPOINT``, then ``spans.jsonl`` in the run's folder.
     """
 
-    def __init__(self, run: Tracked, place: str) -> None:
+    def __init__(self, run: TrackedRun, place: str) -> None:
         # The search itself reports, once, that a collector does not answer.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self._exporter = _Watched(_exporter_to(place, run.run_dir / FILE))

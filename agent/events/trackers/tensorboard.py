@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
-from .figures import FigureRow, Tracked
+from .metrics import MetricsRow, TrackedRun
 
 
 class TensorboardFiles:
     """Write event files beside earlier ones, in ``place`` or else ``tensorboard/`` in the run's folder."""
 
-    def __init__(self, run: Tracked, place: str) -> None:
+    def __init__(self, run: TrackedRun, place: str) -> None:
         folder = Path(place) / run.run_dir.name if place else run.run_dir / "tensorboard"
         self.place = f"tensorboard {folder}"
         # File names have whole seconds, and a process that follows within one must not overwrite the file.
@@ -24,7 +24,7 @@ class TensorboardFiles:
         rows = "".join(f"| {name} | `{value.replace('`', '')}` |\n" for name, value in params.items())
         self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}")
 
-    def figures(self, rows: Sequence[FigureRow]) -> None:
+    def metrics(self, rows: Sequence[MetricsRow]) -> None:
         for row in rows:
             for name, value in row.values.items():
                 self._writer.add_scalar(name, value, row.step)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .figures import PROJECT, FigureRow, Tracked
+from .metrics import PROJECT, MetricsRow, TrackedRun
 
 _changing = threading.Lock()
 
@@ -17,7 +17,7 @@ _changing = threading.Lock()
 class _Runs:
     """Log to a run that the module ``wandb`` or ``trackio`` begins."""
 
-    def __init__(self, module: Any, run: Tracked, name: str, **only: Any) -> None:
+    def __init__(self, module: Any, run: TrackedRun, name: str, **only: Any) -> None:
         self._module, self._of, self._name, self._only = module, run, name, only
         self._run: Any = None
         self.place = f"{module.__name__} {only['project']}"
@@ -26,7 +26,7 @@ class _Runs:
         with silent_stdout():  # both print a greeting
             self._run = self._module.init(name=self._name, config=dict(params), resume="allow", **self._only)
 
-    def figures(self, rows: Sequence[FigureRow]) -> None:
+    def metrics(self, rows: Sequence[MetricsRow]) -> None:
         for row in rows:
             self._run.log({**row.values, "template": row.template}, step=row.step)
 
@@ -40,7 +40,7 @@ class _Runs:
 class WandbRuns(_Runs):
     """Write into ``wandb/`` in the run's folder, and to no server unless ``$WANDB_MODE`` says so."""
 
-    def __init__(self, run: Tracked, place: str) -> None:
+    def __init__(self, run: TrackedRun, place: str) -> None:
         import wandb
 
         settings = wandb.Settings(
@@ -59,7 +59,7 @@ class WandbRuns(_Runs):
 class TrackioRuns(_Runs):
     """Write into trackio's own folder, ``$TRACKIO_DIR``."""
 
-    def __init__(self, run: Tracked, place: str) -> None:
+    def __init__(self, run: TrackedRun, place: str) -> None:
         import trackio
 
         # A run is resumed by its name, and folders of the same name are not the same run.

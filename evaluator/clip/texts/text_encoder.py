@@ -31,7 +31,7 @@ FEWEST_ROWS = 128
 _GRAIN, _VECTOR = 32768, 64
 _CHECKED = ("a photo of a {}.", "{}", "a sketch of the {} seen from above, {}")
 
-Row: TypeAlias = tuple[Text, ...]
+TokenRow: TypeAlias = tuple[Text, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class TextEncoder:
         self._filler = Filler(tokenizer, class_names, context_length)
         self._classes = len(class_names)
         self._dtype = dtype
-        self._known: OrderedDict[Row, Tensor] = OrderedDict()
+        self._known: OrderedDict[TokenRow, Tensor] = OrderedDict()
         self._memory = memory
         self._encoded = self._recurring = 0
         self._max_rows = max_rows or 0
@@ -138,11 +138,11 @@ class TextEncoder:
         with torch.autocast(self._device.type, self._dtype if low else torch.bfloat16, enabled=low):
             return functional.normalize(model.encode_text(tokens).float(), dim=-1)
 
-    def _encode_rows(self, tower: Tower, rows: Sequence[Row]) -> dict[Row, Tensor]:
+    def _encode_rows(self, tower: Tower, rows: Sequence[TokenRow]) -> dict[TokenRow, Tensor]:
         parts = [rows] if self._together else [[row] for row in rows]
         return {row: found for part in parts if part for row, found in self._encode_part(tower, part)}
 
-    def _encode_part(self, tower: Tower, rows: Sequence[Row]) -> Iterator[tuple[Row, Tensor]]:
+    def _encode_part(self, tower: Tower, rows: Sequence[TokenRow]) -> Iterator[tuple[TokenRow, Tensor]]:
         places: dict[Text, int] = {}
         for row in rows:
             for text in row:
@@ -171,7 +171,7 @@ class TextEncoder:
             found[torch.from_numpy(batch.order).to(self._device)] = encode(tower, batch, self._quantum)
         return found
 
-    def _remember(self, encoded: dict[Row, Tensor]) -> None:
+    def _remember(self, encoded: dict[TokenRow, Tensor]) -> None:
         self._known |= encoded
         while self._known and len(self._known) * self._classes > self._memory:
             self._known.popitem(last=False)

@@ -27,7 +27,7 @@ IMAGENET_NOTES = (
     f"training shots alone ({IMAGENET_SPLIT_FILE} of cross_modal_adaptation, put beside classnames.txt, "
     "brings one)",
 )
-Family = Literal["split file", "aircraft", "imagenet"]
+LayoutFamily = Literal["split file", "aircraft", "imagenet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Layout:
     folder: str
     images: str  # folder that the split file's paths are relative to
     split: str  # the split file; for other families, the file that is read first
-    family: Family = "split file"
+    family: LayoutFamily = "split file"
 
 
 ELEVEN: dict[str, Layout] = {

@@ -13,7 +13,7 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.details import write_details
-from promptclimb.agent.results.result import ScorerUsage
+from promptclimb.agent.results.result import ApiUsage
 from promptclimb.agent.results.run_dir import read_result, write_result
 from tests.agent.results.test_gain import contender as run
 from tests.fakes.small_result import small_result
@@ -56,7 +56,7 @@ def test_runs_of_two_kinds_are_compared_as_prompts(
 ) -> None:
     """An instruction has no ensemble; what a scorer behind an API was asked and cost has lines of its own."""
     one = read_result(tmp_path / "b")
-    used = ScorerUsage(calls=1840, cost_usd=0.042)
+    used = ApiUsage(calls=1840, cost_usd=0.042)
     instructed = replace(one, prompts="instruction", scorer_usage=used, notes={"scorer": "chat"})
     write_result(tmp_path / "b", instructed)
     assert call("a", "b") == 0

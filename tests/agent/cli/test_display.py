@@ -44,7 +44,7 @@ from promptclimb.agent.events.types import (
     WaitCapped,
 )
 from promptclimb.agent.position import NAMES, Position
-from promptclimb.agent.results.result import GroupAccuracies, Llm, ScorerUsage, SearchResult, Usage
+from promptclimb.agent.results.result import ApiUsage, GroupAccuracies, Llm, SearchResult, Usage
 from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
@@ -505,7 +505,7 @@ def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
 
 def test_each_amount_has_an_owner_where_a_scorer_is_paid_too() -> None:
     """Then both together; without an LLM the scorer's alone."""
-    scorer = ScorerUsage(calls=1840, prompt_tokens=240_000, completion_tokens=8749, cost_usd=0.042)
+    scorer = ApiUsage(calls=1840, prompt_tokens=240_000, completion_tokens=8749, cost_usd=0.042)
     usage = Usage(calls=10, prompt_tokens=12_768, cost_usd=0.0024)
     both = small_result(usage=usage, llm=Llm(model="l", base_url=None), scorer_usage=scorer)
     assert (

@@ -1,4 +1,4 @@
-"""Trackers: which are chosen, that none holds up or ends a search, and which figures they get."""
+"""Trackers: which are chosen, that none holds up or ends a search, and which metrics they get."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import pytest
 from promptclimb import SearchConfig, search
 from promptclimb.agent.events.sinks import ThreadedSink
 from promptclimb.agent.events.trackers import known as known_trackers
-from promptclimb.agent.events.trackers.figures import (
-    FigureRow,
-    Figures,
+from promptclimb.agent.events.trackers.known import TRACKERS, check_trackers, parse_track
+from promptclimb.agent.events.trackers.metrics import (
+    MetricsRow,
+    MetricsWriter,
     Scored,
-    Tracked,
+    TrackedRun,
     scored_before,
 )
-from promptclimb.agent.events.trackers.known import TRACKERS, check_trackers, parse_track
 from promptclimb.agent.events.trackers.wandb import silent_stdout
 from promptclimb.agent.events.types import (
     Bus,
@@ -54,13 +54,13 @@ def scored(template: str, train: float) -> TemplateScored:
     )
 
 
-class Board:
+class FakeTracker:
     """Keeps what it is given."""
 
     def __init__(self) -> None:
         self.begun: list[Mapping[str, str]] = []
-        self.place = "board"
-        self.rows: list[FigureRow] = []
+        self.place = "tracker"
+        self.rows: list[MetricsRow] = []
         self.sent: list[int] = []
         self.broken = False
         self.closed: list[tuple[str, Mapping[str, float]]] = []
@@ -68,7 +68,7 @@ class Board:
     def begin(self, params: Mapping[str, str]) -> None:
         self.begun.append(params)
 
-    def figures(self, rows: Sequence[FigureRow]) -> None:
+    def metrics(self, rows: Sequence[MetricsRow]) -> None:
         if self.broken:
             raise OSError("nobody there")
         self.rows += rows
@@ -80,25 +80,25 @@ class Board:
 
 def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: Path) -> None:
     """The n-th template is step n; what earlier sessions sent counts, and is not sent again."""
-    board = Board()
-    run = Tracked(run_dir=tmp_path, settings={"seed": 3}, earlier=[scored("a {}", 0.5)])
-    run.note_step("board", 1)
-    figures = Figures(board, run)
+    tracker = FakeTracker()
+    run = TrackedRun(run_dir=tmp_path, settings={"seed": 3}, earlier=[scored("a {}", 0.5)])
+    run.note_step("tracker", 1)
+    writer = MetricsWriter(tracker, run)
     used = UsageChanged(
         calls=2, failed_calls=0, retries=0, prompt_tokens=5, completion_tokens=6, cost_usd=0.5,
         estimated_tokens=0, left={},
     )  # fmt: skip
     done = SearchFinished(status="finished", best="b {}", train=0.5, test=0.25, evaluated=3)
     for event in (STARTED, scored("a {}", 0.5), used, scored("b {}", 0.25), scored("c {}", 0.75), done):
-        figures(event, 0)
-    figures.close()
-    assert board.begun == [{"seed": "3", "dataset": "dice", "vlm": "m"}]
+        writer(event, 0)
+    writer.close()
+    assert tracker.begun == [{"seed": "3", "dataset": "dice", "vlm": "m"}]
     spent = {"calls": 2, "tokens": 11, "cost_usd": 0.5}
-    assert board.rows == [
+    assert tracker.rows == [
         (2, {"train": 0.25, "best_train": 0.5, **spent}, "b {}"),
         (3, {"train": 0.75, "best_train": 0.75, **spent}, "c {}"),
     ]
-    assert board.closed == [("finished", {"best_train": 0.5, "evaluated": 3, "test": 0.25, **spent})]
+    assert tracker.closed == [("finished", {"best_train": 0.5, "evaluated": 3, "test": 0.25, **spent})]
 
 
 def test_dropped_templates_have_figures_of_their_own(tmp_path: Path) -> None:
@@ -121,13 +121,13 @@ def test_dropped_templates_have_figures_of_their_own(tmp_path: Path) -> None:
         (scored_before(tmp_path), events[:1]),
     ]
     for earlier, emitted in sessions:
-        board = Board()
-        figures = Figures(board, Tracked(run_dir=tmp_path / "new", settings={}, earlier=earlier))
+        tracker = FakeTracker()
+        writer = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path / "new", settings={}, earlier=earlier))
         (tmp_path / "new").mkdir(exist_ok=True)
         for event in emitted:
-            figures(event, 0)
-        figures.close()
-        assert board.rows == expected
+            writer(event, 0)
+        writer.close()
+        assert tracker.rows == expected
         (tmp_path / "new" / "trackers.json").unlink()
 
 
@@ -135,56 +135,56 @@ def test_the_gain_over_default_is_a_figure_of_each_step(tmp_path: Path) -> None:
     """From when it is known on: of what an earlier session has scored too, and at the end."""
     plain = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
     earlier = [scored("a {}", 0.25), plain, scored("b {}", 0.5)]
-    board = Board()
-    figures = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
+    tracker = FakeTracker()
+    writer = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
     done = SearchFinished(status="finished", best="c {}", train=0.75, test=None, evaluated=3)
     for event in (STARTED, plain, scored("c {}", 0.75), done):
-        figures(event, 0)
-    figures.close()
-    gains = [row.values.get("gain_over_default") for row in board.rows]
+        writer(event, 0)
+    writer.close()
+    gains = [row.values.get("gain_over_default") for row in tracker.rows]
     assert gains == [None, 0.125, 0.375]
-    assert board.closed[0][1]["gain_over_default"] == 0.375
+    assert tracker.closed[0][1]["gain_over_default"] == 0.375
 
 
 def test_what_piled_up_is_sent_at_once(tmp_path: Path) -> None:
     """A tracker that takes long for each sending keeps up; no sending is larger than one can be."""
-    board = Board()
-    figures = Figures(board, Tracked(run_dir=tmp_path, settings={}))
-    figures(STARTED, 0)
+    tracker = FakeTracker()
+    writer = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}))
+    writer(STARTED, 0)
     for number in range(230):
-        figures(scored(f"{number} {{}}", 0.5), 0)
-    assert board.sent == [100, 100]
-    figures.idle()
-    figures.idle()
-    assert board.sent == [100, 100, 30]
-    assert [row.step for row in board.rows] == list(range(1, 231))
+        writer(scored(f"{number} {{}}", 0.5), 0)
+    assert tracker.sent == [100, 100]
+    writer.idle()
+    writer.idle()
+    assert tracker.sent == [100, 100, 30]
+    assert [row.step for row in tracker.rows] == list(range(1, 231))
 
 
 def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
     """Its sending failed, or it is new to a run that goes on: each step reaches each place once."""
-    board, run = Board(), Tracked(run_dir=tmp_path, settings={})
-    figures = Figures(board, run)
-    figures(STARTED, 0)
-    figures(scored("a {}", 0.5), 0)
-    figures.idle()
-    board.broken = True
-    figures(scored("b {}", 0.25), 0)
+    tracker, run = FakeTracker(), TrackedRun(run_dir=tmp_path, settings={})
+    writer = MetricsWriter(tracker, run)
+    writer(STARTED, 0)
+    writer(scored("a {}", 0.5), 0)
+    writer.idle()
+    tracker.broken = True
+    writer(scored("b {}", 0.25), 0)
     with pytest.raises(OSError, match="nobody there"):
-        figures.idle()
+        writer.idle()
     earlier = [scored("a {}", 0.5), replace(scored("b {}", 0.25), val=0.75)]
-    board.broken = False
-    again = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
+    tracker.broken = False
+    again = MetricsWriter(tracker, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
     for event in (STARTED, scored("a {}", 0.5), scored("b {}", 0.25), scored("c {}", 0.75)):
         again(event, 0)
     again.close()
-    assert board.rows == [
+    assert tracker.rows == [
         (1, {"train": 0.5, "best_train": 0.5}, "a {}"),
         (2, {"train": 0.25, "best_train": 0.5, "val": 0.75}, "b {}"),
         (3, {"train": 0.75, "best_train": 0.75}, "c {}"),
     ]
-    new = Board()
+    new = FakeTracker()
     new.place = "another"
-    other = Figures(new, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
+    other = MetricsWriter(new, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
     other(STARTED, 0)
     other.close()
     assert [row.step for row in new.rows] == [1, 2]
@@ -230,9 +230,9 @@ def test_the_log_says_what_was_scored(tmp_path: Path) -> None:
 
 def test_a_run_has_one_name_with_a_tracker(tmp_path: Path) -> None:
     """Whatever session asks, also where the file of names was spoilt."""
-    run = Tracked(run_dir=tmp_path, settings={})
+    run = TrackedRun(run_dir=tmp_path, settings={})
     first = run.id_at("wandb")
-    assert Tracked(run_dir=tmp_path, settings={}).id_at("wandb") == first != run.id_at("trackio")
+    assert TrackedRun(run_dir=tmp_path, settings={}).id_at("wandb") == first != run.id_at("trackio")
     run.note_step("wandb mine", 3)
     assert run.id_at("wandb") == first
     assert (run.step_at("wandb mine"), run.step_at("wandb other")) == (3, 0)

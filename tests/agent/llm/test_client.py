@@ -36,7 +36,7 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest
 from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
-from promptclimb.agent.llm.endpoints import StoppableChat, look
+from promptclimb.agent.llm.endpoints import StoppableChat, preflight
 from promptclimb.agent.llm.refusals import failure_of
 from promptclimb.agent.llm.replies import MAX_BODY
 from promptclimb.agent.prices import TokenUsage
@@ -429,7 +429,7 @@ async def test_a_query_in_the_address_comes_after_the_path() -> None:
         assert (await chat.chat(REQUEST)).text
         assert chat.base_url == server.base_url
         assert [seen["query"] for seen in server.seen] == ["api-version=2026-01"]
-        seen = await look(f"{server.base_url}?api-version=2026-01", None, key_env="K", model="fake")
+        seen = await preflight(f"{server.base_url}?api-version=2026-01", None, key_env="K", model="fake")
     assert seen.models == ("fake",)
 
 

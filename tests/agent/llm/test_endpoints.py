@@ -130,7 +130,7 @@ async def test_a_key_that_anybody_on_the_way_can_read_is_reported(
     async def seen(*_: Any, **__: Any) -> Preflight:
         return Preflight()
 
-    monkeypatch.setattr(promptclimb.agent.llm.endpoints, "look", seen)
+    monkeypatch.setattr(promptclimb.agent.llm.endpoints, "preflight", seen)
     for environment in ({"OPENAI_API_KEY": KEY}, {}):
         events: list[Event] = []
         async with opened(environment, events, endpoints=({"base_url": url},)):

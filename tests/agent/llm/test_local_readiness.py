@@ -15,7 +15,7 @@ from promptclimb.agent.llm.local_models import model_name
 from promptclimb.agent.llm.local_server import is_available, make_ready
 from promptclimb.agent.results.result import LLM_FALLBACK
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.inputs import fallen_back, with_fallback
+from promptclimb.agent.search.inputs import fallen_back, try_local_llm
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 
@@ -99,7 +99,7 @@ async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in
     events: list[Event] = []
     assert fallen_back(config()) == config()
     for _ in range(2):
-        found, notes = await with_fallback(config(), events.append, {})
+        found, notes = await try_local_llm(config(), events.append, {})
         assert (found.method, found.llm) == ("random", None)
         assert "the index is offline" in notes[LLM_FALLBACK]
     assert fetching == ["local"]
@@ -111,7 +111,7 @@ async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in
 @pytest.mark.parametrize("more", [{"llm_fallback": None}, {"method": "random"}, {"llm": "gpt-4o-mini"}])
 async def test_where_nothing_stands_in_nothing_is_tried(more: dict[str, object], fetching: list[str]) -> None:
     """The search itself finds out, after all that is cheaper to look at."""
-    assert await with_fallback(config(**more), pytest.fail, {}) == (config(**more), {})
+    assert await try_local_llm(config(**more), pytest.fail, {}) == (config(**more), {})
     assert fetching == []
 
 
@@ -150,9 +150,9 @@ async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Pa
 async def test_a_model_is_tried_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """The searches of a suite load it for themselves, not twice each."""
     one = config(llm=f"local:{model()}")
-    assert await with_fallback(one, pytest.fail, None) == (one, {})
+    assert await try_local_llm(one, pytest.fail, None) == (one, {})
     monkeypatch.setattr(local_server, "LlamaServer", None)
-    assert await with_fallback(one, pytest.fail, None) == (one, {})
+    assert await try_local_llm(one, pytest.fail, None) == (one, {})
 
 
 def test_an_error_of_it_is_wrong_usage() -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 import promptclimb.agent.llm.endpoints
 from promptclimb.agent.errors import EndpointError
-from promptclimb.agent.llm.endpoints import Preflight, look
+from promptclimb.agent.llm.endpoints import Preflight, preflight
 from promptclimb.agent.secrets import Secret
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -53,7 +53,7 @@ def models(*names: str) -> web.Response:
 async def test_a_listed_model_needs_no_note() -> None:
     """All is well."""
     async with serving(answering(lambda: models("a", "b"))) as url:
-        seen = await look(url, KEY, key_env="K", model="b")
+        seen = await preflight(url, KEY, key_env="K", model="b")
     assert (seen.models, seen.note) == (("a", "b"), None)
 
 
@@ -82,10 +82,10 @@ async def test_an_unlisted_model_that_does_not_exist_is_refused_at_once(body: ob
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     try:
         if exists:
-            assert "asking for it anyway" in str((await look(url, KEY, key_env="K", model="c")).note)
+            assert "asking for it anyway" in str((await preflight(url, KEY, key_env="K", model="c")).note)
         else:
             with pytest.raises(EndpointError, match=r"has no model 'c'.*--llm"):
-                await look(url, KEY, key_env="K", model="c")
+                await preflight(url, KEY, key_env="K", model="c")
     finally:
         await runner.cleanup()
 
@@ -93,7 +93,7 @@ async def test_an_unlisted_model_that_does_not_exist_is_refused_at_once(body: ob
 async def test_a_model_that_is_not_listed_is_named_with_similar_ones() -> None:
     """Lists are often incomplete, so it is no error yet."""
     async with serving(answering(lambda: models("gpt-4o-mini", "other"))) as url:
-        seen = await look(url, KEY, key_env="K", model="gpt-4o-mimi")
+        seen = await preflight(url, KEY, key_env="K", model="gpt-4o-mimi")
     assert "gpt-4o-mini" in str(seen.note)
 
 
@@ -101,8 +101,8 @@ async def test_a_model_that_is_not_listed_is_named_with_similar_ones() -> None:
 async def test_a_refused_list_is_left_to_the_first_request(status: int) -> None:
     """Some vendors guard it in another way; with a key and without one the advice differs."""
     async with serving(answering(lambda: web.Response(status=status, text="no"))) as url:
-        with_key = await look(url, KEY, key_env="MY_KEY", model="m")
-        without = await look(url, None, key_env="MY_KEY", model="m")
+        with_key = await preflight(url, KEY, key_env="MY_KEY", model="m")
+        without = await preflight(url, None, key_env="MY_KEY", model="m")
     assert with_key.status == without.status == status
     assert "set MY_KEY to a valid one" in str(with_key.note)
     assert str(without.note).endswith("set MY_KEY")
@@ -114,7 +114,7 @@ async def test_an_invalid_key_is_called_by_the_name_of_its_variable() -> None:
     error = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
     async with serving(answering(lambda: web.json_response(error, status=401))) as url:
         with pytest.raises(EndpointError, match="refuses the key in MY_KEY") as caught:
-            await look(url, KEY, key_env="MY_KEY", model="m")
+            await preflight(url, KEY, key_env="MY_KEY", model="m")
     assert KEY.reveal() not in str(caught.value)
 
 
@@ -132,7 +132,7 @@ async def test_the_context_is_read_where_a_list_states_it(
     """By any of the names that vendors have for it."""
     document = {"data": [{"id": "other", "max_model_len": 1}, {"id": "m", **item}]}
     async with serving(answering(lambda: web.json_response(document))) as url:
-        assert (await look(url, KEY, key_env="K", model="m")).context == context
+        assert (await preflight(url, KEY, key_env="K", model="m")).context == context
 
 
 async def test_an_azure_deployment_has_no_list_and_a_header_of_its_own() -> None:
@@ -149,7 +149,7 @@ async def test_an_azure_deployment_has_no_list_and_a_header_of_its_own() -> None
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/openai/deployments/d?api-version=2024-10-21"
-    seen = await look(url, KEY, key_env="K", model="m")
+    seen = await preflight(url, KEY, key_env="K", model="m")
     await runner.cleanup()
     assert "/v1" not in str(seen.note)
     (request,) = asked
@@ -163,7 +163,7 @@ async def test_a_web_page_is_no_endpoint() -> None:
         answering(lambda: web.Response(text="<html>hi</html>", content_type="text/html"))
     ) as url:
         with pytest.raises(EndpointError, match="not JSON"):
-            await look(url, KEY, key_env="K", model="m")
+            await preflight(url, KEY, key_env="K", model="m")
 
 
 async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
@@ -174,20 +174,20 @@ async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
         return answers.pop(0)
 
     async with serving(handle) as url:
-        assert (await look(url, KEY, key_env="K", model="m")).models == ("m",)
+        assert (await preflight(url, KEY, key_env="K", model="m")).models == ("m",)
 
 
 @pytest.mark.parametrize("status", [405, 429, 500, 503])
 async def test_an_endpoint_without_a_list_is_left_to_the_first_request(status: int) -> None:
     """Not every server has /models, and a busy one is not a wrong one."""
     async with serving(answering(lambda: web.Response(status=status))) as url:
-        assert await look(url, KEY, key_env="K", model="m") == Preflight(status=status)
+        assert await preflight(url, KEY, key_env="K", model="m") == Preflight(status=status)
 
 
 async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> None:
     """Some servers have none; more often the address lacks its end."""
     async with serving(answering(lambda: web.Response(status=404))) as url:
-        seen = await look(url.removesuffix("/v1"), KEY, key_env="K", model="m")
+        seen = await preflight(url.removesuffix("/v1"), KEY, key_env="K", model="m")
         assert "It usually ends in /v1" in str(seen.note)
 
 
@@ -195,7 +195,7 @@ async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> 
 async def test_strange_lists_are_no_error(document: object) -> None:
     """JSON of another shape lists nothing."""
     async with serving(answering(lambda: web.json_response(document))) as url:
-        assert (await look(url, KEY, key_env="K", model="m")).models == ()
+        assert (await preflight(url, KEY, key_env="K", model="m")).models == ()
 
 
 async def test_where_nothing_listens_it_is_said() -> None:
@@ -204,7 +204,7 @@ async def test_where_nothing_listens_it_is_said() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         with pytest.raises(EndpointError, match="nothing answers") as caught:
-            await look(f"http://me:pw-secret@127.0.0.1:{port}/v1", None, key_env="K", model="m")
+            await preflight(f"http://me:pw-secret@127.0.0.1:{port}/v1", None, key_env="K", model="m")
     assert "pw-secret" not in str(caught.value)
     assert str(port) in str(caught.value)
 
@@ -218,4 +218,4 @@ async def test_a_connection_that_breaks_is_left_to_the_first_request() -> None:
         return web.Response()
 
     async with serving(cut) as url:
-        assert (await look(url, KEY, key_env="K", model="m")).note is not None
+        assert (await preflight(url, KEY, key_env="K", model="m")).note is not None

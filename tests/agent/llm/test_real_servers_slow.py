@@ -15,7 +15,7 @@ from promptclimb.agent.config.fields import FREE
 from promptclimb.agent.errors import ContextTooLongError, KeyRejectedError, RateLimitedError
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.endpoints import PROBE_REQUESTS, Preflight, look, probe
+from promptclimb.agent.llm.endpoints import PROBE_REQUESTS, Preflight, preflight, probe
 from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.fakes import FakeEvaluator
 from prompts.requests import Message
@@ -59,10 +59,10 @@ async def ready(url: str, key: str | None = None) -> Preflight:
     secret = Secret(key) if key else None
     for _ in range(60):
         try:
-            return await look(url, secret, key_env="K", model="")
+            return await preflight(url, secret, key_env="K", model="")
         except Exception:  # noqa: BLE001  # whatever it is, the server is given a minute
             await asyncio.sleep(1)
-    return await look(url, secret, key_env="K", model="")
+    return await preflight(url, secret, key_env="K", model="")
 
 
 def turns(number: int) -> tuple[Message, ...]:

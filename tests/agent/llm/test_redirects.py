@@ -12,7 +12,7 @@ from aiohttp import web
 from promptclimb.agent.errors import ChatError, RedirectedError
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import FOREIGN_ERRORS, OpenAIChat, _staying_at
-from promptclimb.agent.llm.endpoints import look
+from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.remote.asking import ApiRequest
 
@@ -115,7 +115,7 @@ async def test_no_key_goes_to_another_host_for_a_list_of_models() -> None:
     """The look before a search sends the same headers."""
     seen: list[web.Request] = []
     async with two_hosts(302, seen) as url:
-        await look(f"{url}{DEPLOYMENT}", Secret(KEY), key_env="K", model="m")
+        await preflight(f"{url}{DEPLOYMENT}", Secret(KEY), key_env="K", model="m")
     assert keys_of(seen[0])
     assert not any(keys_of(request) for request in seen[1:])
 

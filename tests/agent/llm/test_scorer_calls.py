@@ -293,29 +293,29 @@ async def test_an_address_where_nothing_listens_is_named() -> None:
 
 
 async def test_requests_under_way_share_the_look_at_the_address() -> None:
-    """None is sent meanwhile, and one look is enough for all."""
+    """None is sent meanwhile, and one connection is enough for all."""
     looks: list[int] = []
 
-    async def look() -> None:
+    async def connect() -> None:
         looks.append(server.requests)
         await asyncio.sleep(0.01)
 
     async with ScorerServer() as server, asking(server) as calls:
-        calls._look = look
+        calls._connect = connect
         found, why = await answers(calls, [question(number) for number in range(8)])
         assert (len(found), why, looks) == (8, None, [0])
 
 
 async def test_nothing_is_sent_where_nothing_listens() -> None:
-    """One look that fails is enough for all requests, later ones too."""
+    """One connection that fails is enough for all requests, later ones too."""
     looks: list[int] = []
 
-    async def look() -> None:
+    async def connect() -> None:
         looks.append(server.requests)
         raise EndpointError("nothing answers")
 
     async with ScorerServer() as server, asking(server) as calls:
-        calls._look = look
+        calls._connect = connect
         for _ in range(2):
             found, why = await answers(calls, [question(number) for number in range(8)])
             assert (found, str(why), looks) == ([], "nothing answers", [0])

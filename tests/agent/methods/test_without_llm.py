@@ -12,7 +12,7 @@ from promptclimb.agent.methods.base import Propose, View
 from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.methods.mutate import children, crossed, one_word_changed
 from promptclimb.agent.methods.registry import METHODS
-from promptclimb.agent.methods.word_effects import MOST_TEMPLATES, features, predict
+from promptclimb.agent.methods.word_regression import MOST_TEMPLATES, features, predict
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template

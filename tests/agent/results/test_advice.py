@@ -20,6 +20,7 @@ from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,
     UNOPENED,
+    ApiUsage,
     Best,
     Dataset,
     Difference,
@@ -27,7 +28,6 @@ from promptclimb.agent.results.result import (
     GroupAccuracies,
     Llm,
     Model,
-    ScorerUsage,
     SearchResult,
     Sizes,
     SplitInspection,
@@ -144,9 +144,9 @@ def test_more_restarts_cost_no_call_only_if_scores_are_free() -> None:
     gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")
     found = view(small_result(gain=gain, **KNOWS))
     assert "more starting templates, which cost no call" in "\n".join(next_steps(found))
-    paid = view(small_result(gain=gain, scorer_usage=ScorerUsage(calls=9), **KNOWS))
+    paid = view(small_result(gain=gain, scorer_usage=ApiUsage(calls=9), **KNOWS))
     assert "more starting templates, each of which the scorer bills" in "\n".join(next_steps(paid))
-    asked = small_result(gain=gain, prompts="instruction", scorer_usage=ScorerUsage(calls=9), **KNOWS)
+    asked = small_result(gain=gain, prompts="instruction", scorer_usage=ApiUsage(calls=9), **KNOWS)
     said = "\n".join(next_steps(view(asked)))
     assert "more starting instructions, each of which the scorer bills" in said
 
@@ -182,7 +182,7 @@ def test_templates_of_a_model_behind_an_api_come_without_a_model() -> None:
     """Whatever its name looks like, open_clip has no such model."""
     model = Model(name="qwen2.5-vl:7b", pretrained="")
     clip, api = (
-        use_of(view(small_result(model=model, scorer_usage=usage))) for usage in (None, ScorerUsage(calls=9))
+        use_of(view(small_result(model=model, scorer_usage=usage))) for usage in (None, ApiUsage(calls=9))
     )
     assert clip is not None
     assert api is not None

@@ -16,7 +16,7 @@ from PIL import Image
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.details import Decisions, Details, write_details
-from promptclimb.agent.results.exports import FORMS, Found, coop, export, export_all, which
+from promptclimb.agent.results.exports import FORMS, ChosenPrompts, coop, export, export_all, which
 from promptclimb.agent.results.result import Best, Difference, Gain, GroupAccuracies, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
@@ -145,7 +145,7 @@ def test_coop_gets_a_context_where_there_can_be_one(
     """CTX_INIT stands before the class name; one that continues after it cannot be a context."""
     result = with_templates(read_result(run_dir), template)
     result = replace(result, dataset=replace(result.dataset, name="dtd"))
-    document = json.loads(coop(Found(run_dir, result)))
+    document = json.loads(coop(ChosenPrompts(run_dir, result)))
     assert document["CUSTOM_TEMPLATES"]["DescribableTextures"].format("x") == template.replace("{}", "x")
     if context is None:
         assert "opts" not in document

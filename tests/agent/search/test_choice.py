@@ -18,7 +18,7 @@ from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search import measuring
 from promptclimb.agent.search.api import search
-from promptclimb.agent.search.choice import choose_ensemble, first_templates, pooled, select
+from promptclimb.agent.search.choice import choose_ensemble, first_templates, pooled, ranking
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Objective, Predictions, Score, SplitScores
@@ -39,7 +39,7 @@ def scored(text: str, train: int, val: int | None = None, place: tuple[int, int,
 
 def order(entries: list[Entry], **more: int) -> list[str]:
     """Templates in the order of the rule."""
-    return [entry.text for entry in select(entries, sizes=SIZES, **more)]
+    return [entry.text for entry in ranking(entries, sizes=SIZES, **more)]
 
 
 def test_train_and_val_count_together() -> None:
@@ -59,14 +59,14 @@ def test_every_objective_counts_on_both_splits(objective: Objective) -> None:
         return Entry(candidate=Template.parse(text), score=score, value=train, position=Position(1))
 
     low, high = entry("a {}", -1.0, -3.0), entry("one {}", -1.25, -1.0)
-    assert [found.text for found in select([low, high], sizes=SIZES, objective=objective)] == [
+    assert [found.text for found in ranking([low, high], sizes=SIZES, objective=objective)] == [
         "one {}",
         "a {}",
     ]
     assert pooled(low.score, SIZES, objective) == (-1.0 * 16 - 3.0 * 4) / 20
     # Where one has no value on val, as an older program wrote it, val counts for none.
     old = entry("an old {}", -1.1, None)
-    found = [each.text for each in select([low, high, old], sizes=SIZES, objective=objective)]
+    found = [each.text for each in ranking([low, high, old], sizes=SIZES, objective=objective)]
     assert found == ["a {}", "an old {}", "one {}"]
 
 
@@ -106,7 +106,7 @@ def test_views_count_where_images_are_counted() -> None:
         return Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1))
 
     found = [entry("low {}", 0.5, 0.9), entry("high {}", 0.6, 0.5)]
-    by = {one: select(found, sizes=SIZES, objective=one)[0].text for one in ("class_mean", "logprob")}
+    by = {one: ranking(found, sizes=SIZES, objective=one)[0].text for one in ("class_mean", "logprob")}
     assert by == {"class_mean": "low {}", "logprob": "high {}"}
 
 
@@ -129,7 +129,7 @@ def test_the_coin_depends_on_the_seed_and_not_on_the_alphabet() -> None:
 
 def test_spellings_are_one_entry_with_the_best_of_them() -> None:
     """Two spellings of a template do not fill two places."""
-    found = select([scored("A photo of a {}.", 12), scored("a photo of {}", 13)], sizes=SIZES)
+    found = ranking([scored("A photo of a {}.", 12), scored("a photo of {}", 13)], sizes=SIZES)
     assert [entry.text for entry in found] == ["a photo of {}"]
 
 
@@ -151,7 +151,7 @@ def test_the_order_of_arrival_does_not_matter(
     entries = [scored(f"{word} {{}}", *scores[word], place=(restart, 1, 1)) for word, _, _, restart in rows]
     other = list(entries)
     shuffle.shuffle(other)
-    assert select(entries, sizes=SIZES, seed=3) == select(other, sizes=SIZES, seed=3)
+    assert ranking(entries, sizes=SIZES, seed=3) == ranking(other, sizes=SIZES, seed=3)
 
 
 @pytest.mark.parametrize(
@@ -186,14 +186,14 @@ def test_other_objectives_are_ranked_by_their_own_value() -> None:
         return Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1, 0, 0))
 
     found = [entry("low {}", -2.0, 0.9), entry("one very {}", -0.5, 0.1), entry("one {}", -0.5, 0.1)]
-    ranked = select(found, sizes=SIZES, objective="logprob")
+    ranked = ranking(found, sizes=SIZES, objective="logprob")
     assert [each.text for each in ranked] == ["one {}", "one very {}", "low {}"]
 
 
 def test_of_equal_finds_the_first_place_stands() -> None:
     """Two restarts may come upon one template: it is listed where it came up first."""
     places = [(2, 1, 1), (1, 2, 3), (1, 2, 1)]
-    found = select([scored("one {}", 10, 2, place) for place in places], sizes=SIZES)
+    found = ranking([scored("one {}", 10, 2, place) for place in places], sizes=SIZES)
     assert [tuple(entry.position[:3]) for entry in found] == [(1, 2, 1)]
 
 
@@ -233,7 +233,7 @@ def test_the_first_of_several_labels_that_are_level_wins() -> None:
             return Predictions((2,), tuple(None if len(one) > 1 else (len(one[0]),) for one in ensembles))
 
     ensembles = [["ab", "abc"], ["abc", "ab"], ["abc", "ab", "xy"], ["ab"]]
-    assert measuring.predict(Three(), ensembles, "val").predicted == ((2,), (3,), (2,), (2,))
+    assert measuring.predicted_labels(Three(), ensembles, "val").predicted == ((2,), (3,), (2,), (2,))
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * len(TRUE)), min_size=4, max_size=4), st.data())
@@ -241,8 +241,9 @@ def test_ballots_count_as_the_box_is_examined(reported: list[tuple[int, ...]], d
     """What decides how an ensemble grows is what the result will say of it."""
     box = Labels(dict(zip(LETTERS[:4], reported, strict=True)))
     ensemble = data.draw(st.lists(st.sampled_from(LETTERS[:4]), min_size=2, max_size=7))
-    (counted,) = measuring.Ballots(box, LETTERS[:4], box.info.sizes).count([ensemble])
-    (scores,) = measuring.split_scores(box, [ensemble], test=False)
+    splits = [split for split in ("train", "val") if box.info.sizes.get(split)]
+    (counted,) = measuring.Ballots(box, LETTERS[:4], splits).scores([ensemble])
+    (scores,) = measuring.group_scores(box, [ensemble], test=False)
     assert counted == scores
 
 
@@ -255,7 +256,7 @@ async def test_an_ensemble_that_votes_grows_where_two_more_make_it_better() -> N
     assert templates[:3] == tuple(LETTERS[:3])
     assert LETTERS[5] in templates[3:]
     assert notes == {}
-    (before, after) = measuring.split_scores(Labels(reported), [LETTERS[:3], templates], test=False)
+    (before, after) = measuring.group_scores(Labels(reported), [LETTERS[:3], templates], test=False)
     assert before is not None
     assert after is not None
     assert (after.train or 0) > (before.train or 0)
@@ -290,7 +291,7 @@ def test_restarts_are_taken_in_turn() -> None:
         scored_at("four {}", 0.5, 2, 1, 1),
     ]
     firsts = first_templates(found, (1, 2, 3, 4, 5))
-    assert {count: select(first, sizes={})[0].text for count, first in firsts.items()} == {
+    assert {count: ranking(first, sizes={})[0].text for count, first in firsts.items()} == {
         1: "one {}",
         2: "two {}",
         3: "three {}",

@@ -143,7 +143,7 @@ async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
     result = await finish(CONFIG, evaluator, store, found, notes={"llm_fallback": "y"})
     assert (result.evaluated, result.skipped, result.usage.replayed) == (5, 1, 2)
     assert (dict(result.rejected), dict(result.budget)) == ({"no_slot": 3}, {"calls": 3.0})
-    assert result.started == store.manifest["started"]
+    assert result.started == store.manifest.started
     assert result.device == "cuda:0"
     assert result.versions is not None
     assert result.versions.program == program_version()

@@ -118,17 +118,6 @@ async def test_longer_answers_may_be_asked_for_on_the_way(store: Store) -> None:
     assert (answer.text, replayed, asker.asked) == ("answer 1", True, 0)
 
 
-async def test_answers_of_the_time_when_their_length_was_hashed_are_used(tmp_path: Path) -> None:
-    """A run that says so in its identity, whatever it is resumed with."""
-    old, now = (replace(request(), max_tokens=number) for number in (1000, 4096))
-    with Store.create(tmp_path / "old", {"identity": {"answer_tokens": 1000}}) as store:
-        await store.put_answer(FIRST, old.hash_with(1000), ChatAnswer(text="of old"), Bill())
-        answer, replayed = await journal_of(store, Asker(store)).answer(FIRST, now)
-        assert (answer.text, replayed) == ("of old", True)
-        store.check_identity({})
-    assert replace(request(), max_tokens=512).hash_with(512) == now.hash
-
-
 async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: Store) -> None:
     """What follows depends on it only then: an outage at the end is asked again, one in the middle not."""
     failed = RequestFailedError("no usable answer in 3 attempts", attempts=3)

@@ -77,10 +77,10 @@ class World:
 
 
 def test_counts_compare_the_same_images() -> None:
-    """Gained and lost are counted apart, on some images if asked."""
+    """Gained and lost are counted apart, on as many images as there are labels."""
     labels = [0, 0, 1, 1]
     assert paired_counts(labels, [0, 0, 0, 1], [1, 0, 1, 1]) == (1, 1)
-    assert paired_counts(labels, [0, 0, 0, 1], [1, 0, 1, 1], places=range(2)) == (1, 0)
+    assert paired_counts(labels[:2], [0, 0, 0, 1], [1, 0, 1, 1]) == (1, 0)
 
 
 @pytest.mark.parametrize("each", [0, 8])
@@ -177,8 +177,8 @@ def test_a_renaming_is_better_on_the_few_shot_images_or_empty(seed: int) -> None
     }
     world = World(5, rng.choice([1, 4, 8]), gains, rng.choice([0, 4]))
     chosen = world.choose()
-    counts = paired_counts(world.labels, world.predicted(chosen), world.base)
-    assert counts.gained > counts.lost or not chosen
+    gained, lost = paired_counts(world.labels, world.predicted(chosen), world.base)
+    assert gained > lost or not chosen
     assert len(world.asked) <= 1 + 5 + 5
 
 

@@ -20,7 +20,7 @@ from promptclimb.agent.errors import InterruptedRunError, TransientChatError
 from promptclimb.agent.events.types import Listener, NamesChosen, NameScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
-from promptclimb.agent.results.gain import BASELINE_DEFAULT, ORIGINAL_NAMES
+from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
 from promptclimb.agent.search.api import resume, search
@@ -30,7 +30,7 @@ from promptclimb.evaluator.counts import counted
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.scoring import Predictions
+from promptclimb.evaluator.scoring import BASELINE_DEFAULT, Predictions
 from promptclimb.prompts.class_names import MOST_CLASSES, kind_names
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import FACTORY, NamingBox

@@ -151,7 +151,7 @@ class Stage:
         config = SearchConfig(**given, method="pn", starting_pool="captions")
         return Restart(
             config, pool=pool, info=FakeEvaluator().info, wordings=built_in(),
-            answers=answers.begin(number, config, self._events.append), scores=self.table, check=self.check,
+            journal=answers.begin(number, config, self._events.append), scores=self.table, check=self.check,
             emit=self._events.append,
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from promptclimb import SearchConfig, SearchResult, resume, search
 from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.result import RACED
-from promptclimb.agent.search.racing import Dropped, Finalist, Hits, Raced, blocks_of, race, stratified
+from promptclimb.agent.search.racing import Dropped, Finalist, Hits, Raced, race, race_blocks, stratified
 from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -51,7 +51,7 @@ class RaceOf:
 
         candidates = [text for text in rows if text != incumbent]
         self.outcomes: dict[str, Raced] = asyncio.run(
-            race(candidates, incumbent, blocks_of(labels, 1), ask_some)
+            race(candidates, incumbent, race_blocks(labels, 1), ask_some)
         )
 
     @property
@@ -148,7 +148,7 @@ def test_blocks_hold_equally_many_images_of_each_class(labels: list[int], seed: 
     each = min(Counter(labels).values())
     first = Counter(labels[place] for place in order[: each * len(set(labels))])
     assert set(first.values()) == {each}
-    blocks = blocks_of(labels, seed)
+    blocks = race_blocks(labels, seed)
     asked = [place for _, places in blocks for place in places]
     assert asked == order[: len(asked)]
     assert len(asked) < len(labels)

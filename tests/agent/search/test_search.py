@@ -707,7 +707,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], l
     run_dir = tmp_path_factory.mktemp("journal") / "run"
     run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=ChatByHash()))
     with Store.open(run_dir) as store:
-        return dict(store.manifest), list(store.answers())
+        return store.manifest.to_json(), list(store.answers())
 
 
 @settings(max_examples=6, deadline=None)

@@ -24,7 +24,7 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.search.inputs import known_identity
-from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, names_of
+from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, object_names
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -253,8 +253,8 @@ class Lengths:
 def test_objects_are_called_by_their_classes() -> None:
     """Those that are there, by what they stand for."""
     assert name_of(FakeEvaluator()) == "promptclimb.evaluator.fakes.FakeEvaluator"
-    assert names_of(evaluator=None, chat=None) == {}
-    assert names_of(evaluator=Lengths(), chat=None) == {"evaluator": f"{__name__}.Lengths"}
+    assert object_names(evaluator=None, chat=None) == {}
+    assert object_names(evaluator=Lengths(), chat=None) == {"evaluator": f"{__name__}.Lengths"}
 
 
 def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_a_run_made_from_python_can_be_resumed_from_another_folder(
     )  # fmt: skip
     stopped = search_sync(config, evaluator=FakeEvaluator())
     with Store.open(tmp_path / "r") as store:
-        stored = store.manifest["config"]
+        stored = store.manifest.config
     assert stored["initial"] == str(tmp_path / "pool.txt")
     assert stored["run_dir"] == str(tmp_path / "r")
     assert stored["shared_cache"] == str(tmp_path / "shared")
@@ -384,7 +384,7 @@ def test_a_run_with_wordings_of_its_own_resumes_with_the_same_ones(tmp_path: Pat
     again: dict[str, Any] = {"evaluator": FakeEvaluator(), "chat": ChatByHash()}
     assert search_sync(config, **again).status == "stopped"
     with Store.open(run_dir) as store:  # as a suite asks, which opens nothing before the first search
-        store.check_identity(known_identity(config, store.manifest["identity"]))
+        store.check_identity(known_identity(config, store.manifest.identity))
     file.rename(moved)
     with pytest.raises(ConfigError, match="wordings=PLACE"):
         resume_sync(run_dir, changes={"max_calls": 9}, **again)

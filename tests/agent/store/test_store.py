@@ -87,7 +87,7 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
         assert store.note("status") == {"finished": True}
         usage = store.usage
         assert (usage.calls, usage.failed_calls, usage.prompt_tokens, usage.picodollars) == (5, 1, 55, 20)
-        assert store.manifest["identity"] == MANIFEST["identity"]
+        assert store.manifest.identity == MANIFEST["identity"]
 
 
 async def test_a_run_can_be_opened_in_one_thread_and_used_in_another(run_dir: Path) -> None:
@@ -369,8 +369,8 @@ def test_another_versions_run_gets_one_clear_line(run_dir: Path, manifest: str, 
 def test_a_run_says_which_version_made_it_and_when(run_dir: Path) -> None:
     """The manifest has the program's version and the start, with its offset from UTC."""
     with Store.open(run_dir) as store:
-        assert store.manifest["program"] == program_version()
-        assert datetime.datetime.fromisoformat(store.manifest["started"]).tzinfo is not None
+        assert store.manifest.program == program_version()
+        assert datetime.datetime.fromisoformat(store.manifest.started).tzinfo is not None
 
 
 def test_other_settings_are_refused_with_the_difference(run_dir: Path) -> None:
@@ -457,6 +457,7 @@ TAMPERED = {
         '{"format": 3, "identity": {}, "config": []}',
         '{"format": 3, "identity": {}, "config": {}, "given": 3}',
         '{"format": 3, "identity": {}, "config": {}, "notes": "x"}',
+        '{"format": 3, "identity": {}, "config": {}, "content": []}',
     ],
 }
 
@@ -527,17 +528,17 @@ def test_an_answer_of_another_shape_is_named(run_dir: Path, row: str) -> None:
 async def test_the_settings_of_a_session_are_kept_for_the_next(run_dir: Path) -> None:
     """Beside all else that the manifest says, and written only where they have changed."""
     with Store.open(run_dir) as store:
-        before = dict(store.manifest)
+        before = store.manifest
         await store.put_config({"rpm": 3})
-        assert store.manifest == {**before, "config": {"rpm": 3}}
+        assert store.manifest == before.model_copy(update={"config": {"rpm": 3}})
         written = _rows_written(store)
         await store.put_config({"rpm": 3})
         assert _rows_written(store) == written
     with Store.open(run_dir) as store:
-        assert store.manifest == {**before, "config": {"rpm": 3}}
+        assert store.manifest == before.model_copy(update={"config": {"rpm": 3}})
         await store.put_config({})
     with Store.open(run_dir) as store:
-        assert store.manifest["config"] == {}
+        assert store.manifest.config == {}
 
 
 def _rows_written(store: Store) -> int:
@@ -578,7 +579,7 @@ def test_a_run_that_cannot_be_opened_is_let_go(run_dir: Path) -> None:
         Store.open(run_dir)
     (run_dir / "store" / "cache.db").write_bytes(good)
     with Store.open(run_dir) as store:
-        assert store.manifest["identity"] == MANIFEST["identity"]
+        assert store.manifest.identity == MANIFEST["identity"]
         with pytest.raises(StoreLockedError):
             Store.open(run_dir)
     assert caught.value is not None

@@ -13,7 +13,7 @@ from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick
 from promptclimb.agent.results.result import Best, Dataset, Sizes
 from promptclimb.agent.study.differences import differences
 from promptclimb.agent.study.document import findings, markdown, parts, raw_csv
-from promptclimb.agent.study.outcomes import Figure, RunOutcome, blocks_of, outcome_of
+from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome, blocks_of, outcome_of
 from promptclimb.agent.study.picture import svg
 from promptclimb.agent.study.tables import tables
 from promptclimb.agent.study.transfer import Transferred
@@ -128,7 +128,7 @@ def test_runs_without_details_are_named_and_draw_no_images() -> None:
     known = list(finished(found, HITS))
     assert "Without details" not in [heading for heading, _, _ in parts(document_of(found, known))]
     lost = [
-        outcome(one.cell, figures={"best": Figure(test=one.figures["best"].test)}, detailed=False)
+        outcome(one.cell, figures={"best": AccuracyOnTest(test=one.figures["best"].test)}, detailed=False)
         if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "two", 2)
         else one
         for one in known

@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from promptclimb.agent.study.outcomes import Figure
+from promptclimb.agent.study.outcomes import AccuracyOnTest
 from promptclimb.agent.study.picture import svg
 from tests.fakes.study_outcomes import cells, document_of, drawn_texts, outcome, study
 
@@ -68,7 +68,7 @@ def test_what_has_no_interval_does_not_look_as_if_it_had_one() -> None:
     assert "open circle" not in drawn_texts(known)
     assert "fill: #ffffff; stroke: #223355" not in drawn(known)
     found = study(compare=compare)
-    blind = [outcome(one, figures={"best": Figure(test=0.5)}) for one in cells(study(seeds=[1]))]
+    blind = [outcome(one, figures={"best": AccuracyOnTest(test=0.5)}) for one in cells(study(seeds=[1]))]
     alone = document_of(found, blind)
     assert "difference on test, percentage points; an open circle has no interval" in drawn_texts(alone)
     assert "fill: #ffffff; stroke: #223355" in drawn(alone)

@@ -16,9 +16,9 @@ from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.runs import (
-    Found,
     NotRun,
     Refusals,
+    SearchEnd,
     SharedLimits,
     Stopped,
     run_search,
@@ -66,10 +66,10 @@ def session(config: SearchConfig, chat: Chat) -> SearchRun:
     return SearchRun(config=config, evaluator=FakeEvaluator(), chat=chat)
 
 
-def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[Found]:
+def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[SearchEnd]:
     """One command of a suite."""
 
-    async def run() -> list[Found]:
+    async def run() -> list[SearchEnd]:
         shared = SharedLimits(folder)
         return [
             await run_search(cell, shared, Refusals(), lambda config: session(config, chat))
@@ -79,7 +79,7 @@ def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[Found]:
     return asyncio.run(run())
 
 
-def states(results: Sequence[Found]) -> list[str]:
+def states(results: Sequence[SearchEnd]) -> list[str]:
     """How each search stands."""
     return [one.status for one in results]
 
@@ -200,7 +200,7 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
                 raise RuntimeError("boom")
             return super().score(templates)
 
-    async def run() -> list[Found]:
+    async def run() -> list[SearchEnd]:
         shared, chat = SharedLimits(tmp_path), Chat()
         return [
             await run_search(

@@ -1,4 +1,4 @@
-"""The figures of a run for trackers, by scored template, and the opening of trackers."""
+"""The metrics of a run for trackers, by scored template, and the opening of trackers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IDS = "trackers.json"
 """The file in a run's folder with its names at trackers, and the last step sent to each."""
 STEPS = "steps"
 MOST_ROWS = 100
-"""Templates sent at once; MLflow takes at most a thousand figures."""
+"""Templates sent at once; MLflow takes at most a thousand metrics."""
 PROJECT = "promptclimb"
 LONGEST_SETTING = 500
 
@@ -45,8 +45,8 @@ _ID: TypeAdapter[_Id] = TypeAdapter(_Id)
 Scored: TypeAlias = TemplateScored | DefaultTemplateScored
 
 
-class FigureRow(NamedTuple):
-    """The figures of one scored template: one step."""
+class MetricsRow(NamedTuple):
+    """The metrics of one scored template: one step."""
 
     step: int
     values: Mapping[str, float]
@@ -54,12 +54,12 @@ class FigureRow(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tracked:
+class TrackedRun:
     """The run that is tracked.
 
     Attributes:
         settings: By name, free of secrets.
-        files: Names of the files worth keeping beside its figures.
+        files: Names of the files worth keeping beside its metrics.
         earlier: What earlier processes have emitted of scores; see ``scored_before``.
         scrub: Removes keys from a value.
     """
@@ -126,8 +126,8 @@ def scored_before(run_dir: Path) -> list[Scored]:
     return list(found.values())
 
 
-class Board(Protocol):
-    """Where figures go, in a thread of its own; it may take its time.
+class MetricsTracker(Protocol):
+    """A client that takes metrics, in a thread of its own; it may take its time.
 
     ``place`` names tracker and place: what was sent there is not sent again.
     """
@@ -137,31 +137,31 @@ class Board(Protocol):
     def begin(self, params: Mapping[str, str]) -> None:
         """Begin the run, or continue it."""
 
-    def figures(self, rows: Sequence[FigureRow]) -> None:
-        """Take the figures of scored templates."""
+    def metrics(self, rows: Sequence[MetricsRow]) -> None:
+        """Take the metrics of scored templates."""
 
     def close(self, status: str, last: Mapping[str, float]) -> None:
-        """Take the last figures: ``finished``, ``stopped``, or ``interrupted`` without a result."""
+        """Take the last metrics: ``finished``, ``stopped``, or ``interrupted`` without a result."""
 
 
-class Figures:
-    """Turn events into figures: step n is the n-th template that the run scored, in whichever process."""
+class MetricsWriter:
+    """Turn events into metrics: step n is the n-th template that the run scored, in whichever process."""
 
-    def __init__(self, board: Board, run: Tracked) -> None:
-        self._board = board
+    def __init__(self, tracker: MetricsTracker, run: TrackedRun) -> None:
+        self._tracker = tracker
         self._run = run
         self._known = set[tuple[int, str]]()
         self._step = 0
         self._best: float | None = None
         self._default: float | None = None
-        self._rows: list[FigureRow] = []
+        self._rows: list[MetricsRow] = []
         self._used: dict[str, float] = {}
         self._begun = False
         self._status, self._last = "interrupted", dict[str, float]()
 
     def __call__(self, event: Event, _when_ns: int) -> None:
         if isinstance(event, SearchStarted):
-            self._board.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
+            self._tracker.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
             self._begun = True
             self._catch_up()
         elif isinstance(event, UsageChanged):
@@ -181,7 +181,7 @@ class Figures:
 
     def _catch_up(self) -> None:
         """Send what earlier processes scored but were killed before sending; a resumed run emits it again."""
-        sent = self._run.step_at(self._board.place)
+        sent = self._run.step_at(self._tracker.place)
         for event in self._run.earlier:
             if isinstance(event, DefaultTemplateScored):
                 self._default = event.train
@@ -198,7 +198,7 @@ class Figures:
         self._step += 1
         if self._step > sent:
             values = {**_own(event), **_best_so_far(self._best, self._default), **used}
-            self._rows.append(FigureRow(self._step, values, template))
+            self._rows.append(MetricsRow(self._step, values, template))
             if len(self._rows) >= MOST_ROWS:
                 self.idle()
 
@@ -206,22 +206,22 @@ class Figures:
         if not self._rows:
             return
         rows, self._rows = self._rows, []
-        # Noted before it is sent: a kill in between loses these figures, but sends none twice.
-        self._run.note_step(self._board.place, rows[-1].step)
+        # Noted before it is sent: a kill in between loses these metrics, but sends none twice.
+        self._run.note_step(self._tracker.place, rows[-1].step)
         try:
-            self._board.figures(rows)
+            self._tracker.metrics(rows)
         except BaseException:
-            self._run.note_step(self._board.place, rows[0].step - 1)
+            self._run.note_step(self._tracker.place, rows[0].step - 1)
             raise
 
     def close(self) -> None:
         if self._begun:
             self.idle()
-            self._board.close(self._status, self._last)
+            self._tracker.close(self._status, self._last)
 
 
 def _own(event: TemplateScored) -> dict[str, float]:
-    """Return a template's figures; accuracies on a few images have a curve of their own."""
+    """Return a template's metrics; accuracies on a few images have a curve of their own."""
     if event.images is not None:
         return {"dropped_train": event.train, "dropped_images": event.images}
     return {"train": event.train} | ({} if event.val is None else {"val": event.val})
@@ -235,11 +235,11 @@ def _best_so_far(best: float | None, default: float | None) -> dict[str, float]:
 
 
 SPANS = "otel"
-"""The tracker that takes events as they are, not figures."""
+"""The tracker that takes events as they are, not metrics."""
 
 
 def trackers_of(
-    chosen: Sequence[str] | None, run: Tracked, *, emit: Listener, scrub: Callable[[str], str]
+    chosen: Sequence[str] | None, run: TrackedRun, *, emit: Listener, scrub: Callable[[str], str]
 ) -> list[ThreadedSink]:
     """Return a sink for each part of ``--track``; each loads what it needs in its own thread."""
     return [
@@ -247,12 +247,12 @@ def trackers_of(
     ]
 
 
-def _maker(chosen: str, run: Tracked) -> Callable[[], EventWriter]:
+def _maker(chosen: str, run: TrackedRun) -> Callable[[], EventWriter]:
     name, place = chosen.partition(":")[0], place_of(chosen)
     module, kind = TRACKERS[name].sink
 
     def make() -> EventWriter:
         writer = getattr(importlib.import_module(f".{module}", __package__), kind)(run, place)
-        return writer if name == SPANS else Figures(writer, run)
+        return writer if name == SPANS else MetricsWriter(writer, run)
 
     return make
