@@ -17,14 +17,14 @@ import aiohttp
 
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
-from ...evaluator.spec import EvaluatorSpec, Report
+from ...evaluator.spec import Report
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
-from ..config.schema import ScoringConfig, SearchConfig
+from ..config.schema import SearchConfig
 from ..errors import why_ended
 from ..events.types import Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
-from .ask import GIVE_UP_AFTER_S, LLMAsker
+from .ask import LLMAsker
 from .budget import Limits, Purse, ScorerBudget
 from .chat import JsonAnswer
 from .cost import NOTHING, Spent
@@ -46,13 +46,13 @@ class ScorerKey:
     secret: Secret | None
 
 
-def scorer_key(config: ScoringConfig, environment: Mapping[str, str]) -> ScorerKey:
-    """Return the key in SCORER_API_KEY; the LLM's only if the scorer has the LLM's host and port."""
+def scorer_key(url: str, base_url: str | None, environment: Mapping[str, str]) -> ScorerKey:
+    """Return the key in SCORER_API_KEY; the LLM's only if ``url`` has host and port of its ``base_url``."""
     if own := clean_key(environment.get(KEY, ""), KEY):
         return ScorerKey(KEY, Secret(own))
     of_llm = clean_key(environment.get(DEFAULT_KEY, ""), DEFAULT_KEY)
-    llm_url = getattr(config, "base_url", None) or environment.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
-    if of_llm and config.scorer_url and _place(config.scorer_url) == _place(llm_url):
+    of_llm_at = base_url or environment.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    if of_llm and _place(url) == _place(of_llm_at):
         return ScorerKey(DEFAULT_KEY, Secret(of_llm))
     return ScorerKey(KEY, None)
 
@@ -87,7 +87,7 @@ class _SeldomUsage:
 
 @asynccontextmanager
 async def open_scorer(
-    config: ScoringConfig,
+    config: SearchConfig,
     environment: Mapping[str, str],
     *,
     purse: Purse | None = None,
@@ -109,7 +109,8 @@ async def open_scorer(
     url = config.scorer_url
     if url is None:
         raise ConfigError(f"--scorer {config.scorer} needs --scorer-url URL, the address of its API")
-    key, stop, scrubber = scorer_key(config, environment), stop or Stop(), scrubber or Scrubber()
+    key = scorer_key(url, config.base_url, environment)
+    stop, scrubber = stop or Stop(), scrubber or Scrubber()
     name = without_credentials(url)
     loop = asyncio.get_running_loop()
     seldom = _SeldomUsage(emit, loop.time)
@@ -117,16 +118,7 @@ async def open_scorer(
         url, key.secret, scrubber=scrubber, max_connections=config.scorer_concurrency, emit=seldom
     )
     warn_unencrypted(url, key.secret, key.variable, emit)
-    searches = config if isinstance(config, SearchConfig) else None
-    budget = ScorerBudget(
-        Limits(
-            calls=config.max_scorer_calls,
-            cost_usd=config.max_cost,
-            minutes=searches.max_minutes if searches else None,
-        ),
-        spent,
-        purse=purse,
-    )
+    limits = Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost, minutes=config.max_minutes)
     ledger = ScorerLedger()
     async with client:
         asker: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
@@ -140,9 +132,9 @@ async def open_scorer(
                     ),
                 )
             ],
-            budget=budget,
-            retry=RetryPolicy.of(searches) if searches else RetryPolicy(),
-            give_up_after_s=60 * searches.give_up_after if searches else GIVE_UP_AFTER_S,
+            budget=ScorerBudget(limits, spent, purse=purse),
+            retry=RetryPolicy.of(config),
+            give_up_after_s=60 * config.give_up_after,
             has_answers=spent.calls > 0,
             ledger=ledger,
             emit=seldom,
@@ -188,9 +180,9 @@ class TrialAsk:
         requests: How many there were.
     """
 
-    def __init__(self, config: ScoringConfig, environment: Mapping[str, str], *, timeout_s: float) -> None:
-        self._url = config.scorer_url or ""
-        self._key = scorer_key(config, environment).secret
+    def __init__(self, url: str, key: Secret | None, *, timeout_s: float) -> None:
+        self._url = url
+        self._key = key
         self._timeout_s = timeout_s
         self.requests = 0
 
@@ -219,20 +211,15 @@ class TrialAsk:
 
 @contextmanager
 def scorer_in_thread(
-    spec: EvaluatorSpec, environment: Mapping[str, str], *, report: Report | None = None
-) -> Iterator[ScorerCalls | None]:
-    """Open the scorer behind an API with an event loop of its own; None for any other scorer.
+    config: SearchConfig, environment: Mapping[str, str], *, report: Report | None = None
+) -> Iterator[ScorerCalls]:
+    """Open the scorer behind an API with an event loop of its own.
 
     ``report`` is called with a line for each fact.
 
     Raises:
         PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
     """
-    if spec.scorer == "clip":
-        yield None
-        return
-    given = {name: getattr(spec, name) for name in spec.model_fields_set}
-    config = spec if isinstance(spec, ScoringConfig) else ScoringConfig(**given)
     ready: Future[tuple[ScorerCalls, Callable[[], object]]] = Future()
 
     def emit(event: Event) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import CallPrice, Price
-from promptclimb.agent.config.schema import ScoringConfig, SearchConfig
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BudgetSpentError,
     EndpointError,
@@ -50,9 +50,9 @@ def question(text: object, **more: Any) -> ApiRequest:
     return ApiRequest(path="embeddings", body={"input": [str(text)], "model": "m"}, **more)
 
 
-def config(url: str, **more: Any) -> ScoringConfig:
+def config(url: str, **more: Any) -> SearchConfig:
     """What scores, at an address."""
-    return ScoringConfig(scorer="embeddings", scorer_url=url, model="m", **more)
+    return SearchConfig(scorer="embeddings", scorer_url=url, model="m", method="combine", **more)
 
 
 @asynccontextmanager
@@ -153,32 +153,28 @@ async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
 
 async def test_a_final_evaluation_that_money_cannot_pay_is_refused() -> None:
     """With the dollars that it may cost."""
-    async with ScorerServer() as server:
-        search = SearchConfig(
-            scorer="embeddings", scorer_url=server.url, model="m", method="combine", max_cost=0.01,
-            scorer_price="0.002/call",
-        )  # fmt: skip
-        async with open_scorer(search, {}) as calls:
-            with pytest.raises(UsageError, match=r"--max-cost 0\.01 must be more than 0\.010200"):
-                await in_thread(lambda: calls.keep_for_test([question(0, purpose="test")] * 5))
+    with pytest.raises(UsageError, match=r"--max-cost 0\.01 must be more than 0\.010200"):
+        async with (
+            ScorerServer() as server,
+            asking(server, max_cost=0.01, scorer_price="0.002/call") as calls,
+        ):
+            await in_thread(lambda: calls.keep_for_test([question(0, purpose="test")] * 5))
 
 
 async def test_more_is_kept_once_bills_are_higher_than_declared() -> None:
     """Images may take more tokens than was thought; the final evaluation is still paid."""
     tests = [question(f"test {number}", purpose="test", prompt_tokens=50) for number in range(10)]
-    async with ScorerServer(ScorerOptions(usage={"prompt_tokens": 100})) as server:
-        search = SearchConfig(
-            scorer="embeddings", scorer_url=server.url, model="m", method="combine", max_cost=0.01,
-            scorer_price="1/0",
-        )  # fmt: skip
-        async with open_scorer(search, {}) as calls:
-            await in_thread(lambda: calls.keep_for_test(tests))
-            found, why = await answers(calls, [question(number, prompt_tokens=50) for number in range(200)])
-            assert isinstance(why, BudgetSpentError)
-            assert 75 < len(found) < 90
-            found, why = await answers(calls, tests)
-            assert (len(found), why) == (10, None)
-            assert calls.budget.spent.cost_usd < 0.01
+    async with (
+        ScorerServer(ScorerOptions(usage={"prompt_tokens": 100})) as server,
+        asking(server, max_cost=0.01, scorer_price="1/0") as calls,
+    ):
+        await in_thread(lambda: calls.keep_for_test(tests))
+        found, why = await answers(calls, [question(number, prompt_tokens=50) for number in range(200)])
+        assert isinstance(why, BudgetSpentError)
+        assert 75 < len(found) < 90
+        found, why = await answers(calls, tests)
+        assert (len(found), why) == (10, None)
+        assert calls.budget.spent.cost_usd < 0.01
 
 
 @pytest.mark.parametrize(
@@ -373,12 +369,8 @@ def test_the_llms_key_goes_only_where_the_llm_is() -> None:
         "https://api.openai.com.evil.example/v1": (None, False),
     }
     for url, (base_url, goes) in cases.items():
-        search = SearchConfig(
-            scorer="zero-shot", scorer_url=url, model="m", method="combine", base_url=base_url
-        )
-        key = scorer_key(search, both)
-        assert (key.secret is not None) == goes, url
-        assert scorer_key(search, {**both, "SCORER_API_KEY": "own"}).variable == "SCORER_API_KEY"
+        assert (scorer_key(url, base_url, both).secret is not None) == goes, url
+        assert scorer_key(url, base_url, {**both, "SCORER_API_KEY": "own"}).variable == "SCORER_API_KEY"
 
 
 async def test_usage_is_read_and_charged() -> None:
@@ -403,18 +395,14 @@ async def test_usage_is_read_and_charged() -> None:
 def test_without_a_search_it_has_a_loop_of_its_own() -> None:
     """And what ends the asking is raised as it is."""
     with Served(ScorerOptions()) as url, scorer_in_thread(config(url, max_scorer_calls=3), {}) as calls:
-        assert calls is not None
         assert len(list(calls([question(1), question(2)]))) == 2
 
     def too_much(url: str) -> None:
         with scorer_in_thread(config(url, max_scorer_calls=1), {}) as calls:
-            assert calls is not None
             list(calls([question(1), question(2)]))
 
     with Served(ScorerOptions()) as url, pytest.raises(BudgetSpentError, match="1 scorer call "):
         too_much(url)
-    with scorer_in_thread(ScoringConfig(), {}) as no_calls:
-        assert no_calls is None
 
 
 class Served:

@@ -73,15 +73,16 @@ def test_a_model_must_be_named() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({**API, "scorer": "chat"}, 'give prompts="instruction"'),
+        ({**API, "scorer": "chat", "prompts": "template"}, 'give prompts="instruction"'),
         ({**API, "scorer": "chat", "prompts": "class-names"}, 'give prompts="instruction"'),
     ],
 )
 def test_a_scorer_takes_its_kind_of_prompts(given: dict[str, Any], said: str) -> None:
-    """A chat model is asked by an instruction, the others by a template."""
+    """A chat model is asked by an instruction, which needs not be said; the others by a template."""
     with pytest.raises(ConfigError, match=said):
         SearchConfig(method="combine", **given)
-    SearchConfig(method="combine", **API)
+    assert SearchConfig(method="combine", **API).prompts == "template"
+    assert SearchConfig(method="combine", **{**API, "scorer": "chat"}).prompts == "instruction"
     SearchConfig(llm="m", **{**API, "prompts": "class-names"})
 
 
