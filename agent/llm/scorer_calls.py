@@ -8,6 +8,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
+from typing import TypeAlias
 
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
@@ -29,10 +30,10 @@ from ..errors import (
     RequestTooLargeError,
     UnusableAnswerError,
 )
-from ..prices import PICODOLLARS
+from ..prices import PICODOLLARS, TokenUsage
 from ..stop import Stop
 from .ask import LLMAsker
-from .budget import Budget
+from .budget import Limits
 from .chat import BilledAnswer, JsonAnswer
 from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent
 from .pool import UNFIT_REQUESTS
@@ -40,8 +41,8 @@ from .pool import UNFIT_REQUESTS
 KEY = "SCORER_API_KEY"
 MOST_FAILURES = 2
 """Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
-MARGIN = 0.02
-"""More calls and money that are kept for the final evaluation, as some attempts fail and are billed."""
+KEPT_PERCENT = 102
+"""What is kept for the final evaluation, of what it takes, as some attempts fail and are billed."""
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
@@ -111,7 +112,7 @@ class ScorerCalls:
         self._unreachable: str | None = None
         self._held: str | None = None
         self._last: ApiRequest | None = None  # the last one that was answered
-        self._kept_for: Counter[tuple[int, int]] = Counter()
+        self._kept_for = Sizes()
 
     @property
     def _has_answered(self) -> bool:
@@ -192,25 +193,16 @@ class ScorerCalls:
         future.add_done_callback(landed)
         return True
 
-    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """Keep back what these requests may cost, and a little more; see ``ApiAsk``."""
-        alike = Counter((one.prompt_tokens, one.max_tokens) for one in requests)
+    def keep(self, requests: Sizes, start: Spent = NOTHING, noun: str = "template") -> None:
+        """Keep back what the requests of the final evaluation may cost, and a little more, until ``release``.
 
-        async def keep() -> str | None:
-            self._kept_for = alike
-            kept = self._cost_of_test()
-            if (why := why_refused(self.budget, kept)) is None:
-                self.budget.keep(kept)
-            return why
-
-        why = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
-        if why is not None:
+        Raises:
+            UsageError: The limits have no room for them, or not for the start of a search beside them.
+        """
+        self._kept_for = requests
+        if (why := why_refused(self.budget.limits, kept := self._kept(), start, noun)) is not None:
             raise UsageError(why)
-
-    def check_start(self, start: Spent, noun: str) -> None:
-        """Raise UsageError if the limits have no room for the start of a search beside what is kept."""
-        if (why := why_refused(self.budget, self._cost_of_test(), start, noun)) is not None:
-            raise UsageError(why)
+        self.budget.keep(kept)
 
     def hold(self, why: str) -> None:
         """Send nothing until ``release``; asking raises AskingEndedError for this reason."""
@@ -219,21 +211,19 @@ class ScorerCalls:
     def release(self) -> None:
         """Keep nothing back any more: the search has chosen."""
         self._held = None
-        self._kept_for = Counter()
+        self._kept_for = Sizes()
         self.budget.keep(NOTHING)
 
-    def _cost_of_test(self) -> Spent:
-        total = NOTHING
-        for (prompt, answer), count in self._kept_for.items():
-            shape = ApiRequest(path="", body={}, prompt_tokens=prompt, max_tokens=answer)
-            money = count * self._asker.cost_at_most(shape).estimated_picodollars
-            total = total.plus(Spent(calls=count, estimated_picodollars=money))
-        return with_margin(total)
+    def _kept(self) -> Spent:
+        """Return what is to be kept: more if bills are higher than what requests declared."""
 
-    def _keep_as_billed(self) -> None:
-        """Keep more if bills are higher than what the requests declared."""
-        if self._kept_for and self.budget.weighs:
-            self.budget.keep(self._cost_of_test())
+        def most(size: TokenUsage) -> int:
+            request = ApiRequest(
+                path="", body={}, prompt_tokens=size.prompt_tokens, max_tokens=size.completion_tokens
+            )
+            return self._asker.cost_at_most(request).estimated_picodollars
+
+        return to_keep(cost_of_all(self._kept_for, most))
 
     async def close(self) -> None:
         """Send nothing any more; wait until answers under way are taken, for a moment at most."""
@@ -343,7 +333,8 @@ class ScorerCalls:
     async def _count(self, request: ApiRequest, reply: BilledAnswer[JsonAnswer]) -> None:
         self._last = request
         self._answered += 1
-        self._keep_as_billed()
+        if self._kept_for and self.budget.depends_on_size:
+            self.budget.keep(self._kept())
         await self._ledger(reply.bill)
 
     async def _answers_still(self) -> bool:
@@ -357,39 +348,58 @@ class ScorerCalls:
         return True
 
 
-def with_margin(kept: Spent) -> Spent:
-    """Return what is to be kept for a final evaluation that takes so much."""
+Sizes: TypeAlias = Counter[tuple[int, int]]
+"""How many requests there are by the tokens that they declare, of prompt and answer."""
+
+
+def sizes_of(requests: Iterable[ApiRequest]) -> Sizes:
+    """Count requests by their sizes."""
+    return Counter((one.prompt_tokens, one.max_tokens) for one in requests)
+
+
+def cost_of_all(requests: Sizes, most: Callable[[TokenUsage], int]) -> Spent:
+    """Return the most that requests take, as estimates; ``most`` returns picodollars of one."""
+    sizes = [(TokenUsage(*size), count) for size, count in requests.items()]
     return Spent(
-        calls=math.ceil(kept.calls * (1 + MARGIN)),
-        estimated_picodollars=math.ceil(kept.estimated_picodollars * (1 + MARGIN)),
+        calls=requests.total(),
+        estimated_tokens=sum(count * size.total for size, count in sizes),
+        estimated_picodollars=sum(count * most(size) for size, count in sizes),
     )
 
 
-def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
-    """Return why the limits are too low for the start beside what is kept; None if they are not.
+def part_of(spent: Spent, times: int, of: int = 1) -> Spent:
+    """Return ``times / of`` as much of an estimate, rounded up."""
+    amounts = (spent.calls, spent.estimated_tokens, spent.estimated_picodollars)
+    calls, tokens, money = (-(-amount * times // of) for amount in amounts)
+    return Spent(calls=calls, estimated_tokens=tokens, estimated_picodollars=money)
+
+
+def to_keep(final: Spent) -> Spent:
+    """Return what is kept for a final evaluation that takes so much."""
+    return part_of(final, KEPT_PERCENT, 100)
+
+
+def why_refused(limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
+    """Return why limits are too low for the start beside what is kept; None if they are not.
 
     ``noun`` is a candidate's name.
     """
-    calls, purse = budget.limits.calls, budget.purse
-    limits: list[tuple[str, int | None, int, int, Callable[[int], str], tuple[str, str]]] = [
-        (f"--max-scorer-calls {calls}", calls, kept.calls, start.calls, str, ("take", "so many")),
-        (
-            f"--max-cost {purse.cost_usd or 0:g}",
-            None if purse.picodollars is None else max(purse.picodollars, 1),
-            kept.picodollars_at_most,
-            start.picodollars_at_most,
-            _dollars,
-            ("cost", "so much"),
-        ),
-    ]
-    for option, limit, final, _first, text, (may, much) in limits:
-        if limit is not None and final >= limit:
+    checked: list[tuple[str, int, int, int, Callable[[int], str], tuple[str, str]]] = []
+    if (calls := limits.calls) is not None:
+        option = f"--max-scorer-calls {calls}"
+        checked.append((option, calls, kept.calls, start.calls, str, ("take", "so many")))
+    if (money := limits.picodollars) is not None:
+        final, first = kept.estimated_picodollars, start.estimated_picodollars
+        option = f"--max-cost {limits.cost_usd:g}"
+        checked.append((option, max(money, 1), final, first, _dollars, ("cost", "so much")))
+    for option, limit, final, _first, text, (may, much) in checked:
+        if final >= limit:
             return (
                 f"{option} must be more than {text(final)}: the final evaluation alone may {may} {much}. "
                 "Give more, or evaluate on fewer images with --test-images N"
             )
-    for option, limit, final, first, text, (may, _much) in limits:
-        if limit is not None and first + final > limit:
+    for option, limit, final, first, text, (may, _much) in checked:
+        if first + final > limit:
             return (
                 f"{option} must be at least {text(first + final)}: the default {noun} and the starting "
                 f"ones may {may} {text(first)}, and {text(final)} are kept for the final evaluation. "

@@ -25,7 +25,7 @@ from ..events.types import Event, Listener, Noted, ScorerUsageChanged, ignore_ev
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
 from .ask import LLMAsker
-from .budget import Limits, Purse, ScorerBudget
+from .budget import Limits, ScorerBudget
 from .chat import JsonAnswer
 from .cost import NOTHING, Spent
 from .endpoints import DEFAULT_KEY, StoppableChat, reach, warn_unencrypted
@@ -90,7 +90,6 @@ async def open_scorer(
     config: SearchConfig,
     environment: Mapping[str, str],
     *,
-    purse: Purse | None = None,
     spent: Spent = NOTHING,
     stop: Stop | None = None,
     scrubber: Scrubber | None = None,
@@ -98,8 +97,7 @@ async def open_scorer(
 ) -> AsyncIterator[ScorerCalls]:
     """Open the endpoint of a scorer behind an API; nothing is sent before the first request.
 
-    ``purse`` is the money that it shares with the LLM, ``spent`` what earlier sessions have used.
-    ``scrubber`` learns the key.
+    ``spent`` is what earlier sessions have used. ``scrubber`` learns the key.
 
     Raises:
         ConfigError: The address or the key cannot be used.
@@ -132,7 +130,7 @@ async def open_scorer(
                     ),
                 )
             ],
-            budget=ScorerBudget(limits, spent, purse=purse),
+            budget=ScorerBudget(limits, spent),
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
             has_answers=spent.calls > 0,
@@ -196,9 +194,6 @@ class TrialAsk:
         for place, request in enumerate(requests):
             self.requests += 1
             yield place, ApiReply(asyncio.run(self._body(request)))
-
-    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """Keep nothing back: a trial tests nothing."""
 
     async def _body(self, request: ApiRequest) -> Any:
         from .client import OpenAIChat

@@ -42,7 +42,7 @@ from ..scoring import (
 )
 from ..settings import shown
 from ..tally import Labels
-from .asking import FAILED, ApiAnswer, ApiAsk, ApiRefusal, ApiRequest, Purpose
+from .asking import FAILED, ApiAnswer, ApiAsk, ApiRefusal, ApiRequest
 from .labels import KeptValues, LabelStore
 from .pictures import PictureReader
 
@@ -95,11 +95,6 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.paths)
-
-    @property
-    def purpose(self) -> Purpose:
-        """What requests about these images are for."""
-        return "test" if self.split == "test" else "search"
 
     def at(self, places: Sequence[int]) -> ImageSet:
         if any(not 0 <= place < len(self) for place in places):
@@ -304,9 +299,6 @@ class RemoteEvaluator(ABC):
             if name == "test" and name not in self._splits:
                 self._splits[name] = self.problem.open_test()
         return self._splits[name]
-
-    def keep_for_test(self, candidates: int) -> None:
-        self.problem.ask.keep_for_test(self.test_requests(candidates))
 
     @abstractmethod
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:

@@ -242,5 +242,5 @@ def test_the_dry_run_bounds_the_requests(tmp_path: Path) -> None:
     given = config(tmp_path / "r", method="guided")
     bound = estimate(given, NAMES)
     run_virtual(search(given, evaluator=AnsweringBox(), chat=chat))
-    assert sum(len(asked) for asked in chat.asked) / 4 < bound["tokens"]
-    assert len(chat.asked) <= bound["calls"]
+    assert sum(len(asked) for asked in chat.asked) / 4 < bound.tokens
+    assert len(chat.asked) <= bound.calls
