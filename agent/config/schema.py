@@ -149,6 +149,13 @@ class LLMSettings(Settings):
     )
     llm_slots: int = setting(1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64)
 
+    @field_validator("endpoints", mode="before")
+    @classmethod
+    def _tables(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple):
+            raise ValueError("write [[endpoints]] above each table")
+        return given
+
     @field_validator("llm_fallback")
     @classmethod
     def _fallback(cls, name: Any) -> Any:

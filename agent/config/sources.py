@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError, PromptclimbError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
-from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown
+from ...evaluator.settings import applying_to, explain, in_python, near
 from .fields import EndpointConfig, absolute_llm, text_or_file
 from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
@@ -185,8 +185,18 @@ def _build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     except ConfigError as error:
         if not isinstance(error.__cause__, ValidationError):
             raise
-        parts = error.__cause__.errors()[:MOST_PROBLEMS]
-        raise ConfigError("; ".join(_explain(part, values, places) for part in parts)) from None
+
+        def label(path: str, value: str) -> str:
+            field, dot, inside = path.partition(".")
+            place = places.get(field)
+            where = "" if place in (None, COMMAND_LINE) else f" (from {place})"
+            return f"{_called(field, place)}{dot}{inside}{value and ' '}{value}{where}"
+
+        def unknown(name: str) -> str:
+            return f"unknown setting {name!r} in {places[name]}{_hint(name, values[name])}"
+
+        said = explain(error.__cause__, values, label, unknown, EndpointConfig.model_fields)
+        raise ConfigError(said) from None
 
 
 def to_toml(config: SearchConfig) -> str:
@@ -241,28 +251,6 @@ def _existing(name: str, text: str) -> str:
         return str(path) if (path.is_file() if OPTIONS[name].reads == "file" else path.exists()) else text
     except (ConfigError, OSError):  # not a path, or one too long: a name, or nothing that exists
         return text
-
-
-def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) -> str:
-    field = str(part["loc"][0]) if part["loc"] else ""
-    if not field:
-        return plain(part)
-    if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
-        return (
-            f"unknown setting {field!r} in {places.get(field, 'the config')}{_hint(field, values.get(field))}"
-        )
-    if field == "endpoints" and part["type"] == "tuple_type":
-        return f"endpoints (from {places.get(field)}): write [[endpoints]] above each table"
-    name = _called(field, places.get(field))
-    where = "" if places.get(field) in (None, COMMAND_LINE) else f" (from {places[field]})"
-    inside = ".".join(str(step + 1 if isinstance(step, int) else step) for step in part["loc"][1:])
-    # A base URL may hold a password and a body a key, so their values are never repeated.
-    hidden = "url" in field or field in ("endpoints", "extra_body")
-    value = "" if hidden else f" {shown(values.get(field))}"
-    known = (
-        near(str(part["loc"][-1]), EndpointConfig.model_fields) if part["type"] == "extra_forbidden" else ""
-    )
-    return f"{name}{'.' + inside if inside else ''}{value}{where}: {plain(part)}{known}"
 
 
 def _hint(field: str, value: Any) -> str:
