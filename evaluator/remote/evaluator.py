@@ -146,10 +146,6 @@ class Question:
     attempts: int = 1
     image: str = ""
 
-    def instead(self, answer: ApiAnswer) -> list[Question]:
-        """Return what to ask instead of reading an answer."""
-        return self.halves() if isinstance(answer, ApiRefusal) else []
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteProblem:
@@ -368,48 +364,54 @@ class RemoteEvaluator(ABC):
     def _answered(self, table: KeptValues[T], questions: list[Question], held: dict[str, T]) -> dict[str, T]:
         """Ask all; ``held`` has the refusals that are not believed yet: another request must be answered."""
         found: dict[str, T] = {}
-        faults, hopeless = 0, False
+        faults, blame = 0, ""
         questions = [one for one in questions if not self._is_hopeless(one)]
-        while questions and not hopeless:
+        while questions:
             again: list[Question] = []
             sending = _Sending(questions)
             # Generators, as closing one gives up what it did not yield.
             with closing(cast("Generator[tuple[int, ApiAnswer]]", self.problem.ask(sending))) as answers:
                 for place, answer in answers:
                     question = questions[place]
-                    values: Mapping[str, T] = {}
-                    try:
-                        if not (instead := question.instead(answer)):
-                            values = question.read(answer)
-                    except BadReplyError as error:
-                        fault = f"it does not answer as --scorer {self._scorer} does: {error}"
-                        instead = [replace(question, attempts=question.attempts + 1)]
-                        hopeless = hopeless or question.attempts == ATTEMPTS
+                    values, instead, fault = self._judged(question, answer)
                     again += instead
-                    if isinstance(answer, ApiRefusal):
-                        fault = f"it refuses every request: {answer.message}"
-                        if answer.reason == FAILED:
-                            self._failed[question.image] += 1
-                            self._unanswered |= values
-                        else:
-                            held |= values
-                            self._refused_in_a_row += 1
-                    elif values:
+                    blame = fault or blame
+                    if not fault:
                         self._witness, self._refused_in_a_row = question, 0
                         found |= table.keep({**held, **values})
                         held.clear()
+                    elif isinstance(answer, ApiRefusal) and answer.reason == FAILED:
+                        self._failed[question.image] += 1
+                        self._unanswered |= values
+                    elif isinstance(answer, ApiRefusal):
+                        held |= values
+                        self._refused_in_a_row += 1
                     # An endpoint that has never answered would refuse the rest too, and may bill for that.
                     faults += self._witness is None
                     if self._witness is None and faults == FIRST_FAULTS:
-                        raise self._unfit(fault)
+                        raise self._unfit(blame)
                     sending.paused = self._refused_in_a_row >= MOST_REFUSALS
             sending.raise_fault()
+            if any(question.attempts > ATTEMPTS for question in again):
+                raise self._unfit(blame)
             questions = again + questions[sending.sent :]
             if sending.paused and self._witness is not None:
                 self._check_that_it_answers(self._witness)
-        if hopeless or (held and self._witness is None):
-            raise self._unfit(fault)
+        if held and self._witness is None:
+            raise self._unfit(blame)
         return found | table.keep(held)
+
+    def _judged(self, question: Question, answer: ApiAnswer) -> tuple[Mapping[str, Any], list[Question], str]:
+        """Return an answer's values, the questions to ask instead, and what is wrong with it, if anything."""
+        if isinstance(answer, ApiRefusal):
+            halves = question.halves()
+            fault = f"it refuses every request: {answer.message}"
+            return {} if halves else question.read(answer), halves, fault
+        try:
+            return question.read(answer), [], ""
+        except BadReplyError as error:
+            fault = f"it does not answer as --scorer {self._scorer} does: {error}"
+            return {}, [replace(question, attempts=question.attempts + 1)], fault
 
     def _is_hopeless(self, question: Question) -> bool:
         """Return whether a question is not worth asking; then it has its values."""
