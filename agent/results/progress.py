@@ -206,13 +206,8 @@ class SearchProgress(Progress):
     @property
     def spent(self) -> list[str]:
         """The usage so far; empty if neither an LLM nor a scorer behind an API is asked."""
-        return [*self._spent_on_llm, *self._spent_on_scorer]
-
-    @property
-    def _spent_on_scorer(self) -> list[str]:
-        if (used := self.scorer_usage) is None:
-            return []
-        return [scorer_spent(used)]
+        used = self.scorer_usage
+        return [*self._spent_on_llm, *([] if used is None else [scorer_spent(used)])]
 
     @property
     def _spent_on_llm(self) -> list[str]:
