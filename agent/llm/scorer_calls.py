@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import threading
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
 from ...evaluator.threads import in_thread
+from ..config.schema import SearchConfig
 from ..errors import (
     BadRequestError,
     ContextTooLongError,
@@ -30,15 +33,19 @@ from ..errors import (
     RequestTooLargeError,
     UnusableAnswerError,
 )
+from ..events.types import Event, Listener, ScorerUsageChanged
 from ..prices import PICODOLLARS, TokenUsage
 from ..stop import Stop
 from .ask import LLMAsker
-from .budget import Limits
-from .chat import BilledAnswer, JsonAnswer
+from .budget import Limits, ScorerBudget
+from .chat import BilledAnswer, Client, JsonAnswer
 from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent
-from .pool import UNFIT_REQUESTS
+from .limiter import RateLimits
+from .pool import UNFIT_REQUESTS, Endpoint
+from .retry import RetryPolicy
 
 KEY = "SCORER_API_KEY"
+USAGE_EVERY_S = 1.0
 MOST_FAILURES = 2
 """Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
 KEPT_PERCENT = 102
@@ -49,30 +56,48 @@ TOO_LARGE = 413
 NEVER_JSON = frozenset({"bad_json", "not_json"})
 
 
-class ScorerLedger:
-    """Stores what a scorer costs in the run's store; before there is one, in memory."""
+class _SeldomUsage:
+    """Passes events on, but usage at most once a second; ``flush`` passes on the last one."""
 
-    def __init__(self) -> None:
-        self._store: Ledger | None = None
-        self._before = NO_BILL
+    def __init__(self, emit: Listener, clock: Callable[[], float]) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._at = -math.inf
+        self._last: ScorerUsageChanged | None = None
 
-    async def write_to(self, store: Ledger) -> None:
-        """Write to a store from now on, first what was used before."""
-        self._store = store
-        if self._before != NO_BILL:
-            await store(self._before)
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, ScorerUsageChanged):
+            self._emit(event)
+            return
+        self._last = event
+        if self._clock() >= self._at + USAGE_EVERY_S:
+            self.flush()
 
-    async def __call__(self, bill: Bill) -> None:
-        if self._store is None:
-            self._before = self._before.plus(bill)
-        else:
-            await self._store(bill)
+    def flush(self) -> None:
+        if self._last is not None:
+            last, self._last, self._at = self._last, None, self._clock()
+            self._emit(last)
+
+
+@dataclass(slots=True)
+class _Caller:
+    """The requests of one thread, in flight and answered."""
+
+    requests: Iterator[tuple[int, ApiRequest]]
+    has_more: bool = True
+    pending: set[Future[ApiAnswer]] = field(default_factory=set)
+    landed: deque[tuple[int, Future[ApiAnswer]]] = field(default_factory=deque)
+    failure: BaseException | None = None
+
+
+def _error_of(future: Future[ApiAnswer]) -> BaseException | None:
+    return CancelledError() if future.cancelled() else future.exception()
 
 
 class ScorerCalls:
     """The ``ApiAsk`` of a search: blocks threads of the evaluator while the event loop does the work.
 
-    At most ``concurrency`` requests are in flight, or answered and not taken, over all threads together.
+    At most ``scorer_concurrency`` requests are in flight, or answered and not taken, over all threads.
 
     After a failure that ends the asking, no request is sent any more, and answers under way are still
     yielded. A request that the endpoint refuses for what it holds, or whose attempts fail again and again
@@ -81,35 +106,49 @@ class ScorerCalls:
 
     def __init__(
         self,
-        asker: LLMAsker[ApiRequest, JsonAnswer],
-        ledger: ScorerLedger,
+        config: SearchConfig,
+        client: Client,
         *,
-        concurrency: int,
-        look: Callable[[], Awaitable[object]],
+        name: str,
         variable: str,
+        look: Callable[[], Coroutine[Any, Any, None]],
+        spent: Spent,
         stop: Stop,
-        tpm: float | None,
-        has_answers: bool,
-        on_close: Callable[[], None],
+        emit: Listener,
     ) -> None:
-        self.budget = asker.budget
-        self._on_close = on_close
-        self._asker = asker
-        self._free = concurrency
+        self._emit = _SeldomUsage(emit, asyncio.get_running_loop().time)
+        limits = RateLimits(
+            rpm=config.scorer_rpm, tpm=config.scorer_tpm, concurrency=config.scorer_concurrency
+        )
+        self.budget = ScorerBudget(
+            Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost, minutes=config.max_minutes),
+            spent,
+        )
+        self._has_answers = spent.calls > 0
+        self._asker: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
+            [Endpoint(name=name, client=client, price=config.scorer_price, limits=limits)],
+            budget=self.budget,
+            retry=RetryPolicy.of(config),
+            give_up_after_s=60 * config.give_up_after,
+            has_answers=self._has_answers,
+            ledger=self._write,
+            emit=self._emit,
+            rng=random.Random(),
+        )
+        self._free = config.scorer_concurrency
         self._variable = variable
-        self._ledger = ledger
+        self._store: Ledger | None = None
+        self._before = NO_BILL  # before there is a store
         self._stop = stop
-        self._tpm = tpm
+        self._tpm = config.scorer_tpm
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._calls = 0
         self._closed = False
         self._answered = 0
-        self._has_answers = has_answers
         self._refused_at_first = 0
-        self._look: Callable[[], Awaitable[object]] | None = look
-        self._looking = asyncio.Lock()
-        self._unreachable: str | None = None
+        self._look = look
+        self._reached: asyncio.Future[None] | None = None
         self._held: str | None = None
         self._last: ApiRequest | None = None  # the last one that was answered
         self._kept_for = Sizes()
@@ -121,77 +160,78 @@ class ScorerCalls:
     async def write_to(self, store: Ledger, active_s: float) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
         self.budget.restart_clock(active_s)
-        await self._ledger.write_to(store)
+        self._store = store
+        if self._before != NO_BILL:
+            await store(self._before)
+
+    async def _write(self, bill: Bill) -> None:
+        if self._store is None:
+            self._before = self._before.plus(bill)
+        else:
+            await self._store(bill)
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        numbered = enumerate(requests)
-        pending: set[Future[ApiAnswer]] = set()
-        done: deque[tuple[int, Future[ApiAnswer]]] = deque()
-        failure: BaseException | None = None
-        more = True
+        caller = _Caller(enumerate(requests))
         self._enter()
         try:
-            while True:
-                with self._changed:
-                    while True:
-                        goes_on = more and failure is None and not self._closed
-                        sends = goes_on and self._free > 0
-                        if sends or done or not (pending or goes_on):
-                            break
-                        self._changed.wait()
-                    self._free -= sends
-                if sends:
-                    more = self._send(numbered, pending, done)
+            while (step := self._next_step(caller)) is not None:
+                if step == "send":
+                    self._send(caller)
                     continue
-                if not done:
-                    break
-                place, future = done.popleft()
-                pending.discard(future)
+                place, future = caller.landed.popleft()
+                caller.pending.discard(future)
                 try:
-                    try:
-                        answer = future.result()
-                    except (Exception, CancelledError) as error:  # noqa: BLE001 - raised below, once all ended
-                        failure = failure or error
+                    if (error := _error_of(future)) is None:
+                        yield place, future.result()
                     else:
-                        yield place, answer
+                        caller.failure = caller.failure or error  # raised below, once all ended
                 finally:
                     self._release()
-            if failure is not None:
-                cause = self._cause(failure)
+            if caller.failure is not None:
+                cause = self._cause(caller.failure)
                 raise AskingEndedError(str(cause)) from cause
-            if self._closed and more:
+            if caller.has_more:
                 raise AskingEndedError("the scorer is closed")
         finally:
-            for future in pending:
+            for future in caller.pending:
                 future.cancel()
                 future.add_done_callback(self._release)
             self._leave()
 
-    def _send(
-        self,
-        numbered: Iterator[tuple[int, ApiRequest]],
-        pending: set[Future[ApiAnswer]],
-        done: deque[tuple[int, Future[ApiAnswer]]],
-    ) -> bool:
-        """Send the next request; return whether there was one."""
+    def _next_step(self, caller: _Caller) -> Literal["send", "take"] | None:
+        """Wait until the caller has a place to send in, which is taken, or an answer; None at the end."""
+        with self._changed:
+            while True:
+                sends = caller.has_more and caller.failure is None and not self._closed
+                if sends and self._free > 0:
+                    self._free -= 1
+                    return "send"
+                if caller.landed:
+                    return "take"
+                if not sends and not caller.pending:
+                    return None
+                self._changed.wait()
+
+    def _send(self, caller: _Caller) -> None:
+        """Send the next request, if there is one, in the place that is taken."""
         try:
-            place, request = next(numbered, (0, None))
+            place, request = next(caller.requests, (0, None))
         except BaseException:
             self._release()
             raise
         if request is None:
+            caller.has_more = False
             self._release()
-            return False
+            return
         future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
-        pending.add(future)
+        caller.pending.add(future)
 
         def landed(found: Future[ApiAnswer]) -> None:
             with self._changed:
-                done.append((place, found))
+                caller.landed.append((place, found))
                 self._changed.notify_all()
 
         future.add_done_callback(landed)
-        return True
 
     def keep(self, requests: Sizes, start: Spent = NOTHING, noun: str = "template") -> None:
         """Keep back what the requests of the final evaluation may cost, and a little more, until ``release``.
@@ -240,7 +280,7 @@ class ScorerCalls:
         if self._calls:
             await in_thread(idle)
         self._asker.close()
-        self._on_close()
+        self._emit.flush()
 
     def _enter(self) -> None:
         with self._changed:
@@ -283,20 +323,10 @@ class ScorerCalls:
             return await self._asked(request)
 
     async def look(self) -> None:
-        """Raise EndpointError if nothing listens at the address; tried once, and free of charge."""
-        if self._look is None:
-            return
-        async with self._looking:  # all wait for the first one
-            if self._unreachable is not None:
-                raise EndpointError(self._unreachable)
-            if self._look is None:
-                return
-            try:
-                await self._look()
-            except EndpointError as error:
-                self._unreachable = str(error)
-                raise
-            self._look = None
+        """Raise EndpointError if nothing listens at the address; tried once for all, and free of charge."""
+        if self._reached is None:
+            self._reached = asyncio.ensure_future(self._look())
+        await asyncio.shield(self._reached)
 
     async def _asked(self, request: ApiRequest) -> ApiAnswer:
         failures = 0
@@ -335,7 +365,7 @@ class ScorerCalls:
         self._answered += 1
         if self._kept_for and self.budget.depends_on_size:
             self.budget.keep(self._kept())
-        await self._ledger(reply.bill)
+        await self._write(reply.bill)
 
     async def _answers_still(self) -> bool:
         """Return whether a request that was answered before is answered again."""
@@ -392,13 +422,12 @@ def why_refused(limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str =
         final, first = kept.estimated_picodollars, start.estimated_picodollars
         option = f"--max-cost {limits.cost_usd:g}"
         checked.append((option, max(money, 1), final, first, _dollars, ("cost", "so much")))
-    for option, limit, final, _first, text, (may, much) in checked:
+    for option, limit, final, first, text, (may, much) in checked:
         if final >= limit:
             return (
                 f"{option} must be more than {text(final)}: the final evaluation alone may {may} {much}. "
                 "Give more, or evaluate on fewer images with --test-images N"
             )
-    for option, limit, final, first, text, (may, _much) in checked:
         if first + final > limit:
             return (
                 f"{option} must be at least {text(first + final)}: the default {noun} and the starting "

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import random
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from ...evaluator.spec import Report
@@ -24,18 +24,13 @@ from ..errors import why_ended
 from ..events.types import Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
-from .ask import LLMAsker
-from .budget import Limits, ScorerBudget
-from .chat import JsonAnswer
 from .cost import NOTHING, Spent
 from .endpoints import DEFAULT_KEY, StoppableChat, reach, warn_unencrypted
 from .headers import clean_key
-from .limiter import RateLimits
-from .pool import Endpoint
-from .retry import RetryPolicy
-from .scorer_calls import KEY, ScorerCalls, ScorerLedger
+from .scorer_calls import KEY, ScorerCalls
 
-USAGE_EVERY_S = 1.0
+PROGRESS_EVERY_S = 10.0
+"""Seconds between lines on how far scoring without a search is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +57,6 @@ def _place(url: str) -> tuple[str | None, int | None]:
     return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-class _SeldomUsage:
-    """Passes events on, but usage at most once a second; ``flush`` passes on the last one."""
-
-    def __init__(self, emit: Listener, clock: Callable[[], float]) -> None:
-        self._emit = emit
-        self._clock = clock
-        self._at = -math.inf
-        self._last: ScorerUsageChanged | None = None
-
-    def __call__(self, event: Event) -> None:
-        if not isinstance(event, ScorerUsageChanged):
-            self._emit(event)
-            return
-        self._last = event
-        if self._clock() >= self._at + USAGE_EVERY_S:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._last is not None:
-            last, self._last, self._at = self._last, None, self._clock()
-            self._emit(last)
-
-
 @asynccontextmanager
 async def open_scorer(
     config: SearchConfig,
@@ -109,45 +81,20 @@ async def open_scorer(
         raise ConfigError(f"--scorer {config.scorer} needs --scorer-url URL, the address of its API")
     key = scorer_key(url, config.base_url, environment)
     stop, scrubber = stop or Stop(), scrubber or Scrubber()
-    name = without_credentials(url)
-    loop = asyncio.get_running_loop()
-    seldom = _SeldomUsage(emit, loop.time)
     client = OpenAIChat(
-        url, key.secret, scrubber=scrubber, max_connections=config.scorer_concurrency, emit=seldom
+        url, key.secret, scrubber=scrubber, max_connections=config.scorer_concurrency, emit=emit
     )
     warn_unencrypted(url, key.secret, key.variable, emit)
-    limits = Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost, minutes=config.max_minutes)
-    ledger = ScorerLedger()
     async with client:
-        asker: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
-            [
-                Endpoint(
-                    name=name,
-                    client=StoppableChat(client, stop, client.post),
-                    price=config.scorer_price,
-                    limits=RateLimits(
-                        rpm=config.scorer_rpm, tpm=config.scorer_tpm, concurrency=config.scorer_concurrency
-                    ),
-                )
-            ],
-            budget=ScorerBudget(limits, spent),
-            retry=RetryPolicy.of(config),
-            give_up_after_s=60 * config.give_up_after,
-            has_answers=spent.calls > 0,
-            ledger=ledger,
-            emit=seldom,
-            rng=random.Random(),
-        )
         calls = ScorerCalls(
-            asker,
-            ledger,
-            concurrency=config.scorer_concurrency,
-            look=lambda: _look(url),
+            config,
+            StoppableChat(client, stop, client.post),
+            name=without_credentials(url),
             variable=key.variable,
+            look=lambda: _look(url),
+            spent=spent,
             stop=stop,
-            tpm=config.scorer_tpm,
-            has_answers=spent.calls > 0,
-            on_close=seldom.flush,
+            emit=emit,
         )
         try:
             yield calls
@@ -210,16 +157,22 @@ def scorer_in_thread(
 ) -> Iterator[ScorerCalls]:
     """Open the scorer behind an API with an event loop of its own.
 
-    ``report`` is called with a line for each fact.
+    ``report`` is called with a line for each fact, and on the progress.
 
     Raises:
         PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
     """
     ready: Future[tuple[ScorerCalls, Callable[[], object]]] = Future()
 
+    due = time.monotonic() + PROGRESS_EVERY_S
+
     def emit(event: Event) -> None:
+        nonlocal due
         if report is not None and isinstance(event, Noted):
             report(event.text)
+        elif report is not None and isinstance(event, ScorerUsageChanged) and time.monotonic() >= due:
+            due = time.monotonic() + PROGRESS_EVERY_S
+            report(f"{counted(event.calls, 'request')} to the scorer so far")
 
     async def serve() -> None:
         over, loop = asyncio.Event(), asyncio.get_running_loop()
