@@ -368,11 +368,12 @@ class RemoteEvaluator(ABC):
         questions = [one for one in questions if not self._is_hopeless(one)]
         while questions:
             again: list[Question] = []
-            sending = _Sending(questions)
+            sent, failed = list[Question](), list[Exception]()
+            requests = self._requests(questions, sent, failed)
             # Generators, as closing one gives up what it did not yield.
-            with closing(cast("Generator[tuple[int, ApiAnswer]]", self.problem.ask(sending))) as answers:
+            with closing(cast("Generator[tuple[int, ApiAnswer]]", self.problem.ask(requests))) as answers:
                 for place, answer in answers:
-                    question = questions[place]
+                    question = sent[place]
                     values, instead, fault = self._judged(question, answer)
                     again += instead
                     blame = fault or blame
@@ -390,16 +391,36 @@ class RemoteEvaluator(ABC):
                     faults += self._witness is None
                     if self._witness is None and faults == FIRST_FAULTS:
                         raise self._unfit(blame)
-                    sending.paused = self._refused_in_a_row >= MOST_REFUSALS
-            sending.raise_fault()
+            if failed:
+                raise failed[0]
             if any(question.attempts > ATTEMPTS for question in again):
                 raise self._unfit(blame)
-            questions = again + questions[sending.sent :]
-            if sending.paused and self._witness is not None:
-                self._check_that_it_answers(self._witness)
+            questions = again + questions[len(sent) :]
+            if (witness := self._in_doubt) is not None:
+                self._check_that_it_answers(witness)
         if held and self._witness is None:
             raise self._unfit(blame)
         return found | table.keep(held)
+
+    @property
+    def _in_doubt(self) -> Question | None:
+        """What was answered before, if so many refusals in a row may be the endpoint's fault; else None."""
+        return self._witness if self._refused_in_a_row >= MOST_REFUSALS else None
+
+    def _requests(
+        self, questions: Sequence[Question], sent: list[Question], failed: list[Exception]
+    ) -> Iterator[ApiRequest]:
+        """Make requests as they are taken, until one cannot be made or too many are refused in a row."""
+        for question in questions:
+            if self._in_doubt is not None:
+                return
+            try:
+                request = question.request()
+            except Exception as error:  # noqa: BLE001 - such as an image that cannot be read any more
+                failed.append(error)
+                return
+            sent.append(question)
+            yield request
 
     def _judged(self, question: Question, answer: ApiAnswer) -> tuple[Mapping[str, Any], list[Question], str]:
         """Return an answer's values, the questions to ask instead, and what is wrong with it, if anything."""
@@ -531,33 +552,6 @@ def misformed(what: str, value: object) -> BadReplyError:
     text = shown(value)
     cut = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
     return BadReplyError(f"expected {what}, got {cut}")
-
-
-class _Sending:
-    """The requests of some questions, made when they are taken; a fault in making one ends them."""
-
-    def __init__(self, questions: Sequence[Question]) -> None:
-        self._questions = questions
-        self._fault: BaseException | None = None
-        self.sent = 0
-        self.paused = False
-
-    def __iter__(self) -> Iterator[ApiRequest]:
-        for question in self._questions:
-            if self.paused:
-                return
-            try:
-                request = question.request()
-            except Exception as error:  # noqa: BLE001 - raised again in the thread that scores
-                self._fault = error
-                return
-            self.sent += 1
-            yield request
-
-    def raise_fault(self) -> None:
-        """Raise what went wrong in making a request, such as an image that cannot be read any more."""
-        if self._fault is not None:
-            raise self._fault
 
 
 class _Claims:
