@@ -76,7 +76,7 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
         DataError: A data set cannot be used.
         ModelError: There is no such model, tag, file or device.
     """
-    ours = [spec.bare() for spec in specs if spec.evaluator is None]
+    ours = [spec for spec in specs if spec.evaluator is None]
     if not ours:
         return []
     from .datasets.checks import check_readable

@@ -152,7 +152,13 @@ class Settings(BaseModel):
                 super().__init__(**values)
             except ValidationError as error:
                 options = options_of(type(self))
-                raise ConfigError(in_python(_explained(error, values, options), options)) from error
+                said = explain(
+                    error,
+                    values,
+                    lambda path, value: f"{path}={value}" if value else path,
+                    lambda name: f"unknown setting {name!r}{near(name, options)}",
+                )
+                raise ConfigError(in_python(said, options)) from error
 
     @field_validator("*", mode="before")
     @classmethod
@@ -220,21 +226,30 @@ def _without_place(value: Any) -> Any:
     return BY_CONTENT if Path(value).is_absolute() else value
 
 
-def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
+def explain(
+    error: ValidationError,
+    values: Mapping[str, Any],
+    label: Callable[[str, str], str],
+    unknown: Callable[[str], str],
+    inner: Iterable[str] = (),
+) -> str:
+    """Return the message of an error in values.
+
+    ``label`` names a field by its path, with its value if that may be shown. ``unknown`` explains a wrong
+    name; ``inner`` are the names inside of fields.
+    """
+
     def one(part: Mapping[str, Any]) -> str:
-        field = str(part["loc"][0]) if part["loc"] else ""
+        field, *inside = part["loc"] or ("",)
         if not field:
             return plain(part)
-        if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
-            return f"unknown setting {field!r}{near(field, names)}"
-        # A base URL may hold a password and a body a key: never repeat their values.
-        value = (
-            ""
-            if "url" in field or "body" in field or len(part["loc"]) > 1
-            else f"={shown(values.get(field))}"
-        )
-        inside = "".join(f".{step}" for step in part["loc"][1:])
-        return f"{field}{inside}{value}: {plain(part)}"
+        if part["type"] == "extra_forbidden" and not inside:
+            return unknown(field)
+        path = ".".join(str(step + 1) if isinstance(step, int) else step for step in part["loc"])
+        # A URL may hold a password, and a body a key.
+        secret = bool(inside) or any(word in field for word in ("url", "body", "endpoints"))
+        hint = near(str(inside[-1]), inner) if part["type"] == "extra_forbidden" else ""
+        return f"{label(path, '' if secret else shown(values.get(field)))}: {plain(part)}{hint}"
 
     return "; ".join(one(cast("Mapping[str, Any]", part)) for part in error.errors()[:MOST_PROBLEMS])
 

@@ -198,11 +198,7 @@ class ScorerSettings(Settings):
         None, "how closely a chat model looks, in OpenAI's words", **_DECIDING_API
     )
     scorer_samples: int = setting(
-        1,
-        "answers for each image, of which the most frequent counts (chat)",
-        **_DECIDING_API,
-        ge=1,
-        le=99,
+        1, "answers for each image, of which the most frequent counts (chat)", **_DECIDING_API, ge=1, le=99
     )
     scorer_answer_tokens: int = setting(
         64, "tokens per answer at most (chat)", **_DECIDING_API, ge=1, le=100_000

@@ -82,6 +82,7 @@ def _document(run: Contender, against: Versus) -> dict[str, Any]:
         "gain": None if result.gain is None else asdict(result.gain),
         "chance_level": not_above_chance(result) or None,
         "calls": result.usage.calls,
+        "cost_usd": result.usage.cost_usd,
         "prompts": result.prompts,
         "scorer": None if result.scorer_usage is None else _scorer(result),
         "scorer_usage": None if result.scorer_usage is None else asdict(result.scorer_usage),
@@ -134,6 +135,7 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         *(names if named else ()),
         (f"{words.noun}s scored", each(lambda run: f"{run.result.evaluated:,}")),
         ("LLM's calls" if spent else "calls", each(lambda run: f"{run.result.usage.calls:,}")),
+        ("LLM's cost" if spent else "cost", each(lambda run: _llms_cost(run.result))),
         *spent,
         ("active time, s", each(lambda run: f"{run.result.wall_s:,.0f}")),
     ]
@@ -142,6 +144,10 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
 def _scorer(result: SearchResult) -> str:
     """Return how a model behind an API scored, as ``--scorer`` names it; a dash for any other scorer."""
     return "-" if result.scorer_usage is None else str(result.notes.get("scorer", "-"))
+
+
+def _llms_cost(result: SearchResult) -> str:
+    return cost_text(result.usage.cost_usd) if result.usage.calls else "-"
 
 
 def _scorers_usage(runs: Sequence[Contender]) -> list[tuple[str, list[str]]]:

@@ -20,12 +20,12 @@ from ...evaluator.errors import PromptclimbError
 from ...evaluator.network import check_url
 from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_UNREADABLE, UNREADABLE
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
-from ..config.schema import ScoringConfig
+from ..config.schema import SearchConfig
 from ..config.sources import flag_of, spec_from_sources
 from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, preflight, probe
 from ..llm.headers import clean_key, stated_limit
 from ..llm.scorer_calls import KEY
-from ..llm.scorer_endpoint import TrialAsk
+from ..llm.scorer_endpoint import TrialAsk, scorer_key
 from ..secrets import Secret, split_query
 from .options import add_json, given_settings
 from .output import print_json, print_text
@@ -189,7 +189,8 @@ def _scorer(given: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     names = ("scorer_url", "scorer", "model", "scorer_dialect")
     try:
         config = spec_from_sources({name: given[name] for name in names if name in given}, {})
-        ask = TrialAsk(config, os.environ, timeout_s=PATIENCE_S)
+        key = scorer_key(given["scorer_url"], given.get("base_url"), os.environ)
+        ask = TrialAsk(given["scorer_url"], key.secret, timeout_s=PATIENCE_S)
         started = time.monotonic()
         answer = _drawn_answer(config, ask)
     except TimeoutError:
@@ -202,7 +203,7 @@ def _scorer(given: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "scorer", "ok" if fits else "note", f"answers {answer!r} for a drawn red circle; {took}"
 
 
-def _drawn_answer(config: ScoringConfig, ask: TrialAsk) -> str:
+def _drawn_answer(config: SearchConfig, ask: TrialAsk) -> str:
     """Return the class that a scorer gives a drawn image, or an answer that names none."""
     from PIL import Image, ImageDraw
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
-from ...evaluator.remote.asking import ApiAnswer, ApiRequest, KeepsForTest
+from ...evaluator.remote.asking import ApiAnswer, ApiRequest, AsksForTest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...prompts.kinds import CandidateNoun, kind_named
@@ -19,13 +20,14 @@ from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
 from ..llm.budget import LIMITS
+from ..llm.cost import Spent
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
 from ..results.result import words_of, words_of_all
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
-from ..search.scorer_needs import ScorerNeeds
+from ..search.scorer_bounds import Part, ScorerBounds
 from ..stop import Stop
-from ..study.estimate import Estimate, MostScored, estimate, estimate_of_all
+from ..study.estimate import Bound, MostScored, estimate, estimate_of_all
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
@@ -60,18 +62,21 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     if used.general_words:
         say(f"note: {used.general_words}")
     bound = estimate(used, info.class_names)
-    if config.is_api:
-        bound |= _with_scorer(used, evaluator)
+    both = _with_scorer(used, evaluator)
     if as_json:
-        print_json(bound)
+        print_json({**asdict(bound), **(_json_of_both(*both) if both else {})})
     else:
-        print_text(f"{_split(info)}\n\n{_shape(used)}\n{_bound_text(used, bound, words_of(used.prompts))}")
+        if both:
+            text = _text_of_both(used, *both, bound.minutes)
+        else:
+            text = _bound_text(used, bound, words_of(used.prompts))
+        print_text(f"{_split(info)}\n\n{_shape(used)}\n{text}")
         if may_fall_back(config):
             when = "If the local LLM cannot be loaded" if used is config else "The local LLM cannot be loaded"
             print_text(f"{when}: method {config.llm_fallback} is used instead, without requests.\n")
     try:
-        if refused := (bound.get("scorer") or {}).get("refused"):
-            raise UsageError(refused)
+        if both and both[0].refused is not None:
+            raise UsageError(both[0].refused)
         check_trackers(config.track)
         check_endpoints(config, os.environ)
     except UsageError as error:
@@ -95,8 +100,9 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
             _print_study(cells, {})
         raise
     if as_json:
-        bounds, groups = _bounds(cells, places)
-        print_json({**bounds, "runs": len(cells), "groups": groups})
+        bound, groups = _bounds(cells, places)
+        whole = {} if bound is None else {"searches": len(_searches(cells)), **asdict(bound)}
+        print_json({**whole, "runs": len(cells), "groups": [_row(*group) for group in groups]})
     else:
         print_text("".join(f"{_split(info)}\n" for info in places.values()) + "\n")
         _print_study(cells, places)
@@ -120,9 +126,6 @@ class NothingAsked:
             )
             raise AskingEndedError(str(why)) from why
         yield from ()
-
-    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """Keep nothing."""
 
 
 def _opened(config: SearchConfig) -> Evaluator:
@@ -159,52 +162,58 @@ def _place(config: SearchConfig) -> str:
 
 def _bounds(
     cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]
-) -> tuple[Estimate, list[dict[str, Any]]]:
-    known: dict[tuple[str, str], Estimate] = {}
+) -> tuple[Bound | None, list[tuple[list[Cell], Bound]]]:
+    """Return the bound of all searches within their limits, None for none, and that of each group without."""
+    known: dict[tuple[str, str], Bound] = {}
 
-    def bound_of(config: SearchConfig) -> Estimate:
+    def each(some: Sequence[Cell]) -> list[Bound]:
+        return [bound_of(config) for config in _searches(some)]
+
+    def bound_of(config: SearchConfig) -> Bound:
         place = _place(config)
         info = places.get(place)
         key = (place if info else "", config.model_dump_json(exclude={"data", "seed", "shots", "run_dir"}))
         if key not in known:
-            known[key] = (
-                estimate(config) if info is None else estimate(config.as_opened(info), info.class_names)
-            )
+            opened = config if info is None else config.as_opened(info)
+            known[key] = estimate(opened, None if info is None else info.class_names)
         return known[key]
 
-    searches = [one.config for one in cells if one.white_box is None]
-    total = estimate_of_all(searches, [bound_of(config) for config in searches]) if searches else {}
     groups: dict[tuple[object, ...], list[Cell]] = {}
     for one in cells:
-        groups.setdefault(tuple(getattr(one, name) for name in _PLACE), []).append(one)
-    rows = []
-    for group in groups.values():
-        row = {name: getattr(group[0], name) for name in _PLACE}
-        row |= {"runs": len(group), "white_box": group[0].white_box is not None}
-        each = [bound_of(one.config) for one in group if one.white_box is None]
-        for name in _BOUNDS:
-            values = [one[name] for one in each]
-            row[name] = None if None in values else round(sum(values), 6)
-        rows.append(row)
-    return total, rows
+        groups.setdefault((one.method, one.llm, one.model, one.shots), []).append(one)
+    total = estimate_of_all(_searches(cells), each(cells)) if _searches(cells) else None
+    return total, [(group, Bound.of_several(each(group))) for group in groups.values()]
+
+
+def _searches(cells: Sequence[Cell]) -> list[SearchConfig]:
+    return [one.config for one in cells if one.white_box is None]
+
+
+def _row(group: Sequence[Cell], bound: Bound) -> dict[str, Any]:
+    """Return a group as JSON."""
+    about = {name: getattr(group[0], name) for name in _PLACE}
+    about |= {"runs": len(group), "white_box": group[0].white_box is not None}
+    return about | {name: value for name, value in asdict(bound).items() if name in _BOUNDS}
 
 
 def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> None:
-    bounds, groups = _bounds(cells, places)
+    bound, groups = _bounds(cells, places)
     words = words_of_all(one.config.prompts for one in cells)
     lines: list[Sequence[str]] = [(*_PLACE, "runs", *map(words.worded, _BOUNDS.values()))]
-    for row in groups:
-        name = white_box_label(row["method"]) if row["white_box"] else row["method"]
-        values = (row[key] for key in (*_PLACE[1:], "runs", "calls", "tokens"))
-        dollars = "unknown" if row["cost_usd"] is None else f"${row['cost_usd']:,.2f}"
-        lines.append((name, *map(_cell, values), dollars, _cell(row["evaluations"])))
-    shapes = {_shape(one.config) for one in cells if one.white_box is None}
+    for group, most in groups:
+        first = group[0]
+        name = first.method if first.white_box is None else white_box_label(first.method)
+        values = (first.llm, first.model, first.shots, len(group), most.calls, most.tokens)
+        dollars = "unknown" if most.cost_usd is None else f"${most.cost_usd:,.2f}"
+        lines.append((name, *map(_cell, values), dollars, _cell(most.evaluations)))
+    searches = _searches(cells)
+    shapes = {_shape(config) for config in searches}
     text = f"at most, by group\n{aligned(lines)}\n" + (
         f"each search: {shapes.pop()}\n" if len(shapes) == 1 else ""
     )
-    if bounds:
-        limited = next(one.config for one in cells if one.white_box is None)
-        text += f"all {counted(len(cells), 'run')}, within the limits\n{_bound_text(limited, bounds, words)}"
+    if bound is not None:
+        text += f"all {counted(len(cells), 'run')}, within the limits\nat most {len(searches):,} searches\n"
+        text += _bound_text(searches[0], bound, words)
     print_text(text)
 
 
@@ -226,25 +235,23 @@ def _shape(config: SearchConfig) -> str:
     )
 
 
-def _bound_text(config: SearchConfig, bound: Estimate, words: CandidateNoun) -> str:
-    asks = bool(bound["calls"])
-    if bound.get("scorer") is not None:
-        return _text_with_scorer(config, bound)
-    lines = [f"at most {bound['searches']:,} searches"] if "searches" in bound else []
+def _bound_text(config: SearchConfig, bound: Bound, words: CandidateNoun) -> str:
+    asks, lines = bound.calls > 0, []
     if asks:
-        lines += [f"at most {bound['calls']:,} requests", f"at most {bound['tokens']:,} tokens"]
-        cost = bound["cost_usd"]
+        lines += [f"at most {bound.calls:,} requests", f"at most {bound.tokens:,} tokens"]
         if config.is_local:
-            minutes = math.ceil(bound["calls"] * LOCAL_S / 60)
+            minutes = math.ceil(bound.calls * LOCAL_S / 60)
             lines.append(
                 f"no cost; the LLM runs here: about {counted(minutes, 'minute')} for the 0.5b model on two "
                 "CPU cores, more for larger models"
             )
+        elif bound.cost_usd is None:
+            lines.append("dollars unknown: give --price")
         else:
-            lines.append("dollars unknown: give --price" if cost is None else f"at most ${cost:.4f}")
-    lines.append(f"at most {bound['evaluations']:,} {words.noun}s scored")
-    if bound["minutes"] is not None:
-        lines.append(f"{bound['minutes']:,.1f} minutes for that at the given limits")
+            lines.append(f"at most ${bound.cost_usd:.4f}")
+    lines.append(f"at most {bound.evaluations:,} {words.noun}s scored")
+    if bound.minutes is not None:
+        lines.append(f"{bound.minutes:,.1f} minutes for that at the given limits")
     names = LIMITS if asks else ("max_minutes",)  # without requests, the others limit nothing
     limits = _limits(config, names)
     if asks or limits:
@@ -266,68 +273,85 @@ def _limits(config: SearchConfig, names: Sequence[str]) -> str:
     return ", ".join(found)
 
 
-def _with_scorer(config: SearchConfig, evaluator: Evaluator) -> Estimate:
-    """Return the bounds of a scorer behind an API, those of the LLM without limits, and of both together."""
-    unlimited = config.model_copy(update=dict.fromkeys(_LIMITS))
-    llm = estimate(unlimited, evaluator.info.class_names)
-    if not isinstance(evaluator, KeepsForTest) or not evaluator.info.sizes.get("test"):
-        return {"scorer": None}
-    most = MostScored.of(unlimited, len(read_pool(config)))
-    needs = ScorerNeeds(config, evaluator.info, evaluator, most.pool)
-    scorer = needs.estimate(most.rounds, most.free, llm["cost_usd"])
-    costs = (llm["cost_usd"], scorer["cost_usd"])
-    both = None if None in costs else round(sum(costs), 6)
-    return {"scorer": scorer, "llm": llm, "cost_of_both_usd": both}
-
-
 _LIMITS = (*LIMITS, "max_scorer_calls")
 
 
-def _text_with_scorer(config: SearchConfig, bound: Estimate) -> str:
+def _with_scorer(config: SearchConfig, evaluator: Evaluator) -> tuple[ScorerBounds, Bound] | None:
+    """Return what a scorer behind an API and the LLM take without limits; None for any other scorer."""
+    if not isinstance(evaluator, AsksForTest) or not evaluator.info.sizes.get("test"):
+        return None
+    unlimited = config.model_copy(update=dict.fromkeys(_LIMITS))
+    most = MostScored.of(unlimited, len(read_pool(config)))
+    scorer = ScorerBounds(config, evaluator.info, evaluator, most.pool, rounds=most.rounds, free=most.free)
+    return scorer, estimate(unlimited, evaluator.info.class_names)
+
+
+def _cost_of_both(scorer: ScorerBounds, llm: Bound) -> float | None:
+    if llm.cost_usd is None or not scorer.is_priced:
+        return None
+    return round(llm.cost_usd + scorer.total.spent.estimated_usd, 6)
+
+
+def _json_of_both(scorer: ScorerBounds, llm: Bound) -> dict[str, Any]:
+    def json_of(part: Part) -> dict[str, Any]:
+        spent, cost = part.spent, round(part.spent.estimated_usd, 6) if scorer.is_priced else None
+        tokens = spent.estimated_tokens
+        return {"labels": part.labels, "calls": spent.calls, "tokens": tokens, "cost_usd": cost}
+
+    of_scorer = {
+        **json_of(scorer.total),
+        "parts": {name: json_of(part) for name, part in scorer.parts.items()},
+        "rounds": scorer.rounds,
+        "races": scorer.races,
+        "rounds_allowed": scorer.rounds_allowed(llm.cost_usd),
+        "refused": scorer.refused,
+    }
+    return {"scorer": of_scorer, "llm": asdict(llm), "cost_of_both_usd": _cost_of_both(scorer, llm)}
+
+
+def _text_of_both(config: SearchConfig, scorer: ScorerBounds, llm: Bound, minutes: float | None) -> str:
     """Say for LLM and scorer each what they take without limits, then what the limits allow."""
-    scorer, llm, both = bound["scorer"], bound["llm"], bound["cost_of_both_usd"]
-    parts, rounds, words = scorer["parts"], scorer["rounds"], kind_named(config.prompts).words
+    rounds, words = counted(scorer.rounds, "round"), kind_named(config.prompts).words
     of_parts = {
         "start": f"default {words.noun}, starting {words.noun}s",
-        "round": f"each of {counted(rounds, 'round')}",
+        "round": f"each of {rounds}",
         "names": "class names",
         "comparison": f"hand-made {words.noun}s",
         "final": "final evaluation on test images, kept from the start with 2 % more",
     }
+
+    def requests(spent: Spent) -> str:
+        tokens = [f"{spent.estimated_tokens:,} tokens"] if spent.estimated_tokens else []
+        dollars = [f"${spent.estimated_usd:.4f}"] if scorer.is_priced else []
+        return ", ".join([counted(spent.calls, "request"), *tokens, *dollars])
+
     lines = ["without limits, at most:"]
-    if llm["calls"]:
-        cost = "no cost" if config.is_local else _dollars(llm["cost_usd"], "--price")
-        lines.append(f"LLM: {llm['calls']:,} requests, {llm['tokens']:,} tokens, {cost}")
-    lines += [
-        f"scorer: {_asked(scorer, unknown=True)}, for {llm['evaluations']:,} {words.noun}s",
-        *(f"  {_asked(parts[name])}: {what}" for name, what in of_parts.items() if parts[name]["calls"]),
-    ]
-    if scorer["races"]:
+    if llm.calls:
+        cost = "no cost" if config.is_local else _dollars(llm.cost_usd, "--price")
+        lines.append(f"LLM: {llm.calls:,} requests, {llm.tokens:,} tokens, {cost}")
+    total = scorer.total.spent
+    unknown = "" if scorer.is_priced else f", {_dollars(None, '--scorer-price')}"
+    lines.append(f"scorer: {requests(total)}{unknown}, for {llm.evaluations:,} {words.noun}s")
+    for name, part in scorer.parts.items():
+        if part.spent.calls:
+            lines.append(f"  {requests(part.spent)}: {of_parts[name]}")
+    if scorer.races:
         lines.append(words.worded("Templates that fall behind are dropped after a few images (--racing)."))
-    if both is not None and llm["calls"]:
-        lines.append(f"LLM and scorer together: ${both:.4f}")
-    limits = _limits(config, _LIMITS)
-    lines.append(f"limits: {limits or 'none'}")
-    if (allowed := scorer["rounds_allowed"]) is not None and scorer["refused"] is None:
-        lines.append(f"with these limits: the start, and at least {allowed:,} of {counted(rounds, 'round')}")
+    owner = "LLM and scorer together" if llm.calls else "the scorer"
+    if (both := _cost_of_both(scorer, llm)) is not None and llm.calls:
+        lines.append(f"{owner}: ${both:.4f}")
+    lines.append(f"limits: {_limits(config, _LIMITS) or 'none'}")
+    if (allowed := scorer.rounds_allowed(llm.cost_usd)) is not None and scorer.refused is None:
+        lines.append(f"with these limits: the start, and at least {allowed:,} of {rounds}")
         if config.max_cost is not None and both is not None:
-            most = min(config.max_cost, both)
-            owner = "LLM and scorer together" if llm["calls"] else "the scorer"
-            lines.append(f"with these limits, {owner}: at most ${most:.4f}")
-    if bound["minutes"] is not None:
-        lines.append(f"{bound['minutes']:,.1f} minutes for the LLM's requests at the given limits")
-    if llm["calls"]:
+            lines.append(f"with these limits, {owner}: at most ${min(config.max_cost, both):.4f}")
+    if minutes is not None:
+        lines.append(f"{minutes:,.1f} minutes for the LLM's requests at the given limits")
+    if llm.calls:
         lines.append(_LONGEST)
-    if scorer["tokens"]:
+    if total.estimated_tokens:
         lines.append("An image is taken to be billed as about twice as many tokens as most vendors count.")
     return "\n".join([*lines, _FAILED]) + "\n"
-
-
-def _asked(part: Estimate, *, unknown: bool = False) -> str:
-    tokens = [f"{part['tokens']:,} tokens"] if part["tokens"] else []
-    priced = unknown or part["cost_usd"] is not None
-    dollars = [_dollars(part["cost_usd"], "--scorer-price")] if priced else []
-    return ", ".join([counted(part["calls"], "request"), *tokens, *dollars])
 
 
 def _dollars(cost: float | None, option: str) -> str:

@@ -20,7 +20,7 @@ from ..results.figures import are_shares, score_text, scorer_spent
 from ..results.gain import wilson
 from ..results.result import ApiUsage, words_of
 from ..results.run_dir import write_atomically
-from ..search.api import Evaluation, score_templates, scored_kind
+from ..search.api import Evaluation, score_templates
 from ..search.inputs import read_template_file
 from ..text import printable
 from .folders import output_file
@@ -43,17 +43,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.templates is None and arguments.white_box is None:
         raise ConfigError("give --templates FILE, --white-box NAMES or both")
     matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "--matrix")
-    spec = given_spec(arguments)
-    kind = scored_kind(spec, arguments.kind)
+    config = given_spec(arguments)
+    kind = kind_named(config.prompts)
     templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates, kind.name)
     with result_alone():
         found = score_templates(
             templates,
-            spec,
+            config,
             split=arguments.split,
             inspect=arguments.confusions is not None or matrix_file is not None,
             white_box=arguments.white_box or (),
-            prompts=kind.name,
             report=say,
         )
     matrix = found.matrix
@@ -226,8 +225,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
     parser.add_argument(
         "--prompts",
-        dest="kind",
         choices=tuple(KINDS),
+        default=argparse.SUPPRESS,
         metavar="KIND",
         help=f"what the file holds: {', '.join(KINDS)} (default: what the scorer takes)",
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, get_args
 
 from ...evaluator.settings import Group, Option, Settings, near, options_of
-from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import from_environment, renamed, spec_from_sources, variable_of
 from .output import say
 from .parser import Parser
@@ -93,14 +93,14 @@ def say_unknown_variables() -> None:
         say(f"note: {line}")
 
 
-def given_spec(arguments: argparse.Namespace, **more: Any) -> ScoringConfig:
+def given_spec(arguments: argparse.Namespace, **more: Any) -> SearchConfig:
     """Return the evaluator's settings from command line and environment; ``more`` are added to them."""
     say_unknown_variables()
     from ...evaluator.datasets.loading import check_data_name
 
-    spec = spec_from_sources({**given_settings(arguments), **more}, os.environ)
-    check_data_name(spec)
-    return spec
+    config = spec_from_sources({**given_settings(arguments), **more}, os.environ)
+    check_data_name(config)
+    return config
 
 
 def add_config_file(parser: Parser) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
-from ..events.types import UsageEvent
+from ...prompts.kinds import CLASS_NAMES
+from ..events.types import NamesChosen, UsageEvent
 from ..results.figures import are_shares, left_of_both, score_text, scorer_spent, unreported
 from ..results.result import words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
@@ -93,6 +94,10 @@ def _lines(state: RunView) -> list[str]:
         who = f"LLM {started.llm}" if started.llm else "no LLM"
         lines.append(f"{started.dataset}, {started.model}, {who}, method {started.method}")
     lines.append(f"rounds: {_rounds(state)}")
+    if state.state != "finished" and state.progress.restarts_are_done:
+        has_names = state.prompts != CLASS_NAMES or NamesChosen.name in state.progress.times
+        first = "" if has_names else "new class names, then "
+        lines.append(f"still to come: {first}the evaluation on test images")
     if state.best is not None:
         # The template was chosen by its training gain, so show the test gain if known.
         train = ", ".join([_train(state), *(() if state.verdict else state.gains)])

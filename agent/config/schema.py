@@ -66,6 +66,8 @@ IMAGE_INITIAL = 40
 """The same where each template takes a request an image."""
 FEWER_BY_IMAGE: Mapping[str, int] = MappingProxyType({"restarts": 1, "name_rounds": 1})
 """Smaller defaults there."""
+WITHOUT_LLM: Mapping[str, Any] = MappingProxyType({"method": "random"})
+"""Settings of what scores alone."""
 MOST_FROM_FILE = 100
 _TEXTS = 25_000
 """Most texts from a restart's starting templates: one per template and class."""
@@ -146,6 +148,13 @@ class LLMSettings(Settings):
         show="NAME",
     )
     llm_slots: int = setting(1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64)
+
+    @field_validator("endpoints", mode="before")
+    @classmethod
+    def _tables(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple):
+            raise ValueError("write [[endpoints]] above each table")
+        return given
 
     @field_validator("llm_fallback")
     @classmethod
@@ -456,12 +465,22 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
     raises ConfigError, which names the field.
     """
 
+    @classmethod
+    def of(cls, spec: EvaluatorSpec, **more: Any) -> SearchConfig:
+        """Return a config with what is set in a specification, and more; all is checked again.
+
+        From one that is no search's config, it asks no LLM.
+        """
+        given = {name: value for name, value in spec if name in spec.model_fields_set}
+        return cls(**{**({} if isinstance(spec, SearchConfig) else WITHOUT_LLM), **given, **more})
+
     @model_validator(mode="before")
     @classmethod
-    def _fewer_by_image(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and values.get("scorer") in BY_IMAGE:
-            return {**FEWER_BY_IMAGE, **values}
-        return values
+    def _of_scorer(cls, values: Any) -> Any:
+        """Add the defaults that depend on the scorer."""
+        scorer = values.get("scorer") if isinstance(values, Mapping) else None
+        own: Mapping[str, Any] = FEWER_BY_IMAGE if scorer in BY_IMAGE else {}
+        return {**own, **({"prompts": INSTRUCTION} if scorer == "chat" else {}), **values}
 
     @property
     def most_initial(self) -> int:

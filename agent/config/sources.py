@@ -10,20 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError, PromptclimbError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
-from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown
-from ...evaluator.spec import EvaluatorSpec
+from ...evaluator.settings import applying_to, explain, in_python, near
 from .fields import EndpointConfig, absolute_llm, text_or_file
-from .schema import OPTIONS, ScoringConfig, SearchConfig
-
-Config = TypeVar("Config", bound=EvaluatorSpec)
-"""A search's config, or an evaluator's settings if nothing is searched."""
+from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
 ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
@@ -154,16 +150,16 @@ def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: text_or_file(value) if name == "describe" else value for name, value in layer.items()}
 
 
-def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> ScoringConfig:
-    """Build an evaluator's settings: environment, overridden by flags; search settings are ignored."""
+def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> SearchConfig:
+    """Build the settings of what scores: environment, overridden by flags; search settings are ignored."""
     said = from_environment(environment)[0]
     ours = {name: value for name, value in said.items() if name in ScoringConfig.model_fields}
-    return absolute(_build(ScoringConfig, [(ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
+    return absolute(_build([("", WITHOUT_LLM), (ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
 
 
 def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     """Build a search's config from layers, each with its place's name; the last one wins."""
-    config = _build(SearchConfig, layers)
+    config = _build(layers)
     if config.missing_llm is not None:
         raise ConfigError(config.missing_llm)
     place, last = layers[-1]
@@ -177,7 +173,7 @@ def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     return config
 
 
-def _build(kind: type[Config], layers: list[tuple[str, Mapping[str, Any]]]) -> Config:
+def _build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
     for place, layer in layers:
@@ -185,12 +181,22 @@ def _build(kind: type[Config], layers: list[tuple[str, Mapping[str, Any]]]) -> C
             name = ALIASES.get(given, given)
             values[name], places[name] = value, place
     try:
-        return kind(**values)
+        return SearchConfig(**values)
     except ConfigError as error:
         if not isinstance(error.__cause__, ValidationError):
             raise
-        parts = error.__cause__.errors()[:MOST_PROBLEMS]
-        raise ConfigError("; ".join(_explain(part, values, places) for part in parts)) from None
+
+        def label(path: str, value: str) -> str:
+            field, dot, inside = path.partition(".")
+            place = places.get(field)
+            where = "" if place in (None, COMMAND_LINE) else f" (from {place})"
+            return f"{_called(field, place)}{dot}{inside}{value and ' '}{value}{where}"
+
+        def unknown(name: str) -> str:
+            return f"unknown setting {name!r} in {places[name]}{_hint(name, values[name])}"
+
+        said = explain(error.__cause__, values, label, unknown, EndpointConfig.model_fields)
+        raise ConfigError(said) from None
 
 
 def to_toml(config: SearchConfig) -> str:
@@ -198,15 +204,14 @@ def to_toml(config: SearchConfig) -> str:
     return tomli_w.dumps(config.to_public())
 
 
-def absolute(config: Config, *, labels: bool = False) -> Config:
+def absolute(config: SearchConfig, *, labels: bool = False) -> SearchConfig:
     """Return a config with absolute paths, so that its run can be resumed from another folder.
 
     ``labels`` means that ``data`` and ``model`` are names and not folders, as with a custom scorer.
     """
     labels = labels or config.evaluator is not None
     found: dict[str, Path | str] = {}
-    for name in type(config).model_fields:
-        value = getattr(config, name)
+    for name, value in config:
         if isinstance(value, Path):
             found[name] = user_path(value, flag_of(name) or name)
         elif isinstance(value, str) and (name in _HOLD_PATHS or (OPTIONS[name].reads and not labels)):
@@ -246,28 +251,6 @@ def _existing(name: str, text: str) -> str:
         return str(path) if (path.is_file() if OPTIONS[name].reads == "file" else path.exists()) else text
     except (ConfigError, OSError):  # not a path, or one too long: a name, or nothing that exists
         return text
-
-
-def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) -> str:
-    field = str(part["loc"][0]) if part["loc"] else ""
-    if not field:
-        return plain(part)
-    if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
-        return (
-            f"unknown setting {field!r} in {places.get(field, 'the config')}{_hint(field, values.get(field))}"
-        )
-    if field == "endpoints" and part["type"] == "tuple_type":
-        return f"endpoints (from {places.get(field)}): write [[endpoints]] above each table"
-    name = _called(field, places.get(field))
-    where = "" if places.get(field) in (None, COMMAND_LINE) else f" (from {places[field]})"
-    inside = ".".join(str(step + 1 if isinstance(step, int) else step) for step in part["loc"][1:])
-    # A base URL may hold a password and a body a key, so their values are never repeated.
-    hidden = "url" in field or field in ("endpoints", "extra_body")
-    value = "" if hidden else f" {shown(values.get(field))}"
-    known = (
-        near(str(part["loc"][-1]), EndpointConfig.model_fields) if part["type"] == "extra_forbidden" else ""
-    )
-    return f"{name}{'.' + inside if inside else ''}{value}{where}: {plain(part)}{known}"
 
 
 def _hint(field: str, value: Any) -> str:

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, ClassVar, TypeAlias, dataclass_transform
+from typing import Annotated, Any, ClassVar, TypeAlias, dataclass_transform
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...prompts.kinds import TEMPLATE
 from ..position import Position
+
+Count: TypeAlias = Annotated[int, Field(ge=0, le=10**15)]
+Amount: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
+"""Numbers that a log may have; a line with others is invalid."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -144,12 +148,12 @@ class SearchStarted(Event, name="search.started"):
 
     run_dir: str
     dataset: str
-    classes: int
+    classes: Count
     model: str
     llm: str | None
     method: str
-    restarts: int
-    rounds: int
+    restarts: Count
+    rounds: Count
     resumed: bool
     prompts: str = TEMPLATE
 
@@ -336,15 +340,15 @@ class UsageEvent(Event):
         left: What is left of each limit that was set, by the limit's name.
     """
 
-    calls: int
-    failed_calls: int
-    retries: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float
-    estimated_tokens: int = 0
-    estimated_usd: float = 0.0
-    left: Mapping[str, int | float]
+    calls: Count
+    failed_calls: Count
+    retries: Count
+    prompt_tokens: Count
+    completion_tokens: Count
+    cost_usd: Amount
+    estimated_tokens: Count = 0
+    estimated_usd: Amount = 0.0
+    left: Mapping[str, Count | Amount]
 
     @property
     def tokens(self) -> int:
@@ -360,9 +364,9 @@ class UsageChanged(UsageEvent, name="search.usage_changed"):
         reasoning_tokens: Completion tokens that were thought and not said.
     """
 
-    cached_tokens: int = 0
-    cache_written_tokens: int = 0
-    reasoning_tokens: int = 0
+    cached_tokens: Count = 0
+    cache_written_tokens: Count = 0
+    reasoning_tokens: Count = 0
 
 
 class ScorerUsageChanged(UsageEvent, name="scorer.usage_changed"):

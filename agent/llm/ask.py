@@ -250,7 +250,7 @@ class LLMAsker(Generic[R, A]):
         longest = self._longest(request)
         asked.most_tokens = longest.max_tokens
         most = self._bound.of(longest)
-        reserved = await self.budget.reserve(most, self._highest_price(most), of_test=request.of_test)
+        reserved = await self.budget.reserve(most, self._highest_price(most))
         attempt: _Attempt[R] | None = None
         try:
             member, permit = await self._permit(longest.tokens_at_most, tried)
@@ -274,7 +274,7 @@ class LLMAsker(Generic[R, A]):
                 return BilledAnswer(answer, attempt.bill, member.name)
         finally:
             used = NOTHING if attempt is None else attempt.used
-            self.budget.settle(reserved, used, of_test=request.of_test)
+            self.budget.settle(reserved, used)
             if used != NOTHING:
                 self._emit(self.budget.usage_changed())
 
@@ -295,7 +295,7 @@ class LLMAsker(Generic[R, A]):
         if longest.max_tokens > most_tokens:
             return True
         most = self._bound.of(longest)
-        return self.budget.weighs and (
+        return self.budget.depends_on_size and (
             most.total > reserved.estimated_tokens
             or cost_at_most(most, self._highest_price(most)) > reserved.estimated_picodollars
         )
@@ -315,7 +315,7 @@ class LLMAsker(Generic[R, A]):
 
     async def _deliver(self, attempt: _Attempt[R]) -> A:
         try:
-            if self._ledger is not None and self.budget.counts:
+            if self._ledger is not None and self.budget.is_limited:
                 attempt.written = attempt.reserved
                 await self._ledger(Bill(reserved=NOTHING.minus(attempt.reserved)))
             attempt.sent = True

@@ -1,13 +1,13 @@
 """The limits of a run (calls, tokens, money, minutes): reserved before an attempt, settled after it.
 
-The LLM and a scorer behind an API have a budget each, and one purse: the money of the run.
+The LLM and a scorer behind an API have a budget each, which share the limit on cost.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
@@ -21,10 +21,8 @@ from .chat import Request
 from .cost import NOTHING, Spent, Tariff, cost_at_most, totals
 
 HEADROOM = 1.5
-DEARER = 50
+SAFETY_FACTOR = 50
 """How many times as much as any answer before it one may cost, and a limit is exceeded by it alone."""
-
-
 LIMITS = ("max_calls", "max_tokens", "max_cost", "max_minutes")
 """Names of the settings that are limits."""
 
@@ -37,6 +35,10 @@ class Limits:
     tokens: int | None = None
     cost_usd: float | None = None
     minutes: float | None = None
+
+    @property
+    def picodollars(self) -> int | None:
+        return None if self.cost_usd is None else int(Decimal(str(self.cost_usd)) * PICODOLLARS)
 
     @classmethod
     def of(cls, config: SearchConfig) -> Limits:
@@ -82,35 +84,7 @@ class _Waiting(NamedTuple):
 
     budget: Budget
     need: Spent
-    of_test: bool
     granted: asyncio.Future[None]
-
-
-class Purse:
-    """The money that the budgets of one run share; who waits for room in it waits in one line."""
-
-    def __init__(self, cost_usd: float | None = None) -> None:
-        self.cost_usd = cost_usd
-        self.picodollars = None if cost_usd is None else int(Decimal(str(cost_usd)) * PICODOLLARS)
-        self.budgets: list[Budget] = []
-        self.waiting: deque[_Waiting] = deque()
-
-    def serve(self) -> None:
-        """Grant what there is room for, first come, first served; refuse what there never will be."""
-        while self.waiting:
-            budget, need, of_test, granted = self.waiting[0]
-            if granted.done():
-                self.waiting.popleft()
-                continue
-            try:
-                if not budget.has_room(need, of_test=of_test):
-                    return
-            except BudgetSpentError as error:
-                granted.set_exception(error)
-            else:
-                budget.take(need, of_test=of_test)
-                granted.set_result(None)
-            self.waiting.popleft()
 
 
 class Budget:
@@ -118,12 +92,12 @@ class Budget:
 
     An endpoint may charge for more than was reserved. So with a limit on tokens or money, the first request
     goes alone, and then as many at once as there have been answers. One goes beside others only if the limit
-    has room for them at ``DEARER`` times the most expensive answer so far, on top of what they reserved. So a
-    limit is exceeded by one answer at most, unless answers become more than ``DEARER`` times as expensive at
-    once.
+    has room for them at ``SAFETY_FACTOR`` times the most expensive answer so far, on top of what they
+    reserved. So a limit is exceeded by one answer at most, unless answers become more than that many times as
+    expensive at once.
 
-    Money is counted together with that of the other budgets in the purse. What is kept for the final
-    evaluation is out of reach for everything else.
+    Cost is counted together with that of the budgets that share it; their reservations wait in one line. What
+    is kept for the final evaluation is out of reach until nothing is kept any more.
 
     Numbers change only between two awaits, so no interleaving or cancellation can leak. ``spent`` is the
     usage of earlier processes; ``clock`` counts seconds, by default the running loop's.
@@ -139,7 +113,7 @@ class Budget:
         spent: Spent = NOTHING,
         *,
         clock: Callable[[], float] | None = None,
-        purse: Purse | None = None,
+        shares_cost_with: Budget | None = None,
     ) -> None:
         self.limits = limits
         self._clock = clock or asyncio.get_running_loop().time
@@ -147,9 +121,12 @@ class Budget:
         self._spent = spent
         self.reserved = NOTHING
         self._answers = self._most_tokens = self._most_picodollars = 0
-        self._kept = self._of_test = NOTHING
-        self.purse = purse or Purse(limits.cost_usd)
-        self.purse.budgets.append(self)
+        self._kept = NOTHING
+        self._most_money = limits.picodollars
+        other = shares_cost_with
+        self._sharing: list[Budget] = [] if other is None else other._sharing
+        self._waiting: deque[_Waiting] = deque() if other is None else other._waiting
+        self._sharing.append(self)
 
     @property
     def spent(self) -> Spent:
@@ -157,20 +134,19 @@ class Budget:
         return replace(self._spent, active_s=self._active_s())
 
     @property
-    def counts(self) -> bool:
+    def is_limited(self) -> bool:
         """Whether anything but time is limited, so that reservations must survive a crash."""
         return (self.limits.calls, self.limits.tokens, self.limits.cost_usd) != (None, None, None)
 
     @property
-    def weighs(self) -> bool:
+    def depends_on_size(self) -> bool:
         """Whether tokens or money are limited, so that the size of an attempt matters."""
         return (self.limits.tokens, self.limits.cost_usd) != (None, None)
 
     def left(self) -> Limits:
         """Return what may still be used, ignoring reservations; never below zero."""
         spent, limits = self.spent, self.limits
-        purse = self.purse
-        money = None if purse.picodollars is None else purse.picodollars - self._money_of_all()
+        money = None if self._most_money is None else self._most_money - self._money_of_all()
         return Limits(
             calls=None if limits.calls is None else max(limits.calls - spent.calls, 0),
             tokens=None if limits.tokens is None else max(limits.tokens - spent.tokens_at_most, 0),
@@ -211,14 +187,10 @@ class Budget:
     def keep(self, kept: Spent) -> None:
         """Keep so much for the final evaluation, in place of what was kept before."""
         self._kept = kept
-        self.purse.serve()
+        self._grant()
 
-    async def reserve(
-        self, tokens: TokenUsage, price: Tariff | None = None, *, of_test: bool = False
-    ) -> Spent:
+    async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
         """Reserve one call and the most that it should cost; wait for earlier reservations, in order.
-
-        ``of_test``: it belongs to the final evaluation, and may use what is kept for that.
 
         Raises:
             BudgetSpentError: What is left is not enough, or the time is up.
@@ -227,35 +199,38 @@ class Budget:
         need = Spent(
             calls=1, estimated_tokens=tokens.total, estimated_picodollars=cost_at_most(tokens, price)
         )
-        if not self.purse.waiting and self.has_room(need, of_test=of_test):
-            self.take(need, of_test=of_test)
+        if not self._waiting and self._has_room(need):
+            self.reserved = self.reserved.plus(need)
             return need
         granted = asyncio.get_running_loop().create_future()
-        self.purse.waiting.append(_Waiting(self, need, of_test, granted))
+        self._waiting.append(_Waiting(self, need, granted))
         try:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.exception() is None:
-                self._give_back(need, of_test=of_test)
-            self.purse.serve()
+                self.reserved = self.reserved.minus(need)
+            self._grant()
             raise
         return need
 
-    def take(self, need: Spent, *, of_test: bool) -> None:
-        self.reserved = self.reserved.plus(need)
-        if of_test:
-            self._of_test = self._of_test.plus(need)
+    def _grant(self) -> None:
+        """Grant what there is room for, first come, first served; refuse what there never will be."""
+        while self._waiting:
+            budget, need, granted = self._waiting[0]
+            if not granted.done():
+                try:
+                    if not budget._has_room(need):
+                        return
+                except BudgetSpentError as error:
+                    granted.set_exception(error)
+                else:
+                    budget.reserved = budget.reserved.plus(need)
+                    granted.set_result(None)
+            self._waiting.popleft()
 
-    def _give_back(self, reserved: Spent, *, of_test: bool) -> None:
-        self.reserved = self.reserved.minus(reserved)
-        if of_test:
-            self._of_test = self._of_test.minus(reserved)
-
-    def settle(self, reserved: Spent, used: Spent = NOTHING, *, of_test: bool = False) -> None:
+    def settle(self, reserved: Spent, used: Spent = NOTHING) -> None:
         """Replace a reservation by its real cost; by nothing if it was not billed."""
-        self._give_back(reserved, of_test=of_test)
-        if of_test:
-            self._of_test = self._of_test.plus(used)
+        self.reserved = self.reserved.minus(reserved)
         self._spent = self._spent.plus(used)
         self._answers += used.calls
         self._most_tokens = max(self._most_tokens, used.tokens)
@@ -264,68 +239,57 @@ class Budget:
             # Without usage, and longer than was asked for.
             self._most_tokens = max(self._most_tokens, used.estimated_tokens)
             self._most_picodollars = max(self._most_picodollars, used.estimated_picodollars)
-        self.purse.serve()
+        self._grant()
 
-    def has_room(self, need: Spent, *, of_test: bool = False) -> bool:
+    def _has_room(self, need: Spent) -> bool:
         """Return whether there is room now; raise BudgetSpentError if there never will be."""
         self.check_time()
-        held = NOTHING if of_test else self._held()
-        money_held = self._money_kept(of_test=of_test)
-        money = self._money_of_all() + money_held + need.estimated_picodollars
-        kept = Spent(calls=held.calls, estimated_picodollars=money_held)
-        if exceeded := self._exceeded(self._spent.plus(held).plus(need), money, kept):
+        total = self._spent.plus(self._kept).plus(need)
+        money_kept = sum(one._kept.estimated_picodollars for one in self._sharing)
+        money = self._money_of_all() + money_kept + need.estimated_picodollars
+        if exceeded := self._exceeded(total, money, money_kept):
             said = enumerated(exceeded.values())
             verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
         others = self.reserved
-        if self.weighs and others.calls:
+        if self.depends_on_size and others.calls:
             if others.calls >= self._answers:
                 return False
-            more = DEARER * others.calls * self._most_tokens
+            more = SAFETY_FACTOR * others.calls * self._most_tokens
             others = replace(others, estimated_tokens=others.estimated_tokens + more)
-        if self.purse.picodollars is not None and not self._all_are_known():
+        if self._most_money is not None and not self._all_are_known():
             return False
-        money += sum(one._money_in_flight() for one in self.purse.budgets)
-        return not self._exceeded(self._spent.plus(held).plus(others).plus(need), money)
+        money += sum(one._money_in_flight() for one in self._sharing)
+        return not self._exceeded(total.plus(others), money)
 
     def _all_are_known(self) -> bool:
         """Return whether a request of any budget beside this one has answers to judge its price by."""
-        others = [one for one in self.purse.budgets if one is not self and one.reserved.calls]
+        others = [one for one in self._sharing if one is not self and one.reserved.calls]
         return not others or (self._answers > 0 and all(one.reserved.calls <= one._answers for one in others))
 
     def _money_of_all(self) -> int:
-        return sum(one._spent.picodollars_at_most for one in self.purse.budgets)
-
-    def _money_kept(self, *, of_test: bool) -> int:
-        held: Iterable[Budget] = (one for one in self.purse.budgets if not (of_test and one is self))
-        return sum(one._held().picodollars_at_most for one in held)
+        return sum(one._spent.picodollars_at_most for one in self._sharing)
 
     def _money_in_flight(self) -> int:
         reserved = self.reserved
-        return reserved.estimated_picodollars + DEARER * reserved.calls * self._most_picodollars
+        return reserved.estimated_picodollars + SAFETY_FACTOR * reserved.calls * self._most_picodollars
 
-    def _held(self) -> Spent:
-        """Return what is kept for the final evaluation and not used by it yet."""
-        left = self._kept.minus(self._of_test)
-        money = self._kept.picodollars_at_most - self._of_test.picodollars_at_most
-        return Spent(calls=max(left.calls, 0), estimated_picodollars=max(money, 0))
-
-    def _exceeded(self, total: Spent, money: int, kept: Spent = NOTHING) -> dict[str, str]:
-        """Return each limit that is exceeded in words, with what the final evaluation holds back of it."""
-        limits, purse, found = self.limits, self.purse, {}
+    def _exceeded(self, total: Spent, money: int, money_kept: int = 0) -> dict[str, str]:
+        """Return each limit that is exceeded in words, with what is kept of it for the final evaluation."""
+        limits, found = self.limits, {}
         if limits.calls is not None and total.calls > limits.calls:
-            calls = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
-            why = f" ({kept.calls:,} of them are kept for the final evaluation)" if kept.calls else ""
-            found[self.CALLS] = f"{calls}{why}"
+            found[self.CALLS] = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
+            if kept := self._kept.calls:
+                found[self.CALLS] += f" ({kept:,} of them are kept for the final evaluation)"
         if limits.tokens is not None and total.tokens_at_most > limits.tokens:
             found["tokens"] = (
                 f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
             )
-        if purse.picodollars is not None and money > purse.picodollars:
+        if self._most_money is not None and money > self._most_money:
             why = "the next request may cost more than is left"
-            if kept.estimated_picodollars:
-                why = f"{kept.estimated_usd:.4f} of it is kept for the final evaluation"
-            found["cost"] = f"{purse.cost_usd} US dollars ({why})"
+            if money_kept:
+                why = f"{money_kept / PICODOLLARS:.4f} of it is kept for the final evaluation"
+            found["cost"] = f"{limits.cost_usd} US dollars ({why})"
         return found
 
 

@@ -35,10 +35,6 @@ class Request(Protocol):
         """The longest answer, in tokens."""
 
     @property
-    def of_test(self) -> bool:
-        """Whether it may use what a budget keeps for the final evaluation."""
-
-    @property
     def size(self) -> int:
         """What the tokens of the prompt grow with, at least 1; a token each at most, before any is billed."""
 
@@ -59,7 +55,6 @@ class ChatRequest:
     """
 
     SIZE_IS_BOUND: ClassVar[bool] = False
-    of_test: ClassVar[bool] = False
     messages: tuple[Message, ...]
     model: str
     temperature: float = 1.0

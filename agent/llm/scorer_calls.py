@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import threading
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
 from ...evaluator.threads import in_thread
+from ..config.schema import SearchConfig
 from ..errors import (
     BadRequestError,
     ContextTooLongError,
@@ -29,49 +33,71 @@ from ..errors import (
     RequestTooLargeError,
     UnusableAnswerError,
 )
-from ..prices import PICODOLLARS
+from ..events.types import Event, Listener, ScorerUsageChanged
+from ..prices import PICODOLLARS, TokenUsage
 from ..stop import Stop
 from .ask import LLMAsker
-from .budget import Budget
-from .chat import BilledAnswer, JsonAnswer
+from .budget import Limits, ScorerBudget
+from .chat import BilledAnswer, Client, JsonAnswer
 from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent
-from .pool import UNFIT_REQUESTS
+from .limiter import RateLimits
+from .pool import UNFIT_REQUESTS, Endpoint
+from .retry import RetryPolicy
 
 KEY = "SCORER_API_KEY"
+USAGE_EVERY_S = 1.0
 MOST_FAILURES = 2
 """Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
-MARGIN = 0.02
-"""More calls and money that are kept for the final evaluation, as some attempts fail and are billed."""
+KEPT_PERCENT = 102
+"""What is kept for the final evaluation, of what it takes, as some attempts fail and are billed."""
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
 NEVER_JSON = frozenset({"bad_json", "not_json"})
 
 
-class ScorerLedger:
-    """Stores what a scorer costs in the run's store; before there is one, in memory."""
+class _SeldomUsage:
+    """Passes events on, but usage at most once a second; ``flush`` passes on the last one."""
 
-    def __init__(self) -> None:
-        self._store: Ledger | None = None
-        self._before = NO_BILL
+    def __init__(self, emit: Listener, clock: Callable[[], float]) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._at = -math.inf
+        self._last: ScorerUsageChanged | None = None
 
-    async def write_to(self, store: Ledger) -> None:
-        """Write to a store from now on, first what was used before."""
-        self._store = store
-        if self._before != NO_BILL:
-            await store(self._before)
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, ScorerUsageChanged):
+            self._emit(event)
+            return
+        self._last = event
+        if self._clock() >= self._at + USAGE_EVERY_S:
+            self.flush()
 
-    async def __call__(self, bill: Bill) -> None:
-        if self._store is None:
-            self._before = self._before.plus(bill)
-        else:
-            await self._store(bill)
+    def flush(self) -> None:
+        if self._last is not None:
+            last, self._last, self._at = self._last, None, self._clock()
+            self._emit(last)
+
+
+@dataclass(slots=True)
+class _Caller:
+    """The requests of one thread, in flight and answered."""
+
+    requests: Iterator[tuple[int, ApiRequest]]
+    has_more: bool = True
+    pending: set[Future[ApiAnswer]] = field(default_factory=set)
+    landed: deque[tuple[int, Future[ApiAnswer]]] = field(default_factory=deque)
+    failure: BaseException | None = None
+
+
+def _error_of(future: Future[ApiAnswer]) -> BaseException | None:
+    return CancelledError() if future.cancelled() else future.exception()
 
 
 class ScorerCalls:
     """The ``ApiAsk`` of a search: blocks threads of the evaluator while the event loop does the work.
 
-    At most ``concurrency`` requests are in flight, or answered and not taken, over all threads together.
+    At most ``scorer_concurrency`` requests are in flight, or answered and not taken, over all threads.
 
     After a failure that ends the asking, no request is sent any more, and answers under way are still
     yielded. A request that the endpoint refuses for what it holds, or whose attempts fail again and again
@@ -80,38 +106,52 @@ class ScorerCalls:
 
     def __init__(
         self,
-        asker: LLMAsker[ApiRequest, JsonAnswer],
-        ledger: ScorerLedger,
+        config: SearchConfig,
+        client: Client,
         *,
-        concurrency: int,
-        connect: Callable[[], Awaitable[object]],
+        name: str,
         variable: str,
+        connect: Callable[[], Coroutine[Any, Any, None]],
+        spent: Spent,
         stop: Stop,
-        tpm: float | None,
-        has_answers: bool,
-        on_close: Callable[[], None],
+        emit: Listener,
     ) -> None:
-        self.budget = asker.budget
-        self._on_close = on_close
-        self._asker = asker
-        self._free = concurrency
+        self._emit = _SeldomUsage(emit, asyncio.get_running_loop().time)
+        limits = RateLimits(
+            rpm=config.scorer_rpm, tpm=config.scorer_tpm, concurrency=config.scorer_concurrency
+        )
+        self.budget = ScorerBudget(
+            Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost, minutes=config.max_minutes),
+            spent,
+        )
+        self._has_answers = spent.calls > 0
+        self._asker: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
+            [Endpoint(name=name, client=client, price=config.scorer_price, limits=limits)],
+            budget=self.budget,
+            retry=RetryPolicy.of(config),
+            give_up_after_s=60 * config.give_up_after,
+            has_answers=self._has_answers,
+            ledger=self._write,
+            emit=self._emit,
+            rng=random.Random(),
+        )
+        self._free = config.scorer_concurrency
         self._variable = variable
-        self._ledger = ledger
+        self._store: Ledger | None = None
+        self._before = NO_BILL  # before there is a store
         self._stop = stop
-        self._tpm = tpm
+        self._tpm = config.scorer_tpm
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._calls = 0
         self._closed = False
         self._answered = 0
-        self._has_answers = has_answers
         self._refused_at_first = 0
-        self._connect: Callable[[], Awaitable[object]] | None = connect
-        self._connecting = asyncio.Lock()
-        self._unreachable: str | None = None
+        self._connect = connect
+        self._reached: asyncio.Future[None] | None = None
         self._held: str | None = None
         self._last: ApiRequest | None = None  # the last one that was answered
-        self._kept_for: Counter[tuple[int, int]] = Counter()
+        self._kept_for = Sizes()
 
     @property
     def _has_answered(self) -> bool:
@@ -120,97 +160,89 @@ class ScorerCalls:
     async def write_to(self, store: Ledger, active_s: float) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
         self.budget.restart_clock(active_s)
-        await self._ledger.write_to(store)
+        self._store = store
+        if self._before != NO_BILL:
+            await store(self._before)
+
+    async def _write(self, bill: Bill) -> None:
+        if self._store is None:
+            self._before = self._before.plus(bill)
+        else:
+            await self._store(bill)
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
-        numbered = enumerate(requests)
-        pending: set[Future[ApiAnswer]] = set()
-        done: deque[tuple[int, Future[ApiAnswer]]] = deque()
-        failure: BaseException | None = None
-        more = True
+        caller = _Caller(enumerate(requests))
         self._enter()
         try:
-            while True:
-                with self._changed:
-                    while True:
-                        goes_on = more and failure is None and not self._closed
-                        sends = goes_on and self._free > 0
-                        if sends or done or not (pending or goes_on):
-                            break
-                        self._changed.wait()
-                    self._free -= sends
-                if sends:
-                    more = self._send(numbered, pending, done)
+            while (step := self._next_step(caller)) is not None:
+                if step == "send":
+                    self._send(caller)
                     continue
-                if not done:
-                    break
-                place, future = done.popleft()
-                pending.discard(future)
+                place, future = caller.landed.popleft()
+                caller.pending.discard(future)
                 try:
-                    try:
-                        answer = future.result()
-                    except (Exception, CancelledError) as error:  # noqa: BLE001 - raised below, once all ended
-                        failure = failure or error
+                    if (error := _error_of(future)) is None:
+                        yield place, future.result()
                     else:
-                        yield place, answer
+                        caller.failure = caller.failure or error  # raised below, once all ended
                 finally:
                     self._release()
-            if failure is not None:
-                cause = self._cause(failure)
+            if caller.failure is not None:
+                cause = self._cause(caller.failure)
                 raise AskingEndedError(str(cause)) from cause
-            if self._closed and more:
+            if caller.has_more:
                 raise AskingEndedError("the scorer is closed")
         finally:
-            for future in pending:
+            for future in caller.pending:
                 future.cancel()
                 future.add_done_callback(self._release)
             self._leave()
 
-    def _send(
-        self,
-        numbered: Iterator[tuple[int, ApiRequest]],
-        pending: set[Future[ApiAnswer]],
-        done: deque[tuple[int, Future[ApiAnswer]]],
-    ) -> bool:
-        """Send the next request; return whether there was one."""
+    def _next_step(self, caller: _Caller) -> Literal["send", "take"] | None:
+        """Wait until the caller has a place to send in, which is taken, or an answer; None at the end."""
+        with self._changed:
+            while True:
+                sends = caller.has_more and caller.failure is None and not self._closed
+                if sends and self._free > 0:
+                    self._free -= 1
+                    return "send"
+                if caller.landed:
+                    return "take"
+                if not sends and not caller.pending:
+                    return None
+                self._changed.wait()
+
+    def _send(self, caller: _Caller) -> None:
+        """Send the next request, if there is one, in the place that is taken."""
         try:
-            place, request = next(numbered, (0, None))
+            place, request = next(caller.requests, (0, None))
         except BaseException:
             self._release()
             raise
         if request is None:
+            caller.has_more = False
             self._release()
-            return False
+            return
         future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
-        pending.add(future)
+        caller.pending.add(future)
 
         def landed(found: Future[ApiAnswer]) -> None:
             with self._changed:
-                done.append((place, found))
+                caller.landed.append((place, found))
                 self._changed.notify_all()
 
         future.add_done_callback(landed)
-        return True
 
-    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """Keep back what these requests may cost, and a little more; see ``ApiAsk``."""
-        alike = Counter((one.prompt_tokens, one.max_tokens) for one in requests)
+    def keep(self, requests: Sizes, start: Spent = NOTHING, noun: str = "template") -> None:
+        """Keep back what the requests of the final evaluation may cost, and a little more, until ``release``.
 
-        async def keep() -> str | None:
-            self._kept_for = alike
-            kept = self._cost_of_test()
-            if (why := why_refused(self.budget, kept)) is None:
-                self.budget.keep(kept)
-            return why
-
-        why = asyncio.run_coroutine_threadsafe(keep(), self._loop).result()
-        if why is not None:
+        Raises:
+            UsageError: The limits have no room for them, or not for the start of a search beside them.
+        """
+        self._kept_for = requests
+        if (why := why_refused(self.budget.limits, kept := self._kept(), start, noun)) is not None:
             raise UsageError(why)
-
-    def check_start(self, start: Spent, noun: str) -> None:
-        """Raise UsageError if the limits have no room for the start of a search beside what is kept."""
-        if (why := why_refused(self.budget, self._cost_of_test(), start, noun)) is not None:
-            raise UsageError(why)
+        self.budget.keep(kept)
 
     def hold(self, why: str) -> None:
         """Send nothing until ``release``; asking raises AskingEndedError for this reason."""
@@ -219,21 +251,19 @@ class ScorerCalls:
     def release(self) -> None:
         """Keep nothing back any more: the search has chosen."""
         self._held = None
-        self._kept_for = Counter()
+        self._kept_for = Sizes()
         self.budget.keep(NOTHING)
 
-    def _cost_of_test(self) -> Spent:
-        total = NOTHING
-        for (prompt, answer), count in self._kept_for.items():
-            shape = ApiRequest(path="", body={}, prompt_tokens=prompt, max_tokens=answer)
-            money = count * self._asker.cost_at_most(shape).estimated_picodollars
-            total = total.plus(Spent(calls=count, estimated_picodollars=money))
-        return with_margin(total)
+    def _kept(self) -> Spent:
+        """Return what is to be kept: more if bills are higher than what requests declared."""
 
-    def _keep_as_billed(self) -> None:
-        """Keep more if bills are higher than what the requests declared."""
-        if self._kept_for and self.budget.weighs:
-            self.budget.keep(self._cost_of_test())
+        def most(size: TokenUsage) -> int:
+            request = ApiRequest(
+                path="", body={}, prompt_tokens=size.prompt_tokens, max_tokens=size.completion_tokens
+            )
+            return self._asker.cost_at_most(request).estimated_picodollars
+
+        return to_keep(cost_of_all(self._kept_for, most))
 
     async def close(self) -> None:
         """Send nothing any more; wait until answers under way are taken, for a moment at most."""
@@ -250,7 +280,7 @@ class ScorerCalls:
         if self._calls:
             await in_thread(idle)
         self._asker.close()
-        self._on_close()
+        self._emit.flush()
 
     def _enter(self) -> None:
         with self._changed:
@@ -293,20 +323,10 @@ class ScorerCalls:
             return await self._asked(request)
 
     async def check_address(self) -> None:
-        """Raise EndpointError if nothing listens at the address; tried once, and free of charge."""
-        if self._connect is None:
-            return
-        async with self._connecting:  # all wait for the first one
-            if self._unreachable is not None:
-                raise EndpointError(self._unreachable)
-            if self._connect is None:
-                return
-            try:
-                await self._connect()
-            except EndpointError as error:
-                self._unreachable = str(error)
-                raise
-            self._connect = None
+        """Raise EndpointError if nothing listens at the address; tried once for all, and free of charge."""
+        if self._reached is None:
+            self._reached = asyncio.ensure_future(self._connect())
+        await asyncio.shield(self._reached)
 
     async def _asked(self, request: ApiRequest) -> ApiAnswer:
         failures = 0
@@ -343,8 +363,9 @@ class ScorerCalls:
     async def _count(self, request: ApiRequest, reply: BilledAnswer[JsonAnswer]) -> None:
         self._last = request
         self._answered += 1
-        self._keep_as_billed()
-        await self._ledger(reply.bill)
+        if self._kept_for and self.budget.depends_on_size:
+            self.budget.keep(self._kept())
+        await self._write(reply.bill)
 
     async def _answers_still(self) -> bool:
         """Return whether a request that was answered before is answered again."""
@@ -357,39 +378,57 @@ class ScorerCalls:
         return True
 
 
-def with_margin(kept: Spent) -> Spent:
-    """Return what is to be kept for a final evaluation that takes so much."""
+Sizes: TypeAlias = Counter[tuple[int, int]]
+"""How many requests there are by the tokens that they declare, of prompt and answer."""
+
+
+def sizes_of(requests: Iterable[ApiRequest]) -> Sizes:
+    """Count requests by their sizes."""
+    return Counter((one.prompt_tokens, one.max_tokens) for one in requests)
+
+
+def cost_of_all(requests: Sizes, most: Callable[[TokenUsage], int]) -> Spent:
+    """Return the most that requests take, as estimates; ``most`` returns picodollars of one."""
+    sizes = [(TokenUsage(*size), count) for size, count in requests.items()]
     return Spent(
-        calls=math.ceil(kept.calls * (1 + MARGIN)),
-        estimated_picodollars=math.ceil(kept.estimated_picodollars * (1 + MARGIN)),
+        calls=requests.total(),
+        estimated_tokens=sum(count * size.total for size, count in sizes),
+        estimated_picodollars=sum(count * most(size) for size, count in sizes),
     )
 
 
-def why_refused(budget: Budget, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
-    """Return why the limits are too low for the start beside what is kept; None if they are not.
+def part_of(spent: Spent, times: int, of: int = 1) -> Spent:
+    """Return ``times / of`` as much of an estimate, rounded up."""
+    amounts = (spent.calls, spent.estimated_tokens, spent.estimated_picodollars)
+    calls, tokens, money = (-(-amount * times // of) for amount in amounts)
+    return Spent(calls=calls, estimated_tokens=tokens, estimated_picodollars=money)
+
+
+def to_keep(final: Spent) -> Spent:
+    """Return what is kept for a final evaluation that takes so much."""
+    return part_of(final, KEPT_PERCENT, 100)
+
+
+def why_refused(limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
+    """Return why limits are too low for the start beside what is kept; None if they are not.
 
     ``noun`` is a candidate's name.
     """
-    calls, purse = budget.limits.calls, budget.purse
-    limits: list[tuple[str, int | None, int, int, Callable[[int], str], tuple[str, str]]] = [
-        (f"--max-scorer-calls {calls}", calls, kept.calls, start.calls, str, ("take", "so many")),
-        (
-            f"--max-cost {purse.cost_usd or 0:g}",
-            None if purse.picodollars is None else max(purse.picodollars, 1),
-            kept.picodollars_at_most,
-            start.picodollars_at_most,
-            _dollars,
-            ("cost", "so much"),
-        ),
-    ]
-    for option, limit, final, _first, text, (may, much) in limits:
-        if limit is not None and final >= limit:
+    checked: list[tuple[str, int, int, int, Callable[[int], str], tuple[str, str]]] = []
+    if (calls := limits.calls) is not None:
+        option = f"--max-scorer-calls {calls}"
+        checked.append((option, calls, kept.calls, start.calls, str, ("take", "so many")))
+    if (money := limits.picodollars) is not None:
+        final, first = kept.estimated_picodollars, start.estimated_picodollars
+        option = f"--max-cost {limits.cost_usd:g}"
+        checked.append((option, max(money, 1), final, first, _dollars, ("cost", "so much")))
+    for option, limit, final, first, text, (may, much) in checked:
+        if final >= limit:
             return (
                 f"{option} must be more than {text(final)}: the final evaluation alone may {may} {much}. "
                 "Give more, or evaluate on fewer images with --test-images N"
             )
-    for option, limit, final, first, text, (may, _much) in limits:
-        if limit is not None and first + final > limit:
+        if first + final > limit:
             return (
                 f"{option} must be at least {text(first + final)}: the default {noun} and the starting "
                 f"ones may {may} {text(first)}, and {text(final)} are kept for the final evaluation. "

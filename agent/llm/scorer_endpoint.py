@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import random
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
@@ -15,27 +14,23 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
-from ...evaluator.spec import EvaluatorSpec, Report
+from ...evaluator.spec import Report
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
-from ..config.schema import ScoringConfig, SearchConfig
+from ..config.schema import SearchConfig
 from ..errors import why_ended
 from ..events.types import Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
-from .ask import GIVE_UP_AFTER_S, LLMAsker
-from .budget import Limits, Purse, ScorerBudget
-from .chat import JsonAnswer
 from .cost import NOTHING, Spent
 from .endpoints import DEFAULT_KEY, StoppableChat, reach, warn_unencrypted
 from .headers import clean_key
-from .limiter import RateLimits
-from .pool import Endpoint
-from .retry import RetryPolicy
-from .scorer_calls import KEY, ScorerCalls, ScorerLedger
+from .scorer_calls import KEY, ScorerCalls
 
-USAGE_EVERY_S = 1.0
+PROGRESS_EVERY_S = 10.0
+"""Seconds between lines on how far scoring without a search is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,13 @@ class ScorerKey:
     secret: Secret | None
 
 
-def scorer_key(config: ScoringConfig, environment: Mapping[str, str]) -> ScorerKey:
-    """Return the key in SCORER_API_KEY; the LLM's only if the scorer has the LLM's host and port."""
+def scorer_key(url: str, base_url: str | None, environment: Mapping[str, str]) -> ScorerKey:
+    """Return the key in SCORER_API_KEY; the LLM's only if ``url`` has host and port of its ``base_url``."""
     if own := clean_key(environment.get(KEY, ""), KEY):
         return ScorerKey(KEY, Secret(own))
     of_llm = clean_key(environment.get(DEFAULT_KEY, ""), DEFAULT_KEY)
-    llm_url = getattr(config, "base_url", None) or environment.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
-    if of_llm and config.scorer_url and _place(config.scorer_url) == _place(llm_url):
+    of_llm_at = base_url or environment.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    if of_llm and _place(url) == _place(of_llm_at):
         return ScorerKey(DEFAULT_KEY, Secret(of_llm))
     return ScorerKey(KEY, None)
 
@@ -62,35 +57,11 @@ def _place(url: str) -> tuple[str | None, int | None]:
     return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-class _SeldomUsage:
-    """Passes events on, but usage at most once a second; ``flush`` passes on the last one."""
-
-    def __init__(self, emit: Listener, clock: Callable[[], float]) -> None:
-        self._emit = emit
-        self._clock = clock
-        self._at = -math.inf
-        self._last: ScorerUsageChanged | None = None
-
-    def __call__(self, event: Event) -> None:
-        if not isinstance(event, ScorerUsageChanged):
-            self._emit(event)
-            return
-        self._last = event
-        if self._clock() >= self._at + USAGE_EVERY_S:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._last is not None:
-            last, self._last, self._at = self._last, None, self._clock()
-            self._emit(last)
-
-
 @asynccontextmanager
 async def open_scorer(
-    config: ScoringConfig,
+    config: SearchConfig,
     environment: Mapping[str, str],
     *,
-    purse: Purse | None = None,
     spent: Spent = NOTHING,
     stop: Stop | None = None,
     scrubber: Scrubber | None = None,
@@ -98,8 +69,7 @@ async def open_scorer(
 ) -> AsyncIterator[ScorerCalls]:
     """Open the endpoint of a scorer behind an API; nothing is sent before the first request.
 
-    ``purse`` is the money that it shares with the LLM, ``spent`` what earlier sessions have used.
-    ``scrubber`` learns the key.
+    ``spent`` is what earlier sessions have used. ``scrubber`` learns the key.
 
     Raises:
         ConfigError: The address or the key cannot be used.
@@ -109,55 +79,22 @@ async def open_scorer(
     url = config.scorer_url
     if url is None:
         raise ConfigError(f"--scorer {config.scorer} needs --scorer-url URL, the address of its API")
-    key, stop, scrubber = scorer_key(config, environment), stop or Stop(), scrubber or Scrubber()
-    name = without_credentials(url)
-    loop = asyncio.get_running_loop()
-    seldom = _SeldomUsage(emit, loop.time)
+    key = scorer_key(url, config.base_url, environment)
+    stop, scrubber = stop or Stop(), scrubber or Scrubber()
     client = OpenAIChat(
-        url, key.secret, scrubber=scrubber, max_connections=config.scorer_concurrency, emit=seldom
+        url, key.secret, scrubber=scrubber, max_connections=config.scorer_concurrency, emit=emit
     )
     warn_unencrypted(url, key.secret, key.variable, emit)
-    searches = config if isinstance(config, SearchConfig) else None
-    budget = ScorerBudget(
-        Limits(
-            calls=config.max_scorer_calls,
-            cost_usd=config.max_cost,
-            minutes=searches.max_minutes if searches else None,
-        ),
-        spent,
-        purse=purse,
-    )
-    ledger = ScorerLedger()
     async with client:
-        asker: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
-            [
-                Endpoint(
-                    name=name,
-                    client=StoppableChat(client, stop, client.post),
-                    price=config.scorer_price,
-                    limits=RateLimits(
-                        rpm=config.scorer_rpm, tpm=config.scorer_tpm, concurrency=config.scorer_concurrency
-                    ),
-                )
-            ],
-            budget=budget,
-            retry=RetryPolicy.of(searches) if searches else RetryPolicy(),
-            give_up_after_s=60 * searches.give_up_after if searches else GIVE_UP_AFTER_S,
-            has_answers=spent.calls > 0,
-            ledger=ledger,
-            emit=seldom,
-            rng=random.Random(),
-        )
         calls = ScorerCalls(
-            asker,
-            ledger,
-            concurrency=config.scorer_concurrency,
-            connect=lambda: _connect(url),
+            config,
+            StoppableChat(client, stop, client.post),
+            name=without_credentials(url),
             variable=key.variable,
+            connect=lambda: _connect(url),
+            spent=spent,
             stop=stop,
-            tpm=config.scorer_tpm,
-            has_answers=spent.calls > 0,
-            on_close=seldom.flush,
+            emit=emit,
         )
         try:
             yield calls
@@ -188,9 +125,9 @@ class TrialAsk:
         requests: How many there were.
     """
 
-    def __init__(self, config: ScoringConfig, environment: Mapping[str, str], *, timeout_s: float) -> None:
-        self._url = config.scorer_url or ""
-        self._key = scorer_key(config, environment).secret
+    def __init__(self, url: str, key: Secret | None, *, timeout_s: float) -> None:
+        self._url = url
+        self._key = key
         self._timeout_s = timeout_s
         self.requests = 0
 
@@ -205,9 +142,6 @@ class TrialAsk:
             self.requests += 1
             yield place, ApiReply(asyncio.run(self._body(request)))
 
-    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """Keep nothing back: a trial tests nothing."""
-
     async def _body(self, request: ApiRequest) -> Any:
         from .client import OpenAIChat
 
@@ -219,25 +153,26 @@ class TrialAsk:
 
 @contextmanager
 def scorer_in_thread(
-    spec: EvaluatorSpec, environment: Mapping[str, str], *, report: Report | None = None
-) -> Iterator[ScorerCalls | None]:
-    """Open the scorer behind an API with an event loop of its own; None for any other scorer.
+    config: SearchConfig, environment: Mapping[str, str], *, report: Report | None = None
+) -> Iterator[ScorerCalls]:
+    """Open the scorer behind an API with an event loop of its own.
 
-    ``report`` is called with a line for each fact.
+    ``report`` is called with a line for each fact, and on the progress.
 
     Raises:
         PromptclimbError: Why the asking has ended, in place of ``AskingEndedError``.
     """
-    if spec.scorer == "clip":
-        yield None
-        return
-    given = {name: getattr(spec, name) for name in spec.model_fields_set}
-    config = spec if isinstance(spec, ScoringConfig) else ScoringConfig(**given)
     ready: Future[tuple[ScorerCalls, Callable[[], object]]] = Future()
 
+    due = time.monotonic() + PROGRESS_EVERY_S
+
     def emit(event: Event) -> None:
+        nonlocal due
         if report is not None and isinstance(event, Noted):
             report(event.text)
+        elif report is not None and isinstance(event, ScorerUsageChanged) and time.monotonic() >= due:
+            due = time.monotonic() + PROGRESS_EVERY_S
+            report(f"{counted(event.calls, 'request')} to the scorer so far")
 
     async def serve() -> None:
         over, loop = asyncio.Event(), asyncio.get_running_loop()

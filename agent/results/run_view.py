@@ -171,6 +171,11 @@ class Progress:
         return sum(restart.rounds for restart in self.restarts.values())
 
     @property
+    def restarts_are_done(self) -> bool:
+        done = sum(restart.done for restart in self.restarts.values())
+        return self.started is not None and done >= self.started.restarts
+
+    @property
     def best(self) -> RestartProgress | None:
         found = max(self.restarts.values(), key=lambda restart: restart.train, default=None)
         return found if found is not None and found.best else None

@@ -9,9 +9,10 @@ import asyncio
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 from ...evaluator.custom.adapter import as_evaluator
 from ...evaluator.datasets.loading import Known, check_data_name, known
@@ -21,12 +22,12 @@ from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
-from ...evaluator.remote.asking import KeepsForTest
+from ...evaluator.remote.asking import AsksForTest
 from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor, Split
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
-from ...prompts.kinds import INSTRUCTION, KINDS, TEMPLATE, CandidateError, PromptKind, kind_named
+from ...prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
 from ..config.schema import SearchConfig
 from ..config.sources import python_words
 from ..errors import BudgetSpentError
@@ -121,38 +122,68 @@ def score_templates(
     prompts: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Score templates one by one and as an ensemble; see ``evaluate`` for arguments and errors."""
-    kind = scored_kind(spec, prompts)
+    """Score templates one by one and as an ensemble. Blocks until done.
+
+    Args:
+        templates: Each with a slot ``{}``; instructions with ``{classes}``, which have no ensemble.
+        spec: What to score on; a ``SearchConfig`` is one. With a model behind an API, labels are kept in its
+            ``shared_cache``, else in the user's cache, and never requested twice.
+        split: The images to score on. Only ``test`` reads the test split.
+        inspect: Add the accuracy by class of all templates together, and which classes are confused.
+        white_box: References that see inside the model, fitted to the same shots; see ``docs/baselines.md``.
+        evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
+        prompts: ``template`` or ``instruction``; None for what ``spec`` says or its scorer takes.
+        report: Called with lines about data and model.
+
+    Raises:
+        UsageError: A text is not a template or cannot be scored by this model, the split is empty, data or
+            model cannot be used, the evaluator does not report its classes, or a white-box one is missing.
+        EvaluatorError: A custom scorer fails, or returns something other than accuracies.
+    """
+    _check("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
+    if split not in get_args(Split):
+        raise UsageError(f"evaluate: split={split!r} is not a split; there are {', '.join(get_args(Split))}")
+    config = SearchConfig.of(spec, **({} if prompts is None else {"prompts": prompts}))
+    if evaluator is None:
+        check_data_name(config)
+    kind = kind_named(config.prompts)
     if isinstance(templates, str) or not isinstance(templates, Iterable):
         raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {kind.slot}")
     texts = [_checked(text, kind) for text in templates]
     if not texts:
         raise UsageError(f"there is no {kind.words.noun} to score")
-    if inspect and len(texts) > 1 and (spec.scorer == "zero-shot" or not kind.averaged):
-        by = f" with --scorer {spec.scorer}" if spec.scorer != "clip" else ""
+    if inspect and len(texts) > 1 and (config.scorer == "zero-shot" or not kind.averaged):
+        by = f" with --scorer {config.scorer}" if config.is_api else ""
         raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time{by}; give one")
     for name in white_box:
         check_reference(name)
-    if white_box and (evaluator is not None or not spec.is_clip):
+    if white_box and (evaluator is not None or not config.is_clip):
         raise UsageError(
-            f"white-box references look into a CLIP; {spec.scorer_name or 'a custom scorer'} is not one"
+            f"white-box references look into a CLIP; {config.scorer_name or 'a custom scorer'} is not one"
         )
-    if evaluator is None and spec.evaluator is None:
-        check_scorer_takes(spec, kind.name)
-    if evaluator is not None:
-        return _measured(as_evaluator(evaluator, spec), texts, kind, spec, split, inspect, white_box, report)
-    labels = None if spec.is_clip or spec.evaluator is not None else shared_labels(spec)
+
+    if evaluator is None:
+        check_scorer_takes(config)
+    asks = evaluator is None and config.is_api
+    labels = shared_labels(config) if asks else None
     try:
-        with scorer_in_thread(spec, os.environ, report=report) as ask:
-            found = open_evaluator(spec.without_choice(), report=report, ask=ask, labels=labels)
-            measured = _measured(found, texts, kind, spec, split, inspect, white_box, report)
-            if ask is None:
-                return measured
-            usage = ApiUsage.of(ask.budget.spent, priced=getattr(spec, "scorer_price", None) is not None)
-            return replace(measured, scorer_usage=usage, labels=labels)
+        with scorer_in_thread(config, os.environ, report=report) if asks else nullcontext() as ask:
+            if evaluator is not None:
+                found = as_evaluator(evaluator, config)
+            else:
+                found = open_evaluator(config.without_choice(), report=report, ask=ask, labels=labels)
+            measured = _measured(found, texts, kind, config, split, inspect, white_box, report)
     except BudgetSpentError as error:
         kept = f"{error}; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(kept, limit=error.limit, limits=error.limits) from error
+    if ask is None:
+        return measured
+    usage = ApiUsage.of(ask.budget.spent, priced=config.scorer_price is not None)
+    return replace(measured, scorer_usage=usage, labels=labels)
+
+
+evaluate = python_words()(score_templates)
+"""The same for callers of the library."""
 
 
 def _measured(
@@ -197,19 +228,9 @@ def _measured(
 
 def _shares(found: Evaluator, ensembles: list[list[str]], split: Split) -> list[float | None]:
     """Return the accuracies on one split; where images cost money, no other split is asked about."""
-    if isinstance(found, KeepsForTest) and isinstance(found, Predictor):
+    if isinstance(found, AsksForTest) and isinstance(found, Predictor):
         return shares_right(found.predict(ensembles, split=split))
     return [getattr(one, split, None) for one in found.examine(ensembles, test=split == "test")]
-
-
-def scored_kind(spec: EvaluatorSpec, prompts: str | None = None) -> PromptKind:
-    """Return the kind of what is scored: ``prompts`` if it is named, else what the scorer takes."""
-    if prompts is None:
-        own = TEMPLATE if spec.scorer != "chat" else INSTRUCTION
-        prompts = spec.prompts if isinstance(spec, SearchConfig) else own
-    if prompts not in KINDS:
-        raise UsageError(f"there are no prompts {prompts!r}; choose from {', '.join(KINDS)}")
-    return kind_named(prompts)
 
 
 def _checked(text: object, kind: PromptKind) -> str:
@@ -225,9 +246,6 @@ def _inspected(evaluator: Evaluator, templates: list[str], split: Split) -> Insp
     if not isinstance(evaluator, Inspector):
         raise UsageError("this evaluator does not say which classes it confuses")
     return evaluator.inspect(templates, split=split)
-
-
-Spec = TypeVar("Spec", bound=EvaluatorSpec)
 
 
 async def search(
@@ -255,7 +273,7 @@ async def search(
     """
     _check("search", "config", config, SearchConfig, "a SearchConfig")
     with python_words():
-        config = _rechecked(config)
+        config = SearchConfig.of(config)
         if evaluator is None:
             check_data_name(config)
         run = SearchRun(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
@@ -315,54 +333,6 @@ def resume_sync(run_dir: Path | str, **given: Any) -> SearchResult:
     return asyncio.run(resume(run_dir, **given))
 
 
-def evaluate(
-    templates: Iterable[str],
-    spec: EvaluatorSpec,
-    *,
-    split: Split = "test",
-    inspect: bool = False,
-    white_box: Sequence[str] = (),
-    evaluator: object | None = None,
-    prompts: str | None = None,
-    report: Callable[[str], None] | None = None,
-) -> Evaluation:
-    """Score templates one by one and as an ensemble. Blocks until done.
-
-    Args:
-        templates: Each with a slot ``{}``; instructions with ``{classes}``, which have no ensemble.
-        spec: What to score on; a ``SearchConfig`` is one. With a model behind an API, labels are kept in its
-            ``shared_cache``, else in the user's cache, and never requested twice.
-        split: The images to score on. Only ``test`` reads the test split.
-        inspect: Add the accuracy by class of all templates together, and which classes are confused.
-        white_box: References that see inside the model, fitted to the same shots; see ``docs/baselines.md``.
-        evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
-        prompts: ``template`` or ``instruction``; None for what ``spec`` says or its scorer takes.
-        report: Called with lines about data and model.
-
-    Raises:
-        UsageError: A text is not a template or cannot be scored by this model, the split is empty, data or
-            model cannot be used, the evaluator does not report its classes, or a white-box one is missing.
-        EvaluatorError: A custom scorer fails, or returns something other than accuracies.
-    """
-    _check("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
-    if split not in get_args(Split):
-        raise UsageError(f"evaluate: split={split!r} is not a split; there are {', '.join(get_args(Split))}")
-    with python_words():
-        spec = _rechecked(spec)
-        if evaluator is None:
-            check_data_name(spec)
-        return score_templates(
-            templates,
-            spec,
-            split=split,
-            inspect=inspect,
-            white_box=white_box,
-            evaluator=evaluator,
-            prompts=prompts,
-            report=report,
-        )
-
-
 def predict(
     folder: Path | str,
     *,
@@ -405,7 +375,8 @@ def predict(
         else:
             _check("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
             texts = [_checked(text, kind_named(TEMPLATE)) for text in templates or ()]
-            predictor = FolderPredictor(_rechecked(spec or EvaluatorSpec()), class_names or (), texts, say)
+            config = SearchConfig.of(spec or EvaluatorSpec())
+            predictor = FolderPredictor(config, class_names or (), texts, say)
     return predictor.predict(images, top=top)
 
 
@@ -425,9 +396,9 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     """
     _check("load_data", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     with python_words():
-        spec = _rechecked(spec)
-        check_data_name(spec)
-        return load(spec)
+        config = SearchConfig.of(spec)
+        check_data_name(config)
+        return load(config)
 
 
 def report(run_dir: Path | str) -> Path:
@@ -439,11 +410,6 @@ def report(run_dir: Path | str) -> Path:
     _check("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
     with python_words():
         return rewrite_report(user_path(run_dir, "run_dir"))
-
-
-def _rechecked(spec: Spec) -> Spec:
-    """Validate a config again, since ``model_copy(update=...)`` skips validation."""
-    return type(spec)(**{name: getattr(spec, name) for name in spec.model_fields_set})
 
 
 def _check_no_loop(function: str) -> None:

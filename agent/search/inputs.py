@@ -17,7 +17,6 @@ from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import ApiAsk
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
-from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
@@ -54,9 +53,8 @@ async def ready_evaluator(
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
     kind = kind_named(config.prompts)
-    if given is None and config.evaluator is None:
-        check_scorer_takes(config, config.prompts)
     if given is None:
+        check_scorer_takes(config)
         evaluator, name = await _open(config, listener, ask, labels), config.evaluator or config.model
     else:
         evaluator, name = as_evaluator(given, config), name_of(given)
@@ -82,15 +80,13 @@ async def ready_evaluator(
     return evaluator
 
 
-def check_scorer_takes(spec: EvaluatorSpec, prompts: str) -> None:
-    """Raise ConfigError if the scorer that is named takes candidates of another form."""
-    if prompts == INSTRUCTION and spec.scorer != "chat":
+def check_scorer_takes(config: SearchConfig) -> None:
+    """Raise ConfigError if instructions are for a scorer that takes none; no custom one is to be given."""
+    if config.prompts == INSTRUCTION and config.scorer != "chat" and config.evaluator is None:
         raise ConfigError(
-            f"--prompts instruction needs a model that answers in words, and --scorer {spec.scorer} does "
+            f"--prompts instruction needs a model that answers in words, and --scorer {config.scorer} does "
             "not: add --scorer chat, or give your own scorer (--evaluator)"
         )
-    if prompts != INSTRUCTION and spec.scorer == "chat":
-        raise ConfigError(f"--scorer chat takes instructions: add --prompts instruction, not {prompts}")
 
 
 def _check_renames(evaluator: Evaluator, name: str) -> None:

@@ -13,8 +13,8 @@ from ...evaluator.prediction import Decided, FolderPredictor, ImagePredictor
 from ...evaluator.remote.evaluator import batched
 from ...evaluator.remote.opening import open_unlabelled, unlabelled
 from ...evaluator.scoring import UNREADABLE
-from ...evaluator.spec import EvaluatorSpec, Report
-from ..config.schema import OPTIONS, ScoringConfig
+from ...evaluator.spec import Report
+from ..config.schema import OPTIONS, SearchConfig
 from ..llm.scorer_endpoint import scorer_in_thread
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import ChosenPrompts
@@ -24,6 +24,8 @@ from ..store.trust import OF_MODEL
 
 BATCH = 64
 """Images whose requests go out together; more would delay the first rows."""
+_OF_THE_RUN = ("base_url", "max_scorer_calls", "max_cost", "max_minutes", "shared_cache", "cache_dir")
+"""Settings that only the search itself obeys."""
 
 
 class ApiFolderPredictor(ImagePredictor):
@@ -41,11 +43,11 @@ class ApiFolderPredictor(ImagePredictor):
         usage: What the scorer was asked for the last folder.
     """
 
-    spec: ScoringConfig
+    spec: SearchConfig
 
     def __init__(
         self,
-        config: ScoringConfig,
+        config: SearchConfig,
         class_names: Sequence[str],
         templates: Sequence[str],
         labels: Path,
@@ -70,8 +72,6 @@ class ApiFolderPredictor(ImagePredictor):
         if top != 1:
             raise UsageError("a model behind an API gives one class an image; leave --top out")
         with scorer_in_thread(self.spec, os.environ, report=self._report) as ask:
-            if ask is None:
-                raise UsageError("the scorer is not a model behind an API")
             evaluator = open_unlabelled(self.spec, self._texts, ask, self.labels)
             if not evaluator.measurable(self.templates):
                 raise UsageError("this scorer classifies with one candidate at a time; leave --ensemble out")
@@ -124,13 +124,10 @@ def predictor_of_run(
     else:
         names = texts = _replaced(class_names, found) if isinstance(class_names, Mapping) else class_names
     if is_api:
-        limits = dict.fromkeys(("max_scorer_calls", "max_cost", "shared_cache", "cache_dir"))
-        own = config.model_copy(update={**limits, **{name: getattr(config, name) for name in changes or ()}})
-        scoring = ScoringConfig(**{name: getattr(own, name) for name in ScoringConfig.model_fields})
-        return ApiFolderPredictor(
-            scoring, names, found.templates, shared_labels(scoring), report, texts=texts
-        )
-    predictor = FolderPredictor(config.bare(), names, found.templates, report, texts=texts)
+        given = {name: value for name, value in config if name in (changes or ())}
+        config = config.model_copy(update={**dict.fromkeys(_OF_THE_RUN), **given})
+        return ApiFolderPredictor(config, names, found.templates, shared_labels(config), report, texts=texts)
+    predictor = FolderPredictor(config, names, found.templates, report, texts=texts)
     if stored_weights(run_dir) not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
     return predictor
@@ -144,11 +141,11 @@ def _replaced(new: Mapping[str, str], found: ChosenPrompts) -> list[str]:
     return [new.get(name, name) for name in own]
 
 
-def shared_labels(spec: EvaluatorSpec) -> Path:
+def shared_labels(config: SearchConfig) -> Path:
     """Return the file of labels that are not a run's: in ``shared_cache``, else in the user's cache."""
-    folder = getattr(spec, "shared_cache", None) or spec.cache_dir or cache_dir()
+    folder = config.shared_cache or config.cache_dir or cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"labels cannot be kept in {folder}: {error.strerror or error}") from error
-    return Path(folder) / LABELS
+    return folder / LABELS

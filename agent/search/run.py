@@ -15,7 +15,7 @@ from typing import Any
 from ...evaluator.batching import Batch, Consumer
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
-from ...evaluator.remote.asking import KeepsForTest
+from ...evaluator.remote.asking import AsksForTest
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor, Score, TemplateScorer, Verdict
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
@@ -36,13 +36,13 @@ from ..events.types import (
     SearchStarted,
 )
 from ..llm.ask import LLMAsker
-from ..llm.budget import Budget, Limits, Purse
+from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.cost import NOTHING
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
-from ..llm.scorer_calls import ScorerCalls
+from ..llm.scorer_calls import ScorerCalls, sizes_of
 from ..llm.scorer_endpoint import open_scorer
 from ..position import NAMES, rng_for
 from ..results.details import Details
@@ -90,7 +90,7 @@ from .restart import Restart
 from .restarts import Workers, single, stop_event
 from .result_writer import build_result, details_of, reopen, write_files
 from .scorebook import Scorebook
-from .scorer_needs import ScorerNeeds
+from .scorer_bounds import ScorerBounds
 from .test_evaluation import evaluate_choice
 from .user_objects import UserChat, check_user_objects, name_of, object_names
 
@@ -217,7 +217,7 @@ class OpenRun:
     def __init__(
         self, asked: SearchRun, run_dir: Path, resolved: Resolved, earlier: Store | None = None
     ) -> None:
-        self.config = config = resolved.config
+        self.config = resolved.config
         self.store: Store
         self.evaluator: Evaluator
         self.budget: Budget
@@ -229,7 +229,6 @@ class OpenRun:
         self._resolved = resolved
         self._earlier = earlier
         self._labels: Path | None = None
-        self._purse = None if config.max_cost is None else Purse(config.max_cost)
         # Only the keys in use are taken out of templates, since a short password would change them; every
         # known secret is taken out of what the user's own objects say.
         self._used = Scrubber()
@@ -347,7 +346,6 @@ class OpenRun:
             open_scorer(
                 self._limited,
                 self._asked.environment,
-                purse=self._purse,
                 spent=NOTHING if earlier is None else earlier.scorer_usage,
                 stop=self._stop,
                 scrubber=self._used,
@@ -381,14 +379,14 @@ class OpenRun:
         there = labels is not None and await in_thread(labels.exists)
         evaluator = await ready_evaluator(config, self._asked.evaluator, self._emit, ask=ask, labels=labels)
         self.evaluator = evaluator
-        if isinstance(evaluator, KeepsForTest) and ask is not None:
-            most = candidates_at_most(config, evaluator.info, len(self._asked.curve))
-            await in_thread(lambda: evaluator.keep_for_test(most))
-            pays = self._paid_for_labels or not there
+        if isinstance(evaluator, AsksForTest) and ask is not None:
+            candidates = candidates_at_most(config, evaluator.info, len(self._asked.curve))
+            tests = await in_thread(lambda: sizes_of(evaluator.test_requests(candidates)))
+            start, pays = NOTHING, self._paid_for_labels or not there
             if pays and not self._asked.concludes and not self._has_started:
                 opened, pool = config.as_opened(evaluator.info), len(self._resolved.pool)
-                needs = ScorerNeeds(opened, evaluator.info, evaluator, pool)
-                ask.check_start(needs.start.spent, kind_named(config.prompts).words.noun)
+                start = ScorerBounds(opened, evaluator.info, evaluator, pool).start.spent
+            ask.keep(tests, start, kind_named(config.prompts).words.noun)
 
     @property
     def _has_started(self) -> bool:
@@ -452,7 +450,8 @@ class OpenRun:
     async def _restart_all(self) -> Searched:
         """Run all restarts to their ends, or to what ends them early."""
         config, store = self.config, self.store
-        self.budget = budget = Budget(Limits.of(self._limited), spent=store.usage, purse=self._purse)
+        of_scorer = None if self.scorer is None else self.scorer.budget
+        self.budget = budget = Budget(Limits.of(self._limited), spent=store.usage, shares_cost_with=of_scorer)
         begun = next(store.answers(), None) is not None
         llm: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
             self.endpoints,

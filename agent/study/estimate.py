@@ -9,7 +9,7 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 from ...evaluator.scoring import (
     LONGEST_UNREADABLE,
@@ -43,9 +43,6 @@ from ..search.inputs import read_pool, read_wordings
 from ..search.names import MOST_TAKEN_FOR
 
 Number = TypeVar("Number", int, float)
-Estimate: TypeAlias = dict[str, Any]
-"""``calls``, ``tokens``, ``cost_usd`` (None: unknown) and ``evaluations`` at most; ``minutes`` by the rate
-limits (None: no limits)."""
 LONGEST_NAME = 50
 """Characters of a class name before the data are read. The longest of CoOp's eleven sets has 45."""
 LONGEST_LINE = 120
@@ -57,7 +54,37 @@ WIDE = "\u754c"
 """Stands for each letter of user texts that are not ASCII: it may take three tokens."""
 
 
-def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> Estimate:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The most that one search or several take.
+
+    Attributes:
+        cost_usd: None if a price is unknown.
+        evaluations: Scored candidates.
+        minutes: By the rate limits; None without.
+    """
+
+    calls: int = 0
+    tokens: int = 0
+    cost_usd: float | None = 0.0
+    evaluations: int = 0
+    minutes: float | None = None
+
+    @classmethod
+    def of_several(cls, bounds: Sequence[Bound]) -> Bound:
+        """Return the sum."""
+        costs, minutes = [one.cost_usd for one in bounds], [one.minutes for one in bounds]
+        known, timed = [one for one in costs if one is not None], [one for one in minutes if one is not None]
+        return cls(
+            calls=sum(one.calls for one in bounds),
+            tokens=sum(one.tokens for one in bounds),
+            cost_usd=None if None in costs else round(sum(known), 6),
+            evaluations=sum(one.evaluations for one in bounds),
+            minutes=round(sum(timed), 2) if timed else None,
+        )
+
+
+def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> Bound:
     """Return the most that a search takes within its limits: requests and answers are as long as possible.
 
     Without ``class_names`` (data not read yet), long ones are assumed.
@@ -83,13 +110,13 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
             cost = round(_least(dollars + names * of_names, config.max_cost), 6)
         else:
             cost = None
-    return {
-        "calls": calls,
-        "tokens": tokens,
-        "cost_usd": cost,
-        "evaluations": MostScored.of(config, len(pool)).total(config),
-        "minutes": _minutes(config, calls, tokens),
-    }
+    return Bound(
+        calls=calls,
+        tokens=tokens,
+        cost_usd=cost,
+        evaluations=MostScored.of(config, len(pool)).total(config),
+        minutes=_minutes(config, calls, tokens),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +153,20 @@ def _over_rounds(config: SearchConfig, calls: int, values: Sequence[float]) -> f
     return min(config.restarts * config.conversations * conversation, calls * max(values))
 
 
-def estimate_of_all(configs: Sequence[SearchConfig], each: Sequence[Estimate]) -> Estimate:
+def estimate_of_all(configs: Sequence[SearchConfig], each: Sequence[Bound]) -> Bound:
     """Return the most that searches take together, within the shared limits, which each config has."""
-    limits = configs[0]
-    most = _least(sum(one["calls"] for one in each), limits.max_calls)
+    limits, total = configs[0], Bound.of_several(each)
+    calls = _least(total.calls, limits.max_calls)
     # Requests beyond the shared limit propose nothing.
-    asking = sum(one["calls"] for one, config in zip(each, configs, strict=True) if _only_asks(config))
-    unmade = max(asking - most, 0) * min(one.proposals for one in configs)
-    costs = [one["cost_usd"] for one in each]
-    minutes = [one["minutes"] for one in each if one["minutes"] is not None]
-    return {
-        "searches": len(each),
-        "calls": most,
-        "tokens": _least(sum(one["tokens"] for one in each), limits.max_tokens),
-        "cost_usd": None if None in costs else round(_least(sum(costs), limits.max_cost), 6),
-        "evaluations": sum(one["evaluations"] for one in each) - unmade,
-        "minutes": round(_least(sum(minutes), limits.max_minutes), 2) if minutes else None,
-    }
+    asking = sum(one.calls for one, config in zip(each, configs, strict=True) if _only_asks(config))
+    unmade = max(asking - calls, 0) * min(one.proposals for one in configs)
+    return Bound(
+        calls=calls,
+        tokens=_least(total.tokens, limits.max_tokens),
+        cost_usd=None if total.cost_usd is None else _least(total.cost_usd, limits.max_cost),
+        evaluations=total.evaluations - unmade,
+        minutes=None if total.minutes is None else _least(total.minutes, limits.max_minutes),
+    )
 
 
 def longest_requests(

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
-Purpose: TypeAlias = Literal["search", "test"]
 FAILED = "failed"
 """Reason of a refusal: not refused, but every attempt failed, while other requests were answered."""
 
@@ -23,7 +22,6 @@ class ApiRequest:
         body: JSON values.
         prompt_tokens: The most tokens that it may be billed for, besides the answer; 0 where none are.
         max_tokens: The most tokens of its answer; 0 where none are billed.
-        purpose: The final evaluation may use calls that are kept for it.
     """
 
     SIZE_IS_BOUND: ClassVar[bool] = True
@@ -31,11 +29,6 @@ class ApiRequest:
     body: Mapping[str, Any] = field(repr=False)
     prompt_tokens: int = 0
     max_tokens: int = 0
-    purpose: Purpose = "search"
-
-    @property
-    def of_test(self) -> bool:
-        return self.purpose == "test"
 
     @property
     def size(self) -> int:
@@ -84,22 +77,10 @@ class ApiAsk(Protocol):
         """
         ...
 
-    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """Keep back what these requests of purpose ``test`` may cost; replaces what was kept before.
-
-        Raises:
-            UsageError: The limits have no room for them beside a search.
-        """
-        ...
-
 
 @runtime_checkable
-class KeepsForTest(Protocol):
-    """An evaluator whose final evaluation costs money."""
-
-    def keep_for_test(self, candidates: int) -> None:
-        """Keep back what the final evaluation of so many candidates may cost; see ``ApiAsk``."""
-        ...
+class AsksForTest(Protocol):
+    """An evaluator whose final evaluation takes requests to an API."""
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests, without bodies, that cost as much as testing so many candidates."""

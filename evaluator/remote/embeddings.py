@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from PIL import Image
 from ..errors import ConfigError, ConsumerError, TemplateRejectedError
 from ..scoring import GREY_BOX, UNREADABLE, Predictions, Rejection
 from ..settings import shown
-from .asking import ApiAnswer, ApiRefusal, ApiRequest, Purpose
+from .asking import ApiAnswer, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, dialect_of
 from .evaluator import (
     BadReplyError,
@@ -84,7 +85,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         names = self.problem.class_names
         asked = [(template, names) for template in dict.fromkeys(one for some in ensembles for one in some)]
         vectors = [self._image_vectors(images) for images in parts]
-        texts, refused = self._text_vectors(asked, parts)
+        texts, refused = self._text_vectors(asked)
         for (template, _names), text in refused.items():
             raise TemplateRejectedError(template, "refused", f"the endpoint refuses the text {shown(text)}")
         weights = [_mean([texts[template, names] for template in ensemble]) for ensemble in ensembles]
@@ -98,7 +99,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         images = self.split(split)
         asked = [(template, self.problem.renamed(one)) for one in renamings]
         vectors = self._image_vectors(images)
-        texts, _refused = self._text_vectors(asked, [images])
+        texts, _refused = self._text_vectors(asked)
         found = [self._decisions(texts[one], vectors).predicted if one in texts else None for one in asked]
         predicted = tuple(None if one is None else tuple(one.tolist()) for one in found)
         return Predictions(tuple(images.labels.tolist()), predicted)
@@ -109,11 +110,11 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         side = problem.pictures.side
         for batch in batched(range(problem.info.sizes["test"]), dialect.most_images):
             tokens = len(batch) * image_tokens(problem.model, side, side)
-            yield ApiRequest(path=self._path, body={}, prompt_tokens=tokens, purpose="test")
+            yield ApiRequest(path=self._path, body={}, prompt_tokens=tokens)
         longest = max((one for group in problem.info.baselines.values() for one in group), key=len)
         texts = [longest.replace(SLOT, name) for name in problem.class_names] * candidates
         for some in batched(texts, dialect.most_texts):
-            yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*some), purpose="test")
+            yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*some))
 
     def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
         # In double precision, so that an image's class does not depend on which others are with it.
@@ -136,7 +137,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         """Return the vectors of images: [n, E], of length 1, zeros where the endpoint refused."""
         keys = self._keys("image")
         paths = {
-            content: (path, images.purpose)
+            content: path
             for content, path in zip(images.contents, images.paths, strict=True)
             if content not in self._images
         }
@@ -156,19 +157,16 @@ class EmbeddingsEvaluator(RemoteEvaluator):
                 rows[place] = vector
         return rows
 
-    def _text_vectors(
-        self, asked: Sequence[_Named], parts: Sequence[ImageSet]
-    ) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
+    def _text_vectors(self, asked: Sequence[_Named]) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
         """Return the vectors of length 1 of templates filled with names, [C, E] each, and refused texts."""
         keys = self._keys("text")
-        purpose: Purpose = "test" if any(images.purpose == "test" for images in parts) else "search"
         found = {one: self._templates[one] for one in asked if one in self._templates}
         missing = [one for one in dict.fromkeys(asked) if one not in found]
         texts = {one: [one[0].replace(SLOT, name) for name in one[1]] for one in missing}
         by_key = {keys.key(text): text for some in texts.values() for text in some}
 
         def request(some: list[str]) -> ApiRequest:
-            return self._text_request([by_key[key] for key in some], purpose)
+            return self._text_request([by_key[key] for key in some])
 
         def ask_for(unknown: list[str]) -> list[Question]:
             return [self._question(some, request) for some in batched(unknown, self._dialect.most_texts)]
@@ -188,22 +186,20 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
 
-    def _image_request(self, images: Sequence[tuple[Any, Purpose]]) -> ApiRequest:
-        pictures = [self.problem.pictures.picture(path) for path, _purpose in images]
+    def _image_request(self, images: Sequence[Path]) -> ApiRequest:
+        pictures = [self.problem.pictures.picture(path) for path in images]
         tokens = sum(image_tokens(self.problem.model, one.width, one.height) for one in pictures)
         return ApiRequest(
             path=self._path,
             body=self._dialect.of_images(self.problem.model, pictures),
             prompt_tokens=tokens,
-            purpose=images[0][1],
         )
 
-    def _text_request(self, texts: Sequence[str], purpose: Purpose) -> ApiRequest:
+    def _text_request(self, texts: Sequence[str]) -> ApiRequest:
         return ApiRequest(
             path=self._path,
             body=self._dialect.of_texts(self.problem.model, texts),
             prompt_tokens=text_tokens(*texts),
-            purpose=purpose,
         )
 
     def _question(self, keys: list[str], request: Callable[[list[str]], ApiRequest]) -> Question:

@@ -42,7 +42,7 @@ from ..scoring import (
 )
 from ..settings import shown
 from ..tally import Labels
-from .asking import FAILED, ApiAnswer, ApiAsk, ApiRefusal, ApiRequest, Purpose
+from .asking import FAILED, ApiAnswer, ApiAsk, ApiRefusal, ApiRequest
 from .labels import KeptValues, LabelStore
 from .pictures import PictureReader
 
@@ -96,11 +96,6 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.paths)
 
-    @property
-    def purpose(self) -> Purpose:
-        """What requests about these images are for."""
-        return "test" if self.split == "test" else "search"
-
     def at(self, places: Sequence[int]) -> ImageSet:
         if any(not 0 <= place < len(self) for place in places):
             raise EvaluatorError(f"the split {self.split} has {counted(len(self), 'image')}")
@@ -150,10 +145,6 @@ class Question:
     halves: Callable[[], list[Question]] = list
     attempts: int = 1
     image: str = ""
-
-    def instead(self, answer: ApiAnswer) -> list[Question]:
-        """Return what to ask instead of reading an answer."""
-        return self.halves() if isinstance(answer, ApiRefusal) else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,9 +296,6 @@ class RemoteEvaluator(ABC):
                 self._splits[name] = self.problem.open_test()
         return self._splits[name]
 
-    def keep_for_test(self, candidates: int) -> None:
-        self.problem.ask.keep_for_test(self.test_requests(candidates))
-
     @abstractmethod
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests, without bodies, that cost as much as testing so many candidates."""
@@ -376,48 +364,75 @@ class RemoteEvaluator(ABC):
     def _answered(self, table: KeptValues[T], questions: list[Question], held: dict[str, T]) -> dict[str, T]:
         """Ask all; ``held`` has the refusals that are not believed yet: another request must be answered."""
         found: dict[str, T] = {}
-        faults, hopeless = 0, False
+        faults, blame = 0, ""
         questions = [one for one in questions if not self._is_hopeless(one)]
-        while questions and not hopeless:
+        while questions:
             again: list[Question] = []
-            sending = _Sending(questions)
+            sent, failed = list[Question](), list[Exception]()
+            requests = self._requests(questions, sent, failed)
             # Generators, as closing one gives up what it did not yield.
-            with closing(cast("Generator[tuple[int, ApiAnswer]]", self.problem.ask(sending))) as answers:
+            with closing(cast("Generator[tuple[int, ApiAnswer]]", self.problem.ask(requests))) as answers:
                 for place, answer in answers:
-                    question = questions[place]
-                    values: Mapping[str, T] = {}
-                    try:
-                        if not (instead := question.instead(answer)):
-                            values = question.read(answer)
-                    except BadReplyError as error:
-                        fault = f"it does not answer as --scorer {self._scorer} does: {error}"
-                        instead = [replace(question, attempts=question.attempts + 1)]
-                        hopeless = hopeless or question.attempts == ATTEMPTS
+                    question = sent[place]
+                    values, instead, fault = self._judged(question, answer)
                     again += instead
-                    if isinstance(answer, ApiRefusal):
-                        fault = f"it refuses every request: {answer.message}"
-                        if answer.reason == FAILED:
-                            self._failed[question.image] += 1
-                            self._unanswered |= values
-                        else:
-                            held |= values
-                            self._refused_in_a_row += 1
-                    elif values:
+                    blame = fault or blame
+                    if not fault:
                         self._witness, self._refused_in_a_row = question, 0
                         found |= table.keep({**held, **values})
                         held.clear()
+                    elif isinstance(answer, ApiRefusal) and answer.reason == FAILED:
+                        self._failed[question.image] += 1
+                        self._unanswered |= values
+                    elif isinstance(answer, ApiRefusal):
+                        held |= values
+                        self._refused_in_a_row += 1
                     # An endpoint that has never answered would refuse the rest too, and may bill for that.
                     faults += self._witness is None
                     if self._witness is None and faults == FIRST_FAULTS:
-                        raise self._unfit(fault)
-                    sending.paused = self._refused_in_a_row >= MOST_REFUSALS
-            sending.raise_fault()
-            questions = again + questions[sending.sent :]
-            if sending.paused and self._witness is not None:
-                self._check_that_it_answers(self._witness)
-        if hopeless or (held and self._witness is None):
-            raise self._unfit(fault)
+                        raise self._unfit(blame)
+            if failed:
+                raise failed[0]
+            if any(question.attempts > ATTEMPTS for question in again):
+                raise self._unfit(blame)
+            questions = again + questions[len(sent) :]
+            if (witness := self._in_doubt) is not None:
+                self._check_that_it_answers(witness)
+        if held and self._witness is None:
+            raise self._unfit(blame)
         return found | table.keep(held)
+
+    @property
+    def _in_doubt(self) -> Question | None:
+        """What was answered before, if so many refusals in a row may be the endpoint's fault; else None."""
+        return self._witness if self._refused_in_a_row >= MOST_REFUSALS else None
+
+    def _requests(
+        self, questions: Sequence[Question], sent: list[Question], failed: list[Exception]
+    ) -> Iterator[ApiRequest]:
+        """Make requests as they are taken, until one cannot be made or too many are refused in a row."""
+        for question in questions:
+            if self._in_doubt is not None:
+                return
+            try:
+                request = question.request()
+            except Exception as error:  # noqa: BLE001 - such as an image that cannot be read any more
+                failed.append(error)
+                return
+            sent.append(question)
+            yield request
+
+    def _judged(self, question: Question, answer: ApiAnswer) -> tuple[Mapping[str, Any], list[Question], str]:
+        """Return an answer's values, the questions to ask instead, and what is wrong with it, if anything."""
+        if isinstance(answer, ApiRefusal):
+            halves = question.halves()
+            fault = f"it refuses every request: {answer.message}"
+            return {} if halves else question.read(answer), halves, fault
+        try:
+            return question.read(answer), [], ""
+        except BadReplyError as error:
+            fault = f"it does not answer as --scorer {self._scorer} does: {error}"
+            return {}, [replace(question, attempts=question.attempts + 1)], fault
 
     def _is_hopeless(self, question: Question) -> bool:
         """Return whether a question is not worth asking; then it has its values."""
@@ -537,33 +552,6 @@ def misformed(what: str, value: object) -> BadReplyError:
     text = shown(value)
     cut = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
     return BadReplyError(f"expected {what}, got {cut}")
-
-
-class _Sending:
-    """The requests of some questions, made when they are taken; a fault in making one ends them."""
-
-    def __init__(self, questions: Sequence[Question]) -> None:
-        self._questions = questions
-        self._fault: BaseException | None = None
-        self.sent = 0
-        self.paused = False
-
-    def __iter__(self) -> Iterator[ApiRequest]:
-        for question in self._questions:
-            if self.paused:
-                return
-            try:
-                request = question.request()
-            except Exception as error:  # noqa: BLE001 - raised again in the thread that scores
-                self._fault = error
-                return
-            self.sent += 1
-            yield request
-
-    def raise_fault(self) -> None:
-        """Raise what went wrong in making a request, such as an image that cannot be read any more."""
-        if self._fault is not None:
-            raise self._fault
 
 
 class _Claims:

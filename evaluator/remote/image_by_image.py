@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..scoring import Rejection
-from .asking import ApiAnswer, ApiRequest, Purpose
+from .asking import ApiAnswer, ApiRequest
 from .evaluator import ImageSet, Question, RemoteEvaluator, SplitDecisions, image_tokens
 from .labels import KeyMaker
 from .pictures import SentPicture
@@ -83,7 +83,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
                 rows[-1].append(found)
                 for path, content, of_image in zip(images.paths, images.contents, found, strict=True):
                     for key in of_image:
-                        questions[key] = self._question(key, prompt, path, content, images.purpose)
+                        questions[key] = self._question(key, prompt, path, content)
         values = self.gather(
             self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
         )
@@ -105,7 +105,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
         text, answer = self.tokens(prompt)
         most = text + image_tokens(self.problem.model, side, side) if answer else 0
         for _ in range(candidates * self.problem.info.sizes["test"] * self.samples):
-            yield ApiRequest(path=self.path, body={}, prompt_tokens=most, max_tokens=answer, purpose="test")
+            yield ApiRequest(path=self.path, body={}, prompt_tokens=most, max_tokens=answer)
 
     def longest_baseline(self) -> str:
         """Return the longest candidate to compare with; those that a search finds are about as long."""
@@ -121,7 +121,7 @@ class ImageByImageEvaluator(RemoteEvaluator):
         }
         return KeyMaker(about)
 
-    def _question(self, key: str, prompt: Prompt, path: Path, content: str, purpose: Purpose) -> Question:
+    def _question(self, key: str, prompt: Prompt, path: Path, content: str) -> Question:
         def request() -> ApiRequest:
             picture = self.problem.pictures.picture(path)
             text, answer = self.tokens(prompt)
@@ -131,7 +131,6 @@ class ImageByImageEvaluator(RemoteEvaluator):
                 body=self.body(prompt, picture),
                 prompt_tokens=most,
                 max_tokens=answer,
-                purpose=purpose,
             )
 
         return Question(request, lambda answer: {key: self.value(prompt, answer)}, image=content)

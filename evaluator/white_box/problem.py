@@ -92,7 +92,7 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
     images = image_encoder(spec, loaded, report, lambda *_given: None)
     (seen, train), (also_seen, val) = (labelled(images, items, data) for items in (data.train, data.val))
     hashes = [None if one is None else one.images for one in (seen, also_seen)]
-    full = EvaluatorSpec(**{**dict(spec), "precision": "fp32"})
+    full = spec.model_copy(update={"precision": "fp32"})
     encoder = build_encoder(full, [loaded], data.classes, report)
     assert isinstance(encoder, TextEncoder)  # a single model has no replicas
     with torch.inference_mode(False):

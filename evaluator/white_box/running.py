@@ -53,7 +53,7 @@ def run_all(
         raise ConfigError(f"white-box references look into a CLIP, and {spec.scorer_name} is not one")
     from .problem import open_problem, solve
 
-    problem = open_problem(spec.bare(), report)
+    problem = open_problem(spec, report)
     if split == "val" and not len(problem.val):
         raise DataError(f"{problem.dataset} has no val images; choose another split")
     check_val(options, problem.dataset, len(problem.val))
@@ -96,7 +96,7 @@ def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Repo
             report(line)
 
     loaded = load_model(spec.model, spec.pretrained, torch.device("cpu"), report=downloads)
-    full = EvaluatorSpec(**{**dict(spec.bare()), "precision": "fp32"})
+    full = spec.model_copy(update={"precision": "fp32"})
     looked: set[tuple[object, ...]] = set()
     for one in planned:
         key = (one.options.model_dump_json(), one.classes)

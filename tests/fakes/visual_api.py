@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -56,16 +55,10 @@ class VisualApi:
         reads_images: bool = True,
     ) -> None:
         self.requests: list[ApiRequest] = []
-        self.kept: list[ApiRequest] = []
         self.ends_after = ends_after
         self.change = change
         self._backwards, self._blur, self._reads_images = backwards, blur, reads_images
         self._lock = threading.Lock()
-
-    @property
-    def purposes(self) -> Counter[str]:
-        """How many requests there were of each purpose."""
-        return Counter(request.purpose for request in self.requests)
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
         """Answers the requests; see ``ApiAsk``."""
@@ -75,10 +68,6 @@ class VisualApi:
             if len(waiting) == self._backwards:
                 yield from self._answered(waiting)
         yield from self._answered(waiting)
-
-    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """Remembers what is to be kept back."""
-        self.kept = list(requests)
 
     def _answered(self, waiting: list[tuple[int, ApiRequest]]) -> Iterator[tuple[int, ApiAnswer]]:
         while waiting:

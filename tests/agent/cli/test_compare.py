@@ -57,7 +57,8 @@ def test_runs_of_two_kinds_are_compared_as_prompts(
     """An instruction has no ensemble; what a scorer behind an API was asked and cost has lines of its own."""
     one = read_result(tmp_path / "b")
     used = ApiUsage(calls=1840, cost_usd=0.042)
-    instructed = replace(one, prompts="instruction", scorer_usage=used, notes={"scorer": "chat"})
+    asked = replace(one.usage, calls=12, cost_usd=0.003)
+    instructed = replace(one, prompts="instruction", usage=asked, scorer_usage=used, notes={"scorer": "chat"})
     write_result(tmp_path / "b", instructed)
     assert call("a", "b") == 0
     out = capsys.readouterr().out
@@ -69,11 +70,13 @@ def test_runs_of_two_kinds_are_compared_as_prompts(
     assert rows["scorer"] == ["-", "chat"]
     assert rows["scorer's calls"] == ["-", "1,840"]
     assert rows["scorer's cost"] == ["-", "$0.0420"]
+    assert rows["LLM's cost"][1] == "$0.0030"
     assert rows["ensemble, test"][1] == "-"
     assert rows["ensemble, test"][0] != "-"
     assert call("a", "b", "--json") == 0
     first, second = json.loads(capsys.readouterr().out)
     assert (first["prompts"], first["scorer"], first["scorer_usage"]) == ("template", None, None)
+    assert second["cost_usd"] == 0.003
     assert (second["prompts"], second["scorer"], second["scorer_usage"]["calls"]) == (
         "instruction",
         "chat",

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from promptclimb.agent.cli.display import Display, SearchProgress, print_result, sparkline
+from promptclimb.agent.cli.display import Display, print_result
 from promptclimb.agent.events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -44,6 +44,7 @@ from promptclimb.agent.events.types import (
     WaitCapped,
 )
 from promptclimb.agent.position import NAMES, Position
+from promptclimb.agent.results.progress import SearchProgress, sparkline
 from promptclimb.agent.results.result import ApiUsage, GroupAccuracies, Llm, SearchResult, Usage
 from tests.fakes.small_result import row, small_result
 

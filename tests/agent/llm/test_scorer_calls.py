@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import CallPrice, Price
-from promptclimb.agent.config.schema import ScoringConfig, SearchConfig
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BudgetSpentError,
     EndpointError,
@@ -26,12 +26,12 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.ask import LLMAsker
-from promptclimb.agent.llm.budget import Budget, Limits, Purse, ScorerBudget
+from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
-from promptclimb.agent.llm.scorer_calls import ScorerCalls, why_refused
+from promptclimb.agent.llm.scorer_calls import ScorerCalls, sizes_of, why_refused
 from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.stop import Stop
@@ -50,15 +50,15 @@ def question(text: object, **more: Any) -> ApiRequest:
     return ApiRequest(path="embeddings", body={"input": [str(text)], "model": "m"}, **more)
 
 
-def config(url: str, **more: Any) -> ScoringConfig:
+def config(url: str, **more: Any) -> SearchConfig:
     """What scores, at an address."""
-    return ScoringConfig(scorer="embeddings", scorer_url=url, model="m", **more)
+    return SearchConfig(scorer="embeddings", scorer_url=url, model="m", method="combine", **more)
 
 
 @asynccontextmanager
 async def asking(server: ScorerServer, **more: Any) -> Any:
     """An ``ApiAsk`` of a server."""
-    about = {name: more.pop(name) for name in ("stop", "emit", "purse", "spent", "scrubber") if name in more}
+    about = {name: more.pop(name) for name in ("stop", "emit", "spent", "scrubber") if name in more}
     async with open_scorer(config(server.url, **more), {"SCORER_API_KEY": KEY}, **about) as calls:
         yield calls
 
@@ -139,46 +139,44 @@ async def test_no_call_beyond_the_limit_and_answers_under_way_are_kept() -> None
 
 async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
     """A search stops before it, the final evaluation uses it, and too little is refused at once."""
-    tests = [question(f"test {number}", purpose="test") for number in range(10)]
+    tests = [question(f"test {number}") for number in range(10)]
     async with ScorerServer() as server, asking(server, max_scorer_calls=15) as calls:
-        await in_thread(lambda: calls.keep_for_test(tests))
+        with pytest.raises(UsageError, match=r"--max-scorer-calls 15 must be more than 21: .*--test-images"):
+            calls.keep(sizes_of(tests * 2))
+        calls.keep(sizes_of(tests))
         found, why = await answers(calls, [question(number) for number in range(40)])
         assert (len(found), type(why)) == (4, BudgetSpentError)
+        calls.release()
         found, why = await answers(calls, tests)
         assert (len(found), why) == (10, None)
-        with pytest.raises(UsageError, match=r"--max-scorer-calls 15 must be more than 21: .*--test-images"):
-            await in_thread(lambda: calls.keep_for_test(tests * 2))
     assert server.requests == 14
 
 
 async def test_a_final_evaluation_that_money_cannot_pay_is_refused() -> None:
     """With the dollars that it may cost."""
-    async with ScorerServer() as server:
-        search = SearchConfig(
-            scorer="embeddings", scorer_url=server.url, model="m", method="combine", max_cost=0.01,
-            scorer_price="0.002/call",
-        )  # fmt: skip
-        async with open_scorer(search, {}) as calls:
-            with pytest.raises(UsageError, match=r"--max-cost 0\.01 must be more than 0\.010200"):
-                await in_thread(lambda: calls.keep_for_test([question(0, purpose="test")] * 5))
+    with pytest.raises(UsageError, match=r"--max-cost 0\.01 must be more than 0\.010200"):
+        async with (
+            ScorerServer() as server,
+            asking(server, max_cost=0.01, scorer_price="0.002/call") as calls,
+        ):
+            calls.keep(sizes_of([question(0)] * 5))
 
 
 async def test_more_is_kept_once_bills_are_higher_than_declared() -> None:
     """Images may take more tokens than was thought; the final evaluation is still paid."""
-    tests = [question(f"test {number}", purpose="test", prompt_tokens=50) for number in range(10)]
-    async with ScorerServer(ScorerOptions(usage={"prompt_tokens": 100})) as server:
-        search = SearchConfig(
-            scorer="embeddings", scorer_url=server.url, model="m", method="combine", max_cost=0.01,
-            scorer_price="1/0",
-        )  # fmt: skip
-        async with open_scorer(search, {}) as calls:
-            await in_thread(lambda: calls.keep_for_test(tests))
-            found, why = await answers(calls, [question(number, prompt_tokens=50) for number in range(200)])
-            assert isinstance(why, BudgetSpentError)
-            assert 75 < len(found) < 90
-            found, why = await answers(calls, tests)
-            assert (len(found), why) == (10, None)
-            assert calls.budget.spent.cost_usd < 0.01
+    tests = [question(f"test {number}", prompt_tokens=50) for number in range(10)]
+    async with (
+        ScorerServer(ScorerOptions(usage={"prompt_tokens": 100})) as server,
+        asking(server, max_cost=0.01, scorer_price="1/0") as calls,
+    ):
+        calls.keep(sizes_of(tests))
+        found, why = await answers(calls, [question(number, prompt_tokens=50) for number in range(200)])
+        assert isinstance(why, BudgetSpentError)
+        assert 75 < len(found) < 90
+        calls.release()
+        found, why = await answers(calls, tests)
+        assert (len(found), why) == (10, None)
+        assert calls.budget.spent.cost_usd < 0.01
 
 
 @pytest.mark.parametrize(
@@ -373,12 +371,8 @@ def test_the_llms_key_goes_only_where_the_llm_is() -> None:
         "https://api.openai.com.evil.example/v1": (None, False),
     }
     for url, (base_url, goes) in cases.items():
-        search = SearchConfig(
-            scorer="zero-shot", scorer_url=url, model="m", method="combine", base_url=base_url
-        )
-        key = scorer_key(search, both)
-        assert (key.secret is not None) == goes, url
-        assert scorer_key(search, {**both, "SCORER_API_KEY": "own"}).variable == "SCORER_API_KEY"
+        assert (scorer_key(url, base_url, both).secret is not None) == goes, url
+        assert scorer_key(url, base_url, {**both, "SCORER_API_KEY": "own"}).variable == "SCORER_API_KEY"
 
 
 async def test_usage_is_read_and_charged() -> None:
@@ -403,18 +397,14 @@ async def test_usage_is_read_and_charged() -> None:
 def test_without_a_search_it_has_a_loop_of_its_own() -> None:
     """And what ends the asking is raised as it is."""
     with Served(ScorerOptions()) as url, scorer_in_thread(config(url, max_scorer_calls=3), {}) as calls:
-        assert calls is not None
         assert len(list(calls([question(1), question(2)]))) == 2
 
     def too_much(url: str) -> None:
         with scorer_in_thread(config(url, max_scorer_calls=1), {}) as calls:
-            assert calls is not None
             list(calls([question(1), question(2)]))
 
     with Served(ScorerOptions()) as url, pytest.raises(BudgetSpentError, match="1 scorer call "):
         too_much(url)
-    with scorer_in_thread(ScoringConfig(), {}) as no_calls:
-        assert no_calls is None
 
 
 class Served:
@@ -514,9 +504,8 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
         rng = random.Random(seed)
         scorer = Charging(json_answer, scorer_price, rng, fails, most_tokens=100)
         llm = Charging(chat_answer, llm_price, rng, fails, most_tokens=100)
-        purse = Purse(dollars)
-        of_scorer = ScorerBudget(Limits(calls=most_calls, cost_usd=dollars), purse=purse)
-        of_llm = Budget(Limits(cost_usd=dollars), purse=purse)
+        of_scorer = ScorerBudget(Limits(calls=most_calls, cost_usd=dollars))
+        of_llm = Budget(Limits(cost_usd=dollars), shares_cost_with=of_scorer)
         retry = RetryPolicy(attempts=50, first_wait_s=0.1)
         asks: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
             [Endpoint(name="s", client=scorer, price=scorer_price)], budget=of_scorer, retry=retry
@@ -525,10 +514,9 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
             [Endpoint(name="l", client=llm, price=llm_price)], budget=of_llm, retry=retry
         )
         post = ApiRequest(path="", body={}, prompt_tokens=100, max_tokens=100)
-        test = replace(post, purpose="test")
         each = asks.cost_at_most(post)
         hold = Spent(calls=kept, estimated_picodollars=kept * each.estimated_picodollars)
-        fits = why_refused(of_scorer, hold) is None
+        fits = why_refused(of_scorer.limits, hold) is None
         if fits:
             of_scorer.keep(hold)
 
@@ -544,9 +532,10 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
             *(until_spent(lambda: asks.ask(post)) for _ in range(at_once)),
             *(until_spent(lambda: chats.ask(chat)) for _ in range(2)),
         )
+        of_scorer.keep(NOTHING)
         tested = 0
         for _ in range(kept if fits else 0):
-            await asks.ask(test)
+            await asks.ask(post)
             tested += 1
         assert (of_scorer.reserved, of_llm.reserved) == (NOTHING, NOTHING)
         return scorer, llm, of_scorer, tested

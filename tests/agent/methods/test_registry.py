@@ -95,7 +95,7 @@ def test_free_candidates_are_part_of_the_plan(tmp_path: Path, monkeypatch: pytes
     """As many as the method declares, where there is a description."""
     added(monkeypatch, uses_description=True, free_per_restart=7, free_per_round=2)
     without, described_plan = (
-        estimate(config(tmp_path, rounds=3, describe=text))["evaluations"] for text in (None, "dice")
+        estimate(config(tmp_path, rounds=3, describe=text)).evaluations for text in (None, "dice")
     )
     assert described_plan - without == 7 + 3 * 2
 

@@ -94,6 +94,57 @@ def test_a_stopped_run_says_by_what_and_what_is_left(tmp_path: Path) -> None:
     assert state_of(tmp_path / "r").limits == ("calls",)
 
 
+@pytest.mark.parametrize(
+    ("prompts", "last", "left"),
+    [
+        ("class-names", (), "new class names, then the evaluation on test images"),
+        ("class-names", ("names.chosen",), "the evaluation on test images"),
+        ("template", (), "the evaluation on test images"),
+    ],
+)
+def test_a_run_whose_restarts_are_done_says_what_is_left(
+    prompts: str, last: tuple[str, ...], left: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All rounds are done; what is left has none."""
+    place = {"restart": 1, "conversation": 1, "round": 1}
+    started = {
+        "run_dir": "r", "dataset": "d", "classes": 2, "model": "m", "llm": "l", "method": "guided",
+        "restarts": 1, "rounds": 1, "resumed": False, "prompts": prompts,
+    }  # fmt: skip
+    best = {**place, "best": "a {}", "train": 0.5}
+    events = [
+        {"event": "search.started", **started},
+        {"event": "round.finished", **best},
+        {"event": "restart.finished", **best},
+        *({"event": name, "renamed": 1, "right": 3, "images": 4} for name in last),
+    ]
+    write_log(tmp_path / "r", events)
+    assert main(["status", str(tmp_path / "r")]) == 0
+    assert f"\nstill to come: {left}\n" in capsys.readouterr().out
+    write_log(tmp_path / "r", events[:2])
+    assert main(["status", str(tmp_path / "r")]) == 0
+    assert "still to come" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("much", [10**300, 1e300, -1])
+def test_impossible_numbers_of_a_log_are_left_out(
+    much: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line that has them is invalid, as one that is torn; the last possible one counts."""
+    used = {"calls": 7, "failed_calls": 0, "retries": 0, "prompt_tokens": 1, "completion_tokens": 1}
+    used |= {"cost_usd": 0.5, "left": {"calls": 3}}
+    wrong = [{"calls": much}, {"cost_usd": much}, {"left": {"calls": much}}]
+    write_log(tmp_path / "r", [{"event": "search.usage_changed", **used, **more} for more in ({}, *wrong)])
+    assert main(["status", str(tmp_path / "r")]) == 0
+    assert "\n7 calls, 2 tokens, $0.5000\n" in capsys.readouterr().out
+
+
+def write_log(run_dir: Path, events: list[dict[str, Any]]) -> None:
+    """A run's folder with a log alone."""
+    (run_dir / "store").mkdir(parents=True, exist_ok=True)
+    (run_dir / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in events))
+
+
 def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) -> None:
     """No result, a torn last line, bytes that are no text: what can be read counts."""
     copy = tmp_path / "r"

@@ -213,7 +213,7 @@ def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
     assert found.scores[0].accuracy is not None
     with pytest.raises(UsageError, match=r"is not an instruction: .* has no slot"):
         evaluate(["a photo of a cat"], spec, evaluator=AnsweringBox(), prompts="instruction")
-    with pytest.raises(UsageError, match="there are no prompts 'x'; choose from template"):
+    with pytest.raises(UsageError, match="prompts='x': unknown prompts; known are template"):
         evaluate(texts, spec, evaluator=AnsweringBox(), prompts="x")
 
 
@@ -242,5 +242,5 @@ def test_the_dry_run_bounds_the_requests(tmp_path: Path) -> None:
     given = config(tmp_path / "r", method="guided")
     bound = estimate(given, NAMES)
     run_virtual(search(given, evaluator=AnsweringBox(), chat=chat))
-    assert sum(len(asked) for asked in chat.asked) / 4 < bound["tokens"]
-    assert len(chat.asked) <= bound["calls"]
+    assert sum(len(asked) for asked in chat.asked) / 4 < bound.tokens
+    assert len(chat.asked) <= bound.calls

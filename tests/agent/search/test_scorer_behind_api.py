@@ -331,13 +331,19 @@ async def test_labels_are_shared_across_runs_with_a_cache(
 
 @pytest.mark.parametrize(("split", "images"), [("train", 6), ("val", 3), ("test", 6)])
 async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
-    config: Callable[..., SearchConfig], tmp_path: Path, split: Any, images: int
+    config: Callable[..., SearchConfig],
+    tmp_path: Path,
+    split: Any,
+    images: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """From a thread without an event loop, as in a script; with what it took."""
-    texts = ["a {}", "the {} one"]
+    """From a thread without an event loop, as in a script; with what it took, and lines on the way."""
+    monkeypatch.setattr("promptclimb.agent.llm.scorer_endpoint.PROGRESS_EVERY_S", 0)
+    texts, lines = ["a {}", "the {} one"], list[str]()
     async with ScorerServer(ScorerOptions(key=KEY)) as server:
         spec = config(server.url, shared_cache=tmp_path / "labels", scorer_price="0.001/call")
-        found = await in_thread(lambda: evaluate(texts, spec, split=split))
+        found = await in_thread(lambda: evaluate(texts, spec, split=split, report=lines.append))
+        assert f"{len(texts) * images} requests to the scorer so far" in lines
         assert server.requests == server.answered == len(texts) * images
         again = await in_thread(lambda: evaluate(texts, spec, split=split))
         looked = await in_thread(lambda: evaluate(texts[:1], spec, split=split, inspect=True))

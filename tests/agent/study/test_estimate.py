@@ -123,12 +123,12 @@ def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any], think
     result = run_virtual(search(searched, evaluator=Rising(), chat=Winning(thinks=thinks)))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
     assert result.status == "finished"
-    assert result.usage.calls - result.usage.failed_calls <= bound["calls"]
-    assert used <= bound["tokens"] <= estimate(searched)["tokens"]
-    assert result.usage.cost_usd <= bound["cost_usd"]
-    assert result.evaluated <= bound["evaluations"]
+    assert result.usage.calls - result.usage.failed_calls <= bound.calls
+    assert used <= bound.tokens <= estimate(searched).tokens
+    assert result.usage.cost_usd <= bound.cost_usd
+    assert result.evaluated <= bound.evaluations
     if thinks and "describe" not in more:
-        assert bound["tokens"] < 2 * used
+        assert bound.tokens < 2 * used
 
 
 def _criticize(view: View) -> Steps:
@@ -148,11 +148,11 @@ def test_a_method_of_two_requests_a_round_is_bounded_too(
     )
     searched = config(tmp_path, method="critique")
     bound = estimate(searched, NAMES)
-    assert bound["calls"] == 2 * searched.all_rounds
+    assert bound.calls == 2 * searched.all_rounds
     result = run_virtual(search(searched, evaluator=Rising(), chat=Winning()))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
-    assert result.usage.calls == bound["calls"]
-    assert used <= bound["tokens"]
+    assert result.usage.calls == bound.calls
+    assert used <= bound.tokens
 
 
 @pytest.mark.parametrize("given", ["description", "class names", "starting templates"])
@@ -174,7 +174,7 @@ def test_other_scripts_take_more_tokens(given: str, tmp_path: Path) -> None:
 
     result = run_virtual(search(searched, evaluator=Known(), chat=Winning(letter=letter)))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
-    assert used <= estimate(searched, names)["tokens"]
+    assert used <= estimate(searched, names).tokens
 
 
 def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> Non
     made = sum(row.conversation > 0 for row in result.leaderboard)
     assert made > 3 * searched.proposals
     bound = estimate(searched)
-    assert result.evaluated <= bound["evaluations"] == estimate_of_all([searched], [bound])["evaluations"]
+    assert result.evaluated <= bound.evaluations == estimate_of_all([searched], [bound]).evaluations
 
 
 class RisingCheaply(Rising):
@@ -202,8 +202,8 @@ def test_free_candidates_are_in_the_bound(style: str, tmp_path: Path) -> None:
     searched = config(tmp_path, method="guided", style=style, describe="numbers on old stone")
     result = run_virtual(search(searched, evaluator=RisingCheaply(), chat=Winning()))
     asked = searched.all_rounds * searched.proposals + 40
-    assert asked < result.evaluated <= estimate(searched)["evaluations"]
-    assert estimate(searched.model_copy(update={"method": "combine"}))["evaluations"] == asked
+    assert asked < result.evaluated <= estimate(searched).evaluations
+    assert estimate(searched.model_copy(update={"method": "combine"})).evaluations == asked
 
 
 def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> None:

@@ -122,15 +122,15 @@ def test_the_end_costs_what_was_kept_for_it(opened: Opened) -> None:
     api = VisualApi()
     evaluator = opened("embeddings", api, scorer_dialect="openai")
     scored(evaluator, TEMPLATE)
-    assert api.purposes["test"] == 0
-    evaluator.keep_for_test(2)
+    searched = len(api.requests)
+    kept = list(evaluator.test_requests(2))
     single, together = evaluator.examine([[TEMPLATE], [TEMPLATE, "the {}"]])
     assert single is not None
     assert together is not None
     assert (single.test, together.test) == (1.0, 1.0)
-    assert 0 < api.purposes["test"] <= len(api.kept)
-    spent = sum(one.prompt_tokens for one in api.requests if one.purpose == "test")
-    assert spent <= sum(one.prompt_tokens for one in api.kept)
+    tested = api.requests[searched:]
+    assert 0 < len(tested) <= len(kept)
+    assert sum(one.prompt_tokens for one in tested) <= sum(one.prompt_tokens for one in kept)
 
 
 @pytest.mark.parametrize("objective", ["accuracy", "margin"])

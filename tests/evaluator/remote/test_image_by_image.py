@@ -113,14 +113,14 @@ def test_some_images_are_asked_for_alone(scorer: str, opened: Opened) -> None:
     assert found.predicted == (found.labels,)
     assert len(api.requests) == 15
     scored(evaluator, ASKED[scorer])
-    assert (len(api.requests), api.purposes["test"]) == (SEARCHED, 0)
+    assert len(api.requests) == SEARCHED
     with pytest.raises(EvaluatorError, match="15 images"):
         evaluator.predict_some([[ASKED[scorer]]], split="train", places=[15])
 
 
 @pytest.mark.parametrize("scorer", ["chat", "zero-shot"])
 def test_the_test_split_is_asked_for_at_the_end(scorer: str, opened: Opened) -> None:
-    """By requests of that purpose; several candidates together cannot be measured."""
+    """Once; several candidates together cannot be measured."""
     api = VisualApi()
     evaluator = opened(scorer, api)
     one = ASKED[scorer]
@@ -128,7 +128,7 @@ def test_the_test_split_is_asked_for_at_the_end(scorer: str, opened: Opened) -> 
     assert several is None
     assert single is not None
     assert (single.train, single.val, single.test) == (1.0, 1.0, 1.0)
-    assert api.purposes == {"search": SEARCHED, "test": 9}
+    assert len(api.requests) == SEARCHED + 9
     without = evaluator.examine([[one]], test=False)[0]
     assert without is not None
     assert without.test is None
@@ -137,11 +137,10 @@ def test_the_test_split_is_asked_for_at_the_end(scorer: str, opened: Opened) -> 
         evaluator.examine([[]])
     with pytest.raises(EvaluatorError, match="one candidate at a time"):
         evaluator.inspect([one, one], split="train")
-    evaluator.keep_for_test(2)
-    assert len(api.kept) == 18
-    assert {request.purpose for request in api.kept} == {"test"}
+    kept = list(evaluator.test_requests(2))
+    assert len(kept) == 18
     bound = max(request.prompt_tokens + request.max_tokens for request in api.requests)
-    assert api.kept[0].prompt_tokens + api.kept[0].max_tokens >= bound * (scorer == "chat")
+    assert kept[0].prompt_tokens + kept[0].max_tokens >= bound * (scorer == "chat")
 
 
 def test_only_the_top_label_counts(opened: Opened) -> None:

@@ -73,15 +73,16 @@ def test_a_model_must_be_named() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({**API, "scorer": "chat"}, 'give prompts="instruction"'),
+        ({**API, "scorer": "chat", "prompts": "template"}, 'give prompts="instruction"'),
         ({**API, "scorer": "chat", "prompts": "class-names"}, 'give prompts="instruction"'),
     ],
 )
 def test_a_scorer_takes_its_kind_of_prompts(given: dict[str, Any], said: str) -> None:
-    """A chat model is asked by an instruction, the others by a template."""
+    """A chat model is asked by an instruction, which needs not be said; the others by a template."""
     with pytest.raises(ConfigError, match=said):
         SearchConfig(method="combine", **given)
-    SearchConfig(method="combine", **API)
+    assert SearchConfig(method="combine", **API).prompts == "template"
+    assert SearchConfig(method="combine", **{**API, "scorer": "chat"}).prompts == "instruction"
     SearchConfig(llm="m", **{**API, "prompts": "class-names"})
 
 
@@ -178,7 +179,7 @@ def test_a_part_of_the_test_split_is_asked_for(scorer: str, opened: Opened) -> N
     (found,) = evaluator.examine([[ASKED[scorer]]])
     assert found is not None
     assert found.test == 1.0
-    assert api.purposes["test"] == 6
+    assert len(api.requests) == 21 + 6
 
 
 def test_labels_are_json_in_one_file(opened: Opened, tmp_path: Path) -> None:

@@ -37,9 +37,6 @@ class PlainAsk:
             with urllib.request.urlopen(sent) as reply:
                 yield place, ApiReply(json.load(reply))
 
-    def keep_for_test(self, requests: Iterable[ApiRequest]) -> None:
-        """There are no limits."""
-
 
 @contextmanager
 def served(faults: Faults | None = None) -> Iterator[tuple[str, FaultyScorer]]:
