@@ -9,6 +9,7 @@ from the predicted labels on few-shot images and their augmented copies. No LLM 
 ``strong``           names by a large chat model, all rounds
 ``strong, round 1``  those of its first round alone
 ``local``            names by the local 0.5B, asked once
+``strong, template again``  then the template is chosen again, for the new names
 ``permuted``         the strong model's names, each list given to another class
 ``local, permuted``  likewise
 ``name-words``       as many names per class as ``strong`` has: "bat, a kind of tool", drawn from a fixed list
@@ -37,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.search.name_choice import Predicted, Renaming, choose_names
 from promptclimb.evaluator.pico import sets
+from promptclimb.prompts.requests import Message
 
 if TYPE_CHECKING:
     from benchmarks.pico_features import Clip, Floats
@@ -58,9 +60,50 @@ TEMPLATES = (
 SHOTS = (1, 4, 16)
 MOST_VAL_SHOTS = 4
 MOST_WORDS = 8
+LOCAL = {"local": "local-0.5b", "local 1.5B": "local:1.5b"}
+"""Arms of local models, and where their answers are."""
+AGAIN = "strong, template again"
 RESAMPLES = 2000
 Names = Mapping[int, Sequence[str]]
 Row = Mapping[str, Any]
+Key = tuple[str, str, int, int]
+
+
+ASKED_SEEDS = (1, 2, 3)
+SYSTEM = (
+    "A word can name several things. For a given word, write short names that make clear which thing is "
+    "meant, one for each thing it can be, at most 5 words each, one a line after '- '."
+)
+EXAMPLES = {
+    "crane": "crane, a bird; construction crane; paper crane; crane truck; crane, a kind of machine",
+    "nail": "metal nail; fingernail; nail, a kind of fastener; painted nail of a finger; toenail",
+    "jaguar": "jaguar, a big cat; jaguar car; jaguar, an animal; spotted wild cat; jaguar, a kind of car",
+}
+
+
+def request(word: str) -> list[Message]:
+    """Return what a local LLM is asked about a class name."""
+    examples: list[Message] = []
+    for example, names in EXAMPLES.items():
+        answer = "\n".join(f"- {name}" for name in names.split("; "))
+        examples += [{"role": "user", "content": example}, {"role": "assistant", "content": answer}]
+    return [{"role": "system", "content": SYSTEM}, *examples, {"role": "user", "content": word}]
+
+
+async def ask(llm: str) -> None:
+    """Ask a local LLM about each class of the sets that it was asked about first, and keep its answers."""
+    from benchmarks.local_llm import served
+
+    kept = json.loads(RECORDED.read_text("utf-8"))
+    answers = kept.setdefault(llm, {})
+    async with served(llm, slots=1) as asked:
+        for word in kept["local-0.5b"]:
+            if word not in answers:
+                answers[word] = [
+                    await asked.chat(request(word), seed=seed, tokens=70, temperature=1.0)
+                    for seed in ASKED_SEEDS
+                ]
+                RECORDED.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def recorded(data: str, rounds: int | None = None) -> dict[int, list[str]]:
@@ -76,9 +119,9 @@ def recorded(data: str, rounds: int | None = None) -> dict[int, list[str]]:
     return _allowed(data, found)
 
 
-def local(data: str) -> dict[int, list[str]]:
-    """Return the local model's names by label; empty if it was not asked about this set."""
-    answers = json.loads(RECORDED.read_text("utf-8"))["local-0.5b"]
+def local(data: str, llm: str) -> dict[int, list[str]]:
+    """Return a local model's names by label; empty if it was not asked about this set."""
+    answers = json.loads(RECORDED.read_text("utf-8"))[llm]
     classes = sets.spec(data).classes
     if not answers.keys() >= set(classes):
         return {}
@@ -153,18 +196,18 @@ class FewShots:
         self._images = np.concatenate([images, views.reshape(self.copies, -1)])
         self.labels: list[int] = [*true.tolist(), *np.repeat(true, views.shape[1]).tolist()]
         self._test, self._true = features["test_x"], features["test_y"]
-        self.template = max(TEMPLATES, key=self._share)
-        self._few, self._on_test = self._similarities(self.template)
+        self.template = max(TEMPLATES, key=lambda one: self._share(self._similarities(one, self._classes)[0]))
+        self._few, self._on_test = self._similarities(self.template, self._classes)
         self._columns: dict[str, tuple[Floats, Floats]] = {}
         self.scored = 0
 
-    def _similarities(self, template: str) -> tuple[Floats, Floats]:
-        vectors = self._clip.texts([template], self._classes)[0].T
+    def _similarities(self, template: str, names: Sequence[str]) -> tuple[Floats, Floats]:
+        vectors = self._clip.texts([template], names)[0].T
         return self._images @ vectors, self._test @ vectors
 
-    def _share(self, template: str) -> float:
+    def _share(self, scores: Floats) -> float:
         """Return the accuracy on the images and that on their copies, added."""
-        right = self._similarities(template)[0].argmax(1) == self.labels
+        right = scores.argmax(1) == self.labels
         cut = len(right) - self.copies
         return float(right[:cut].mean() + right[cut:].mean())
 
@@ -190,6 +233,13 @@ class FewShots:
         for label, name in renaming.items():
             scores[:, label] = self._columns[name][1]
         return round(100 * float((scores.argmax(1) == self._true).mean()), 2)
+
+    def template_again(self, names: Mapping[str, str]) -> float:
+        """Return the test accuracy in % of new names in the template that is best with them."""
+        renamed = [names.get(name, name) for name in self._classes]
+        kept = {name: self._similarities(name, renamed) for name in TEMPLATES}
+        best = max((self.template, *TEMPLATES), key=lambda one: self._share(kept[one][0]))
+        return round(100 * float((kept[best][1].argmax(1) == self._true).mean()), 2)
 
     def chosen(self, names: Names) -> dict[int, str]:
         """Return what the program's rule chooses."""
@@ -235,28 +285,44 @@ def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mappin
     return found
 
 
-def measured(data: str, few: FewShots, draw: int) -> dict[str, Any]:
-    """Return the test accuracies of all arms, and what they cost."""
+def arms(data: str, draw: int) -> dict[str, Names]:
+    """Return the names that each arm tries."""
     strong, classes = recorded(data), len(sets.spec(data).classes)
-    arms: dict[str, Names] = {
+    found: dict[str, Names] = {
         "strong": strong,
         "strong, round 1": recorded(data, rounds=1),
         "permuted": permuted(strong, classes, draw),
         "name-words": name_words(data, strong, draw),
     }
-    if some := local(data):
-        arms |= {"local": some, "local, permuted": permuted(some, classes, draw)}
-    found: dict[str, Any] = {"template": few.template, "shared": few.test({})}
-    names, whole = {}, {}
-    for arm, tried in arms.items():
-        renaming = few.chosen(tried)
+    for arm, llm in LOCAL.items():
+        if some := local(data, llm):
+            found |= {arm: some, f"{arm}, permuted": permuted(some, classes, draw)}
+    return found
+
+
+def measured(data: str, few: FewShots, tried: Mapping[str, Names], known: Row) -> dict[str, Any]:
+    """Add the test accuracies of the arms that a row lacks, and what they cost."""
+    found: dict[str, Any] = {
+        "template": few.template,
+        "shared": few.test({}),
+        **known,
+        "names_scored": dict(known.get("names_scored", {})),
+        "renamings_scored": dict(known.get("renamings_scored", {})),
+    }
+    for arm in tried.keys() - known.keys():
+        renaming = few.chosen(tried[arm])
         found[arm] = few.test(renaming)
-        names[arm], whole[arm] = sum(map(len, tried.values())), few.scored
+        found["names_scored"][arm], found["renamings_scored"][arm] = (
+            sum(map(len, tried[arm].values())),
+            few.scored,
+        )
         if arm == "strong":
             found["names"] = {
                 sets.spec(data).classes[label]: name for label, name in sorted(renaming.items())
             }
-    return {**found, "names_scored": names, "renamings_scored": whole}
+    if AGAIN not in known:
+        found[AGAIN] = few.template_again(found["names"])
+    return found
 
 
 def interval(differences: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
@@ -351,12 +417,22 @@ def main() -> int:
     parser.add_argument("--draws", default="1,2,3,4,5", help="seeds of the few-shot images")
     parser.add_argument("--keep", type=Path, help="JSON lines of finished rows, continued if there")
     parser.add_argument("--cache", type=Path, help="folder that keeps features for the next time")
+    parser.add_argument("--ask", metavar="LLM", help="ask a local LLM, such as local:1.5b, for names first")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown tables")
     options = parser.parse_args()
-    rows: list[Row] = []
+    if options.ask:
+        asyncio.run(ask(options.ask))
+    kept: dict[Key, Row] = {}
     if options.keep and options.keep.exists():
-        rows = [json.loads(line) for line in options.keep.read_text("utf-8").splitlines()]
-    rows += _missing(options, {_key(row) for row in rows})
+        kept = {_key(row): row for row in map(json.loads, options.keep.read_text("utf-8").splitlines())}
+    for data in options.data.split(","):
+        if new := dict(_missing(options, data, kept)):
+            kept |= new
+            if options.keep:
+                lines = "".join(json.dumps(row) + "\n" for row in kept.values())
+                options.keep.write_text(lines, "utf-8")
+            print(f"{data} is done", file=sys.stderr, flush=True)
+    rows = list(kept.values())
     if options.json:
         print(json.dumps(summary(rows), indent=1))
         return 0
@@ -366,37 +442,28 @@ def main() -> int:
     return 0
 
 
-def _key(row: Row) -> tuple[str, str, int, int]:
+def _key(row: Row) -> Key:
     return row["model"], row["data"], row["shots"], row["draw"]
 
 
-def _missing(options: argparse.Namespace, known: set[tuple[str, str, int, int]]) -> Iterator[Row]:
-    """Measure and keep the rows that are not known."""
-    clip = None
-    for data in options.data.split(","):
-        cells = [
-            (options.model, data, shots, draw)
-            for shots in map(int, options.shots.split(","))
-            for draw in map(int, options.draws.split(","))
-        ]
-        if known.issuperset(cells):
-            continue
-        from benchmarks.pico_features import Clip
+def _missing(options: argparse.Namespace, data: str, kept: Mapping[Key, Row]) -> Iterator[tuple[Key, Row]]:
+    """Measure the rows of a set that are not there, and arms that they lack."""
+    cells = [
+        (options.model, data, shots, draw)
+        for shots in map(int, options.shots.split(","))
+        for draw in map(int, options.draws.split(","))
+    ]
+    lacking = [cell for cell in cells if not kept.get(cell, {}).keys() >= {*arms(data, cell[3]), AGAIN}]
+    if not lacking:
+        return
+    from benchmarks.pico_features import Clip
 
-        clip = clip or Clip(options.model)
-        features = features_of(data, options.model, clip, options.cache)
-        for cell in cells:
-            if cell not in known:
-                few = FewShots(data, clip, features, *cell[2:])
-                row = {
-                    **dict(zip(("model", "data", "shots", "draw"), cell, strict=True)),
-                    **measured(data, few, cell[3]),
-                }
-                if options.keep:
-                    with options.keep.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(row) + "\n")
-                yield row
-        print(f"{data} is done", file=sys.stderr, flush=True)
+    clip = Clip(options.model)
+    features = features_of(data, options.model, clip, options.cache)
+    for cell in lacking:
+        few = FewShots(data, clip, features, *cell[2:])
+        known = kept.get(cell, dict(zip(("model", "data", "shots", "draw"), cell, strict=True)))
+        yield cell, measured(data, few, arms(data, cell[3]), known)
 
 
 if __name__ == "__main__":
