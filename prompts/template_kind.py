@@ -77,6 +77,11 @@ def _with_article(text: str) -> str:
     return re.sub(r"\b([Aa]) (?=[aeiouAEIOU](?!ne\b|ni|se))", r"\1n ", text)
 
 
+@cache
+def _captions() -> tuple[Template, ...]:
+    return tuple(Template.parse(text, max_words=None) for text in BUILT_IN)
+
+
 class TemplateKind(PromptKind):
     """Search for templates."""
 
@@ -110,7 +115,7 @@ class TemplateKind(PromptKind):
         """Return the grammar's templates, one group a production, or the captions as one group."""
         if pool == "grammar":
             return list(grammar().values())
-        return [[Template.parse(text, max_words=None) for text in BUILT_IN]]
+        return [_captions()]
 
 
 KIND = TemplateKind()

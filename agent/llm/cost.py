@@ -225,6 +225,7 @@ def table_price(
     return TablePrice(standard=standard, services=services, asked=service_tier, about=about)
 
 
+@functools.cache
 def _source() -> str:
     return f"{PACKAGE} {version(PACKAGE)}"
 
@@ -258,10 +259,19 @@ def similar(name: str, names: Sequence[str]) -> str:
     return f" (similar: {', '.join(found)})" if found else ""
 
 
+def _hours(model: ModelInfo) -> Sequence[int]:
+    """Return the hours to look at: all where the price depends on the hour, else the two ends of a day."""
+    from genai_prices.types import ModelPrice, TimeOfDateConstraint
+
+    conditional = [] if isinstance(model.prices, ModelPrice) else model.prices
+    parts = [*conditional, *(model.price_variants or ())]
+    return range(24) if any(isinstance(one.constraint, TimeOfDateConstraint) for one in parts) else (0, 23)
+
+
 def _in_force(model: ModelInfo, now: datetime, tier: str | None) -> list[ModelPrice] | None:
     """Return the prices of each hour of the day, today and in a week; None without a price of text."""
     context = None if tier is None else {_TIER: tier}
-    hours = [now + timedelta(hours=hour) for hour in range(24)]
+    hours = [now + timedelta(hours=hour) for hour in _hours(model)]
     found = [model.get_prices(moment + later, context) for later in (timedelta(0), AHEAD) for moment in hours]
     prices = [price for place, price in enumerate(found) if price not in found[:place]]
     return prices if all(None not in (price.input_mtok, price.output_mtok) for price in prices) else None

@@ -85,7 +85,7 @@ class View:
     def unseen(self, texts: Iterable[str]) -> list[Candidate]:
         """Return the valid candidates that the restart has not scored, each once, in order."""
         found: dict[str, Candidate] = {}
-        for text in texts:
+        for text in dict.fromkeys(texts):
             try:
                 candidate = self.kind.parse(text, max_words=self.max_words)
             except CandidateError:

@@ -18,13 +18,13 @@ _CHILDREN = 30
 
 def _random(view: View) -> Steps:
     """Draw half the proposals from the pool; the others are best ones with one word changed."""
-    while True:
-        yield Propose(_random_proposals(view, view.rng()))
-
-
-def _random_proposals(view: View, rng: random.Random) -> list[Candidate]:
-    taken: dict[str, Candidate] = {}
     words = vocabulary(view)
+    while True:
+        yield Propose(_random_proposals(view, words, view.rng()))
+
+
+def _random_proposals(view: View, words: Sequence[str], rng: random.Random) -> list[Candidate]:
+    taken: dict[str, Candidate] = {}
     for _ in range(_ATTEMPTS * view.proposals):
         if len(taken) == view.proposals:
             break
@@ -67,8 +67,9 @@ def children(view: View, number: int, rng: random.Random) -> Iterator[str]:
 def vocabulary(view: View) -> list[str]:
     """Return the words of the pool, or else of the built-in captions, sorted and without slots."""
     slot = view.kind.slot
-    captions = itertools.chain(*view.kind.starting("captions"))
-    return _words(tuple(view.pool), slot) or _words(tuple(captions), slot)
+    return _words(tuple(view.pool), slot) or _words(
+        tuple(itertools.chain(*view.kind.starting("captions"))), slot
+    )
 
 
 @lru_cache(maxsize=2)  # every round asks for those of the same pool

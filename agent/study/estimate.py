@@ -32,7 +32,7 @@ from ...prompts.template import MAX_CHARACTERS
 from ..config.fields import Style, style_of
 from ..config.schema import SearchConfig
 from ..llm.chat import ChatRequest
-from ..llm.cost import find_price
+from ..llm.cost import Tariff, find_price
 from ..llm.pool import MORE_TOKENS
 from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, View
 from ..methods.memory import Entry, Memory
@@ -98,14 +98,15 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
         each = [TokenUsage()]
         if METHODS[config.method].asks_llm:
             each = [TokenUsage(prompt, answer) for prompt in longest_requests(config, class_names, pool)]
-        costs = [known for one in each if (known := cost_of(config, one)) is not None]
+        prices = prices_of(config)
+        costs = [known for one in each if (known := cost_of(prices, one)) is not None]
         dollars = _over_rounds(config, calls, costs) if costs else None
         tokens = int(_over_rounds(config, calls, [one.total for one in each]))
         names, prompt = _name_requests(config, class_names)
         names = _least(calls + names, config.max_calls) - calls
         calls += names
         tokens = _least(tokens + names * (prompt + answer), config.max_tokens)
-        of_names = cost_of(config, TokenUsage(prompt, answer))
+        of_names = cost_of(prices, TokenUsage(prompt, answer))
         if dollars is not None and of_names is not None:
             cost = round(_least(dollars + names * of_names, config.max_cost), 6)
         else:
@@ -282,18 +283,25 @@ def _only_asks(config: SearchConfig) -> bool:
     return METHODS[config.method].asks_llm and not METHODS[config.method].mixed
 
 
-def cost_of(config: SearchConfig, tokens: TokenUsage) -> float | None:
-    """Return the most dollars that one request costs, whichever endpoint is asked; None if unknown."""
+def prices_of(config: SearchConfig) -> list[Tariff | None]:
+    """Return the price of each endpoint, None where it is unknown; none at all for a local LLM."""
     if config.is_local:
-        return 0.0
-    worst = 0
-    for one in config.all_endpoints:
-        tier = one.service_tier or config.service_tier
-        price = find_price(one.price or config.price, one.base_url, one.model or config.llm or "", tier)
-        if price is None:
-            return None
-        worst = max(worst, price.most(tokens))
-    return worst / PICODOLLARS
+        return []
+    return [
+        find_price(
+            one.price or config.price,
+            one.base_url,
+            one.model or config.llm or "",
+            one.service_tier or config.service_tier,
+        )
+        for one in config.all_endpoints
+    ]
+
+
+def cost_of(prices: Sequence[Tariff | None], tokens: TokenUsage) -> float | None:
+    """Return the most dollars that one request costs, whichever endpoint is asked; None if unknown."""
+    known = [price.most(tokens) for price in prices if price is not None]
+    return max(known, default=0) / PICODOLLARS if len(known) == len(prices) else None
 
 
 def _minutes(config: SearchConfig, calls: int, tokens: int) -> float | None:

@@ -18,7 +18,7 @@ from ..methods.registry import METHODS
 from ..prices import TokenUsage
 from ..search.inputs import read_pool, read_wordings
 from .content_check import CurrentContent
-from .estimate import cost_of
+from .estimate import cost_of, prices_of
 from .grid import Cell
 from .outcomes import is_fitted
 from .runs import SharedLimits, endpoint_of, is_done
@@ -57,7 +57,11 @@ def check_budget(study: Study, cells: Sequence[Cell]) -> None:
     answers = [TokenUsage(completion_tokens=one.answer_tokens) for one in first]
     for name, unit, needed_each in (
         ("max_tokens", "", [float(one.total) for one in answers]),
-        ("max_cost", "$", [cost_of(one, answer) for one, answer in zip(first, answers, strict=True)]),
+        (
+            "max_cost",
+            "$",
+            [cost_of(prices_of(one), answer) for one, answer in zip(first, answers, strict=True)],
+        ),
     ):
         limit, known = getattr(limits, name), sum(one for one in needed_each if one is not None)
         if limit is not None and known > limit:

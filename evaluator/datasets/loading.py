@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
@@ -56,6 +57,7 @@ class Known:
     where: str = ""  # the folder under the data root
 
 
+@cache
 def known() -> tuple[Known, ...]:
     """Return every data set that has a name, those without files first."""
     return (

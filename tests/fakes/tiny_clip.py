@@ -75,7 +75,18 @@ def tiny(family: str) -> tuple[nn.Module, Any]:
         torch.manual_seed(7)
         model = open_clip.create_model(name, load_weights=False)
         _shake(model)
-    return model.eval().requires_grad_(False), open_clip.get_tokenizer(name)
+    return model.eval().requires_grad_(False), tokenizer_of(family)
+
+
+def tokenizer_of(family: str) -> Any:
+    """The tokenizer of a family; one for all that read texts alike, since its words take long to load."""
+    text = config(family)["text_cfg"]
+    return _tokenizer(text["context_length"], text.get("tokenizer_kwargs", {}).get("clean", "lower"))
+
+
+@cache
+def _tokenizer(context_length: int, clean: str) -> Any:
+    return open_clip.SimpleTokenizer(context_length=context_length, clean=clean)
 
 
 def save_weights(family: str, path: Path) -> Path:

@@ -872,7 +872,7 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
         ("search", "--method", "random", "--dry-run"),
         ("suite", "--data", "one", "--methods", "random", "--dry-run"),
         ("evaluate", "--templates", "t.txt", "--split", "train"),
-        ("datasets", "dice", "--shots", "1"),
+        ("datasets", "digits", "--shots", "1"),
     ],
 )
 def test_a_mistyped_variable_is_noted(

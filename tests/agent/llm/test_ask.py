@@ -460,7 +460,7 @@ class Dearer(Client):
         return ChatAnswer(text="- a {}", completion_tokens=tokens, billed=billed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     concurrency=st.integers(1, 16),
     level=st.integers(1, 300),

@@ -220,7 +220,7 @@ def outage(first: int, last: int) -> Callable[[ChatRequest, int], None]:
 def test_a_search_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     """Positions are the same, and what stands there; nothing is asked twice."""
     boards, asked = [], []
-    for most in (None, 1, 2, 4, 7):
+    for most in (None, 1, 7):
         name = f"at most {most}"
         config = SearchConfig(**CONFIG, run_dir=tmp_path / name, max_calls=most)
         chat = Plain()
@@ -234,8 +234,8 @@ def test_a_search_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path) ->
         assert found.status == "finished"
         asked.append(sorted(request.hash for request in chat.asked))
         boards.append((tmp_path / name / "leaderboard.csv").read_bytes())
-    assert boards[1:] == [boards[0]] * 4
-    assert asked[1:] == [asked[0]] * 4
+    assert boards[1:] == [boards[0]] * 2
+    assert asked[1:] == [asked[0]] * 2
     assert len(set(asked[0])) == 2 * 2 * 3
 
 

@@ -194,6 +194,7 @@ def test_a_program_that_has_its_own_way_keeps_it(own: str) -> None:
             assert (gc.get_freeze_count() > 0) == (frozen > 0)
         assert (gc.get_freeze_count() > 0) == (frozen > 0)
     finally:
+        gc.unfreeze()
         gc.enable()
 
 

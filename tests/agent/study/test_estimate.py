@@ -103,7 +103,6 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
     return SearchConfig(**values | more)
 
 
-@pytest.mark.parametrize("thinks", [False, True])
 @pytest.mark.parametrize(
     "more",
     [
@@ -116,18 +115,21 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
         {"method": "pn", "conversations": 3, "rounds": 12, "max_turns": 4, "proposals": 9},
     ],
 )
-def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any], thinks: bool) -> None:
-    """Nor is the bound many times of what an endpoint that is asked for long answers can bill."""
+def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any]) -> None:
+    """Nor is the bound many times of what an endpoint that is asked for long answers can bill.
+
+    The LLM thinks, so every answer after the first may be as long as any.
+    """
     searched = config(tmp_path, **more)
     bound = estimate(searched, NAMES)
-    result = run_virtual(search(searched, evaluator=Rising(), chat=Winning(thinks=thinks)))
+    result = run_virtual(search(searched, evaluator=Rising(), chat=Winning(thinks=True)))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
     assert result.status == "finished"
     assert result.usage.calls - result.usage.failed_calls <= bound.calls
     assert used <= bound.tokens <= estimate(searched).tokens
     assert result.usage.cost_usd <= bound.cost_usd
     assert result.evaluated <= bound.evaluations
-    if thinks and "describe" not in more:
+    if "describe" not in more:
         assert bound.tokens < 2 * used
 
 

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import string
 
-import open_clip
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.clip.texts.tokens import Filler, Reader
+from tests.fakes.tiny_clip import tokenizer_of
 
-TOKENIZER = open_clip.get_tokenizer("ViT-B-32")
+TOKENIZER = tokenizer_of("clip")
 ODD_NAMES = [
     "cat",
     "don't",
@@ -72,7 +72,7 @@ def test_the_limit_counts_start_and_end(words: int, fits: bool) -> None:
 
 def test_a_tokenizer_of_another_kind_is_counted_too() -> None:
     """Counts come from the tokenizer itself where its inside is not known."""
-    other = open_clip.SimpleTokenizer(clean="canonicalize")
+    other = tokenizer_of("other-cleaning")
     filler = Filler(other, ["cat", "a rather long name of a cat"], 77)
     assert filler.check("a {}") is None
     rejection = filler.check("a " * 73 + "{}")
