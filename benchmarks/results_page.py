@@ -26,7 +26,7 @@ from typing import Any
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import class_names, few_scorings, sentences, with_llm_table
+from benchmarks import class_names, few_scorings, finding_out, sentences, with_llm_table
 from benchmarks.over_sets import OverSets, holm, over_sets
 from benchmarks.peers import tables as peers
 from benchmarks.recorded_names import todays
@@ -230,6 +230,11 @@ def names(folder: Path, name: str) -> Lines:
     return class_names.table([row for row in _lines(folder / f"{name}.jsonl") if row["model"] == "RN-pico"])
 
 
+def finding(folder: Path, name: str) -> Lines:
+    """Yield what true scores bring, by the starting templates."""
+    return finding_out.page_table(list(_lines(folder / f"{name}.jsonl")))
+
+
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "means": means,
     "sets": sets,
@@ -239,6 +244,7 @@ KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "optimizers": optimizers,
     "searches": searches,
     "few": few,
+    "finding": finding,
     "names": names,
     "writers": writers,
 }
