@@ -50,8 +50,8 @@ from ..results.figures import (
     weighted,
 )
 from ..results.gain import verdict_on
-from ..results.progress import SearchProgress
 from ..results.result import PROMINENT, ApiUsage, GroupAccuracies, SearchResult, Usage
+from ..results.run_view import SearchProgress
 from ..text import printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0

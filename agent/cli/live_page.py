@@ -18,8 +18,7 @@ from aiohttp import web
 from ...evaluator.errors import UsageError
 from ..events.types import Event, RunOpened
 from ..results.page import TEMPLATES, render
-from ..results.progress import SearchProgress
-from ..results.run_view import view_of
+from ..results.run_view import SearchProgress, view_of
 
 HOST = "127.0.0.1"
 MOST_READERS = 16

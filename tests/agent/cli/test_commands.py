@@ -288,6 +288,7 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
     assert call("resume", "r") == NOTHING_USABLE
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("command", ["search", "suite", "evaluate"])
 def test_json_is_json_though_the_black_box_prints(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -312,6 +313,7 @@ def test_json_is_json_though_the_black_box_prints(
     assert "the black box says" in err
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("unusable", "code"), [(4, NOTHING_USABLE), (2, 0)])
 def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int, code: int) -> None:
     """Answers without a text count, paid for as they are; one search that got something is enough."""
@@ -321,6 +323,7 @@ def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int,
         assert call("suite", *which, *FEW, *asked) == code
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("fault", ["500", "cut_off"])
 def test_an_llm_that_never_answers_ends_with_3(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A search and a suite of nothing but failures do not pass for finished ones."""
@@ -840,7 +843,8 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     assert call("export", "--help") == 0
     text = "".join(capsys.readouterr().out.split())  # lines break in names too
     assert ",".join(FORMS) in text
-    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    data = ("--data", pictures(tmp_path).data, "--shots", "4")
+    assert call("search", *data, "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
     capsys.readouterr()
     assert call("export", "r", "--format", "open-clip", "--out", "t.json") == 0
     out, err = capsys.readouterr()
@@ -975,6 +979,7 @@ def test_a_run_at_work_is_not_to_be_resumed(capsys: pytest.CaptureFixture[str], 
         )
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Its runs are in the list of all; a command that takes one run says how the suite goes on."""
     few = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")

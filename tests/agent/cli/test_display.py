@@ -44,8 +44,8 @@ from promptclimb.agent.events.types import (
     WaitCapped,
 )
 from promptclimb.agent.position import NAMES, Position
-from promptclimb.agent.results.progress import SearchProgress, sparkline
 from promptclimb.agent.results.result import ApiUsage, GroupAccuracies, Llm, SearchResult, Usage
+from promptclimb.agent.results.run_view import SearchProgress, sparkline
 from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"

@@ -110,6 +110,7 @@ def test_points_that_were_asked_for_too_late_are_named() -> None:
     assert findings(found, whole, Transferred(Path("/nowhere")), "t")["notes"] == [toy]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     """Whether it was summed up or not; where nothing is left to do, nothing is proposed."""
     assert main(["suite", write(data=["one"], curve=[]), "--suite-dir", "my study"]) == 0
@@ -128,6 +129,7 @@ def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.Capture
         assert way_on in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_the_budget_does_not_reach_is_named_and_made_later(
     capsys: pytest.CaptureFixture[str], server: ChatServer
 ) -> None:
@@ -212,6 +214,7 @@ def test_a_variable_that_does_not_decide_is_named(
     assert "at most 8 searches" in out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_other_settings_want_another_folder(capsys: pytest.CaptureFixture[str]) -> None:
     """A folder is one study's."""
     assert main(["suite", write()]) == 0

@@ -32,7 +32,7 @@ SMALL = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial"
 
 
 @pytest.fixture(autouse=True)
-def fake_evaluators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FakeEvaluator]:
+def fake_evaluators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, undrawn: None) -> list[FakeEvaluator]:
     """A hill of its own for each seed; what was opened, in order."""
     opened: list[FakeEvaluator] = []
 

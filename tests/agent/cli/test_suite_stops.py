@@ -47,7 +47,7 @@ SMALL_FLAGS = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--in
 
 
 @pytest.fixture(autouse=True)
-def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, undrawn: None) -> list[str]:
     """The data set of every evaluator that was opened, in order."""
     found: list[str] = []
 
@@ -56,8 +56,6 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return FakeEvaluator(seed=spec.seed)
 
     stand_in_a_file(monkeypatch, tmp_path, fake)
-    # Drawing takes longer than a study; test_suite_file and tests/agent/study look at pictures.
-    monkeypatch.setattr(study_document, "svg", lambda _document: "<svg/>")
     return found
 
 

@@ -46,6 +46,9 @@ def made_on(found: SearchConfig) -> RunContent:
     )
 
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
 @pytest.fixture
 def sets(tmp_path: Path) -> Path:
     """A data set and weights."""
