@@ -220,7 +220,7 @@ def writers(folder: Path, name: str) -> Lines:
     yield row("the author's", lambda one: one["writers"][sentences.AUTHOR])
     others = (f"{one['mean']:+.1f} ({one['interval'][0]:.1f} to {one['interval'][1]:.1f})" for one in found)
     yield ("five others, mean", *others)
-    yield row("their median over sets", lambda one: one["median"])
+    yield row("their median over writers and sets", lambda one: one["median"])
     for name, spread in sentences.SPREADS.items():
         yield (f"deviation {name}", *(f"{one['spread'][spread]:.1f}" for one in found))
 
