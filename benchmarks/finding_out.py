@@ -31,10 +31,12 @@ import argparse
 import asyncio
 import itertools
 import json
+import random
+import re
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +56,8 @@ from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.prompts.requests import feedback, names_shown, request_pn
+from promptclimb.prompts.starting import draw
+from promptclimb.prompts.template_kind import KIND
 
 SETS = "wallpapers,small-shapes"
 INITIAL = 80
@@ -120,6 +124,19 @@ def course(result: SearchResult, rounds: int) -> list[float]:
     return [round(100 * one, 1) for one in best]
 
 
+def starting_templates(folder: Path, seed: int, plural: float) -> Path:
+    """Write the starting templates that the program draws, a share of them about several things."""
+    rng = random.Random(f"plural/{seed}")
+    texts = [template.text for template in draw(KIND.starting("grammar"), INITIAL, random.Random(seed))]
+    some = [
+        re.sub(r"(\b(an?|the) )?\{\}", "{}s", text, flags=re.IGNORECASE) if rng.random() < plural else text
+        for text in texts
+    ]
+    file = folder / "starting.txt"
+    file.write_text("\n".join(some) + "\n", "utf-8")
+    return file
+
+
 async def played(
     evaluator: Evaluator,
     arm: Arm,
@@ -141,7 +158,7 @@ async def played(
             conversations=1,
             rounds=rounds,
             proposals=options.proposals,
-            initial=INITIAL,
+            initial=starting_templates(Path(folder), seed, options.plural) if options.plural else INITIAL,
             views=0,
             request_timeout=options.timeout,
             retry_seconds=options.timeout,
@@ -151,6 +168,7 @@ async def played(
     return {
         "set": data,
         "seed": seed,
+        "plural": options.plural,
         "arm": arm.name,
         "test": result.best.test,
         "starting": result.baselines["best starting template"].test,
@@ -170,7 +188,7 @@ async def cell(
     kept: Sequence[Mapping[str, Any]],
 ) -> list[Mapping[str, Any]]:
     """Return the rows of a set and seed, those of arms that ask an LLM first."""
-    rows = [row for row in kept if (row["set"], row["seed"]) == (data, seed)]
+    rows = [row for row in kept if (row["set"], row["seed"], row["plural"]) == (data, seed, options.plural)]
     left = [arm for arm in chosen_arms(options) if all(row["arm"] != arm.name for row in rows)]
     if not left:
         return rows
@@ -257,6 +275,21 @@ def document_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def page_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """Yield a head and a line for each share of plurals, with the arms that know the class names."""
+    first, second = PAIRS[1]
+    yield ("starting templates", "best of them", first, second, "difference (standard error)")
+    for plural in sorted({row["plural"] for row in rows}):
+        some = [row for row in rows if row["plural"] == plural and row["arm"] in (first, second)]
+        document = document_of(some)
+        arms = [statistics.fmean(100 * row["test"] for row in some if row["arm"] == arm) for arm in PAIRS[1]]
+        starting = statistics.fmean(100 * row["starting"] for row in some)
+        found = document["differences"][f"{first} over {second}"]["all"]
+        name = f"{plural:.0%} plural" if plural else "as drawn"
+        difference = f"{found['points']:+.1f} ({found['standard_error']:.1f})"
+        yield (name, *(f"{value:.1f}" for value in (starting, *arms)), difference)
+
+
 def rounded(value: Any) -> Any:
     """Return a document with one decimal."""
     if isinstance(value, dict):
@@ -273,6 +306,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3", help="few-shot images and starting templates")
     arms = "; ".join(f"{number} {arm.name}" for number, arm in enumerate(ARMS))
     parser.add_argument("--arms", default="0,1,2,3,4,5", help=f"numbers of arms: {arms}")
+    parser.add_argument(
+        "--plural", type=float, default=0.0, help="share of starting templates that are put into the plural"
+    )
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--proposals", type=int, default=8, help="templates per answer")
     parser.add_argument("--keep", type=Path, help="JSON lines of finished searches, continued if there")

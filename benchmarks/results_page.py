@@ -26,7 +26,7 @@ from typing import Any
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import class_names, few_scorings, sentences, with_llm_table
+from benchmarks import class_names, few_scorings, finding_out, sentences, with_llm_table
 from benchmarks.over_sets import OverSets, holm, over_sets
 from benchmarks.peers import tables as peers
 from benchmarks.recorded_names import todays
@@ -220,7 +220,7 @@ def writers(folder: Path, name: str) -> Lines:
     yield row("the author's", lambda one: one["writers"][sentences.AUTHOR])
     others = (f"{one['mean']:+.1f} ({one['interval'][0]:.1f} to {one['interval'][1]:.1f})" for one in found)
     yield ("five others, mean", *others)
-    yield row("their median over sets", lambda one: one["median"])
+    yield row("their median over writers and sets", lambda one: one["median"])
     for name, spread in sentences.SPREADS.items():
         yield (f"deviation {name}", *(f"{one['spread'][spread]:.1f}" for one in found))
 
@@ -228,6 +228,11 @@ def writers(folder: Path, name: str) -> Lines:
 def names(folder: Path, name: str) -> Lines:
     """Yield what new names of classes gain on kinds of sets, RN-pico."""
     return class_names.table([row for row in _lines(folder / f"{name}.jsonl") if row["model"] == "RN-pico"])
+
+
+def finding(folder: Path, name: str) -> Lines:
+    """Yield what true scores bring, by the starting templates."""
+    return finding_out.page_table(list(_lines(folder / f"{name}.jsonl")))
 
 
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
@@ -239,6 +244,7 @@ KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "optimizers": optimizers,
     "searches": searches,
     "few": few,
+    "finding": finding,
     "names": names,
     "writers": writers,
 }
