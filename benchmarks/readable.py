@@ -129,7 +129,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     kept: list[Row] = []
     if options.keep is not None and options.keep.is_file():
-        kept = [json.loads(line) for line in options.keep.read_text("utf-8").splitlines()]
+        kept = [json.loads(line) for line in options.keep.read_text("utf-8").splitlines() if line]
     shots, seeds = ([int(one) for one in text.split(",")] for text in (options.shots, options.seeds))
     found = []
     for row in rows(kept, shots, seeds):
