@@ -63,7 +63,7 @@ COMPARED = ("optimizers-recorded", "optimizers")
 """The recorded rows with a strong LLM, and those with the local one."""
 BASE = "pn, no information"
 
-STUDIES = ("bundled", "by-shots", "feedback", "one-shot")
+STUDIES = ("bundled", "feedback", "one-shot")
 """Studies whose differences are on the page; Holm's correction is over all of them."""
 STARTS = ("default template", "best starting template")
 LEAST = 1.0
