@@ -142,8 +142,8 @@ async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
     tests = [question(f"test {number}") for number in range(10)]
     async with ScorerServer() as server, asking(server, max_scorer_calls=15) as calls:
         with pytest.raises(UsageError, match=r"--max-scorer-calls 15 must be more than 21: .*--test-images"):
-            calls.keep(sizes_of(tests * 2))
-        calls.keep(sizes_of(tests))
+            calls.keep_for_final(sizes_of(tests * 2))
+        calls.keep_for_final(sizes_of(tests))
         found, why = await answers(calls, [question(number) for number in range(40)])
         assert (len(found), type(why)) == (4, BudgetSpentError)
         calls.release()
@@ -159,7 +159,7 @@ async def test_a_final_evaluation_that_money_cannot_pay_is_refused() -> None:
             ScorerServer() as server,
             asking(server, max_cost=0.01, scorer_price="0.002/call") as calls,
         ):
-            calls.keep(sizes_of([question(0)] * 5))
+            calls.keep_for_final(sizes_of([question(0)] * 5))
 
 
 async def test_more_is_kept_once_bills_are_higher_than_declared() -> None:
@@ -169,7 +169,7 @@ async def test_more_is_kept_once_bills_are_higher_than_declared() -> None:
         ScorerServer(ScorerOptions(usage={"prompt_tokens": 100})) as server,
         asking(server, max_cost=0.01, scorer_price="1/0") as calls,
     ):
-        calls.keep(sizes_of(tests))
+        calls.keep_for_final(sizes_of(tests))
         found, why = await answers(calls, [question(number, prompt_tokens=50) for number in range(200)])
         assert isinstance(why, BudgetSpentError)
         assert 75 < len(found) < 90
@@ -518,7 +518,7 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
         hold = Spent(calls=kept, estimated_picodollars=kept * each.estimated_picodollars)
         fits = why_refused(of_scorer.limits, hold) is None
         if fits:
-            of_scorer.keep(hold)
+            of_scorer.keep_for_final(hold)
 
         async def until_spent(ask: Callable[[], Any]) -> None:
             for _ in range(80):
@@ -532,7 +532,7 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
             *(until_spent(lambda: asks.ask(post)) for _ in range(at_once)),
             *(until_spent(lambda: chats.ask(chat)) for _ in range(2)),
         )
-        of_scorer.keep(NOTHING)
+        of_scorer.keep_for_final(NOTHING)
         tested = 0
         for _ in range(kept if fits else 0):
             await asks.ask(post)
