@@ -204,21 +204,21 @@ def to_toml(config: SearchConfig) -> str:
     return tomli_w.dumps(config.to_public())
 
 
-def absolute(config: SearchConfig, *, labels: bool = False) -> SearchConfig:
+def absolute(config: SearchConfig, *, names_only: bool = False) -> SearchConfig:
     """Return a config with absolute paths, so that its run can be resumed from another folder.
 
-    ``labels`` means that ``data`` and ``model`` are names and not folders, as with a custom scorer.
+    ``names_only`` means that ``data`` and ``model`` are names and not folders, as with a custom scorer.
     """
-    labels = labels or config.evaluator is not None
+    names_only = names_only or config.evaluator is not None
     found: dict[str, Path | str] = {}
     for name, value in config:
         if isinstance(value, Path):
             found[name] = user_path(value, flag_of(name) or name)
-        elif isinstance(value, str) and (name in _HOLD_PATHS or (OPTIONS[name].reads and not labels)):
+        elif isinstance(value, str) and (name in _HOLD_PATHS or (OPTIONS[name].reads and not names_only)):
             found[name] = _HOLD_PATHS[name](value) if name in _HOLD_PATHS else _existing(name, value)
-        elif name == "model" and not labels:
+        elif name == "model" and not names_only:
             found[name] = _absolute_model(value)
-    # What is as it was stays unset, if it was.
+    # A setting that is not changed here stays unset, if it was unset.
     return config.model_copy(
         update={name: value for name, value in found.items() if value != getattr(config, name)}
     )

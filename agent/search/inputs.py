@@ -225,15 +225,15 @@ def read_wordings(config: SearchConfig) -> Wordings:
         raise ConfigError(f"--wordings {config.wordings}: {error}") from error
 
 
-def check_places(config: SearchConfig, *, labels: bool) -> None:
+def check_places(config: SearchConfig, *, names_only: bool) -> None:
     """Raise ConfigError if a file or folder of a resumed run is gone; also check its shared cache.
 
-    With ``labels``, ``data`` and ``pretrained`` are mere names, as the evaluator comes from Python.
+    With ``names_only``, ``data`` and ``pretrained`` are names, as the evaluator comes from Python.
     """
     check_cache(config.shared_cache)
     for name, option in OPTIONS.items():
         place = getattr(config, name)
-        if not option.reads or (labels and isinstance(place, str)):
+        if not option.reads or (names_only and isinstance(place, str)):
             continue
         if isinstance(place, str | Path) and Path(place).is_absolute() and not Path(place).exists():
             raise ConfigError(

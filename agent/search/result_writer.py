@@ -59,7 +59,7 @@ from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .journal import RestartRecord, Searched
-from .measuring import measured
+from .measuring import call_evaluator
 from .test_evaluation import EvaluatedChoice, openings
 
 MOST_PICTURES = 12
@@ -259,7 +259,7 @@ async def _decisions(evaluator: Evaluator, on_test: Mapping[str, GroupOnTest]) -
     key: str | None = None
     if isinstance(evaluator, Illustrator):
         try:
-            key = await measured(lambda: evaluator.image_set("test")) or None
+            key = await call_evaluator(lambda: evaluator.image_set("test")) or None
         except Exception:  # noqa: BLE001 - the report can do without
             key = None
     return Decisions(
@@ -283,7 +283,7 @@ async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str)
         *_spread(broken, [(decisions.labels[place], after[place]) for place in broken]),
     ]
     try:
-        made = await measured(lambda: evaluator.thumbnails("test", chosen))
+        made = await call_evaluator(lambda: evaluator.thumbnails("test", chosen))
         return tuple(
             Picture(
                 true=decisions.class_name(decisions.labels[place]),

@@ -167,7 +167,7 @@ class SearchRun:
             if done is not None:
                 self.emit(Noted(text=f"{run_dir} had finished; this is its result"))
                 return done
-            check_places(config, labels=self.evaluator is not None)
+            check_places(config, names_only=self.evaluator is not None)
             check_files(run_dir)
             resolved = await in_thread(lambda: _read(config, notes))
             return await OpenRun(self, run_dir, resolved, store).complete()
@@ -193,7 +193,7 @@ class SearchRun:
                 notes = {**notes, **found}
         if note := config.general_words:
             notes = {**notes, GENERAL_WORDS: note}
-        return pinned_evaluator(absolute(config, labels=self.evaluator is not None)), notes
+        return pinned_evaluator(absolute(config, names_only=self.evaluator is not None)), notes
 
 
 def _read(config: SearchConfig, notes: Mapping[str, Any]) -> Resolved:

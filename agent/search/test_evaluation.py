@@ -35,7 +35,7 @@ from ..results.result import (
 )
 from ..store.run import Store
 from .choice import Choice, ChosenGroup, message_of
-from .measuring import group_scores, measured, predicted_labels
+from .measuring import call_evaluator, group_scores, predicted_labels
 
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
@@ -145,7 +145,7 @@ async def _rename(
         return {split: evaluator.predict_named(template, [renaming], split=split) for split in splits}
 
     async def by_split() -> dict[str, tuple[Sequence[int], Sequence[int], list[bool]]]:
-        answers = await measured(work)
+        answers = await call_evaluator(work)
         return {
             split: (one.labels, one.predicted[0] or (), hits(one.predicted[0] or (), one.labels))
             for split, one in answers.items()
@@ -224,7 +224,7 @@ async def _scores(
 ) -> Sequence[SplitScores | None]:
     """Score groups; None for one that cannot be read or averaged. Raises if not a single one can be read."""
     try:
-        return await measured(
+        return await call_evaluator(
             lambda: group_scores(evaluator, [group.templates for group in groups], test=test)
         )
     except TemplateRejectedError as error:
@@ -247,7 +247,7 @@ async def _scores(
 async def _inspect(evaluator: Evaluator, best: str, found: EvaluatedChoice) -> None:
     if not isinstance(evaluator, Inspector):
         return
-    work = measured(lambda: evaluator.inspect([best], split="test"))
+    work = call_evaluator(lambda: evaluator.inspect([best], split="test"))
     all_pairs = await _noted(found.notes, UNINSPECTED, "the classes could not be distinguished", work)
     if all_pairs is not None:
         confusions = all_pairs.confusions[:MOST_CONFUSIONS]
@@ -268,7 +268,7 @@ async def _image_by_image(
 
         async def checked_predictions() -> Predictions:
             asked = [groups[place].templates for place in places]
-            found = await measured(lambda: predicted_labels(evaluator, asked, "test"))
+            found = await call_evaluator(lambda: predicted_labels(evaluator, asked, "test"))
             _check_predictions(found, [accuracies[place] for place in places], evaluator)
             return found
 

@@ -442,7 +442,7 @@ def test_a_config_made_in_python_gets_absolute_paths(tmp_path: Path, monkeypatch
     assert (found.initial, found.run_dir) == (tmp_path / "pool.txt", tmp_path / "r")
     assert absolute(found) == found
     assert absolute(config.model_copy(update={"data": "digits"})).data == "digits"
-    names_only = absolute(config, labels=True)
+    names_only = absolute(config, names_only=True)
     assert (names_only.data, names_only.initial) == ("pictures", tmp_path / "pool.txt")
 
 
