@@ -68,14 +68,16 @@ from ..store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .choice import candidates_at_most, choose, ranking
 from .event_loop import FairScheduler, entered, short_collections, to_the_end
-from .inputs import (
+from .identity import (
     IMAGE_NAMES,
     LLM_CONTENT,
     check_content,
-    check_places,
     extension_of,
     identity_of,
     known_identity,
+)
+from .inputs import (
+    check_places,
     may_fall_back,
     pinned_evaluator,
     read_pool,
