@@ -518,7 +518,7 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
         hold = Spent(calls=kept, estimated_picodollars=kept * each.estimated_picodollars)
         fits = why_refused(of_scorer.limits, hold) is None
         if fits:
-            of_scorer.keep_for_final(hold)
+            of_scorer.keep(hold)
 
         async def until_spent(ask: Callable[[], Any]) -> None:
             for _ in range(80):
@@ -532,7 +532,7 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
             *(until_spent(lambda: asks.ask(post)) for _ in range(at_once)),
             *(until_spent(lambda: chats.ask(chat)) for _ in range(2)),
         )
-        of_scorer.keep_for_final(NOTHING)
+        of_scorer.keep(NOTHING)
         tested = 0
         for _ in range(kept if fits else 0):
             await asks.ask(post)
