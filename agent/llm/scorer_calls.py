@@ -6,11 +6,11 @@ import asyncio
 import math
 import random
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
@@ -34,7 +34,7 @@ from ..errors import (
     UnusableAnswerError,
 )
 from ..events.types import Event, Listener, ScorerUsageChanged
-from ..prices import PICODOLLARS, TokenUsage
+from ..prices import TokenUsage
 from ..stop import Stop
 from .ask import LLMAsker
 from .budget import Limits, ScorerBudget
@@ -43,13 +43,12 @@ from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent
 from .limiter import RateLimits
 from .pool import UNFIT_REQUESTS, Endpoint
 from .retry import RetryPolicy
+from .scorer_costs import RequestSizes, cost_of_all, to_keep, why_refused
 
 KEY = "SCORER_API_KEY"
 USAGE_EVERY_S = 1.0
 MOST_FAILURES = 2
 """Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
-KEPT_PERCENT = 102
-"""What is kept for the final evaluation, of what it takes, as some attempts fail and are billed."""
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
@@ -151,7 +150,7 @@ class ScorerCalls:
         self._reached: asyncio.Future[None] | None = None
         self._refusal: str | None = None
         self._last: ApiRequest | None = None  # the last one that was answered
-        self._kept_for = Sizes()
+        self._kept_for = RequestSizes()
 
     @property
     def _has_answered(self) -> bool:
@@ -233,7 +232,7 @@ class ScorerCalls:
 
         future.add_done_callback(landed)
 
-    def keep_for_final(self, requests: Sizes, start: Spent = NOTHING, noun: str = "template") -> None:
+    def keep_for_final(self, requests: RequestSizes, start: Spent = NOTHING, noun: str = "template") -> None:
         """Keep back what the requests of the final evaluation may cost, and a little more, until ``release``.
 
         Raises:
@@ -251,7 +250,7 @@ class ScorerCalls:
     def release(self) -> None:
         """Keep nothing back any more: the search has chosen."""
         self._refusal = None
-        self._kept_for = Sizes()
+        self._kept_for = RequestSizes()
         self.budget.keep(NOTHING)
 
     def _kept(self) -> Spent:
@@ -376,69 +375,6 @@ class ScorerCalls:
         except RequestFailedError:
             return False
         return True
-
-
-Sizes: TypeAlias = Counter[tuple[int, int]]
-"""How many requests there are by the tokens that they declare, of prompt and answer."""
-
-
-def sizes_of(requests: Iterable[ApiRequest]) -> Sizes:
-    """Count requests by their sizes."""
-    return Counter((one.prompt_tokens, one.max_tokens) for one in requests)
-
-
-def cost_of_all(requests: Sizes, most: Callable[[TokenUsage], int]) -> Spent:
-    """Return the most that requests take, as estimates; ``most`` returns picodollars of one."""
-    sizes = [(TokenUsage(*size), count) for size, count in requests.items()]
-    return Spent(
-        calls=requests.total(),
-        estimated_tokens=sum(count * size.total for size, count in sizes),
-        estimated_picodollars=sum(count * most(size) for size, count in sizes),
-    )
-
-
-def part_of(spent: Spent, times: int, of: int = 1) -> Spent:
-    """Return ``times / of`` as much of an estimate, rounded up."""
-    amounts = (spent.calls, spent.estimated_tokens, spent.estimated_picodollars)
-    calls, tokens, money = (-(-amount * times // of) for amount in amounts)
-    return Spent(calls=calls, estimated_tokens=tokens, estimated_picodollars=money)
-
-
-def to_keep(final: Spent) -> Spent:
-    """Return what is kept for a final evaluation that takes so much."""
-    return part_of(final, KEPT_PERCENT, 100)
-
-
-def why_refused(limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
-    """Return why limits are too low for the start beside what is kept; None if they are not.
-
-    ``noun`` is a candidate's name.
-    """
-    checked: list[tuple[str, int, int, int, Callable[[int], str], tuple[str, str]]] = []
-    if (calls := limits.calls) is not None:
-        option = f"--max-scorer-calls {calls}"
-        checked.append((option, calls, kept.calls, start.calls, str, ("take", "so many")))
-    if (money := limits.picodollars) is not None:
-        final, first = kept.estimated_picodollars, start.estimated_picodollars
-        option = f"--max-cost {limits.cost_usd:g}"
-        checked.append((option, max(money, 1), final, first, _dollars, ("cost", "so much")))
-    for option, limit, final, first, text, (may, much) in checked:
-        if final >= limit:
-            return (
-                f"{option} must be more than {text(final)}: the final evaluation alone may {may} {much}. "
-                "Give more, or evaluate on fewer images with --test-images N"
-            )
-        if first + final > limit:
-            return (
-                f"{option} must be at least {text(first + final)}: the default {noun} and the starting "
-                f"ones may {may} {text(first)}, and {text(final)} are kept for the final evaluation. "
-                "Give more, or ask for less with --initial N, --restarts N or --test-images N"
-            )
-    return None
-
-
-def _dollars(picodollars: int) -> str:
-    return f"{math.ceil(picodollars * 1e6 / PICODOLLARS) / 1e6:.6f}"
 
 
 def _reason(error: BaseException | None) -> str:

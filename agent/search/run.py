@@ -42,7 +42,8 @@ from ..llm.cost import NOTHING
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
-from ..llm.scorer_calls import ScorerCalls, sizes_of
+from ..llm.scorer_calls import ScorerCalls
+from ..llm.scorer_costs import sizes_of
 from ..llm.scorer_endpoint import open_scorer
 from ..position import NAMES, rng_for
 from ..results.details import Details

@@ -13,7 +13,7 @@ from ..config.fields import style_of
 from ..config.schema import SearchConfig
 from ..llm.budget import Limits
 from ..llm.cost import NOTHING, Spent, cost_at_most
-from ..llm.scorer_calls import cost_of_all, part_of, sizes_of, to_keep, why_refused
+from ..llm.scorer_costs import cost_of_all, part_of, sizes_of, to_keep, why_refused
 from ..prices import PICODOLLARS
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS

@@ -31,7 +31,8 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
-from promptclimb.agent.llm.scorer_calls import ScorerCalls, sizes_of, why_refused
+from promptclimb.agent.llm.scorer_calls import ScorerCalls
+from promptclimb.agent.llm.scorer_costs import sizes_of, why_refused
 from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.stop import Stop
