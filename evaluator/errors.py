@@ -57,7 +57,7 @@ class ScoringFailedError(EvaluatorError):
 
 
 class ConsumerError(EvaluatorError):
-    """The consumer is closed or its worker died."""
+    """Nothing more can be scored: the consumer is closed, its worker died, or the scorer cannot be used."""
 
 
 class AskingEndedError(ConsumerError):

@@ -36,7 +36,7 @@ from ..errors import (
 from ..events.types import Event, Listener, ScorerUsageChanged
 from ..prices import TokenUsage
 from ..stop import Stop
-from .ask import LLMAsker
+from .ask import EndpointAsker
 from .budget import Limits, ScorerBudget
 from .chat import BilledAnswer, Client, JsonAnswer
 from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent
@@ -124,7 +124,7 @@ class ScorerCalls:
             spent,
         )
         self._answered_before = spent.calls > 0
-        self._asker: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
+        self._asker: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
             [Endpoint(name=name, client=client, price=config.scorer_price, limits=limits)],
             budget=self.budget,
             retry=RetryPolicy.of(config),

@@ -282,17 +282,17 @@ class Journal:
     async def _request(self, position: Position, request: ChatRequest) -> ChatAnswer:
         try:
             try:
-                reply = await self._asker.ask(request)
+                billed = await self._asker.ask(request)
             except RequestFailedError as error:
                 raise await self._skip(position, request, error) from error
             await self._write_skipped()
-            await self._store.put_answer(position, request.hash, reply.answer, reply.bill, request.messages)
+            await self._store.put_answer(position, request.hash, billed.answer, billed.bill, request.messages)
         finally:
             self._stop.settled()
         # Nothing is lost from here on, so a stop need not wait for scores.
         self._stop.check()
         await self._scheduler.turn()
-        return reply.answer
+        return billed.answer
 
     async def _skip(self, position: Position, request: ChatRequest, error: RequestFailedError) -> Skipped:
         cause = error.__cause__

@@ -232,9 +232,9 @@ class Restart:
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self._journal.ask(step.messages, place._replace(sample=sample))
-            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
-            self._note(answer, place, empty=not reply.candidates, replayed=replayed)
-            outcomes = await self._judge(reply, place)
+            text, proposals = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
+            self._count(answer, place, empty=not proposals.candidates, replayed=replayed)
+            outcomes = await self._judge(proposals, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
         else:
             outcomes = await self._try(step, place)
@@ -246,7 +246,7 @@ class Restart:
             self._check()
         return await self._score(step.candidates, place, step.source or self._config.method)
 
-    def _note(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
+    def _count(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
         cut = empty and answer.finish_reason == "length"
         self.record.empty += empty
         self.record.cut += cut
@@ -275,10 +275,11 @@ class Restart:
             free=most_free(self._info),
         )
 
-    async def _judge(self, reply: Proposals, position: Position) -> list[Outcome]:
+    async def _judge(self, proposals: Proposals, position: Position) -> list[Outcome]:
+        """Score the proposals of an answer that are new, and refuse the others."""
         refused: list[Outcome] = []
         fresh: list[Candidate] = []
-        for candidate in reply.candidates:
+        for candidate in proposals.candidates:
             if candidate.key in self._memory:
                 refused.append(self._refuse(candidate.text, "known", "it was tried before", position))
             elif len(fresh) == self._config.proposals:
@@ -286,7 +287,9 @@ class Restart:
                 refused.append(self._refuse(candidate.text, "too_many_proposals", message, position))
             else:
                 fresh.append(candidate)
-        refused += [self._refuse(each.line, each.reason, each.message, position) for each in reply.refused]
+        refused += [
+            self._refuse(each.line, each.reason, each.message, position) for each in proposals.refused
+        ]
         return [*await self._score(fresh, position, LLM), *refused[: 2 * self._config.proposals]]
 
     def _all_scored(self, candidates: Sequence[Candidate], position: Position) -> bool:

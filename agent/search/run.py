@@ -35,7 +35,7 @@ from ..events.types import (
     SearchFinished,
     SearchStarted,
 )
-from ..llm.ask import LLMAsker
+from ..llm.ask import EndpointAsker
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.cost import NOTHING
@@ -476,7 +476,7 @@ class OpenRun:
         of_scorer = None if self.scorer_calls is None else self.scorer_calls.budget
         self.budget = budget = Budget(Limits.of(self._limited), spent=store.usage, shares_cost_with=of_scorer)
         has_answers = next(store.answers(), None) is not None
-        llm: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
+        llm: EndpointAsker[ChatRequest, ChatAnswer] = EndpointAsker(
             self.endpoints,
             budget=budget,
             retry=RetryPolicy.of(config, local=config.is_local),

@@ -25,7 +25,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
 )
 from promptclimb.agent.events.types import Event
-from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
@@ -508,10 +508,10 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
         of_scorer = ScorerBudget(Limits(calls=most_calls, cost_usd=dollars))
         of_llm = Budget(Limits(cost_usd=dollars), shares_cost_with=of_scorer)
         retry = RetryPolicy(attempts=50, first_wait_s=0.1)
-        asks: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
+        asks: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
             [Endpoint(name="s", client=scorer, price=scorer_price)], budget=of_scorer, retry=retry
         )
-        chats: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
+        chats: EndpointAsker[ChatRequest, ChatAnswer] = EndpointAsker(
             [Endpoint(name="l", client=llm, price=llm_price)], budget=of_llm, retry=retry
         )
         post = ApiRequest(path="", body={}, prompt_tokens=100, max_tokens=100)
