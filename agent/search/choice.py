@@ -184,7 +184,7 @@ class Choice:
     Attributes:
         rows: The leaderboard, best first.
         evaluated: How many texts were scored.
-        early: The choice after that many templates: points of a learning curve.
+        curve: The choice after that many templates: points of a learning curve.
     """
 
     best: Entry
@@ -193,7 +193,7 @@ class Choice:
     rows: tuple[Row, ...]
     evaluated: int
     notes: Mapping[str, str]
-    early: Mapping[int, Entry]
+    curve: Mapping[int, Entry]
 
 
 async def choose(
@@ -208,11 +208,11 @@ async def choose(
         order = ranking_of(scored)
         rows = tuple(row_of(place, one) for place, one in enumerate(order, start=1))
         picks = {count: ranking_of(first)[0] for count, first in first_templates(scored, curve).items()}
-        early = {count: pick for count, pick in picks.items() if pick.score.whole}
-        return order, rows, len({entry.text for entry in scored}), early
+        chosen_after = {count: pick for count, pick in picks.items() if pick.score.whole}
+        return order, rows, len({entry.text for entry in scored}), chosen_after
 
     # Ordering the templates of many restarts takes seconds.
-    order, rows, evaluated, early = await in_thread(rank_all)
+    order, rows, evaluated, chosen_after = await in_thread(rank_all)
     kind = kind_named(config.prompts)
     if not order:
         raise PromptclimbError(
@@ -241,7 +241,7 @@ async def choose(
         rows=rows,
         evaluated=evaluated,
         notes=notes,
-        early=early,
+        curve=chosen_after,
     )
 
 

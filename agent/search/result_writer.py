@@ -231,7 +231,7 @@ async def details_of(
     on_test: Mapping[str, GroupOnTest],
     best: Entry,
     records: Sequence[RestartRecord],
-    picks: Sequence[Pick] = (),
+    curve: Sequence[Pick] = (),
 ) -> Details:
     """Return what the report shows; leave out what fails, as it must not cost a result.
 
@@ -247,7 +247,7 @@ async def details_of(
         baseline=baseline,
         pictures=pictures,
         lineage=await in_thread(lambda: _lineage(row_of(1, best), records)),
-        curve=tuple(picks),
+        curve=tuple(curve),
     )
 
 

@@ -632,7 +632,7 @@ class OpenRun:
                 renaming=None if searched.names is None else searched.names.renaming,
             )
             details = await details_of(
-                evaluator, evaluated.images, choice.best, searched.records, evaluated.picks
+                evaluator, evaluated.on_test, choice.best, searched.records, evaluated.curve
             )
             manifest = store.manifest
             result = build_result(
