@@ -38,7 +38,7 @@
     │   ├── TemplateRejectedError
     │   ├── CrashingTemplateError
     │   ├── ScoringFailedError
-    │   └── ConsumerError
+    │   └── ScoringEndedError
     │       └── AskingEndedError        its cause is one of the others
     └── StoreError
         ├── StoreFullError
@@ -57,9 +57,6 @@ from ..evaluator.errors import (
     ConfigError as ConfigError,
 )
 from ..evaluator.errors import (
-    ConsumerError as ConsumerError,
-)
-from ..evaluator.errors import (
     CrashingTemplateError as CrashingTemplateError,
 )
 from ..evaluator.errors import (
@@ -73,6 +70,9 @@ from ..evaluator.errors import (
 )
 from ..evaluator.errors import (
     PromptclimbError as PromptclimbError,
+)
+from ..evaluator.errors import (
+    ScoringEndedError as ScoringEndedError,
 )
 from ..evaluator.errors import (
     ScoringFailedError as ScoringFailedError,

@@ -22,7 +22,7 @@ from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
-from ...evaluator.remote.asking import AsksForTest
+from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor, Split
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
@@ -228,7 +228,7 @@ def _measured(
 
 def _shares(found: Evaluator, ensembles: list[list[str]], split: Split) -> list[float | None]:
     """Return the accuracies on one split; where images cost money, no other split is asked about."""
-    if isinstance(found, AsksForTest) and isinstance(found, Predictor):
+    if isinstance(found, ApiEvaluator) and isinstance(found, Predictor):
         return shares_right(found.predict(ensembles, split=split))
     return [getattr(one, split, None) for one in found.examine(ensembles, test=split == "test")]
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
-from ...evaluator.errors import AskingEndedError, ConsumerError, PromptclimbError, TemplateRejectedError
+from ...evaluator.errors import AskingEndedError, PromptclimbError, ScoringEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
     COUNTED,
     Evaluator,
@@ -302,7 +302,7 @@ class Racer:
             )
         except AskingEndedError as error:
             raise why_ended(error) from error
-        except ConsumerError as error:
+        except ScoringEndedError as error:
             raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
         except PromptclimbError:
             raise

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.batching import Batch, Consumer
+from ...evaluator.batching import Batch, ScoringQueue
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
-from ...evaluator.remote.asking import AsksForTest
+from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor, Score, TemplateScorer, Verdict
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
@@ -397,10 +397,10 @@ class OpenRun:
         self.evaluator = await ready_evaluator(
             self.config, self._run.evaluator, self._emit, ask=self.scorer_calls, labels=self._labels
         )
-        if isinstance(self.evaluator, AsksForTest) and self.scorer_calls is not None:
+        if isinstance(self.evaluator, ApiEvaluator) and self.scorer_calls is not None:
             await self._keep_for_final(self.evaluator, self.scorer_calls, had_labels=had_labels)
 
-    async def _keep_for_final(self, evaluator: AsksForTest, calls: ScorerCalls, *, had_labels: bool) -> None:
+    async def _keep_for_final(self, evaluator: ApiEvaluator, calls: ScorerCalls, *, had_labels: bool) -> None:
         """Keep back what the final evaluation may cost, and check that there is room for the start too."""
         config, info = self.config, self.evaluator.info
         candidates = candidates_at_most(config, info, len(self._run.curve))
@@ -487,13 +487,13 @@ class OpenRun:
             rng=rng_for(config.seed, "jitter"),
         )
         self._emit(budget.usage_changed())
-        async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
+        async with ScoringQueue(self.evaluator, on_batch=self._batch_scored) as queue:
             if self._run.concludes:
                 if self.scorer_calls is not None:
                     self.scorer_calls.refuse_all(NOTHING_MORE)
                 searched = await self._run_restarts(NothingMore(), NothingMore(), has_answers=has_answers)
             else:
-                with self.with_shared_cache(consumer, llm) as (scorer, asker):
+                with self.with_shared_cache(queue, llm) as (scorer, asker):
                     searched = await self._run_restarts(scorer, asker, has_answers=has_answers)
         llm.close()
         if (stopped := searched.stopped) is None:

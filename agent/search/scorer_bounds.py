@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...evaluator.remote.asking import AsksForTest
+from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo
 from ...prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, MOST_NAMES_ASKED, SHORT_NAMES
 from ...prompts.kinds import kind_named
@@ -49,7 +49,7 @@ class ScorerBounds:
         self,
         config: SearchConfig,
         info: EvaluatorInfo,
-        evaluator: AsksForTest,
+        evaluator: ApiEvaluator,
         pool: int,
         *,
         rounds: int = 0,

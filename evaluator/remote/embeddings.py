@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from ..errors import ConfigError, ConsumerError, TemplateRejectedError
+from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..scoring import GREY_BOX, UNREADABLE, Predictions, Rejection
 from ..settings import shown
 from .asking import ApiAnswer, ApiRefusal, ApiRequest
@@ -232,7 +232,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if self._size is None:
             self._size = len(vector)
         if len(vector) != self._size:
-            raise ConsumerError(
+            raise ScoringEndedError(
                 f"the endpoint gave vectors of {self._size} and of {len(vector)} numbers for the model "
                 f"{self.problem.model}: it has changed; start with another file of labels"
             )

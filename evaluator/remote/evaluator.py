@@ -22,7 +22,7 @@ import numpy as np
 from .. import tally
 from ..counts import counted
 from ..datasets.pictures import thumbnail
-from ..errors import AskingEndedError, ConsumerError, DataError, EvaluatorError, TemplateRejectedError
+from ..errors import AskingEndedError, DataError, EvaluatorError, ScoringEndedError, TemplateRejectedError
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
@@ -224,7 +224,7 @@ class RemoteEvaluator(ABC):
         """Score candidates on train and val; see ``Scorer``.
 
         Raises:
-            ConsumerError: Whatever goes wrong, as it is no candidate's fault.
+            ScoringEndedError: Whatever goes wrong, as it is no candidate's fault.
         """
         verdicts: list[Verdict | None] = [self.reject(template) for template in templates]
         parts = [self.split("train"), self.split("val")]
@@ -238,7 +238,7 @@ class RemoteEvaluator(ABC):
                     if templates[place] == error.template:
                         verdicts[place] = Rejection(error.reason, error.message)
             except DataError as error:  # an image is gone, or the disk is full
-                raise ConsumerError(str(error)) from error
+                raise ScoringEndedError(str(error)) from error
         for place, (train, val) in zip(wanted, decided, strict=True):
             verdicts[place] = self._score(train, val)
         return [verdict for verdict in verdicts if verdict is not None]
@@ -334,7 +334,7 @@ class RemoteEvaluator(ABC):
 
         Raises:
             AskingEndedError: The ``ApiAsk`` cannot go on; what was answered is kept.
-            ConsumerError: The endpoint does not answer in the protocol's form.
+            ScoringEndedError: The endpoint does not answer in the protocol's form.
         """
         found: dict[str, T] = {}
         missing = list(dict.fromkeys(keys))
@@ -349,7 +349,9 @@ class RemoteEvaluator(ABC):
                     found |= self._ask_all(table, ask_for(unknown))
                 found |= {key: self._unanswered[key] for key in mine if key in self._unanswered}
             if lost := [key for key in mine if key not in found]:
-                raise ConsumerError(f"{counted(len(lost), 'question was', 'questions were')} not answered")
+                raise ScoringEndedError(
+                    f"{counted(len(lost), 'question was', 'questions were')} not answered"
+                )
             missing = [key for key in missing if key not in found]
             self._claims.wait_for(missing)
         return found
@@ -447,10 +449,10 @@ class RemoteEvaluator(ABC):
         return True
 
     def _check_that_it_answers(self, control: Question) -> None:
-        """Ask again what was answered before; raise ConsumerError if that is refused too."""
+        """Ask again what was answered before; raise ScoringEndedError if that is refused too."""
         for _place, answer in self.problem.ask([control.request()]):
             if isinstance(answer, ApiRefusal):
-                raise ConsumerError(
+                raise ScoringEndedError(
                     "the scorer's endpoint refuses every request now, also one that it answered before: "
                     f"{answer.message}; resume when it answers again"
                 )
@@ -460,8 +462,8 @@ class RemoteEvaluator(ABC):
     def _scorer(self) -> str:
         return str(self.problem.info.notes["scorer"])
 
-    def _unfit(self, fault: str) -> ConsumerError:
-        return ConsumerError(
+    def _unfit(self, fault: str) -> ScoringEndedError:
+        return ScoringEndedError(
             f"the scorer's endpoint cannot be used: {fault}; check --scorer, --scorer-url and --model"
         )
 
