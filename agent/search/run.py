@@ -140,8 +140,8 @@ class SearchRun:
 
     async def start(self) -> SearchResult:
         """Start a new run; on a UsageError nothing was paid and nothing is left behind."""
-        config, notes = await self._resolve(None)
-        resolved = await in_thread(lambda: _read(config, notes))
+        config, notes = await self._resolve_config(None)
+        resolved = await in_thread(lambda: _read_texts(config, notes))
         check_cache(config.shared_cache)
         run_dir = new_run_dir(config)
         check_run_dir(run_dir)
@@ -158,9 +158,9 @@ class SearchRun:
     async def resume(self, run_dir: Path) -> SearchResult:
         """Continue a run; its config may change what does not decide the result, and ask for more."""
         async with entered(lambda: Store.open(run_dir)) as store:
-            config, notes = await self._resolve(store.manifest.notes)
-            if config.needs_llm and store.unpaid:
-                store.correct(config.placeless_llm)
+            config, notes = await self._resolve_config(store.manifest.notes)
+            if config.needs_llm and store.unpaid:  # nothing depends on the LLM yet
+                store.correct_llm(config.placeless_llm)
             extension = extension_of(config, store.manifest.identity)
             done = None if extension else complete_result(run_dir)
             if done is None:
@@ -172,14 +172,14 @@ class SearchRun:
                 return done
             check_places(config, names_only=self.evaluator is not None)
             check_files(run_dir)
-            resolved = await in_thread(lambda: _read(config, notes))
+            resolved = await in_thread(lambda: _read_texts(config, notes))
             return await OpenRun(self, run_dir, resolved, store).complete()
 
     @property
     def user_objects(self) -> dict[str, str]:
         return object_names(evaluator=self.evaluator, chat=self.chat)
 
-    async def _resolve(
+    async def _resolve_config(
         self, earlier_notes: Mapping[str, Any] | None
     ) -> tuple[SearchConfig, Mapping[str, Any]]:
         """Return absolute settings, without a missing local LLM, and notes beside those of a resumed run."""
@@ -199,7 +199,7 @@ class SearchRun:
         return pinned_evaluator(absolute(config, names_only=self.evaluator is not None)), notes
 
 
-def _read(config: SearchConfig, notes: Mapping[str, Any]) -> Resolved:
+def _read_texts(config: SearchConfig, notes: Mapping[str, Any]) -> Resolved:
     return Resolved(config, notes, read_pool(config), read_wordings(config))
 
 
