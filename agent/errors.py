@@ -15,7 +15,7 @@
     │   ├── StoreVersionError
     │   ├── StoreCorruptError
     │   └── UntrustedRunError
-    ├── ChatError                       one attempt at the LLM failed
+    ├── ChatError                       one attempt at the LLM, or at a scorer behind an API, failed
     │   ├── TransientChatError
     │   ├── RateLimitedError
     │   ├── UnusableAnswerError
@@ -38,7 +38,7 @@
     │   ├── TemplateRejectedError
     │   ├── CrashingTemplateError
     │   ├── ScoringFailedError
-    │   └── ConsumerError
+    │   └── ScoringEndedError
     │       └── AskingEndedError        its cause is one of the others
     └── StoreError
         ├── StoreFullError
@@ -57,9 +57,6 @@ from ..evaluator.errors import (
     ConfigError as ConfigError,
 )
 from ..evaluator.errors import (
-    ConsumerError as ConsumerError,
-)
-from ..evaluator.errors import (
     CrashingTemplateError as CrashingTemplateError,
 )
 from ..evaluator.errors import (
@@ -73,6 +70,9 @@ from ..evaluator.errors import (
 )
 from ..evaluator.errors import (
     PromptclimbError as PromptclimbError,
+)
+from ..evaluator.errors import (
+    ScoringEndedError as ScoringEndedError,
 )
 from ..evaluator.errors import (
     ScoringFailedError as ScoringFailedError,
@@ -89,11 +89,11 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class EndpointError(UsageError):
-    """The chat endpoint cannot be used; found before anything was paid."""
+    """The endpoint of the LLM, or of the scorer, cannot be used; found before anything was paid."""
 
 
 class ChatError(PromptclimbError):
-    """One attempt at the LLM failed.
+    """One attempt at the LLM, or at a scorer behind an API, failed.
 
     Attributes:
         status: HTTP status of the reply; None without a reply.
@@ -252,8 +252,7 @@ class RestartCancelledError(PromptclimbError):
     def __init__(self) -> None:
         super().__init__(
             "a restart was cancelled from within: an LLM, an evaluator or a listener of your own, "
-            "or something "
-            "else that the search calls, cancelled the task that called it"
+            "or something else that the search calls, cancelled the task that called it"
         )
 
 

@@ -42,7 +42,7 @@ from genai_prices.types import ModelPrice, Tier, TieredPrices
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.errors import BudgetSpentError, RequestFailedError
-from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
@@ -301,7 +301,7 @@ async def spend(
     """Ask until so many requests have come, or the budget is spent; return both accounts."""
     async with Vendor(seed) as vendor, OpenAIChat(vendor.base_url, max_connections=AT_ONCE) as chat:
         budget = Budget(Limits(cost_usd=dollars))
-        proposer = LLMAsker(
+        proposer = EndpointAsker(
             [Endpoint(name="fake", client=chat, price=tariff())],
             budget=budget,
             retry=RetryPolicy(attempt_s=60.0),

@@ -37,7 +37,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.errors import ChatError
-from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
@@ -71,7 +71,7 @@ def proposer(limits: RateLimits) -> Way:
 
     def way(chat: OpenAIChat) -> Ask:
         endpoint = Endpoint(name="fake", client=chat, limits=limits)
-        return LLMAsker([endpoint], budget=Budget(Limits()), rng=random.Random(0)).ask
+        return EndpointAsker([endpoint], budget=Budget(Limits()), rng=random.Random(0)).ask
 
     return way
 

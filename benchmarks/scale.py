@@ -37,7 +37,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import Bill, Spent
@@ -82,7 +82,7 @@ async def loop_overhead() -> dict[str, float]:
         for _ in range(TURNS):
             await chat.chat(request)
 
-    async def asked(proposer: LLMAsker, request: ChatRequest) -> None:
+    async def asked(proposer: EndpointAsker, request: ChatRequest) -> None:
         for _ in range(TURNS):
             await proposer.ask(request)
 
@@ -92,7 +92,7 @@ async def loop_overhead() -> dict[str, float]:
     endpoint = Endpoint(
         name="fake", client=chat, limits=RateLimits(rpm=10**7, tpm=10**10, concurrency=RESTARTS)
     )
-    proposer = LLMAsker([endpoint], budget=Budget(Limits(calls=10**9, tokens=10**12)))
+    proposer = EndpointAsker([endpoint], budget=Budget(Limits(calls=10**9, tokens=10**12)))
     started = time.process_time()
     await asyncio.gather(*(asked(proposer, request) for request in requests))
     calls = RESTARTS * TURNS

@@ -17,9 +17,9 @@ from typing import NamedTuple, Self
 
 from .errors import (
     AskingEndedError,
-    ConsumerError,
     CrashingTemplateError,
     PromptclimbError,
+    ScoringEndedError,
     ScoringFailedError,
 )
 from .scoring import Score, Scorer, Verdict, batches_at_once, checked
@@ -100,7 +100,7 @@ class Caller:
                     part[0].fail(error)
                 else:
                     open_batch.parts += [[job] for job in reversed(part)]
-            except ConsumerError:
+            except ScoringEndedError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever the scorer raises is judged
                 await self._judge(part, error, open_batch)
@@ -108,7 +108,7 @@ class Caller:
                 open_batch.parts += self._settle(part, verdicts)
             if not open_batch.parts and open_batch.held_back:
                 self._reopen(open_batch)
-        open_batch.fail(ConsumerError("the consumer was closed before this template was scored"))
+        open_batch.fail(ScoringEndedError("the queue was closed before this template was scored"))
 
     async def _judge(self, part: list[Job], error: Exception, open_batch: _OpenBatch) -> None:
         if len(part) > 1:
@@ -146,7 +146,7 @@ class Caller:
         """Return whether the scorer still scores a template that it has scored before."""
         try:
             await self._call([control])
-        except ConsumerError:
+        except ScoringEndedError:
             raise
         except Exception:  # noqa: BLE001 - that it fails is the answer
             return False
@@ -156,7 +156,7 @@ class Caller:
         loop = asyncio.get_running_loop()
         answers = await loop.run_in_executor(self._threads, _call, self._scorer, templates)
         if len(answers) != len(templates):
-            raise ConsumerError(f"the scorer gave {len(answers)} answers for {len(templates)} templates")
+            raise ScoringEndedError(f"the scorer gave {len(answers)} answers for {len(templates)} templates")
         return answers
 
     def _settle(self, part: list[Job], verdicts: Sequence[Verdict]) -> list[list[Job]]:
@@ -188,7 +188,7 @@ def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
         return scorer.score(templates)
     except (KeyboardInterrupt, SystemExit) as error:
         # Raised in a task, these would end the event loop.
-        raise ConsumerError("the scorer asked to leave the program") from error
+        raise ScoringEndedError("the scorer asked to leave the program") from error
 
 
 def _said(error: BaseException | None) -> str:
@@ -216,7 +216,7 @@ class Batch(NamedTuple):
     waiting: int
 
 
-class Consumer:
+class ScoringQueue:
     """Scores templates one at a time for many tasks, in batches for one scorer, within an async context.
 
     Args:
@@ -267,7 +267,7 @@ class Consumer:
             await asyncio.wait({self._work})
         # Waiters have had this error already.
         if self._death is not None and error is None:
-            raise ConsumerError(f"scoring has ended: {_said(self._death)}") from self._death
+            raise ScoringEndedError(f"scoring has ended: {_said(self._death)}") from self._death
 
     async def score(self, template: str) -> Verdict:
         """Score one template; equal templates in flight are scored once, and nan is asked for once more.
@@ -276,7 +276,7 @@ class Consumer:
             CrashingTemplateError: The scorer fails on this template only.
             ScoringFailedError: The scorer fails; nothing is known of the template.
             AskingEndedError: A scorer behind an API would have to ask more than it can.
-            ConsumerError: The consumer is closed or its worker died.
+            ScoringEndedError: The queue is closed or its worker died.
         """
         job = await self._enter(template)
         job.waiters += 1
@@ -307,9 +307,9 @@ class Consumer:
 
     def _check_alive(self) -> None:
         if self._death is not None:
-            raise ConsumerError(f"scoring has ended: {_said(self._death)}") from self._death
+            raise ScoringEndedError(f"scoring has ended: {_said(self._death)}") from self._death
         if self._closing:
-            raise ConsumerError("the consumer is closed")
+            raise ScoringEndedError("the queue of the scorer is closed")
 
     def _forget_if_unwanted(self, job: Job) -> None:
         """Remove a job from the queue if its last waiter has gone and its batch has not begun."""
@@ -362,9 +362,9 @@ class Consumer:
 
     def _fail_the_rest(self) -> None:
         if self._death is None:
-            error = ConsumerError("the consumer was closed before this template was scored")
+            error = ScoringEndedError("the queue was closed before this template was scored")
         else:
-            error = ConsumerError(f"scoring has ended: {_said(self._death)}")
+            error = ScoringEndedError(f"scoring has ended: {_said(self._death)}")
             error.__cause__ = self._death
         for job in list(self._flying.values()):
             job.fail(error)

@@ -56,9 +56,9 @@ class ScoringFailedError(EvaluatorError):
     """The scorer fails on any template; nothing is known of the one asked for."""
 
 
-class ConsumerError(EvaluatorError):
-    """The consumer is closed or its worker died."""
+class ScoringEndedError(EvaluatorError):
+    """Nothing more can be scored: the queue is closed, its worker died, or the scorer cannot be used."""
 
 
-class AskingEndedError(ConsumerError):
+class AskingEndedError(ScoringEndedError):
     """A scorer behind an API cannot be asked any more; the cause says why."""

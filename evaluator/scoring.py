@@ -182,7 +182,7 @@ class TemplateScorer(Protocol):
         Raises:
             CrashingTemplateError: The scorer fails on this template only.
             ScoringFailedError: The scorer fails on any template.
-            ConsumerError: The scorer cannot be asked any more.
+            ScoringEndedError: The scorer cannot be asked any more.
         """
         ...
 

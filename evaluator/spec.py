@@ -17,28 +17,6 @@ from .settings import Group, Scope, Settings, applying_to, one_of, setting, tech
 COLUMNS = ("path", "label", "split")
 FORM = "path=NAME,label=NAME, and split=NAME where there is one"
 
-
-def parse_columns(text: str | None) -> Mapping[str, str]:
-    """Return the table's own column names by meaning; a name with a comma is in double quotes with it."""
-    if text is None:
-        return {}
-    try:
-        parts = [part for row in csv.reader([text], skipinitialspace=True, strict=True) for part in row]
-    except csv.Error as error:
-        raise ValueError(f"{error}; write {FORM}") from error
-    found: dict[str, str] = {}
-    for part in parts:
-        meaning, _equals, name = (piece.strip() for piece in part.partition("="))
-        if meaning not in COLUMNS or not name:
-            raise ValueError(f"{part.strip()!r} says nothing of a column; write {FORM}")
-        if meaning in found:
-            raise ValueError(f"{meaning} is named twice; write {FORM}")
-        found[meaning] = name
-    if not found:
-        raise ValueError(f"it is empty; write {FORM}")
-    return found
-
-
 Report = Callable[[str], None]
 OpeningProgress = Callable[[int, int, bool], None]
 """Called with the number of images encoded and of all, and whether they are augmented copies."""
@@ -69,6 +47,27 @@ _OF_ONE_SCORER: Mapping[str, str] = MappingProxyType(
         "scorer_answer_tokens": "chat",
     }
 )
+
+
+def parse_columns(text: str | None) -> Mapping[str, str]:
+    """Return the table's own column names by meaning; a name with a comma is in double quotes with it."""
+    if text is None:
+        return {}
+    try:
+        parts = [part for row in csv.reader([text], skipinitialspace=True, strict=True) for part in row]
+    except csv.Error as error:
+        raise ValueError(f"{error}; write {FORM}") from error
+    found: dict[str, str] = {}
+    for part in parts:
+        meaning, _equals, name = (piece.strip() for piece in part.partition("="))
+        if meaning not in COLUMNS or not name:
+            raise ValueError(f"{part.strip()!r} says nothing of a column; write {FORM}")
+        if meaning in found:
+            raise ValueError(f"{meaning} is named twice; write {FORM}")
+        found[meaning] = name
+    if not found:
+        raise ValueError(f"it is empty; write {FORM}")
+    return found
 
 
 class DataSettings(Settings):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.sources import build
+from promptclimb.agent.config.sources import from_layers
 from tests.paths import ROOT
 
 
@@ -25,7 +25,7 @@ def test_the_pool_that_the_page_shows_is_a_config() -> None:
     """The file in docs/long-runs.md is read as it stands."""
     page = (ROOT / "docs" / "long-runs.md").read_text("utf-8")
     shown = page.split("```toml\n")[1].split("```")[0]
-    config = build([("the page", {"data": "digits", **tomllib.loads(shown)})])
+    config = from_layers([("the page", {"data": "digits", **tomllib.loads(shown)})])
     first, second = config.endpoints
     assert (first.rpm, first.key_env, second.model) == (500, "OPENAI_API_KEY", "qwen2.5-7b-instruct")
     assert config.priced

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
-from ...evaluator.remote.asking import ApiAnswer, ApiRequest, AsksForTest
+from ...evaluator.remote.asking import ApiAnswer, ApiEvaluator, ApiRequest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...prompts.kinds import CandidateNoun, kind_named
@@ -278,7 +278,7 @@ _LIMITS = (*LIMITS, "max_scorer_calls")
 
 def _with_scorer(config: SearchConfig, evaluator: Evaluator) -> tuple[ScorerBounds, Bound] | None:
     """Return what a scorer behind an API and the LLM take without limits; None for any other scorer."""
-    if not isinstance(evaluator, AsksForTest) or not evaluator.info.sizes.get("test"):
+    if not isinstance(evaluator, ApiEvaluator) or not evaluator.info.sizes.get("test"):
         return None
     unlimited = config.model_copy(update=dict.fromkeys(_LIMITS))
     most = MostScored.of(unlimited, len(read_pool(config)))

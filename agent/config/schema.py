@@ -2,7 +2,10 @@
 
 The command line, settings file, environment and option reference are made from these declarations: a field's
 name is its flag. Settings that *decide* are the run's identity: with the same answers they give the same
-result, and a run resumes only with the same ones.
+result, and a run resumes only with the same ones, except that ``resumable="more"`` ones may grow.
+
+The way of a setting: ``cli.options`` makes its flag, ``sources`` joins file, environment and flags into a
+``SearchConfig``, ``as_opened`` adds what the data decide, and ``search.identity`` checks it on resume.
 """
 
 from __future__ import annotations

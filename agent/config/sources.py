@@ -99,7 +99,7 @@ def from_sources(
     if report is not None and toml_path is not None:
         for line in renamed(layers[0][1]):
             report(f"{toml_path}: {line}")
-    config = absolute(build([(place, with_files(layer)) for place, layer in layers]))
+    config = absolute(from_layers([(place, with_files(layer)) for place, layer in layers]))
     if report is not None and config.describe and not any("data" in layer for _place, layer in layers):
         report(f"no --data is given: searching on the bundled set {config.data}")
     _check_until(config, layers)
@@ -154,26 +154,32 @@ def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) 
     """Build the settings of what scores: environment, overridden by flags; search settings are ignored."""
     said = from_environment(environment)[0]
     ours = {name: value for name, value in said.items() if name in ScoringConfig.model_fields}
-    return absolute(_build([("", WITHOUT_LLM), (ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
+    return absolute(_merged([("", WITHOUT_LLM), (ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
 
 
-def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
+def from_layers(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     """Build a search's config from layers, each with its place's name; the last one wins."""
-    config = _build(layers)
+    config = _merged(layers)
     if config.missing_llm is not None:
         raise ConfigError(config.missing_llm)
-    place, last = layers[-1]
-    if len(layers) > 1 and "endpoints" not in last and config.endpoints and not config.is_local:
-        for name in applying_to(SearchConfig, "endpoints"):
-            if name in last and all(getattr(one, name) is not None for one in config.endpoints):
-                raise ConfigError(
-                    f"{_called(name, place)} has no effect: the endpoints of the pool ([[endpoints]]) have "
-                    "their own; change it there, or leave it out"
-                )
+    if len(layers) > 1:
+        _check_that_pool_uses(config, *layers[-1])
     return config
 
 
-def _build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
+def _check_that_pool_uses(config: SearchConfig, place: str, last: Mapping[str, Any]) -> None:
+    """Refuse a setting in the last layer without effect: all endpoints of the pool have their own."""
+    if "endpoints" in last or not config.endpoints or config.is_local:
+        return
+    for name in applying_to(SearchConfig, "endpoints"):
+        if name in last and all(getattr(one, name) is not None for one in config.endpoints):
+            raise ConfigError(
+                f"{_called(name, place)} has no effect: the endpoints of the pool ([[endpoints]]) have "
+                "their own; change it there, or leave it out"
+            )
+
+
+def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
     for place, layer in layers:
@@ -200,25 +206,25 @@ def _build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
 
 
 def to_toml(config: SearchConfig) -> str:
-    """Return the config as TOML, without secrets; ``read_toml`` and ``build`` read it back."""
+    """Return the config as TOML, without secrets; ``read_toml`` and ``from_layers`` read it back."""
     return tomli_w.dumps(config.to_public())
 
 
-def absolute(config: SearchConfig, *, labels: bool = False) -> SearchConfig:
+def absolute(config: SearchConfig, *, names_only: bool = False) -> SearchConfig:
     """Return a config with absolute paths, so that its run can be resumed from another folder.
 
-    ``labels`` means that ``data`` and ``model`` are names and not folders, as with a custom scorer.
+    ``names_only`` means that ``data`` and ``model`` are names and not folders, as with a custom scorer.
     """
-    labels = labels or config.evaluator is not None
+    names_only = names_only or config.evaluator is not None
     found: dict[str, Path | str] = {}
     for name, value in config:
         if isinstance(value, Path):
             found[name] = user_path(value, flag_of(name) or name)
-        elif isinstance(value, str) and (name in _HOLD_PATHS or (OPTIONS[name].reads and not labels)):
+        elif isinstance(value, str) and (name in _HOLD_PATHS or (OPTIONS[name].reads and not names_only)):
             found[name] = _HOLD_PATHS[name](value) if name in _HOLD_PATHS else _existing(name, value)
-        elif name == "model" and not labels:
+        elif name == "model" and not names_only:
             found[name] = _absolute_model(value)
-    # What is as it was stays unset, if it was.
+    # A setting that is not changed here stays unset, if it was unset.
     return config.model_copy(
         update={name: value for name, value in found.items() if value != getattr(config, name)}
     )

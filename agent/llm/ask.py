@@ -94,7 +94,7 @@ class _Attempt(Generic[R]):
             self.billed = self.reserved
 
 
-class LLMAsker(Generic[R, A]):
+class EndpointAsker(Generic[R, A]):
     """Asks one endpoint or several, within the limits.
 
     Each attempt reserves the most that it can cost, waits for an endpoint, and is settled with the endpoint's
@@ -178,7 +178,7 @@ class LLMAsker(Generic[R, A]):
 
         async def once(number: int) -> BilledAnswer[A]:
             asked.number = number
-            return await self._everywhere(asked)
+            return await self._attempt_everywhere(asked)
 
         try:
             return await retrying(once, self._policy, rng=self._rng, sleep=self._sleep, on_retry=report)
@@ -192,7 +192,7 @@ class LLMAsker(Generic[R, A]):
             error.args = (f"{asked.endpoint}: {error}",)
             raise
 
-    async def _everywhere(self, asked: _Asked[R]) -> BilledAnswer[A]:
+    async def _attempt_everywhere(self, asked: _Asked[R]) -> BilledAnswer[A]:
         """Make one attempt, at as many endpoints as may answer."""
         asked.tried.clear()
         failures: list[ChatError | RequestFailedError] = []
@@ -210,9 +210,9 @@ class LLMAsker(Generic[R, A]):
             except (ChatError, RequestFailedError) as error:
                 failures.append(error)
                 if not self._moves_on(asked, classify(error)):
-                    raise self._verdict(asked, failures)  # noqa: B904 - it has a cause of its own
+                    raise self._joint_error(asked, failures)  # noqa: B904 - it has a cause of its own
 
-    def _verdict(
+    def _joint_error(
         self, asked: _Asked[R], failures: Sequence[ChatError | RequestFailedError]
     ) -> ChatError | RequestFailedError:
         """Return the error of an attempt that failed at each endpoint.

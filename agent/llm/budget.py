@@ -24,7 +24,7 @@ HEADROOM = 1.5
 SAFETY_FACTOR = 50
 """How many times as much as any answer before it one may cost, and a limit is exceeded by it alone."""
 LIMITS = ("max_calls", "max_tokens", "max_cost", "max_minutes")
-"""Names of the settings that are limits."""
+"""Names of the settings that limit a run; ``max_scorer_calls`` limits a scorer behind an API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +55,7 @@ class TokenBound:
 
     At first each byte counts as a token, since byte-level tokenizers make no more. Then the bound is 1.5
     times the highest seen rate of tokens per byte. If a request declares its tokens, they count as declared
-    until a bill is higher. An answer counts with ``max_tokens``, or more if an
-    endpoint exceeded it.
+    until a bill is higher. An answer counts with ``max_tokens``, or more if an endpoint exceeded it.
     """
 
     def __init__(self) -> None:

@@ -184,7 +184,7 @@ class BilledAnswer(Generic[A]):
 
 
 class Asker(Protocol):
-    """Gets an answer with retries and within limits, as ``LLMAsker`` does."""
+    """Gets an answer with retries and within limits, as ``EndpointAsker`` does."""
 
     async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
         """Return an answer to a request.

@@ -6,11 +6,11 @@ import asyncio
 import math
 import random
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
@@ -34,22 +34,21 @@ from ..errors import (
     UnusableAnswerError,
 )
 from ..events.types import Event, Listener, ScorerUsageChanged
-from ..prices import PICODOLLARS, TokenUsage
+from ..prices import TokenUsage
 from ..stop import Stop
-from .ask import LLMAsker
+from .ask import EndpointAsker
 from .budget import Limits, ScorerBudget
 from .chat import BilledAnswer, Client, JsonAnswer
 from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent
 from .limiter import RateLimits
 from .pool import UNFIT_REQUESTS, Endpoint
 from .retry import RetryPolicy
+from .scorer_costs import RequestSizes, cost_of_all, to_keep, why_refused
 
 KEY = "SCORER_API_KEY"
 USAGE_EVERY_S = 1.0
 MOST_FAILURES = 2
 """Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
-KEPT_PERCENT = 102
-"""What is kept for the final evaluation, of what it takes, as some attempts fail and are billed."""
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
@@ -124,51 +123,51 @@ class ScorerCalls:
             Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost, minutes=config.max_minutes),
             spent,
         )
-        self._has_answers = spent.calls > 0
-        self._asker: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
+        self._answered_before = spent.calls > 0
+        self._asker: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
             [Endpoint(name=name, client=client, price=config.scorer_price, limits=limits)],
             budget=self.budget,
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
-            has_answers=self._has_answers,
+            has_answers=self._answered_before,
             ledger=self._write,
             emit=self._emit,
             rng=random.Random(),
         )
         self._free = config.scorer_concurrency
         self._variable = variable
-        self._store: Ledger | None = None
-        self._before = NO_BILL  # before there is a store
+        self._ledger: Ledger | None = None
+        self._unwritten = NO_BILL  # what was billed before there was a ledger
         self._stop = stop
         self._tpm = config.scorer_tpm
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._calls = 0
         self._closed = False
-        self._answered = 0
+        self._answer_count = 0
         self._refused_at_first = 0
         self._connect = connect
         self._reached: asyncio.Future[None] | None = None
-        self._held: str | None = None
+        self._refusal: str | None = None
         self._last: ApiRequest | None = None  # the last one that was answered
-        self._kept_for = Sizes()
+        self._kept_for = RequestSizes()
 
     @property
     def _has_answered(self) -> bool:
-        return self._has_answers or self._answered > 0
+        return self._answered_before or self._answer_count > 0
 
-    async def write_to(self, store: Ledger, active_s: float) -> None:
+    async def write_to(self, ledger: Ledger, active_s: float) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
         self.budget.restart_clock(active_s)
-        self._store = store
-        if self._before != NO_BILL:
-            await store(self._before)
+        self._ledger = ledger
+        if self._unwritten != NO_BILL:
+            await ledger(self._unwritten)
 
     async def _write(self, bill: Bill) -> None:
-        if self._store is None:
-            self._before = self._before.plus(bill)
+        if self._ledger is None:
+            self._unwritten = self._unwritten.plus(bill)
         else:
-            await self._store(bill)
+            await self._ledger(bill)
 
     def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
         caller = _Caller(enumerate(requests))
@@ -233,7 +232,7 @@ class ScorerCalls:
 
         future.add_done_callback(landed)
 
-    def keep(self, requests: Sizes, start: Spent = NOTHING, noun: str = "template") -> None:
+    def keep_for_final(self, requests: RequestSizes, start: Spent = NOTHING, noun: str = "template") -> None:
         """Keep back what the requests of the final evaluation may cost, and a little more, until ``release``.
 
         Raises:
@@ -244,14 +243,14 @@ class ScorerCalls:
             raise UsageError(why)
         self.budget.keep(kept)
 
-    def hold(self, why: str) -> None:
+    def refuse_all(self, why: str) -> None:
         """Send nothing until ``release``; asking raises AskingEndedError for this reason."""
-        self._held = why
+        self._refusal = why
 
     def release(self) -> None:
         """Keep nothing back any more: the search has chosen."""
-        self._held = None
-        self._kept_for = Sizes()
+        self._refusal = None
+        self._kept_for = RequestSizes()
         self.budget.keep(NOTHING)
 
     def _kept(self) -> Spent:
@@ -317,10 +316,10 @@ class ScorerCalls:
 
     async def _answer(self, request: ApiRequest) -> ApiAnswer:
         with self._stop.watching():
-            if self._held is not None:
-                raise GaveUpError(self._held)
+            if self._refusal is not None:
+                raise GaveUpError(self._refusal)
             await self.check_address()
-            return await self._asked(request)
+            return await self._ask(request)
 
     async def check_address(self) -> None:
         """Raise EndpointError if nothing listens at the address; tried once for all, and free of charge."""
@@ -328,12 +327,12 @@ class ScorerCalls:
             self._reached = asyncio.ensure_future(self._connect())
         await asyncio.shield(self._reached)
 
-    async def _asked(self, request: ApiRequest) -> ApiAnswer:
+    async def _ask(self, request: ApiRequest) -> ApiAnswer:
         failures = 0
         while True:
-            answered = self._answered
+            before = self._answer_count
             try:
-                reply = await self._asker.ask(request)
+                billed = await self._asker.ask(request)
             except RequestTooLargeError as error:
                 raise UsageError(
                     f"--scorer-tpm {self._tpm:g} must be at least {request.tokens_at_most}: one request to "
@@ -352,22 +351,22 @@ class ScorerCalls:
                 if not self._has_answered and getattr(cause, "reason", "") in NEVER_JSON:
                     raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
                 if not isinstance(cause, RateLimitedError):
-                    failures += self._answered > answered or await self._answers_still()
+                    failures += self._answer_count > before or await self._answers_again()
                 if failures >= MOST_FAILURES:
                     return ApiRefusal(FAILED, str(error))
             else:
                 self._refused_at_first = 0
-                await self._count(request, reply)
-                return ApiReply(reply.answer.body)
+                await self._count(request, billed)
+                return ApiReply(billed.answer.body)
 
-    async def _count(self, request: ApiRequest, reply: BilledAnswer[JsonAnswer]) -> None:
+    async def _count(self, request: ApiRequest, billed: BilledAnswer[JsonAnswer]) -> None:
         self._last = request
-        self._answered += 1
+        self._answer_count += 1
         if self._kept_for and self.budget.depends_on_size:
             self.budget.keep(self._kept())
-        await self._write(reply.bill)
+        await self._write(billed.bill)
 
-    async def _answers_still(self) -> bool:
+    async def _answers_again(self) -> bool:
         """Return whether a request that was answered before is answered again."""
         if (request := self._last) is None:
             return False
@@ -376,69 +375,6 @@ class ScorerCalls:
         except RequestFailedError:
             return False
         return True
-
-
-Sizes: TypeAlias = Counter[tuple[int, int]]
-"""How many requests there are by the tokens that they declare, of prompt and answer."""
-
-
-def sizes_of(requests: Iterable[ApiRequest]) -> Sizes:
-    """Count requests by their sizes."""
-    return Counter((one.prompt_tokens, one.max_tokens) for one in requests)
-
-
-def cost_of_all(requests: Sizes, most: Callable[[TokenUsage], int]) -> Spent:
-    """Return the most that requests take, as estimates; ``most`` returns picodollars of one."""
-    sizes = [(TokenUsage(*size), count) for size, count in requests.items()]
-    return Spent(
-        calls=requests.total(),
-        estimated_tokens=sum(count * size.total for size, count in sizes),
-        estimated_picodollars=sum(count * most(size) for size, count in sizes),
-    )
-
-
-def part_of(spent: Spent, times: int, of: int = 1) -> Spent:
-    """Return ``times / of`` as much of an estimate, rounded up."""
-    amounts = (spent.calls, spent.estimated_tokens, spent.estimated_picodollars)
-    calls, tokens, money = (-(-amount * times // of) for amount in amounts)
-    return Spent(calls=calls, estimated_tokens=tokens, estimated_picodollars=money)
-
-
-def to_keep(final: Spent) -> Spent:
-    """Return what is kept for a final evaluation that takes so much."""
-    return part_of(final, KEPT_PERCENT, 100)
-
-
-def why_refused(limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
-    """Return why limits are too low for the start beside what is kept; None if they are not.
-
-    ``noun`` is a candidate's name.
-    """
-    checked: list[tuple[str, int, int, int, Callable[[int], str], tuple[str, str]]] = []
-    if (calls := limits.calls) is not None:
-        option = f"--max-scorer-calls {calls}"
-        checked.append((option, calls, kept.calls, start.calls, str, ("take", "so many")))
-    if (money := limits.picodollars) is not None:
-        final, first = kept.estimated_picodollars, start.estimated_picodollars
-        option = f"--max-cost {limits.cost_usd:g}"
-        checked.append((option, max(money, 1), final, first, _dollars, ("cost", "so much")))
-    for option, limit, final, first, text, (may, much) in checked:
-        if final >= limit:
-            return (
-                f"{option} must be more than {text(final)}: the final evaluation alone may {may} {much}. "
-                "Give more, or evaluate on fewer images with --test-images N"
-            )
-        if first + final > limit:
-            return (
-                f"{option} must be at least {text(first + final)}: the default {noun} and the starting "
-                f"ones may {may} {text(first)}, and {text(final)} are kept for the final evaluation. "
-                "Give more, or ask for less with --initial N, --restarts N or --test-images N"
-            )
-    return None
-
-
-def _dollars(picodollars: int) -> str:
-    return f"{math.ceil(picodollars * 1e6 / PICODOLLARS) / 1e6:.6f}"
 
 
 def _reason(error: BaseException | None) -> str:

@@ -18,7 +18,7 @@ from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
-from ...evaluator.remote.answers import Options
+from ...evaluator.remote.answers import ListedClasses
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, Template
 from ..config.schema import OPTIONS, SearchConfig
@@ -190,7 +190,7 @@ def text(found: ChosenPrompts) -> str:
 def openai_messages(found: ChosenPrompts) -> str:
     """Return the messages of a chat request, with the list of classes; IMAGE stands for a JPEG in base64."""
     (best,) = found.templates
-    filled = Options(found.class_names, found.result.dataset.seed).fill(best)
+    filled = ListedClasses(found.class_names, found.result.dataset.seed).fill(best)
     image = {"url": "data:image/jpeg;base64,IMAGE"}
     content = [{"type": "text", "text": filled}, {"type": "image_url", "image_url": image}]
     return _json({"messages": [{"role": "user", "content": content}]})

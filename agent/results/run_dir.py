@@ -19,7 +19,7 @@ from typing import Any
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
 from ..config.schema import SearchConfig
-from ..config.sources import COMMAND_LINE, build
+from ..config.sources import COMMAND_LINE, from_layers
 from ..errors import StoreExistsError
 from ..events.log import FILE_NAME as LOG
 from ..events.log import LOGS
@@ -279,7 +279,7 @@ def stored_config(
         UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
     with Store.open(run_dir) as store:
-        config = build([(f"the run {run_dir}", store.manifest.config), (place, changes or {})])
+        config = from_layers([(f"the run {run_dir}", store.manifest.config), (place, changes or {})])
         if trust:
             store.trust()
         else:

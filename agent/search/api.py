@@ -22,7 +22,7 @@ from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
-from ...evaluator.remote.asking import AsksForTest
+from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor, Split
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
@@ -140,7 +140,7 @@ def score_templates(
             model cannot be used, the evaluator does not report its classes, or a white-box one is missing.
         EvaluatorError: A custom scorer fails, or returns something other than accuracies.
     """
-    _check("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
+    _check_type("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     if split not in get_args(Split):
         raise UsageError(f"evaluate: split={split!r} is not a split; there are {', '.join(get_args(Split))}")
     config = SearchConfig.of(spec, **({} if prompts is None else {"prompts": prompts}))
@@ -228,7 +228,7 @@ def _measured(
 
 def _shares(found: Evaluator, ensembles: list[list[str]], split: Split) -> list[float | None]:
     """Return the accuracies on one split; where images cost money, no other split is asked about."""
-    if isinstance(found, AsksForTest) and isinstance(found, Predictor):
+    if isinstance(found, ApiEvaluator) and isinstance(found, Predictor):
         return shares_right(found.predict(ensembles, split=split))
     return [getattr(one, split, None) for one in found.examine(ensembles, test=split == "test")]
 
@@ -271,7 +271,7 @@ async def search(
         UsageError: An argument, the data or the model cannot be used; nothing was paid.
         PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` continues.
     """
-    _check("search", "config", config, SearchConfig, "a SearchConfig")
+    _check_type("search", "config", config, SearchConfig, "a SearchConfig")
     with python_words():
         config = SearchConfig.of(config)
         if evaluator is None:
@@ -307,10 +307,10 @@ async def resume(
         UntrustedRunError: What it would execute, or where it would send, was not set by this user there.
         PromptclimbError: As for ``search``.
     """
-    _check("resume", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
-    _check("resume", "changes", changes, (Mapping, type(None)), "a mapping of settings by name, or None")
+    _check_type("resume", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
+    _check_type("resume", "changes", changes, (Mapping, type(None)), "a mapping of settings by name, or None")
     for name in changes or ():
-        _check("resume", "each name in changes", name, str, "a text")
+        _check_type("resume", "each name in changes", name, str, "a text")
     with python_words():
         folder = user_path(run_dir, "run_dir")
         safe = {*(() if evaluator is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
@@ -360,7 +360,7 @@ def predict(
         UsageError: An argument or the model cannot be used, the run used a custom scorer, or no image can be
             read.
     """
-    _check("predict", "folder", folder, (str, os.PathLike), "the path of a folder of images")
+    _check_type("predict", "folder", folder, (str, os.PathLike), "the path of a folder of images")
     with python_words():
         images, say = user_path(folder, "folder"), report or (lambda _line: None)
         if not images.exists():
@@ -373,7 +373,7 @@ def predict(
                 run, ensemble=ensemble, class_names=class_names, report=say
             )
         else:
-            _check("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
+            _check_type("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
             texts = [_checked(text, kind_named(TEMPLATE)) for text in templates or ()]
             config = SearchConfig.of(spec or EvaluatorSpec())
             predictor = FolderPredictor(config, class_names or (), texts, say)
@@ -394,7 +394,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     Raises:
         UsageError: The data cannot be read or searched on.
     """
-    _check("load_data", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
+    _check_type("load_data", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     with python_words():
         config = SearchConfig.of(spec)
         check_data_name(config)
@@ -407,7 +407,7 @@ def report(run_dir: Path | str) -> Path:
     Raises:
         UsageError: The folder holds no run, its result cannot be read, or the page cannot be written.
     """
-    _check("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
+    _check_type("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
     with python_words():
         return rewrite_report(user_path(run_dir, "run_dir"))
 
@@ -423,7 +423,7 @@ def _check_no_loop(function: str) -> None:
     )
 
 
-def _check(function: str, name: str, given: object, kinds: Any, wanted: str) -> None:
+def _check_type(function: str, name: str, given: object, kinds: Any, wanted: str) -> None:
     if not isinstance(given, kinds):
         raise UsageError(f"{function}: {name} must be {wanted}, not {type(given).__qualname__}")
 

@@ -49,7 +49,7 @@ from ..methods.memory import Entry
 from ..position import Position
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING
 from ..results.result import UNGROWN, Row
-from .measuring import Ballots, measured
+from .measuring import Ballots, call_evaluator
 
 MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
@@ -184,7 +184,7 @@ class Choice:
     Attributes:
         rows: The leaderboard, best first.
         evaluated: How many texts were scored.
-        early: The choice after that many templates: points of a learning curve.
+        curve: The choice after that many templates: points of a learning curve.
     """
 
     best: Entry
@@ -193,7 +193,7 @@ class Choice:
     rows: tuple[Row, ...]
     evaluated: int
     notes: Mapping[str, str]
-    early: Mapping[int, Entry]
+    curve: Mapping[int, Entry]
 
 
 async def choose(
@@ -208,11 +208,11 @@ async def choose(
         order = ranking_of(scored)
         rows = tuple(row_of(place, one) for place, one in enumerate(order, start=1))
         picks = {count: ranking_of(first)[0] for count, first in first_templates(scored, curve).items()}
-        early = {count: pick for count, pick in picks.items() if pick.score.whole}
-        return order, rows, len({entry.text for entry in scored}), early
+        chosen_after = {count: pick for count, pick in picks.items() if pick.score.whole}
+        return order, rows, len({entry.text for entry in scored}), chosen_after
 
     # Ordering the templates of many restarts takes seconds.
-    order, rows, evaluated, early = await in_thread(rank_all)
+    order, rows, evaluated, chosen_after = await in_thread(rank_all)
     kind = kind_named(config.prompts)
     if not order:
         raise PromptclimbError(
@@ -241,7 +241,7 @@ async def choose(
         rows=rows,
         evaluated=evaluated,
         notes=notes,
-        early=early,
+        curve=chosen_after,
     )
 
 
@@ -252,7 +252,7 @@ async def choose_ensemble(
     sizes = evaluator.info.sizes
 
     async def averaged(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
-        return await measured(lambda: evaluator.examine(ensembles, test=False))
+        return await call_evaluator(lambda: evaluator.examine(ensembles, test=False))
 
     async def voted(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
         return ballots.scores(ensembles)
@@ -262,7 +262,7 @@ async def choose_ensemble(
         if found is None and isinstance(evaluator, Predictor):
             voters = ranked[: max(MOST_VOTERS, size)]
             splits = [split for split in ("train", "val") if sizes.get(split, 0)]
-            ballots = await measured(lambda: Ballots(evaluator, voters, splits))
+            ballots = await call_evaluator(lambda: Ballots(evaluator, voters, splits))
             found = await grow_ensemble(ranked, voted, start=size, sizes=sizes, in_pairs=True)
         return found or tuple(ranked[:size]), {}
     except Exception as error:  # noqa: BLE001 - noted in the result
@@ -316,7 +316,7 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     if len(templates) < 2:
         return []
     try:
-        answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
+        answers = await call_evaluator(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
     except AskingEndedError:
         return []  # a limit was reached before they were scored
     return [

@@ -106,8 +106,8 @@ async def to_the_end(work: Callable[[], T]) -> T:
 @asynccontextmanager
 async def entered(context: Callable[[], AbstractContextManager[T]]) -> AsyncIterator[T]:
     """Enter and leave a context in a thread, as both wait for the disk."""
-    with_it = ExitStack()
+    stack = ExitStack()
     try:
-        yield await to_the_end(lambda: with_it.enter_context(context()))
+        yield await to_the_end(lambda: stack.enter_context(context()))
     finally:
-        await to_the_end(with_it.close)
+        await to_the_end(stack.close)

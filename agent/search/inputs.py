@@ -1,42 +1,31 @@
-"""Read and check what a search needs before its restarts begin, and identify a run."""
+"""Read and check what a search needs before its restarts begin."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...evaluator.counts import counted
 from ...evaluator.custom.adapter import ScorerEvaluator, as_evaluator, pinned
 from ...evaluator.errors import AskingEndedError, ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import ApiAsk
-from ...evaluator.scoring import Evaluator, EvaluatorInfo, NamePredictor
+from ...evaluator.scoring import Evaluator, NamePredictor
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, kind_named
-from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.starting import PoolError, read_file
 from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
-from ..errors import EndpointError, StoreMismatchError, why_ended
+from ..errors import EndpointError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..results.result import LLM_FALLBACK
-from ..store.run import Store
 from ..store.shared import check_cache
 from .user_objects import name_of
-
-LLM_CONTENT = "llm_content"
-"""Identity key: the content hash of the user's own model file."""
-IMAGE_NAMES, MOST_NAMED = "files", 3
-"""The store's note of the images' names, and how many of them a message names."""
-EXTENDABLE = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
-"""Settings that may be increased when a run is resumed."""
 
 
 async def ready_evaluator(
@@ -225,114 +214,18 @@ def read_wordings(config: SearchConfig) -> Wordings:
         raise ConfigError(f"--wordings {config.wordings}: {error}") from error
 
 
-def check_places(config: SearchConfig, *, labels: bool) -> None:
+def check_places(config: SearchConfig, *, names_only: bool) -> None:
     """Raise ConfigError if a file or folder of a resumed run is gone; also check its shared cache.
 
-    With ``labels``, ``data`` and ``pretrained`` are mere names, as the evaluator comes from Python.
+    With ``names_only``, ``data`` and ``pretrained`` are names, as the evaluator comes from Python.
     """
     check_cache(config.shared_cache)
     for name, option in OPTIONS.items():
         place = getattr(config, name)
-        if not option.reads or (labels and isinstance(place, str)):
+        if not option.reads or (names_only and isinstance(place, str)):
             continue
         if isinstance(place, str | Path) and Path(place).is_absolute() and not Path(place).exists():
             raise ConfigError(
                 f"{place} is not there any more. If it has moved, give {flag_of(name)} PLACE "
                 f"(its content decides, not where it lies)"
             )
-
-
-def identity_of(
-    config: SearchConfig,
-    info: EvaluatorInfo,
-    pool: list[Candidate],
-    wordings: Wordings,
-    llm_content: str | None = None,
-) -> dict[str, Any]:
-    """Return all that decides the result of a run, besides the LLM's answers; files by their content."""
-    return {
-        **config.identity(),
-        "fingerprint": info.fingerprint,
-        "pool": pool_hash(pool),
-        "prompts_version": PROMPTS_VERSION,
-        **({} if config.wordings is None else {"wordings": wordings.hash}),
-        **({} if llm_content is None else {LLM_CONTENT: llm_content}),
-    }
-
-
-def pool_hash(pool: list[Candidate]) -> str:
-    """Return a hash of the starting candidates."""
-    texts = "\n".join(candidate.text for candidate in pool)
-    return hashlib.sha256(texts.encode()).hexdigest()[:16]
-
-
-def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's identity before anything is opened; content hashes come from the earlier identity."""
-    mine = config.identity()
-    now = {name: value for name, value in before.items() if name not in OPTIONS} | mine
-    from_data = (name for name, option in OPTIONS.items() if option.from_data)
-    now |= {name: before.get(name) for name in from_data if getattr(config, name) is None}
-    if config.wordings is not None and before.get("wordings"):
-        now["wordings"] = before["wordings"]
-    return now
-
-
-def check_content(store: Store, info: EvaluatorInfo) -> None:
-    """Raise StoreMismatchError, with names of files, if images or weights of a resumed run have changed."""
-    before = store.manifest.content
-    if store.manifest.identity.get("fingerprint") == info.fingerprint or not before or not info.content:
-        return
-    names: set[str] = set(store.note(IMAGE_NAMES) or ())
-    files = set(info.files)
-    changes = [
-        f"{counted(len(found), 'image is', 'images are')} {what}: {_some(found)}"
-        for what, found in (("gone", names - files), ("new", files - names))
-        if found and names and files
-    ]
-    if not changes and before.get("weights") != info.content["weights"]:
-        changes = ["the model's weights are others"]
-    elif not changes and before.get("shots") != info.content["shots"]:
-        changes = ["an image among the shots, or a class name, is another"]
-    if changes:
-        raise StoreMismatchError(
-            f"{info.dataset} has changed since the run started, so its scores do not fit: "
-            f"{'; '.join(changes)}. Restore what was there, under the same names, or start a new run",
-            differences=tuple(changes),
-        )
-
-
-def _some(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
-
-
-def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
-    """Return the settings by which a resumed run is extended, with their new values; empty for none.
-
-    New rounds are allowed only with one conversation per restart: later conversations would begin from
-    another ranking, and their answers on disk would belong to other requests.
-
-    Raises:
-        StoreMismatchError: A value decreases, or answers that were paid for could not be used.
-    """
-    changed = {
-        name: getattr(config, name) for name in EXTENDABLE if before.get(name) != getattr(config, name)
-    }
-    had = {name: int(before.get(name, 0)) for name in changed}
-
-    def refused(name: str, why: str) -> StoreMismatchError:
-        return StoreMismatchError(
-            f"--{name} {changed[name]}: the run was started with {had[name]}; {why}",
-            differences=(f"{name}: it was {had[name]}, now {changed[name]}",),
-        )
-
-    for name in changed:
-        if changed[name] < had[name]:
-            raise refused(name, "a run can be given more, but not less")
-    if "rounds" in changed and before.get("conversations") != 1 and config.needs_llm:
-        more = [f"--{name} {int(before.get(name, 0)) + 1}" for name in ("conversations", "restarts")]
-        raise refused(
-            "rounds",
-            "each restart has several conversations, and those after the first would begin from another "
-            f"ranking, so their answers would be paid for again; give {' or '.join(more)} instead",
-        )
-    return changed

@@ -86,7 +86,7 @@ class Searched:
     Attributes:
         stopped: None if all were completed.
         budget: What is left.
-        asked: An LLM was asked, in this session or an earlier one.
+        asked_llm: An LLM was asked, in this session or an earlier one.
         concluded: The rest of the restarts was left out, as the user asked.
     """
 
@@ -94,11 +94,11 @@ class Searched:
     names: NamesRecord | None = None
     stopped: SearchStopped | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
-    asked: bool = False
+    asked_llm: bool = False
     concluded: bool = False
 
     @property
-    def everything(self) -> Sequence[RestartRecord]:
+    def all_records(self) -> Sequence[RestartRecord]:
         return self.records if self.names is None else (*self.records, self.names)
 
     @property
@@ -108,7 +108,7 @@ class Searched:
     @property
     def rejected(self) -> dict[str, int]:
         total: Counter[str] = Counter()
-        for record in self.everything:
+        for record in self.all_records:
             total.update(record.rejected)
         return dict(sorted(total.items()))
 
@@ -125,11 +125,11 @@ class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
 class EmptyAnswers:
     """Count new answers in a row without a template, over all restarts, to stop paying for nothing.
 
-    ``begun``: the run has answers of an earlier session; ``noun`` is a candidate's name.
+    ``has_answers``: the run has answers of an earlier session; ``noun`` is a candidate's name.
     """
 
-    def __init__(self, *, begun: bool = False, noun: str = "template") -> None:
-        self._begun = begun
+    def __init__(self, *, has_answers: bool = False, noun: str = "template") -> None:
+        self._has_answers = has_answers
         self._noun = noun
         self._in_a_row = self._cut = self._unusable = 0
         self._last = ""
@@ -140,14 +140,14 @@ class EmptyAnswers:
         self._cut = self._cut + cut if empty else 0
         self._unusable += bool(unusable)
         self._last = unusable or self._last
-        self._begun = self._begun or not unusable
+        self._has_answers = self._has_answers or not unusable
 
     def check(self) -> None:
         """Raise GaveUpError if too many answers in a row held no template."""
         remedy = "choose another --llm in a new run"
         if self._cut:
             remedy = "raise --answer-tokens, or lower --reasoning-effort"
-        if not self._begun and self._unusable >= MOST_UNUSABLE_AT_FIRST:
+        if not self._has_answers and self._unusable >= MOST_UNUSABLE_AT_FIRST:
             first = f"none of the first {self._unusable} requests got a usable answer"
             raise GaveUpError(f"{first} (the last: {self._last}): {remedy}")
         if self._in_a_row >= MOST_EMPTY_IN_A_ROW:
@@ -260,11 +260,11 @@ class Journal:
             PromptclimbError: A budget, an outage, a signal or a failure.
         """
         if (stored := self._store.answer(position)) is not None:
-            self._check(position, stored.request_hash, request)
+            self._check_request(position, stored.request_hash, request)
             await self._scheduler.turn()
             return stored.answer, True
         if (skip := self._store.note(_name("skip", position), _Skip.model_validate)) is not None:
-            self._check(position, skip.request, request)
+            self._check_request(position, skip.request, request)
             await self._scheduler.turn()
             raise Skipped(skip.reason, unusable=skip.unusable)
         self._stop.check()
@@ -282,17 +282,17 @@ class Journal:
     async def _request(self, position: Position, request: ChatRequest) -> ChatAnswer:
         try:
             try:
-                reply = await self._asker.ask(request)
+                billed = await self._asker.ask(request)
             except RequestFailedError as error:
                 raise await self._skip(position, request, error) from error
             await self._write_skipped()
-            await self._store.put_answer(position, request.hash, reply.answer, reply.bill, request.messages)
+            await self._store.put_answer(position, request.hash, billed.answer, billed.bill, request.messages)
         finally:
             self._stop.settled()
         # Nothing is lost from here on, so a stop need not wait for scores.
         self._stop.check()
         await self._scheduler.turn()
-        return reply.answer
+        return billed.answer
 
     async def _skip(self, position: Position, request: ChatRequest, error: RequestFailedError) -> Skipped:
         cause = error.__cause__
@@ -314,7 +314,7 @@ class Journal:
             del self._skipped[position]
             self._refused.pop(position, None)
 
-    def _check(self, position: Position, stored_hash: str, request: ChatRequest) -> None:
+    def _check_request(self, position: Position, stored_hash: str, request: ChatRequest) -> None:
         if stored_hash != request.hash:
             now = request.hash[:12]
             raise StoreMismatchError(

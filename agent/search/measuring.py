@@ -18,7 +18,7 @@ from ..errors import EvaluationFailedError
 T = TypeVar("T")
 
 
-async def measured(work: Callable[[], T]) -> T:
+async def call_evaluator(work: Callable[[], T]) -> T:
     """Run the evaluator's work in a thread; any failure is a PromptclimbError."""
     try:
         return await in_thread(work)

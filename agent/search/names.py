@@ -36,7 +36,7 @@ from ..position import NAMES, Position
 from ..store.disk import canonical
 from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
-from .measuring import measured
+from .measuring import call_evaluator
 from .name_choice import Predicted, Renaming, choose_names, paired_counts
 
 AT_ONCE = 32
@@ -340,7 +340,7 @@ class NameScores:
         found: list[array[int] | None] = [array("i") for _ in renamings]
         for split in self._splits:
             predict = partial(self._evaluator.predict_named, self._template, renamings, split=split)
-            some = await measured(predict)
+            some = await call_evaluator(predict)
             labels.extend(some.labels)
             copies = len(some.labels) if split == "views" else 0
             for place, predicted in enumerate(some.predicted):

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
-from ...evaluator.errors import AskingEndedError, ConsumerError, PromptclimbError, TemplateRejectedError
+from ...evaluator.errors import AskingEndedError, PromptclimbError, ScoringEndedError, TemplateRejectedError
 from ...evaluator.scoring import (
     COUNTED,
     Evaluator,
@@ -62,7 +62,8 @@ MOST_AT_ONCE = 64
 """Maximum restarts that wait for labels, each with a thread."""
 UNCLASSIFIED = "unclassified"
 """Reason of a rejection: the scorer gives no labels for this template."""
-LEVEL = 16
+LEVEL_IMAGES = 16
+"""Images on which a dropped candidate counts as level with the leader, beside those that it was asked on."""
 RaceBlock: TypeAlias = tuple[Stage, Sequence[int]]
 """A stage, and the places of the images that are new in it."""
 Hits: TypeAlias = Sequence[bool]
@@ -89,10 +90,10 @@ class Dropped:
         """Return an estimate for all images, always below ``best``, that of the best candidate.
 
         It is ``best`` less the difference to the leader on the same images, as if both had been level on
-        ``LEVEL`` more: few images exaggerate. That says more than the share of so few, since they are equally
-        hard for both.
+        ``LEVEL_IMAGES`` more: few images exaggerate. That says more than the share of so few, since they are
+        equally hard for both.
         """
-        value = best - max(self.behind, 0.5) / (self.images + LEVEL)
+        value = best - max(self.behind, 0.5) / (self.images + LEVEL_IMAGES)
         return max(value, min(0.0, best - 1e-9))
 
     def score(self, best: Score) -> Score:
@@ -211,13 +212,13 @@ class _Running:
         most = _most_staying(stage, len(self.candidates))
         staying = []
         for place, text in enumerate(self.remaining):
-            if place < most and self._level(text, leader, margin):
+            if place < most and self._keeps_up(text, leader, margin):
                 staying.append(text)
             else:
                 self.outcomes[text] = Dropped(right[text], len(self.rows[text]), right[leader] - right[text])
         self.remaining = staying
 
-    def _level(self, text: str, leader: str, margin: float) -> bool:
+    def _keeps_up(self, text: str, leader: str, margin: float) -> bool:
         pairs = list(zip(self.rows[leader], self.rows[text], strict=True))
         behind = sum(one - other for one, other in pairs)
         differing = sum(one != other for one, other in pairs)
@@ -301,7 +302,7 @@ class Racer:
             )
         except AskingEndedError as error:
             raise why_ended(error) from error
-        except ConsumerError as error:
+        except ScoringEndedError as error:
             raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
         except PromptclimbError:
             raise

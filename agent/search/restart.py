@@ -220,7 +220,7 @@ class Restart:
         sample = 0
         while isinstance(step := script.next(sample), Consult) or (isinstance(step, Propose) and step.free):
             if isinstance(step, Propose):
-                script.take(Feedback(outcomes=await self._try(step, place)))
+                script.take(Feedback(outcomes=await self._propose(step, place)))
                 continue
             thought, _ = await self._journal.ask(step.messages, place._replace(sample=sample))
             script.take(Feedback(text=thought.text))
@@ -232,21 +232,22 @@ class Restart:
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self._journal.ask(step.messages, place._replace(sample=sample))
-            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
-            self._note(answer, place, empty=not reply.candidates, replayed=replayed)
-            outcomes = await self._judge(reply, place)
+            text, proposals = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
+            self._count(answer, place, empty=not proposals.candidates, replayed=replayed)
+            outcomes = await self._judge(proposals, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
         else:
-            outcomes = await self._try(step, place)
+            outcomes = await self._propose(step, place)
         script.take(Feedback(text=text, outcomes=outcomes, best_before=before))
         return True
 
-    async def _try(self, step: Propose, place: Position) -> list[Outcome]:
+    async def _propose(self, step: Propose, place: Position) -> list[Outcome]:
+        """Score candidates that the method made itself."""
         if not self._all_scored(step.candidates, place):
             self._check()
         return await self._score(step.candidates, place, step.source or self._config.method)
 
-    def _note(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
+    def _count(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
         cut = empty and answer.finish_reason == "length"
         self.record.empty += empty
         self.record.cut += cut
@@ -275,10 +276,11 @@ class Restart:
             free=most_free(self._info),
         )
 
-    async def _judge(self, reply: Proposals, position: Position) -> list[Outcome]:
+    async def _judge(self, proposals: Proposals, position: Position) -> list[Outcome]:
+        """Score the proposals of an answer that are new, and refuse the others."""
         refused: list[Outcome] = []
         fresh: list[Candidate] = []
-        for candidate in reply.candidates:
+        for candidate in proposals.candidates:
             if candidate.key in self._memory:
                 refused.append(self._refuse(candidate.text, "known", "it was tried before", position))
             elif len(fresh) == self._config.proposals:
@@ -286,7 +288,9 @@ class Restart:
                 refused.append(self._refuse(candidate.text, "too_many_proposals", message, position))
             else:
                 fresh.append(candidate)
-        refused += [self._refuse(each.line, each.reason, each.message, position) for each in reply.refused]
+        refused += [
+            self._refuse(each.line, each.reason, each.message, position) for each in proposals.refused
+        ]
         return [*await self._score(fresh, position, LLM), *refused[: 2 * self._config.proposals]]
 
     def _all_scored(self, candidates: Sequence[Candidate], position: Position) -> bool:
@@ -337,29 +341,30 @@ class Restart:
         known = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
         best = known[0].value if known and source != INITIAL else float("inf")
-        objective = self._config.objective
-        leading = max(
-            [one.score for one in known] + [one for one in verdicts.values() if isinstance(one, Score)],
-            key=lambda one: one.value(objective),
-            default=None,
-        )
+        scores = [one.score for one in known]
+        scores += [one for one in verdicts.values() if isinstance(one, Score)]
+        leading = max(scores, key=lambda one: one.value(self._config.objective), default=None)
         outcomes = []
         for candidate in candidates:
             verdict = verdicts[candidate.scored_as]
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
-            elif leading is not None and not isinstance(verdict, Finalist):
-                if isinstance(verdict, Dropped):
-                    score, value = verdict.score(leading), verdict.estimate(leading.value(objective))
-                else:
-                    score, value = verdict, verdict.value(objective)
-                scored = Entry(
-                    candidate=candidate, score=score, value=value, position=position, source=source
-                )
-                outcomes.append(self._rank(scored, improved=score.whole and value > best))
-                if score.whole:
-                    best = max(best, value)
+                continue
+            if isinstance(verdict, Finalist) or leading is None:
+                continue
+            score, value = self._valued(verdict, leading)
+            entry = Entry(candidate=candidate, score=score, value=value, position=position, source=source)
+            outcomes.append(self._rank(entry, improved=score.whole and value > best))
+            if score.whole:
+                best = max(best, value)
         return outcomes
+
+    def _valued(self, verdict: Score | Dropped, leading: Score) -> tuple[Score, float]:
+        """Return a score and its value to rank by; estimates below the leading one, if a race dropped it."""
+        objective = self._config.objective
+        if isinstance(verdict, Dropped):
+            return verdict.score(leading), verdict.estimate(leading.value(objective))
+        return verdict, verdict.value(objective)
 
     def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
         self._memory.add(scored)

@@ -59,7 +59,7 @@ from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .journal import RestartRecord, Searched
-from .measuring import measured
+from .measuring import call_evaluator
 from .test_evaluation import EvaluatedChoice, openings
 
 MOST_PICTURES = 12
@@ -75,7 +75,7 @@ def build_result(
     store: Store,
     searched: Searched,
     choice: Choice,
-    found: EvaluatedChoice,
+    evaluated: EvaluatedChoice,
     *,
     notes: Mapping[str, Any],
     user_objects: Mapping[str, str],
@@ -106,29 +106,29 @@ def build_result(
         objective=config.objective,
         best=Best(
             template=best.text,
-            train=best.score.train if found.best.train is None else found.best.train,
-            val=found.best.val,
-            test=found.best.test,
-            class_names=found.class_names,
+            train=best.score.train if evaluated.best.train is None else evaluated.best.train,
+            val=evaluated.best.val,
+            test=evaluated.best.test,
+            class_names=evaluated.class_names,
         ),
-        ensemble=found.ensemble,
-        baselines={name: one for name, one in found.baselines.items() if one.train is not None},
+        ensemble=evaluated.ensemble,
+        baselines={name: one for name, one in evaluated.baselines.items() if one.train is not None},
         leaderboard=choice.rows,
-        usage=_usage(config, store, searched.everything),
+        usage=_usage(config, store, searched.all_records),
         evaluated=choice.evaluated,
         rejected=searched.rejected,
         wall_s=round(store.usage.active_s, 3),
-        skipped=sum(record.skipped for record in searched.everything),
+        skipped=sum(record.skipped for record in searched.all_records),
         budget=searched.budget,
         notes={
             **info.notes,
             **notes,
             **choice.notes,
-            **found.notes,
+            **evaluated.notes,
             **{name: words_of(config.prompts).worded(text) for name, text in _notes(searched).items()},
             **saved,
         },
-        inspection=found.inspection,
+        inspection=evaluated.inspection,
         versions=Versions(
             program=program_version(),
             python=platform.python_version(),
@@ -138,7 +138,7 @@ def build_result(
         started=store.manifest.started or None,
         device=None if device is None else str(device),
         test_opened=openings(store),
-        gain=found.gain,
+        gain=evaluated.gain,
         scorer_usage=_scorer_usage(config, store),
     )
 
@@ -156,30 +156,30 @@ def _notes(searched: Searched) -> dict[str, str]:
     if empty:
         note = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
         found[EMPTY] = f"{note}; {cut:,} of them were cut: raise --answer-tokens" if cut else note
-    everything = searched.everything
-    answers = sum(record.answers for record in everything)
-    if (answers or searched.asked) and not any(record.proposed for record in everything):
-        answered = answers or any(record.unusable for record in everything)
+    all_records = searched.all_records
+    answers = sum(record.answers for record in all_records)
+    if (answers or searched.asked_llm) and not any(record.proposed for record in all_records):
+        answered = answers or any(record.unusable for record in all_records)
         what = "proposed no new template that could be scored" if answered else "gave no answer"
         found[NOTHING_USABLE] = f"the LLM {what}"
     return found
 
 
 def write_files(
-    run_dir: Path, found: SearchResult, details: Details, *, used: Scrubber, private: Scrubber
+    run_dir: Path, result: SearchResult, details: Details, *, keys_in_use: Scrubber, all_secrets: Scrubber
 ) -> SearchResult:
     """Write all files of a result, the result last, and return it as it was written.
 
-    ``used`` scrubs the keys in use, which no file may hold; ``private`` scrubs every known secret, for notes
-    that the user's own objects may have made.
+    ``keys_in_use`` may be in no file; ``all_secrets`` are also taken out of the notes, which the user's own
+    objects may have made.
     """
-    document = found.to_json()
-    document["notes"] = private.scrub_value(document["notes"])
-    result = replace(SearchResult.from_json(used.scrub_value(document)), run_dir=run_dir)
-    write_details(run_dir, Details.from_json(used.scrub_value(details.to_json())))
-    write_report(run_dir, view_of(run_dir, result))
-    write_result(run_dir, result)
-    return result
+    document = result.to_json()
+    document["notes"] = all_secrets.scrub_value(document["notes"])
+    written = replace(SearchResult.from_json(keys_in_use.scrub_value(document)), run_dir=run_dir)
+    write_details(run_dir, Details.from_json(keys_in_use.scrub_value(details.to_json())))
+    write_report(run_dir, view_of(run_dir, written))
+    write_result(run_dir, written)
+    return written
 
 
 def reopen(run_dir: Path, done: SearchResult, extension: Mapping[str, int]) -> None:
@@ -231,7 +231,7 @@ async def details_of(
     on_test: Mapping[str, GroupOnTest],
     best: Entry,
     records: Sequence[RestartRecord],
-    picks: Sequence[Pick] = (),
+    curve: Sequence[Pick] = (),
 ) -> Details:
     """Return what the report shows; leave out what fails, as it must not cost a result.
 
@@ -247,7 +247,7 @@ async def details_of(
         baseline=baseline,
         pictures=pictures,
         lineage=await in_thread(lambda: _lineage(row_of(1, best), records)),
-        curve=tuple(picks),
+        curve=tuple(curve),
     )
 
 
@@ -259,7 +259,7 @@ async def _decisions(evaluator: Evaluator, on_test: Mapping[str, GroupOnTest]) -
     key: str | None = None
     if isinstance(evaluator, Illustrator):
         try:
-            key = await measured(lambda: evaluator.image_set("test")) or None
+            key = await call_evaluator(lambda: evaluator.image_set("test")) or None
         except Exception:  # noqa: BLE001 - the report can do without
             key = None
     return Decisions(
@@ -283,7 +283,7 @@ async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str)
         *_spread(broken, [(decisions.labels[place], after[place]) for place in broken]),
     ]
     try:
-        made = await measured(lambda: evaluator.thumbnails("test", chosen))
+        made = await call_evaluator(lambda: evaluator.thumbnails("test", chosen))
         return tuple(
             Picture(
                 true=decisions.class_name(decisions.labels[place]),

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.batching import Batch, Consumer
+from ...evaluator.batching import Batch, ScoringQueue
 from ...evaluator.errors import AskingEndedError, ConfigError
 from ...evaluator.open import check_openable
-from ...evaluator.remote.asking import AsksForTest
+from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor, Score, TemplateScorer, Verdict
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import Candidate, kind_named
@@ -35,14 +35,15 @@ from ..events.types import (
     SearchFinished,
     SearchStarted,
 )
-from ..llm.ask import LLMAsker
+from ..llm.ask import EndpointAsker
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.cost import NOTHING
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
-from ..llm.scorer_calls import ScorerCalls, sizes_of
+from ..llm.scorer_calls import ScorerCalls
+from ..llm.scorer_costs import sizes_of
 from ..llm.scorer_endpoint import open_scorer
 from ..position import NAMES, rng_for
 from ..results.details import Details
@@ -68,14 +69,16 @@ from ..store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .choice import candidates_at_most, choose, ranking
 from .event_loop import FairScheduler, entered, short_collections, to_the_end
-from .inputs import (
+from .identity import (
     IMAGE_NAMES,
     LLM_CONTENT,
     check_content,
-    check_places,
     extension_of,
     identity_of,
     known_identity,
+)
+from .inputs import (
+    check_places,
     may_fall_back,
     pinned_evaluator,
     read_pool,
@@ -137,8 +140,8 @@ class SearchRun:
 
     async def start(self) -> SearchResult:
         """Start a new run; on a UsageError nothing was paid and nothing is left behind."""
-        config, notes = await self._resolve(None)
-        resolved = await in_thread(lambda: _read(config, notes))
+        config, notes = await self._resolve_config(None)
+        resolved = await in_thread(lambda: _read_texts(config, notes))
         check_cache(config.shared_cache)
         run_dir = new_run_dir(config)
         check_run_dir(run_dir)
@@ -155,9 +158,9 @@ class SearchRun:
     async def resume(self, run_dir: Path) -> SearchResult:
         """Continue a run; its config may change what does not decide the result, and ask for more."""
         async with entered(lambda: Store.open(run_dir)) as store:
-            config, notes = await self._resolve(store.manifest.notes)
-            if config.needs_llm and store.unpaid:
-                store.correct(config.placeless_llm)
+            config, notes = await self._resolve_config(store.manifest.notes)
+            if config.needs_llm and store.unpaid:  # nothing depends on the LLM yet
+                store.correct_llm(config.placeless_llm)
             extension = extension_of(config, store.manifest.identity)
             done = None if extension else complete_result(run_dir)
             if done is None:
@@ -167,16 +170,16 @@ class SearchRun:
             if done is not None:
                 self.emit(Noted(text=f"{run_dir} had finished; this is its result"))
                 return done
-            check_places(config, labels=self.evaluator is not None)
+            check_places(config, names_only=self.evaluator is not None)
             check_files(run_dir)
-            resolved = await in_thread(lambda: _read(config, notes))
+            resolved = await in_thread(lambda: _read_texts(config, notes))
             return await OpenRun(self, run_dir, resolved, store).complete()
 
     @property
     def user_objects(self) -> dict[str, str]:
         return object_names(evaluator=self.evaluator, chat=self.chat)
 
-    async def _resolve(
+    async def _resolve_config(
         self, earlier_notes: Mapping[str, Any] | None
     ) -> tuple[SearchConfig, Mapping[str, Any]]:
         """Return absolute settings, without a missing local LLM, and notes beside those of a resumed run."""
@@ -193,10 +196,10 @@ class SearchRun:
                 notes = {**notes, **found}
         if note := config.general_words:
             notes = {**notes, GENERAL_WORDS: note}
-        return pinned_evaluator(absolute(config, labels=self.evaluator is not None)), notes
+        return pinned_evaluator(absolute(config, names_only=self.evaluator is not None)), notes
 
 
-def _read(config: SearchConfig, notes: Mapping[str, Any]) -> Resolved:
+def _read_texts(config: SearchConfig, notes: Mapping[str, Any]) -> Resolved:
     return Resolved(config, notes, read_pool(config), read_wordings(config))
 
 
@@ -204,35 +207,35 @@ class OpenRun:
     """A run from its opening to its files; what is opened closes with its stack.
 
     Args:
-        asked: What the caller asks for.
+        run: What the caller asks for.
         earlier: The store of a resumed run.
 
     Attributes:
         config: With what the opened data decide.
         budget: The limits on the LLM and on time.
         endpoints: Empty if every answer is on disk.
-        scorer: Asks a scorer behind an API; None for any other scorer.
+        scorer_calls: Asks a scorer behind an API; None for any other scorer.
     """
 
     def __init__(
-        self, asked: SearchRun, run_dir: Path, resolved: Resolved, earlier: Store | None = None
+        self, run: SearchRun, run_dir: Path, resolved: Resolved, earlier: Store | None = None
     ) -> None:
         self.config = resolved.config
         self.store: Store
         self.evaluator: Evaluator
         self.budget: Budget
         self.endpoints: Sequence[Endpoint] = ()
-        self.scorer: ScorerCalls | None = None
-        self._asked = asked
-        self._emit, self._stop = asked.emit, asked.stop
+        self.scorer_calls: ScorerCalls | None = None
+        self._run = run
+        self._emit, self._stop = run.emit, run.stop
         self._run_dir = run_dir
         self._resolved = resolved
         self._earlier = earlier
         self._labels: Path | None = None
         # Only the keys in use are taken out of templates, since a short password would change them; every
         # known secret is taken out of what the user's own objects say.
-        self._used = Scrubber()
-        self._private = Scrubber(secrets_named_in(asked.environment))
+        self._keys_in_use = Scrubber()
+        self._all_secrets = Scrubber(secrets_named_in(run.environment))
         self._stack = AsyncExitStack()
 
     async def complete(self) -> SearchResult:
@@ -242,80 +245,95 @@ class OpenRun:
             async with self._stack:
                 await self._open()
                 self._stack.enter_context(short_collections())
-                searched = await self._restart_all()
+                searched = await self._search()
                 try:
-                    found, details = await self.conclude(searched)
+                    result, details = await self.choose_and_test(searched)
                 except AskingEndedError as error:
-                    found, details = await self.conclude(self._stopped(searched, error))
-                if self.scorer is not None:
-                    await self.scorer.close()
-                    left = left_of_both(found.budget, self.scorer.budget.usage_changed().left)
-                    found = replace(found, budget=left)
-                # A stop comes too late from here on: the search has its result.
-                result = await to_the_end(
-                    lambda: write_files(self._run_dir, found, details, used=self._used, private=self._private)
-                )
-                best = result.best
-                self._emit(
-                    SearchFinished(
-                        status=result.status,
-                        best=best.template,
-                        train=best.train,
-                        test=best.test,
-                        evaluated=result.evaluated,
-                    )
-                )
-                return result
+                    result, details = await self.choose_and_test(self._stopped(searched, error))
+                return await self._write(result, details)
         except BaseExceptionGroup as several:
             raise single(several) from None
 
+    async def _write(self, result: SearchResult, details: Details) -> SearchResult:
+        """Write the files of a result and announce it; a stop comes too late from here on."""
+        if self.scorer_calls is not None:
+            await self.scorer_calls.close()
+            left = left_of_both(result.budget, self.scorer_calls.budget.usage_changed().left)
+            result = replace(result, budget=left)
+        written = await to_the_end(
+            lambda: write_files(
+                self._run_dir,
+                result,
+                details,
+                keys_in_use=self._keys_in_use,
+                all_secrets=self._all_secrets,
+            )
+        )
+        best = written.best
+        self._emit(
+            SearchFinished(
+                status=written.status,
+                best=best.template,
+                train=best.train,
+                test=best.test,
+                evaluated=written.evaluated,
+            )
+        )
+        return written
+
     async def _open(self) -> None:
         """Open sinks, endpoints, evaluator and store, and announce the run."""
-        asked, earlier = self._asked, self._earlier
+        run = self._run
         sinks = await self._open_sinks()
         try:
             with self._stop.watching():
-                await self._open_scorer()
-                if asked.chat is None and self.config.is_local:  # loading takes longer than finding no images
-                    if earlier is None:  # one that has all its answers needs no LLM any more
-                        check_endpoints(self.config, asked.environment)
-                    await self._open_evaluator()
-                    if earlier is not None:
-                        check_content(earlier, self.evaluator.info)
-                    await self._open_endpoints()
-                else:
-                    await self._open_endpoints()
-                    await self._open_evaluator()
+                await self._open_models()
         finally:
-            if earlier is not None:  # opening is no active time, as it is not where a run starts
-                earlier.restart_clock()
+            if self._earlier is not None:  # opening is no active time, as it is not where a run starts
+                self._earlier.restart_clock()
         self.config = config = self.config.as_opened(self.evaluator.info)
         await self._open_store()
-        if self.scorer is not None:
-            await self.scorer.write_to(
+        if self.scorer_calls is not None:
+            await self.scorer_calls.write_to(
                 partial(self.store.put_usage, account="scorer"), self.store.usage.active_s
             )
-            self._stack.push_async_callback(self.scorer.close)  # before the store does
+            self._stack.push_async_callback(self.scorer_calls.close)  # before the store does
         write_atomically(self._run_dir / CONFIG, to_toml(config))
         done = complete_result(self._run_dir)
         if done is not None:
             reopen(self._run_dir, done, self.store.extension)
-        of_llm = OF_LLM if asked.chat is not None or not config.needs_llm else frozenset()
-        of_evaluator = OF_EVALUATOR if asked.evaluator is not None else frozenset()
+        of_llm = OF_LLM if run.chat is not None or not config.needs_llm else frozenset()
+        of_evaluator = OF_EVALUATOR if run.evaluator is not None else frozenset()
         await self.store.put_config(config.to_public(), of_llm | of_evaluator)
         for sink in sinks:
             sink.start()
         self._announce()
-        if self.scorer is not None:
-            self._emit(self.scorer.budget.usage_changed())
+        if self.scorer_calls is not None:
+            self._emit(self.scorer_calls.budget.usage_changed())
         if done is None:  # from here on the run is described by its log, until it has a new result
             put_away(self._run_dir)
         if paid := price_notes(self.endpoints):
             await self.store.put_note(PRICES, paid)
 
+    async def _open_models(self) -> None:
+        """Open what scores and what proposes; first that which fails sooner."""
+        run, earlier = self._run, self._earlier
+        await self._open_scorer_calls()
+        if run.chat is not None or not self.config.is_local:
+            await self._open_endpoints()
+            await self._open_evaluator()
+            return
+        # To load a local LLM takes longer than to find no images.
+        if earlier is None:  # one that has all its answers needs no LLM any more
+            check_endpoints(self.config, run.environment)
+        await self._open_evaluator()
+        if earlier is not None:
+            check_content(earlier, self.evaluator.info)
+        await self._open_endpoints()
+
     async def _open_sinks(self) -> Sequence[Sink]:
         """Open the log and the trackers; all get events from now on, and write once they are started."""
-        config, scrub = self.config, self._used.scrub_value
+        config, scrub = self.config, self._keys_in_use.scrub_value
         sinks: list[Sink] = [self._stack.enter_context(opened(self._run_dir, scrub)) for opened in SINKS]
         if config.track:
             tracked = TrackedRun(
@@ -325,7 +343,7 @@ class OpenRun:
                 earlier=await asyncio.to_thread(scored_before, self._run_dir),
                 scrub=scrub,
             )
-            for tracker in trackers_of(config.track, tracked, emit=self._emit, scrub=self._private.scrub):
+            for tracker in trackers_of(config.track, tracked, emit=self._emit, scrub=self._all_secrets.scrub):
                 await self._stack.enter_async_context(tracker)
                 sinks.append(tracker)
         for sink in sinks:
@@ -335,58 +353,63 @@ class OpenRun:
     @property
     def _limited(self) -> SearchConfig:
         """The config with the limits that hold: to conclude a search takes time that it no longer has."""
-        return self.config.model_copy(update={"max_minutes": None} if self._asked.concludes else {})
+        return self.config.model_copy(update={"max_minutes": None} if self._run.concludes else {})
 
-    async def _open_scorer(self) -> None:
+    async def _open_scorer_calls(self) -> None:
         """Open the endpoint of a scorer behind an API, and make the folder for what it answers."""
         config, earlier = self.config, self._earlier
-        if self._asked.evaluator is not None or not config.is_api:
+        if self._run.evaluator is not None or not config.is_api:
             return
-        self.scorer = await self._stack.enter_async_context(
+        self.scorer_calls = await self._stack.enter_async_context(
             open_scorer(
                 self._limited,
-                self._asked.environment,
+                self._run.environment,
                 spent=NOTHING if earlier is None else earlier.scorer_usage,
                 stop=self._stop,
-                scrubber=self._used,
+                scrubber=self._keys_in_use,
                 emit=self._emit,
             )
         )
         if earlier is None:  # one that has all its labels needs no scorer any more
-            await self.scorer.check_address()
+            await self.scorer_calls.check_address()
         folder = self._run_dir if config.shared_cache is None else Path(config.shared_cache)
         folder.mkdir(parents=True, exist_ok=True)
         self._labels = folder / LABELS
 
     async def _open_endpoints(self) -> None:
-        asked, config, earlier = self._asked, self.config, self._earlier
+        run, config, earlier = self._run, self.config, self._earlier
         done = earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds
-        if done or asked.concludes:
+        if done or run.concludes:
             return  # every answer that is used is on disk
         self.endpoints = await self._stack.enter_async_context(
             open_endpoints(
                 config,
-                asked.environment,
-                chat=None if asked.chat is None else UserChat(asked.chat, scrub=self._private.scrub),
+                run.environment,
+                chat=None if run.chat is None else UserChat(run.chat, scrub=self._all_secrets.scrub),
                 stop=self._stop,
-                scrubber=self._used,
+                scrubber=self._keys_in_use,
                 emit=self._emit,
             )
         )
 
     async def _open_evaluator(self) -> None:
-        config, ask, labels = self.config, self.scorer, self._labels
-        there = labels is not None and await in_thread(labels.exists)
-        evaluator = await ready_evaluator(config, self._asked.evaluator, self._emit, ask=ask, labels=labels)
-        self.evaluator = evaluator
-        if isinstance(evaluator, AsksForTest) and ask is not None:
-            candidates = candidates_at_most(config, evaluator.info, len(self._asked.curve))
-            tests = await in_thread(lambda: sizes_of(evaluator.test_requests(candidates)))
-            start, pays = NOTHING, self._paid_for_labels or not there
-            if pays and not self._asked.concludes and not self._has_started:
-                opened, pool = config.as_opened(evaluator.info), len(self._resolved.pool)
-                start = ScorerBounds(opened, evaluator.info, evaluator, pool).start.spent
-            ask.keep(tests, start, kind_named(config.prompts).words.noun)
+        had_labels = self._labels is not None and await in_thread(self._labels.exists)
+        self.evaluator = await ready_evaluator(
+            self.config, self._run.evaluator, self._emit, ask=self.scorer_calls, labels=self._labels
+        )
+        if isinstance(self.evaluator, ApiEvaluator) and self.scorer_calls is not None:
+            await self._keep_for_final(self.evaluator, self.scorer_calls, had_labels=had_labels)
+
+    async def _keep_for_final(self, evaluator: ApiEvaluator, calls: ScorerCalls, *, had_labels: bool) -> None:
+        """Keep back what the final evaluation may cost, and check that there is room for the start too."""
+        config, info = self.config, self.evaluator.info
+        candidates = candidates_at_most(config, info, len(self._run.curve))
+        tests = await in_thread(lambda: sizes_of(evaluator.test_requests(candidates)))
+        start, pays = NOTHING, self._paid_for_labels or not had_labels
+        if pays and not self._run.concludes and not self._has_started:
+            pool = len(self._resolved.pool)
+            start = ScorerBounds(config.as_opened(info), info, evaluator, pool).start.spent
+        calls.keep_for_final(tests, start, kind_named(config.prompts).words.noun)
 
     @property
     def _has_started(self) -> bool:
@@ -418,7 +441,7 @@ class OpenRun:
         about = {
             "identity": identity,
             "config": config.to_public(),
-            "given": self._asked.user_objects,
+            "given": self._run.user_objects,
             "notes": dict(self._resolved.notes),
             "content": dict(info.content),
         }
@@ -447,39 +470,47 @@ class OpenRun:
             )
         )
 
-    async def _restart_all(self) -> Searched:
+    async def _search(self) -> Searched:
         """Run all restarts to their ends, or to what ends them early."""
         config, store = self.config, self.store
-        of_scorer = None if self.scorer is None else self.scorer.budget
+        of_scorer = None if self.scorer_calls is None else self.scorer_calls.budget
         self.budget = budget = Budget(Limits.of(self._limited), spent=store.usage, shares_cost_with=of_scorer)
-        begun = next(store.answers(), None) is not None
-        llm: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
+        has_answers = next(store.answers(), None) is not None
+        llm: EndpointAsker[ChatRequest, ChatAnswer] = EndpointAsker(
             self.endpoints,
             budget=budget,
             retry=RetryPolicy.of(config, local=config.is_local),
             give_up_after_s=60 * config.give_up_after,
-            has_answers=begun,
+            has_answers=has_answers,
             ledger=store.put_usage,
             emit=self._emit,
             rng=rng_for(config.seed, "jitter"),
         )
         self._emit(budget.usage_changed())
-        async with Consumer(self.evaluator, on_batch=self._batch_scored) as consumer:
-            with self.shared(consumer, llm) as (scorer, asker):
-                searched = await self._search(scorer, asker, begun=begun)
+        async with ScoringQueue(self.evaluator, on_batch=self._batch_scored) as queue:
+            if self._run.concludes:
+                if self.scorer_calls is not None:
+                    self.scorer_calls.refuse_all(NOTHING_MORE)
+                searched = await self._run_restarts(NothingMore(), NothingMore(), has_answers=has_answers)
+            else:
+                with self.with_shared_cache(queue, llm) as (scorer, asker):
+                    searched = await self._run_restarts(scorer, asker, has_answers=has_answers)
         llm.close()
         if (stopped := searched.stopped) is None:
             await store.put_note(ALL_RESTARTS_DONE, config.all_rounds)
-        elif self._asked.concludes:
+        elif self._run.concludes:
             searched = replace(searched, stopped=None, concluded=True)
         else:
             self._emit(stopped)
         calls = budget.spent.calls + budget.spent.failed_calls
-        return replace(searched, budget=budget.usage_changed().left, asked=calls > 0)
+        return replace(searched, budget=budget.usage_changed().left, asked_llm=calls > 0)
 
-    async def _search(self, scorer: TemplateScorer, asker: Asker, *, begun: bool) -> Searched:
-        """Run the restarts, then the search for class names if there is one; ``begun`` by earlier answers."""
-        config, info, scrub = self.config, self.evaluator.info, self._private.scrub
+    async def _run_restarts(self, scorer: TemplateScorer, asker: Asker, *, has_answers: bool) -> Searched:
+        """Run the restarts, then the search for class names, if there is one.
+
+        ``has_answers``: the run has answers of an earlier session.
+        """
+        config, info, scrub = self.config, self.evaluator.info, self._all_secrets.scrub
         scheduler = FairScheduler()
         scorebook = Scorebook(self.store, scorer, scrub=scrub, scheduler=scheduler)
         with self._stop.watching():
@@ -491,7 +522,7 @@ class OpenRun:
             store=self.store,
             asker=asker,
             stop=self._stop,
-            empty_answers=EmptyAnswers(begun=begun, noun=kind_named(config.prompts).words.noun),
+            empty_answers=EmptyAnswers(has_answers=has_answers, noun=kind_named(config.prompts).words.noun),
             scheduler=scheduler,
             emit=self._emit,
         )
@@ -518,7 +549,7 @@ class OpenRun:
             search = self._name_search(names, journals[-1])
             stopped = await Workers([search], scheduler, stop=self._stop).run(1)
             searched = replace(searched, names=names, stopped=stopped)
-        if all(record.done for record in searched.everything):
+        if all(record.done for record in searched.all_records):
             for journal in journals:
                 await journal.keep_refused()
         return searched
@@ -542,7 +573,7 @@ class OpenRun:
 
     def _check_names(self) -> None:
         self._check()
-        if self._asked.concludes and self.scorer is None:
+        if self._run.concludes and self.scorer_calls is None:
             raise GaveUpError(NOTHING_MORE)
 
     async def _best_template(self, searched: Searched) -> str:
@@ -557,30 +588,27 @@ class OpenRun:
         self._emit(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
 
     @contextmanager
-    def shared(self, scorer: TemplateScorer, asker: Asker) -> Iterator[tuple[TemplateScorer, Asker]]:
+    def with_shared_cache(
+        self, scorer: TemplateScorer, asker: Asker
+    ) -> Iterator[tuple[TemplateScorer, Asker]]:
         """Yield a scorer and an asker that look into the folder of ``--shared-cache`` first, if any.
 
         A run still writes all that it uses into its own store, so it can be resumed without that folder.
         Scores are shared by the evaluator's fingerprint, answers by who gives them: a custom chat, an
-        address, or the content of a model's file. A search that is concluded asks nobody.
+        address, or the content of a model's file.
         """
         config, info = self.config, self.evaluator.info
-        if self._asked.concludes:
-            if self.scorer is not None:
-                self.scorer.hold(NOTHING_MORE)
-            yield NothingMore(), NothingMore()
-            return
         if config.shared_cache is None:
             yield scorer, asker
             return
         with SharedCache(config.shared_cache) as cache:
             space = f"{info.fingerprint}:{info.precision}:{config.objective}"
             if config.cache_answers:
-                who = self._asked.user_objects.get("chat") or _answering(config, self.endpoints)
+                who = self._run.user_objects.get("chat") or _answering(config, self.endpoints)
                 asker = SharedAsker(cache, asker, who)
             yield SharedScorer(cache, scorer, space), asker
 
-    async def conclude(self, searched: Searched) -> tuple[SearchResult, Details]:
+    async def choose_and_test(self, searched: Searched) -> tuple[SearchResult, Details]:
         """Choose, evaluate the choice on test if the search was completed, and return the result.
 
         A stopped search may be resumed, so its test split stays closed. That of a finished one is opened
@@ -592,10 +620,10 @@ class OpenRun:
         if searched.stopped is None and images:
             self._emit(EvaluationStarted(images=images))
         with self._stop.watching():
-            choice = await choose(config, evaluator, searched.scored, self._asked.curve)
-            if self.scorer is not None:
-                self.scorer.release()
-            found = await evaluate_choice(
+            choice = await choose(config, evaluator, searched.scored, self._run.curve)
+            if self.scorer_calls is not None:
+                self.scorer_calls.release()
+            evaluated = await evaluate_choice(
                 evaluator,
                 store,
                 choice,
@@ -603,7 +631,9 @@ class OpenRun:
                 prompts=config.prompts,
                 renaming=None if searched.names is None else searched.names.renaming,
             )
-            details = await details_of(evaluator, found.images, choice.best, searched.records, found.picks)
+            details = await details_of(
+                evaluator, evaluated.on_test, choice.best, searched.records, evaluated.curve
+            )
             manifest = store.manifest
             result = build_result(
                 config,
@@ -611,9 +641,9 @@ class OpenRun:
                 store,
                 searched,
                 choice,
-                found,
+                evaluated,
                 notes={**manifest.notes, **self._resolved.notes, **(store.note(PRICES) or {})},
-                user_objects={**manifest.given, **self._asked.user_objects},
+                user_objects={**manifest.given, **self._run.user_objects},
             )
         return result, details
 

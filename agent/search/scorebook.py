@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
-from ...evaluator.errors import AskingEndedError, ConsumerError, CrashingTemplateError, ScoringFailedError
+from ...evaluator.errors import AskingEndedError, CrashingTemplateError, ScoringEndedError, ScoringFailedError
 from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, why_ended
 from ..events.types import DefaultTemplateScored, Listener
@@ -132,7 +132,7 @@ class Scorebook:
             return Rejection(SCORER_FAILED, self._scrub(error.message))
         except AskingEndedError as error:
             raise why_ended(error) from error
-        except (ScoringFailedError, ConsumerError) as error:
+        except (ScoringFailedError, ScoringEndedError) as error:
             raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
         if isinstance(verdict, Rejection):
             return Rejection(verdict.reason, self._scrub(verdict.message))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...evaluator.remote.asking import AsksForTest
+from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo
 from ...prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, MOST_NAMES_ASKED, SHORT_NAMES
 from ...prompts.kinds import kind_named
@@ -13,7 +13,7 @@ from ..config.fields import style_of
 from ..config.schema import SearchConfig
 from ..llm.budget import Limits
 from ..llm.cost import NOTHING, Spent, cost_at_most
-from ..llm.scorer_calls import cost_of_all, part_of, sizes_of, to_keep, why_refused
+from ..llm.scorer_costs import cost_of_all, part_of, sizes_of, to_keep, why_refused
 from ..prices import PICODOLLARS
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
@@ -49,7 +49,7 @@ class ScorerBounds:
         self,
         config: SearchConfig,
         info: EvaluatorInfo,
-        evaluator: AsksForTest,
+        evaluator: ApiEvaluator,
         pool: int,
         *,
         rounds: int = 0,

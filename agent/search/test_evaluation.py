@@ -35,7 +35,7 @@ from ..results.result import (
 )
 from ..store.run import Store
 from .choice import Choice, ChosenGroup, message_of
-from .measuring import group_scores, measured, predicted_labels
+from .measuring import call_evaluator, group_scores, predicted_labels
 
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
@@ -48,20 +48,20 @@ class EvaluatedChoice:
     """The accuracies of a choice; those on test are None if the test split stayed closed.
 
     Attributes:
-        images: The choice on the test images, by name; empty if the test split stayed closed.
+        on_test: The choice on the test images, by name; empty if the test split stayed closed.
         inspection: Accuracy by class of the best template.
-        picks: Points of a learning curve.
+        curve: Points of a learning curve.
     """
 
     best: GroupAccuracies
     ensemble: GroupAccuracies
     baselines: Mapping[str, GroupAccuracies]
     notes: dict[str, str]
-    images: Mapping[str, GroupOnTest] = field(default_factory=dict)
+    on_test: Mapping[str, GroupOnTest] = field(default_factory=dict)
     inspection: SplitInspection | None = None
     class_names: Mapping[str, str] | None = None
     gain: Gain | None = None
-    picks: tuple[Pick, ...] = ()
+    curve: tuple[Pick, ...] = ()
 
 
 async def evaluate_choice(
@@ -87,8 +87,8 @@ async def evaluate_choice(
     """
     test = test and evaluator.info.sizes.get("test", 0) > 0
     groups = [ChosenGroup.of(choice.best), choice.ensemble, *choice.baselines.values()]
-    early = [ChosenGroup.of(one) for one in choice.early.values()]
-    accuracies, notes = await _accuracies(evaluator, store, [*groups, *early], test=test)
+    of_curve = [ChosenGroup.of(one) for one in choice.curve.values()]
+    accuracies, notes = await _accuracies(evaluator, store, [*groups, *of_curve], test=test)
     best, ensemble, *others = accuracies[: len(groups)]
     found = EvaluatedChoice(
         best=best, ensemble=ensemble, baselines=dict(zip(choice.baselines, others, strict=True)), notes=notes
@@ -98,24 +98,24 @@ async def evaluate_choice(
         found.class_names = {evaluator.info.class_names[label]: name for label, name in renaming.items()}
     if opened:
         await _inspect(evaluator, choice.best.scored_as, found)
-        on_test = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
-        found.images = dict(zip((BEST, ENSEMBLE, *choice.baselines), on_test, strict=True))
+        by_image = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
+        found.on_test = dict(zip((BEST, ENSEMBLE, *choice.baselines), by_image, strict=True))
     if renaming:
         await _rename(evaluator, choice.best.scored_as, renaming, found, test=opened)
     if not opened:
         return found
-    images = dict(found.images)
-    ensemble_images = images.pop(ENSEMBLE)
+    on_test = dict(found.on_test)
+    ensemble_on_test = on_test.pop(ENSEMBLE)
     found.gain = gain_of(
-        images.pop(BEST),
-        None if renaming else ensemble_images,
-        images,
+        on_test.pop(BEST),
+        None if renaming else ensemble_on_test,
+        on_test,
         images=evaluator.info.sizes["test"],
         prompts=prompts,
     )
-    found.picks = tuple(
+    found.curve = tuple(
         Pick(after=after, template=one.text, test=scores.test)
-        for (after, one), scores in zip(choice.early.items(), accuracies[len(groups) :], strict=True)
+        for (after, one), scores in zip(choice.curve.items(), accuracies[len(groups) :], strict=True)
     )
     return found
 
@@ -145,13 +145,13 @@ async def _rename(
         return {split: evaluator.predict_named(template, [renaming], split=split) for split in splits}
 
     async def by_split() -> dict[str, tuple[Sequence[int], Sequence[int], list[bool]]]:
-        answers = await measured(work)
+        answers = await call_evaluator(work)
         return {
             split: (one.labels, one.predicted[0] or (), hits(one.predicted[0] or (), one.labels))
             for split, one in answers.items()
         }
 
-    original, before = found.best, found.images.get(BEST)
+    original, before = found.best, found.on_test.get(BEST)
     failed = "the new class names could not be examined"
     renamed = await _noted(found.notes, UNNAMED, failed, by_split()) or {}
     shares = {split: sum(right) / len(right) for split, (_, _, right) in renamed.items()}
@@ -160,8 +160,8 @@ async def _rename(
     if before is None:
         return
     labels, predicted, right = renamed.get("test", ((), (), None))
-    found.images = {
-        **found.images,
+    found.on_test = {
+        **found.on_test,
         ORIGINAL_NAMES: before,
         BEST: GroupOnTest(
             templates=before.templates,
@@ -224,7 +224,7 @@ async def _scores(
 ) -> Sequence[SplitScores | None]:
     """Score groups; None for one that cannot be read or averaged. Raises if not a single one can be read."""
     try:
-        return await measured(
+        return await call_evaluator(
             lambda: group_scores(evaluator, [group.templates for group in groups], test=test)
         )
     except TemplateRejectedError as error:
@@ -247,7 +247,7 @@ async def _scores(
 async def _inspect(evaluator: Evaluator, best: str, found: EvaluatedChoice) -> None:
     if not isinstance(evaluator, Inspector):
         return
-    work = measured(lambda: evaluator.inspect([best], split="test"))
+    work = call_evaluator(lambda: evaluator.inspect([best], split="test"))
     all_pairs = await _noted(found.notes, UNINSPECTED, "the classes could not be distinguished", work)
     if all_pairs is not None:
         confusions = all_pairs.confusions[:MOST_CONFUSIONS]
@@ -268,7 +268,7 @@ async def _image_by_image(
 
         async def checked_predictions() -> Predictions:
             asked = [groups[place].templates for place in places]
-            found = await measured(lambda: predicted_labels(evaluator, asked, "test"))
+            found = await call_evaluator(lambda: predicted_labels(evaluator, asked, "test"))
             _check_predictions(found, [accuracies[place] for place in places], evaluator)
             return found
 

@@ -240,7 +240,7 @@ class Store(Rows):
         """Whether no LLM has answered, nor charged for anything."""
         return not self.usage.calls and next(self.answers(), None) is None
 
-    def correct(self, llm: Any) -> None:
+    def correct_llm(self, llm: Any) -> None:
         """Set the LLM of an unpaid run, if it is another one; on disk with the next ``put_config``."""
         identity = self._manifest.identity
         if llm != identity.get("llm"):

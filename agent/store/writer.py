@@ -181,9 +181,10 @@ class Writer:
                     usage[job.account] = usage[job.account].plus(job.bill.usage)
                     reserved[job.account] = reserved[job.account].minus(job.bill.reserved)
                 for account in {"llm", *(job.account for job in batch)}:
-                    used, kept = ACCOUNTS[account]
+                    used_row, reserved_row = ACCOUNTS[account]
                     written = self._timed(usage[account]) if account == "llm" else usage[account]
-                    texts |= {used: canonical(asdict(written)), kept: canonical(asdict(reserved[account]))}
+                    texts[used_row] = canonical(asdict(written))
+                    texts[reserved_row] = canonical(asdict(reserved[account]))
                 self._cache.write(texts)
                 # Open files outlive their folder: without this look the run would go on, and pay.
                 if _files_at(self._folder) != self._files:

@@ -21,7 +21,8 @@ from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ..config.schema import SearchConfig
 from ..results.details import read_details
-from ..search.inputs import pool_hash, read_pool, read_wordings
+from ..search.identity import pool_hash
+from ..search.inputs import read_pool, read_wordings
 from ..store.manifest import RunManifest
 from ..store.run import StoreReader
 

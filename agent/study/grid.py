@@ -13,7 +13,15 @@ from typing import Any
 from ...evaluator.errors import ConfigError
 from ...evaluator.settings import shown
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
+from ..config.sources import (
+    COMMAND_LINE,
+    ENVIRONMENT,
+    absolute,
+    flag_of,
+    from_environment,
+    from_layers,
+    with_files,
+)
 from .content_check import with_absolute_data
 from .study import AXES, Study, StudyLlm, StudyMethod, StudyModel
 
@@ -92,7 +100,7 @@ def configs_of_file(environment: Mapping[str, str], flags: Mapping[str, Any]) ->
 
     def config_of(given: Mapping[str, Any]) -> SearchConfig:
         layers = [("the suite file", given), (ENVIRONMENT, beside), (COMMAND_LINE, flags)]
-        return absolute(build([(place, with_files(layer)) for place, layer in layers if layer]))
+        return absolute(from_layers([(place, with_files(layer)) for place, layer in layers if layer]))
 
     return config_of
 

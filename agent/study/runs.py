@@ -18,7 +18,8 @@ from ..llm.budget import LIMITS, Budget, Limits
 from ..llm.cost import NOTHING, Spent
 from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
-from ..search.inputs import fallen_back, known_identity, pinned_evaluator
+from ..search.identity import known_identity
+from ..search.inputs import fallen_back, pinned_evaluator
 from ..search.run import SearchRun
 from ..secrets import Scrubber, secrets_named_in
 from ..store.run import Store

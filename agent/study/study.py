@@ -55,7 +55,7 @@ _INVISIBLE = ("Cc", "Cf", "Cn", "Cs", "Zl", "Zp")
 """Unicode categories that no table or picture can show."""
 
 Truth = Annotated[bool, Field(strict=True)]
-Amount = Annotated[int, Field(strict=True, ge=0, le=MOST_COUNTED)]
+CountLimit = Annotated[int, Field(strict=True, ge=0, le=MOST_COUNTED)]
 Chance: TypeAlias = Literal["images", "seeds", "sets"]
 Whole = Annotated[int, Field(strict=True)]
 Shots = Annotated[Whole, Field(ge=1, le=1_000_000)]
@@ -169,8 +169,8 @@ class StudyModel(StudyOptions):
 class StudyBudget(Table):
     """``[budget]``: limits over all runs together."""
 
-    max_calls: Amount | None = None
-    max_tokens: Amount | None = None
+    max_calls: CountLimit | None = None
+    max_tokens: CountLimit | None = None
     max_cost: float | None = Field(default=None, strict=True, ge=0, le=MOST_DOLLARS)
     max_minutes: float | None = Field(default=None, strict=True, ge=0, le=LONGEST_MINUTES)
 

@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 
 from ..errors import (
     ConfigError,
-    ConsumerError,
     EvaluatorError,
     PromptclimbError,
+    ScoringEndedError,
     TemplateRejectedError,
     UsageError,
 )
@@ -179,7 +179,7 @@ class CustomEvaluator(ABC):
 
         Raises:
             EvaluatorError: An answer is neither a number, a ``Score`` nor a ``Rejection``.
-            ConsumerError: There is not one answer for each template, or it asks to leave the program.
+            ScoringEndedError: There is not one answer for each template, or it asks to leave the program.
         """
         where = f"{self._name}.score"
         try:
@@ -190,13 +190,13 @@ class CustomEvaluator(ABC):
             # Raised in a task, these would end it.
             raise EvaluatorError(what_happened(where, error)) from error
         except WrongAnswerError as wrong:
-            raise ConsumerError(f"{where} {wrong}") from None
+            raise ScoringEndedError(f"{where} {wrong}") from None
         except Exception:
             raise
         except BaseException as error:
             if from_keyboard(error):
                 raise
-            raise ConsumerError(what_happened(where, error)) from error
+            raise ScoringEndedError(what_happened(where, error)) from error
         return self._ask("score", lambda: [plain_values.verdict(answer) for answer in answers])
 
     @abstractmethod

@@ -134,7 +134,7 @@ class _Mention(NamedTuple):
     """None for a spelling that several classes share."""
 
 
-class Options:
+class ListedClasses:
     """The classes as an instruction lists them, in an order fixed by the seed, and the reading of answers."""
 
     def __init__(self, class_names: Sequence[str], seed: int) -> None:

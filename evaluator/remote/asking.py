@@ -79,7 +79,7 @@ class ApiAsk(Protocol):
 
 
 @runtime_checkable
-class AsksForTest(Protocol):
+class ApiEvaluator(Protocol):
     """An evaluator whose final evaluation takes requests to an API."""
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:

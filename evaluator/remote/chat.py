@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..scoring import UNREADABLE
-from .answers import Options
+from .answers import ListedClasses
 from .asking import ApiAnswer, ApiRefusal
 from .evaluator import RemoteProblem, SplitDecisions, misformed, path_below, text_tokens
 from .image_by_image import ImageByImageEvaluator, Prompt
@@ -45,7 +45,7 @@ class ChatEvaluator(ImageByImageEvaluator):
     def __init__(
         self,
         problem: RemoteProblem,
-        options: Options,
+        options: ListedClasses,
         *,
         detail: str | None = None,
         samples: int = 1,

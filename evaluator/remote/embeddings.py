@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from ..errors import ConfigError, ConsumerError, TemplateRejectedError
+from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from ..scoring import GREY_BOX, UNREADABLE, Predictions, Rejection
 from ..settings import shown
 from .asking import ApiAnswer, ApiRefusal, ApiRequest
@@ -62,10 +62,10 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         super().__init__(problem)
         self._size: int | None = None
         named = DIALECTS[dialect] if dialect is not None else dialect_of(problem.url)
-        self._dialect = named or self._found_dialect()
+        self._dialect = named or self._find_dialect()
         self._path = path_below(problem.url, self._dialect.path)
-        self._images: dict[str, Vector] = {}
-        self._templates: OrderedDict[_Named, Vector] = OrderedDict()
+        self._image_cache: dict[str, Vector] = {}
+        self._template_cache: OrderedDict[_Named, Vector] = OrderedDict()
 
     @property
     def dialect(self) -> EmbeddingDialect:
@@ -74,6 +74,9 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     def reject(self, candidate: str) -> Rejection | None:
         """Return None: an API takes any text."""
         return None
+
+    def is_refusal(self, value: Vector) -> bool:
+        return not len(value)
 
     def measurable(self, ensemble: Sequence[str]) -> bool:
         """Return True: the vectors of several templates are averaged."""
@@ -139,7 +142,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         paths = {
             content: path
             for content, path in zip(images.contents, images.paths, strict=True)
-            if content not in self._images
+            if content not in self._image_cache
         }
         contents = {keys.key(content): content for content in paths}
 
@@ -150,17 +153,17 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             return [self._question(some, request) for some in batched(unknown, self._dialect.most_images)]
 
         found = self.gather(self.problem.store.vectors, contents, ask_for)
-        self._images |= {contents[key]: self._unit(vector) for key, vector in found.items()}
+        self._image_cache |= {contents[key]: self._unit(vector) for key, vector in found.items()}
         rows = np.zeros((len(images), self._size or 0), dtype=np.float32)
         for place, content in enumerate(images.contents):
-            if len(vector := self._images[content]):
+            if len(vector := self._image_cache[content]):
                 rows[place] = vector
         return rows
 
     def _text_vectors(self, asked: Sequence[_Named]) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
         """Return the vectors of length 1 of templates filled with names, [C, E] each, and refused texts."""
         keys = self._keys("text")
-        found = {one: self._templates[one] for one in asked if one in self._templates}
+        found = {one: self._template_cache[one] for one in asked if one in self._template_cache}
         missing = [one for one in dict.fromkeys(asked) if one not in found]
         texts = {one: [one[0].replace(SLOT, name) for name in one[1]] for one in missing}
         by_key = {keys.key(text): text for some in texts.values() for text in some}
@@ -178,13 +181,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             if without := [text for text, row in zip(filled, rows, strict=True) if not len(row)]:
                 refused[one] = without[0]
             else:
-                found[one] = self._templates[one] = np.stack(rows)
-        while len(self._templates) > 1 and sum(one.nbytes for one in self._templates.values()) > _HELD_BYTES:
-            self._templates.popitem(last=False)
+                found[one] = self._template_cache[one] = np.stack(rows)
+        while (
+            len(self._template_cache) > 1
+            and sum(one.nbytes for one in self._template_cache.values()) > _HELD_BYTES
+        ):
+            self._template_cache.popitem(last=False)
         return found, refused
-
-    def is_refusal(self, value: Vector) -> bool:
-        return not len(value)
 
     def _image_request(self, images: Sequence[Path]) -> ApiRequest:
         pictures = [self.problem.pictures.picture(path) for path in images]
@@ -229,7 +232,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if self._size is None:
             self._size = len(vector)
         if len(vector) != self._size:
-            raise ConsumerError(
+            raise ScoringEndedError(
                 f"the endpoint gave vectors of {self._size} and of {len(vector)} numbers for the model "
                 f"{self.problem.model}: it has changed; start with another file of labels"
             )
@@ -246,7 +249,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             }
         )
 
-    def _found_dialect(self) -> EmbeddingDialect:
+    def _find_dialect(self) -> EmbeddingDialect:
         """Ask the endpoint in each form until one is answered with vectors of the image's pixels."""
         about = {"dialect of": self.problem.model, "at": urlsplit(self.problem.url).netloc.rpartition("@")[2]}
         key = KeyMaker(about).key("")
@@ -267,6 +270,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         )
 
     def _fault_of(self, dialect: EmbeddingDialect) -> str | None:
+        """Return why a form of requests does not fit the endpoint; None if it does."""
         pictures = _trial_pictures()
         vectors: list[Vector] = []
         for some in batched(pictures, dialect.most_images):

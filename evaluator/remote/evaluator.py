@@ -22,7 +22,7 @@ import numpy as np
 from .. import tally
 from ..counts import counted
 from ..datasets.pictures import thumbnail
-from ..errors import AskingEndedError, ConsumerError, DataError, EvaluatorError, TemplateRejectedError
+from ..errors import AskingEndedError, DataError, EvaluatorError, ScoringEndedError, TemplateRejectedError
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
@@ -182,13 +182,15 @@ class RemoteEvaluator(ABC):
     """Scores candidates by the labels that a model behind an API gives; see ``Evaluator``."""
 
     in_flight = IN_FLIGHT
+    answers_in_words = False
+    """Whether an answer may name no class."""
 
     def __init__(self, problem: RemoteProblem) -> None:
         self.problem = problem
         self._splits = {"train": problem.train, "val": problem.val}
         self._opening = threading.Lock()
         self._claims = _Claims()
-        self._witness: Question | None = None  # one that was answered in the protocol's form
+        self._control: Question | None = None  # one that was answered in the protocol's form
         self._refused_in_a_row = 0
         self._unanswered: dict[str, Any] = {}  # values of this session alone: a later one asks again
         self._failed = Counter[str]()  # how often every attempt failed, by image
@@ -222,7 +224,7 @@ class RemoteEvaluator(ABC):
         """Score candidates on train and val; see ``Scorer``.
 
         Raises:
-            ConsumerError: Whatever goes wrong, as it is no candidate's fault.
+            ScoringEndedError: Whatever goes wrong, as it is no candidate's fault.
         """
         verdicts: list[Verdict | None] = [self.reject(template) for template in templates]
         parts = [self.split("train"), self.split("val")]
@@ -236,7 +238,7 @@ class RemoteEvaluator(ABC):
                     if templates[place] == error.template:
                         verdicts[place] = Rejection(error.reason, error.message)
             except DataError as error:  # an image is gone, or the disk is full
-                raise ConsumerError(str(error)) from error
+                raise ScoringEndedError(str(error)) from error
         for place, (train, val) in zip(wanted, decided, strict=True):
             verdicts[place] = self._score(train, val)
         return [verdict for verdict in verdicts if verdict is not None]
@@ -332,7 +334,7 @@ class RemoteEvaluator(ABC):
 
         Raises:
             AskingEndedError: The ``ApiAsk`` cannot go on; what was answered is kept.
-            ConsumerError: The endpoint does not answer in the protocol's form.
+            ScoringEndedError: The endpoint does not answer in the protocol's form.
         """
         found: dict[str, T] = {}
         missing = list(dict.fromkeys(keys))
@@ -340,29 +342,34 @@ class RemoteEvaluator(ABC):
             with self._claims.of(missing) as mine:
                 found |= table.find(mine)
                 answered = (key for key in mine if key in found and not self.is_refusal(found[key]))
-                if self._witness is None and (key := next(answered, None)) is not None:
-                    (self._witness,) = ask_for([key])
+                if self._control is None and (key := next(answered, None)) is not None:
+                    (self._control,) = ask_for([key])
                 known = found.keys() | self._unanswered.keys()
                 if unknown := [key for key in mine if key not in known]:
-                    found |= self._asked(table, ask_for(unknown))
+                    found |= self._ask_all(table, ask_for(unknown))
                 found |= {key: self._unanswered[key] for key in mine if key in self._unanswered}
             if lost := [key for key in mine if key not in found]:
-                raise ConsumerError(f"{counted(len(lost), 'question was', 'questions were')} not answered")
+                raise ScoringEndedError(
+                    f"{counted(len(lost), 'question was', 'questions were')} not answered"
+                )
             missing = [key for key in missing if key not in found]
             self._claims.wait_for(missing)
         return found
 
-    def _asked(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
-        held: dict[str, T] = {}
+    def _ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
+        """Ask questions until all have values; refusals are kept once another request is answered."""
+        refusals: dict[str, T] = {}
         try:
-            return self._answered(table, questions, held)
+            return self._ask_in_rounds(table, questions, refusals)
         except AskingEndedError:
-            if self._witness is not None and self._refused_in_a_row < MOST_REFUSALS:
-                table.keep(held)
+            if self._control is not None and self._refused_in_a_row < MOST_REFUSALS:
+                table.keep(refusals)
             raise
 
-    def _answered(self, table: KeptValues[T], questions: list[Question], held: dict[str, T]) -> dict[str, T]:
-        """Ask all; ``held`` has the refusals that are not believed yet: another request must be answered."""
+    def _ask_in_rounds(
+        self, table: KeptValues[T], questions: list[Question], refusals: dict[str, T]
+    ) -> dict[str, T]:
+        """Ask all, then what is to be asked instead or again; ``refusals`` are those not believed yet."""
         found: dict[str, T] = {}
         faults, blame = 0, ""
         questions = [one for one in questions if not self._is_hopeless(one)]
@@ -378,34 +385,34 @@ class RemoteEvaluator(ABC):
                     again += instead
                     blame = fault or blame
                     if not fault:
-                        self._witness, self._refused_in_a_row = question, 0
-                        found |= table.keep({**held, **values})
-                        held.clear()
+                        self._control, self._refused_in_a_row = question, 0
+                        found |= table.keep({**refusals, **values})
+                        refusals.clear()
                     elif isinstance(answer, ApiRefusal) and answer.reason == FAILED:
                         self._failed[question.image] += 1
                         self._unanswered |= values
                     elif isinstance(answer, ApiRefusal):
-                        held |= values
+                        refusals |= values
                         self._refused_in_a_row += 1
                     # An endpoint that has never answered would refuse the rest too, and may bill for that.
-                    faults += self._witness is None
-                    if self._witness is None and faults == FIRST_FAULTS:
+                    faults += self._control is None
+                    if self._control is None and faults == FIRST_FAULTS:
                         raise self._unfit(blame)
             if failed:
                 raise failed[0]
             if any(question.attempts > ATTEMPTS for question in again):
                 raise self._unfit(blame)
             questions = again + questions[len(sent) :]
-            if (witness := self._in_doubt) is not None:
-                self._check_that_it_answers(witness)
-        if held and self._witness is None:
+            if (control := self._in_doubt) is not None:
+                self._check_that_it_answers(control)
+        if refusals and self._control is None:
             raise self._unfit(blame)
-        return found | table.keep(held)
+        return found | table.keep(refusals)
 
     @property
     def _in_doubt(self) -> Question | None:
         """What was answered before, if so many refusals in a row may be the endpoint's fault; else None."""
-        return self._witness if self._refused_in_a_row >= MOST_REFUSALS else None
+        return self._control if self._refused_in_a_row >= MOST_REFUSALS else None
 
     def _requests(
         self, questions: Sequence[Question], sent: list[Question], failed: list[Exception]
@@ -441,11 +448,11 @@ class RemoteEvaluator(ABC):
         self._unanswered |= question.read(ApiRefusal(FAILED, "no attempt was answered for other candidates"))
         return True
 
-    def _check_that_it_answers(self, witness: Question) -> None:
-        """Ask again what was answered before; raise ConsumerError if that is refused too."""
-        for _place, answer in self.problem.ask([witness.request()]):
+    def _check_that_it_answers(self, control: Question) -> None:
+        """Ask again what was answered before; raise ScoringEndedError if that is refused too."""
+        for _place, answer in self.problem.ask([control.request()]):
             if isinstance(answer, ApiRefusal):
-                raise ConsumerError(
+                raise ScoringEndedError(
                     "the scorer's endpoint refuses every request now, also one that it answered before: "
                     f"{answer.message}; resume when it answers again"
                 )
@@ -455,8 +462,8 @@ class RemoteEvaluator(ABC):
     def _scorer(self) -> str:
         return str(self.problem.info.notes["scorer"])
 
-    def _unfit(self, fault: str) -> ConsumerError:
-        return ConsumerError(
+    def _unfit(self, fault: str) -> ScoringEndedError:
+        return ScoringEndedError(
             f"the scorer's endpoint cannot be used: {fault}; check --scorer, --scorer-url and --model"
         )
 
@@ -479,8 +486,8 @@ class RemoteEvaluator(ABC):
 
     def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
         images, val_images = self.split("train"), self.split("val")
-        right, values = self._values(train, images)
-        val_right, val_values = self._values(val, val_images) if len(val_images) else (None, {})
+        right, values = self._objectives(train, images)
+        val_right, val_values = self._objectives(val, val_images) if len(val_images) else (None, {})
         unread = int(np.count_nonzero(train.predicted == UNREADABLE))
         return Score(
             train=right / len(images),
@@ -495,10 +502,7 @@ class RemoteEvaluator(ABC):
             **{f"val_{name}": value for name, value in val_values.items()},
         )
 
-    answers_in_words = False
-    """Whether an answer may name no class."""
-
-    def _values(self, decisions: SplitDecisions, images: ImageSet) -> tuple[int, dict[str, Any]]:
+    def _objectives(self, decisions: SplitDecisions, images: ImageSet) -> tuple[int, dict[str, Any]]:
         classes = len(self.problem.class_names)
         values: dict[str, Any] = {"class_mean": tally.class_mean(decisions.predicted, images.labels, classes)}
         if self.problem.objective in GREY_BOX and decisions.log_probabilities is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..scoring import Rejection
 from .asking import ApiAnswer, ApiRequest
-from .evaluator import ImageSet, Question, RemoteEvaluator, SplitDecisions, image_tokens
+from .evaluator import ImageSet, Question, RemoteEvaluator, SplitDecisions, batched, image_tokens
 from .labels import KeyMaker
 from .pictures import SentPicture
 
@@ -73,31 +73,23 @@ class ImageByImageEvaluator(RemoteEvaluator):
         self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         """Return each prompt's decisions for each part; all questions go to the ``ApiAsk`` together."""
-        questions: dict[str, Question] = {}
-        rows: list[list[list[list[str]]]] = []  # keys by prompt, part, image and sample
-        for prompt in prompts:
-            keys = self._keys(prompt)
-            rows.append([])
-            for images in parts:
-                found = [[keys.key(one, sample) for sample in range(self.samples)] for one in images.contents]
-                rows[-1].append(found)
-                for path, content, of_image in zip(images.paths, images.contents, found, strict=True):
-                    for key in of_image:
-                        questions[key] = self._question(key, prompt, path, content)
-        values = self.gather(
+        asked = [(prompt, images, self._keys(prompt, images)) for prompt in prompts for images in parts]
+        questions = {
+            key: self._question(key, prompt, path, content)
+            for prompt, images, rows in asked
+            for path, content, keys in zip(images.paths, images.contents, rows, strict=True)
+            for key in keys
+        }
+        found = self.gather(
             self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
         )
-        for prompt, of_prompt in zip(prompts, rows, strict=True):
-            keys_of_prompt = (key for images in of_prompt for of_image in images for key in of_image)
-            if not all(self.is_valid(prompt, values[key]) for key in keys_of_prompt):
+        decided = []
+        for prompt, _images, rows in asked:
+            values = [[found[key] for key in keys] for keys in rows]
+            if not all(self.is_valid(prompt, value) for of_image in values for value in of_image):
                 raise self.problem.store.damaged("a label is not of the protocol's form")
-        return [
-            [
-                self.decisions(prompt, [[values[key] for key in of_image] for of_image in images])
-                for images in of_prompt
-            ]
-            for prompt, of_prompt in zip(prompts, rows, strict=True)
-        ]
+            decided.append(self.decisions(prompt, values))
+        return list(batched(decided, len(parts)))
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests that cost as much as the labels of all test images by so many candidates."""
@@ -111,7 +103,8 @@ class ImageByImageEvaluator(RemoteEvaluator):
         """Return the longest candidate to compare with; those that a search finds are about as long."""
         return max((one for group in self.problem.info.baselines.values() for one in group), key=len)
 
-    def _keys(self, prompt: Prompt) -> KeyMaker:
+    def _keys(self, prompt: Prompt, images: ImageSet) -> list[list[str]]:
+        """Return the keys of each image's samples."""
         about = {
             "protocol": self.protocol,
             "model": self.problem.model,
@@ -119,7 +112,8 @@ class ImageByImageEvaluator(RemoteEvaluator):
             "text": prompt.text,
             "names": prompt.names,
         }
-        return KeyMaker(about)
+        keys = KeyMaker(about)
+        return [[keys.key(one, sample) for sample in range(self.samples)] for one in images.contents]
 
     def _question(self, key: str, prompt: Prompt, path: Path, content: str) -> Question:
         def request() -> ApiRequest:

@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..files import seen_files
 from ..scoring import BASELINE_DEFAULT, DEFAULT_INSTRUCTION, EvaluatorInfo
 from ..spec import EvaluatorSpec, Report
-from .answers import Options
+from .answers import ListedClasses
 from .asking import ApiAsk
 from .chat import ChatEvaluator
 from .embeddings import EmbeddingsEvaluator
@@ -42,7 +42,7 @@ def open_remote(
     data = load_data(spec)
     for note in (*data.chosen, *data.notes):
         report(note)
-    options = Options(data.classes, spec.seed) if spec.scorer == "chat" else None
+    options = ListedClasses(data.classes, spec.seed) if spec.scorer == "chat" else None
     pictures = PictureReader(spec.scorer_image_size, seen_files(spec.cache_dir))
     train, val = (_images(spec, pictures, name, getattr(data, name), report) for name in ("train", "val"))
     ahead = _images(spec, pictures, "test", data.test.open(), report) if look_ahead else None
@@ -86,7 +86,9 @@ def open_unlabelled(
     )
     pictures = PictureReader(spec.scorer_image_size, seen_files(spec.cache_dir))
     problem = _problem(spec, info, ask, labels, pictures=pictures)
-    return _of_protocol(spec, problem, Options(class_names, spec.seed) if spec.scorer == "chat" else None)
+    return _of_protocol(
+        spec, problem, ListedClasses(class_names, spec.seed) if spec.scorer == "chat" else None
+    )
 
 
 def _problem(
@@ -114,7 +116,9 @@ def unlabelled(evaluator: RemoteEvaluator, paths: Sequence[Path]) -> ImageSet:
     )
 
 
-def _of_protocol(spec: EvaluatorSpec, problem: RemoteProblem, options: Options | None) -> RemoteEvaluator:
+def _of_protocol(
+    spec: EvaluatorSpec, problem: RemoteProblem, options: ListedClasses | None
+) -> RemoteEvaluator:
     if options is not None:
         return ChatEvaluator(
             problem,

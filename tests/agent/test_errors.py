@@ -24,7 +24,7 @@ CAUGHT_INSIDE = {
     "agent.results.result.OtherSchemaError": "becomes a line of status, or a UsageError",
     "agent.search.journal.Skipped": "ends a round, not the restart",
     "prompts.wording.WordingsError": "becomes a ConfigError",
-    "evaluator.remote.evaluator.BadReplyError": "has the question asked again, or becomes a ConsumerError",
+    "evaluator.remote.evaluator.BadReplyError": "is asked again, or becomes a ScoringEndedError",
     "evaluator.serving.bodies.BodyError": "becomes a reply with status 400",
     "evaluator.serving.server.RefusedRequestError": "becomes a reply of its status",
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",

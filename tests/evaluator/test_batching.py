@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.batching import MAX_FAILURES, Consumer, is_out_of_memory
+from promptclimb.evaluator.batching import MAX_FAILURES, ScoringQueue, is_out_of_memory
 from promptclimb.evaluator.errors import (
     ConfigError,
-    ConsumerError,
     CrashingTemplateError,
+    ScoringEndedError,
     ScoringFailedError,
 )
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -34,8 +34,8 @@ class Gate:
         await asyncio.to_thread(self.arrived.wait, 20)
 
 
-async def score_all(consumer: Consumer, templates: Sequence[str]) -> list[Verdict | BaseException]:
-    return await asyncio.gather(*map(consumer.score, templates), return_exceptions=True)
+async def score_all(queue: ScoringQueue, templates: Sequence[str]) -> list[Verdict | BaseException]:
+    return await asyncio.gather(*map(queue.score, templates), return_exceptions=True)
 
 
 TEMPLATES = [f"a photo number {n} of a {{}}" for n in range(20)]
@@ -43,38 +43,38 @@ TEMPLATES = [f"a photo number {n} of a {{}}" for n in range(20)]
 
 async def test_scores_equal_the_scorers_own() -> None:
     """What comes through the queue is what the scorer says, template by template."""
-    async with Consumer(FakeEvaluator(), max_batch=7) as consumer:
-        found = await score_all(consumer, TEMPLATES)
+    async with ScoringQueue(FakeEvaluator(), max_batch=7) as queue:
+        found = await score_all(queue, TEMPLATES)
     assert found == FakeEvaluator().score(TEMPLATES)
 
 
 async def test_batches_are_full_when_many_ask() -> None:
     """Twenty requests at once make batches of at most max_batch."""
     scorer = FakeEvaluator()
-    async with Consumer(scorer, max_batch=8) as consumer:
-        await score_all(consumer, TEMPLATES)
+    async with ScoringQueue(scorer, max_batch=8) as queue:
+        await score_all(queue, TEMPLATES)
     assert [len(batch) for batch in scorer.batches] == [8, 8, 4]
 
 
 async def test_a_single_request_does_not_wait_for_a_full_batch() -> None:
     """With nobody else asking, one template is scored once it is of age."""
-    async with Consumer(FakeEvaluator(), max_batch=1000, max_age_s=0) as consumer:
-        assert isinstance(await consumer.score(TEMPLATES[0]), Score)
+    async with ScoringQueue(FakeEvaluator(), max_batch=1000, max_age_s=0) as queue:
+        assert isinstance(await queue.score(TEMPLATES[0]), Score)
 
 
 async def test_duplicates_in_flight_are_scored_once() -> None:
     """Equal templates in flight share one job."""
     scorer = FakeEvaluator()
-    async with Consumer(scorer) as consumer:
-        found = await score_all(consumer, TEMPLATES[:2] * 5)
+    async with ScoringQueue(scorer) as queue:
+        found = await score_all(queue, TEMPLATES[:2] * 5)
     assert scorer.batches == [tuple(TEMPLATES[:2])]
     assert len(set(map(repr, found))) == 2
 
 
 async def test_a_rejection_is_a_verdict() -> None:
     """A rejected template has its reason; its neighbours have their scores."""
-    async with Consumer(FakeEvaluator(max_words=5)) as consumer:
-        found = await score_all(consumer, ["a b c d e f g {}", "a {}"])
+    async with ScoringQueue(FakeEvaluator(max_words=5)) as queue:
+        found = await score_all(queue, ["a b c d e f g {}", "a {}"])
     assert isinstance(found[0], Rejection)
     assert found[0].reason == "too_many_tokens"
     assert isinstance(found[1], Score)
@@ -95,8 +95,8 @@ def poisoned(*templates: str, times: int = 10**6) -> FakeEvaluator:
 async def test_a_template_that_crashes_the_scorer_fails_alone() -> None:
     """It is found by halving, tried again alone, the last time after another was scored; the rest goes on."""
     scorer = poisoned(TEMPLATES[13])
-    async with Consumer(scorer) as consumer:
-        found = await score_all(consumer, TEMPLATES)
+    async with ScoringQueue(scorer) as queue:
+        found = await score_all(queue, TEMPLATES)
     failed = [n for n, answer in enumerate(found) if not isinstance(answer, Score)]
     assert failed == [13]
     assert isinstance(found[13], CrashingTemplateError)
@@ -109,8 +109,8 @@ async def test_a_template_that_crashes_the_scorer_fails_alone() -> None:
 
 async def test_a_crash_before_anything_was_scored_is_judged_after_the_others() -> None:
     """The very first template may be at fault: it is held back until the scorer has scored another."""
-    async with Consumer(poisoned(TEMPLATES[0])) as consumer:
-        found = await score_all(consumer, TEMPLATES)
+    async with ScoringQueue(poisoned(TEMPLATES[0])) as queue:
+        found = await score_all(queue, TEMPLATES)
     assert isinstance(found[0], CrashingTemplateError)
     assert all(isinstance(answer, Score) for answer in found[1:])
 
@@ -118,8 +118,8 @@ async def test_a_crash_before_anything_was_scored_is_judged_after_the_others() -
 @pytest.mark.parametrize("times", [1, 2])
 async def test_a_failure_that_passes_costs_nothing(times: int) -> None:
     """A scorer that fails once or twice and then works gives every score."""
-    async with Consumer(poisoned(*TEMPLATES, times=times)) as consumer:
-        assert await score_all(consumer, TEMPLATES[:2]) == FakeEvaluator().score(TEMPLATES[:2])
+    async with ScoringQueue(poisoned(*TEMPLATES, times=times)) as queue:
+        assert await score_all(queue, TEMPLATES[:2]) == FakeEvaluator().score(TEMPLATES[:2])
 
 
 async def test_a_broken_scorer_differs_from_a_bad_template() -> None:
@@ -131,10 +131,10 @@ async def test_a_broken_scorer_differs_from_a_bad_template() -> None:
             raise ValueError("device lost")
 
     scorer = FakeEvaluator(before_batch=strike)
-    async with Consumer(scorer) as consumer:
-        assert isinstance(await consumer.score("a {}"), Score)
+    async with ScoringQueue(scorer) as queue:
+        assert isinstance(await queue.score("a {}"), Score)
         broken[0] = True
-        found = await score_all(consumer, TEMPLATES)
+        found = await score_all(queue, TEMPLATES)
     assert {type(answer) for answer in found} == {ScoringFailedError}
     assert "device lost" in str(found[0])
     assert len(scorer.batches) < len(TEMPLATES)
@@ -143,12 +143,12 @@ async def test_a_broken_scorer_differs_from_a_bad_template() -> None:
 async def test_a_scorer_that_never_worked_is_given_up_early() -> None:
     """Three templates that fail alone, and not one that was scored, are the scorer's fault."""
     scorer = poisoned(*TEMPLATES)
-    async with Consumer(scorer) as consumer:
-        found = await score_all(consumer, TEMPLATES)
+    async with ScoringQueue(scorer) as queue:
+        found = await score_all(queue, TEMPLATES)
         assert {type(answer) for answer in found} == {ScoringFailedError}
         assert len(scorer.batches) < len(TEMPLATES)
         with pytest.raises(ScoringFailedError, match="the scorer fails, last on"):
-            await consumer.score(TEMPLATES[0])
+            await queue.score(TEMPLATES[0])
 
 
 async def test_an_answer_that_is_no_number_is_asked_for_once_more() -> None:
@@ -163,8 +163,8 @@ async def test_an_answer_that_is_no_number_is_asked_for_once_more() -> None:
                     found[place] = Score(train=float("nan"))
             return found
 
-    async with Consumer(Sometimes()) as consumer:
-        first, second, third = await score_all(consumer, TEMPLATES[:3])
+    async with ScoringQueue(Sometimes()) as queue:
+        first, second, third = await score_all(queue, TEMPLATES[:3])
     assert [first, third] == FakeEvaluator().score([TEMPLATES[0], TEMPLATES[2]])
     assert isinstance(second, Rejection)
     assert second.reason == NOT_A_NUMBER
@@ -179,10 +179,10 @@ async def test_out_of_memory_halves_the_batch_and_remembers() -> None:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     scorer = FakeEvaluator(before_batch=small_device)
-    async with Consumer(scorer, max_batch=20) as consumer:
-        assert all(isinstance(answer, Score) for answer in await score_all(consumer, TEMPLATES))
+    async with ScoringQueue(scorer, max_batch=20) as queue:
+        assert all(isinstance(answer, Score) for answer in await score_all(queue, TEMPLATES))
         calls = len(scorer.batches)
-        assert all(isinstance(answer, Score) for answer in await score_all(consumer, TEMPLATES))
+        assert all(isinstance(answer, Score) for answer in await score_all(queue, TEMPLATES))
     assert all(len(batch) <= 5 for batch in scorer.batches[calls:])
 
 
@@ -193,8 +193,8 @@ async def test_out_of_memory_on_one_template_alone_is_a_crash_of_that_template()
         if TEMPLATES[1] in batch:
             raise MemoryError
 
-    async with Consumer(FakeEvaluator(before_batch=no_memory)) as consumer:
-        found = await score_all(consumer, TEMPLATES[:2])
+    async with ScoringQueue(FakeEvaluator(before_batch=no_memory)) as queue:
+        found = await score_all(queue, TEMPLATES[:2])
     assert isinstance(found[0], Score)
     assert isinstance(found[1], CrashingTemplateError)
     assert "MemoryError" in str(found[1])
@@ -203,10 +203,10 @@ async def test_out_of_memory_on_one_template_alone_is_a_crash_of_that_template()
 async def test_a_full_queue_holds_callers_back() -> None:
     """With the device busy and the queue full, further callers wait for room."""
     gate = Gate()
-    async with Consumer(FakeEvaluator(before_batch=gate), max_batch=1, queue_size=3) as consumer:
-        asking = asyncio.gather(*map(consumer.score, TEMPLATES))
+    async with ScoringQueue(FakeEvaluator(before_batch=gate), max_batch=1, queue_size=3) as queue:
+        asking = asyncio.gather(*map(queue.score, TEMPLATES))
         await gate.wait_arrived()
-        assert len(consumer._queue) == 3
+        assert len(queue._queue) == 3
         gate.open.set()
         assert len(await asking) == 20
 
@@ -215,11 +215,11 @@ async def test_a_cancelled_waiter_takes_its_template_out_of_the_queue() -> None:
     """A template that nobody waits for any more is not scored; one that somebody else wants still is."""
     gate = Gate()
     scorer = FakeEvaluator(before_batch=gate)
-    async with Consumer(scorer, max_batch=1) as consumer:
-        first = asyncio.create_task(consumer.score(TEMPLATES[0]))
+    async with ScoringQueue(scorer, max_batch=1) as queue:
+        first = asyncio.create_task(queue.score(TEMPLATES[0]))
         await gate.wait_arrived()
-        unwanted = asyncio.create_task(consumer.score(TEMPLATES[1]))
-        shared = [asyncio.create_task(consumer.score(TEMPLATES[2])) for _ in range(2)]
+        unwanted = asyncio.create_task(queue.score(TEMPLATES[1]))
+        shared = [asyncio.create_task(queue.score(TEMPLATES[2])) for _ in range(2)]
         await asyncio.sleep(0)
         unwanted.cancel()
         shared[0].cancel()
@@ -233,10 +233,10 @@ async def test_a_cancelled_waiter_takes_its_template_out_of_the_queue() -> None:
 async def test_a_cancelled_waiter_for_room_leaves_no_trace() -> None:
     """Cancelling a caller that waits for room neither loses room nor blocks its twin."""
     gate = Gate()
-    async with Consumer(FakeEvaluator(before_batch=gate), max_batch=1, queue_size=1) as consumer:
-        first = asyncio.create_task(consumer.score(TEMPLATES[0]))
+    async with ScoringQueue(FakeEvaluator(before_batch=gate), max_batch=1, queue_size=1) as queue:
+        first = asyncio.create_task(queue.score(TEMPLATES[0]))
         await gate.wait_arrived()
-        waiting = [asyncio.create_task(consumer.score(TEMPLATES[n])) for n in (1, 2, 2)]
+        waiting = [asyncio.create_task(queue.score(TEMPLATES[n])) for n in (1, 2, 2)]
         await asyncio.sleep(0)
         waiting[1].cancel()
         gate.open.set()
@@ -245,7 +245,7 @@ async def test_a_cancelled_waiter_for_room_leaves_no_trace() -> None:
         assert isinstance(await waiting[2], Score)
 
 
-async def test_a_scorer_that_miscounts_kills_the_consumer_for_everybody() -> None:
+async def test_a_scorer_that_miscounts_ends_the_queue_for_everybody() -> None:
     """When the worker dies every waiter gets an error, those waiting for room included."""
 
     class Short(FakeEvaluator):
@@ -253,12 +253,12 @@ async def test_a_scorer_that_miscounts_kills_the_consumer_for_everybody() -> Non
             return []
 
     async def ask_all() -> list[Verdict | BaseException]:
-        async with Consumer(Short(), max_batch=2, queue_size=2) as consumer:
-            found = await score_all(consumer, TEMPLATES)
-            assert all(isinstance(answer, ConsumerError) for answer in found)
-            return [*found, await consumer.score("late {}")]
+        async with ScoringQueue(Short(), max_batch=2, queue_size=2) as queue:
+            found = await score_all(queue, TEMPLATES)
+            assert all(isinstance(answer, ScoringEndedError) for answer in found)
+            return [*found, await queue.score("late {}")]
 
-    with pytest.raises(ConsumerError, match="the scorer gave 0 answers for 2 templates"):
+    with pytest.raises(ScoringEndedError, match="the scorer gave 0 answers for 2 templates"):
         await ask_all()
 
 
@@ -268,30 +268,30 @@ async def test_a_scorer_that_exits_does_not_tear_the_loop_down() -> None:
     def leave(_batch: Sequence[str]) -> None:
         raise SystemExit(3)
 
-    with pytest.raises(ConsumerError):
-        async with Consumer(FakeEvaluator(before_batch=leave)) as consumer:
-            await consumer.score(TEMPLATES[0])
+    with pytest.raises(ScoringEndedError):
+        async with ScoringQueue(FakeEvaluator(before_batch=leave)) as queue:
+            await queue.score(TEMPLATES[0])
 
 
 async def test_closing_answers_those_still_waiting() -> None:
     """Leaving the context lets the running batch end and fails the rest."""
     gate = Gate()
-    async with Consumer(FakeEvaluator(before_batch=gate), max_batch=1) as consumer:
-        asking = [asyncio.create_task(consumer.score(template)) for template in TEMPLATES]
+    async with ScoringQueue(FakeEvaluator(before_batch=gate), max_batch=1) as queue:
+        asking = [asyncio.create_task(queue.score(template)) for template in TEMPLATES]
         await gate.wait_arrived()
         gate.open.set()
     found = await asyncio.gather(*asking, return_exceptions=True)
     assert isinstance(found[0], Score)
-    assert all(isinstance(answer, ConsumerError) for answer in found[1:])
-    with pytest.raises(ConsumerError, match="closed"):
-        await consumer.score(TEMPLATES[0])
+    assert all(isinstance(answer, ScoringEndedError) for answer in found[1:])
+    with pytest.raises(ScoringEndedError, match="closed"):
+        await queue.score(TEMPLATES[0])
 
 
 async def test_the_loop_runs_on_while_the_device_works() -> None:
     """Other tasks make progress during a batch."""
     gate = Gate()
-    async with Consumer(FakeEvaluator(before_batch=gate)) as consumer:
-        asking = asyncio.create_task(consumer.score(TEMPLATES[0]))
+    async with ScoringQueue(FakeEvaluator(before_batch=gate)) as queue:
+        asking = asyncio.create_task(queue.score(TEMPLATES[0]))
         await gate.wait_arrived()
         turns = 0
         while turns < 100:
@@ -306,8 +306,8 @@ async def test_one_thread_scores() -> None:
     """Every call of the scorer comes from the same thread, which is not the loop's."""
     threads = set()
     scorer = FakeEvaluator(before_batch=lambda _batch: threads.add(threading.current_thread()))
-    async with Consumer(scorer, max_batch=3) as consumer:
-        await score_all(consumer, TEMPLATES)
+    async with ScoringQueue(scorer, max_batch=3) as queue:
+        await score_all(queue, TEMPLATES)
     assert len(threads) == 1
     assert threading.main_thread() not in threads
 
@@ -325,8 +325,8 @@ class Crowd:
 async def test_a_scorer_that_says_so_gets_several_batches_at_once() -> None:
     """Four batches are in it together, and every template has its own score."""
     scorer = FakeEvaluator(before_batch=Crowd(4), in_flight=4)
-    async with Consumer(scorer, max_batch=5) as consumer:
-        assert await score_all(consumer, TEMPLATES) == FakeEvaluator().score(TEMPLATES)
+    async with ScoringQueue(scorer, max_batch=5) as queue:
+        assert await score_all(queue, TEMPLATES) == FakeEvaluator().score(TEMPLATES)
     assert sorted(len(batch) for batch in scorer.batches) == [5, 5, 5, 5]
 
 
@@ -339,8 +339,8 @@ async def test_a_crash_in_one_of_several_batches_leaves_the_others_alone() -> No
         if len(batch) > 3:
             raise MemoryError
 
-    async with Consumer(FakeEvaluator(before_batch=strike, in_flight=3), max_batch=6) as consumer:
-        found = await score_all(consumer, TEMPLATES)
+    async with ScoringQueue(FakeEvaluator(before_batch=strike, in_flight=3), max_batch=6) as queue:
+        found = await score_all(queue, TEMPLATES)
     assert [n for n, answer in enumerate(found) if isinstance(answer, CrashingTemplateError)] == [7]
     assert sum(isinstance(answer, Score) for answer in found) == 19
 
@@ -353,12 +353,12 @@ async def test_closing_lets_every_batch_that_runs_end() -> None:
         crowd.wait()
         gate(batch)
 
-    async with Consumer(FakeEvaluator(before_batch=hold, in_flight=2), max_batch=1) as consumer:
-        asking = [asyncio.create_task(consumer.score(template)) for template in TEMPLATES]
+    async with ScoringQueue(FakeEvaluator(before_batch=hold, in_flight=2), max_batch=1) as queue:
+        asking = [asyncio.create_task(queue.score(template)) for template in TEMPLATES]
         await asyncio.to_thread(crowd.wait)
         gate.open.set()
     found = await asyncio.gather(*asking, return_exceptions=True)
-    assert [type(answer) for answer in found] == [Score] * 2 + [ConsumerError] * 18
+    assert [type(answer) for answer in found] == [Score] * 2 + [ScoringEndedError] * 18
 
 
 async def test_a_worker_that_dies_takes_the_others_along() -> None:
@@ -369,15 +369,15 @@ async def test_a_worker_that_dies_takes_the_others_along() -> None:
             raise SystemExit(3)
 
     async def ask_all() -> list[Verdict | BaseException]:
-        async with Consumer(FakeEvaluator(before_batch=leave, in_flight=3), max_batch=2) as consumer:
-            found.extend(await score_all(consumer, TEMPLATES))
+        async with ScoringQueue(FakeEvaluator(before_batch=leave, in_flight=3), max_batch=2) as queue:
+            found.extend(await score_all(queue, TEMPLATES))
         return found
 
     found: list[Verdict | BaseException] = []
-    with pytest.raises(ConsumerError, match="leave the program"):
+    with pytest.raises(ScoringEndedError, match="leave the program"):
         await ask_all()
-    assert any(isinstance(answer, ConsumerError) for answer in found)
-    assert all(isinstance(answer, Score | ConsumerError) for answer in found)
+    assert any(isinstance(answer, ScoringEndedError) for answer in found)
+    assert all(isinstance(answer, Score | ScoringEndedError) for answer in found)
 
 
 @pytest.mark.parametrize("in_flight", [0, -1, 1.5, "2", True, 10**6])
@@ -386,7 +386,7 @@ def test_in_flight_is_a_number_of_batches(in_flight: object) -> None:
     scorer = FakeEvaluator()
     scorer.in_flight = in_flight  # type: ignore[assignment]
     with pytest.raises(ConfigError, match=r"FakeEvaluator\.in_flight"):
-        Consumer(scorer)
+        ScoringQueue(scorer)
 
 
 @pytest.mark.parametrize(
@@ -432,18 +432,18 @@ def test_whatever_happens_every_waiter_is_answered(
 
     async def run() -> list[Verdict | BaseException]:
         scorer = FakeEvaluator(before_batch=weak, in_flight=in_flight)
-        consumer = Consumer(scorer, max_batch=max_batch, queue_size=queue_size, max_age_s=0)
-        async with asyncio.timeout(30), consumer:
-            tasks = [asyncio.create_task(consumer.score(template)) for template in asked]
+        queue = ScoringQueue(scorer, max_batch=max_batch, queue_size=queue_size, max_age_s=0)
+        async with asyncio.timeout(30), queue:
+            tasks = [asyncio.create_task(queue.score(template)) for template in asked]
             await asyncio.sleep(0)
             for index in cancelled & set(range(len(tasks))):
                 tasks[index].cancel()
             found = await asyncio.gather(*tasks, return_exceptions=True)
             # A batch that had begun when its last waiter left is still in the thread.
-            while consumer._flying:  # noqa: ASYNC110 - its end gives no signal
+            while queue._flying:  # noqa: ASYNC110 - its end gives no signal
                 await asyncio.sleep(0)
-            assert not consumer._queue
-            assert consumer._room._value == queue_size
+            assert not queue._queue
+            assert queue._room._value == queue_size
             return found
 
     expected = dict(zip(TEMPLATES, FakeEvaluator().score(TEMPLATES), strict=True))
@@ -464,18 +464,18 @@ async def test_whatever_a_scorer_raises_reaches_its_waiters(error: BaseException
         def score(self, templates: Sequence[str]) -> list[Verdict]:
             raise error
 
-    async with asyncio.timeout(10), Consumer(Odd()) as consumer:
+    async with asyncio.timeout(10), ScoringQueue(Odd()) as queue:
         with pytest.raises(ScoringFailedError, match=type(error).__name__):
-            await consumer.score("a photo of a {}")
+            await queue.score("a photo of a {}")
 
 
 async def test_a_call_that_does_not_return_is_left_behind() -> None:
     """Who leaves the context waits for it, but not for ever."""
     gate = Gate()
     async with asyncio.timeout(10):
-        async with Consumer(FakeEvaluator(before_batch=gate), grace_s=0.01) as consumer:
-            waiting = asyncio.create_task(consumer.score("a photo of a {}"))
+        async with ScoringQueue(FakeEvaluator(before_batch=gate), grace_s=0.01) as queue:
+            waiting = asyncio.create_task(queue.score("a photo of a {}"))
             await gate.wait_arrived()
-        with pytest.raises(ConsumerError, match="closed"):
+        with pytest.raises(ScoringEndedError, match="closed"):
             await waiting
     gate.open.set()

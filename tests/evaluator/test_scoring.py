@@ -106,7 +106,7 @@ def test_the_cache_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_light_part_of_the_room_needs_no_torch() -> None:
-    """Types, consumer, fake and specification import neither torch nor open_clip."""
+    """Types, queue, fake and specification import neither torch nor open_clip."""
     code = (
         "import sys, evaluator.batching, evaluator.fakes, evaluator.spec, evaluator.datasets;"
         "print(sorted({'torch', 'open_clip', 'agent'} & set(sys.modules)))"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from promptclimb.evaluator.errors import TemplateRejectedError
-from promptclimb.evaluator.remote.answers import SLOT, Options
+from promptclimb.evaluator.remote.answers import SLOT, ListedClasses
 from promptclimb.evaluator.scoring import (
     DEFAULT_INSTRUCTION,
     UNREADABLE,
@@ -34,7 +34,7 @@ class AnsweringBox:
     """Answers each image by a rule; several instructions together are not measured."""
 
     def __init__(self) -> None:
-        self.options = Options(NAMES, seed=1)
+        self.options = ListedClasses(NAMES, seed=1)
         self._read = lru_cache(maxsize=None)(self.options.read)
         self.scored: list[str] = []
         self.opened = 0

@@ -16,7 +16,7 @@ from promptclimb.agent.errors import (
     UnusableAnswerError,
 )
 from promptclimb.agent.events.types import Listener, ignore_event
-from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.limiter import RateLimits
@@ -113,7 +113,7 @@ async def restart_pool(
         Endpoint(name=str(number), client=chat, limits=limit)
         for number, (chat, limit) in enumerate(zip(chats, limits, strict=True))
     ]
-    asker = LLMAsker(endpoints, budget=Budget(Limits()), rng=random.Random(0), emit=emit)
+    asker = EndpointAsker(endpoints, budget=Budget(Limits()), rng=random.Random(0), emit=emit)
     lost = 0
 
     async def restart(number: int) -> None:

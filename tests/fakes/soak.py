@@ -24,7 +24,7 @@ from promptclimb.agent.errors import (
     UnusableAnswerError,
 )
 from promptclimb.agent.events.types import Event
-from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.cost import NOTHING, Bill
@@ -192,7 +192,7 @@ async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
     def emit(event: Event) -> None:
         events[type(event).__name__] += 1
 
-    asker = LLMAsker(endpoints, budget=budget, ledger=ledger, rng=rng, emit=emit)
+    asker = EndpointAsker(endpoints, budget=budget, ledger=ledger, rng=rng, emit=emit)
     left, lost, done, first = iter(range(turns)), 0, 0, 0
 
     async def restart() -> None:

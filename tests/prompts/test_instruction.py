@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.remote.answers import Options
+from promptclimb.evaluator.remote.answers import ListedClasses
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION
 from promptclimb.prompts.instruction import CAPTIONS, KIND, MAX_CHARACTERS, SLOT, Instruction
 from promptclimb.prompts.kinds import CandidateError, kind_named
@@ -156,7 +156,7 @@ def test_html_stays_text_and_format_strings_are_never_formatted() -> None:
     """Only the slot is filled."""
     (text,) = read("- <script>alert(1)</script> %s %(x)s one of {classes}")
     assert text == "<script>alert(1)</script> %s %(x)s one of {classes}"
-    assert Options(["a", "b"], 1).fill(text).startswith("<script>alert(1)</script> %s %(x)s one of ")
+    assert ListedClasses(["a", "b"], 1).fill(text).startswith("<script>alert(1)</script> %s %(x)s one of ")
 
 
 PIECES = [

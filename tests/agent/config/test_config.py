@@ -15,9 +15,9 @@ from promptclimb.agent.config.fields import Price, without_credentials
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.config.sources import (
     absolute,
-    build,
     flag_of,
     from_environment,
+    from_layers,
     from_sources,
     places_of,
     read_toml,
@@ -273,7 +273,7 @@ def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
     assert "pw-secret" not in text
     assert "pw-secret" not in repr(config)
     (tmp_path / "out.toml").write_text(text)
-    again = build([("file", read_toml(tmp_path / "out.toml"))])
+    again = from_layers([("file", read_toml(tmp_path / "out.toml"))])
     assert again.identity() == config.identity()
     assert again.endpoints[0].price == config.endpoints[0].price
     assert str(again.price) == "0.5/1"
@@ -285,7 +285,7 @@ def test_a_price_is_written_with_its_slashes_or_looked_up() -> None:
     assert (str(config.price), config.price) == ("1/0.1/2", Price(prompt=1, cached=0.1, completion=2))
     auto = SearchConfig(data="d", llm="m", price=" AUTO", max_cost=1, endpoints=({"base_url": "http://h"},))
     assert (auto.price, auto.priced) == ("auto", True)
-    again = [build([("file", tomllib.loads(to_toml(each)))]) for each in (config, auto)]
+    again = [from_layers([("file", tomllib.loads(to_toml(each)))]) for each in (config, auto)]
     assert [each.price for each in again] == [config.price, "auto"]
     pool = ({"base_url": "http://h", "price": "auto"}, {"base_url": "http://i", "price": "1/2"})
     assert SearchConfig(data="d", llm="m", max_cost=1, endpoints=pool).priced
@@ -337,7 +337,7 @@ def test_a_flag_that_a_pool_would_take_no_notice_of_is_refused(
     stored = from_sources({}, {"OPENAI_BASE_URL": "http://other/v1"}, file).to_public()
     for build_it in (
         lambda: from_sources(flags, {}, file),
-        lambda: build([("r", stored), ("changes", flags)]),
+        lambda: from_layers([("r", stored), ("changes", flags)]),
     ):
         if refused is None:
             assert len(build_it().endpoints) == 2
@@ -368,7 +368,7 @@ def test_more_members_of_a_request_are_kept_as_canonical_json(tmp_path: Path) ->
     from_text = from_sources({"llm": "m", "extra_body": '{"top_k": 5, "min_p": 0.1}'}, {})
     assert from_table.extra_body == from_text.extra_body == '{"min_p":0.1,"top_k":5}'
     assert from_sources({"llm": "m", "extra_body": "{}"}, {}).extra_body is None
-    assert build([("file", tomllib.loads(to_toml(from_text)))]).extra_body == from_text.extra_body
+    assert from_layers([("file", tomllib.loads(to_toml(from_text)))]).extra_body == from_text.extra_body
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_a_config_made_in_python_gets_absolute_paths(tmp_path: Path, monkeypatch
     assert (found.initial, found.run_dir) == (tmp_path / "pool.txt", tmp_path / "r")
     assert absolute(found) == found
     assert absolute(config.model_copy(update={"data": "digits"})).data == "digits"
-    names_only = absolute(config, labels=True)
+    names_only = absolute(config, names_only=True)
     assert (names_only.data, names_only.initial) == ("pictures", tmp_path / "pool.txt")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import LONGEST_DESCRIPTION, parse_description, text_or_file
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.config.sources import build, from_sources, read_toml, to_toml
+from promptclimb.agent.config.sources import from_layers, from_sources, read_toml, to_toml
 from promptclimb.evaluator.errors import ConfigError
 
 NO_LLM = {"method": "random"}
@@ -52,7 +52,7 @@ def test_a_text_from_python_and_from_a_run_is_never_a_file(
     monkeypatch.chdir(tmp_path)
     Path("dice").write_text("flags")
     assert SearchConfig(**NO_LLM, describe="dice").describe == "dice"
-    assert build([("the run", {**NO_LLM, "describe": "dice"})]).describe == "dice"
+    assert from_layers([("the run", {**NO_LLM, "describe": "dice"})]).describe == "dice"
 
 
 def test_what_decides_is_the_text(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_is_stored_is_taken_back(tmp_path: Path) -> None:
     config = SearchConfig(**NO_LLM, describe='tally "marks" \\ of {} é', blind=True)
     file = tmp_path / "config.toml"
     file.write_text(to_toml(config), "utf-8")
-    assert build([("file", read_toml(file))]) == config
+    assert from_layers([("file", read_toml(file))]) == config
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ def test_a_file_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "blob").write_bytes(b"GGUF")
     (tmp_path / "m.GGUF").symlink_to("blob")
     assert local_model("local:m.GGUF") == tmp_path / "m.GGUF"
-    for labels in (False, True):
-        config = absolute(SearchConfig(data="words", llm="local:m.GGUF"), labels=labels)
+    for names_only in (False, True):
+        config = absolute(SearchConfig(data="words", llm="local:m.GGUF"), names_only=names_only)
         assert config.llm == f"local:{tmp_path / 'm.GGUF'}"
     assert absolute_llm("local:0.5b") == "local:0.5b"
     assert absolute_llm("a.gguf") == "a.gguf"

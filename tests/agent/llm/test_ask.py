@@ -39,7 +39,7 @@ from promptclimb.agent.events.types import (
     UsageMissing,
     ignore_event,
 )
-from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
@@ -98,12 +98,12 @@ class Scripted:
         return ChatAnswer(text=f"- a {{}} for {request.model}", prompt_tokens=10, completion_tokens=5)
 
 
-def proposer(client: Any, events: list[Event] | None = None, **options: Any) -> LLMAsker:
-    """A proposer with one endpoint, or with those given."""
+def asker_of(client: Any, events: list[Event] | None = None, **options: Any) -> EndpointAsker:
+    """An asker with one endpoint, or with those given."""
     budget = options.pop("budget", None) or Budget(options.pop("limits", Limits()))
     endpoints = client if isinstance(client, list) else [Endpoint(name="one", client=client, price=PRICE)]
     emit = events.append if events is not None else ignore_event
-    return LLMAsker(endpoints, budget=budget, rng=random.Random(0), emit=emit, **options)
+    return EndpointAsker(endpoints, budget=budget, rng=random.Random(0), emit=emit, **options)
 
 
 @contextlib.asynccontextmanager
@@ -116,7 +116,7 @@ async def served(**options: Any) -> AsyncIterator[tuple[ChatServer, OpenAIChat]]
 @virtual_time
 async def test_a_reply_carries_its_bill() -> None:
     """What the endpoint billed, at its price, ready to be stored with the answer."""
-    asker = proposer(Scripted())
+    asker = asker_of(Scripted())
     reply = await asker.ask(request())
     assert reply == BilledAnswer(
         ChatAnswer(text="- a {} for fake", prompt_tokens=10, completion_tokens=5),
@@ -136,7 +136,7 @@ async def test_failed_attempts_are_made_again_and_counted() -> None:
         UnusableAnswerError("none", reason="no_content", usage=TokenUsage(10, 7)),
         TransientChatError("cut", perhaps_billed=True),
     ]
-    asker = proposer(Scripted(errors), events, ledger=ledger)
+    asker = asker_of(Scripted(errors), events, ledger=ledger)
     reply = await asker.ask(request())
     usage = asker.budget.spent
     assert (usage.calls, usage.failed_calls, usage.retries) == (3, 3, 3)
@@ -150,7 +150,7 @@ async def test_failed_attempts_are_made_again_and_counted() -> None:
 async def test_an_attempt_has_a_deadline() -> None:
     """An endpoint that hangs is left after the attempt's time, and the next attempt gets an answer."""
     async with served(script=("hang",)) as (server, chat):
-        asker = proposer(chat, retry=RetryPolicy(attempt_s=30))
+        asker = asker_of(chat, retry=RetryPolicy(attempt_s=30))
         await asker.ask(request())
         assert 30 <= asyncio.get_running_loop().time() <= 32
         assert (asker.budget.spent.calls, asker.budget.spent.failed_calls, server.statistics.requests) == (
@@ -164,7 +164,7 @@ async def test_an_attempt_has_a_deadline() -> None:
 async def test_after_the_caps_the_step_fails_and_the_next_request_goes_on() -> None:
     """One request's bad luck is not the run's."""
     client = Scripted([TransientChatError("no")] * 8)
-    asker = proposer(client)
+    asker = asker_of(client)
     with pytest.raises(RequestFailedError, match="8 attempts"):
         await asker.ask(request(1))
     assert (await asker.ask(request(2))).answer.text
@@ -175,7 +175,7 @@ async def test_an_outage_does_not_eat_every_turn() -> None:
     """Ten minutes without the endpoint cost each restart a few turns, not all of them; then it goes on."""
     client = Scripted(latency_s=0.1)
     loop = asyncio.get_running_loop()
-    asker, failed = proposer(client, retry=RetryPolicy(attempts=3)), 0
+    asker, failed = asker_of(client, retry=RetryPolicy(attempts=3)), 0
 
     async def restart(number: int) -> None:
         nonlocal failed
@@ -197,7 +197,7 @@ async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
     """All restarts stop with one error, those that wait included, and it is reported once."""
     events: list[Event] = []
     client = Scripted(always=lambda: TransientChatError("down"))
-    asker = proposer(client, events, give_up_after_s=600)
+    asker = asker_of(client, events, give_up_after_s=600)
 
     async def restart(number: int) -> None:
         while True:
@@ -214,7 +214,7 @@ async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
 async def test_one_success_ends_an_outage() -> None:
     """Failures before it do not count any more."""
     client = Scripted([TransientChatError("no")] * 7, latency_s=50)
-    asker = proposer(client, give_up_after_s=500)
+    asker = asker_of(client, give_up_after_s=500)
     await asker.ask(request())
     client.errors = [TransientChatError("no")] * 7
     await asker.ask(request())
@@ -225,7 +225,7 @@ async def test_one_success_ends_an_outage() -> None:
 async def test_a_key_that_is_refused_ends_it_within_one_attempt() -> None:
     """Fatal errors reach every restart at once and are not tried again."""
     async with served(key="sk-right-key-0123456789") as (server, chat):
-        asker = proposer(chat)
+        asker = asker_of(chat)
         results = await asyncio.gather(*(asker.ask(request(n)) for n in range(10)), return_exceptions=True)
         assert {type(result) for result in results} == {KeyRejectedError}
         assert server.statistics.requests <= 4
@@ -238,7 +238,7 @@ async def test_an_endpoint_of_a_pool_that_is_rejected_is_taken_out() -> None:
     events: list[Event] = []
     bad = Scripted(always=lambda: KeyRejectedError("no"))
     good = Scripted()
-    asker = proposer(
+    asker = asker_of(
         [
             Endpoint(name="bad", client=bad),
             Endpoint(name="good", client=good, model="other", limits=RateLimits(concurrency=2)),
@@ -280,7 +280,7 @@ async def test_an_answer_that_is_all_thinking_is_asked_for_again_with_more_token
     """Once, at once, for later requests too, and an event says so; the larger figure is reserved."""
     events: list[Event] = []
     client = Thinker(300)
-    asker = proposer(client, events, limits=Limits(tokens=10_000))
+    asker = asker_of(client, events, limits=Limits(tokens=10_000))
     await asker.ask(request(1))
     waiting = asyncio.create_task(asker.ask(request(2)))
     await asyncio.sleep(0.5)
@@ -298,15 +298,15 @@ async def test_answers_are_not_made_longer_than_limits_allow() -> None:
     """A budget, a limit of tokens a minute, an endpoint that refuses such a request: it stays as it was."""
     client = Thinker(300)
     with pytest.raises(RequestFailedError, match="thinking"):
-        await proposer(client, limits=Limits(tokens=520)).ask(request())
+        await asker_of(client, limits=Limits(tokens=520)).ask(request())
     assert set(client.asked) == {100}
     limited = Thinker(300)
     endpoint = Endpoint(name="one", client=limited, limits=RateLimits(tpm=350))
     with pytest.raises(RequestFailedError, match="thinking"):
-        await proposer([endpoint]).ask(request())
+        await asker_of([endpoint]).ask(request())
     assert set(limited.asked) == {100}
     capped = Thinker(300, most=200)
-    asker = proposer(capped)
+    asker = asker_of(capped)
     with pytest.raises(RequestFailedError, match="thinking"):
         await asker.ask(request())
     assert capped.asked.count(400) == 1
@@ -325,7 +325,7 @@ async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Lim
     """Requests that waited while another one showed that more is needed are reserved again."""
     client = Thinker(1500)
     endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=32))
-    asker, answers = proposer([endpoint], limits=limits), 0
+    asker, answers = asker_of([endpoint], limits=limits), 0
 
     async def restart(number: int) -> None:
         nonlocal answers
@@ -355,7 +355,7 @@ async def test_a_request_that_was_sent_short_says_nothing_of_longer_ones() -> No
             return await super().chat(request)
 
     client = Capped(300, most=200)
-    asker = proposer(client, retry=RetryPolicy(attempts=3))
+    asker = asker_of(client, retry=RetryPolicy(attempts=3))
     first = asyncio.create_task(asker.ask(request(1)))
     await asyncio.sleep(0.1)
     assert (await asker.ask(request(2))).answer.text
@@ -370,7 +370,7 @@ async def test_a_pool_forgets_the_longer_answers_of_one_that_has_gone() -> None:
     thinker, other = Thinker(300), Scripted()
     long = Endpoint(name="long", client=thinker, limits=RateLimits(concurrency=1))
     small = Endpoint(name="small", client=other, limits=RateLimits(tpm=350))
-    asker = proposer([long, small])
+    asker = asker_of([long, small])
     member = next(member for member in asker._members if member.endpoint is long)
     member.answers = "long"
     waiting = [asyncio.create_task(asker.ask(request(number))) for number in range(3)]
@@ -384,7 +384,7 @@ async def test_a_request_too_long_for_longer_answers_is_made_as_it_was_set() -> 
     """A conversation that has grown does not end the run where a minute allows it with the tokens set."""
     client = Thinker(300)
     endpoint = Endpoint(name="one", client=client, limits=RateLimits(tpm=500))
-    asker = proposer([endpoint])
+    asker = asker_of([endpoint])
     await asker.ask(request(1))
     grown = replace(request(2), messages=({"role": "user", "content": "x" * 600},))
     with pytest.raises(RequestFailedError, match="thinking"):
@@ -424,7 +424,7 @@ async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_
     """Only one is made until it is known what one costs, and those that waited are reserved again."""
     client = Dear(5 * 10**9)
     endpoint = Endpoint(name="one", client=client, price=price, limits=RateLimits(concurrency=16))
-    asker = proposer([endpoint], limits=Limits(cost_usd=1.0))
+    asker = asker_of([endpoint], limits=Limits(cost_usd=1.0))
     await until_spent(asker, 16)
     assert asker.budget.spent.calls > 2
     assert asker.budget.spent.cost_usd <= 1.0
@@ -480,7 +480,7 @@ def test_a_limit_is_exceeded_by_one_answer_at_most(
     async def play() -> None:
         limits = Limits(cost_usd=limit / 10**6) if reports else Limits(tokens=limit)
         endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=16))
-        await until_spent(proposer([endpoint], limits=limits), concurrency)
+        await until_spent(asker_of([endpoint], limits=limits), concurrency)
 
     run_virtual(play())
     assert sum(client.bills) <= limit + max(client.bills, default=0)
@@ -491,7 +491,7 @@ async def test_what_an_answer_costs_is_learned_before_many_are_requested() -> No
     """The second answer may cost thousands of times the first: no other one is under way by then."""
     client = Dearer(level=1, after=1, factor=20_000, reports=False, seed=1)
     endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=16))
-    await until_spent(proposer([endpoint], limits=Limits(tokens=5000)), 16)
+    await until_spent(asker_of([endpoint], limits=Limits(tokens=5000)), 16)
     assert client.most_in_flight == 1
     assert sum(client.bills) <= 5000 + max(client.bills)
 
@@ -502,7 +502,7 @@ async def test_far_from_a_limit_as_many_requests_are_made_at_once_as_without(lim
     """After the first few answers; also where an endpoint ignores how long its answers may be."""
     client = Dearer(level=2000, after=10_000, factor=1, reports=False, seed=1)
     endpoint = Endpoint(name="one", client=client, limits=RateLimits(concurrency=16))
-    asker = proposer([endpoint], limits=limits)
+    asker = asker_of([endpoint], limits=limits)
     await asyncio.gather(*(asker.ask(request(number)) for number in range(200)))
     assert client.most_in_flight == 16
     assert asyncio.get_running_loop().time() < 60
@@ -527,7 +527,7 @@ async def test_a_short_wait_that_never_ends_is_survived(kind: str) -> None:
 
     for seed in range(5):
         started, client = loop.time(), Overloaded()
-        asker = LLMAsker(
+        asker = EndpointAsker(
             [Endpoint(name="one", client=client)], budget=Budget(Limits()), rng=random.Random(seed)
         )
         await asyncio.gather(*(asker.ask(request(number)) for number in range(4)))
@@ -540,7 +540,7 @@ async def test_a_wait_that_never_ends_is_ended_by_time() -> None:
     """Attempts are not counted then; the seconds that a request may take are."""
     client = Scripted(always=lambda: RateLimitedError("429", status=429, retry_after=1.0), latency_s=0.0)
     with pytest.raises(RequestFailedError) as caught:
-        await proposer(client, retry=RetryPolicy(attempts=2, total_s=100)).ask(request())
+        await asker_of(client, retry=RetryPolicy(attempts=2, total_s=100)).ask(request())
     assert 4 < caught.value.attempts < 40
     assert 90 < asyncio.get_running_loop().time() < 250
 
@@ -559,7 +559,7 @@ async def test_a_wrong_limit_in_a_header_is_not_fatal() -> None:
                 headers={"x-ratelimit-limit-tokens": "30"},
             )
 
-    asker = proposer(Limited())
+    asker = asker_of(Limited())
     for number in range(20):
         await asker.ask(request(number))
     assert asyncio.get_running_loop().time() == 20
@@ -568,7 +568,7 @@ async def test_a_wrong_limit_in_a_header_is_not_fatal() -> None:
 @virtual_time
 async def test_a_request_that_no_minute_allows_fails_clearly() -> None:
     """With the options that would help."""
-    asker = proposer([Endpoint(name="one", client=Scripted(), limits=RateLimits(tpm=50))])
+    asker = asker_of([Endpoint(name="one", client=Scripted(), limits=RateLimits(tpm=50))])
     with pytest.raises(RequestTooLargeError, match="--tpm"):
         await asker.ask(request())
     assert asker.budget.spent.calls == 0
@@ -580,7 +580,7 @@ async def test_a_limit_on_calls_is_exact_on_the_server_too() -> None:
     faults = {"500": 0.1, "no_choices": 0.1, "429": 0.05}
     async with served(faults=faults, latency_s=(0.1, 2.0)) as (server, chat):
         endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=30))
-        asker = proposer([endpoint], limits=Limits(calls=100))
+        asker = asker_of([endpoint], limits=Limits(calls=100))
         await until_spent(asker, 30)
         assert server.statistics.billed == asker.budget.spent.calls == 100
 
@@ -591,7 +591,7 @@ async def test_limits_on_tokens_and_money_are_never_exceeded_and_nearly_used() -
     for limits in (Limits(tokens=3000), Limits(cost_usd=0.005)):
         async with served(latency_s=(0.1, 2.0)) as (server, chat):
             endpoint = Endpoint(name="one", client=chat, price=PRICE, limits=RateLimits(concurrency=30))
-            asker = proposer([endpoint], limits=limits)
+            asker = asker_of([endpoint], limits=limits)
             await until_spent(asker, 30)
             usage = asker.budget.spent
             assert usage.prompt_tokens + usage.completion_tokens == server.statistics.tokens
@@ -607,7 +607,7 @@ async def test_an_endpoint_that_never_says_what_it_billed_is_held_to_the_limits(
     """Each answer counts with all that was reserved for it, and an event says so once."""
     events = list[Event]()
     async with served(reports_usage=False) as (server, chat):
-        asker = proposer(chat, events, limits=limits)
+        asker = asker_of(chat, events, limits=limits)
         await until_spent(asker, 3)
     assert 10 < server.statistics.billed == asker.budget.spent.calls
     assert server.statistics.tokens <= asker.budget.spent.tokens_at_most <= (limits.tokens or 3_000)
@@ -642,7 +642,7 @@ async def test_an_answer_without_usage_counts_with_all_that_was_written(
 ) -> None:
     """An endpoint that ignores how long an answer may be exceeds no limit by more than one answer."""
     client = Unbounded(usable)
-    asker = proposer(client, limits=limits, retry=RetryPolicy(attempts=1))
+    asker = asker_of(client, limits=limits, retry=RetryPolicy(attempts=1))
     with contextlib.suppress(GaveUpError):
         await until_spent(asker, restarts)
     most = limits.tokens or int((limits.cost_usd or 0) * 10**6 / PRICE.completion)
@@ -654,14 +654,14 @@ async def test_tokens_a_minute_hold_without_reported_usage() -> None:
     """The window keeps what was reserved."""
     async with served(reports_usage=False) as (server, chat):
         limited = Endpoint(name="one", client=chat, limits=RateLimits(tpm=2_000))
-        asker = proposer([limited])
+        asker = asker_of([limited])
         for number in range(60):
             await asker.ask(request(number))
     assert asyncio.get_running_loop().time() > 120
     assert server.statistics.tokens < 60 * 100
 
 
-async def until_spent(asker: LLMAsker, restarts: int) -> None:
+async def until_spent(asker: EndpointAsker, restarts: int) -> None:
     """Ask until the budget ends it for every restart."""
 
     async def restart(number: int) -> None:
@@ -676,13 +676,13 @@ async def until_spent(asker: LLMAsker, restarts: int) -> None:
 @virtual_time
 async def test_a_limit_on_minutes_ends_every_waiting() -> None:
     """Neither a rate limit nor a back-off is waited for beyond the time that is left."""
-    asker = proposer(
+    asker = asker_of(
         [Endpoint(name="one", client=Scripted(latency_s=0.1), limits=RateLimits(rpm=1))],
         limits=Limits(minutes=2.5),
     )
     await until_spent(asker, 3)
     assert asyncio.get_running_loop().time() == pytest.approx(150, abs=1)
-    down = proposer(Scripted(always=lambda: TransientChatError("x")), limits=Limits(minutes=0.1))
+    down = asker_of(Scripted(always=lambda: TransientChatError("x")), limits=Limits(minutes=0.1))
     await until_spent(down, 3)
     assert asyncio.get_running_loop().time() == pytest.approx(156, abs=3)
 
@@ -695,7 +695,7 @@ async def test_errors_of_others_pass_through_and_leave_nothing_reserved() -> Non
         pass
 
     ledger = Ledger()
-    asker = proposer(Scripted([HaltedError()]), limits=Limits(calls=5), ledger=ledger)
+    asker = asker_of(Scripted([HaltedError()]), limits=Limits(calls=5), ledger=ledger)
     with pytest.raises(HaltedError):
         await asker.ask(request())
     assert (asker.budget.spent.calls, ledger.reserved, ledger.usage.calls) == (0, NOTHING, 0)
@@ -710,7 +710,7 @@ async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path
     """With a limit set, a process that is killed has its requests in flight counted when it is resumed."""
     with Store.create(tmp_path / "run", {"identity": {}}) as store:
         client = Scripted(latency_s=60)
-        asker = proposer(client, limits=Limits(calls=5), ledger=store.put_usage)
+        asker = asker_of(client, limits=Limits(calls=5), ledger=store.put_usage)
         task = asyncio.create_task(asker.ask(request()))
         await client.asked.wait()
         assert reserved(store) == 1
@@ -724,7 +724,7 @@ async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path
 async def test_an_answer_settles_its_reservation_in_its_own_transaction(tmp_path: Path) -> None:
     """Until the answer is on disk the reservation stands, so that a kill in between counts it."""
     with Store.create(tmp_path / "run", {"identity": {}}) as store:
-        asker = proposer(Scripted(latency_s=0), limits=Limits(calls=5), ledger=store.put_usage)
+        asker = asker_of(Scripted(latency_s=0), limits=Limits(calls=5), ledger=store.put_usage)
         reply = await asker.ask(request())
         assert reserved(store) == 1
         await store.put_answer(Position(0, 0, 0), request().hash, reply.answer, reply.bill)
@@ -769,7 +769,7 @@ def test_no_faults_timing_or_cancellation_overrun_a_budget(
     async def play() -> None:
         budget = Budget(Limits(calls=calls))
         endpoint = Endpoint(name="one", client=Client(), limits=RateLimits(concurrency=concurrency))
-        asker = proposer([endpoint], budget=budget)
+        asker = asker_of([endpoint], budget=budget)
         tasks = [asyncio.create_task(until_over(asker, number)) for number in range(8)]
         for number in cancelled:
             asyncio.get_running_loop().call_later(number * 7.0, tasks[number].cancel)
@@ -781,7 +781,7 @@ def test_no_faults_timing_or_cancellation_overrun_a_budget(
     run_virtual(play())
 
 
-async def until_over(asker: LLMAsker, number: int) -> None:
+async def until_over(asker: EndpointAsker, number: int) -> None:
     """Ask until something ends it."""
     for turn in range(100):
         with contextlib.suppress(RequestFailedError):
@@ -792,7 +792,7 @@ async def for_two_minutes(options: dict[str, Any]) -> tuple[int, int]:
     """Twelve restarts against a server that allows 60 a minute: what it answered, and what it refused."""
     async with served(rpm=60, latency_s=(0.2, 1.0), **options) as (server, chat):
         endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12))
-        await until_spent(proposer([endpoint], limits=Limits(minutes=2)), 12)
+        await until_spent(asker_of([endpoint], limits=Limits(minutes=2)), 12)
         return server.statistics.billed, server.statistics.refused
 
 
@@ -816,7 +816,7 @@ def test_an_endpoint_without_headers_is_still_used_well() -> None:
             "latency_s": (0.2, 1.0),
         }
         async with served(**options) as (server, chat):
-            asker = proposer(
+            asker = asker_of(
                 [Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12))],
                 limits=Limits(minutes=2),
             )
@@ -845,7 +845,7 @@ async def test_every_kind_of_token_and_a_reported_cost_are_stored() -> None:
             return ChatAnswer(text="- a {}", prompt_tokens=100, completion_tokens=30, billed=usage)
 
     ledger, events = Ledger(), list[Event]()
-    reply = await proposer(Reporting(), events, ledger=ledger).ask(request())
+    reply = await asker_of(Reporting(), events, ledger=ledger).ask(request())
     billed = Spent(
         calls=1,
         prompt_tokens=100,
@@ -888,7 +888,7 @@ async def test_a_limit_of_each_second_is_not_taken_for_one_of_the_minute() -> No
         (Windowed(60), (590, 720)),
         (Windowed(60, 58.5), (540, 720)),
     ):
-        started, asker = loop.time(), proposer(client)
+        started, asker = loop.time(), asker_of(client)
         client.offset_s -= started
         for number in range(11):
             await asker.ask(request(number))

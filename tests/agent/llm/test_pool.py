@@ -22,7 +22,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
 )
 from promptclimb.agent.events.types import EndpointResumed, EndpointSuspended, Event, RetryScheduled
-from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.cost import NOTHING
@@ -55,12 +55,14 @@ class Chat(Client):
         return ChatAnswer(text="- a {}", prompt_tokens=10, completion_tokens=5)
 
 
-def pool(*chats: Any, events: list[Event] | None = None, concurrency: int = 4, **options: Any) -> LLMAsker:
-    """A proposer with an endpoint for each client, named by number."""
+def pool(
+    *chats: Any, events: list[Event] | None = None, concurrency: int = 4, **options: Any
+) -> EndpointAsker:
+    """An asker with an endpoint for each client, named by number."""
     limits = RateLimits(concurrency=concurrency)
     endpoints = [Endpoint(name=str(number), client=chat, limits=limits) for number, chat in enumerate(chats)]
     listening = {} if events is None else {"emit": events.append}
-    return LLMAsker(endpoints, budget=Budget(Limits()), rng=random.Random(0), **listening, **options)
+    return EndpointAsker(endpoints, budget=Budget(Limits()), rng=random.Random(0), **listening, **options)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +194,7 @@ async def test_a_pool_waits_out_an_outage_of_all() -> None:
     assert min(back) < 605 + 330
 
 
-async def until_it_ends(asker: LLMAsker) -> None:
+async def until_it_ends(asker: EndpointAsker) -> None:
     """Ask, whatever is lost, until nothing can be asked any more."""
     while True:
         with contextlib.suppress(RequestFailedError):

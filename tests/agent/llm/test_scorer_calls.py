@@ -25,13 +25,14 @@ from promptclimb.agent.errors import (
     TransientChatError,
 )
 from promptclimb.agent.events.types import Event
-from promptclimb.agent.llm.ask import LLMAsker
+from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
-from promptclimb.agent.llm.scorer_calls import ScorerCalls, sizes_of, why_refused
+from promptclimb.agent.llm.scorer_calls import ScorerCalls
+from promptclimb.agent.llm.scorer_costs import sizes_of, why_refused
 from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.stop import Stop
@@ -142,8 +143,8 @@ async def test_what_is_kept_for_the_test_is_left_for_it() -> None:
     tests = [question(f"test {number}") for number in range(10)]
     async with ScorerServer() as server, asking(server, max_scorer_calls=15) as calls:
         with pytest.raises(UsageError, match=r"--max-scorer-calls 15 must be more than 21: .*--test-images"):
-            calls.keep(sizes_of(tests * 2))
-        calls.keep(sizes_of(tests))
+            calls.keep_for_final(sizes_of(tests * 2))
+        calls.keep_for_final(sizes_of(tests))
         found, why = await answers(calls, [question(number) for number in range(40)])
         assert (len(found), type(why)) == (4, BudgetSpentError)
         calls.release()
@@ -159,7 +160,7 @@ async def test_a_final_evaluation_that_money_cannot_pay_is_refused() -> None:
             ScorerServer() as server,
             asking(server, max_cost=0.01, scorer_price="0.002/call") as calls,
         ):
-            calls.keep(sizes_of([question(0)] * 5))
+            calls.keep_for_final(sizes_of([question(0)] * 5))
 
 
 async def test_more_is_kept_once_bills_are_higher_than_declared() -> None:
@@ -169,7 +170,7 @@ async def test_more_is_kept_once_bills_are_higher_than_declared() -> None:
         ScorerServer(ScorerOptions(usage={"prompt_tokens": 100})) as server,
         asking(server, max_cost=0.01, scorer_price="1/0") as calls,
     ):
-        calls.keep(sizes_of(tests))
+        calls.keep_for_final(sizes_of(tests))
         found, why = await answers(calls, [question(number, prompt_tokens=50) for number in range(200)])
         assert isinstance(why, BudgetSpentError)
         assert 75 < len(found) < 90
@@ -507,10 +508,10 @@ def test_llm_and_scorer_together_keep_to_one_limit_of_money(
         of_scorer = ScorerBudget(Limits(calls=most_calls, cost_usd=dollars))
         of_llm = Budget(Limits(cost_usd=dollars), shares_cost_with=of_scorer)
         retry = RetryPolicy(attempts=50, first_wait_s=0.1)
-        asks: LLMAsker[ApiRequest, JsonAnswer] = LLMAsker(
+        asks: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
             [Endpoint(name="s", client=scorer, price=scorer_price)], budget=of_scorer, retry=retry
         )
-        chats: LLMAsker[ChatRequest, ChatAnswer] = LLMAsker(
+        chats: EndpointAsker[ChatRequest, ChatAnswer] = EndpointAsker(
             [Endpoint(name="l", client=llm, price=llm_price)], budget=of_llm, retry=retry
         )
         post = ApiRequest(path="", body={}, prompt_tokens=100, max_tokens=100)

@@ -103,7 +103,7 @@ async def finish(
     """The result alone."""
     run = OpenRun(SearchRun(config=config, chat=chat), Path(), Resolved(config, notes, [], built_in()))
     run.evaluator, run.store = evaluator, store
-    return (await run.conclude(found))[0]
+    return (await run.choose_and_test(found))[0]
 
 
 def fail(*, on_test: bool = True, always: bool = False) -> Callable[[Sequence[Sequence[str]], bool], None]:

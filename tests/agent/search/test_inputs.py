@@ -12,7 +12,8 @@ from promptclimb import resume, resume_sync, search, search_sync
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.results.run_dir import stored_config
-from promptclimb.agent.search.inputs import identity_of, known_identity, read_pool
+from promptclimb.agent.search.identity import identity_of, known_identity
+from promptclimb.agent.search.inputs import read_pool
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo

@@ -20,7 +20,7 @@ from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.study.estimate import estimate
 from promptclimb.evaluator.errors import ConfigError, UsageError
-from promptclimb.evaluator.remote.answers import Options
+from promptclimb.evaluator.remote.answers import ListedClasses
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.prompts.instruction import DEFAULT, KIND, SLOT
@@ -164,7 +164,7 @@ def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
     assert [row["template"] for row in rows] == [row.template for row in result.leaderboard]
     (message,) = json.loads(export(folder, "openai-messages").read_text())["messages"]
     text, image = message["content"]
-    assert text["text"] == Options(NAMES, seed=1).fill(KIND.parse_own(BEST).scored_as)
+    assert text["text"] == ListedClasses(NAMES, seed=1).fill(KIND.parse_own(BEST).scored_as)
     assert "\n1. " in text["text"]
     assert image == {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,IMAGE"}}
     said: list[str] = []

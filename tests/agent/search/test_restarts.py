@@ -50,7 +50,7 @@ async def test_an_endpoint_that_is_asked_otherwise_shares_no_answers(
         config = SearchConfig(llm="m", shared_cache=tmp_path / "c", cache_answers=True, **way)
         run = OpenRun(SearchRun(config=config), tmp_path, Resolved(config, {}, [], built_in()))
         run.evaluator = evaluator
-        with run.shared(evaluator, asker) as (_, sharing):
+        with run.with_shared_cache(evaluator, asker) as (_, sharing):
             await sharing.ask(REQUEST)
     assert asker.asked == 2
 

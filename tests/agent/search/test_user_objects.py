@@ -23,7 +23,7 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
-from promptclimb.agent.search.inputs import known_identity
+from promptclimb.agent.search.identity import known_identity
 from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, object_names
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError

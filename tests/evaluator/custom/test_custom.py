@@ -19,8 +19,8 @@ import pytest
 from promptclimb.evaluator.custom.adapter import ScorerEvaluator, as_evaluator, open_custom, pinned
 from promptclimb.evaluator.errors import (
     ConfigError,
-    ConsumerError,
     EvaluatorError,
+    ScoringEndedError,
     TemplateRejectedError,
 )
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -263,7 +263,7 @@ def test_a_rejection_is_two_texts_that_a_file_can_hold() -> None:
 )
 def test_what_no_batch_can_mend_ends_the_scoring(answer: Any, said: str) -> None:
     """A list of another length is not tried again template by template, nor is a wish to leave."""
-    with pytest.raises(ConsumerError, match=said):
+    with pytest.raises(ScoringEndedError, match=said):
         as_evaluator(Saying(score=answer), SPEC).score(["a {}", "b {}"])
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator.errors import DataError
-from evaluator.remote.answers import MOST_CHARACTERS, Options
+from evaluator.remote.answers import MOST_CHARACTERS, ListedClasses
 
 NAMES = ["bat", "sea lion", "lion", "dog", "strawberry", "bus", "T-shirt", "bird's nest"]
-OPTIONS = Options(NAMES, seed=3)
+OPTIONS = ListedClasses(NAMES, seed=3)
 PLACES = {name: place for place, name in enumerate(OPTIONS.fill("{classes}").splitlines(), 1)}
 NUMBER = {line.split(". ", 1)[1]: place for line, place in PLACES.items()}
 LETTER = {name: "ABCDEFGH"[place - 1] for name, place in NUMBER.items()}
@@ -121,7 +121,7 @@ def test_a_recorded_answer_is_read_as_its_class_or_not_at_all(answer: str, name:
 
 def test_a_slot_alone_on_its_line_is_a_numbered_list_and_elsewhere_a_row() -> None:
     """In the same order."""
-    options = Options(["bat", "cat"], seed=1)
+    options = ListedClasses(["bat", "cat"], seed=1)
     first, second = options.fill("{classes}?")[:-1].split(", ")
     assert {first, second} == {"bat", "cat"}
     assert options.fill("One of:\n {classes}\nNumber?") == f"One of:\n1. {first}\n2. {second}\nNumber?"
@@ -129,20 +129,20 @@ def test_a_slot_alone_on_its_line_is_a_numbered_list_and_elsewhere_a_row() -> No
 
 def test_the_order_is_fixed_by_the_seed_alone() -> None:
     """Another seed gives another one."""
-    rows = [Options(NAMES, seed).fill("{classes}!") for seed in (1, 1, 2)]
+    rows = [ListedClasses(NAMES, seed).fill("{classes}!") for seed in (1, 1, 2)]
     assert rows[0] == rows[1] != rows[2]
 
 
 def test_names_that_could_be_confused_are_json_strings() -> None:
     """All of them, if one has to be; so written, they are read."""
     names = ["cat, domestic", 'the "cat"', "two\nlines", "{classes}", "plain"]
-    row = Options(names, seed=1).fill("[{classes}]")
+    row = ListedClasses(names, seed=1).fill("[{classes}]")
     assert sorted(json.loads(row)) == sorted(names)
     assert "\n" not in row
-    lines = Options(names, seed=1).fill("{classes}").splitlines()
+    lines = ListedClasses(names, seed=1).fill("{classes}").splitlines()
     assert [json.loads(line.split(". ", 1)[1]) for line in lines] == json.loads(row)
     for label, name in enumerate(names):
-        assert Options(names, seed=1).read(json.dumps(name)) == label
+        assert ListedClasses(names, seed=1).read(json.dumps(name)) == label
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_names_that_could_be_confused_are_json_strings() -> None:
 def test_a_name_in_a_script_without_spaces_needs_no_word_border(answer: str, name: str | None) -> None:
     """Each such character is a word, so longer names still come first."""
     names = ["猫", "狗", "熊猫", "斑马", "马", "ネコ", "ช้าง", "非洲象", "不倒翁"]
-    options = Options(names, seed=0)
+    options = ListedClasses(names, seed=0)
     label = options.read(answer)
     assert (None if label is None else names[label]) == name
     second = options.fill("{classes}").splitlines()[1].removeprefix("2. ")
@@ -192,20 +192,20 @@ def test_a_name_in_a_script_without_spaces_needs_no_word_border(answer: str, nam
 def test_a_hash_at_the_end_of_a_word_belongs_to_it(answer: str, name: str | None) -> None:
     """Elsewhere it is a mark of a heading or a number."""
     names = ["C", "C++", "C#", "Python"]
-    label = Options(names, seed=0).read(answer)
+    label = ListedClasses(names, seed=0).read(answer)
     assert (None if label is None else names[label]) == name
 
 
 def test_a_number_is_no_option_where_names_are_numbers() -> None:
     """It may mean the name."""
     for names in (["one", "two", "three"], ["I", "II", "III"], ["3 dots", "4 dots"]):
-        assert Options(names, seed=1).read("2") is None
-    assert Options(["3", "1", "2"], seed=1).read("2") == 2
+        assert ListedClasses(names, seed=1).read("2") is None
+    assert ListedClasses(["3", "1", "2"], seed=1).read("2") == 2
 
 
 def test_an_article_is_no_mention_of_a_class_of_that_letter() -> None:
     """Only at the end of a clause."""
-    options = Options(["A", "B", "I"], seed=1)
+    options = ListedClasses(["A", "B", "I"], seed=1)
     assert [options.read(text) for text in ("This is a B.", "The letter is A.", "I see a sign")] == [
         1,
         0,
@@ -215,15 +215,15 @@ def test_an_article_is_no_mention_of_a_class_of_that_letter() -> None:
 
 def test_names_with_one_normal_form_differ_by_exact_spelling_only() -> None:
     """Other spellings are ambiguous."""
-    options = Options(["Bat", "bat", "C++", "C#"], seed=1)
+    options = ListedClasses(["Bat", "bat", "C++", "C#"], seed=1)
     assert [options.read(text) for text in ("Bat", "bat", "BAT", "C++", "C#")] == [0, 1, None, 2, 3]
 
 
 def test_a_list_that_is_too_long_is_refused_with_the_limit() -> None:
     """A thousand short names fit."""
     with pytest.raises(DataError, match=f"2,000 class names .* at most {MOST_CHARACTERS:,}"):
-        Options([f"a class of the number {number}" for number in range(2_000)], seed=1)
-    Options([f"class {number}" for number in range(1_000)], seed=1)
+        ListedClasses([f"a class of the number {number}" for number in range(2_000)], seed=1)
+    ListedClasses([f"class {number}" for number in range(1_000)], seed=1)
 
 
 HOSTILE = ["(", "\n", "{", "[", '"', "```", "1)", " ", "-", "`a ", "<think>", '{"a":', " - ", "<answer>"]
@@ -232,7 +232,7 @@ HOSTILE = ["(", "\n", "{", "[", '"', "```", "1)", " ", "-", "`a ", "<think>", '{
 @pytest.mark.parametrize("piece", [*HOSTILE, "a class ", "answer is ", "not ", "answer:\n", "\\boxed{"])
 def test_long_answers_take_bounded_time(piece: str) -> None:
     """With a thousand classes and 100 kB."""
-    options = Options([f"class x{number} of many" for number in range(1_000)], seed=1)
+    options = ListedClasses([f"class x{number} of many" for number in range(1_000)], seed=1)
     start = time.process_time()
     assert options.read(piece * (100_000 // len(piece))) is None
     assert time.process_time() - start < 2
@@ -251,6 +251,6 @@ def test_reading_never_raises(answer: str) -> None:
 @given(st.lists(st.text(min_size=1, max_size=12), unique=True, min_size=1, max_size=8), st.integers(0, 9))
 def test_every_class_name_is_read_as_its_class(names: list[str], seed: int) -> None:
     """Whatever the others are."""
-    options = Options(names, seed)
+    options = ListedClasses(names, seed)
     assert [options.read(name) for name in names] == list(range(len(names)))
     assert options.fill("no slot") == "no slot"

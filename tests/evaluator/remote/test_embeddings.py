@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.errors import ConfigError, ConsumerError, TemplateRejectedError
+from promptclimb.evaluator.errors import ConfigError, ScoringEndedError, TemplateRejectedError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiRequest
 from promptclimb.evaluator.remote.dialects import DIALECTS, dialect_of, read_cohere, read_data
 from promptclimb.evaluator.remote.embeddings import EmbeddingsEvaluator, as_vector
@@ -184,9 +184,9 @@ def test_an_endpoint_that_refuses_all_images_is_blamed(opened: Opened, tmp_path:
     """After a few requests, also if the images fit into one; nothing of it is kept."""
     api = VisualApi(change=lambda *_given: ApiRefusal("content_filter", "no images here"))
     evaluator = opened("embeddings", api, tmp_path / "labels.sqlite", scorer_dialect="openai")
-    with pytest.raises(ConsumerError, match="refuses every request: no images here"):
+    with pytest.raises(ScoringEndedError, match="refuses every request: no images here"):
         evaluator.score([TEMPLATE])
-    with pytest.raises(ConsumerError, match="refuses every request"):
+    with pytest.raises(ScoringEndedError, match="refuses every request"):
         evaluator.predict_some([[TEMPLATE]], split="train", places=[0, 7])
     assert len(api.requests) <= 16
     later = opened("embeddings", VisualApi(), tmp_path / "labels.sqlite", scorer_dialect="openai")
@@ -196,7 +196,7 @@ def test_an_endpoint_that_refuses_all_images_is_blamed(opened: Opened, tmp_path:
 def test_a_limit_in_the_middle_loses_no_vector(opened: Opened, tmp_path: Path) -> None:
     """What came before the end is on disk."""
     ending = VisualApi(ends_after=2)
-    with pytest.raises(ConsumerError, match="the limit of calls"):
+    with pytest.raises(ScoringEndedError, match="the limit of calls"):
         opened("embeddings", ending, tmp_path / "l", scorer_dialect="openai").score([TEMPLATE])
     api = VisualApi()
     scored(opened("embeddings", api, tmp_path / "l", scorer_dialect="openai"), TEMPLATE)
@@ -243,7 +243,7 @@ def changed(replace: Any, **more: Any) -> VisualApi:
 )
 def test_invalid_vectors_blame_the_endpoint(replace: Any, said: str, opened: Opened) -> None:
     """Other lengths, no numbers, too large ones: not the template is at fault."""
-    with pytest.raises(ConsumerError, match=said):
+    with pytest.raises(ScoringEndedError, match=said):
         opened("embeddings", changed(replace), scorer_dialect="openai").score([TEMPLATE])
 
 
@@ -251,7 +251,7 @@ def test_a_model_that_has_changed_is_not_mixed(opened: Opened, tmp_path: Path) -
     """Vectors on disk of another length are of another model."""
     scored(opened("embeddings", VisualApi(), tmp_path / "l", scorer_dialect="openai"), TEMPLATE)
     longer = changed(lambda _place, vector: [*vector, 0.5])
-    with pytest.raises(ConsumerError, match="different lengths: 3 and 4"):
+    with pytest.raises(ScoringEndedError, match="different lengths: 3 and 4"):
         opened("embeddings", longer, tmp_path / "l", scorer_dialect="openai").score(["the {}"])
 
 
@@ -262,7 +262,9 @@ def test_a_long_reply_is_cut_and_the_advice_is_not(opened: Opened) -> None:
         rows = [{"embedding": [0.123456789] * 50, "index": place, "object": "x" * 500} for place in range(7)]
         return {"data": rows}
 
-    with pytest.raises(ConsumerError, match=r"got \{'data'.*\.\.\.; check --scorer, --scorer-url") as caught:
+    with pytest.raises(
+        ScoringEndedError, match=r"got \{'data'.*\.\.\.; check --scorer, --scorer-url"
+    ) as caught:
         opened("embeddings", VisualApi(change=fewer), scorer_dialect="openai").score([TEMPLATE])
     assert len(str(caught.value)) < 400
 

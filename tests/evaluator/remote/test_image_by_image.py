@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.store.records import StoredScore, reader, row_text
-from promptclimb.evaluator.errors import ConsumerError, DataError, EvaluatorError
+from promptclimb.evaluator.errors import DataError, EvaluatorError, ScoringEndedError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
 from promptclimb.evaluator.remote.chat import read_completion
 from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
@@ -95,7 +95,7 @@ def test_what_was_answered_before_the_end_is_not_asked_again(
 ) -> None:
     """A limit ends the asking in the middle; the next session asks for the rest only."""
     ending = VisualApi(ends_after=8)
-    with pytest.raises(ConsumerError, match="the limit of calls"):
+    with pytest.raises(ScoringEndedError, match="the limit of calls"):
         opened(scorer, ending, tmp_path / "labels.sqlite").score([ASKED[scorer]])
     api = VisualApi()
     assert scored(opened(scorer, api, tmp_path / "labels.sqlite"), ASKED[scorer]).train == 1.0
@@ -408,7 +408,7 @@ def test_an_endpoint_that_never_fits_is_blamed_early(
     """And not the candidate: after a few requests, and nothing is kept as an answer."""
     api = VisualApi(change=lambda *_given: bad)
     evaluator = opened(scorer, api)
-    with pytest.raises(ConsumerError, match=said):
+    with pytest.raises(ScoringEndedError, match=said):
         evaluator.score([ASKED[scorer]])
     assert len(api.requests) == 8
     api.change = None
@@ -425,7 +425,7 @@ def test_an_endpoint_that_begins_to_refuse_everything_is_no_image_s_fault(
     evaluator = opened(scorer, api, tmp_path / "labels.sqlite")
     assert scored(evaluator, ASKED[scorer]).train == 1.0
     other = f"Look closely. {ASKED[scorer]}"
-    with pytest.raises(ConsumerError, match=r"refuses every request now.*quota is exceeded; resume"):
+    with pytest.raises(ScoringEndedError, match=r"refuses every request now.*quota is exceeded; resume"):
         evaluator.score([other])
     assert len(api.requests) == 25 + 8 + 1
     again = VisualApi()
@@ -437,7 +437,7 @@ def test_refusals_before_a_limit_are_kept_too(opened: Opened, tmp_path: Path) ->
     """They may have been paid for."""
     quota = ApiRefusal("content_filter", "no")
     api = VisualApi(change=lambda number, _request, body: quota if number > 0 else body, ends_after=6)
-    with pytest.raises(ConsumerError):
+    with pytest.raises(ScoringEndedError):
         opened("zero-shot", api, tmp_path / "labels.sqlite").score(["a {}"])
     later = VisualApi()
     scored(opened("zero-shot", later, tmp_path / "labels.sqlite"), "a {}")
@@ -506,7 +506,7 @@ def test_a_single_bad_reply_is_asked_for_again(opened: Opened) -> None:
     assert len(api.requests) == SEARCHED + 2
     always = VisualApi(change=lambda number, _request, body: None if number >= 20 else body)
     evaluator = opened("zero-shot", always)
-    with pytest.raises(ConsumerError, match="the scorer's endpoint cannot be used"):
+    with pytest.raises(ScoringEndedError, match="the scorer's endpoint cannot be used"):
         evaluator.score(["a {}"])
     assert len(always.requests) == SEARCHED + 2
 
@@ -543,7 +543,7 @@ def test_an_image_that_is_gone_is_named(opened: Opened, colours: Path, tmp_path:
     shutil.copytree(colours, data)
     evaluator = opened("chat", VisualApi(), data=str(data))
     shutil.rmtree(data)
-    with pytest.raises(ConsumerError, match="does not exist"):
+    with pytest.raises(ScoringEndedError, match="does not exist"):
         evaluator.score([INSTRUCTION])
     with pytest.raises(DataError, match="does not exist"):
         evaluator.predict([[INSTRUCTION]], split="val")

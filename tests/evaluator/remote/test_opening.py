@@ -10,7 +10,7 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.search.api import score_templates
-from promptclimb.agent.search.inputs import known_identity
+from promptclimb.agent.search.identity import known_identity
 from promptclimb.evaluator.errors import ConfigError, DataError, EvaluatorError, UsageError
 from promptclimb.evaluator.open import check_openable, open_evaluator
 from promptclimb.evaluator.prediction import FolderPredictor
