@@ -36,7 +36,7 @@ from promptclimb.agent.llm.scorer_calls import ScorerCalls, sizes_of, why_refuse
 from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.stop import Stop
-from promptclimb.evaluator.errors import AskingEndedError, UsageError
+from promptclimb.evaluator.errors import AskingEndedError, ConfigError, UsageError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.clock import run_virtual
@@ -340,8 +340,7 @@ async def test_a_look_at_the_address_that_nobody_waits_for_leaves_nothing(*, fai
         await asyncio.wait([waiting])
         if fails:
             answer.set()
-            while not calls._reached.done():
-                await asyncio.sleep(0)
+            await asyncio.wait([calls._reached])
         await calls.close()
         assert asyncio.all_tasks() <= before
         calls._reached = waiting = None
@@ -387,6 +386,13 @@ async def test_no_secret_leaves_in_answers_or_messages() -> None:
     assert set(server.keys) == {f"Bearer {KEY}"}
     assert any("bad key" in str(event) for event in events)
     assert KEY not in repr((events, calls, calls._asker, found))
+
+
+def test_an_address_of_the_llm_that_cannot_be_used_is_named() -> None:
+    """Its variable too: nothing has checked it where there is no search."""
+    both = {"OPENAI_API_KEY": "of-the-llm", "OPENAI_BASE_URL": "http://h:99999/v1"}
+    with pytest.raises(ConfigError, match="OPENAI_BASE_URL: its port must be"):
+        scorer_key("http://h/v1", None, both)
 
 
 def test_the_llms_key_goes_only_where_the_llm_is() -> None:
