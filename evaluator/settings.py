@@ -232,11 +232,12 @@ def explain(
     label: Callable[[str, str], str],
     unknown: Callable[[str], str],
     inner: Iterable[str] = (),
+    first: int = 0,
 ) -> str:
     """Return the message of an error in values.
 
     ``label`` names a field by its path, with its value if that may be shown. ``unknown`` explains a wrong
-    name; ``inner`` are the names inside of fields.
+    name; ``inner`` are the names inside of fields, and ``first`` is the number of a list's first member.
     """
 
     def one(part: Mapping[str, Any]) -> str:
@@ -245,7 +246,7 @@ def explain(
             return plain(part)
         if part["type"] == "extra_forbidden" and not inside:
             return unknown(field)
-        path = ".".join(str(step + 1) if isinstance(step, int) else step for step in part["loc"])
+        path = ".".join(str(step + first) if isinstance(step, int) else step for step in part["loc"])
         # A URL may hold a password, and a body a key.
         secret = bool(inside) or any(word in field for word in ("url", "body", "endpoints"))
         hint = near(str(inside[-1]), inner) if part["type"] == "extra_forbidden" else ""

@@ -186,11 +186,12 @@ def _scorer(given: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if "scorer" not in given or "model" not in given:
         yield "scorer", "note", "give --scorer KIND and --model NAME with --scorer-url to try it"
         return
-    names = ("scorer_url", "scorer", "model", "scorer_dialect")
+    names = ("scorer_url", "scorer", "model", "scorer_dialect", "base_url")
     try:
         config = spec_from_sources({name: given[name] for name in names if name in given}, {})
-        key = scorer_key(given["scorer_url"], given.get("base_url"), os.environ)
-        ask = TrialAsk(given["scorer_url"], key.secret, timeout_s=PATIENCE_S)
+        url = config.scorer_url or ""
+        key = scorer_key(url, config.base_url, os.environ)
+        ask = TrialAsk(url, key.secret, timeout_s=PATIENCE_S)
         started = time.monotonic()
         answer = _drawn_answer(config, ask)
     except TimeoutError:

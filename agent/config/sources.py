@@ -201,7 +201,7 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
         def unknown(name: str) -> str:
             return f"unknown setting {name!r} in {places[name]}{_hint(name, values[name])}"
 
-        said = explain(error.__cause__, values, label, unknown, EndpointConfig.model_fields)
+        said = explain(error.__cause__, values, label, unknown, EndpointConfig.model_fields, first=1)
         raise ConfigError(said) from None
 
 

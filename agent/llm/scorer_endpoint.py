@@ -16,6 +16,7 @@ import aiohttp
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError
+from ...evaluator.network import check_url
 from ...evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from ...evaluator.spec import Report
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
@@ -46,7 +47,10 @@ def scorer_key(url: str, base_url: str | None, environment: Mapping[str, str]) -
     if own := clean_key(environment.get(KEY, ""), KEY):
         return ScorerKey(KEY, Secret(own))
     of_llm = clean_key(environment.get(DEFAULT_KEY, ""), DEFAULT_KEY)
-    of_llm_at = base_url or environment.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    try:
+        of_llm_at = base_url or check_url(environment.get("OPENAI_BASE_URL") or None) or DEFAULT_BASE_URL
+    except ValueError as error:
+        raise ConfigError(f"OPENAI_BASE_URL: {error}") from None
     if of_llm and _place(url) == _place(of_llm_at):
         return ScorerKey(DEFAULT_KEY, Secret(of_llm))
     return ScorerKey(KEY, None)

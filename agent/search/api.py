@@ -111,7 +111,8 @@ class Evaluation:
         return document
 
 
-def score_templates(
+@python_words()
+def evaluate(
     templates: Iterable[str],
     spec: EvaluatorSpec,
     *,
@@ -182,8 +183,8 @@ def score_templates(
     return replace(measured, scorer_usage=usage, labels=labels)
 
 
-evaluate = python_words()(score_templates)
-"""The same for callers of the library."""
+score_templates: Callable[..., Evaluation] = inspect.unwrap(evaluate)
+"""The same for the command line, whose errors name options."""
 
 
 def _measured(

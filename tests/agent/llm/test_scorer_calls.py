@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ from promptclimb.agent.llm.scorer_costs import sizes_of, why_refused
 from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.stop import Stop
-from promptclimb.evaluator.errors import AskingEndedError, UsageError
+from promptclimb.evaluator.errors import AskingEndedError, ConfigError, UsageError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.clock import run_virtual
@@ -321,6 +322,33 @@ async def test_nothing_is_sent_where_nothing_listens() -> None:
         assert server.requests == 0
 
 
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_look_at_the_address_that_nobody_waits_for_leaves_nothing(*, fails: bool) -> None:
+    """A search that is stopped meanwhile: no error is reported later on, and no task stays behind."""
+    answer, reported = asyncio.Event(), list[object]()
+
+    async def connect() -> None:
+        await answer.wait()
+        raise EndpointError("nothing answers")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, about: reported.append(about))
+    async with ScorerServer() as server, asking(server) as calls:
+        before = asyncio.all_tasks()
+        calls._connect = connect
+        waiting = asyncio.create_task(calls.check_address())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        if fails:
+            answer.set()
+            await asyncio.wait([calls._reached])
+        await calls.close()
+        assert asyncio.all_tasks() <= before
+        calls._reached = waiting = None
+        gc.collect()
+    assert reported == []
+
+
 async def test_a_stop_ends_the_asking_and_keeps_what_is_paid() -> None:
     """Requests under way are answered and taken; no other one is made."""
     stop = Stop()
@@ -359,6 +387,13 @@ async def test_no_secret_leaves_in_answers_or_messages() -> None:
     assert set(server.keys) == {f"Bearer {KEY}"}
     assert any("bad key" in str(event) for event in events)
     assert KEY not in repr((events, calls, calls._asker, found))
+
+
+def test_an_address_of_the_llm_that_cannot_be_used_is_named() -> None:
+    """Its variable too: nothing has checked it where there is no search."""
+    both = {"OPENAI_API_KEY": "of-the-llm", "OPENAI_BASE_URL": "http://h:99999/v1"}
+    with pytest.raises(ConfigError, match="OPENAI_BASE_URL: its port must be"):
+        scorer_key("http://h/v1", None, both)
 
 
 def test_the_llms_key_goes_only_where_the_llm_is() -> None:

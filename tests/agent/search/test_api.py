@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import re
 import warnings
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import promptclimb
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import StoreCorruptError
 from promptclimb.agent.results.result import SearchResult
@@ -208,6 +210,16 @@ def test_what_is_given_wrongly_is_reported(call: Callable[[], object], said: str
     """In a line that names the argument."""
     with pytest.raises(UsageError, match=said):
         call()
+
+
+def test_a_function_has_the_name_that_it_is_called_by() -> None:
+    """In Python's own messages, in help, and for pickle."""
+    for name in promptclimb.__all__:
+        one = getattr(promptclimb, name)
+        assert getattr(one, "__name__", name) == name
+    with pytest.raises(TypeError, match=r"^evaluate\(\) got an unexpected keyword argument 'splits'"):
+        evaluate(["a {}"], EvaluatorSpec(), splits="test")
+    assert pickle.loads(pickle.dumps(evaluate)) is evaluate
 
 
 def test_data_are_looked_at_without_a_search() -> None:

@@ -446,6 +446,7 @@ async def test_predict_classifies_a_folder_as_the_run_did(
         (ScorerOptions(always="html"), ["chat"], "wrong", "HTML page"),
         (ScorerOptions(), ["chat", "--scorer-dialect", "openai"], "wrong", "--scorer-dialect applies to"),
         (None, ["chat"], "wrong", "nothing answers at"),
+        (None, ["chat", "--base-url", "http://h:99999"], "wrong", "--base-url: its port must be"),
     ],
 )
 async def test_the_doctor_tries_it_with_a_drawn_image(
