@@ -122,7 +122,7 @@ class Budget:
         self._answers = self._most_tokens = self._most_picodollars = 0
         self._kept = NOTHING
         self._most_money = limits.picodollars
-        other = shares_cost_with
+        other = None if self._most_money is None else shares_cost_with  # else each has its own line
         self._sharing: list[Budget] = [] if other is None else other._sharing
         self._waiting: deque[_Waiting] = deque() if other is None else other._waiting
         self._sharing.append(self)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import BudgetSpentError
-from promptclimb.agent.llm.budget import Budget, Limits
+from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.cost import NOTHING, Spent, cost
 from promptclimb.agent.prices import TokenUsage
 from tests.fakes.clock import run_virtual, virtual_time
@@ -38,6 +38,24 @@ async def test_a_limit_on_calls_is_exact() -> None:
         await budget.reserve(TokenUsage(1, 1))
     assert caught.value.limit == "calls"
     assert budget.left().calls == 0
+
+
+@virtual_time
+async def test_without_a_limit_on_cost_no_budget_waits_for_another() -> None:
+    """The scorer's requests go on while the LLM's wait for an answer; with one, they stand in one line."""
+    for cost_usd, waits in ((None, False), (1.0, True)):
+        scorer = ScorerBudget(Limits(cost_usd=cost_usd))
+        llm = Budget(Limits(tokens=100, cost_usd=cost_usd), shares_cost_with=scorer)
+        first = await llm.reserve(TokenUsage(30, 50))
+        second = asyncio.create_task(llm.reserve(TokenUsage(30, 50)))
+        await asyncio.sleep(1)
+        of_scorer = asyncio.create_task(scorer.reserve(TokenUsage(1, 1)))
+        await asyncio.sleep(1)
+        assert not second.done()
+        assert of_scorer.done() != waits
+        llm.settle(first)
+        await second
+        of_scorer.cancel()
 
 
 @virtual_time
