@@ -30,6 +30,7 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --method random --scorer": "asks that server; test_serve runs what it prints",
     "python benchmarks/sentences.py": "624 searches, half an hour; test_results_page makes its table",
     "python benchmarks/class_names.py": "half an hour; test_recorded_answers plays a part",
+    "python benchmarks/finding_out.py": "12 searches; test_recorded_answers makes one",
     "python benchmarks/with_llm.py --llm local": "test_results_page makes its table",
     "python benchmarks/optimizers.py --llm local": "two hours; test_results_page checks its rows",
     "python benchmarks/optimizers.py --llm by-hand": "most of an hour; test_recorded_answers plays a part",

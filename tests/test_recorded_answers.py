@@ -68,3 +68,19 @@ def test_recorded_class_names_gain_what_the_kept_row_says(tmp_path: Path) -> Non
     assert row["names"] == kept["names"]
     assert row["strong"] == pytest.approx(kept["strong"], abs=0.3)
     assert {one["first"] for one in json.loads(done.stdout)["differences"]} >= {"strong", "name-words"}
+
+
+@pytest.mark.slow
+def test_a_recorded_reader_of_scores_finds_what_the_kept_row_says() -> None:
+    """One set and seed: every request finds its answer, and the search chooses the same template."""
+    rows = (ROOT / "docs" / "results" / "finding-out.jsonl").read_text("utf-8").splitlines()
+    cell = {"set": "small-shapes", "seed": 3, "plural": 0.1, "arm": "pn, class names"}
+    (kept,) = (row for row in map(json.loads, rows) if cell.items() <= row.items())
+    command = [sys.executable, "benchmarks/finding_out.py", "--data", "small-shapes", "--seeds", "3"]
+    command += ["--arms", "4", "--answers", "benchmarks/recorded/finding_out.jsonl"]
+    command += ["--plural", "0.1", "--rows", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (row,) = json.loads(done.stdout)["rows"]
+    assert (row["template"], row["calls"]) == (kept["template"], 6)
+    assert row["test"] == pytest.approx(kept["test"], abs=0.003)
