@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.peers.kept import lines_of
 from promptclimb.agent.search.name_choice import Predicted, Renaming, choose_names
 from promptclimb.evaluator.pico import sets
 from promptclimb.prompts.requests import Message
@@ -422,9 +423,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.ask:
         asyncio.run(ask(options.ask))
-    kept: dict[Key, Row] = {}
-    if options.keep and options.keep.exists():
-        kept = {_key(row): row for row in map(json.loads, options.keep.read_text("utf-8").splitlines())}
+    kept: dict[Key, Row] = {_key(row): row for row in lines_of(options.keep)}
     for data in options.data.split(","):
         if new := dict(_missing(options, data, kept)):
             kept |= new

@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.peers.grid import sentences
-from benchmarks.peers.kept import add_line
+from benchmarks.peers.kept import add_line, lines_of
 from promptclimb import SearchConfig, search_sync
 
 SCORINGS = (10, 20, 40, 80)
@@ -88,12 +88,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="file of rows")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    kept = {}
-    if options.keep is not None and options.keep.is_file():
-        for line in options.keep.read_text("utf-8").splitlines():
-            if line:
-                row = json.loads(line)
-                kept[json.dumps({name: row[name] for name in ("row", "data", "seed", "scorings")})] = row
+    kept = {
+        json.dumps({name: row[name] for name in ("row", "data", "seed", "scorings")}): row
+        for row in lines_of(options.keep)
+    }
     known, found = list(kept.values()), []
     for row in rows(kept):
         found.append(row)

@@ -36,8 +36,7 @@ import re
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,9 +46,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from benchmarks.with_llm import Recorded
+from benchmarks.peers.kept import lines_of
+from benchmarks.with_llm import Recorded, all_rows, answering, keep
 from promptclimb import SearchConfig, SearchResult, search
-from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.methods.base import Ask, Conversation, SearchMethod, Steps, View, shown
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.evaluator.open import open_evaluator
@@ -185,8 +184,8 @@ async def cell(
     seed: int,
     options: argparse.Namespace,
     chat: Recorded | None,
-    kept: Sequence[Mapping[str, Any]],
-) -> list[Mapping[str, Any]]:
+    kept: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
     """Return the rows of a set and seed, those of arms that ask an LLM first."""
     rows = [row for row in kept if (row["set"], row["seed"], row["plural"]) == (data, seed, options.plural)]
     left = [arm for arm in chosen_arms(options) if all(row["arm"] != arm.name for row in rows)]
@@ -198,10 +197,7 @@ async def cell(
         scored = [row["scored"] - INITIAL for row in rows if row["arm"] in asking]
         more = max([options.rounds * options.proposals, *scored])
         row = await played(evaluator, arm, data, seed, options, chat, more)
-        print(json.dumps(row), file=sys.stderr, flush=True)
-        if options.keep is not None:
-            with options.keep.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(row) + "\n")
+        keep([row], options.keep)
         rows.append(row)
     return rows
 
@@ -211,25 +207,15 @@ def chosen_arms(options: argparse.Namespace) -> list[Arm]:
     return [ARMS[int(place)] for place in options.arms.split(",")]
 
 
-async def table(options: argparse.Namespace) -> list[Mapping[str, Any]]:
+async def table(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for each search; cells that wait for an endpoint wait together."""
-    kept: list[Mapping[str, Any]] = []
-    if options.keep is not None and options.keep.exists():
-        kept = [json.loads(line) for line in options.keep.read_text("utf-8").splitlines()]
-    async with AsyncExitStack() as stack:
-        chat = None
-        if options.answers is not None:
-            client = None
-            if options.base_url:
-                client = await stack.enter_async_context(OpenAIChat(options.base_url, max_connections=256))
-            chat = Recorded(options.answers, client, options.llm)
+    kept = lines_of(options.keep)
+    async with answering(options) as chat:
         cells = [
             cell(data, seed, options, chat, kept)
             for seed, data in itertools.product(map(int, options.seeds.split(",")), options.data.split(","))
         ]
-        if chat is not None:
-            return list(itertools.chain.from_iterable(await asyncio.gather(*cells)))
-        return list(itertools.chain.from_iterable([await one for one in cells]))
+        return await all_rows(cells, at_once=chat is not None)
 
 
 def document_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -250,24 +236,23 @@ def document_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         error = statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else None
         return {"points": statistics.fmean(found), "standard_error": error, "cells": len(found)}
 
-    def mean(name: str, figure: str, data: str) -> float | None:
-        found = [row[figure] for row in of(name, data).values()]
-        return statistics.fmean(found) if found else None
+    def mean(figure: str, some: Iterable[Mapping[str, Any]]) -> float:
+        return statistics.fmean(row[figure] for row in some)
 
     pairs = [(name, "random") for name in names if name != "random" and "random" in names]
     pairs += [pair for pair in PAIRS if set(pair) <= set(names)]
     return {
         "test": {
             data: {
-                "default": 100 * statistics.fmean(row["default"] for row in rows if row["set"] == data),
-                "best starting template": 100
-                * statistics.fmean(row["starting"] for row in rows if row["set"] == data),
-                **{name: 100 * (mean(name, "test", data) or 0.0) for name in names if of(name, data)},
+                "default": 100 * mean("default", of_set),
+                "best starting template": 100 * mean("starting", of_set),
+                **{name: 100 * mean("test", some.values()) for name in names if (some := of(name, data))},
             }
             for data in sets
+            for of_set in [[row for row in rows if row["set"] == data]]
         },
-        "scored": {name: statistics.fmean(row["scored"] for row in of(name).values()) for name in names},
-        "calls": {name: statistics.fmean(row["calls"] for row in of(name).values()) for name in names},
+        "scored": {name: mean("scored", of(name).values()) for name in names},
+        "calls": {name: mean("calls", of(name).values()) for name in names},
         "differences": {
             f"{first} over {second}": {data or "all": over(first, second, data) for data in (None, *sets)}
             for first, second in pairs

@@ -18,27 +18,20 @@ import logging
 import statistics
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.peers.kept import add_line
+from benchmarks.peers.grid import all_sentences
+from benchmarks.peers.kept import add_line, lines_of
 from promptclimb import SearchConfig, SearchResult, evaluate, search_sync
 from promptclimb.agent.methods.memory import INITIAL
 from promptclimb.agent.results.result import Row as Scored
 
-ROOT = Path(__file__).resolve().parents[1]
 MARGINS = (0.0, 0.1, 0.25, 0.5, 1.0)
 Row = Mapping[str, Any]
-
-
-def sentences() -> dict[str, str]:
-    """Return the sets of the bundled study, each with its description."""
-    study = tomllib.loads((ROOT / "suites" / "bundled.toml").read_text("utf-8"))
-    return {data: study["describe"][data] for data in study["data"]}
 
 
 def few_shot(scored: Scored, train: int, val: int) -> float:
@@ -58,7 +51,7 @@ def searched(data: str, shots: int, seed: int) -> dict[str, Any]:
             seed=seed,
             model="RN-pico",
             method="combine",
-            describe=sentences()[data],
+            describe=all_sentences()[data],
             restarts=1,
             conversations=1,
             initial=80,
@@ -90,7 +83,7 @@ def rows(kept: Sequence[Row], shots: Sequence[int], seeds: Sequence[int]) -> Ite
     known = {(row["data"], row["shots"], row["seed"]): row for row in kept}
     for seed in seeds:
         for some in shots:
-            for data in sentences():
+            for data in all_sentences():
                 found = known.get((data, some, seed))
                 yield found or {"data": data, "shots": some, "seed": seed, **searched(data, some, seed)}
 
@@ -127,9 +120,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="file of rows")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    kept: list[Row] = []
-    if options.keep is not None and options.keep.is_file():
-        kept = [json.loads(line) for line in options.keep.read_text("utf-8").splitlines() if line]
+    kept = lines_of(options.keep)
     shots, seeds = ([int(one) for one in text.split(",")] for text in (options.shots, options.seeds))
     found = []
     for row in rows(kept, shots, seeds):

@@ -29,8 +29,8 @@ import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from benchmarks.descriptions import EIGHT, SETS
+from benchmarks.peers.kept import lines_of
 from benchmarks.recorded_names import todays
 from benchmarks.with_llm_table import document_of, markdown, played_by_all
 from promptclimb import SearchConfig, search
@@ -108,6 +109,24 @@ class Recorded:
         return ChatAnswer(text=self._known[request.hash], prompt_tokens=1, completion_tokens=1)
 
 
+@asynccontextmanager
+async def answering(options: argparse.Namespace) -> AsyncIterator[Recorded | None]:
+    """Open the answers of ``--answers``; what they lack is asked of ``--base-url``. None without a file."""
+    async with AsyncExitStack() as stack:
+        client = None
+        if options.base_url:
+            client = await stack.enter_async_context(OpenAIChat(options.base_url, max_connections=256))
+        yield None if options.answers is None else Recorded(options.answers, client, options.llm)
+
+
+async def all_rows(
+    cells: Iterable[Awaitable[list[dict[str, Any]]]], *, at_once: bool
+) -> list[dict[str, Any]]:
+    """Return the rows of all cells, which wait for an endpoint together or are played one by one."""
+    found = await asyncio.gather(*cells) if at_once else [await cell for cell in cells]
+    return list(itertools.chain.from_iterable(found))
+
+
 async def chosen(
     evaluator: Evaluator,
     arm: Arm,
@@ -152,24 +171,14 @@ async def chosen(
 async def table(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for each search; those that wait for an endpoint wait together."""
     rows = _kept(options.keep)
-    async with AsyncExitStack() as stack:
-        chat = None
-        if options.answers is not None:
-            client = None
-            if options.base_url:
-                client = await stack.enter_async_context(OpenAIChat(options.base_url, max_connections=256))
-            chat = Recorded(options.answers, client, options.llm)
+    async with answering(options) as chat:
         cells = [
             _cell(
                 data, seed, options, chat, [row for row in rows if (row["set"], row["seed"]) == (data, seed)]
             )
             for seed, data in itertools.product(map(int, options.seeds.split(",")), _data(options))
         ]
-        if chat is not None:
-            rows += itertools.chain.from_iterable(await asyncio.gather(*cells))
-        else:
-            for cell in cells:
-                rows += await cell
+        rows += await all_rows(cells, at_once=chat is not None)
     asked = {
         (data, int(seed), arm.name)
         for data in _data(options)
@@ -201,16 +210,17 @@ async def _cell(
         ]
         if chat is not None:
             found = await asyncio.gather(*searches)
-            _keep(found, options.keep)
+            keep(found, options.keep)
             rows += found
             continue
         for one in searches:
             rows.append(await one)
-            _keep(rows[-1:], options.keep)
+            keep(rows[-1:], options.keep)
     return rows
 
 
-def _keep(rows: Sequence[Mapping[str, Any]], file: Path | None) -> None:
+def keep(rows: Sequence[Mapping[str, Any]], file: Path | None) -> None:
+    """Show rows, and add them to a file."""
     for line in map(json.dumps, rows):
         print(line, file=sys.stderr, flush=True)
         if file is not None:
@@ -227,9 +237,7 @@ def _data(options: argparse.Namespace) -> list[str]:
 
 
 def _kept(file: Path | None) -> list[dict[str, Any]]:
-    lines = file.read_text("utf-8").splitlines() if file is not None and file.exists() else []
-    rows = [json.loads(line) for line in lines]
-    return [{**row, "arm": todays(row["arm"])} for row in rows]
+    return [{**row, "arm": todays(row["arm"])} for row in lines_of(file)]
 
 
 def main() -> None:

@@ -16,10 +16,15 @@ LEFT_OUT = ("photos", "artworks", "digits")
 TABLES = ("calls", "scorings")
 
 
+def all_sentences() -> dict[str, str]:
+    """Return the sets of the bundled study, each with the sentence that says what it shows."""
+    study = tomllib.loads(SUITE.read_text("utf-8"))
+    return {name: study["describe"][name] for name in study["data"]}
+
+
 def sentences() -> dict[str, str]:
-    """Return the sets of the comparison, each with the sentence that says what it shows."""
-    found = tomllib.loads(SUITE.read_text("utf-8"))["describe"]
-    return {name: sentence for name, sentence in found.items() if name not in LEFT_OUT}
+    """Return those of the comparison."""
+    return {name: sentence for name, sentence in all_sentences().items() if name not in LEFT_OUT}
 
 
 def rows_asked(only: str) -> list[Row]:

@@ -28,6 +28,12 @@ def add_line(file: Path, value: Any) -> None:
         lines.write(f"\n{json.dumps(value)}\n")
 
 
+def lines_of(file: Path | None) -> list[dict[str, Any]]:
+    """Return the values of a file of rows; none if there is no file."""
+    lines = file.read_text("utf-8").splitlines() if file is not None and file.is_file() else []
+    return [json.loads(line) for line in lines if line]
+
+
 def kept(folder: Path) -> dict[str, dict[str, Any]]:
     """Return finished cells by key; a line that was cut short by a kill, or damaged, is skipped."""
     file = folder / ROWS_KEPT
