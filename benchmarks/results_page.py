@@ -5,7 +5,8 @@
 
 ``NAME=SUITE_DIR`` first copies the raw data of a finished study to ``docs/results/NAME*.csv``. Then every
 table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again. Other text is written by hand.
-The differences of a study are those that ``suites/NAME.toml`` compares.
+The differences of a study are those that ``suites/NAME.toml`` compares. Rows of the same study with a large
+LLM are in ``docs/results/NAME-large.csv``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ PART = re.compile(
 FOUND_BY = "guided, with description"
 DESCRIBED = "with description"
 """Methods that transfer anything: the others gain next to nothing over a starting template."""
-FOUND = 4
+FOUND = 3
 BASELINES: Mapping[str, str] = {
     "default template": "default template",
     "OpenAI's 80 templates": "openai-imagenet",
@@ -66,6 +67,8 @@ BASE = "pn, no information"
 STUDIES = ("bundled", "feedback", "one-shot")
 """Studies whose differences are on the page; Holm's correction is over all of them."""
 STARTS = ("default template", "best starting template")
+LARGE = ", large LLM"
+"""What a method is called whose LLM was a large one: its rows are in ``NAME-large.csv``."""
 LEAST = 1.0
 """Points of a gain of which a share is worth a figure."""
 
@@ -113,7 +116,7 @@ def differences(folder: Path, name: str) -> Lines:
     found = _all_differences(folder)
     kept = holm({key: one.p for key, one in found.items()})
     yield ("", *(f"{model}, {shots}" for model, shots in places), "templates", "requests")
-    for first, second in _compared(name):
+    for first, second in _compared(name, runs):
         keys = [_key(name, first, second, model, shots) for model, shots in places]
         costs = [_side_cost(runs, side) for side in (first, second)]
         yield (
@@ -298,7 +301,10 @@ def keep(name: str, suite: Path, folder: Path) -> None:
 
 
 def _runs(folder: Path, name: str) -> list[Row]:
-    return [row for row in _rows(folder / f"{name}.csv") if row["counts"] == "1"]
+    rows, large = _rows(folder / f"{name}.csv"), folder / f"{name}-large.csv"
+    if large.is_file():
+        rows += [{**row, "method": row["method"] + LARGE} for row in _rows(large)]
+    return [row for row in rows if row["counts"] == "1"]
 
 
 def _rows(file: Path) -> list[Row]:
@@ -323,10 +329,12 @@ def _mean(runs: Iterable[Row], method: str, figure: str, **place: str) -> float:
     return statistics.fmean(map(statistics.fmean, by_set.values()))
 
 
-def _compared(name: str) -> list[tuple[str, str]]:
-    """Return the pairs that a study compares."""
+def _compared(name: str, runs: Iterable[Row]) -> list[tuple[str, str]]:
+    """Return the pairs that a study compares, then those of methods that a large LLM was asked for too."""
     study = tomllib.loads((ROOT / "suites" / f"{name}.toml").read_text("utf-8"))
-    return [(pair["first"], pair["second"]) for pair in study["compare"]]
+    pairs = [(pair["first"], pair["second"]) for pair in study["compare"]]
+    methods = {row["method"] for row in runs}
+    return pairs + [(first + LARGE, second) for first, second in pairs if first + LARGE in methods]
 
 
 def _key(*parts: object) -> str:
@@ -342,7 +350,7 @@ def _all_differences(folder: Path) -> Mapping[str, OverSets]:
             continue
         runs = _runs(folder, name)
         places = sorted({(row["model"], int(row["shots"])) for row in runs})
-        for (first, second), (model, shots) in itertools.product(_compared(name), places):
+        for (first, second), (model, shots) in itertools.product(_compared(name, runs), places):
             here = [row for row in runs if (row["model"], row["shots"]) == (model, str(shots))]
             key = _key(name, first, second, model, shots)
             found[key] = over_sets(_by_set(here, first, second), key)
