@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 MOST_BYTES = 512 * 2**20
+BUFFER = 2**20
+"""Bytes read at once. A thread that reads small parts yields the interpreter at each, for too short a time for
+another to take it; Python then never makes it wait, and the event loop stands still until the end of the file."""
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -34,7 +37,7 @@ def open_regular(path: Path, mode: str = "rb", *, most: int = MOST_BYTES) -> Bin
     if (what := irregular(path)) is not None:
         raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
     # Path.open takes no opener.
-    file = cast("BinaryIO", open(path, mode, opener=_opened))  # noqa: SIM115
+    file = cast("BinaryIO", open(path, mode, BUFFER, opener=_opened))  # noqa: SIM115
     found = os.fstat(file.fileno())
     if stat.S_ISREG(found.st_mode) and found.st_size <= most:
         return file

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.regular_files import irregular, open_regular, read_regular
+from promptclimb.agent.regular_files import BUFFER, irregular, open_regular, read_regular
 
 KINDS: dict[str, Callable[[Path], object]] = {
     "a symbolic link": lambda path: path.symlink_to("/dev/zero"),
@@ -38,3 +38,10 @@ def test_a_file_is_read_and_written_up_to_a_size(tmp_path: Path) -> None:
     assert (irregular(path), read_regular(path)) == (None, "é")
     with pytest.raises(OSError, match="more than 1 bytes"):
         read_regular(path, most=1)
+
+
+def test_a_large_file_is_read_in_large_parts(tmp_path: Path) -> None:
+    """Threads that read small parts keep all others from the interpreter."""
+    (tmp_path / "log").write_bytes(b"x" * 3 * BUFFER)
+    with open_regular(tmp_path / "log") as file:
+        assert len(file.peek(1)) == BUFFER  # type: ignore[attr-defined]
