@@ -95,7 +95,7 @@ from .restarts import Workers, single, stop_event
 from .result_writer import build_result, details_of, reopen, write_files
 from .scorebook import Scorebook
 from .scorer_bounds import ScorerBounds
-from .test_evaluation import evaluate_choice
+from .test_evaluation import evaluate_choice, openings
 from .user_objects import UserChat, check_user_objects, name_of, object_names
 
 ALL_RESTARTS_DONE = "all_restarts_done"
@@ -169,7 +169,7 @@ class SearchRun:
             store.extend(extension)
             # Names that were asked for belong to the template that was chosen.
             named = config.searches_names and store.note(ALL_RESTARTS_DONE) == config.all_rounds
-            chosen = done is not None or named
+            chosen = not extension and (done is not None or named or openings(store) > 0)
             store.change_identity(with_changes(config, store.manifest.identity, chosen=chosen))
             store.check_identity(known_identity(config, store.manifest.identity))
             if done is not None:
