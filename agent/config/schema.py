@@ -300,8 +300,8 @@ class SearchSettings(Settings):
     )
     prefer_readable: bool = setting(
         True,
-        "in place of a template put together from words, choose the best that a person or the LLM wrote, if "
-        "it is at most a quarter of a standard error lower on the few-shot images",
+        "prefer a starting template or one of the LLM's to one put together from words, if it is within a "
+        "quarter of a standard error on the few-shot images",
         decides=True,
         resumable="yes",
         added_later=True,

@@ -1,4 +1,4 @@
-"""Of templates that the few-shot images cannot tell apart, one that was written is preferred."""
+"""A template that was written is preferred where few-shot images do not distinguish it from the best one."""
 
 from __future__ import annotations
 
@@ -312,7 +312,7 @@ def test_a_run_that_has_chosen_stands_by_it(tmp_path: Path, mine: Path, lost: bo
 
 
 async def _forget(run_dir: Path) -> None:
-    """Make a run's store one of before the setting existed."""
+    """Make a store as it was when the setting did not exist yet."""
     with Store.open(run_dir) as store:
         identity, settings = dict(store.manifest.identity), dict(store.manifest.config)
         assert (identity.pop("prefer_readable", False), settings.pop("prefer_readable")) == (False, False)
