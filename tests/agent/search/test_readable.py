@@ -311,6 +311,33 @@ def test_a_run_that_has_chosen_stands_by_it(tmp_path: Path, mine: Path, lost: bo
     assert (found.best.template == MINE, found.test_opened) == (False, 2)
 
 
+def untested(box: Any) -> Any:
+    """The same evaluator without test images."""
+    name = "info" if isinstance(box, Named) else "_info"
+    setattr(box, name, replace(box.info, sizes={**box.info.sizes, "test": 0}))
+    return box
+
+
+def test_without_test_images_a_finished_run_has_chosen_too(tmp_path: Path, mine: Path) -> None:
+    """Its result would not follow the change."""
+    run_virtual(search(run_config(tmp_path / "r", mine), evaluator=untested(Level())))
+    with pytest.raises(StoreMismatchError, match="the run has chosen already"):
+        run_virtual(resume(tmp_path / "r", changes={"prefer_readable": False}, evaluator=untested(Level())))
+
+
+def test_names_that_were_asked_for_fix_the_template(tmp_path: Path, mine: Path) -> None:
+    """Once all rounds are done, no LLM is opened that could name classes for another template."""
+    given = run_config(tmp_path / "r", mine, prompts="class-names", name_rounds=1)
+    found = run_virtual(search(given, evaluator=untested(Named(shots=32))))
+    (tmp_path / "r" / RESULT).unlink()
+    changes: dict[str, Any] = {"prefer_readable": False}
+    with pytest.raises(StoreMismatchError, match="the run has chosen already"):
+        run_virtual(resume(tmp_path / "r", changes=changes, evaluator=untested(Named(shots=32))))
+    changes = {"restarts": 2, "prefer_readable": False}
+    again = run_virtual(resume(tmp_path / "r", changes=changes, evaluator=untested(Named(shots=32))))
+    assert again.best.template != found.best.template
+
+
 async def _forget(run_dir: Path) -> None:
     """Make a store as it was when the setting did not exist yet."""
     with Store.open(run_dir) as store:
