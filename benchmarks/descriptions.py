@@ -109,6 +109,7 @@ async def chosen(
             rounds=options.more // 5,
             starting_pool=options.pool,
             views=0,
+            prefer_readable=False,
             run_dir=Path(folder) / "run",
         )
         result = await search(config, evaluator=evaluator)

@@ -59,6 +59,7 @@ def _found(row: Mapping[str, Any], method: str, describe: str | None) -> dict[st
                 rounds=row["scorings"] // START - 1,
                 proposals=START,
                 views=0,
+                prefer_readable=False,
                 run_dir=Path(folder) / "run",
             )
         )

@@ -161,6 +161,7 @@ async def played(
             views=0,
             request_timeout=options.timeout,
             retry_seconds=options.timeout,
+            prefer_readable=False,
             run_dir=Path(folder) / "run",
         )
         result = await search(config, evaluator=evaluator, chat=chat if arm.asks else None)

@@ -40,7 +40,7 @@ PACING = tuple(f"{LLM}/test_{name}.py" for name in ("window", "limiter", "pacing
 TARGETS: dict[str, tuple[str, ...]] = {
     "agent/search/restart.py": (f"{RESTART}/test_one_restart.py", RESTART),
     "agent/methods/memory.py": ("tests/agent/methods/test_memory.py",),
-    "agent/search/choice.py": (f"{RESTART}/test_choice.py",),
+    "agent/search/choice.py": (f"{RESTART}/test_choice.py", f"{RESTART}/test_readable.py"),
     "agent/search/journal.py": (f"{SEARCH}/test_journal.py",),
     "agent/store/run.py": STORE,
     "agent/store/records.py": STORE,

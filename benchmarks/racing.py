@@ -111,6 +111,7 @@ def _computed(name: str, seed: int) -> dict[str, Any]:
                 rounds=ROUNDS,
                 proposals=AT_ONCE,
                 views=0,
+                prefer_readable=False,
                 run_dir=Path(folder) / "run",
             )
         )

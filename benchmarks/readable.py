@@ -29,6 +29,7 @@ from benchmarks.peers.kept import add_line, lines_of
 from promptclimb import SearchConfig, SearchResult, evaluate, search_sync
 from promptclimb.agent.methods.memory import INITIAL
 from promptclimb.agent.results.result import Row as Scored
+from promptclimb.agent.search.choice import within_margin
 
 MARGINS = (0.0, 0.1, 0.25, 0.5, 1.0)
 Row = Mapping[str, Any]
@@ -56,6 +57,7 @@ def searched(data: str, shots: int, seed: int) -> dict[str, Any]:
             conversations=1,
             initial=80,
             rounds=6,
+            prefer_readable=False,
             run_dir=Path(folder) / "run",
         )
         result = search_sync(config)
@@ -94,8 +96,7 @@ def summary(found: Sequence[Row], margin: float) -> dict[str, Any]:
     before = after = 0
     for row in found:
         best, written = row["best"], row["written"]
-        error = (best["few_shot"] * (1 - best["few_shot"]) / best["images"]) ** 0.5
-        changes = written["few_shot"] >= best["few_shot"] - margin * error - 1e-9
+        changes = within_margin(written["few_shot"], best["few_shot"], best["images"], margin)
         before += best["source"] == INITIAL
         after += changes
         lost.setdefault(row["data"], []).append(100 * (best["test"] - written["test"]) * changes)

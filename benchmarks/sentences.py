@@ -84,6 +84,7 @@ def _found(row: Row, describe: str | None, llm: str | None) -> dict[str, Any]:
                 conversations=1,
                 initial=80,
                 rounds=6,
+                prefer_readable=False,
                 run_dir=Path(folder) / "run",
             )
         )

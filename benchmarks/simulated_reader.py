@@ -125,6 +125,7 @@ async def chosen(evaluator: Evaluator, method: str, skill: float | None, seed: i
             seed=seed,
             starting_pool="captions",
             views=0,
+            prefer_readable=False,
             run_dir=Path(folder) / "run",
             **ROUNDS,
         )

@@ -151,6 +151,7 @@ async def chosen(
             views=0,
             request_timeout=options.timeout,
             retry_seconds=options.timeout,
+            prefer_readable=False,
             run_dir=Path(folder) / "run",
             **rounds,
         )

@@ -90,7 +90,9 @@ class Option:
         reads: Whether it may name a file or folder that is read.
         from_data: Whether the data decide its default.
         technical: Set from Python only; written to a run's files only if set.
-        added_later: Left out of the identity at its default: runs that began before it existed resume.
+        added_later: Left out of the identity where a run does as one that began before it existed, so that
+            those resume.
+        earlier: With ``added_later``: what those runs did, if that is not the default.
     """
 
     help: str
@@ -108,6 +110,12 @@ class Option:
     from_data: bool = False
     technical: bool = False
     added_later: bool = False
+    earlier: Any = None
+
+    @property
+    def value_before(self) -> Any:
+        """Its value in a run that began before it existed."""
+        return self.default if self.earlier is None else self.earlier
 
 
 _DECLARED = frozenset(field.name for field in fields(Option))
@@ -178,7 +186,7 @@ class Settings(BaseModel):
             for name, option in options_of(type(self)).items()
             if option.decides
             and without not in option.applies_to
-            and not (option.added_later and getattr(self, name) == option.default)
+            and not (option.added_later and getattr(self, name) == option.value_before)
         }
         found = self.model_dump(mode="json", include=deciding)
         return {name: _without_place(value) for name, value in found.items()}
@@ -310,6 +318,9 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
 
     def one(found: re.Match[str]) -> str:
         name, value = names.get(f"--{found['flag']}"), found["value"]
+        off = names.get(f"--{found['flag'].removeprefix('no-')}")
+        if name is None and off is not None and not value:
+            return f"{off}=False"
         if name is None:
             return found[0]
         if value is None:

@@ -37,6 +37,8 @@ def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, str]
 
 def written(action: argparse.Action) -> str:
     """An option as it is written: ``--shots N``."""
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return "`, `".join(action.option_strings)
     if action.nargs == 0:
         return action.option_strings[-1]
     value = str(action.metavar or ",".join(map(str, action.choices or ())) or action.dest.upper())

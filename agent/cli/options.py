@@ -57,6 +57,9 @@ def add_search_options(
 def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argparse.Action:
     text = option.help.replace("%", "%%")
     common: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS}
+    if option.default is True:
+        text += " (default: on)" if defaults else ""
+        return group.add_argument(option.flag, action=argparse.BooleanOptionalAction, help=text, **common)
     if isinstance(option.default, bool):
         return group.add_argument(option.flag, action="store_true", help=text, **common)
     common["metavar"] = option.show

@@ -2,7 +2,8 @@
 
 The command line, settings file, environment and option reference are made from these declarations: a field's
 name is its flag. Settings that *decide* are the run's identity: with the same answers they give the same
-result, and a run resumes only with the same ones, except that ``resumable="more"`` ones may grow.
+result, and a run resumes only with the same ones, except that ``resumable="more"`` ones may grow, and
+``"yes"`` ones may change until the run has chosen.
 
 The way of a setting: ``cli.options`` makes its flag, ``sources`` joins file, environment and flags into a
 ``SearchConfig``, ``as_opened`` adds what the data decide, and ``search.identity`` checks it on resume.
@@ -296,6 +297,15 @@ class SearchSettings(Settings):
         "off: score every template on all images",
         decides=True,
         added_later=True,
+    )
+    prefer_readable: bool = setting(
+        True,
+        "prefer a starting template or one of the LLM's to one put together from words, if it is within a "
+        "quarter of a standard error on the few-shot images",
+        decides=True,
+        resumable="yes",
+        added_later=True,
+        earlier=False,
     )
     patience: int | None = setting(
         None, "end a restart after so many rounds without a better template", decides=True, **_COUNT

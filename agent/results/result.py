@@ -31,6 +31,7 @@ UNOPENED = "test_unopened"
 UNEXAMINED = "unexamined"
 UNINSPECTED = "uninspected"
 UNGROWN = "ensemble_ungrown"
+PREFERRED = "preferred"
 UNPAIRED = "unpaired"
 UNNAMED = "names_unexamined"
 CONCLUDED = "concluded"
@@ -49,6 +50,7 @@ PROMINENT = (
     CONCLUDED,
     UNREAD,
     ENDED_EARLY,
+    PREFERRED,
     RACED,
     REFUSED_IMAGES,
     UNOPENED,

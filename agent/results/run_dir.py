@@ -18,7 +18,7 @@ from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import COMMAND_LINE, from_layers
 from ..errors import StoreExistsError
 from ..events.log import FILE_NAME as LOG
@@ -48,6 +48,10 @@ LABELS = "labels.sqlite"
 """What a scorer behind an API has answered."""
 LABEL_FILES = tuple(f"{LABELS}{ending}" for ending in ("", "-wal", "-shm"))
 STORE = FOLDER
+_BEFORE_THEY_EXISTED: Mapping[str, Any] = {
+    name: option.earlier for name, option in OPTIONS.items() if option.earlier is not None
+}
+"""Settings that a stored run may lack, with what it does."""
 SUMMARY = "suite.json"
 """Results of all runs, in a suite's folder."""
 FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
@@ -279,7 +283,8 @@ def stored_config(
         UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
     with Store.open(run_dir) as store:
-        config = from_layers([(f"the run {run_dir}", store.manifest.config), (place, changes or {})])
+        stored = {**_BEFORE_THEY_EXISTED, **store.manifest.config}
+        config = from_layers([(f"the run {run_dir}", stored), (place, changes or {})])
         if trust:
             store.trust()
         else:

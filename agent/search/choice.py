@@ -15,6 +15,10 @@ If the objective is missing on val for one of the candidates, val counts for non
 values on different images are not compared. Spellings of one candidate (equal keys) are one entry, the best
 of them by this rule.
 
+With ``prefer_readable``, the first candidate that a person or the LLM wrote (a starting one or a proposal)
+comes before all others if it is at most ``READABLE_MARGIN`` standard errors lower by 1 than the best one,
+which a method put together from words (``ranked``).
+
 The ensemble is greedy forward selection with replacement (*Ensemble Selection from Libraries of Models*,
 Caruana et al., ICML 2004). It begins with the first few of the order. As long as a candidate improves the
 average on the training and validation images, the best such one joins; one that joins again weighs more. The
@@ -25,6 +29,7 @@ on, candidates join in pairs, since one vote rarely turns a decision.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -46,9 +51,9 @@ from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateError, PromptKind, kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
-from ..position import Position
+from ..position import INITIAL, LLM, Position
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING
-from ..results.result import UNGROWN, Row
+from ..results.result import PREFERRED, UNGROWN, Row
 from .measuring import Ballots, call_evaluator
 
 MOST_CANDIDATES = 20
@@ -57,6 +62,8 @@ MOST_VOTERS = 10
 """The same where two join: each pair of them is counted."""
 MOST_IN_ENSEMBLE = 8
 """Maximum templates in an ensemble, unless more are requested."""
+READABLE_MARGIN = 0.25
+"""Standard errors that a written candidate may be below the best one; benchmarks/readable.py measured it."""
 
 Measure = Callable[[Sequence[tuple[str, ...]]], Awaitable[Sequence[SplitScores | None]]]
 """Scores ensembles on train and val; None for what cannot be measured."""
@@ -86,15 +93,11 @@ def ranking(
     The order of ``found`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """
     entries = list(found)
-    whole = [entry.score for entry in entries if entry.score.whole]
-    pools = all(score.val_value(objective) is not None for score in whole)
-    views = objective in COUNTED and all(score.views is not None for score in whole)
+    few_shot, _ = few_shot_value(entries, sizes=sizes, objective=objective)
 
     def rank(entry: Entry) -> tuple[bool, float, float, int, str]:
         dropped = not entry.score.whole
-        first = pooled(entry.score, sizes, objective) if pools and not dropped else entry.value
-        if views and not dropped:
-            first = _with_views(first, entry.score)
+        first = entry.value if dropped else few_shot(entry)
         tie_break = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
         return (dropped, -first, -entry.value, len(entry.text.split()), tie_break)
 
@@ -108,9 +111,77 @@ def ranking(
     return [entry for _, entry in sorted(best.values(), key=itemgetter(0))]
 
 
-def _with_views(first: float, score: Score) -> float:
-    # Rounded as in ``pooled``.
-    return first if score.views is None else round((first + score.views) / 2, 9)
+def few_shot_value(
+    entries: Sequence[Entry], *, sizes: Mapping[str, int], objective: Objective
+) -> tuple[Callable[[Entry], float], int]:
+    """Return what the rule compares first of a whole entry among these, and on how many images."""
+    whole = [entry.score for entry in entries if entry.score.whole]
+    pools = all(score.val_value(objective) is not None for score in whole)
+    views = objective in COUNTED and all(score.views is not None for score in whole)
+
+    def value(entry: Entry) -> float:
+        found = pooled(entry.score, sizes, objective) if pools else entry.value
+        copies = entry.score.views
+        # Rounded as in ``pooled``.
+        return found if copies is None or not views else round((found + copies) / 2, 9)
+
+    return value, sizes.get("train", 0) + (sizes.get("val", 0) if pools else 0)
+
+
+def within_margin(value: float, best: float, images: int, margin: float = READABLE_MARGIN) -> bool:
+    """Return whether a share of the images is at most ``margin`` standard errors below the best one.
+
+    False without images, or for a value that is no share, as of a custom scorer. For ``class_mean`` the
+    error is that of the accuracy, which is at least as large with equally many images per class.
+    """
+    if not images or not 0 <= value <= best <= 1:
+        return False
+    return value >= best - margin * math.sqrt(best * (1 - best) / images) - 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Candidates in the order of the choice; ``note`` says why the first one was preferred."""
+
+    order: Sequence[Entry]
+    note: str = ""
+
+    @property
+    def best(self) -> Entry:
+        return self.order[0]
+
+
+def ranked(config: SearchConfig, info: EvaluatorInfo, scored: Sequence[Entry]) -> Ranked:
+    """Return the order of the choice: that of the rule, a preferred candidate first."""
+    order = ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
+    applies = config.objective in COUNTED and kind_named(config.prompts).prefers_written
+    if not config.prefer_readable or not applies or not order:
+        return Ranked(order)
+    # One that another restart put together may be one restart's own.
+    written: dict[str, str] = {}
+    for entry in scored:
+        if entry.source in (INITIAL, LLM):
+            written.setdefault(entry.key, entry.source)
+    best = order[0]
+    first = next((entry for entry in order if entry.key in written and entry.score.whole), None)
+    if first is None or first is best:
+        return Ranked(order)
+    few_shot, images = few_shot_value(scored, sizes=info.sizes, objective=config.objective)
+    if not within_margin(few_shot(first), few_shot(best), images):
+        return Ranked(order)
+    note = _preference(best, first.text, few_shot(best) - few_shot(first), by=written[first.key])
+    return Ranked([first, *(entry for entry in order if entry is not first)], note)
+
+
+def _preference(best: Entry, preferred: str, lead: float, *, by: str) -> str:
+    """Return in words why the best one by the rule is not chosen; ``by`` is the other one's source."""
+    points = f"{100 * lead:.1f} points" if lead >= 0.0005 else "less than 0.1 points"
+    higher = f"{points} higher on the few-shot images, which is within chance" if lead else "as high"
+    why = "the LLM wrote it" if by == LLM else "it is a starting template"
+    return (
+        f'"{best.text}", made by {best.source}, scored {higher}; "{preferred}" was preferred because {why} '
+        "(--no-prefer-readable)"
+    )
 
 
 async def grow_ensemble(
@@ -201,19 +272,19 @@ async def choose(
 ) -> Choice:
     """Choose by the selection rule, also at each point of a learning curve; the test split stays closed."""
 
-    def ranking_of(some: Sequence[Entry]) -> list[Entry]:
-        return ranking(some, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
+    def ranking_of(some: Sequence[Entry]) -> Ranked:
+        return ranked(config, evaluator.info, some)
 
-    def rank_all() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
-        order = ranking_of(scored)
-        rows = tuple(row_of(place, one) for place, one in enumerate(order, start=1))
-        picks = {count: ranking_of(first)[0] for count, first in first_templates(scored, curve).items()}
+    def rank_all() -> tuple[Ranked, tuple[Row, ...], int, dict[int, Entry]]:
+        found = ranking_of(scored)
+        rows = tuple(row_of(place, one) for place, one in enumerate(found.order, start=1))
+        picks = {count: ranking_of(first).best for count, first in first_templates(scored, curve).items()}
         chosen_after = {count: pick for count, pick in picks.items() if pick.score.whole}
-        return order, rows, len({entry.text for entry in scored}), chosen_after
+        return found, rows, len({entry.text for entry in scored}), chosen_after
 
     # Ordering the templates of many restarts takes seconds.
-    order, rows, evaluated, chosen_after = await in_thread(rank_all)
-    kind = kind_named(config.prompts)
+    found, rows, evaluated, chosen_after = await in_thread(rank_all)
+    order, kind = found.order, kind_named(config.prompts)
     if not order:
         raise PromptclimbError(
             f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
@@ -221,17 +292,19 @@ async def choose(
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
     size = config.ensemble_size if kind.averaged else 1
     together, notes = await choose_ensemble(evaluator, scored_as, size)
+    if found.note:
+        notes[PREFERRED] = found.note
     texts = {entry.scored_as: entry.text for entry in reversed(order)}
     baselines = {
         name: ChosenGroup(tuple(templates), shown=tuple(_shown(kind, one) for one in templates))
         for name, templates in evaluator.info.baselines.items()
     }
     if hand_made := await _hand_made(config, evaluator):
-        baselines[BEST_HAND_MADE] = ChosenGroup.of(ranking_of(hand_made)[0])
+        baselines[BEST_HAND_MADE] = ChosenGroup.of(ranking_of(hand_made).best)
     starting = [one for one in scored if one.position.initial]
-    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranking_of(starting)))[0])
+    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranking_of(starting))).best)
     return Choice(
-        best=order[0],
+        best=found.best,
         ensemble=ChosenGroup(
             together,
             order[0].score if len(together) == 1 else None,

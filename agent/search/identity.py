@@ -3,7 +3,7 @@
 A new run's identity goes into its store. A resumed one is checked three times: its settings before anything
 is opened (``known_identity``), images and weights once they are read (``check_content``), and all of it
 (``identity_of``), by ``store.manifest.check_identity``. Settings that are ``resumable="more"`` may grow
-(``extension_of``).
+(``extension_of``); others may change until the run has chosen (``with_changes``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, enumerated
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.kinds import Candidate
 from ...prompts.requests import PROMPTS_VERSION
@@ -27,6 +27,8 @@ IMAGE_NAMES, MOST_NAMED = "files", 3
 """The store's note of the images' names, and how many of them a message names."""
 EXTENDABLE = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
 """Settings that may be increased when a run is resumed."""
+CHANGEABLE = tuple(name for name, option in OPTIONS.items() if option.decides and option.resumable == "yes")
+"""Settings that decide the choice alone, so that they may change when a run is resumed."""
 
 
 def identity_of(
@@ -62,6 +64,27 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now
+
+
+def with_changes(config: SearchConfig, before: Mapping[str, Any], *, chosen: bool) -> dict[str, Any]:
+    """Return the identity of an earlier session with those settings changed that decide the choice alone.
+
+    Raises:
+        StoreMismatchError: One changes, and the run has ``chosen``.
+    """
+    mine = config.identity()
+    changed = [name for name in CHANGEABLE if mine.get(name) != before.get(name)]
+    if changed and chosen:
+        flags = [
+            OPTIONS[name].flag if getattr(config, name) else f"--no-{OPTIONS[name].flag[2:]}"
+            for name in changed
+        ]
+        raise StoreMismatchError(
+            f"{enumerated(flags)}: the run has chosen already. Resume it without, or start a new run",
+            differences=tuple(changed),
+        )
+    kept = {name: value for name, value in before.items() if name not in changed}
+    return kept | {name: mine[name] for name in changed if name in mine}
 
 
 def check_content(store: Store, info: EvaluatorInfo) -> None:

@@ -67,7 +67,7 @@ from ..stop import Stop
 from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from ..store.trust import OF_EVALUATOR, OF_LLM
-from .choice import candidates_at_most, choose, ranking
+from .choice import candidates_at_most, choose, ranked
 from .event_loop import FairScheduler, entered, short_collections, to_the_end
 from .identity import (
     IMAGE_NAMES,
@@ -76,6 +76,7 @@ from .identity import (
     extension_of,
     identity_of,
     known_identity,
+    with_changes,
 )
 from .inputs import (
     check_places,
@@ -94,7 +95,7 @@ from .restarts import Workers, single, stop_event
 from .result_writer import build_result, details_of, reopen, write_files
 from .scorebook import Scorebook
 from .scorer_bounds import ScorerBounds
-from .test_evaluation import evaluate_choice
+from .test_evaluation import evaluate_choice, openings
 from .user_objects import UserChat, check_user_objects, name_of, object_names
 
 ALL_RESTARTS_DONE = "all_restarts_done"
@@ -166,6 +167,10 @@ class SearchRun:
             if done is None:
                 check_user_objects(run_dir, store.manifest.given, self.user_objects)
             store.extend(extension)
+            # Names that were asked for belong to the template that was chosen.
+            named = config.searches_names and store.note(ALL_RESTARTS_DONE) == config.all_rounds
+            chosen = not extension and (done is not None or named or openings(store) > 0)
+            store.change_identity(with_changes(config, store.manifest.identity, chosen=chosen))
             store.check_identity(known_identity(config, store.manifest.identity))
             if done is not None:
                 self.emit(Noted(text=f"{run_dir} had finished; this is its result"))
@@ -577,11 +582,8 @@ class OpenRun:
             raise GaveUpError(NOTHING_MORE)
 
     async def _best_template(self, searched: Searched) -> str:
-        config, sizes = self.config, self.evaluator.info.sizes
-        order = await in_thread(
-            lambda: ranking(searched.scored, sizes=sizes, objective=config.objective, seed=config.seed)
-        )
-        return order[0].scored_as
+        found = await in_thread(lambda: ranked(self.config, self.evaluator.info, searched.scored))
+        return found.best.scored_as
 
     def _batch_scored(self, batch: Batch) -> None:
         seconds = round(batch.seconds, 3)

@@ -235,6 +235,10 @@ class Store(Rows):
         self._extension = dict(more)
         self._manifest = self._manifest.altered(identity={**self._manifest.identity, **more})
 
+    def change_identity(self, identity: Mapping[str, Any]) -> None:
+        """Set what decides the result, before the run has chosen; on disk with the next ``put_config``."""
+        self._manifest = self._manifest.altered(identity=dict(identity))
+
     @property
     def unpaid(self) -> bool:
         """Whether no LLM has answered, nor charged for anything."""

@@ -47,6 +47,7 @@ def _config(job: Job, place: Place) -> SearchConfig:
         proposals=PROPOSALS,
         initial=INITIAL,
         views=row.views,
+        prefer_readable=False,
         run_dir=place.folder / "run",
         **patience,
     )

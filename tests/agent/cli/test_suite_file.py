@@ -215,11 +215,16 @@ def test_a_variable_that_does_not_decide_is_named(
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_other_settings_want_another_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder is one study's."""
+@pytest.mark.parametrize("other", [{"rounds": 3}, {"prefer_readable": False}])
+def test_other_settings_want_another_folder(
+    capsys: pytest.CaptureFixture[str], other: dict[str, Any]
+) -> None:
+    """A folder is one study's, also where a run of its own could be resumed with them."""
     assert main(["suite", write()]) == 0
-    assert main(["suite", write(search={**SMALL, "evaluator": FACTORY, "rounds": 3})]) == 2
-    assert "was started with other settings" in capsys.readouterr().err
+    assert main(["suite", write(search={**SMALL, "evaluator": FACTORY, **other})]) == 2
+    err = capsys.readouterr().err
+    assert "was started with other settings" in err
+    assert next(iter(other)) in err
 
 
 def test_without_matplotlib_there_is_no_picture_and_all_else(

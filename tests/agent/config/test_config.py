@@ -66,14 +66,17 @@ def test_earlier_names_of_settings_still_work(tmp_path: Path) -> None:
 
 
 def test_each_declaration_is_whole() -> None:
-    """What decides changes on resume only if it may grow; a few options come first, each at its own place."""
+    """Of what decides, a resume changes what may grow and the choice; a few options come first, in order."""
     for option in OPTIONS.values():
         assert option.group in get_args(Group)
-        assert option.resumable in (("no", "more") if option.decides else ("yes",))
+        assert option.decides or option.resumable == "yes"
+        assert option.earlier is None or option.added_later
         assert set(option.applies_to) <= set(get_args(Scope))
         assert option.show or isinstance(option.default, bool)
     grown = {name for name, option in OPTIONS.items() if option.resumable == "more"}
     assert grown == {"restarts", "conversations", "rounds"}
+    free = {name for name, option in OPTIONS.items() if option.decides and option.resumable == "yes"}
+    assert free == {"prefer_readable"}
     first = sorted((option.first, name) for name, option in OPTIONS.items() if option.first)
     assert [place for place, _name in first] == list(range(1, len(first) + 1))
     assert [name for _place, name in first[:5]] == ["data", "model", "pretrained", "llm", "describe"]
