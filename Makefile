@@ -53,7 +53,7 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search for a template and class names: bundled set, CLIP, local LLM
 	@$(PY) run_agent.py search --data shared-names --prompts class-names --method random --starting-pool captions \
-	  --restarts 1 --conversations 1 --initial 80 --no-prefer-readable --llm local --llm-fallback combine \
+	  --restarts 1 --conversations 1 --initial 80 --llm local --llm-fallback combine \
 	  --describe "small cartoon pictures of things that people make" $(ARGS)
 
 # Compiled files are kept even where the user's environment says not to: without them every worker rewrites all

@@ -10,8 +10,8 @@ from typing import BinaryIO, cast
 
 MOST_BYTES = 512 * 2**20
 BUFFER = 2**20
-"""Bytes read at once. A thread that reads small parts yields the interpreter at each, for too short a time for
-another to take it; Python then never makes it wait, and the event loop stands still until the end of the file."""
+"""Bytes read at once. A thread that reads small parts lets the interpreter go at each, too briefly for others
+to take it; Python then never makes it wait, and the event loop stands still until the end of the file."""
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 

@@ -9,10 +9,14 @@ from the predicted labels on few-shot images and their augmented copies. No LLM 
 ``strong``           names by a large chat model, all rounds
 ``strong, round 1``  those of its first round alone
 ``local``            names by the local 0.5B, asked once
-``strong, template again``  then the template is chosen again, for the new names
 ``permuted``         the strong model's names, each list given to another class
 ``local, permuted``  likewise
 ``name-words``       as many names per class as ``strong`` has: "bat, a kind of tool", drawn from a fixed list
+
+``found``            the best of 80 starting templates drawn from the captions, without new names
+``... in found``     names of an arm chosen in that one
+``... joint``        what the program does: names are chosen in the neutral one, unless the found one repairs
+                     most of its errors; then the template is chosen again, or no names are used
 
 A row of ``--keep FILE`` is one set, number of shots and draw, with test accuracies in %, how many names were
 scored alone, and how many renamings as a whole. Rows already there are not computed again. Intervals are
@@ -28,7 +32,7 @@ import random
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -38,8 +42,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.peers.kept import lines_of
 from promptclimb.agent.search.name_choice import Predicted, Renaming, choose_names
+from promptclimb.agent.search.naming import FOUND_TRIED, REPAIRED
 from promptclimb.evaluator.pico import sets
+from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, SHORT_WORDS
 from promptclimb.prompts.requests import Message
+from promptclimb.prompts.starting import draw as draw_templates
+from promptclimb.prompts.template_kind import KIND
 
 if TYPE_CHECKING:
     from benchmarks.pico_features import Clip, Floats
@@ -54,16 +62,15 @@ PLAIN = (
     *("tallies", "dice", "coloured-things"),
 )
 GROUPS: Mapping[str, Sequence[str]] = {"ambiguous": AMBIGUOUS, "Latin": UNKNOWN, "plain": PLAIN}
-TEMPLATES = (
-    *("a photo of a {}", "a picture of a {}", "{}", "a {}", "an image of a {}", "a drawing of a {}"),
-    *("this is a {}", "itap of a {}"),
-)
 SHOTS = (1, 4, 16)
 MOST_VAL_SHOTS = 4
 MOST_WORDS = 8
 LOCAL = {"local": "local-0.5b", "local 1.5B": "local:1.5b"}
 """Arms of local models, and where their answers are."""
-AGAIN = "strong, template again"
+FOUND = "found"
+JOINT = ("strong", "permuted", "local")
+"""Arms that are also measured with a template that was found."""
+STARTING = 80
 RESAMPLES = 2000
 Names = Mapping[int, Sequence[str]]
 Row = Mapping[str, Any]
@@ -134,16 +141,16 @@ def local(data: str, llm: str) -> dict[int, list[str]]:
         label: [re.sub(r"^[-*\d.\s]+", "", line).strip().rstrip(".").lower() for line in some]
         for label, some in lines.items()
     }
-    return _allowed(data, read)
+    return _allowed(data, read, most_words=SHORT_WORDS + 1)
 
 
-def _allowed(data: str, names: Names) -> dict[int, list[str]]:
+def _allowed(data: str, names: Names, most_words: int = MOST_WORDS) -> dict[int, list[str]]:
     """Leave out long names, names of classes, and what another class has."""
     taken = {name.casefold() for name in sets.spec(data).classes}
     found: dict[int, list[str]] = {}
     for label, some in names.items():
         for name in some:
-            if name and name.casefold() not in taken and len(name.split()) <= MOST_WORDS:
+            if name and name.casefold() not in taken and len(name.split()) <= most_words:
                 taken.add(name.casefold())
                 found.setdefault(label, []).append(name)
     return found
@@ -177,10 +184,18 @@ class FewShots:
         scored: Renamings scored as a whole so far.
     """
 
-    def __init__(self, data: str, clip: Clip, features: Mapping[str, Floats], shots: int, draw: int) -> None:
+    def __init__(
+        self,
+        data: str,
+        clip: Clip,
+        features: Mapping[str, Floats],
+        shots: int,
+        draw: int,
+        vectors: dict[tuple[str, str], Floats],
+    ) -> None:
         import numpy as np
 
-        self._classes, self._clip = sets.spec(data).classes, clip
+        self._classes, self._clip, self._vectors = sets.spec(data).classes, clip, vectors
         rng = random.Random(draw)
         few = {
             split: [
@@ -197,14 +212,29 @@ class FewShots:
         self._images = np.concatenate([images, views.reshape(self.copies, -1)])
         self.labels: list[int] = [*true.tolist(), *np.repeat(true, views.shape[1]).tolist()]
         self._test, self._true = features["test_x"], features["test_y"]
-        self.template = max(TEMPLATES, key=lambda one: self._share(self._similarities(one, self._classes)[0]))
-        self._few, self._on_test = self._similarities(self.template, self._classes)
-        self._columns: dict[str, tuple[Floats, Floats]] = {}
+        drawn = draw_templates(KIND.starting("captions"), STARTING, random.Random(draw))
+        self.found = sorted((one.text for one in drawn), key=lambda one: -self._right(one, self._classes))
+        self.use(max(NEUTRAL_TEMPLATES, key=lambda one: self._right(one, self._classes)))
         self.scored = 0
 
+    def use(self, template: str) -> None:
+        """Take another template for what follows."""
+        self.template = template
+        self._few, self._on_test = self._similarities(template, self._classes)
+        self._columns: dict[str, tuple[Floats, Floats]] = {}
+
     def _similarities(self, template: str, names: Sequence[str]) -> tuple[Floats, Floats]:
-        vectors = self._clip.texts([template], names)[0].T
+        import numpy as np
+
+        if new := [name for name in dict.fromkeys(names) if (template, name) not in self._vectors]:
+            found = self._clip.texts([template], new)[0]
+            self._vectors |= {(template, name): one for name, one in zip(new, found, strict=True)}
+        vectors = np.stack([self._vectors[template, name] for name in names]).T
         return self._images @ vectors, self._test @ vectors
+
+    def _right(self, template: str, names: Sequence[str]) -> float:
+        """Return the share of the few-shot images that are right, averaged with that of their copies."""
+        return self._share(self._similarities(template, names)[0]) / 2
 
     def _share(self, scores: Floats) -> float:
         """Return the accuracy on the images and that on their copies, added."""
@@ -235,12 +265,26 @@ class FewShots:
             scores[:, label] = self._columns[name][1]
         return round(100 * float((scores.argmax(1) == self._true).mean()), 2)
 
-    def template_again(self, names: Mapping[str, str]) -> float:
-        """Return the test accuracy in % of new names in the template that is best with them."""
-        renamed = [names.get(name, name) for name in self._classes]
-        kept = {name: self._similarities(name, renamed) for name in TEMPLATES}
-        best = max((self.template, *TEMPLATES), key=lambda one: self._share(kept[one][0]))
-        return round(100 * float((kept[best][1].argmax(1) == self._true).mean()), 2)
+    def test_found(self) -> float:
+        """Return the test accuracy in % of the best template found."""
+        right = self._similarities(self.found[0], self._classes)[1].argmax(1) == self._true
+        return round(100 * float(right.mean()), 2)
+
+    def joint(self, names: Names) -> tuple[float, float]:
+        """Return test accuracies in %: names chosen in the best template found, and chosen jointly."""
+        neutral, found = self.template, self.found[0]
+        self.use(found)
+        in_found = self.test(self.chosen(names))
+        plain, best = (self._right(one, self._classes) for one in (neutral, found))
+        self.use(found if best - plain > REPAIRED * (1 - plain) else neutral)
+        renaming = self.chosen(names)
+        renamed = [renaming.get(label, name) for label, name in enumerate(self._classes)]
+        tried = {one: self._right(one, renamed) for one in (self.template, *self.found[:FOUND_TRIED])}
+        again = max(tried, key=tried.__getitem__)
+        used = (again, renamed) if renaming and tried[again] > best else (found, self._classes)
+        right = self._similarities(*used)[1].argmax(1) == self._true
+        self.use(neutral)
+        return in_found, round(100 * float(right.mean()), 2)
 
     def chosen(self, names: Names) -> dict[int, str]:
         """Return what the program's rule chooses."""
@@ -321,9 +365,17 @@ def measured(data: str, few: FewShots, tried: Mapping[str, Names], known: Row) -
             found["names"] = {
                 sets.spec(data).classes[label]: name for label, name in sorted(renaming.items())
             }
-    if AGAIN not in known:
-        found[AGAIN] = few.template_again(found["names"])
+    for arm in joint_arms(tried) - known.keys():
+        own = arm.removesuffix(" joint")
+        found[f"{own} in found"], found[arm] = few.joint(tried[own])
+    if FOUND not in known:
+        found[FOUND] = few.test_found()
     return found
+
+
+def joint_arms(tried: Iterable[str]) -> set[str]:
+    """Return the names of those arms that are also measured with a template that was found."""
+    return {f"{arm} joint" for arm in JOINT if arm in set(tried)}
 
 
 def interval(differences: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
@@ -351,6 +403,7 @@ def by_set(rows: Sequence[Row], group: str, shots: int, first: str, second: str)
 COMPARED = (
     *(("strong", "shared"), ("strong", "permuted"), ("strong", "name-words"), ("strong, round 1", "shared")),
     *(("local", "shared"), ("local", "local, permuted"), ("local", "name-words"), ("name-words", "shared")),
+    *(pair for arm in JOINT for pair in ((f"{arm} joint", FOUND), (f"{arm} joint", f"{arm} in found"))),
 )
 
 
@@ -452,15 +505,20 @@ def _missing(options: argparse.Namespace, data: str, kept: Mapping[Key, Row]) ->
         for shots in map(int, options.shots.split(","))
         for draw in map(int, options.draws.split(","))
     ]
-    lacking = [cell for cell in cells if not kept.get(cell, {}).keys() >= {*arms(data, cell[3]), AGAIN}]
+    lacking = []
+    for cell in cells:
+        tried = arms(data, cell[3])
+        if not kept.get(cell, {}).keys() >= {*tried, *joint_arms(tried), FOUND}:
+            lacking.append(cell)
     if not lacking:
         return
     from benchmarks.pico_features import Clip
 
     clip = Clip(options.model)
     features = features_of(data, options.model, clip, options.cache)
+    vectors: dict[tuple[str, str], Floats] = {}
     for cell in lacking:
-        few = FewShots(data, clip, features, *cell[2:])
+        few = FewShots(data, clip, features, *cell[2:], vectors)
         known = kept.get(cell, dict(zip(("model", "data", "shots", "draw"), cell, strict=True)))
         yield cell, measured(data, few, arms(data, cell[3]), known)
 

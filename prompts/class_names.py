@@ -30,8 +30,15 @@ MOST_NAMES_ASKED, MOST_LINES_ASKED = 4, 48
 """Most new names asked for per class and per request, so that the answer fits ``--answer-tokens``."""
 SHORT_NAMES = 5
 """Names in one answer of a small model."""
+SHORT_WORDS = 4
+"""Most words that a short request allows beyond those of the class's own name."""
 MOST_TRIED_SHOWN = 8
 MAX_WORDS, MAX_NAME_CHARACTERS = 10, 100
+NEUTRAL_TEMPLATES = (
+    *("a photo of a {}", "a picture of a {}", "{}", "a {}", "an image of a {}", "a drawing of a {}"),
+    *("this is a {}", "itap of a {}"),
+)
+"""Templates that say nothing about what the images show, so that names of any kind fit."""
 _MAX_LINE = 400
 _MOST_HEADS = 4
 _DEPTH = 4
@@ -91,8 +98,8 @@ class NameReader:
     def read(self, answer: str, *, only: int | None = None, cut: bool = False) -> NameProposals:
         """Read an answer, and remember its names; never raise, and read a bounded part of a huge one.
 
-        ``only`` is the label of the one class that was asked for. ``cut`` says that the last line is not
-        whole.
+        ``only`` is the label of the one class that a short request asked for, where names are held to
+        the few words that it allows. ``cut`` says that the last line is not whole.
         """
         text = without_thinking(answer)[:MAX_ANSWER_CHARACTERS]
         if cut:
@@ -107,7 +114,8 @@ class NameReader:
                 break
             try:
                 label = self._label(head) if only is None or head is not None else only
-                found.append((label, self._name(label, raw)))
+                most = MAX_WORDS if only is None else SHORT_WORDS + len(self._names[label].split())
+                found.append((label, self._name(label, raw, most)))
             except CandidateError as error:
                 refused.append(RefusedLine(one_line(line, 200), error.reason, str(error)))
         return NameProposals(tuple(found), tuple(refused))
@@ -158,7 +166,7 @@ class NameReader:
             return []
         return list(_pairs_in(document))
 
-    def _name(self, label: int, raw: str) -> str:
+    def _name(self, label: int, raw: str, most_words: int) -> str:
         """Return a checked new name, and remember whose it is; raise CandidateError."""
         name = self._tidy(raw)
         if len(name) > MAX_NAME_CHARACTERS:
@@ -170,8 +178,8 @@ class NameReader:
             raise CandidateError("slot", "a name has no slot and no braces")
         if _MARKUP.search(name):
             raise CandidateError("markup", "a name is plain words without markup")
-        if (words := len(name.split())) > MAX_WORDS:
-            raise CandidateError("too_many_words", f"it has {words} words, at most {MAX_WORDS} are allowed")
+        if (words := len(name.split())) > most_words:
+            raise CandidateError("too_many_words", f"it has {words} words, at most {most_words} are allowed")
         key = spelling_key(name)
         owner = self._owners.setdefault(key, label)
         if owner != label:

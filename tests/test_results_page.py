@@ -41,7 +41,9 @@ def test_every_kind_of_table_is_on_the_page() -> None:
 def test_every_raw_file_is_named_on_a_page_or_makes_a_table() -> None:
     """No data without a reader."""
     parts = {part["name"] for part in results_page.PART.finditer(PAGE)} | set(results_page.COMPARED)
-    made = {f"{name}{ending}" for name in parts for ending in (".csv", "-large.csv", "-transfer.csv", ".jsonl")}
+    made = {
+        f"{name}{ending}" for name in parts for ending in (".csv", "-large.csv", "-transfer.csv", ".jsonl")
+    }
     pages = PAGE + (ROOT / "docs" / "method.md").read_text("utf-8")
     assert [one.name for one in RESULTS.iterdir() if one.name not in made and one.name not in pages] == []
 

@@ -15,6 +15,8 @@ from itertools import compress
 from operator import ne
 from typing import NamedTuple, TypeAlias
 
+from ...evaluator.scoring import hits
+
 Predicted: TypeAlias = Sequence[int]
 """The label predicted for each image, augmented copies last."""
 Renaming: TypeAlias = Mapping[int, str]
@@ -56,6 +58,13 @@ class _FewShot:
     images: int  # without copies
     each: int  # copies of an image
 
+    @classmethod
+    def of(cls, labels: Sequence[int], copies: int) -> _FewShot:
+        """Take the copies, the last of the labels, into account if each image has equally many."""
+        images = len(labels) - copies
+        even = images > 0 and copies % images == 0
+        return cls(labels if even else labels[:images], images, copies // images if even else 0)
+
     def weight(self, place: int) -> float:
         if not self.each:
             return 1.0
@@ -81,6 +90,21 @@ class _FewShot:
         """Return the share of the errors that a renaming must repair."""
         per_class = self.images / len(set(self.labels[: self.images]))
         return LEAST_REPAIRED + MORE_IF_FEW / math.sqrt(per_class)
+
+
+class Right(NamedTuple):
+    """The share of the few-shot images that is right, averaged with that of their copies; and the images."""
+
+    share: float
+    images: int
+
+    @classmethod
+    def of(cls, labels: Sequence[int], predicted: Predicted, copies: int) -> Right:
+        """Count; the last ``copies`` of the labels belong to copies."""
+        few_shot = _FewShot.of(labels, copies)
+        share = 1.0 - few_shot.wrong(predicted) / few_shot.images
+        images = len(labels) - copies
+        return cls(round(share, 9), sum(hits(predicted[:images], labels[:images])))
 
 
 async def choose_names(
@@ -119,9 +143,7 @@ async def choose_names(
             equally many.
         final: Whether to do steps 2 and 3; a choice for the next request needs neither, and scores nothing.
     """
-    images = len(labels) - copies
-    even = images > 0 and copies % images == 0
-    few_shot = _FewShot(labels if even else labels[:images], images, copies // images if even else 0)
+    few_shot = _FewShot.of(labels, copies)
     alone = {
         label: sorted(
             ((few_shot.compare(predicted, base), name) for name, predicted in names.items()),

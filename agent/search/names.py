@@ -1,4 +1,4 @@
-"""Search for better names of single classes in the best template, after the restarts.
+"""Search for better names of single classes in one template, after the restarts.
 
 Each round shows the LLM which classes are often wrong and what was tried, and scores the names in its answer
 one by one; without an LLM it tries common words for kinds of things. Predictions are on disk before they are
@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.scoring import EvaluatorInfo, NamePredictor, hits
+from ...evaluator.scoring import EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
     MOST_CLASSES,
     MOST_NAMES_ASKED,
@@ -31,35 +31,35 @@ from ...prompts.requests import Message
 from ..config.fields import style_of
 from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError
-from ..events.types import Listener, NameRefused, NameRoundFinished, NamesChosen, NameScored, Noted
+from ..events.types import Listener, NameRefused, NameRoundFinished, NameScored, Noted
 from ..position import NAMES, Position
 from ..store.disk import canonical
 from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
 from .measuring import call_evaluator
-from .name_choice import Predicted, Renaming, choose_names, paired_counts
+from .name_choice import Predicted, Renaming, Right, choose_names, paired_counts
 
 AT_ONCE = 32
 """Renamings in one call of the scorer."""
 MOST_TAKEN_FOR = 3
 TEMPLATES = "named_templates"
-"""The note of the templates for which names were searched, in order: an extended run may find another one."""
+"""The note of the templates in which names were searched, in order: an extended run may search in another."""
 _ROW = "named:"
 Key = tuple[tuple[int, str], ...]
 
 
-class NameSearch:
-    """Search for names; ``check`` raises if the search is to stop, before anything is scored anew."""
+class NameRounds:
+    """Search for names in the template of ``record``.
 
-    begun = True
-    """It always runs, as nothing runs beside it."""
+    ``check`` raises if the search is to stop, before anything is scored anew.
+    """
 
     def __init__(
         self,
         record: NamesRecord,
         config: SearchConfig,
         *,
-        evaluator: NamePredictor,
+        few_shot: FewShotPredictions,
         info: EvaluatorInfo,
         store: Store,
         journal: Journal,
@@ -72,7 +72,7 @@ class NameSearch:
         self._emit = emit
         self._info = info
         self._reader = NameReader(info.class_names, record.template)
-        self._scores = NameScores(record.template, evaluator, info, store, check)
+        self._scores = NameScores(record.template, few_shot, store, check)
         self._store = store
         self._tried: dict[int, dict[str, Predicted]] = {}
         self._asked = Counter[int]()
@@ -98,20 +98,12 @@ class NameSearch:
                 NameRoundFinished(
                     position=place,
                     renamed=len(self.record.renaming),
-                    right=self._right(),
+                    right=self.right.images,
                     images=self._scores.images,
                 )
             )
         await self._choose(final=True)
-        self._emit(
-            NamesChosen(
-                renamed=len(self.record.renaming),
-                right=self._right(),
-                images=self._scores.images,
-            )
-        )
         self.record.unanswered = self._journal.unanswered
-        self.record.done = True
 
     async def _conversation(self) -> int:
         """Return the number of the conversation on this template; one number for each template."""
@@ -128,9 +120,15 @@ class NameSearch:
             return f"{counted(MOST_REPEATS, 'round')} in a row held no new name"
         return None
 
-    def _right(self) -> int:
-        images = self._scores.images
-        return sum(hits(self._now[:images], self._scores.labels[:images]))
+    @property
+    def images(self) -> int:
+        """Number of few-shot images, without copies."""
+        return self._scores.images
+
+    @property
+    def right(self) -> Right:
+        """What is right with the names so far."""
+        return Right.of(self._scores.labels, self._now, self._scores.copies)
 
     def _wrong(self) -> Counter[tuple[int, int]]:
         """Return how many images of each renamable class are taken for which other one."""
@@ -243,6 +241,52 @@ class NameSearch:
         self._now = await predict(self.record.renaming) if self.record.renaming else scores.base
 
 
+class FewShotPredictions:
+    """Predictions with other names on all few-shot images, augmented copies last.
+
+    Attributes:
+        copies: False if the copies of some image cannot be read; none are used then.
+    """
+
+    def __init__(self, evaluator: NamePredictor, info: EvaluatorInfo) -> None:
+        self._evaluator = evaluator
+        self._splits = [split for split in ("train", "val") if info.sizes.get(split, 0)]
+        self.copies = bool(info.views)
+
+    async def predict(
+        self, template: str, renamings: Sequence[Renaming]
+    ) -> tuple[array[int], int, list[array[int] | None]]:
+        """Return the labels of the images, how many belong to copies, and predictions by renaming.
+
+        Predictions are None where the model cannot read a name.
+        """
+        labels, copies, found = await self._predict(template, renamings)
+        if copies % (len(labels) - copies):
+            self.copies = False
+            labels, copies, found = await self._predict(template, renamings)
+        return labels, copies, found
+
+    async def _predict(
+        self, template: str, renamings: Sequence[Renaming]
+    ) -> tuple[array[int], int, list[array[int] | None]]:
+        labels, copies = array("i"), 0
+        found: list[array[int] | None] = [array("i") for _ in renamings]
+        for split in (*self._splits, "views") if self.copies else self._splits:
+            predict = partial(self._evaluator.predict_named, template, renamings, split=split)
+            some = await call_evaluator(predict)
+            labels.extend(some.labels)
+            copies = len(some.labels) if split == "views" else 0
+            for place, predicted in enumerate(some.predicted):
+                so_far = found[place]
+                if predicted is None or so_far is None:
+                    found[place] = None
+                    continue
+                if len(predicted) != len(some.labels):
+                    raise EvaluationFailedError("predict_named gives unequally many labels and predictions")
+                so_far.extend(predicted)
+        return labels, copies, found
+
+
 class NameScores:
     """Predictions by renaming: read if on disk, otherwise written to disk before they are used.
 
@@ -253,19 +297,12 @@ class NameScores:
     """
 
     def __init__(
-        self,
-        template: str,
-        evaluator: NamePredictor,
-        info: EvaluatorInfo,
-        store: Store,
-        check: Callable[[], None],
+        self, template: str, few_shot: FewShotPredictions, store: Store, check: Callable[[], None]
     ) -> None:
         self._template = template
-        self._evaluator = evaluator
+        self._few_shot = few_shot
         self._store = store
         self._check = check
-        self._splits = [split for split in ("train", "val") if info.sizes.get(split, 0)]
-        self._splits += ["views"] if info.views else []
         self._known: dict[Key, Predicted | None] = {}
         self.labels: Predicted = ()
         self.base: Predicted = ()
@@ -284,10 +321,7 @@ class NameScores:
         )
         if stored is None:
             self._check()
-            labels, copies, (predicted,) = await self._ask([{}])
-            if copies % (len(labels) - copies):  # images whose copies cannot be read
-                self._splits.remove("views")
-                labels, copies, (predicted,) = await self._ask([{}])
+            labels, copies, (predicted,) = await self._few_shot.predict(self._template, [{}])
             if predicted is None:
                 raise EvaluationFailedError("predict_named gives no predictions without new names")
             stored = labels, predicted, copies
@@ -295,8 +329,7 @@ class NameScores:
                 row, {"labels": list(labels), "predicted": list(predicted), "copies": copies}
             )
         self.labels, self.base, self.copies = stored
-        if not self.copies and "views" in self._splits:
-            self._splits.remove("views")
+        self._few_shot.copies = bool(self.copies)
 
     async def predict_all(self, renamings: Sequence[Renaming]) -> list[Predicted | None]:
         """Return the predictions of each renaming, in order; None where the model cannot read a name."""
@@ -309,7 +342,7 @@ class NameScores:
         for start in range(0, len(missing), AT_ONCE):
             part = missing[start : start + AT_ONCE]
             self._check()
-            _, _, found = await self._ask([dict(key) for key in part])
+            _, _, found = await self._few_shot.predict(self._template, [dict(key) for key in part])
             rows = [self._written(predicted) for predicted in found]
             await self._store.put_notes(dict(zip(map(self._row, part), rows, strict=True)))
             self._known |= zip(part, found, strict=True)
@@ -333,25 +366,6 @@ class NameScores:
         for place, label in zip(row["at"], row["to"], strict=True):
             found[place] = label
         return (found,)
-
-    async def _ask(self, renamings: Sequence[Renaming]) -> tuple[array[int], int, list[array[int] | None]]:
-        """Return the labels of all few-shot images, how many belong to copies (last), and predictions."""
-        labels, copies = array("i"), 0
-        found: list[array[int] | None] = [array("i") for _ in renamings]
-        for split in self._splits:
-            predict = partial(self._evaluator.predict_named, self._template, renamings, split=split)
-            some = await call_evaluator(predict)
-            labels.extend(some.labels)
-            copies = len(some.labels) if split == "views" else 0
-            for place, predicted in enumerate(some.predicted):
-                so_far = found[place]
-                if predicted is None or so_far is None:
-                    found[place] = None
-                    continue
-                if len(predicted) != len(some.labels):
-                    raise EvaluationFailedError("predict_named gives unequally many labels and predictions")
-                so_far.extend(predicted)
-        return labels, copies, found
 
 
 def _to_ask(wrong: Mapping[tuple[int, int], int], asked: Mapping[int, int]) -> list[int]:

@@ -22,7 +22,7 @@ from ..errors import (
 from ..events.types import SearchStopped
 from ..stop import Stop
 from .event_loop import FairScheduler
-from .names import NameSearch
+from .naming import NameSearch
 from .restart import Restart
 
 CANCELLED = 0

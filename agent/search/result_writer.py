@@ -105,7 +105,7 @@ def build_result(
         prompts=config.prompts,
         objective=config.objective,
         best=Best(
-            template=best.text,
+            template=evaluated.best.templates[0],
             train=best.score.train if evaluated.best.train is None else evaluated.best.train,
             val=evaluated.best.val,
             test=evaluated.best.test,
@@ -229,13 +229,14 @@ def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord])
 async def details_of(
     evaluator: Evaluator,
     on_test: Mapping[str, GroupOnTest],
-    best: Entry,
+    best: Row | None,
     records: Sequence[RestartRecord],
     curve: Sequence[Pick] = (),
 ) -> Details:
     """Return what the report shows; leave out what fails, as it must not cost a result.
 
-    ``on_test`` is empty if the test split stayed closed.
+    ``on_test`` is empty if the test split stayed closed. ``best`` is the best template on the leaderboard,
+    None if it is a neutral one for new class names, which the search did not find.
     """
     decisions = await _decisions(evaluator, on_test)
     baseline = next((name for name in (BASELINE_DEFAULT, BEST_STARTING) if name in on_test), None)
@@ -246,7 +247,7 @@ async def details_of(
         decisions=decisions,
         baseline=baseline,
         pictures=pictures,
-        lineage=await in_thread(lambda: _lineage(row_of(1, best), records)),
+        lineage=() if best is None else await in_thread(lambda: _lineage(best, records)),
         curve=tuple(curve),
     )
 

@@ -88,7 +88,7 @@ from .inputs import (
     try_local_llm,
 )
 from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, Searched
-from .names import NameSearch
+from .naming import NameSearch
 from .racing import racer_of
 from .restart import Restart
 from .restarts import Workers, single, stop_event
@@ -549,9 +549,10 @@ class OpenRun:
         workers = Workers(restarts, scheduler, stop=self._stop)
         searched = Searched(records=workers.records, stopped=await workers.run(config.concurrency))
         if searched.stopped is None and config.searches_names:
-            names = NamesRecord(NAMES, template=await self._best_template(searched))
+            found = await self._templates_found(searched)
+            names = NamesRecord(NAMES, template=found[0])
             journals.append(journal_of(names))
-            search = self._name_search(names, journals[-1])
+            search = self._name_search(names, found, journals[-1])
             stopped = await Workers([search], scheduler, stop=self._stop).run(1)
             searched = replace(searched, names=names, stopped=stopped)
         if all(record.done for record in searched.all_records):
@@ -559,11 +560,12 @@ class OpenRun:
                 await journal.keep_refused()
         return searched
 
-    def _name_search(self, names: NamesRecord, journal: Journal) -> NameSearch:
+    def _name_search(self, names: NamesRecord, found: Sequence[str], journal: Journal) -> NameSearch:
         assert isinstance(self.evaluator, NamePredictor), "checked when it was opened"
         return NameSearch(
             names,
             self.config,
+            found=found,
             evaluator=self.evaluator,
             info=self.evaluator.info,
             store=self.store,
@@ -581,9 +583,10 @@ class OpenRun:
         if self._run.concludes and self.scorer_calls is None:
             raise GaveUpError(NOTHING_MORE)
 
-    async def _best_template(self, searched: Searched) -> str:
+    async def _templates_found(self, searched: Searched) -> list[str]:
+        """Return the templates scored on all images, best first."""
         found = await in_thread(lambda: ranked(self.config, self.evaluator.info, searched.scored))
-        return found.best.scored_as
+        return [entry.scored_as for entry in found.order if entry.score.whole]
 
     def _batch_scored(self, batch: Batch) -> None:
         seconds = round(batch.seconds, 3)
@@ -631,11 +634,10 @@ class OpenRun:
                 choice,
                 test=searched.stopped is None,
                 prompts=config.prompts,
-                renaming=None if searched.names is None else searched.names.renaming,
+                names=searched.names,
             )
-            details = await details_of(
-                evaluator, evaluated.on_test, choice.best, searched.records, evaluated.curve
-            )
+            best = next((row for row in choice.rows if (row.template,) == evaluated.best.templates), None)
+            details = await details_of(evaluator, evaluated.on_test, best, searched.records, evaluated.curve)
             manifest = store.manifest
             result = build_result(
                 config,

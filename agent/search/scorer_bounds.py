@@ -7,7 +7,13 @@ from functools import cached_property
 
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo
-from ...prompts.class_names import MOST_CLASSES, MOST_LINES_ASKED, MOST_NAMES_ASKED, SHORT_NAMES
+from ...prompts.class_names import (
+    MOST_CLASSES,
+    MOST_LINES_ASKED,
+    MOST_NAMES_ASKED,
+    NEUTRAL_TEMPLATES,
+    SHORT_NAMES,
+)
 from ...prompts.kinds import kind_named
 from ..config.fields import style_of
 from ..config.schema import SearchConfig
@@ -17,6 +23,7 @@ from ..llm.scorer_costs import cost_of_all, part_of, sizes_of, to_keep, why_refu
 from ..prices import PICODOLLARS
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
+from .naming import FOUND_TRIED
 from .racing import labels_at_most, race_blocks, races
 
 
@@ -105,7 +112,8 @@ class ScorerBounds:
         else:
             each = min(classes * MOST_NAMES_ASKED, max(MOST_LINES_ASKED, classes))
         names = config.name_rounds * each
-        return self.on_all_images(1 + names + 1 + min(MOST_CHECKS, self._info.classes + names))
+        templates = 1 + len(NEUTRAL_TEMPLATES) + self._defaults + 1 + FOUND_TRIED
+        return self.on_all_images(templates + 1 + names + 1 + min(MOST_CHECKS, self._info.classes + names))
 
     def on_all_images(self, candidates: int) -> Part:
         """Return what so many candidates take on all few-shot images."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
@@ -35,6 +35,7 @@ from ..results.result import (
 )
 from ..store.run import Store
 from .choice import Choice, ChosenGroup, message_of
+from .journal import NamesRecord
 from .measuring import call_evaluator, group_scores, predicted_labels
 
 OPENINGS = "test_opened"
@@ -71,12 +72,12 @@ async def evaluate_choice(
     *,
     test: bool,
     prompts: str,
-    renaming: Mapping[int, str] | None = None,
+    names: NamesRecord | None = None,
 ) -> EvaluatedChoice:
     """Measure the choice on every split; nothing of it feeds back into the choice.
 
-    ``prompts`` is the kind of the candidates; ``renaming`` has the new class names of the best one by label,
-    None if none were searched for.
+    ``prompts`` is the kind of the candidates; ``names`` has the new class names and the template that is best
+    with them, None if none were searched for.
 
     A failure must not cost the result: without the test split there are train and val, without those the
     score by which a single template was chosen, and the rest is None.
@@ -94,14 +95,15 @@ async def evaluate_choice(
         best=best, ensemble=ensemble, baselines=dict(zip(choice.baselines, others, strict=True)), notes=notes
     )
     opened = test and UNOPENED not in notes
-    if renaming is not None:
+    renaming = {} if names is None else names.renaming
+    if names is not None:
         found.class_names = {evaluator.info.class_names[label]: name for label, name in renaming.items()}
     if opened:
         await _inspect(evaluator, choice.best.scored_as, found)
         by_image = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
         found.on_test = dict(zip((BEST, ENSEMBLE, *choice.baselines), by_image, strict=True))
-    if renaming:
-        await _rename(evaluator, choice.best.scored_as, renaming, found, test=opened)
+    if names is not None and renaming:
+        await _rename(evaluator, names.template, renaming, found, test=opened)
     if not opened:
         return found
     on_test = dict(found.on_test)
@@ -134,7 +136,7 @@ async def _noted(notes: dict[str, str], key: str, failed: str, work: Awaitable[T
 async def _rename(
     evaluator: Evaluator, template: str, renaming: Mapping[int, str], found: EvaluatedChoice, *, test: bool
 ) -> None:
-    """Measure the best template with new class names; with the original ones it becomes a baseline."""
+    """Measure the template with new class names; the best one with the original names becomes a baseline."""
     assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
     sizes, names = evaluator.info.sizes, evaluator.info.class_names
     splits = [
@@ -155,7 +157,12 @@ async def _rename(
     failed = "the new class names could not be examined"
     renamed = await _noted(found.notes, UNNAMED, failed, by_split()) or {}
     shares = {split: sum(right) / len(right) for split, (_, _, right) in renamed.items()}
-    found.best = replace(original, train=shares.get("train"), val=shares.get("val"), test=shares.get("test"))
+    found.best = GroupAccuracies(
+        templates=(template,),
+        train=shares.get("train"),
+        val=shares.get("val"),
+        test=shares.get("test"),
+    )
     found.baselines = {**found.baselines, ORIGINAL_NAMES: original}
     if before is None:
         return
@@ -164,7 +171,7 @@ async def _rename(
         **found.on_test,
         ORIGINAL_NAMES: before,
         BEST: GroupOnTest(
-            templates=before.templates,
+            templates=(template,),
             test=shares.get("test"),
             hits=right,
             predicted=predicted or None,

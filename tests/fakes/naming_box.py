@@ -29,6 +29,7 @@ class NamingBox:
 
     Attributes:
         asked: Every call of ``predict_named``: its split and renamings.
+        asked_in: The template of each.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class NamingBox:
         self._classes = tuple(classes)
         self._good = {name: frozenset(names) for name, names in (good or {}).items()}
         self.asked: list[tuple[str, list[dict[int, str]]]] = []
+        self.asked_in: list[str] = []
         self.info = EvaluatorInfo(
             dataset="named",
             classes=len(classes),
@@ -90,6 +92,7 @@ class NamingBox:
         if len(template) > 200:
             raise TemplateRejectedError(template, "too_many_tokens", "it is too long")
         self.asked.append((split, [dict(one) for one in renamings]))
+        self.asked_in.append(template)
         found = [
             None if any(len(name) > 60 for name in one.values()) else self._predicted(template, one, split)
             for one in renamings

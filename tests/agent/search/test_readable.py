@@ -24,7 +24,6 @@ from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.result import PREFERRED
 from promptclimb.agent.results.run_dir import REPORT, RESULT, stored_config
 from promptclimb.agent.search.choice import ranked, ranking, within_margin
-from promptclimb.agent.search.names import TEMPLATES
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
@@ -378,12 +377,14 @@ class Named(NamingBox):
 
 
 @pytest.mark.parametrize("prefers", [True, False])
-def test_names_are_searched_for_in_the_preferred_template(tmp_path: Path, mine: Path, prefers: bool) -> None:
-    """It is the one that the result holds."""
+def test_the_preferred_template_is_the_one_that_new_names_must_beat(
+    tmp_path: Path, mine: Path, prefers: bool
+) -> None:
+    """It is the best one found, and the one that the result holds where no name is accepted."""
     given = run_config(tmp_path / "r", mine, prompts="class-names", name_rounds=1, prefer_readable=prefers)
     found = run_virtual(search(given, evaluator=Named(shots=32)))
-    with Store.open(tmp_path / "r") as store:
-        assert store.note(TEMPLATES) == [found.best.template]
+    assert found.best.class_names == {}
+    assert found.best.template == found.leaderboard[0].template
     assert (found.best.template in (MINE, "her {}")) is prefers
 
 

@@ -13,6 +13,7 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import GroupOnTest
+from promptclimb.agent.search.choice import row_of
 from promptclimb.agent.search.journal import RestartRecord
 from promptclimb.agent.search.result_writer import MOST_PICTURES, details_of
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -83,7 +84,7 @@ def record() -> RestartRecord:
 
 async def kept(evaluator: object, decided: dict[str, GroupOnTest], **more: Any) -> Details:
     """What is kept of a run of two templates."""
-    values: dict[str, Any] = {"best": BEST, "records": [record()]}
+    values: dict[str, Any] = {"best": row_of(1, BEST), "records": [record()]}
     return await details_of(evaluator, decided, **values | more)  # type: ignore[arg-type]
 
 
@@ -152,5 +153,12 @@ async def test_the_line_has_the_request_that_the_best_template_answers() -> None
 
 async def test_a_template_that_took_no_call_has_no_request() -> None:
     """Whatever was asked in the same round."""
-    (best, _first) = (await kept(FakeEvaluator(), {}, best=replace(BEST, source="combine"))).lineage
+    (best, _first) = (
+        await kept(FakeEvaluator(), {}, best=row_of(1, replace(BEST, source="combine")))
+    ).lineage
     assert best.messages == ()
+
+
+async def test_a_neutral_template_for_new_names_has_no_origin() -> None:
+    """The search did not find it."""
+    assert (await kept(FakeEvaluator(), {}, best=None)).lineage == ()
