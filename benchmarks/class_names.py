@@ -404,13 +404,16 @@ COMPARED = (
     *(("strong", "shared"), ("strong", "permuted"), ("strong", "name-words"), ("strong, round 1", "shared")),
     *(("local", "shared"), ("local", "local, permuted"), ("local", "name-words"), ("name-words", "shared")),
     *(pair for arm in JOINT for pair in ((f"{arm} joint", FOUND), (f"{arm} joint", f"{arm} in found"))),
+    ("strong joint", "permuted joint"),
 )
 
 
 SHOWN = (
     *(("strong", second, "ambiguous") for second in ("shared", "permuted", "name-words")),
     *(("local", second, "ambiguous") for second in ("shared", "local, permuted")),
-    *(("strong", "shared", group) for group in ("Latin", "plain")),
+    *(("strong joint", second, "ambiguous") for second in (FOUND, "strong in found", "permuted joint")),
+    *(("local joint", second, "ambiguous") for second in (FOUND, "local in found")),
+    *(("strong joint", FOUND, group) for group in ("Latin", "plain")),
 )
 
 

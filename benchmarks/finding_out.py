@@ -264,16 +264,18 @@ def document_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def page_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
     """Yield a head and a line for each share of plurals, with the arms that know the class names."""
     first, second = PAIRS[1]
-    yield ("starting templates", "best of them", first, second, "difference (standard error)")
+    heads = ("starting templates", "best of them", "random", first, second)
+    yield (*heads, "over random (standard error)", "over shuffled")
     for plural in sorted({row["plural"] for row in rows}):
-        some = [row for row in rows if row["plural"] == plural and row["arm"] in (first, second)]
+        shown = ("random", first, second)
+        some = [row for row in rows if row["plural"] == plural and row["arm"] in shown]
         document = document_of(some)
-        arms = [statistics.fmean(100 * row["test"] for row in some if row["arm"] == arm) for arm in PAIRS[1]]
+        arms = [statistics.fmean(100 * row["test"] for row in some if row["arm"] == arm) for arm in shown]
         starting = statistics.fmean(100 * row["starting"] for row in some)
-        found = document["differences"][f"{first} over {second}"]["all"]
+        over = [document["differences"][f"{first} over {other}"]["all"] for other in ("random", second)]
         name = f"{plural:.0%} plural" if plural else "as drawn"
-        difference = f"{found['points']:+.1f} ({found['standard_error']:.1f})"
-        yield (name, *(f"{value:.1f}" for value in (starting, *arms)), difference)
+        differences = [f"{one['points']:+.1f} ({one['standard_error']:.1f})" for one in over]
+        yield (name, *(f"{value:.1f}" for value in (starting, *arms)), *differences)
 
 
 def rounded(value: Any) -> Any:
