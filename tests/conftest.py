@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,12 @@ import pytest
 # draws other examples.
 hypothesis.settings.register_profile("untimed", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("untimed")
+
+# Tests write small files by the ten thousand, and a store waits for the disk at each commit. Memory does not wait.
+MEMORY = Path("/dev/shm")
+ROOM_NEEDED = 2 * 2**30
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_NEEDED:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # Set before torch is imported: tests share two cores with each other, and many small threads only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,7 +32,8 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Tests have garbage collected as ever."""
+    """Tests have garbage collected as ever, but not in what was imported, which stays."""
+    gc.freeze()
     gc.enable()
 
 
