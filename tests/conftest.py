@@ -15,7 +15,7 @@ import pytest
 hypothesis.settings.register_profile("untimed", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("untimed")
 
-# Tests write small files by the ten thousand, and a store waits for the disk at each commit. Memory does not wait.
+# Tests write many small files, and a store waits for the disk at each commit. Memory does not wait.
 MEMORY = Path("/dev/shm")
 ROOM_NEEDED = 2 * 2**30
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_NEEDED:
