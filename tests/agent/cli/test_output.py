@@ -36,8 +36,8 @@ def run(folder: Path, *arguments: str, streams: str) -> subprocess.CompletedProc
     ("streams", "said"),
     [
         ("2>&1 | true", ""),
-        ("2>/dev/full", ""),
-        ("2>&- >&- <&-", ""),
+        pytest.param("2>/dev/full", "", marks=pytest.mark.slow),
+        pytest.param("2>&- >&- <&-", "", marks=pytest.mark.slow),
         (">/dev/full", "note: standard output cannot be written: No space left on device; what was found is"),
     ],
 )
