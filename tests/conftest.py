@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -33,9 +34,19 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Tests have garbage collected as ever, but not in what was imported, which stays."""
-    gc.freeze()
+    """Tests have garbage collected as ever."""
     gc.enable()
+
+
+@pytest.fixture
+def no_old_garbage() -> Iterator[None]:
+    """A test that collects garbage looks at its own objects alone: all others are frozen meanwhile.
+
+    Not for tests that search: a search finds out whether something is frozen, which takes long if much is.
+    """
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

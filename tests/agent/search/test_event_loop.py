@@ -105,13 +105,10 @@ class Ring:
 
 @pytest.fixture(autouse=True)
 def thawed() -> Iterator[None]:
-    """Each test begins with nothing frozen; what the other tests have frozen is frozen again afterwards."""
-    frozen = gc.get_freeze_count()
+    """Each test begins and ends with nothing frozen."""
     gc.unfreeze()
     yield
     gc.unfreeze()
-    if frozen:
-        gc.freeze()
 
 
 def test_what_has_lived_through_a_collection_is_not_looked_at_again() -> None:
