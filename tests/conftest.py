@@ -39,6 +39,13 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture
+def small_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> None:
+    """Bundled sets of 20 test images instead of 1000, in a cache of the test's own."""
+    monkeypatch.setattr("promptclimb.evaluator.pico.sets.TEST", 20)
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
 def no_old_garbage() -> Iterator[None]:
     """A test that collects garbage looks at its own objects alone: all others are frozen meanwhile.
 

@@ -151,6 +151,7 @@ def listed(files: list[str]) -> str:
     return "\n".join(["", f"{len(files)} files:", "", "| folder | files |", "|---|---|", *rows, ""]) + "\n"
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_proposal_passes_the_files_that_the_page_lists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
