@@ -67,6 +67,7 @@ test: $(VENV)/.installed-dev ## the tests, on all cores
 test-slow: $(VENV)/.installed-slow ## the slower proofs too
 	$(PY) -m pytest -m "slow and not alone" -n 2 --dist worksteal
 	$(PY) -m pytest -m "slow and alone"
+	$(PY) -m pytest -m "hypothesis and not slow" --hypothesis-profile many -n 2 --dist worksteal
 
 lint: types ## ruff and mypy
 	$(PY) -m ruff check .

@@ -9,12 +9,12 @@ import sys
 PROGRAM = "promptclimb"
 
 
-@functools.cache
 def program_version() -> str:
     """Return this program's version; ``unknown`` in a checkout that was never installed."""
     return installed_version(PROGRAM) or "unknown"
 
 
+@functools.cache
 def installed_version(package: str) -> str | None:
     """Return the version of an installed package, None if it is not installed."""
     try:

@@ -23,12 +23,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .kinds import MOST_CHARACTERS, CandidateError, KindWords
 
 SLOT = "{}"
 DEFAULT_MAX_WORDS = 15
 MAX_CHARACTERS = MOST_CHARACTERS
+KEYS_KEPT = 4096
+"""Spelling keys kept: a restart compares the same templates in each round."""
 
 _QUOTE_PAIRS = (
     ('"', '"'), ("'", "'"), ("`", "`"), ("“", "”"), ("‘", "’"),
@@ -89,6 +92,7 @@ class Template:
         return self.text
 
 
+@lru_cache(maxsize=KEYS_KEPT)
 def spelling_key(text: str) -> str:
     """Return the normal form of a text: equal for its spellings."""
     folded = _ANY_QUOTE_OR_JOINER.sub("", unicodedata.normalize("NFKC", text).casefold())
@@ -111,6 +115,8 @@ def check_characters(text: str) -> None:
 def single_spaced(text: str) -> str:
     """Return a text with single spaces."""
     # Only spaces and tabs: a line break within a template is an error that _check names.
+    if text.isascii() and "  " not in text and "\t" not in text:
+        return text
     return _SPACES.sub(" ", text)
 
 

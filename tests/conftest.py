@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 # How long an example takes depends on what else the machine does, and says nothing of the program. Each run
-# draws other examples.
-hypothesis.settings.register_profile("untimed", deadline=None, max_examples=40)
-hypothesis.settings.load_profile("untimed")
+# draws other examples; `make test-slow` draws many, where a test does not say how many.
+hypothesis.settings.register_profile("few", deadline=None, max_examples=20)
+hypothesis.settings.register_profile("many", deadline=None, max_examples=200)
+hypothesis.settings.load_profile("few")
+
+# Tests write many small files, and a store waits for the disk at each commit. Memory does not wait. Not in a
+# small container, nor where programs that a test writes cannot be run.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK):
+    found = os.statvfs(MEMORY)
+    if found.f_bavail * found.f_frsize > 4 * 2**30 and not found.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # Set before torch is imported: tests share two cores with each other, and many small threads only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +37,24 @@ gc.disable()
 def pytest_collection_finish() -> None:
     """Tests have garbage collected as ever."""
     gc.enable()
+
+
+@pytest.fixture
+def small_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> None:
+    """Bundled sets of 20 test images instead of 1000, in a cache of the test's own."""
+    monkeypatch.setattr("promptclimb.evaluator.pico.sets.TEST", 20)
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def no_old_garbage() -> Iterator[None]:
+    """A test that collects garbage looks at its own objects alone: all others are frozen meanwhile.
+
+    Not for tests that search: a search finds out whether something is frozen, which takes long if much is.
+    """
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -108,7 +108,7 @@ def files_passed(url: str, folder: Path) -> list[str]:
     found: set[str] = set()
     result = folder / "result.json"
     command = [
-        "search", "--data", "dice", "--llm", "fake", "--base-url", url, "--run-dir", str(folder),
+        "search", "--data", "frames", "--llm", "fake", "--base-url", url, "--run-dir", str(folder),
         "--method", "pn", "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", "4",
         "--shots", "1", "--views", "0",
     ]  # fmt: skip
@@ -151,6 +151,7 @@ def listed(files: list[str]) -> str:
     return "\n".join(["", f"{len(files)} files:", "", "| folder | files |", "|---|---|", *rows, ""]) + "\n"
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_proposal_passes_the_files_that_the_page_lists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

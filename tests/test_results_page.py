@@ -21,12 +21,14 @@ RESULTS = DOCS / "results"
 PAGE = (DOCS / "results.md").read_text("utf-8")
 
 
+DRAWN_AGAIN = ("optimizers", "differences", "writers")
+"""Kinds of tables with intervals, which are drawn again."""
 PARTS = {f"{part['kind']} {part['name']}": part[0] for part in results_page.PART.finditer(PAGE)}
 
 
 @pytest.mark.parametrize(
     "part",
-    [pytest.param(name, marks=[pytest.mark.slow] * name.startswith("optimizers")) for name in PARTS],
+    [pytest.param(name, marks=[pytest.mark.slow] * name.startswith(DRAWN_AGAIN)) for name in PARTS],
 )
 def test_a_table_is_that_of_the_raw_data(part: str) -> None:
     """Made again, it is the same; intervals of the comparison are drawn again too, which takes a while."""

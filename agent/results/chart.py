@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +29,8 @@ REST = 0.04
 """How far a score extends beyond the last round, so that one found there is visible."""
 _LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+DRAWN_KEPT = 64
+"""Drawings kept: the page of a run is written again at each resume and at each look at a live one."""
 _LARGEST = 1e12
 """Beyond it pygal's own sums go wrong."""
 
@@ -107,13 +109,25 @@ def course_chart(
     values = [value for curve in shown.values() for _, value in curve]
     if not values or max(map(abs, values)) > _LARGEST:
         return ""
+    return _drawn(tuple(shown.items()), tuple(levels.items()), size, name, percent=percent)
+
+
+@lru_cache(maxsize=DRAWN_KEPT)
+def _drawn(
+    shown: tuple[tuple[tuple[int, ...], Curve], ...],
+    levels: tuple[tuple[str, float], ...],
+    size: tuple[int, int],
+    name: str,
+    *,
+    percent: bool,
+) -> str:
     scale = 100.0 if percent else 1.0
-    last = max((done for curve in shown.values() for done, _ in curve), default=0) or 1
+    last = max((done for _, curve in shown for done, _ in curve), default=0) or 1
     chart = _empty(size, len(shown), len(levels), last, percent=percent)
     chart.uuid = name
-    for restarts, curve in shown.items():
+    for restarts, curve in shown:
         chart.add(named(restarts), [(done, scale * value) for done, value in _corners(curve, last)])
-    for dashes, (level, value) in zip(DASHES, levels.items(), strict=False):
+    for dashes, (level, value) in zip(DASHES, levels, strict=False):
         line = [(0, scale * value), (last + REST * last, scale * value)]
         chart.add(level, line, stroke_style={"dasharray": dashes, "width": 2})
     chart.add_xml_filter(_without_scripts)

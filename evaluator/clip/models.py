@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,12 +16,18 @@ import open_clip
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
 from ..pico.models import bundled_models
 from ..spec import Report
 from .model_files import Source, file_hash, first_mismatch, read_state, resolve
 
+_DRAWING = {
+    *(nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_),
+    *(nn.init.kaiming_normal_, nn.init.kaiming_uniform_, nn.init.xavier_normal_, nn.init.xavier_uniform_),
+    *(Tensor.normal_, Tensor.uniform_),
+}
 _FORM = re.compile(r"auto|cpu|mps|cuda(:\d+(,\d+)*)?")
 
 
@@ -146,9 +152,10 @@ def check_bundled(name: str) -> None:
 def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:
     settings = {f"image_{key}": value for key, value in source.preprocessing.items()}
     try:
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            source.name, load_weights=False, pretrained_text=False, **settings, **overrides
-        )
+        with _NoRandomWeights():
+            model, _, preprocess = open_clip.create_model_and_transforms(
+                source.name, load_weights=False, pretrained_text=False, **settings, **overrides
+            )
     except (ImportError, RuntimeError, ValueError, TypeError, KeyError, OSError, AssertionError) as error:
         raise ModelError(f"open_clip cannot build {source.name}: {error}") from error
     read_state(source.weights)
@@ -158,6 +165,25 @@ def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[I
         mismatch = first_mismatch(model, read_state(source.weights))
         raise ModelError(f"{source.weights} does not fit {source.name}: {mismatch}") from error
     return model, preprocess
+
+
+class _NoRandomWeights(TorchFunctionMode):
+    """Build modules with zeros for random weights, which take as long to draw as the rest of loading.
+
+    A checkpoint has a value for every weight, or it is refused.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func in _DRAWING:
+            with torch.no_grad():
+                return (args[0] if args else (kwargs or {})["tensor"]).zero_()
+        return func(*args, **(kwargs or {}))
 
 
 def _tokenizer(source: Source) -> Any:

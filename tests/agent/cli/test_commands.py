@@ -1046,6 +1046,7 @@ def test_a_secret_that_is_not_utf_8_does_no_harm(
     assert "RN-pico" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -1061,22 +1062,22 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
         "--rounds",
         "1",
         "--data",
-        "dice",
+        "frames",
     )
     small = (*small, "--views", "0")
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):
-        (tmp_path / "dice" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "dice" / name / "1.png")
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "frames" / name / "1.png")
     capsys.readouterr()
-    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "dice")
+    refused = ("search", *small), ("search", *small, "--dry-run"), ("datasets", "frames")
     for command in refused:
         assert call(*command) == 2
         said = " ".join(capsys.readouterr().err.split())
-        assert "dice is a data set of that name and a folder here: write --data ./dice" in said
+        assert "frames is a data set of that name and a folder here: write --data ./frames" in said
     for used in (load_data, search_sync):
         with pytest.raises(UsageError, match="is a data set of that name and a folder here"):
-            used(SearchConfig(data="dice", method="random", initial=2, rounds=1))
+            used(SearchConfig(data="frames", method="random", initial=2, rounds=1))
     assert call("resume", "begun", "--max-minutes", "0") == 0
 
 

