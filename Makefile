@@ -52,9 +52,9 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search for a template and class names: bundled set, CLIP, local LLM
-	@$(PY) run_agent.py search --data shared-names --prompts class-names --method random --starting-pool captions \
-	  --restarts 1 --conversations 1 --initial 80 --llm local --llm-fallback combine \
-	  --describe "small cartoon pictures of things that people make" $(ARGS)
+	@$(PY) run_agent.py search --data natural-names --prompts class-names --method combine --llm local --name-rounds 2 \
+	  --restarts 1 --conversations 1 --initial 80 --llm-fallback combine \
+	  --describe "small cartoon pictures of things in nature" $(ARGS)
 
 # Compiled files are kept even where the user's environment says not to: without them every worker rewrites all
 # assertions, and every child process compiles the program.
