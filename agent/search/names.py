@@ -37,7 +37,7 @@ from ..store.disk import canonical
 from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
 from .measuring import call_evaluator
-from .name_choice import Predicted, Renaming, Right, choose_names, paired_counts
+from .name_choice import Predicted, Renaming, Right, choose_names, paired_counts, repairs_enough
 
 AT_ONCE = 32
 """Renamings in one call of the scorer."""
@@ -49,37 +49,48 @@ Key = tuple[tuple[int, str], ...]
 
 
 class NameRounds:
-    """Search for names in the template of ``record``.
+    """Search for names in one template.
 
-    ``check`` raises if the search is to stop, before anything is scored anew.
+    Args:
+        record: What is done, whatever ends it; the names so far are in ``renaming``.
+        check: Raises if the search is to stop, before anything is scored anew.
+        check_new: The same before a new name is scored.
+
+    Attributes:
+        renaming: The names so far, which were scored together.
     """
 
     def __init__(
         self,
         record: NamesRecord,
         config: SearchConfig,
+        template: str,
         *,
         few_shot: FewShotPredictions,
         info: EvaluatorInfo,
         store: Store,
         journal: Journal,
         check: Callable[[], None],
+        check_new: Callable[[], None],
         emit: Listener,
     ) -> None:
         self.record = record
+        self.renaming: Renaming = {}
         self._config = config
+        self._template = template
         self._journal = journal
+        self._check_new = check_new
         self._emit = emit
         self._info = info
-        self._reader = NameReader(info.class_names, record.template)
-        self._scores = NameScores(record.template, few_shot, store, check)
+        self._reader = NameReader(info.class_names, template)
+        self._scores = NameScores(template, few_shot, store, check)
         self._store = store
         self._tried: dict[int, dict[str, Predicted]] = {}
         self._asked = Counter[int]()
         self._now: Predicted = ()
 
     async def run(self) -> None:
-        """Go through all rounds and choose; ``record`` has what was done, whatever ends it."""
+        """Go through all rounds and choose; ``renaming`` has the names so far, whatever ends it."""
         conversation = await self._conversation()
         await self._scores.open()
         self._now = self._scores.base
@@ -97,21 +108,25 @@ class NameRounds:
             self._emit(
                 NameRoundFinished(
                     position=place,
-                    renamed=len(self.record.renaming),
+                    renamed=len(self.renaming),
                     right=self.right.images,
                     images=self._scores.images,
                 )
             )
-        await self._choose(final=True)
+        await self.choose()
         self.record.unanswered = self._journal.unanswered
+
+    async def choose(self) -> None:
+        """Choose among the names that were tried, as at the end of all rounds."""
+        await self._choose(final=True)
 
     async def _conversation(self) -> int:
         """Return the number of the conversation on this template; one number for each template."""
         known = self._store.note(TEMPLATES, lambda row: [str(one) for one in row]) or []
-        if self.record.template not in known:
-            known = [*known, self.record.template]
+        if self._template not in known:
+            known = [*known, self._template]
             await self._store.put_note(TEMPLATES, known)
-        return known.index(self.record.template) + 1
+        return known.index(self._template) + 1
 
     def _over(self, repeats: int) -> str | None:
         if not self._wrong():
@@ -129,6 +144,12 @@ class NameRounds:
     def right(self) -> Right:
         """What is right with the names so far."""
         return Right.of(self._scores.labels, self._now, self._scores.copies)
+
+    @property
+    def holds(self) -> bool:
+        """Whether there are names so far that repair enough together."""
+        scores = self._scores
+        return bool(self.renaming) and repairs_enough(scores.labels, self._now, scores.base, scores.copies)
 
     def _wrong(self) -> Counter[tuple[int, int]]:
         """Return how many images of each renamable class are taken for which other one."""
@@ -154,7 +175,7 @@ class NameRounds:
         else:
             shown = [self._record_of(label, wrong) for label in labels]
             messages = rich_request(
-                self.record.template, self._info.class_names, shown, description=config.description
+                self._template, self._info.class_names, shown, description=config.description
             )
             new = await self._ask(messages, place)
         return await self._score(new, place)
@@ -195,7 +216,9 @@ class NameRounds:
     async def _score(self, new: Sequence[tuple[int, str]], place: Position) -> int:
         # The same name may come in several answers of one round.
         unique = list(dict.fromkeys(new))
-        found = await self._scores.predict_all([{label: name} for label, name in unique])
+        found = await self._scores.predict_all(
+            [{label: name} for label, name in unique], check_new=self._check_new
+        )
         for (label, name), predicted in zip(unique, found, strict=True):
             class_name = self._info.class_names[label]
             if predicted is None:
@@ -220,7 +243,7 @@ class NameRounds:
         tried = self._tried.get(label, {}).items()
         return ClassRecord(
             name=names[label],
-            current=self.record.renaming.get(label),
+            current=self.renaming.get(label),
             images=len(places),
             before=sum(scores.base[place] == label for place in places),
             right=sum(self._now[place] == label for place in places),
@@ -235,10 +258,11 @@ class NameRounds:
             return found
 
         scores = self._scores
-        self.record.renaming = await choose_names(
+        renaming = await choose_names(
             scores.labels, scores.base, self._tried, predict, copies=scores.copies, final=final
         )
-        self._now = await predict(self.record.renaming) if self.record.renaming else scores.base
+        now = await predict(renaming) if renaming else scores.base
+        self.renaming, self._now = renaming, now
 
 
 class FewShotPredictions:
@@ -331,8 +355,13 @@ class NameScores:
         self.labels, self.base, self.copies = stored
         self._few_shot.copies = bool(self.copies)
 
-    async def predict_all(self, renamings: Sequence[Renaming]) -> list[Predicted | None]:
-        """Return the predictions of each renaming, in order; None where the model cannot read a name."""
+    async def predict_all(
+        self, renamings: Sequence[Renaming], *, check_new: Callable[[], None] = lambda: None
+    ) -> list[Predicted | None]:
+        """Return the predictions of each renaming, in order; None where the model cannot read a name.
+
+        ``check_new`` raises if none is to be scored that is not on disk.
+        """
         keys = [tuple(sorted(renaming.items())) for renaming in renamings]
         for key in dict.fromkeys(keys):
             stored = None if key in self._known else self._store.note(self._row(key), self._read)
@@ -342,6 +371,7 @@ class NameScores:
         for start in range(0, len(missing), AT_ONCE):
             part = missing[start : start + AT_ONCE]
             self._check()
+            check_new()
             _, _, found = await self._few_shot.predict(self._template, [dict(key) for key in part])
             rows = [self._written(predicted) for predicted in found]
             await self._store.put_notes(dict(zip(map(self._row, part), rows, strict=True)))

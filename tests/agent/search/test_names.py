@@ -340,6 +340,66 @@ def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> N
     assert done.usage.calls == 4
 
 
+def concluded(run_dir: Path, evaluator: NamingBox, **more: Any) -> SearchResult:
+    """The result of a run that is resumed to finish with what is scored; nobody is asked."""
+    chat = NameChat()
+    run = SearchRun(config=config(run_dir, **more), evaluator=evaluator, chat=chat, concludes=True)
+    result = run_virtual(run.resume(run_dir))
+    assert chat.asked == []
+    return result
+
+
+@pytest.mark.parametrize("named", [0.55, 0.7])
+def test_a_search_that_ends_early_has_no_names_that_are_worse_than_what_it_found(
+    tmp_path: Path, named: float
+) -> None:
+    """Names that help a neutral template alone: neither if a limit is reached, nor if it is concluded then."""
+
+    def scorer() -> Picky:
+        return Picky({"found": 0.65, "a photo": 0.45}, named={"a photo": named, "found": 0.5})
+
+    own = tmp_path / "own.txt"
+    own.write_text("found {}\nworse {}\n")
+    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=3)
+    done = concluded(tmp_path / "r", scorer(), initial=own, max_calls=3)
+    assert [one.status for one in (stopped, done)] == ["stopped", "finished"]
+    for one in (stopped, done):
+        kept = named > 0.65
+        assert one.best.template == ("a photo of a {}" if kept else "found {}")
+        assert bool(one.best.class_names) is kept
+        assert one.best.train >= one.leaderboard[0].train
+    assert (ORIGINAL_NAMES in done.baselines) is kept
+
+
+def test_a_concluded_search_chooses_the_template_again(tmp_path: Path) -> None:
+    """With the names that its rounds found: what is left needs no LLM. No new name is scored."""
+
+    def scorer() -> Picky:
+        return Picky({"found": 0.5, "a photo": 0.4}, named={"worse": 0.8, "a photo": 0.7, "found": 0.4})
+
+    own = tmp_path / "own.txt"
+    own.write_text("found {}\nworse {}\n")
+    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=2)
+    assert stopped.best.template == "a photo of a {}"
+    evaluator = scorer()
+    done = concluded(tmp_path / "r", evaluator, initial=own, max_calls=2)
+    assert (done.best.template, done.best.class_names) == ("worse {}", stopped.best.class_names)
+    tried = {(label, name) for _, ones in evaluator.asked for one in ones for label, name in one.items()}
+    assert len(tried) <= 4, "those that the two answers hold"
+
+
+def test_a_run_that_is_extended_and_concluded_keeps_its_names(tmp_path: Path) -> None:
+    """The limit is reached in the new restart; the names were found before."""
+    chat = NameChat(("- a drawing of a {}\n- an icon of a {}", *ANSWERS))
+    whole = found(tmp_path / "r", chat=chat, method="pn", initial=4)
+    changes = {"restarts": 2, "max_calls": 5}
+    stopped = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=NameChat(), changes=changes))
+    assert stopped.status == "stopped"
+    done = concluded(tmp_path / "r", box(), method="pn", initial=4, **changes)
+    assert done.status == "finished"
+    assert done.best.class_names == whole.best.class_names
+
+
 def test_an_interruption_keeps_what_was_paid_for(tmp_path: Path) -> None:
     """Ctrl-C in a round of names; the resumed run has the result of a whole one."""
     stop = Stop()
