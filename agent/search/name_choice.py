@@ -109,7 +109,7 @@ class Right(NamedTuple):
 
 
 def repairs_enough(labels: Sequence[int], now: Predicted, base: Predicted, copies: int) -> bool:
-    """Return whether names together repair the share of the errors that a renaming must, step 2 of the choice."""
+    """Return whether a renaming repairs the share of the errors that it must: step 2 of the choice."""
     return _FewShot.of(labels, copies).holds(now, base)
 
 

@@ -20,10 +20,12 @@ from ...evaluator.scoring import EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
     MOST_CLASSES,
     MOST_NAMES_ASKED,
+    SHORT_NAMES,
     ClassRecord,
     NameProposals,
     NameReader,
     kind_names,
+    names_asked,
     rich_request,
     short_name_request,
 )
@@ -168,17 +170,22 @@ class NameRounds:
         new: list[tuple[int, str]] = []
         if config.llm is None:
             new = [(label, name) for label in labels for name in self._kind_names(label)]
-        elif (config.style or style_of(config.llm)) == "short":
+        elif self._short:
             for sample, label in enumerate(labels):
                 messages = short_name_request(self._info.class_names[label])
-                new += await self._ask(messages, place._replace(sample=sample), only=label)
+                new += await self._ask(messages, place._replace(sample=sample), [label], SHORT_NAMES)
         else:
             shown = [self._record_of(label, wrong) for label in labels]
             messages = rich_request(
                 self._template, self._info.class_names, shown, description=config.description
             )
-            new = await self._ask(messages, place)
+            new = await self._ask(messages, place, labels, names_asked(len(labels)))
         return await self._score(new, place)
+
+    @property
+    def _short(self) -> bool:
+        """Whether each request is a short one, for one class."""
+        return (self._config.style or style_of(self._config.llm)) == "short"
 
     def _kind_names(self, label: int) -> list[str]:
         """Return the next names of a class without an LLM, as many as a request asks for."""
@@ -187,23 +194,31 @@ class NameRounds:
         return [name for name in names if name not in self._tried.get(label, ())][:MOST_NAMES_ASKED]
 
     async def _ask(
-        self, messages: Sequence[Message], place: Position, only: int | None = None
+        self, messages: Sequence[Message], place: Position, labels: Sequence[int], each: int
     ) -> list[tuple[int, str]]:
+        """Ask for ``each`` names of some classes, and return the new ones."""
         try:
             answer, _ = await self._journal.ask(messages, place)
         except Skipped as skip:
             self._emit(Noted(text=f"{place} is skipped: {skip.reason}"))
             return []
-        return self._new(
-            self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length"), place
-        )
+        only = labels[0] if self._short else None
+        read = self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length")
+        return self._new(read, place, each, each * len(labels))
 
-    def _new(self, read: NameProposals, place: Position) -> list[tuple[int, str]]:
+    def _new(self, read: NameProposals, place: Position, each: int, most: int) -> list[tuple[int, str]]:
         found: dict[tuple[int, str], None] = {}
+        new = Counter[int]()
+        # Behind an API each name costs requests; elsewhere those beyond the number asked for are welcome.
+        limited = self._config.is_api
         for label, name in read.names:
+            line = f"{self._info.class_names[label]}: {name}"
             if name in self._tried.get(label, ()) or (label, name) in found:
-                self._refuse(f"{self._info.class_names[label]}: {name}", "known", place)
+                self._refuse(line, "known", place)
+            elif limited and (new[label] == each or len(found) == most):
+                self._refuse(line, "too_many_proposals", place)
             else:
+                new[label] += 1
                 found[label, name] = None
         for line in read.refused:
             self._refuse(line.line, line.reason, place)

@@ -8,6 +8,7 @@ import random
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -353,11 +354,9 @@ def concluded(run_dir: Path, evaluator: NamingBox, **more: Any) -> SearchResult:
 def test_a_search_that_ends_early_has_no_names_that_are_worse_than_what_it_found(
     tmp_path: Path, named: float
 ) -> None:
-    """Names that help a neutral template alone: neither if a limit is reached, nor if it is concluded then."""
-
-    def scorer() -> Picky:
-        return Picky({"found": 0.65, "a photo": 0.45}, named={"a photo": named, "found": 0.5})
-
+    """Names that help a neutral template alone; neither at a limit, nor if it is concluded there."""
+    shares = {"found": 0.65, "a photo": 0.45}
+    scorer = partial(Picky, shares, named={"a photo": named, "found": 0.5})
     own = tmp_path / "own.txt"
     own.write_text("found {}\nworse {}\n")
     stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=3)
@@ -373,10 +372,8 @@ def test_a_search_that_ends_early_has_no_names_that_are_worse_than_what_it_found
 
 def test_a_concluded_search_chooses_the_template_again(tmp_path: Path) -> None:
     """With the names that its rounds found: what is left needs no LLM. No new name is scored."""
-
-    def scorer() -> Picky:
-        return Picky({"found": 0.5, "a photo": 0.4}, named={"worse": 0.8, "a photo": 0.7, "found": 0.4})
-
+    shares = {"found": 0.5, "a photo": 0.4}
+    scorer = partial(Picky, shares, named={"worse": 0.8, "a photo": 0.7, "found": 0.4})
     own = tmp_path / "own.txt"
     own.write_text("found {}\nworse {}\n")
     stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=2)
