@@ -24,6 +24,7 @@ from ..results.details import BEST, ENSEMBLE, Pick, agrees
 from ..results.gain import ORIGINAL_NAMES, GroupOnTest, gain_of
 from ..results.result import (
     MOST_CONFUSIONS,
+    PREFERRED,
     UNEXAMINED,
     UNINSPECTED,
     UNNAMED,
@@ -114,6 +115,7 @@ async def evaluate_choice(
         on_test,
         images=evaluator.info.sizes["test"],
         prompts=prompts,
+        preferred=PREFERRED in choice.notes,
     )
     found.curve = tuple(
         Pick(after=after, template=one.text, test=scores.test)

@@ -182,6 +182,10 @@ def test_the_neutral_template_itself_may_be_best_with_the_new_names(tmp_path: Pa
     assert result.best.train > 0.7
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
     assert "itap of a {}" in page
+    assert "Where the best template came from" not in page
+    assert 'with the original names in the best template for these (<span class="t">found {}</span>)' in page
+    assert "All scores are with the original class names." in page
+    assert '<span class="soft">ensemble, with the original class names</span>' in page
 
 
 def test_no_name_is_kept_where_the_found_template_is_as_good_without(tmp_path: Path) -> None:
@@ -191,6 +195,10 @@ def test_no_name_is_kept_where_the_found_template_is_as_good_without(tmp_path: P
     assert result.best.template == "found {}"
     assert result.best.class_names == {}
     assert ORIGINAL_NAMES not in result.baselines
+    page = (tmp_path / "r" / REPORT).read_text("utf-8")
+    assert "No new name was accepted: none gained enough" in page
+    assert "Where the best template came from" in page
+    assert "All scores are with the original" not in page
 
 
 def test_names_are_searched_in_the_found_template_where_it_is_most_of_the_matter(tmp_path: Path) -> None:
@@ -360,8 +368,11 @@ def test_a_search_that_ends_early_has_no_names_that_are_worse_than_what_it_found
     own = tmp_path / "own.txt"
     own.write_text("found {}\nworse {}\n")
     stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=3)
+    page = (tmp_path / "r" / REPORT).read_text("utf-8")
     done = concluded(tmp_path / "r", scorer(), initial=own, max_calls=3)
     assert [one.status for one in (stopped, done)] == ["stopped", "finished"]
+    if not stopped.best.class_names:
+        assert "No new name was accepted so far." in page
     for one in (stopped, done):
         kept = named > 0.65
         assert one.best.template == ("a photo of a {}" if kept else "found {}")
