@@ -220,8 +220,8 @@ class NameRounds:
             else:
                 new[label] += 1
                 found[label, name] = None
-        for line in read.refused:
-            self._refuse(line.line, line.reason, place)
+        for refused in read.refused:
+            self._refuse(refused.line, refused.reason, place)
         return list(found)
 
     def _refuse(self, line: str, reason: str, place: Position) -> None:

@@ -408,6 +408,43 @@ def test_a_run_that_is_extended_and_concluded_keeps_its_names(tmp_path: Path) ->
     assert done.best.class_names == whole.best.class_names
 
 
+@pytest.mark.parametrize("fails_on", ["train", "test"])
+def test_names_that_cannot_be_examined_in_the_end_have_no_false_figures(
+    tmp_path: Path, fails_on: str
+) -> None:
+    """No accuracy is that of another template, and a resume examines them again."""
+
+    class Fails(NamingBox):
+        examined = False
+
+        def examine(self, *given: Any, test: bool = True) -> Any:
+            self.examined |= test
+            return super().examine(*given, test=test)
+
+        def predict_named(self, *given: Any, split: str) -> Predictions:
+            if self.examined and split == fails_on:
+                raise OSError("the disk is gone")
+            return super().predict_named(*given, split=split)
+
+    failed = found(tmp_path / "r", evaluator=Fails(good=GOOD))
+    noted = str(failed.notes["names_unexamined"])
+    assert f"could not be examined on {fails_on}: " in noted
+    assert "the disk is gone" in noted
+    assert bool(failed.best.class_names) is (fails_on == "test")
+    if fails_on == "test":
+        assert failed.best.test is None
+        assert failed.best.train > failed.leaderboard[0].train
+    else:
+        assert failed.best.train == failed.leaderboard[0].train
+    assert "does it again" in (tmp_path / "r" / REPORT).read_text("utf-8")
+    chat = NameChat()
+    done = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat))
+    assert chat.asked == []
+    assert done.best.test is not None
+    assert done.best.class_names
+    assert "names_unexamined" not in done.notes
+
+
 def test_an_interruption_keeps_what_was_paid_for(tmp_path: Path) -> None:
     """Ctrl-C in a round of names; the resumed run has the result of a whole one."""
     stop = Stop()
