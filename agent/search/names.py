@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.scoring import EvaluatorInfo, NamePredictor
+from ...evaluator.scoring import UNREADABLE, EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
     MOST_CLASSES,
     MOST_NAMES_ASKED,
@@ -254,7 +254,13 @@ class NameRounds:
     def _record_of(self, label: int, wrong: Mapping[tuple[int, int], int]) -> ClassRecord:
         scores, names = self._scores, self._info.class_names
         places = [place for place in range(scores.images) if scores.labels[place] == label]
-        taken = Counter({names[other]: count for (true, other), count in wrong.items() if true == label})
+        taken = Counter(
+            {
+                names[other]: count
+                for (true, other), count in wrong.items()
+                if true == label and other != UNREADABLE
+            }
+        )
         tried = self._tried.get(label, {}).items()
         return ClassRecord(
             name=names[label],
@@ -267,17 +273,18 @@ class NameRounds:
         )
 
     async def _choose(self, *, final: bool) -> None:
-        async def predict(renaming: Renaming) -> Predicted:
-            (found,) = await self._scores.predict_all([renaming])
-            assert found is not None, "each of its names was scored alone"
-            return found
-
         scores = self._scores
+
+        async def predict(renaming: Renaming) -> Predicted:
+            (found,) = await scores.predict_all([renaming])
+            # Names that are read alone may be too many together.
+            return [UNREADABLE] * len(scores.labels) if found is None else found
+
         renaming = await choose_names(
             scores.labels, scores.base, self._tried, predict, copies=scores.copies, final=final
         )
-        now = await predict(renaming) if renaming else scores.base
-        self.renaming, self._now = renaming, now
+        (now,) = await scores.predict_all([renaming]) if renaming else (scores.base,)
+        self.renaming, self._now = (renaming, now) if now is not None else ({}, scores.base)
 
 
 class FewShotPredictions:

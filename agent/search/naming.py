@@ -14,7 +14,7 @@ from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, NamePredictor
 from ...prompts.class_names import NEUTRAL_TEMPLATES
 from ..config.schema import SearchConfig
 from ..errors import GaveUpError
-from ..events.types import Listener, NamesChosen
+from ..events.types import Listener, NamesChosen, Noted
 from ..store.disk import canonical
 from ..store.run import Store
 from .journal import Journal, NamesRecord
@@ -77,6 +77,10 @@ class NameSearch:
         """
         record = self.record
         template = await self._template_to_search_in()
+        if await self._right(template, {}) == UNREAD:
+            self._emit(Noted(text="no class names are searched for: the scorer can read none in a template"))
+            record.done = True
+            return
         rounds = NameRounds(
             record,
             self._config,
@@ -121,7 +125,9 @@ class NameSearch:
         best = max(neutral, key=lambda one: neutral[one].share)
         found = self._found[0]
         repaired = (await self._right(found, {})).share - neutral[best].share
-        return found if repaired > REPAIRED * (1.0 - neutral[best].share) else best
+        if neutral[best] == UNREAD or repaired > REPAIRED * (1.0 - neutral[best].share):
+            return found
+        return best
 
     async def _choose_again(self, template: str, rounds: NameRounds, without: Right) -> Right:
         """Take the template that is best with the new names, or none of them if that is as good.

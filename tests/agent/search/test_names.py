@@ -28,10 +28,10 @@ from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.counts import counted
-from promptclimb.evaluator.errors import ConfigError
+from promptclimb.evaluator.errors import ConfigError, TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.scoring import BASELINE_DEFAULT, Predictions
+from promptclimb.evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, Predictions
 from promptclimb.prompts.class_names import MOST_CLASSES, kind_names
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import FACTORY, NamingBox, pull
@@ -606,6 +606,45 @@ def test_a_scorer_with_predictions_of_another_length_ends_the_search(tmp_path: P
 
     with pytest.raises(Exception, match="gave 39 labels, and 40 were asked for"):
         found(tmp_path / "r", evaluator=Short())
+
+
+class Limited(NamingBox):
+    """Reads at most so many new names at once; below none, it rejects every template."""
+
+    most = 0
+
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        if self.most < 0:
+            raise TemplateRejectedError(template, "too_many_tokens", "it is too long")
+        answer = super().predict_named(template, renamings, split=split)
+        pairs = zip(renamings, answer.predicted, strict=True)
+        return Predictions(answer.labels, tuple(None if len(one) > self.most else own for one, own in pairs))
+
+
+@pytest.mark.parametrize("most", [-1, 0, 1])
+def test_a_scorer_that_cannot_read_the_names_costs_the_names_alone(tmp_path: Path, most: int) -> None:
+    """The template that was found is the result; where none can be read, nobody is asked."""
+    chat, evaluator = NameChat(), Limited(good=GOOD)
+    evaluator.most = most
+    result = found(tmp_path / "r", chat=chat, evaluator=evaluator)
+    assert result.status == "finished"
+    assert len(chat.asked) == (0 if most < 0 else 4)
+    assert result.best.template == result.leaderboard[0].template
+    assert len(result.best.class_names or ()) <= max(most, 0)
+
+
+def test_images_without_an_answer_are_taken_for_no_class(tmp_path: Path) -> None:
+    """A request names only what an image is taken for."""
+
+    class Silent(NamingBox):
+        def _predicted(self, template: str, renaming: Any, split: str) -> tuple[int, ...]:
+            return tuple(UNREADABLE if one == 0 else one for one in self._labels(split))
+
+    chat = NameChat()
+    found(tmp_path / "r", chat=chat, evaluator=Silent(), name_rounds=1)
+    assert "- bat: 0 of 10; taken for nothing" in str(chat.asked[0].messages[-1]["content"])
 
 
 @pytest.mark.parametrize("classes", [400, pytest.param(1000, marks=pytest.mark.slow)])
