@@ -382,7 +382,7 @@ class NameScores:
     ) -> list[Predicted | None]:
         """Return the predictions of each renaming, in order; None where the model cannot read a name.
 
-        ``check_new`` raises if none is to be scored that is not on disk.
+        ``check_new`` raises if only those on disk are to be used.
         """
         keys = [tuple(sorted(renaming.items())) for renaming in renamings]
         for key in dict.fromkeys(keys):

@@ -13,7 +13,7 @@ def test_seeds_follow_from_their_place() -> None:
     assert all(0 <= derived(seed) < 2**31 for seed in range(100))
 
 
-def test_rounds_of_names_in_another_template_are_told_apart() -> None:
+def test_rounds_of_names_in_another_template_say_so() -> None:
     """An extended run may search for names twice."""
     assert str(Position(NAMES, 1, 2)) == "class names, round 2"
     assert str(Position(NAMES, 2, 2)) == "class names, template 2, round 2"
