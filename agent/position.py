@@ -36,7 +36,9 @@ class Position(NamedTuple):
 
     def __str__(self) -> str:
         if self.restart == NAMES and not self.initial:
-            return f"class names, round {self.round}"
+            # An extended run may search for names in another template.
+            template = f", template {self.conversation}" if self.conversation > 1 else ""
+            return f"class names{template}, round {self.round}"
         if self.initial:
             return f"restart {self.restart}, initial"
         return f"restart {self.restart}, conversation {self.conversation}, round {self.round}"

@@ -234,11 +234,16 @@ class ClassRecord:
     tried: Sequence[tuple[str, int, int]] = ()
 
 
+def names_asked(classes: int) -> int:
+    """Return how many new names a rich request asks for, for each of so many classes."""
+    return max(1, min(MOST_NAMES_ASKED, MOST_LINES_ASKED // classes))
+
+
 def rich_request(
     template: str, class_names: Sequence[str], shown: Sequence[ClassRecord], *, description: str
 ) -> list[Message]:
     """Ask for names of the shown classes, ``MOST_CLASSES`` at most, with all that is known of them."""
-    each = max(1, min(MOST_NAMES_ASKED, MOST_LINES_ASKED // len(shown)))
+    each = names_asked(len(shown))
     about = [f"What the pictures show: {description}"] if description else []
     about.append(f"There are {len(class_names)} classes, among them: {names_shown(class_names)}.")
     records = "\n".join(_record_lines(shown))

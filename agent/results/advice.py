@@ -15,7 +15,7 @@ from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import INSTRUCTION, kind_named
 from .gain import BEST_HAND_MADE, BEST_STARTING, not_above_chance, surely_better
-from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
+from .result import EMPTY, NOTHING_USABLE, UNNAMED, UNOPENED, SearchResult
 from .run_view import RunView
 from .sections import renamed_classes
 
@@ -79,6 +79,8 @@ def _folder(view: RunView) -> str:
 def _on_test(result: SearchResult, folder: str) -> list[str]:
     if UNOPENED in result.notes:
         return [f"Fix the test images; then promptclimb resume {folder} evaluates them again."]
+    if UNNAMED in result.notes:
+        return [f"The new class names could not be examined: promptclimb resume {folder} does it again."]
     if not result.dataset.sizes.test:
         return ["Add test images: without them nothing is known about images that were not searched on."]
     return []

@@ -142,10 +142,12 @@ def gain_of(
     *,
     images: int,
     prompts: str = TEMPLATE,
+    preferred: bool = False,
 ) -> Gain | None:
     """Return the gain over baselines chosen without test; None if scores are unknown or not shares.
 
     ``ensemble`` is None if it is not comparable with ``best``; ``prompts`` is the kind of all of them.
+    ``preferred``: a new template scored higher than ``best`` on the few-shot images.
     """
     over = {
         name: found
@@ -155,7 +157,7 @@ def gain_of(
     if not over:
         return None
     together = None if ensemble is None else _between(ensemble, best, images)
-    verdict = words_of(prompts).worded(_verdict(_named(over, baselines), together))
+    verdict = words_of(prompts).worded(_verdict(_named(over, baselines), together, preferred=preferred))
     return Gain(over=over, ensemble=together, verdict=verdict)
 
 
@@ -210,7 +212,7 @@ def _named(over: Mapping[str, Difference], baselines: Mapping[str, GroupOnTest])
     return found
 
 
-def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> str:
+def _verdict(named: Mapping[str, Difference], ensemble: Difference | None, *, preferred: bool) -> str:
     """Return one sentence that says "better" and "worse" only of significant differences."""
     alone = "the best alone"
     everything = dict(named) if ensemble is None else {**named, alone: ensemble}
@@ -219,9 +221,9 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     parts = [_claim(one, name) for name, one in named.items() if name in claimed]
     parts += [_unsure(one, name) for name, one in named.items() if name not in claimed and name not in same]
     start = _COMPARED[BEST_STARTING]
-    if others := [name for name in same if name != start]:
+    if others := [name for name in same if name != start or preferred]:
         parts.append(f"the same template as {enumerated(others)}")
-    if start in same:
+    if start in same and not preferred:
         parts.append(f"no new template beat {start}")
     if ensemble is not None and alone in claimed:
         parts.append(f"the ensemble {_claim(ensemble, alone)}")

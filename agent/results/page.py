@@ -34,7 +34,7 @@ from .figures import (
     unreported,
     weighted,
 )
-from .gain import verdict_on
+from .gain import ORIGINAL_NAMES, verdict_on
 from .result import PROMINENT, ApiUsage, Row, SearchResult, Sizes
 from .run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from .run_view import Refused, RunView, gains_in_words, view_of
@@ -183,11 +183,14 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "gains": any(row.gain is not None for row in compared),
         "about_scores": about_scores(result) if result else "",
         "board_rest": max(0, len(rows) - MAX_ROWS),
-        "board_order": about_order(rows, chosen=result is not None),
+        "board_order": about_order(rows, chosen=result is not None)
+        + (" All scores are with the original class names." if result and result.best.class_names else ""),
         "views": any(row.views is not None for row in rows[:MAX_ROWS]),
         "raced": any(row.images is not None for row in rows),
         "percent": view.percent,
         "finished": result is not None,
+        "stopped": result is not None and result.status == "stopped",
+        "original": _original(result),
         "config": view.config,
     }
 
@@ -212,6 +215,12 @@ def _searched(result: SearchResult) -> str:
         f"{result.model.name}{weights} on {classes}{images}. Templates {who}, "
         f"method {result.method}{objective}."
     )
+
+
+def _original(result: SearchResult | None) -> str:
+    """Return the best template for the original class names; empty if no others were accepted."""
+    baseline = result.baselines.get(ORIGINAL_NAMES) if result else None
+    return "" if baseline is None else baseline.templates[0]
 
 
 def _searching(view: RunView) -> str:
@@ -287,7 +296,7 @@ def _cards(view: RunView) -> list[Card]:
     if result.gain is None and split == "train":
         found += _training_cards(view)
     if result.averaged and (together := getattr(result.ensemble, split)) is not None:
-        found.append(("ensemble", _text(together, view), split))
+        found.append((f"ensemble{result.best.without_names}", _text(together, view), split))
     return found
 
 

@@ -404,8 +404,8 @@ class SearchResult:
 
     @property
     def complete(self) -> bool:
-        """Whether the search is over and its test split, if any, was evaluated."""
-        return self.status == "finished" and UNOPENED not in self.notes
+        """Whether the search is over and its test split, if any, was evaluated, with new class names too."""
+        return self.status == "finished" and not {UNOPENED, UNNAMED} & self.notes.keys()
 
     @property
     def words(self) -> KindWords:

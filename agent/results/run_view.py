@@ -580,9 +580,12 @@ class RunView:
         rows = self.rows
         if self.details is not None and self.details.lineage and self.result is not None:
             return self.details.lineage
+        if self.result is not None:
+            # With new class names a neutral template may be best, which the search did not find.
+            rows = [row for row in rows if row.template == self.result.best.template]
         if not rows:
             return ()
-        known = rows if self.course.estimated else self.course.rows
+        known = self.rows if self.course.estimated else self.course.rows
         return [Ancestor(**asdict(row)) for row in lineage_of(rows[0], known)]
 
     @property

@@ -135,8 +135,8 @@ class NameRow(NamedTuple):
     """A renamed class; counts are None if test was not evaluated.
 
     Attributes:
-        before: Test images classified correctly with the original names.
-        after: The same with the new ones.
+        before: Test images classified correctly with the original names, in the best template for these.
+        after: The same with all new ones, in the best template.
         taken_for: What the images were taken for before, with counts.
     """
 

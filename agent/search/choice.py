@@ -170,6 +170,8 @@ def ranked(config: SearchConfig, info: EvaluatorInfo, scored: Sequence[Entry]) -
     if not within_margin(few_shot(first), few_shot(best), images):
         return Ranked(order)
     note = _preference(best, first.text, few_shot(best) - few_shot(first), by=written[first.key])
+    if config.searches_names:
+        note = f"with the original class names, {note}"
     return Ranked([first, *(entry for entry in order if entry is not first)], note)
 
 

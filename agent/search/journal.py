@@ -72,7 +72,7 @@ class NamesRecord(RestartRecord):
 
     Attributes:
         template: The template whose slot the names go into.
-        renaming: The names accepted so far, by label.
+        renaming: The names accepted so far, by label; with them it is better than the best template without.
     """
 
     template: str = ""

@@ -86,10 +86,11 @@ class _FewShot:
             self.weight(place) for place in compress(range(len(self.labels)), map(ne, predicted, self.labels))
         )
 
-    def share_to_repair(self) -> float:
-        """Return the share of the errors that a renaming must repair."""
+    def holds(self, now: Predicted, base: Predicted) -> bool:
+        """Return whether a renaming repairs its share of the errors."""
         per_class = self.images / len(set(self.labels[: self.images]))
-        return LEAST_REPAIRED + MORE_IF_FEW / math.sqrt(per_class)
+        share_to_repair = LEAST_REPAIRED + MORE_IF_FEW / math.sqrt(per_class)
+        return self.compare(now, base).gain >= share_to_repair * self.wrong(base)
 
 
 class Right(NamedTuple):
@@ -105,6 +106,11 @@ class Right(NamedTuple):
         share = 1.0 - few_shot.wrong(predicted) / few_shot.images
         images = len(labels) - copies
         return cls(round(share, 9), sum(hits(predicted[:images], labels[:images])))
+
+
+def repairs_enough(labels: Sequence[int], now: Predicted, base: Predicted, copies: int) -> bool:
+    """Return whether a renaming repairs the share of the errors that it must: step 2 of the choice."""
+    return _FewShot.of(labels, copies).holds(now, base)
 
 
 async def choose_names(
@@ -162,7 +168,7 @@ async def choose_names(
     if not chosen or not final:
         return chosen
     now = await predict(chosen)
-    if few_shot.compare(now, base).gain < few_shot.share_to_repair() * few_shot.wrong(base):
+    if not few_shot.holds(now, base):
         return {}
     ranked = {label: [name for _, name in alone[label]] for label in order}
     return await _improved(few_shot, base, chosen, now, ranked, predict)

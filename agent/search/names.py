@@ -16,14 +16,16 @@ from functools import partial
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.scoring import EvaluatorInfo, NamePredictor
+from ...evaluator.scoring import UNREADABLE, EvaluatorInfo, NamePredictor
 from ...prompts.class_names import (
     MOST_CLASSES,
     MOST_NAMES_ASKED,
+    SHORT_NAMES,
     ClassRecord,
     NameProposals,
     NameReader,
     kind_names,
+    names_asked,
     rich_request,
     short_name_request,
 )
@@ -37,7 +39,7 @@ from ..store.disk import canonical
 from ..store.run import Store
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
 from .measuring import call_evaluator
-from .name_choice import Predicted, Renaming, Right, choose_names, paired_counts
+from .name_choice import Predicted, Renaming, Right, choose_names, paired_counts, repairs_enough
 
 AT_ONCE = 32
 """Renamings in one call of the scorer."""
@@ -49,37 +51,48 @@ Key = tuple[tuple[int, str], ...]
 
 
 class NameRounds:
-    """Search for names in the template of ``record``.
+    """Search for names in one template.
 
-    ``check`` raises if the search is to stop, before anything is scored anew.
+    Args:
+        record: What is done, whatever ends it; the names so far are in ``renaming``.
+        check: Raises if the search is to stop, before anything is scored anew.
+        check_new: The same before a new name is scored.
+
+    Attributes:
+        renaming: The names so far, which were scored together.
     """
 
     def __init__(
         self,
         record: NamesRecord,
         config: SearchConfig,
+        template: str,
         *,
         few_shot: FewShotPredictions,
         info: EvaluatorInfo,
         store: Store,
         journal: Journal,
         check: Callable[[], None],
+        check_new: Callable[[], None],
         emit: Listener,
     ) -> None:
         self.record = record
+        self.renaming: Renaming = {}
         self._config = config
+        self._template = template
         self._journal = journal
+        self._check_new = check_new
         self._emit = emit
         self._info = info
-        self._reader = NameReader(info.class_names, record.template)
-        self._scores = NameScores(record.template, few_shot, store, check)
+        self._reader = NameReader(info.class_names, template)
+        self._scores = NameScores(template, few_shot, store, check)
         self._store = store
         self._tried: dict[int, dict[str, Predicted]] = {}
         self._asked = Counter[int]()
         self._now: Predicted = ()
 
     async def run(self) -> None:
-        """Go through all rounds and choose; ``record`` has what was done, whatever ends it."""
+        """Go through all rounds and choose; ``renaming`` has the names so far, whatever ends it."""
         conversation = await self._conversation()
         await self._scores.open()
         self._now = self._scores.base
@@ -97,21 +110,25 @@ class NameRounds:
             self._emit(
                 NameRoundFinished(
                     position=place,
-                    renamed=len(self.record.renaming),
+                    renamed=len(self.renaming),
                     right=self.right.images,
                     images=self._scores.images,
                 )
             )
-        await self._choose(final=True)
+        await self.choose()
         self.record.unanswered = self._journal.unanswered
+
+    async def choose(self) -> None:
+        """Choose among the names that were tried, as at the end of all rounds."""
+        await self._choose(final=True)
 
     async def _conversation(self) -> int:
         """Return the number of the conversation on this template; one number for each template."""
         known = self._store.note(TEMPLATES, lambda row: [str(one) for one in row]) or []
-        if self.record.template not in known:
-            known = [*known, self.record.template]
+        if self._template not in known:
+            known = [*known, self._template]
             await self._store.put_note(TEMPLATES, known)
-        return known.index(self.record.template) + 1
+        return known.index(self._template) + 1
 
     def _over(self, repeats: int) -> str | None:
         if not self._wrong():
@@ -130,6 +147,12 @@ class NameRounds:
         """What is right with the names so far."""
         return Right.of(self._scores.labels, self._now, self._scores.copies)
 
+    @property
+    def holds(self) -> bool:
+        """Whether there are names so far that repair enough together."""
+        scores = self._scores
+        return bool(self.renaming) and repairs_enough(scores.labels, self._now, scores.base, scores.copies)
+
     def _wrong(self) -> Counter[tuple[int, int]]:
         """Return how many images of each renamable class are taken for which other one."""
         found = Counter[tuple[int, int]]()
@@ -147,17 +170,22 @@ class NameRounds:
         new: list[tuple[int, str]] = []
         if config.llm is None:
             new = [(label, name) for label in labels for name in self._kind_names(label)]
-        elif (config.style or style_of(config.llm)) == "short":
+        elif self._short:
             for sample, label in enumerate(labels):
                 messages = short_name_request(self._info.class_names[label])
-                new += await self._ask(messages, place._replace(sample=sample), only=label)
+                new += await self._ask(messages, place._replace(sample=sample), [label], SHORT_NAMES)
         else:
             shown = [self._record_of(label, wrong) for label in labels]
             messages = rich_request(
-                self.record.template, self._info.class_names, shown, description=config.description
+                self._template, self._info.class_names, shown, description=config.description
             )
-            new = await self._ask(messages, place)
+            new = await self._ask(messages, place, labels, names_asked(len(labels)))
         return await self._score(new, place)
+
+    @property
+    def _short(self) -> bool:
+        """Whether each request is a short one, for one class."""
+        return (self._config.style or style_of(self._config.llm)) == "short"
 
     def _kind_names(self, label: int) -> list[str]:
         """Return the next names of a class without an LLM, as many as a request asks for."""
@@ -166,26 +194,34 @@ class NameRounds:
         return [name for name in names if name not in self._tried.get(label, ())][:MOST_NAMES_ASKED]
 
     async def _ask(
-        self, messages: Sequence[Message], place: Position, only: int | None = None
+        self, messages: Sequence[Message], place: Position, labels: Sequence[int], each: int
     ) -> list[tuple[int, str]]:
+        """Ask for ``each`` names of some classes, and return the new ones."""
         try:
             answer, _ = await self._journal.ask(messages, place)
         except Skipped as skip:
             self._emit(Noted(text=f"{place} is skipped: {skip.reason}"))
             return []
-        return self._new(
-            self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length"), place
-        )
+        only = labels[0] if self._short else None
+        read = self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length")
+        return self._new(read, place, each, each * len(labels))
 
-    def _new(self, read: NameProposals, place: Position) -> list[tuple[int, str]]:
+    def _new(self, read: NameProposals, place: Position, each: int, most: int) -> list[tuple[int, str]]:
         found: dict[tuple[int, str], None] = {}
+        new = Counter[int]()
+        # Behind an API each name costs requests; elsewhere those beyond the number asked for are welcome.
+        limited = self._config.is_api
         for label, name in read.names:
+            line = f"{self._info.class_names[label]}: {name}"
             if name in self._tried.get(label, ()) or (label, name) in found:
-                self._refuse(f"{self._info.class_names[label]}: {name}", "known", place)
+                self._refuse(line, "known", place)
+            elif limited and (new[label] == each or len(found) == most):
+                self._refuse(line, "too_many_proposals", place)
             else:
+                new[label] += 1
                 found[label, name] = None
-        for line in read.refused:
-            self._refuse(line.line, line.reason, place)
+        for refused in read.refused:
+            self._refuse(refused.line, refused.reason, place)
         return list(found)
 
     def _refuse(self, line: str, reason: str, place: Position) -> None:
@@ -195,7 +231,9 @@ class NameRounds:
     async def _score(self, new: Sequence[tuple[int, str]], place: Position) -> int:
         # The same name may come in several answers of one round.
         unique = list(dict.fromkeys(new))
-        found = await self._scores.predict_all([{label: name} for label, name in unique])
+        found = await self._scores.predict_all(
+            [{label: name} for label, name in unique], check_new=self._check_new
+        )
         for (label, name), predicted in zip(unique, found, strict=True):
             class_name = self._info.class_names[label]
             if predicted is None:
@@ -216,11 +254,17 @@ class NameRounds:
     def _record_of(self, label: int, wrong: Mapping[tuple[int, int], int]) -> ClassRecord:
         scores, names = self._scores, self._info.class_names
         places = [place for place in range(scores.images) if scores.labels[place] == label]
-        taken = Counter({names[other]: count for (true, other), count in wrong.items() if true == label})
+        taken = Counter(
+            {
+                names[other]: count
+                for (true, other), count in wrong.items()
+                if true == label and other != UNREADABLE
+            }
+        )
         tried = self._tried.get(label, {}).items()
         return ClassRecord(
             name=names[label],
-            current=self.record.renaming.get(label),
+            current=self.renaming.get(label),
             images=len(places),
             before=sum(scores.base[place] == label for place in places),
             right=sum(self._now[place] == label for place in places),
@@ -229,16 +273,18 @@ class NameRounds:
         )
 
     async def _choose(self, *, final: bool) -> None:
-        async def predict(renaming: Renaming) -> Predicted:
-            (found,) = await self._scores.predict_all([renaming])
-            assert found is not None, "each of its names was scored alone"
-            return found
-
         scores = self._scores
-        self.record.renaming = await choose_names(
+
+        async def predict(renaming: Renaming) -> Predicted:
+            (found,) = await scores.predict_all([renaming])
+            # Names that are read alone may be too many together.
+            return [UNREADABLE] * len(scores.labels) if found is None else found
+
+        renaming = await choose_names(
             scores.labels, scores.base, self._tried, predict, copies=scores.copies, final=final
         )
-        self._now = await predict(self.record.renaming) if self.record.renaming else scores.base
+        (now,) = await scores.predict_all([renaming]) if renaming else (scores.base,)
+        self.renaming, self._now = (renaming, now) if now is not None else ({}, scores.base)
 
 
 class FewShotPredictions:
@@ -331,8 +377,13 @@ class NameScores:
         self.labels, self.base, self.copies = stored
         self._few_shot.copies = bool(self.copies)
 
-    async def predict_all(self, renamings: Sequence[Renaming]) -> list[Predicted | None]:
-        """Return the predictions of each renaming, in order; None where the model cannot read a name."""
+    async def predict_all(
+        self, renamings: Sequence[Renaming], *, check_new: Callable[[], None] = lambda: None
+    ) -> list[Predicted | None]:
+        """Return the predictions of each renaming, in order; None where the model cannot read a name.
+
+        ``check_new`` raises if only those on disk are to be used.
+        """
         keys = [tuple(sorted(renaming.items())) for renaming in renamings]
         for key in dict.fromkeys(keys):
             stored = None if key in self._known else self._store.note(self._row(key), self._read)
@@ -342,6 +393,7 @@ class NameScores:
         for start in range(0, len(missing), AT_ONCE):
             part = missing[start : start + AT_ONCE]
             self._check()
+            check_new()
             _, _, found = await self._few_shot.predict(self._template, [dict(key) for key in part])
             rows = [self._written(predicted) for predicted in found]
             await self._store.put_notes(dict(zip(map(self._row, part), rows, strict=True)))

@@ -88,7 +88,7 @@ from .inputs import (
     try_local_llm,
 )
 from .journal import EmptyAnswers, Journal, NamesRecord, RestartRecord, Searched
-from .naming import NameSearch
+from .naming import NOTHING_MORE, NameSearch
 from .racing import racer_of
 from .restart import Restart
 from .restarts import Workers, single, stop_event
@@ -100,7 +100,6 @@ from .user_objects import UserChat, check_user_objects, name_of, object_names
 
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
-NOTHING_MORE = "the search is being concluded"
 PRICES = "prices"
 """The note of the prices that were paid, for a session that no longer needs an endpoint."""
 
@@ -548,13 +547,15 @@ class OpenRun:
         )
         workers = Workers(restarts, scheduler, stop=self._stop)
         searched = Searched(records=workers.records, stopped=await workers.run(config.concurrency))
-        if searched.stopped is None and config.searches_names:
+        # One that is concluded has the names that were found before it was extended.
+        ended = searched.stopped is None or (self._run.concludes and searched.scored)
+        if ended and config.searches_names:
             found = await self._templates_found(searched)
             names = NamesRecord(NAMES, template=found[0])
             journals.append(journal_of(names))
             search = self._name_search(names, found, journals[-1])
             stopped = await Workers([search], scheduler, stop=self._stop).run(1)
-            searched = replace(searched, names=names, stopped=stopped)
+            searched = replace(searched, names=names, stopped=searched.stopped or stopped)
         if all(record.done for record in searched.all_records):
             for journal in journals:
                 await journal.keep_refused()
@@ -570,18 +571,15 @@ class OpenRun:
             info=self.evaluator.info,
             store=self.store,
             journal=journal,
-            check=self._check_names,
+            check=self._check,
+            concludes=self._run.concludes,
+            asks_scorer=self.scorer_calls is not None,
             emit=self._emit,
         )
 
     def _check(self) -> None:
         self._stop.check()
         self.budget.check_time()
-
-    def _check_names(self) -> None:
-        self._check()
-        if self._run.concludes and self.scorer_calls is None:
-            raise GaveUpError(NOTHING_MORE)
 
     async def _templates_found(self, searched: Searched) -> list[str]:
         """Return the templates scored on all images, best first."""

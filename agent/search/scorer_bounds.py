@@ -100,7 +100,7 @@ class ScorerBounds:
 
     @cached_property
     def names(self) -> Part:
-        """The search for class names, if the LLM gives as many as it is asked for."""
+        """The search for class names; the names of each round are scored once more together."""
         config = self._config
         if not config.searches_names:
             return Part()
@@ -113,7 +113,8 @@ class ScorerBounds:
             each = min(classes * MOST_NAMES_ASKED, max(MOST_LINES_ASKED, classes))
         names = config.name_rounds * each
         templates = 1 + len(NEUTRAL_TEMPLATES) + self._defaults + 1 + FOUND_TRIED
-        return self.on_all_images(templates + 1 + names + 1 + min(MOST_CHECKS, self._info.classes + names))
+        together = config.name_rounds + min(MOST_CHECKS, self._info.classes + names)
+        return self.on_all_images(templates + 1 + names + together)
 
     def on_all_images(self, candidates: int) -> Part:
         """Return what so many candidates take on all few-shot images."""

@@ -24,6 +24,7 @@ from ..results.details import BEST, ENSEMBLE, Pick, agrees
 from ..results.gain import ORIGINAL_NAMES, GroupOnTest, gain_of
 from ..results.result import (
     MOST_CONFUSIONS,
+    PREFERRED,
     UNEXAMINED,
     UNINSPECTED,
     UNNAMED,
@@ -114,6 +115,7 @@ async def evaluate_choice(
         on_test,
         images=evaluator.info.sizes["test"],
         prompts=prompts,
+        preferred=PREFERRED in choice.notes,
     )
     found.curve = tuple(
         Pick(after=after, template=one.text, test=scores.test)
@@ -136,26 +138,30 @@ async def _noted(notes: dict[str, str], key: str, failed: str, work: Awaitable[T
 async def _rename(
     evaluator: Evaluator, template: str, renaming: Mapping[int, str], found: EvaluatedChoice, *, test: bool
 ) -> None:
-    """Measure the template with new class names; the best one with the original names becomes a baseline."""
+    """Measure the template with new class names; the best one with the original names becomes a baseline.
+
+    If that fails on train, the best one with the original names stays.
+    """
     assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
     sizes, names = evaluator.info.sizes, evaluator.info.class_names
     splits = [
         split for split in ("train", "val", "test") if sizes.get(split, 0) and (test or split != "test")
     ]
 
-    def work() -> dict[str, Predictions]:
-        return {split: evaluator.predict_named(template, [renaming], split=split) for split in splits}
-
-    async def by_split() -> dict[str, tuple[Sequence[int], Sequence[int], list[bool]]]:
-        answers = await call_evaluator(work)
-        return {
-            split: (one.labels, one.predicted[0] or (), hits(one.predicted[0] or (), one.labels))
-            for split, one in answers.items()
-        }
+    async def measured(split: str) -> tuple[Sequence[int], Sequence[int], list[bool]]:
+        answer = await call_evaluator(lambda: evaluator.predict_named(template, [renaming], split=split))
+        predicted = answer.predicted[0] or ()
+        return answer.labels, predicted, hits(predicted, answer.labels)
 
     original, before = found.best, found.on_test.get(BEST)
-    failed = "the new class names could not be examined"
-    renamed = await _noted(found.notes, UNNAMED, failed, by_split()) or {}
+    renamed = {}
+    for split in splits:
+        failed = f"the new class names could not be examined on {split}"
+        if (one := await _noted(found.notes, UNNAMED, failed, measured(split))) is not None:
+            renamed[split] = one
+    if "train" not in renamed:  # no accuracy to show beside them
+        found.class_names = {}
+        return
     shares = {split: sum(right) / len(right) for split, (_, _, right) in renamed.items()}
     found.best = GroupAccuracies(
         templates=(template,),

@@ -258,11 +258,12 @@ def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> t
     if not config.searches_names or config.llm is None:
         return 0, 0
     names = class_names or ["x" * LONGEST_NAME] * MOST_CLASSES
-    longest = max(names, key=len)
+    longest = max(names, key=lambda one: len(one.encode()))
+    letter = "x" if all(map(str.isascii, [config.description, *names])) else WIDE
     if (config.style or style_of(config.llm)) == "short":
         each, messages = min(len(names), MOST_CLASSES), short_name_request(longest)
     else:
-        tried = [("x" * MAX_NAME_CHARACTERS, 0, 0)] * MOST_TRIED_SHOWN
+        tried = [(letter * MAX_NAME_CHARACTERS, 0, 0)] * MOST_TRIED_SHOWN
         record = ClassRecord(
             name=longest,
             current=tried[0][0],
@@ -274,7 +275,7 @@ def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> t
         )
         shown = [record] * min(len(names), MOST_CLASSES)
         each = 1
-        messages = rich_request("x" * MAX_CHARACTERS, names, shown, description=config.description)
+        messages = rich_request(letter * MAX_CHARACTERS, names, shown, description=config.description)
     request = ChatRequest(messages=tuple(messages), model="")
     return config.name_rounds * each, request.prompt_tokens_at_most
 

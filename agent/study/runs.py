@@ -16,7 +16,7 @@ from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
 from ..llm.budget import LIMITS, Budget, Limits
 from ..llm.cost import NOTHING, Spent
-from ..results.result import UNOPENED, SearchResult
+from ..results.result import UNNAMED, UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
 from ..search.identity import known_identity
 from ..search.inputs import fallen_back, pinned_evaluator
@@ -258,8 +258,9 @@ def _last_result(cell: Cell) -> SearchResult | None:
 
 def why_in_no_mean(result: SearchResult) -> str | None:
     """Return why a result has no test accuracy; None where it has one."""
-    if result.stop_reason is not None or UNOPENED in result.notes:
-        return result.stop_reason or str(result.notes[UNOPENED])
+    failed = next((result.notes[name] for name in (UNOPENED, UNNAMED) if name in result.notes), None)
+    if result.stop_reason is not None or failed is not None:
+        return result.stop_reason or str(failed)
     return NO_TEST if result.best.test is None else None
 
 

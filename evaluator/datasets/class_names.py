@@ -84,8 +84,14 @@ def _names_of(lines: Iterable[str], where: str) -> tuple[str, ...]:
     names = tuple(line.strip() for line in lines)
     for number, name in enumerate(names, start=1):
         check_name(name, name, where=f"{where}, line {number}")
-    refuse_duplicates(names, where=where)
+    refuse_duplicates(names, where=where, but=_published(names))
     return names
+
+
+def _published(names: Sequence[str]) -> Sequence[str]:
+    """Return the names that OpenAI's list repeats, if these are names of its classes."""
+    openai = imagenet_class_names() if duplicates(names) else ()
+    return duplicates(openai) if len(openai) == len(names) else ()
 
 
 def _composed(name: str) -> str:
@@ -118,7 +124,12 @@ def rename(splits: Splits, choice: str | None) -> Splits:
         how = f"class names from {Path(choice).name}, by order"
         notes = [_renaming(splits, names, how), *_crossed(splits, names)]
     changed = names != splits.classes
-    return replace(splits, classes=names, published=False, notes=(*splits.notes, *(notes if changed else ())))
+    return replace(
+        splits,
+        classes=names,
+        published=bool(duplicates(names)),
+        notes=(*splits.notes, *(notes if changed else ())),
+    )
 
 
 def _in_order(names: tuple[str, ...], splits: Splits, source: str) -> tuple[str, ...]:
@@ -177,9 +188,9 @@ def duplicates(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def refuse_duplicates(names: Sequence[str], *, where: str) -> None:
-    """Raise DataError if a name occurs twice."""
-    if found := duplicates(names):
+def refuse_duplicates(names: Sequence[str], *, where: str, but: Sequence[str] = ()) -> None:
+    """Raise DataError if a name occurs twice, ``but`` for some."""
+    if found := [name for name in duplicates(names) if name not in but]:
         labels = [str(label) for label, name in enumerate(names) if name == found[0]]
         raise DataError(
             f"{where}: the class name {found[0]!r} stands for {len(labels)} classes "

@@ -8,6 +8,7 @@ import random
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.counts import counted
-from promptclimb.evaluator.errors import ConfigError
+from promptclimb.evaluator.errors import ConfigError, TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.scoring import BASELINE_DEFAULT, Predictions
+from promptclimb.evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, Predictions
 from promptclimb.prompts.class_names import MOST_CLASSES, kind_names
 from tests.fakes.clock import run_virtual, virtual_sleep
 from tests.fakes.naming_box import FACTORY, NamingBox, pull
@@ -181,6 +182,10 @@ def test_the_neutral_template_itself_may_be_best_with_the_new_names(tmp_path: Pa
     assert result.best.train > 0.7
     page = (tmp_path / "r" / REPORT).read_text("utf-8")
     assert "itap of a {}" in page
+    assert "Where the best template came from" not in page
+    assert 'with the original names in the best template for these (<span class="t">found {}</span>)' in page
+    assert "All scores are with the original class names." in page
+    assert '<span class="soft">ensemble, with the original class names</span>' in page
 
 
 def test_no_name_is_kept_where_the_found_template_is_as_good_without(tmp_path: Path) -> None:
@@ -190,6 +195,10 @@ def test_no_name_is_kept_where_the_found_template_is_as_good_without(tmp_path: P
     assert result.best.template == "found {}"
     assert result.best.class_names == {}
     assert ORIGINAL_NAMES not in result.baselines
+    page = (tmp_path / "r" / REPORT).read_text("utf-8")
+    assert "No new name was accepted: none gained enough" in page
+    assert "Where the best template came from" in page
+    assert "All scores are with the original" not in page
 
 
 def test_names_are_searched_in_the_found_template_where_it_is_most_of_the_matter(tmp_path: Path) -> None:
@@ -338,6 +347,102 @@ def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> N
     assert done.status == "finished"
     assert done.best.class_names == found(tmp_path / "other").best.class_names
     assert done.usage.calls == 4
+
+
+def concluded(run_dir: Path, evaluator: NamingBox, **more: Any) -> SearchResult:
+    """The result of a run that is resumed to finish with what is scored; nobody is asked."""
+    chat = NameChat()
+    run = SearchRun(config=config(run_dir, **more), evaluator=evaluator, chat=chat, concludes=True)
+    result = run_virtual(run.resume(run_dir))
+    assert chat.asked == []
+    return result
+
+
+@pytest.mark.parametrize("named", [0.55, 0.7])
+def test_a_search_that_ends_early_has_no_names_that_are_worse_than_what_it_found(
+    tmp_path: Path, named: float
+) -> None:
+    """Names that help a neutral template alone; neither at a limit, nor if it is concluded there."""
+    shares = {"found": 0.65, "a photo": 0.45}
+    scorer = partial(Picky, shares, named={"a photo": named, "found": 0.5})
+    own = tmp_path / "own.txt"
+    own.write_text("found {}\nworse {}\n")
+    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=3)
+    page = (tmp_path / "r" / REPORT).read_text("utf-8")
+    done = concluded(tmp_path / "r", scorer(), initial=own, max_calls=3)
+    assert [one.status for one in (stopped, done)] == ["stopped", "finished"]
+    if not stopped.best.class_names:
+        assert "No new name was accepted so far." in page
+    for one in (stopped, done):
+        kept = named > 0.65
+        assert one.best.template == ("a photo of a {}" if kept else "found {}")
+        assert bool(one.best.class_names) is kept
+        assert one.best.train >= one.leaderboard[0].train
+    assert (ORIGINAL_NAMES in done.baselines) is kept
+
+
+def test_a_concluded_search_chooses_the_template_again(tmp_path: Path) -> None:
+    """With the names that its rounds found: what is left needs no LLM. No new name is scored."""
+    shares = {"found": 0.5, "a photo": 0.4}
+    scorer = partial(Picky, shares, named={"worse": 0.8, "a photo": 0.7, "found": 0.4})
+    own = tmp_path / "own.txt"
+    own.write_text("found {}\nworse {}\n")
+    stopped = found(tmp_path / "r", evaluator=scorer(), initial=own, max_calls=2)
+    assert stopped.best.template == "a photo of a {}"
+    evaluator = scorer()
+    done = concluded(tmp_path / "r", evaluator, initial=own, max_calls=2)
+    assert (done.best.template, done.best.class_names) == ("worse {}", stopped.best.class_names)
+    tried = {(label, name) for _, ones in evaluator.asked for one in ones for label, name in one.items()}
+    assert len(tried) <= 4, "those that the two answers hold"
+
+
+def test_a_run_that_is_extended_and_concluded_keeps_its_names(tmp_path: Path) -> None:
+    """The limit is reached in the new restart; the names were found before."""
+    chat = NameChat(("- a drawing of a {}\n- an icon of a {}", *ANSWERS))
+    whole = found(tmp_path / "r", chat=chat, method="pn", initial=4)
+    changes = {"restarts": 2, "max_calls": 5}
+    stopped = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=NameChat(), changes=changes))
+    assert stopped.status == "stopped"
+    done = concluded(tmp_path / "r", box(), method="pn", initial=4, **changes)
+    assert done.status == "finished"
+    assert done.best.class_names == whole.best.class_names
+
+
+@pytest.mark.parametrize("fails_on", ["train", "test"])
+def test_names_that_cannot_be_examined_in_the_end_have_no_false_figures(
+    tmp_path: Path, fails_on: str
+) -> None:
+    """No accuracy is that of another template, and a resume examines them again."""
+
+    class Fails(NamingBox):
+        examined = False
+
+        def examine(self, *given: Any, test: bool = True) -> Any:
+            self.examined |= test
+            return super().examine(*given, test=test)
+
+        def predict_named(self, *given: Any, split: str) -> Predictions:
+            if self.examined and split == fails_on:
+                raise OSError("the disk is gone")
+            return super().predict_named(*given, split=split)
+
+    failed = found(tmp_path / "r", evaluator=Fails(good=GOOD))
+    noted = str(failed.notes["names_unexamined"])
+    assert f"could not be examined on {fails_on}: " in noted
+    assert "the disk is gone" in noted
+    assert bool(failed.best.class_names) is (fails_on == "test")
+    if fails_on == "test":
+        assert failed.best.test is None
+        assert failed.best.train > failed.leaderboard[0].train
+    else:
+        assert failed.best.train == failed.leaderboard[0].train
+    assert "does it again" in (tmp_path / "r" / REPORT).read_text("utf-8")
+    chat = NameChat()
+    done = run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat))
+    assert chat.asked == []
+    assert done.best.test is not None
+    assert done.best.class_names
+    assert "names_unexamined" not in done.notes
 
 
 def test_an_interruption_keeps_what_was_paid_for(tmp_path: Path) -> None:
@@ -501,6 +606,45 @@ def test_a_scorer_with_predictions_of_another_length_ends_the_search(tmp_path: P
 
     with pytest.raises(Exception, match="gave 39 labels, and 40 were asked for"):
         found(tmp_path / "r", evaluator=Short())
+
+
+class Limited(NamingBox):
+    """Reads at most so many new names at once; below none, it rejects every template."""
+
+    most = 0
+
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        if self.most < 0:
+            raise TemplateRejectedError(template, "too_many_tokens", "it is too long")
+        answer = super().predict_named(template, renamings, split=split)
+        pairs = zip(renamings, answer.predicted, strict=True)
+        return Predictions(answer.labels, tuple(None if len(one) > self.most else own for one, own in pairs))
+
+
+@pytest.mark.parametrize("most", [-1, 0, 1])
+def test_a_scorer_that_cannot_read_the_names_costs_the_names_alone(tmp_path: Path, most: int) -> None:
+    """The template that was found is the result; where none can be read, nobody is asked."""
+    chat, evaluator = NameChat(), Limited(good=GOOD)
+    evaluator.most = most
+    result = found(tmp_path / "r", chat=chat, evaluator=evaluator)
+    assert result.status == "finished"
+    assert len(chat.asked) == (0 if most < 0 else 4)
+    assert result.best.template == result.leaderboard[0].template
+    assert len(result.best.class_names or ()) <= max(most, 0)
+
+
+def test_images_without_an_answer_are_taken_for_no_class(tmp_path: Path) -> None:
+    """A request names only what an image is taken for."""
+
+    class Silent(NamingBox):
+        def _predicted(self, template: str, renaming: Any, split: str) -> tuple[int, ...]:
+            return tuple(UNREADABLE if one == 0 else one for one in self._labels(split))
+
+    chat = NameChat()
+    found(tmp_path / "r", chat=chat, evaluator=Silent(), name_rounds=1)
+    assert "- bat: 0 of 10; taken for nothing" in str(chat.asked[0].messages[-1]["content"])
 
 
 @pytest.mark.parametrize("classes", [400, pytest.param(1000, marks=pytest.mark.slow)])

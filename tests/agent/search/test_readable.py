@@ -96,6 +96,13 @@ def test_the_note_says_how_much_higher_and_who_wrote() -> None:
     assert "scored less than 0.1 points higher on" in ranked(config(), INFO, near).note
 
 
+def test_of_names_the_note_is_about_the_first_step() -> None:
+    """With new names another template may be best."""
+    entries = [entry("ink {}", 80), entry("my {}", 80, INITIAL)]
+    note = ranked(config(prompts="class-names"), INFO, entries).note
+    assert note.startswith('with the original class names, "ink {}", made by combine, scored as high')
+
+
 @pytest.mark.parametrize("source", [INITIAL, LLM])
 def test_a_best_one_that_was_written_stays(source: str) -> None:
     """There is nothing to prefer, and no note."""
@@ -256,6 +263,9 @@ def test_it_is_best_everywhere(tmp_path: Path, mine: Path) -> None:
     details = read_details(tmp_path / "r")
     assert details is not None
     assert [details.lineage[0].template, *(one.template for one in details.curve)] == [MINE] * 3
+    assert found.gain is not None
+    assert "the same template as the best starting template" in found.gain.verdict
+    assert "no new template beat" not in found.gain.verdict
     plain = searched(run_config(tmp_path / "plain", mine, prefer_readable=False))
     assert (plain.best.template, PREFERRED in plain.notes) == (found.leaderboard[1].template, False)
     assert {row.template for row in plain.leaderboard} == {row.template for row in found.leaderboard}

@@ -22,11 +22,14 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_view import state_of
 from promptclimb.agent.search.api import evaluate, resume, search
-from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.search.run import OpenRun, SearchRun
+from promptclimb.agent.search.scorer_bounds import ScorerBounds
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.remote.asking import ApiEvaluator
 from promptclimb.evaluator.threads import in_thread
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 from tests.fakes.visual_api import COLOURS
@@ -567,3 +570,28 @@ def _as_options(found: SearchConfig) -> list[str]:
     )
     names += ("rounds", "initial", "ensemble_size", "run_dir")
     return ["search", *(part for name in names for part in (flag_of(name), str(getattr(found, name))))]
+
+
+async def test_names_beyond_those_asked_for_are_not_paid_for(
+    config: Callable[..., SearchConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the search takes at most what a dry run says."""
+
+    class Generous:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            return ChatAnswer(text="\n".join(f"{one}: {one} no. {n}" for one in COLOURS for n in range(60)))
+
+    bounds: list[ScorerBounds] = []
+
+    def choice(run: OpenRun, *given: Any) -> Any:
+        assert isinstance(run.evaluator, ApiEvaluator)
+        bounds.append(ScorerBounds(run.config, run.evaluator.info, run.evaluator, 9000, rounds=1))
+        return name_search(run, *given)
+
+    name_search = OpenRun._name_search
+    monkeypatch.setattr(OpenRun, "_name_search", choice)
+    searched = {"prompts": "class-names", "name_rounds": 1, "initial": 2, "rounds": 1, "style": "rich"}
+    async with ScorerServer(ScorerOptions(blur=3.0)) as server:
+        result = await search(config(server.url, llm="x", **searched), chat=Generous())
+        assert result.rejected["too_many_proposals"] > 100
+        assert server.answered <= bounds[0].total.spent.calls

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_requests
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
+from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
 from promptclimb.prompts.requests import MOST_NAMES
 from promptclimb.prompts.template import MAX_CHARACTERS
 from tests.fakes.clock import run_virtual
+from tests.fakes.naming_box import NamingBox
 
 WORDS = 15
 NAMES = tuple(f"{number:n>{LONGEST_NAME}d}" for number in range(MOST_NAMES))
@@ -220,3 +221,30 @@ def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> 
     assert max_request(config(tmp_path, llm="qwen-1.5b")) == found[0]
     described = max_request(config(tmp_path, style="rich", describe="w " * 900))
     assert described > found[2]
+
+
+def test_requests_for_names_in_wide_letters_are_bounded(tmp_path: Path) -> None:
+    """Such names take several times as many tokens; later requests list those that were tried."""
+    classes = tuple("\u754c" * 20 + letter for letter in "\u732b\u72ac\u9ce5\u9b5a\u99ac")
+    asked: list[ChatRequest] = []
+
+    class Wide:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            asked.append(request)
+            lines = (f"{name}: {chr(0x4E00 + 9 * len(asked) + n) * 99}" for name in classes for n in range(4))
+            return ChatAnswer(text="\n".join(lines))
+
+    class Reads(NamingBox):
+        def predict_named(
+            self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+        ) -> Predictions:
+            return super().predict_named(template, [{} for _ in renamings], split=split)
+
+    given = config(tmp_path, method="random", prompts="class-names", style="rich", initial=4)
+    run_virtual(search(given, evaluator=Reads(classes), chat=Wide()))
+    assert len(asked) == given.name_rounds
+    of_answers = given.name_rounds * MORE_TOKENS * given.answer_tokens
+    assert (
+        given.name_rounds * max(one.prompt_tokens_at_most for one in asked)
+        <= estimate(given, classes).tokens - of_answers
+    )

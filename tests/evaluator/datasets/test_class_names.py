@@ -53,6 +53,18 @@ def test_openai_names_are_open_clips_thousand() -> None:
     assert any("missile, sunglasses" in note for note in check(found))
 
 
+def test_openai_names_with_better_ones_are_read_from_a_file(tmp_path: Path) -> None:
+    """As ``export --format class-names`` writes them: the list repeats two of them."""
+    names = ["tench, a fish", *rename(splits(1000), "openai").classes[1:]]
+    (tmp_path / "n.txt").write_text("\n".join(names))
+    found = rename(splits(1000), str(tmp_path / "n.txt"))
+    assert found.classes == tuple(names)
+    assert any("as published" in note for note in check(found))
+    (tmp_path / "n.txt").write_text("\n".join([*names[:-1], names[0]]))
+    with pytest.raises(DataError, match="'tench, a fish' stands for 2 classes"):
+        rename(splits(1000), str(tmp_path / "n.txt"))
+
+
 def test_openai_names_fit_imagenet_only() -> None:
     """The number of classes decides."""
     with pytest.raises(DataError, match="1000 names, but made up has 2 classes"):
