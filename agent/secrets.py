@@ -96,7 +96,8 @@ class Scrubber:
     """Replaces secrets in text by ``[secret]``.
 
     Known secrets are found as they are, percent-encoded, in base64 and as a JSON string. Of secrets with at
-    least 16 characters every piece of 12 is found too, since an endpoint may echo part of a key. Values
+    least 16 characters every piece of 12 is found too, since an endpoint may echo part of a key, and so is
+    the whole with up to three other signs between its characters, such as spaces. Values
     shorter than 6 characters are ignored: hiding them would mangle ordinary text. Of a ``user:password`` pair
     the password is also hidden on its own.
     """
@@ -104,6 +105,7 @@ class Scrubber:
     def __init__(self, secrets: Iterable[str | Secret] = ()) -> None:
         self._whole: list[str] = []
         self._pieces: set[str] = set()
+        self._spread: dict[str, re.Pattern[str]] = {}
         for secret in secrets:
             self.add(secret)
 
@@ -115,6 +117,7 @@ class Scrubber:
             self._whole.extend(_forms(one))
             if len(one) >= PIECE + 4:
                 self._pieces.update(one[i : i + PIECE] for i in range(len(one) - PIECE + 1))
+                self._spread[one] = _spread(one)
         self._whole = sorted(set(self._whole), key=lambda form: (-len(form), form))
 
     def scrub(self, text: str) -> str:
@@ -125,6 +128,8 @@ class Scrubber:
         for whole in self._whole:
             if whole in text:
                 text = text.replace(whole, HIDDEN)
+        for spread in self._spread.values():
+            text = spread.sub(HIDDEN, text)
         return self._without_pieces(text) if self._pieces else text
 
     def scrub_quoted(self, text: str) -> str:
@@ -170,6 +175,12 @@ class Scrubber:
                     kept += [text[hidden_to:position], HIDDEN]
                 hidden_to = position + PIECE
         return "".join([*kept, text[hidden_to:]]) if hidden_to else text
+
+
+def _spread(value: str) -> re.Pattern[str]:
+    """Match the value with signs between its characters, never its own ones: so a search is linear."""
+    other = f"[^A-Za-z0-9{re.escape(''.join(set(value)))}]{{0,3}}"
+    return re.compile(other.join(map(re.escape, value)))
 
 
 def _forms(value: str) -> list[str]:

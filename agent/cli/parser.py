@@ -120,6 +120,12 @@ class _HelpAll(argparse.Action):
         parser.exit()
 
 
+def _names_data(word: str) -> bool:
+    from ...evaluator.datasets.loading import known
+
+    return Path(word).exists() or any(one.name == word for one in known())
+
+
 class _Program(Parser):
     """The parser of the whole command line, which reports unknown arguments."""
 
@@ -131,8 +137,8 @@ class _Program(Parser):
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
-                known = "--data" in parser.known_options() and Path(unknown[0]).exists()
-                hint = f"; did you mean --data {shlex.quote(unknown[0])}?" if known else ""
+                is_data = "--data" in parser.known_options() and _names_data(unknown[0])
+                hint = f"; did you mean --data {shlex.quote(unknown[0])}?" if is_data else ""
                 parser.error(f"it takes no argument {unknown[0]!r}{hint}")
             parser.no_option(unknown[0])
         return given

@@ -159,9 +159,19 @@ def test_credentials_of_addresses_in_the_environment_are_secrets() -> None:
 
 
 @pytest.mark.parametrize(
-    "form", [str.upper, str.lower, lambda key: key[::-1], lambda key: key.encode().hex()]
+    "form",
+    [
+        *(str.upper, str.lower, lambda key: key[::-1], lambda key: key.encode().hex()),
+        *(" ".join, "\n".join, " · ".join, "\u200b".join),
+    ],
 )
 def test_a_key_that_is_echoed_in_another_form_is_hidden(form: Callable[[str], str]) -> None:
-    """An endpoint may repeat it in capitals, backwards or in hexadecimal digits."""
+    """An endpoint may repeat it in capitals, backwards, in hexadecimal digits or spaced out."""
     key = "sk-Proj-0123456789abcdefXYZ"
     assert form(key) not in Scrubber([key]).scrub(f"bad key {form(key)}")
+
+
+def test_a_key_of_many_signs_takes_no_time_to_look_for() -> None:
+    """Signs of the key itself do not count as signs between them, so the search does not branch."""
+    key = "-" * 200 + "_" * 200
+    assert Scrubber([key]).scrub("- " * 2_000) == "- " * 2_000

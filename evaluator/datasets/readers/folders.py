@@ -70,7 +70,8 @@ def list_classes(folder: Path) -> Listing:
 def holds_runs(folder: Path) -> bool:
     """Return whether a folder is a run's or a study's, or ``runs``, where a search on ``.`` puts its own."""
     is_run = (folder / "store").is_dir() and (folder / "config.toml").is_file()
-    if is_run or (folder / "suite.json").is_file():
+    is_study = (folder / "suite.json").is_file() or all((folder / one).is_file() for one in (".lock", ".pid"))
+    if is_run or is_study:  # a study in its first session has only the lock
         return True
     if folder.name != "runs":
         return False

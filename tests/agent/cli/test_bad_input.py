@@ -357,6 +357,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: ["search", str(p.images("good fabric"))],
         r"did you mean --data '.*good fabric'\?",
     ),
+    "a data set that is no option's": (lambda p: ["search", "dice"], r"did you mean --data dice\?"),
     "a configuration with an unknown field": (
         lambda p: p.search("--config", p.file("c.toml", "shotz = 4\n")),
         "shotz",

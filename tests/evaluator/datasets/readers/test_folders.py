@@ -330,9 +330,13 @@ def test_folders_that_all_hold_the_same_folders_are_doubted(
 
 
 def test_runs_in_the_folder_of_images_are_no_class(tmp_path: Path, make_images: MakeImages) -> None:
-    """With ``--data .`` a search puts its run, a study its figure, beside the class folders."""
+    """With ``--data .`` a search puts its run, a study its lock and its figure, beside the class folders."""
     make_images(tmp_path, {"cat": 4, "dog": 4})
     before = read_folder(tmp_path)
+    (tmp_path / "runs/suite").mkdir(parents=True)
+    for name in (".lock", ".pid"):
+        (tmp_path / "runs/suite" / name).touch()
+    assert read_folder(tmp_path) == before
     for place in ("runs/one/store", "runs/begun/store", "runs/study/cell/store", "runs/left", "mine/store"):
         (tmp_path / place).mkdir(parents=True)
     for run in ("runs/one", "mine"):
