@@ -22,9 +22,10 @@ from ...evaluator.spec import Report
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import why_ended
-from ..events.types import Event, Listener, Noted, ScorerUsageChanged, ignore_event
+from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
+from ..text import printable
 from .cost import NOTHING, Spent
 from .endpoints import DEFAULT_KEY, StoppableChat, reach, warn_unencrypted
 from .headers import clean_key
@@ -155,6 +156,30 @@ class TrialAsk:
                 return (await client.post(request)).body
 
 
+class _ScorerLines:
+    """A listener that reports facts, and at times how far the scorer is, and why it does not answer."""
+
+    def __init__(self, report: Report | None) -> None:
+        self._report = report
+        self._due = time.monotonic() + PROGRESS_EVERY_S
+        self._calls = 0
+        self._failed = ""
+
+    def __call__(self, event: Event) -> None:
+        if self._report is None:
+            return
+        if isinstance(event, Noted):
+            self._report(event.text)
+        elif isinstance(event, ChatFailed):
+            self._failed = f"; the last attempt failed: {printable(event.message)}"
+        elif isinstance(event, ScorerUsageChanged):
+            if event.calls > self._calls:
+                self._calls, self._failed = event.calls, ""
+            if time.monotonic() >= self._due:
+                self._due = time.monotonic() + PROGRESS_EVERY_S
+                self._report(f"{counted(self._calls, 'request')} to the scorer so far{self._failed}")
+
+
 @contextmanager
 def scorer_in_thread(
     config: SearchConfig, environment: Mapping[str, str], *, report: Report | None = None
@@ -168,19 +193,9 @@ def scorer_in_thread(
     """
     ready: Future[tuple[ScorerCalls, Callable[[], object]]] = Future()
 
-    due = time.monotonic() + PROGRESS_EVERY_S
-
-    def emit(event: Event) -> None:
-        nonlocal due
-        if report is not None and isinstance(event, Noted):
-            report(event.text)
-        elif report is not None and isinstance(event, ScorerUsageChanged) and time.monotonic() >= due:
-            due = time.monotonic() + PROGRESS_EVERY_S
-            report(f"{counted(event.calls, 'request')} to the scorer so far")
-
     async def serve() -> None:
         over, loop = asyncio.Event(), asyncio.get_running_loop()
-        async with open_scorer(config, environment, emit=emit) as calls:
+        async with open_scorer(config, environment, emit=_ScorerLines(report)) as calls:
             ready.set_result((calls, lambda: loop.call_soon_threadsafe(over.set)))
             await over.wait()
 
@@ -193,9 +208,9 @@ def scorer_in_thread(
 
     thread = threading.Thread(target=work, name="scorer", daemon=True)
     thread.start()
-    calls, end = ready.result()
+    opened, end = ready.result()
     try:
-        yield calls
+        yield opened
     except AskingEndedError as error:
         raise why_ended(error) from error
     finally:

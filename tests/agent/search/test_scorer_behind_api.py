@@ -332,6 +332,21 @@ async def test_labels_are_shared_across_runs_with_a_cache(
     assert second.scorer_usage.calls == 0
 
 
+async def test_evaluate_says_why_its_scorer_does_not_answer(
+    config: Callable[..., SearchConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason stands beside the count until the next answer."""
+    monkeypatch.setattr("promptclimb.agent.llm.scorer_endpoint.PROGRESS_EVERY_S", 0)
+    lines: list[str] = []
+    async with ScorerServer(ScorerOptions(script=("500",))) as server:
+        spec = config(server.url)
+        await in_thread(lambda: evaluate(["a {}"], spec, split="train", report=lines.append))
+    counts = [line for line in lines if "so far" in line]
+    assert counts[0].startswith("0 requests to the scorer so far; the last attempt failed: ")
+    assert "500" in counts[0]
+    assert counts[-1] == "6 requests to the scorer so far"
+
+
 @pytest.mark.parametrize(("split", "images"), [("train", 6), ("val", 3), ("test", 6)])
 async def test_evaluate_asks_about_its_split_alone_and_pays_for_no_label_twice(
     config: Callable[..., SearchConfig],
