@@ -410,7 +410,7 @@ COMPARED = (
 
 SHOWN = (
     *(("strong", second, "ambiguous") for second in ("shared", "name-words")),
-    ("local", "shared", "ambiguous"),
+    *(("local", second, "ambiguous") for second in ("shared", "name-words")),
     *(("strong joint", second, "ambiguous") for second in (FOUND, "permuted joint")),
     ("local joint", FOUND, "ambiguous"),
     *(("strong joint", FOUND, group) for group in ("Latin", "plain")),

@@ -264,10 +264,10 @@ def document_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def page_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
     """Yield a head and a line for each share of plurals, with the arms that know the class names."""
     first, second = PAIRS[1]
-    heads = ("starting templates", "best of them", "random", first, second)
+    heads = ("starting templates", "best of them", "random", "combine", first, second)
     yield (*heads, "over random (standard error)", "over shuffled")
     for plural in sorted({row["plural"] for row in rows}):
-        shown = ("random", first, second)
+        shown = ("random", "combine", first, second)
         some = [row for row in rows if row["plural"] == plural and row["arm"] in shown]
         document = document_of(some)
         arms = [statistics.fmean(100 * row["test"] for row in some if row["arm"] == arm) for arm in shown]

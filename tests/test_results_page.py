@@ -159,7 +159,7 @@ def test_the_readme_shows_the_means() -> None:
         "best of 80 starting templates": "best starting template",
         "`guided`, with description": "guided, with description",
         "`combine`, with description (no LLM)": "combine, with description",
-        "best template by a person who saw the images": "best hand-made",
+        "best template by the sets' author": "best hand-made",
         "CoOp, which uses gradients": "CoOp (white box)",
     }.items():
         assert f"| {shown} | {' | '.join(table[row])} |" in readme
