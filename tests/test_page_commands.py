@@ -17,6 +17,7 @@ from tests.paths import ROOT
 from tests.test_pages import BLOCK, PAGES
 
 NOT_RUN: Mapping[str, str] = {
+    "make run": "asks the local LLM for two minutes; test_names searches for names",
     "make install && source .venv/bin/activate": "sets up an environment; test_packaging does",
     "pip install --index-url": "fetches torch",
     "pip install .": "installs into this environment; test_packaging does into one of its own",

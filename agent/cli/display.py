@@ -343,7 +343,7 @@ def _named(names: Mapping[str, str]) -> str:
         return "class names: no new name was accepted"
     shown = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:_MOST_NAMES]]
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    return f"class names: {'; '.join(shown)}{more}"
+    return f"class names, kept for their scores, not for what they mean: {'; '.join(shown)}{more}"
 
 
 def _spent(result: SearchResult) -> str:

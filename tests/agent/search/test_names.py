@@ -242,7 +242,7 @@ def test_the_report_and_the_terminal_show_old_and_new_names(
     from promptclimb.agent.cli.display import print_result
 
     print_result(Console(), result, None)
-    assert "class names: " in (said := capsys.readouterr().out)
+    assert "class names, kept for their scores, not for what they mean: " in (said := capsys.readouterr().out)
     assert "b<w -> rib & bon" in said
     # The same template stands there with and without them.
     count = len(result.best.class_names)
