@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,7 +50,7 @@ async def answer(
         _hang_up(request)
         return web.Response()
     if kind == "hang":
-        print("hangs", flush=True)  # noqa: T201  # whoever started a process of it reads it
+        print("hangs", file=sys.stderr, flush=True)  # noqa: T201  # whoever started a process reads it
         await asyncio.sleep(HANG_S)
     if kind in ("drip", "truncated"):
         return await _cut_short(request, completion, drip=kind == "drip")
