@@ -223,29 +223,32 @@ class FewShots:
         self._few, self._on_test = self._similarities(template, self._classes)
         self._columns: dict[str, tuple[Floats, Floats]] = {}
 
-    def _similarities(self, template: str, names: Sequence[str]) -> tuple[Floats, Floats]:
-        import numpy as np
-
+    def _vectors_of(self, template: str, names: Sequence[str]) -> list[Floats]:
         if new := [name for name in dict.fromkeys(names) if (template, name) not in self._vectors]:
             found = self._clip.texts([template], new)[0]
             self._vectors |= {(template, name): one for name, one in zip(new, found, strict=True)}
-        vectors = np.stack([self._vectors[template, name] for name in names]).T
+        return [self._vectors[template, name] for name in names]
+
+    def _similarities(self, template: str, names: Sequence[str]) -> tuple[Floats, Floats]:
+        import numpy as np
+
+        vectors = np.stack(self._vectors_of(template, names)).T
         return self._images @ vectors, self._test @ vectors
 
     def _right(self, template: str, names: Sequence[str]) -> float:
         """Return the share of the few-shot images that are right, averaged with that of their copies."""
-        return self._share(self._similarities(template, names)[0]) / 2
-
-    def _share(self, scores: Floats) -> float:
-        """Return the accuracy on the images and that on their copies, added."""
-        right = scores.argmax(1) == self.labels
+        right = self._similarities(template, names)[0].argmax(1) == self.labels
         cut = len(right) - self.copies
-        return float(right[:cut].mean() + right[cut:].mean())
+        return float(right[:cut].mean() + right[cut:].mean()) / 2
+
+    def _accuracy(self, scores: Floats) -> float:
+        """Return the test accuracy in %."""
+        return round(100 * float((scores.argmax(1) == self._true).mean()), 2)
 
     def know(self, names: Names) -> None:
         """Compute the columns of similarities of some names."""
         if new := [name for name in _all(names) if name not in self._columns]:
-            vectors = self._clip.texts([self.template], new)[0]
+            vectors = self._vectors_of(self.template, new)
             self._columns |= {
                 name: (self._images @ vector, self._test @ vector)
                 for name, vector in zip(new, vectors, strict=True)
@@ -263,12 +266,11 @@ class FewShots:
         scores = self._on_test.copy()
         for label, name in renaming.items():
             scores[:, label] = self._columns[name][1]
-        return round(100 * float((scores.argmax(1) == self._true).mean()), 2)
+        return self._accuracy(scores)
 
     def test_found(self) -> float:
         """Return the test accuracy in % of the best template found."""
-        right = self._similarities(self.found[0], self._classes)[1].argmax(1) == self._true
-        return round(100 * float(right.mean()), 2)
+        return self._accuracy(self._similarities(self.found[0], self._classes)[1])
 
     def joint(self, names: Names) -> tuple[float, float]:
         """Return test accuracies in %: names chosen in the best template found, and chosen jointly."""
@@ -282,9 +284,8 @@ class FewShots:
         tried = {one: self._right(one, renamed) for one in (self.template, *self.found[:FOUND_TRIED])}
         again = max(tried, key=tried.__getitem__)
         used = (again, renamed) if renaming and tried[again] > best else (found, self._classes)
-        right = self._similarities(*used)[1].argmax(1) == self._true
         self.use(neutral)
-        return in_found, round(100 * float(right.mean()), 2)
+        return in_found, self._accuracy(self._similarities(*used)[1])
 
     def chosen(self, names: Names) -> dict[int, str]:
         """Return what the program's rule chooses."""
@@ -508,11 +509,12 @@ def _missing(options: argparse.Namespace, data: str, kept: Mapping[Key, Row]) ->
         for shots in map(int, options.shots.split(","))
         for draw in map(int, options.draws.split(","))
     ]
-    lacking = []
-    for cell in cells:
-        tried = arms(data, cell[3])
-        if not kept.get(cell, {}).keys() >= {*tried, *joint_arms(tried), FOUND}:
-            lacking.append(cell)
+    tried = {draw: arms(data, draw) for _, _, _, draw in cells}
+    lacking = [
+        cell
+        for cell in cells
+        if not kept.get(cell, {}).keys() >= {*tried[cell[3]], *joint_arms(tried[cell[3]]), FOUND}
+    ]
     if not lacking:
         return
     from benchmarks.pico_features import Clip
@@ -523,7 +525,7 @@ def _missing(options: argparse.Namespace, data: str, kept: Mapping[Key, Row]) ->
     for cell in lacking:
         few = FewShots(data, clip, features, *cell[2:], vectors)
         known = kept.get(cell, dict(zip(("model", "data", "shots", "draw"), cell, strict=True)))
-        yield cell, measured(data, few, arms(data, cell[3]), known)
+        yield cell, measured(data, few, tried[cell[3]], known)
 
 
 if __name__ == "__main__":

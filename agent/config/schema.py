@@ -54,6 +54,7 @@ from .fields import (
     parse_scorer_price,
     parse_share,
     placeless_llm,
+    style_of,
     without_credentials,
 )
 
@@ -506,6 +507,11 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
             return IMAGE_INITIAL
         # There are few captions, and a few of them show what they offer.
         return MANY_INITIAL if self.draws_from_grammar else FEW_INITIAL
+
+    @property
+    def request_style(self) -> Style | None:
+        """The style of requests: as set, else by the model's name; None if that gives no size."""
+        return self.style or style_of(self.llm)
 
     @property
     def needs_llm(self) -> bool:

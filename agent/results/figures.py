@@ -10,7 +10,7 @@ from ...evaluator.counts import counted, enumerated
 from ..events.types import UsageEvent
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from .result import UNNAMED, UNOPENED, ApiUsage, Best, GroupAccuracies, Row, SearchResult, Usage
+from .result import ApiUsage, Best, GroupAccuracies, Row, SearchResult, Usage
 
 REJECTED: Mapping[str, str] = MappingProxyType(
     {
@@ -113,7 +113,7 @@ def about_test(result: SearchResult) -> str:
         return "There are no test images."
     if result.status == "stopped":
         return "The test images are held out until the search is finished."
-    if {UNOPENED, UNNAMED} & result.notes.keys():
+    if result.why_not_evaluated is not None:
         return "The test images could not be used; resuming the run tries again."
     if result.test_opened is not None and result.test_opened > 1:
         return f"Test was evaluated {result.test_opened} times, each after the search had chosen."

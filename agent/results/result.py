@@ -405,7 +405,13 @@ class SearchResult:
     @property
     def complete(self) -> bool:
         """Whether the search is over and its test split, if any, was evaluated, with new class names too."""
-        return self.status == "finished" and not {UNOPENED, UNNAMED} & self.notes.keys()
+        return self.status == "finished" and self.why_not_evaluated is None
+
+    @property
+    def why_not_evaluated(self) -> str | None:
+        """Why the test split or the new class names could not be evaluated; a resume tries again."""
+        failed = (self.notes[name] for name in (UNOPENED, UNNAMED) if name in self.notes)
+        return next(map(str, failed), None)
 
     @property
     def words(self) -> KindWords:

@@ -30,7 +30,6 @@ from ...prompts.class_names import (
     short_name_request,
 )
 from ...prompts.requests import Message
-from ..config.fields import style_of
 from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError
 from ..events.types import Listener, NameRefused, NameRoundFinished, NameScored, Noted
@@ -48,6 +47,12 @@ TEMPLATES = "named_templates"
 """The note of the templates in which names were searched, in order: an extended run may search in another."""
 _ROW = "named:"
 Key = tuple[tuple[int, str], ...]
+
+
+def renaming_key(template: str, renaming: Renaming) -> str:
+    """Return what stands for a template with new names in a store's notes."""
+    key = canonical([template, *map(list, sorted(renaming.items()))])
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 class NameRounds:
@@ -185,7 +190,7 @@ class NameRounds:
     @property
     def _short(self) -> bool:
         """Whether each request is a short one, for one class."""
-        return (self._config.style or style_of(self._config.llm)) == "short"
+        return self._config.request_style == "short"
 
     def _kind_names(self, label: int) -> list[str]:
         """Return the next names of a class without an LLM, as many as a request asks for."""
@@ -401,7 +406,7 @@ class NameScores:
         return [self._known[key] for key in keys]
 
     def _row(self, key: Key) -> str:
-        return _ROW + hashlib.sha256(canonical([self._template, *map(list, key)]).encode()).hexdigest()
+        return _ROW + renaming_key(self._template, dict(key))
 
     def _written(self, predicted: Predicted | None) -> dict[str, Any]:
         """Return predictions for the disk: where they differ, and to what; None if a name cannot be read."""

@@ -6,7 +6,6 @@ found one repairs most of the errors. With the new names, the template is then c
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
@@ -15,11 +14,10 @@ from ...prompts.class_names import NEUTRAL_TEMPLATES
 from ..config.schema import SearchConfig
 from ..errors import GaveUpError
 from ..events.types import Listener, NamesChosen, Noted
-from ..store.disk import canonical
 from ..store.run import Store
 from .journal import Journal, NamesRecord
 from .name_choice import Renaming, Right
-from .names import FewShotPredictions, NameRounds
+from .names import FewShotPredictions, NameRounds, renaming_key
 
 FOUND_TRIED = 5
 """The best templates found, which are tried with the new names."""
@@ -152,13 +150,13 @@ class NameSearch:
         self, template: str, renaming: Renaming, check_new: Callable[[], None] = lambda: None
     ) -> Right:
         """Return what is right of the few-shot images, on disk before it is used."""
-        key = hashlib.sha256(canonical([template, *map(list, sorted(renaming.items()))]).encode()).hexdigest()
-        known = self._store.note(f"right:{key}", Right._make)
+        row = f"right:{renaming_key(template, renaming)}"
+        known = self._store.note(row, Right._make)
         if known is None:
             self._check()
             check_new()
             known = await self._predicted(template, renaming)
-            await self._store.put_note(f"right:{key}", list(known))
+            await self._store.put_note(row, list(known))
         return known
 
     async def _predicted(self, template: str, renaming: Renaming) -> Right:

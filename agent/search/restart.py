@@ -17,7 +17,6 @@ from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
-from ..config.fields import style_of
 from ..config.schema import SearchConfig, most_free
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError
 from ..events.types import (
@@ -269,7 +268,7 @@ class Restart:
             kind=self._kind,
             description=config.description if self._method.uses_description else "",
             class_names=self._info.class_names if self._method.uses_class_names and not config.blind else (),
-            style=config.style or style_of(config.llm),
+            style=config.request_style,
             wordings=self._wordings,
             state=self._state,
             objective=config.objective,

@@ -15,7 +15,6 @@ from ...prompts.class_names import (
     SHORT_NAMES,
 )
 from ...prompts.kinds import kind_named
-from ..config.fields import style_of
 from ..config.schema import SearchConfig
 from ..llm.budget import Limits
 from ..llm.cost import NOTHING, Spent, cost_at_most
@@ -107,7 +106,7 @@ class ScorerBounds:
         classes = min(self._info.classes, MOST_CLASSES)
         if config.llm is None:
             each = classes * MOST_NAMES_ASKED
-        elif (config.style or style_of(config.llm)) == "short":
+        elif config.request_style == "short":
             each = classes * SHORT_NAMES
         else:
             each = min(classes * MOST_NAMES_ASKED, max(MOST_LINES_ASKED, classes))

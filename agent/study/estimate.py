@@ -29,7 +29,7 @@ from ...prompts.class_names import (
 from ...prompts.kinds import Candidate, PromptKind, kind_named
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Outcome
 from ...prompts.template import MAX_CHARACTERS
-from ..config.fields import Style, style_of
+from ..config.fields import Style
 from ..config.schema import SearchConfig
 from ..llm.chat import ChatRequest
 from ..llm.cost import Tariff, find_price
@@ -176,7 +176,7 @@ def longest_requests(
     """Return the most tokens of each request in a conversation, until they stop growing."""
     letter = "x" if all(map(str.isascii, [config.description, *(class_names or ()), *pool])) else WIDE
     names = class_names or [f"{number:{letter}>{LONGEST_NAME}d}" for number in range(MOST_NAMES)]
-    style = config.style or style_of(config.llm)
+    style = config.request_style
     # Where the LLM's name does not decide the style, its answers do.
     styles: tuple[Style, ...] = ("rich", "short") if style is None else (style,)
     views = [_longest_view(config, each, names, letter) for each in styles]
@@ -260,7 +260,7 @@ def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> t
     names = class_names or ["x" * LONGEST_NAME] * MOST_CLASSES
     longest = max(names, key=lambda one: len(one.encode()))
     letter = "x" if all(map(str.isascii, [config.description, *names])) else WIDE
-    if (config.style or style_of(config.llm)) == "short":
+    if config.request_style == "short":
         each, messages = min(len(names), MOST_CLASSES), short_name_request(longest)
     else:
         tried = [(letter * MAX_NAME_CHARACTERS, 0, 0)] * MOST_TRIED_SHOWN

@@ -16,7 +16,7 @@ from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
 from ..llm.budget import LIMITS, Budget, Limits
 from ..llm.cost import NOTHING, Spent
-from ..results.result import UNNAMED, UNOPENED, SearchResult
+from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..search.identity import known_identity
 from ..search.inputs import fallen_back, pinned_evaluator
@@ -258,9 +258,8 @@ def _last_result(cell: Cell) -> SearchResult | None:
 
 def why_in_no_mean(result: SearchResult) -> str | None:
     """Return why a result has no test accuracy; None where it has one."""
-    failed = next((result.notes[name] for name in (UNOPENED, UNNAMED) if name in result.notes), None)
-    if result.stop_reason is not None or failed is not None:
-        return result.stop_reason or str(failed)
+    if result.stop_reason is not None or result.why_not_evaluated is not None:
+        return result.stop_reason or result.why_not_evaluated
     return NO_TEST if result.best.test is None else None
 
 
