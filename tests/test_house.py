@@ -8,12 +8,13 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from promptclimb.agent.cli.parser import make_parser
 from tests.paths import ROOT
 
 ROOMS = ("agent", "evaluator", "prompts")
@@ -22,7 +23,7 @@ FOREIGN = {"agent": {"torch", "open_clip", "torchvision"}, "prompts": {"asyncio"
 MAY_USE = {"agent": {"agent", "evaluator", "prompts"}, "evaluator": {"evaluator"}, "prompts": {"prompts"}}
 """The rooms that each room may import."""
 ORDER = {
-    "agent": ("cli", "study", "search", "results", "store", "llm", "config", "methods", "events"),
+    "agent": ("cli", "study", "search", "present", "results", "store", "llm", "config", "methods", "events"),
     "evaluator": (
         "open",
         "prediction",
@@ -41,6 +42,26 @@ ORDER = {
     ),
 }
 """From the top down: a room imports lower ones only. A module that is not named here is at the bottom."""
+CEILINGS = {
+    "lines that spell an option": 181,
+    "uses of what rewrites sentences": 29,
+    "modules of ours that search/run.py imports": 49,
+    "modules between log and report": 10,
+    "options of search": 81,
+}
+"""The most that there may be; they only fall."""
+DECLARES_OPTIONS = ("agent/cli/", "agent/config/", "agent/present/")
+"""Folders that may spell an option."""
+FOREIGN_OPTIONS = (
+    *("quiet", "no-deps", "only-binary", "require-hashes", "no-cache-dir", "no-input", "retries", "timeout"),
+    *("disable-pip-version-check", "hash", "dest", "requirement", "ctx-size", "custom_template_file"),
+    *("help", "help-all"),
+)
+"""Options of pip, llama.cpp and CLIP_benchmark, and those of every command line."""
+OPTION = re.compile(
+    rf"(?<![\w/.-])(?<!var\()(?<!=\")--(?!(?:{'|'.join(FOREIGN_OPTIONS)})(?![\w-]))[a-z][a-z-]*[a-z]"
+)
+REWRITES = re.compile(r"\b(?:in_python|python_words|worded)\b|\berror\.args = |\binspect\.unwrap\b")
 READS_PICKLES = re.compile(r"\b(?:pickle|dill|joblib|marshal|shelve)\.(?:loads?|open|Unpickler)\b")
 SINGLE_BACKTICK = re.compile(r"(?<!`)`(?!`)")
 
@@ -131,6 +152,73 @@ def called(call: ast.Call) -> str:
         node = node.value
     parts.append(node.id if isinstance(node, ast.Name) else "")
     return ".".join(reversed(parts))
+
+
+def lines_with(pattern: re.Pattern[str], paths: Iterable[Path]) -> list[str]:
+    """The lines in which a pattern stands, with their places."""
+    return [
+        f"{relative(path)}:{number}: {line.strip()}"
+        for path in paths
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if pattern.search(line)
+    ]
+
+
+def check_ceiling(name: str, members: Sequence[str]) -> None:
+    """Fail if there are more than there may be, and name them."""
+    assert len(members) <= CEILINGS[name], f"{len(members)} {name}:\n" + "\n".join(members)
+
+
+def test_options_are_spelled_by_the_command_line_alone() -> None:
+    """A message names a setting; the command line, in one place, shows it as an option."""
+    texts = [
+        path
+        for room in ROOMS
+        for ending in ("py", "toml", "j2")
+        for path in (ROOT / room).rglob(f"*.{ending}")
+    ]
+    lines = lines_with(OPTION, [path for path in texts if not relative(path).startswith(DECLARES_OPTIONS)])
+    check_ceiling("lines that spell an option", lines)
+
+
+def test_no_sentence_is_rewritten() -> None:
+    """A sentence is made once, by whoever shows it."""
+    check_ceiling("uses of what rewrites sentences", lines_with(REWRITES, SOURCES))
+
+
+def test_a_search_is_read_in_one_module() -> None:
+    """``search/run.py`` leans on few modules."""
+    ours = {name for name in imports(MODULES["agent.search.run"]) if name in MODULES}
+    check_ceiling("modules of ours that search/run.py imports", sorted(ours))
+
+
+def test_the_report_is_few_modules_from_the_log() -> None:
+    """Modules of results/ and present/ that the module which writes the report needs."""
+    (page,) = [
+        module
+        for module, path in MODULES.items()
+        if any(function.name == "write_report" for function in functions(path))
+    ]
+    needed, waiting = set[str](), [page]
+    while waiting:
+        for name in imports(MODULES[waiting.pop()]):
+            if (
+                name in MODULES
+                and name.startswith(("agent.results.", "agent.present."))
+                and name not in needed
+            ):
+                needed.add(name)
+                waiting.append(name)
+    check_ceiling("modules between log and report", sorted(needed - {page}))
+
+
+def test_a_search_has_few_options() -> None:
+    """What few need stands in the settings file alone."""
+    parser = make_parser(["search"])
+    (choices,) = [action.choices for action in parser._actions if action.dest == "command"]
+    assert isinstance(choices, dict)
+    options = [name for name in choices["search"].known_options() if name not in ("--help", "--help-all")]
+    check_ceiling("options of search", options)
 
 
 def test_a_room_imports_only_what_it_may() -> None:

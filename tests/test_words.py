@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 from tests.paths import ROOT
-from tests.test_house import relative
+from tests.test_house import SOURCES, nodes, relative
 
 TERMS = {
     r"(?:un|fore)?told|tell(?:s|ing)?": "with / without description; emit, say",
@@ -49,6 +52,10 @@ MODULES = {
     *("made", "beforehand", "reading", "ways", "standing", "aside", "greetings", "lean", "endings"),
 }
 """Names that no module has."""
+FILLERS = {"one", "found", "place", "part", "given", "said", "some"}
+"""Names of variables and arguments that say nothing of what they hold."""
+MOST_FILLERS = 4028
+"""How many there may be; it only falls."""
 EXCEPTIONS = {
     "tests/test_words.py": None,  # this list
     "tests/data/": None,  # recorded
@@ -150,6 +157,23 @@ def test_texts_use_the_terms_of_the_field() -> None:
             better = (TERMS | LOWER_CASE)[term]
             wrong += [f"{name}:{line} -> {better}" for line in lines if term not in allowed]
     assert not wrong, f"{len(wrong)} lines\n" + "\n".join(wrong)
+
+
+def names_of_values(path: Path) -> Iterator[str]:
+    """The names of variables and arguments, at each place where one stands."""
+    for node in nodes(path):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.arg | ast.keyword):
+            yield node.arg or ""
+
+
+def test_names_say_what_they_hold() -> None:
+    """A variable or argument is named for its value."""
+    files = [path for path in SOURCES if not relative(path).startswith("promptclimb/")]
+    fillers = {relative(path): sum(name in FILLERS for name in names_of_values(path)) for path in files}
+    worst = sorted(fillers.items(), key=lambda item: -item[1])[:20]
+    assert sum(fillers.values()) <= MOST_FILLERS, f"{sum(fillers.values())}, most in {worst}"
 
 
 def test_modules_have_plain_names() -> None:
