@@ -1,4 +1,4 @@
-"""Searches with a model behind an API, through the command line, against ``serve`` with planted faults.
+"""Searches with a model behind an API, through the command line, against a CLIP server with planted faults.
 
 - ``budgets``: searches with ``--max-scorer-calls`` or ``--max-cost`` drawn at random. ``exceeded``: how
   many were billed for more than that, by the server's own count.
@@ -9,11 +9,6 @@
 - ``rate``: so many labels at a limit of requests a minute, by ``--scorer-rpm`` alone. ``share``: of the
   limit that was reached from the first answer to the last. ``growth_mib``: resident memory at the end
   beyond that after a fifth of the labels.
-- ``instructions``: what instruction search gains with the simulated chat model, over sets and seeds:
-  accuracy on test in points beyond the default instruction and beyond the best starting instruction, with
-  a 95 % interval of the mean. No LLM takes part: ``--method random`` draws from a grammar of
-  instructions. The chat model is a simulation (docs/remote.md), so the gain says that search finds what
-  there is to find, and not what a real model would gain.
 
 The server is a process of its own; faults are those of ``tests/fakes/faulty_scorer.py``. A search is a
 fork that runs the command line's entry.
@@ -52,20 +47,6 @@ SMALL = (
 PRICE_IN, PRICE_OUT = 0.15, 0.60
 CONCURRENCY = 8
 POLL_S = 0.02
-STUDENT = {
-    2: 12.71,
-    3: 4.30,
-    4: 3.18,
-    5: 2.78,
-    6: 2.57,
-    8: 2.36,
-    9: 2.31,
-    12: 2.20,
-    15: 2.14,
-    18: 2.11,
-    24: 2.07,
-}
-"""Student's 97.5 % quantile by the number of values."""
 
 
 class Served:
@@ -288,67 +269,16 @@ def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
     }
 
 
-def interval(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and its 95 % interval by Student's distribution."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return {"mean": round(mean, 2), "low": None, "high": None, "values": len(values)}
-    wide = next((t for n, t in sorted(STUDENT.items(), reverse=True) if len(values) >= n), 12.71)
-    half = wide * statistics.stdev(values) / math.sqrt(len(values))
-    return {
-        "mean": round(mean, 2),
-        "low": round(mean - half, 2),
-        "high": round(mean + half, 2),
-        "values": len(values),
-    }
-
-
-def instructions(folder: Path, sets: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
-    """Search for instructions, and evaluate what was found on test."""
-    rows = []
-    with served(**FAULTS) as server:
-        for data in sets:
-            for seed in seeds:
-                run_dir = folder / f"{data}-{seed}"
-                given = search(
-                    server, run_dir, "chat", "--prompts", "instruction", "--data", data, "--seed", str(seed),
-                    "--shots", "8", "--restarts", "1", "--conversations", "1", "--initial", "8",
-                    "--rounds", "4", "--test-images", "200",
-                )  # fmt: skip
-                process = start(folder, given)
-                process.join()
-                found = result_of(run_dir)
-                gains = found["gain"]["over"]
-                rows.append(
-                    {
-                        "data": data,
-                        "seed": seed,
-                        "best": found["best"]["template"],
-                        "test": round(100 * found["best"]["test"], 1),
-                        "over_default": gains["default template"]["points"],
-                        "over_starting": gains.get("best starting template", {}).get("points", 0.0),
-                    }
-                )
-                print(rows[-1], file=sys.stderr, flush=True)
-    return {
-        "over_default": interval([row["over_default"] for row in rows]),
-        "over_starting": interval([row["over_starting"] for row in rows]),
-        "runs": rows,
-    }
-
-
 def main() -> None:
     """Run the parts asked for and print JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", default="budgets,kills,rate,instructions")
+    parser.add_argument("--parts", default="budgets,kills,rate")
     parser.add_argument("--budgets", type=int, default=40)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--labels", type=int, default=10_000)
     parser.add_argument("--rpm", type=int, default=12_000)
-    parser.add_argument("--sets", default="backgrounds,outlines,dice,frames")
-    parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     sys.path.insert(0, str(ROOT))
@@ -365,9 +295,6 @@ def main() -> None:
             figures["kills"] = kills(folder, given.kills, given.seed)
         if "rate" in parts:
             figures["rate"] = rate(folder, given.labels, given.rpm)
-        if "instructions" in parts:
-            seeds = [int(seed) for seed in given.seeds.split(",")]
-            figures["instructions"] = instructions(folder, given.sets.split(","), seeds)
     figures["seconds"] = round(time.monotonic() - began)
     print(json.dumps(figures, indent=1))
 

@@ -27,7 +27,6 @@ ORDER = {
     "evaluator": (
         "open",
         "prediction",
-        "serving",
         "white_box",
         "remote",
         "clip",

@@ -61,7 +61,6 @@ EXCEPTIONS = {
     "tests/data/": None,  # recorded
     "docs/results/": None,  # recorded
     "benchmarks/recorded/": None,  # recorded
-    "evaluator/serving/simulated_chat.py": {r"(?:un|fore)?told|tell(?:s|ing)?"},  # words of instructions
     "prompts/wordings.toml": {r"(?:un|fore)?told|tell(?:s|ing)?"},  # texts that recorded answers belong to
     "agent/methods/base.py": {r"iterations?|iterated"},  # Python's StopIteration
     **{

@@ -31,7 +31,6 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "status": "show the state of runs, live ones too",
         "evaluate": "score your own templates",
         "predict": "classify a folder of images without labels",
-        "serve": "serve a model to other programs, to try a scorer behind an API",
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
         "compare": "compare runs side by side, with intervals",

@@ -29,32 +29,10 @@ def open_rgb(path: Path | str) -> Image.Image:
     Raises:
         DataError: It cannot be read as an image, or exceeds Pillow's limit against decompression bombs.
     """
-    return _opened(path := Path(path), path)
-
-
-def rgb_from_bytes(content: bytes, *, formats: tuple[str, ...], most_pixels: int) -> Image.Image:
-    """Return the image that a file of somebody else's holds, as ``open_rgb`` does.
-
-    Args:
-        content: The file.
-        formats: Pillow's names of the formats that may be decoded; no other decoder sees the content.
-        most_pixels: Most pixels of the decoded image.
-
-    Raises:
-        DataError: It is not such an image, or is larger.
-    """
-    return _opened(io.BytesIO(content), Path("sent"), formats, most_pixels)
-
-
-def _opened(
-    source: Path | io.BytesIO,
-    path: Path,
-    formats: tuple[str, ...] | None = None,
-    most_pixels: int | None = None,
-) -> Image.Image:
+    path = Path(path)
     try:
-        with Image.open(source, formats=formats) as image:
-            _refuse_bomb(image, Image.MAX_IMAGE_PIXELS if most_pixels is None else most_pixels)
+        with Image.open(path) as image:
+            _refuse_bomb(image, Image.MAX_IMAGE_PIXELS)
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -25,8 +25,6 @@ CAUGHT_INSIDE = {
     "agent.search.journal.Skipped": "ends a round, not the restart",
     "prompts.wording.WordingsError": "becomes a ConfigError",
     "evaluator.remote.evaluator.BadReplyError": "is asked again, or becomes a ScoringEndedError",
-    "evaluator.serving.bodies.BodyError": "becomes a reply with status 400",
-    "evaluator.serving.server.RefusedRequestError": "becomes a reply of its status",
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",
     "evaluator.clip.images.BrokenFeaturesError": "has the features made again",
     "evaluator.clip.texts.tower.NotCausalError": "has the slow path taken",

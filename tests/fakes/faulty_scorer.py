@@ -1,7 +1,7 @@
-"""Faults around the server of ``promptclimb serve``: what a model behind an API does wrong, counted.
+"""Plant faults around the server of ``examples/clip_server.py``, and count them.
 
-``python -m tests.fakes.faulty_scorer --model RN-pico --faults JSON`` runs it as a process of its own: it
-prints its address, and ``GET /stats`` shows what it has seen.
+``python -m tests.fakes.faulty_scorer --faults JSON`` runs it as a process of its own: it prints its address,
+and ``GET /stats`` shows its counts. Beside the CLIP stands a chat model whose answers depend on a hash only.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import argparse
 import asyncio
 import hashlib
 import json
-import sys
+import re
 from collections import Counter as Tally
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from aiohttp import web
 
-from promptclimb.evaluator.serving.server import ServerSettings, serving
-from promptclimb.evaluator.serving.simulated_chat import find_options
-from promptclimb.evaluator.spec import EvaluatorSpec
+from examples.clip_server import ClipServer
 from tests.fakes.limits import Counter, Style, counter
 from tests.fakes.vendors import limit_headers, retry_after_headers
 
@@ -111,7 +110,7 @@ class FaultyScorer:
         self._limit: Counter | None = None if faults.rpm is None else counter(faults.style, faults.rpm)
 
     def middleware(self) -> Any:
-        """The middleware for ``serving``."""
+        """The middleware of the server."""
 
         @web.middleware
         async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -200,69 +199,71 @@ def _changed(kind: str, reply: Any, body: Any, rng: Random) -> Any:
         return reply if kind != "noise" else _other_first(reply, rng)
     if not (isinstance(reply, dict) and reply.get("object") == "chat.completion"):
         return reply
-    for choice in reply["choices"]:
-        said = choice["message"]["content"]
-        if kind == "filtered":
-            choice["message"]["content"], choice["finish_reason"] = None, "content_filter"
-            choice["message"]["refusal"] = REFUSAL
-        elif kind == "synonyms":
-            choice["message"]["content"] = rng.choice(
-                ["a {}", "The {}.", "**{}**", "{}s", "a kind of {}"]
-            ).format(said)
-        else:
-            choice["message"]["content"] = _other_named(said, _text_of(body), rng)
+    message = reply["choices"][0]["message"]
+    if kind == "filtered":
+        message["content"], message["refusal"] = None, REFUSAL
+        reply["choices"][0]["finish_reason"] = "content_filter"
+    elif kind == "synonyms":
+        forms = ["a {}", "The {}.", "**{}**", "{}s", "a kind of {}"]
+        message["content"] = rng.choice(forms).format(message["content"])
+    else:
+        message["content"] = rng.choice(listed_classes(body["messages"][0]["content"][0]["text"]))
     return reply
 
 
 def _other_first(labels: list[dict[str, Any]], rng: Random) -> list[dict[str, Any]]:
-    place = rng.randrange(1, len(labels))
-    scores = [one["score"] for one in labels]
-    names = [one["label"] for one in labels]
-    names.insert(0, names.pop(place))
+    scores = [row["score"] for row in labels]
+    names = [row["label"] for row in labels]
+    names.insert(0, names.pop(rng.randrange(1, len(labels))))
     return [{"label": name, "score": score} for name, score in zip(names, scores, strict=True)]
 
 
-def _other_named(said: str, text: str, rng: Random) -> str:
-    options = find_options(text)
-    if options is None:
-        return said
-    numbers = options.marks or tuple(str(place) for place in range(1, len(options.names) + 1))
-    if said in numbers:
-        return rng.choice([number for number in numbers if number != said])
-    inside = [name for name in options.names if name in said]
-    if not inside:
-        return said
-    named = max(inside, key=len)
-    return said.replace(named, rng.choice([name for name in options.names if name != named]))
+def listed_classes(text: str) -> list[str]:
+    """The classes in an instruction: numbered lines, or the longest row without its ends."""
+    if lines := re.findall(r"^\d+\. (.+)$", text, re.MULTILINE):
+        return lines
+    rows = re.findall(r"[^.:?!,\n]+(?:, [^.:?!,\n]+)+", text) or ["nothing"]
+    names = max(rows, key=lambda row: row.count(",")).split(", ")
+    return names[1:-1] or names
 
 
-def _text_of(body: Any) -> str:
-    parts = [part for message in body["messages"] for part in _parts(message["content"])]
-    return "\n".join(part["text"] for part in parts if part.get("type") == "text")
+async def _chat(request: web.Request) -> web.Response:
+    """A chat model that gives an image one of the listed classes, by a hash."""
+    body = await request.json()
+    text, image = (part for part in body["messages"][0]["content"])
+    classes = listed_classes(text["text"])
+    digest = hashlib.sha256(image["image_url"]["url"].encode()).digest()
+    message = {"role": "assistant", "content": classes[digest[0] % len(classes)], "refusal": None}
+    prompt, completion = 765 + len(text["text"]) // 4, max(1, len(message["content"] or "") // 4)
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+    return web.json_response({"object": "chat.completion", "choices": [choice], "usage": usage})
 
 
-def _parts(content: Any) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+@asynccontextmanager
+async def serving(scorer: FaultyScorer, port: int = 0) -> AsyncIterator[str]:
+    """Serve RN-pico and the chat model with faults; yields the address below which they answer."""
+    server = await asyncio.to_thread(ClipServer, "RN-pico")
+    application = server.application(scorer.middleware())
+    application.router.add_post("/v1/chat/completions", _chat)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
 
 
-async def _serve(model: str, pretrained: str, faults: Faults, port: int, *, scores: bool) -> None:
-    scorer = FaultyScorer(faults)
-    settings = ServerSettings(
-        spec=EvaluatorSpec(model=model, pretrained=pretrained), port=port, scores=scores, max_body=2**26
-    )
-    async with serving(settings, lambda line: print(line, file=sys.stderr), scorer.middleware()) as url:  # noqa: T201
+async def _serve(faults: Faults, port: int) -> None:
+    async with serving(FaultyScorer(faults), port) as url:
         print(url, flush=True)  # noqa: T201  # whoever started it reads it
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="RN-pico")
-    parser.add_argument("--pretrained", default="pico")
     parser.add_argument("--faults", type=json.loads, default={}, help="Faults as JSON")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--scores", action="store_true")
     given = parser.parse_args()
-    asyncio.run(
-        _serve(given.model, given.pretrained, Faults(**given.faults), given.port, scores=given.scores)
-    )
+    asyncio.run(_serve(Faults(**given.faults), given.port))

@@ -10,9 +10,7 @@ import aiohttp
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.evaluator.serving.server import ServerSettings, serving
-from promptclimb.evaluator.spec import EvaluatorSpec
-from tests.fakes.faulty_scorer import Faults, FaultyScorer
+from tests.fakes.faulty_scorer import Faults, FaultyScorer, serving
 from tests.fakes.foreign import free_port, need, running
 
 pytestmark = pytest.mark.slow
@@ -51,10 +49,7 @@ async def test_a_search_through_litellms_proxy(
     url = f"http://127.0.0.1:{port}/v1"
     program = str(Path(sys.executable).with_name("litellm"))
     command = [program, "--config", "proxy.yaml", "--host", "127.0.0.1", "--port", str(port)]
-    served = serving(
-        ServerSettings(spec=EvaluatorSpec(model="RN-pico")), lambda _line: None, faulty.middleware()
-    )
-    async with served as behind:
+    async with serving(faulty) as behind:
         (tmp_path / "proxy.yaml").write_text(CONFIG.replace("URL", behind))
         with running(tmp_path, command, {"LITELLM_MASTER_KEY": KEY}):
             await ready(url)

@@ -1,0 +1,74 @@
+"""``examples/clip_server.py`` answers official clients, and scorers behind it agree with the model itself."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import urllib.request
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+import openai
+import pytest
+from aiohttp.test_utils import TestServer
+from huggingface_hub import InferenceClient, constants
+from PIL import Image
+
+from examples.clip_server import ClipServer
+from promptclimb.evaluator.open import open_evaluator
+from promptclimb.evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
+from promptclimb.evaluator.spec import EvaluatorSpec
+
+TEMPLATES = ["a photo of a {}", "a {} thing before a wall", "{}", "a dark drawing with {} and {}"]
+DATA = {"data": "frames", "shots": 4, "views": 0}
+
+
+class PlainAsk:
+    """Send one request after the other, without limits or retries."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, requests: Iterable[ApiRequest]) -> Iterator[tuple[int, ApiAnswer]]:
+        """Post each request."""
+        for index, request in enumerate(requests):
+            url = f"{self.url}/{request.path}" if request.path else self.url
+            headers = {"Content-Type": "application/json"}
+            sent = urllib.request.Request(url, json.dumps(dict(request.body)).encode(), headers)
+            with urllib.request.urlopen(sent) as reply:
+                yield index, ApiReply(json.load(reply))
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    """The address of a server of RN-pico."""
+    async with TestServer(ClipServer("RN-pico").application()) as server:
+        yield f"http://127.0.0.1:{server.port}/v1"
+
+
+@pytest.mark.parametrize("scorer", ["zero-shot", "embeddings"])
+async def test_templates_score_as_with_the_model_itself(url: str, scorer: str) -> None:
+    """Images as they are sent, the form of requests, and the reading of replies."""
+    local = open_evaluator(EvaluatorSpec(model="RN-pico", **DATA)).score(TEMPLATES)
+    spec = EvaluatorSpec(model="RN-pico", scorer=scorer, scorer_url=url, **DATA)
+    remote = await asyncio.to_thread(lambda: open_evaluator(spec, ask=PlainAsk(url)).score(TEMPLATES))
+    assert [score.train for score in remote] == [score.train for score in local]
+
+
+async def test_official_clients_are_answered(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of Hugging Face and OpenAI; a wrong request gets an error in OpenAI's form."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(buffer, "PNG")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    client = InferenceClient(url, provider="hf-inference", token="none")
+    labels = ["blue", "red", "green"]
+    ranked = await asyncio.to_thread(
+        client.zero_shot_image_classification, buffer.getvalue(), labels, hypothesis_template="a {} thing"
+    )
+    assert ranked[0].label == "red"
+    assert sum(row.score for row in ranked) == pytest.approx(1)
+    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as openai_client:
+        embeddings = await openai_client.embeddings.create(model="RN-pico", input=["a cat", "a dog"])
+        assert [row.index for row in embeddings.data] == [0, 1]
+        with pytest.raises(openai.BadRequestError, match="Error"):
+            await openai_client.embeddings.create(model="RN-pico", input="data:image/png;base64,?")
