@@ -81,12 +81,8 @@ EIGHT = tuple(SETS)[:8]
 """The sets that the project's figures began with."""
 ARMS: tuple[tuple[str, str], ...] = (
     ("random", ""),
-    ("mutate", ""),
-    ("words", ""),
     ("combine", ""),
-    ("words", "sentence"),
     ("combine", "sentence"),
-    ("words", "unusual"),
     ("combine", "unusual"),
 )
 

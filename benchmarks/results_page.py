@@ -31,6 +31,7 @@ from benchmarks import class_names, few_scorings, finding_out, sentences, with_l
 from benchmarks.over_sets import OverSets, holm, over_sets
 from benchmarks.peers import tables as peers
 from benchmarks.recorded_names import todays
+from promptclimb.agent.methods.registry import REMOVED
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -50,7 +51,7 @@ BASELINES: Mapping[str, str] = {
 }
 BASELINE_TEMPLATES = {"default template": 1, "OpenAI's 80 templates": 80, "best starting template": 80}
 METHODS = (
-    *(FOUND_BY, "combine, with description", "words", "mutate", "random"),
+    *(FOUND_BY, "combine, with description", "random"),
     *("CoOp", "Tip-Adapter", "linear probe"),
 )
 BY_SET: Mapping[str, tuple[str, str]] = {
@@ -191,6 +192,7 @@ def optimizers(folder: Path, _name: str) -> Lines:
 def searches(folder: Path, name: str) -> Lines:
     """Yield searches with the local LLM, by what it was given, beside methods without an LLM."""
     rows = [{**row, "arm": todays(row["arm"])} for row in _lines(folder / f"{name}.jsonl")]
+    rows = [row for row in rows if row["arm"].partition(",")[0] not in REMOVED]
     arms = sorted(dict.fromkeys(row["arm"] for row in rows), key=lambda arm: arm != "random")
     document = with_llm_table.document_of(rows, arms, over=BASE, initial=80)
     yield ("", "test", "over random (standard error)", "sets above", "requests")

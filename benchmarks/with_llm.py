@@ -72,8 +72,6 @@ ARMS = (
     Arm("p, no information", "p"),
     Arm("ape, no information", "ape"),
     Arm("opro, no information", "opro"),
-    Arm("words, no information", "words", asks=False),
-    Arm("mutate, no information", "mutate", asks=False),
     Arm("combine, no information", "combine", asks=False),
     Arm("combine, with description", "combine", "sentence", asks=False),
     Arm("combine, description in unusual words", "combine", "unusual", asks=False),

@@ -127,7 +127,7 @@ def program(copy: Path) -> Iterator[Program]:
 @pytest.fixture(scope="module")
 def made(program: Program) -> Path:
     """A run of the copy."""
-    program.run("search", *FAKE, *SMALL, "--method", "mutate", "--run-dir", "made")
+    program.run("search", *FAKE, *SMALL, "--method", "combine", "--run-dir", "made")
     return program.folder / "made"
 
 

@@ -27,7 +27,7 @@ from ...evaluator.spec import API, BY_IMAGE, EvaluatorSpec
 from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
-from ..methods.registry import METHODS, described
+from ..methods.registry import METHODS, check_method, described
 from .fields import (
     CONCURRENCY,
     DEFAULT_BASE_URL,
@@ -320,7 +320,7 @@ class SearchSettings(Settings):
     )
 
     _prompts = field_validator("prompts")(one_of("prompts", KINDS))
-    _method = field_validator("method")(one_of("method", METHODS))
+    _method = field_validator("method")(check_method)
     _until = field_validator("until", mode="before")(parse_share)
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)

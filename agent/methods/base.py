@@ -84,15 +84,15 @@ class View:
 
     def unseen(self, texts: Iterable[str]) -> list[Candidate]:
         """Return the valid candidates that the restart has not scored, each once, in order."""
-        found: dict[str, Candidate] = {}
+        unseen: dict[str, Candidate] = {}
         for text in dict.fromkeys(texts):
             try:
                 candidate = self.kind.parse(text, max_words=self.max_words)
             except CandidateError:
                 continue
             if (key := candidate.key) not in self.memory:
-                found.setdefault(key, candidate)
-        return list(found.values())
+                unseen.setdefault(key, candidate)
+        return list(unseen.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class SearchMethod:
     """A method and what it declares.
 
     Attributes:
-        summary: A few words for ``--help``.
+        summary: A few words for the help.
         conversation: Yields the steps of one conversation, starting from the current ranking.
         requests: Maximum requests per round; 0 for a method without an LLM.
         mixed: Whether some rounds may make no request.
@@ -247,8 +247,8 @@ class Conversation:
         del self._rounds[: max(0, len(self._rounds) - (self._max_turns - 1))]
 
     def messages(self) -> tuple[Message, ...]:
-        """Return what to send now: the opening and the latest rounds with their scores."""
-        return (*self._opening, *(message for each in self._rounds for message in each))
+        """Return the messages to send now: the opening and the latest rounds with their scores."""
+        return (*self._opening, *(message for round_messages in self._rounds for message in round_messages))
 
 
 def shown(entries: Iterable[Entry], *, scores: bool = False) -> list[Outcome]:

@@ -30,7 +30,7 @@ from ...prompts.requests import (
     short_request,
 )
 from .base import Ask, Consult, Conversation, Feedback, Propose, Script, SearchMethod, Steps, View, shown
-from .combine import CANDIDATES, FILLERS, combine, fillings, promising
+from .without_llm import FILLERS, combine, fillings, most_promising
 
 AMONG = 10
 """A candidate among this many best ones counts as a reward."""
@@ -78,9 +78,13 @@ class Bandit:
 class _State:
     """What one conversation of a restart leaves to the next.
 
-    ``usable`` sums the share of requested candidates that were new and could be scored, over all answers.
-    ``described``: words of the description were scored beside a request. ``rephrased``: the LLM has rephrased
-    the description in plain words. ``words`` are those that the LLM used, the latest last.
+    Attributes:
+        answers: Answers so far.
+        usable: The share of requested candidates that were new and could be scored, summed over all answers.
+        conversations: Conversations so far, the current one included.
+        described: Words of the description were scored as free candidates.
+        rephrased: The LLM has rephrased the description in plain words.
+        words: Words and phrases that the LLM used, the latest last.
     """
 
     bandit: Bandit = field(default_factory=Bandit)
@@ -106,28 +110,28 @@ def _guided(view: View) -> Steps:
         "short": lambda: _short(view, state),
         "frames": lambda: combine(view),
     }
-    begun: dict[str, Script] = {}
+    scripts: dict[str, Script] = {}
     skipped = False
     while True:
         arm = state.bandit.choose(_open_arms(view, state, skipped=skipped))
-        if arm not in begun:
-            begun[arm] = Script(arms[arm](), most_requests=1)
+        if arm not in scripts:
+            scripts[arm] = Script(arms[arm](), most_requests=1)
         # Only now, so that it sees what the other arm has found meanwhile.
-        step = begun[arm].next(0)
+        step = scripts[arm].next(0)
         assert step is not None  # none of the arms ends
-        before = {entry.key for entry in view.memory.best(AMONG)}
+        best_before = {entry.key for entry in view.memory.best(AMONG)}
         feedback = yield step
         skipped = feedback.skipped
-        if not skipped:  # else the step stands
-            begun[arm].take(feedback)
+        if not skipped:  # else the step is repeated
+            scripts[arm].take(feedback)
         if isinstance(step, Consult) or (isinstance(step, Propose) and step.free):
-            continue
+            continue  # the round goes on
         if isinstance(step, Ask) and not skipped:
             state.answers += 1
-            scored = sum(one.score is not None for one in feedback.outcomes)
+            scored = sum(outcome.score is not None for outcome in feedback.outcomes)
             state.usable += min(scored / view.proposals, 1.0)
-        found = sum(entry.key not in before for entry in view.memory.best(AMONG))
-        state.bandit.learn(arm, min(found / view.proposals, 1.0))
+        new_best = sum(entry.key not in best_before for entry in view.memory.best(AMONG))
+        state.bandit.learn(arm, min(new_best / view.proposals, 1.0))
 
 
 def _open_arms(view: View, state: _State, *, skipped: bool) -> Sequence[str]:
@@ -136,10 +140,11 @@ def _open_arms(view: View, state: _State, *, skipped: bool) -> Sequence[str]:
     arms = (llm, "frames") if view.description or llm == "short" else (llm,)
     if skipped:
         return arms[-1:]
-    return arms[:1] if llm == "short" and _scores_free(view) else arms
+    return arms[:1] if llm == "short" and _scores_are_free(view) else arms
 
 
 def _rich(view: View, state: _State) -> Steps:
+    """Hold a conversation that shows candidates with their scores."""
     yield from _described_once(view, state)
     best, worst = view.memory.best(BEST_SHOWN), view.memory.worst(WORST_SHOWN)
     first = opening(
@@ -153,35 +158,36 @@ def _rich(view: View, state: _State) -> Steps:
     conversation = Conversation(first, max_turns=view.max_turns)
     while True:
         feedback = yield Ask(conversation.messages(), handles_skip=True)
-        yield from _beside_a_request(view, state, feedback)
+        yield from _after_an_answer(view, state, feedback)
         best = view.memory.best(BEST_REPEATED)
         score = best[0].score
         # The scorer's answers may name classes, so they are shown only where the class names are.
-        pairs = score.confused if view.class_names else None
+        confused = score.confused if view.class_names else None
         examples = score.unreadable_examples if view.class_names else ()
         message = next_message(
             view.wordings,
             view.wanted,
             outcomes=feedback.outcomes,
             best=shown(best, scores=True),
-            confused=[(one.true, one.taken_for) for one in pairs or ()],
+            confused=[(pair.true, pair.taken_for) for pair in confused or ()],
             unreadable=(score.unreadable, examples),
         )
         conversation.add(feedback.text, message)
 
 
 def _short(view: View, state: _State) -> Steps:
+    """Ask for candidates by requests that stand by themselves."""
     yield from _described_once(view, state)
-    if _scores_free(view) and not state.rephrased:
+    if _scores_are_free(view) and not state.rephrased:
         yield from _in_plain_words(view, state)
         state.rephrased = True
     while True:
         request = short_request(view.wordings, _information(view), proposals=view.proposals)
         feedback = yield Ask(request, handles_skip=True)
-        yield from _beside_a_request(view, state, feedback)
+        yield from _after_an_answer(view, state, feedback)
 
 
-def _scores_free(view: View) -> bool:
+def _scores_are_free(view: View) -> bool:
     return bool(view.description) and view.free > 0
 
 
@@ -194,10 +200,11 @@ def _information(view: View) -> Information:
 
 
 def _described_once(view: View, state: _State) -> Steps:
-    if _scores_free(view) and not state.described:
+    """Score words of the description before the restart's first request."""
+    if _scores_are_free(view) and not state.described:
         state.described = True
-        own = phrases(view.description, view.class_names)
-        yield from _in_frames(view, own, view.free, fillers=FILLERS)
+        words = phrases(view.description, view.class_names)
+        yield from _in_frames(view, words, view.free, fillers=FILLERS)
 
 
 def _in_plain_words(view: View, state: _State) -> Steps:
@@ -206,46 +213,51 @@ def _in_plain_words(view: View, state: _State) -> Steps:
     while feedback.skipped:
         feedback = yield Consult(plain_request(view.wordings, view.description), handles_skip=True)
     reply = view.kind.read(feedback.text, max_words=view.max_words)
-    lines = [*(one.text for one in reply.candidates), *(one.line for one in reply.refused)]
-    words = _note(lines, view, state) or phrases(view.description, view.class_names)
-    yield from _in_frames(view, words, view.free, ends=True)
+    lines = [
+        *(candidate.text for candidate in reply.candidates),
+        *(refused.line for refused in reply.refused),
+    ]
+    words = _new_words(lines, view, state) or phrases(view.description, view.class_names)
+    yield from _in_frames(view, words, view.free, ends_round=True)
 
 
-def _beside_a_request(view: View, state: _State, feedback: Feedback) -> Steps:
+def _after_an_answer(view: View, state: _State, feedback: Feedback) -> Steps:
     """Score words of the description and of all answers, including rejected lines of the last one."""
-    if _scores_free(view):
-        _note((one.text for one in feedback.outcomes), view, state)
+    if _scores_are_free(view):
+        _new_words((outcome.text for outcome in feedback.outcomes), view, state)
         words = [*phrases(view.description, view.class_names), *state.words]
         yield from _in_frames(view, words, min(view.free, AFTER_AN_ANSWER), fillers=FILLERS)
 
 
-def _note(lines: Iterable[str], view: View, state: _State) -> Sequence[str]:
-    """Keep and return words and phrases that the description does not have."""
-    known = set(phrases(view.description))
+def _new_words(lines: Iterable[str], view: View, state: _State) -> Sequence[str]:
+    """Return words and phrases that the description does not have, and keep them in the state."""
+    described = set(phrases(view.description))
     text = "; ".join(lines)
     if view.kind.slot:
         text = text.replace(view.kind.slot, ";")
-    found = [phrase for phrase in phrases(text, view.class_names) if phrase not in known]
-    for phrase in found:
-        state.words.pop(phrase, None)
+    new = [phrase for phrase in phrases(text, view.class_names) if phrase not in described]
+    for phrase in new:
+        state.words.pop(phrase, None)  # the latest stand last
         state.words[phrase] = None
     for phrase in list(state.words)[:-MOST_KEPT]:
         del state.words[phrase]
-    return found
+    return new
 
 
 def _in_frames(
-    view: View, words: Sequence[str], number: int, *, fillers: float = 0.0, ends: bool = False
+    view: View, words: Sequence[str], count: int, *, fillers: float = 0.0, ends_round: bool = False
 ) -> Steps:
+    """Score words in frames, a few at once; free, but for the last step where it ends the round."""
     rng = view.rng()
-    for left in range(number, 0, -FREE_AT_ONCE):
-        texts = fillings(view.kind, words, CANDIDATES, rng, fillers=fillers)
-        found = promising(texts, view, min(left, FREE_AT_ONCE))
-        yield Propose(found, source="combine", free=not ends or left > FREE_AT_ONCE)
+    for remaining in range(count, 0, -FREE_AT_ONCE):
+        texts = fillings(view.kind, words, rng, fillers=fillers)
+        candidates = most_promising(texts, view, min(remaining, FREE_AT_ONCE))
+        free = not ends_round or remaining > FREE_AT_ONCE
+        yield Propose(candidates, source="combine", free=free)
 
 
 GUIDED = SearchMethod(
-    summary="an LLM that sees --describe, class names and scores, and combine in turn",
+    summary="an LLM that sees description, class names and scores, and combine in turn",
     conversation=_guided,
     mixed=True,
     uses_description=True,

@@ -68,19 +68,19 @@ class Memory:
         self._order: SortedList[tuple[float, bytes, str]] = SortedList()
         self._known: dict[str, Entry] = {}
 
-    def add(self, scored: Entry) -> bool:
-        """Rank one candidate; return False if a spelling of it was known, which then stands.
+    def add(self, entry: Entry) -> bool:
+        """Rank a candidate; return False if a spelling of it is known, which is then kept.
 
         Raises:
             ValueError: Its value is not finite.
         """
-        if not math.isfinite(scored.value):
-            raise ValueError(f"a candidate is ranked by a finite number, not {scored.value!r}")
-        key = scored.key
+        if not math.isfinite(entry.value):
+            raise ValueError(f"a candidate is ranked by a finite number, not {entry.value!r}")
+        key = entry.key
         if key in self._known:
             return False
-        self._known[key] = scored
-        self._order.add((-scored.value, self._tie(key), key))
+        self._known[key] = entry
+        self._order.add((-entry.value, self._tie(key), key))
         return True
 
     def best(self, k: int) -> list[Entry]:

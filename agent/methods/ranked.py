@@ -22,8 +22,8 @@ def _in_conversation(view: View, opening: Sequence[Message]) -> Steps:
     """Ask, then report each proposal's score, so that the LLM sees a direction."""
     conversation = Conversation(opening, max_turns=view.max_turns)
     while True:
-        came = yield Ask(conversation.messages())
-        conversation.add(came.text, feedback(came.outcomes, view.wanted, best_before=came.best_before))
+        reply = yield Ask(conversation.messages())
+        conversation.add(reply.text, feedback(reply.outcomes, view.wanted, best_before=reply.best_before))
 
 
 def _ape(view: View) -> Steps:

@@ -26,7 +26,7 @@ from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
 from ..config.schema import MOST_COUNTED, SearchConfig
 from ..config.sources import flag_of, read_toml
-from ..methods.registry import METHODS
+from ..methods.registry import METHODS, REMOVED, check_method
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})
@@ -107,6 +107,8 @@ class StudyMethod(StudyOptions):
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
+        if self.method in REMOVED:
+            check_method(self.method)
         known = [*METHODS, *WHITE_BOX]
         if self.method not in known:
             raise ValueError(f"unknown method {shown(self.method)}{near(self.method, known)}")

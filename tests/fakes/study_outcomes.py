@@ -15,7 +15,7 @@ from promptclimb.agent.study.picture import svg
 from promptclimb.agent.study.study import Study
 from promptclimb.agent.study.transfer import Transferred
 
-SMALL: Mapping[str, Any] = {"data": ["one", "two"], "seeds": [1, 2], "methods": ["random", "mutate"]}
+SMALL: Mapping[str, Any] = {"data": ["one", "two"], "seeds": [1, 2], "methods": ["random", "combine"]}
 
 
 def study(**more: Any) -> Study:

@@ -565,7 +565,7 @@ def test_a_signal_keeps_everything_and_says_how_to_go_on(
     assert json.loads((tmp_path / "r" / "result.json").read_text())["status"] == "finished"
 
 
-@pytest.mark.parametrize("method", ["random", "combine", "words", "mutate"])
+@pytest.mark.parametrize("method", ["random", "combine"])
 def test_a_missing_local_llm_is_replaced_only_when_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], method: str
 ) -> None:

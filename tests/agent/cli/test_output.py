@@ -14,7 +14,7 @@ from tests.paths import ROOT
 
 SEARCH = (
     *("search", "--data", "words", "--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator"),
-    *("--method", "mutate", "--restarts", "1", "--rounds", "1", "--initial", "5", "--run-dir", "r"),
+    *("--method", "combine", "--restarts", "1", "--rounds", "1", "--initial", "5", "--run-dir", "r"),
 )
 
 

@@ -15,7 +15,7 @@ from promptclimb.agent.cli.output import program
 
 SEARCH = (
     *("search", "--data", "words", "--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator"),
-    *("--method", "mutate", "--restarts", "1", "--rounds", "2", "--initial", "5"),
+    *("--method", "combine", "--restarts", "1", "--rounds", "2", "--initial", "5"),
 )
 COMMANDS = "resume|report|export|transcript|status"
 COMMAND = re.compile(rf"(?:promptclimb|python run_agent\.py) ((?:{COMMANDS}) [^;,(`<\n]*)")

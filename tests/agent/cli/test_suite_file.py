@@ -40,9 +40,9 @@ STUDY: dict[str, Any] = {
     "title": "small",
     "data": ["one", "two"],
     "seeds": [1, 2],
-    "methods": ["random", "mutate"],
+    "methods": ["random", "combine"],
     "search": {**SMALL, "evaluator": FACTORY},
-    "compare": [{"first": "mutate", "second": "random"}],
+    "compare": [{"first": "combine", "second": "random"}],
     "curve": [3, 5],
 }
 

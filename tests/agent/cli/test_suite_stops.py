@@ -37,9 +37,9 @@ SMALL = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
 STUDY: dict[str, Any] = {
     "data": ["one", "two"],
     "seeds": [1, 2],
-    "methods": ["random", "mutate"],
+    "methods": ["random", "combine"],
     "search": {**SMALL, "evaluator": FACTORY},
-    "compare": [{"first": "mutate", "second": "random"}],
+    "compare": [{"first": "combine", "second": "random"}],
     "curve": [3],
 }
 OPTIONS = ("suite", "--data", "one,two", "--methods", "random", "--seeds", "1", "--suite-dir", "s")

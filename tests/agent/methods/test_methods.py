@@ -59,13 +59,6 @@ def asked(step: object) -> str:
     return step.messages[-1]["content"]
 
 
-def proposals(seen: View) -> list[Template]:
-    """What the random method proposes first."""
-    step = next(METHODS["random"].conversation(seen))
-    assert isinstance(step, Propose)
-    return list(step.candidates)
-
-
 def test_pn_shows_both_ends_and_p_only_the_best() -> None:
     """Best and worst never overlap."""
     both = asked(next(METHODS["pn"].conversation(view(memory_of(TEXTS)))))
@@ -147,30 +140,6 @@ def test_opro_shows_scores_with_the_best_last() -> None:
     content = asked(next(METHODS["opro"].conversation(view(memory_of(TEXTS)))))
     assert content.index(TEXTS[2]) < content.index(TEXTS[1]) < content.index(TEXTS[0])
     assert "100.0 %" in content
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_random_proposals_are_new_valid_and_decided_by_the_seed(seed: int) -> None:
-    """No proposal is known or stands twice; the same stream gives the same ones."""
-    seen = view(memory_of(TEXTS), rng=lambda: random.Random(seed))
-    found = proposals(seen)
-    assert found == proposals(seen)
-    assert len({template.key for template in found}) == 4
-    assert not {template.key for template in found} & {Template.parse(text).key for text in TEXTS}
-
-
-def test_a_pool_that_is_used_up_gives_fewer() -> None:
-    """It ends instead of looking for ever."""
-    seen = view(memory_of(["{}"]), pool=[Template.parse("{}")], proposals=3, top_k=1, max_words=1)
-    assert proposals(seen) == []
-
-
-def test_a_pool_without_words_borrows_some() -> None:
-    """Words to put in come from the built-in templates, then."""
-    pool = [Template.parse("{}"), Template.parse("{} {}")]
-    rng: Callable[[], random.Random] = lambda: random.Random(1)  # noqa: E731
-    found = proposals(view(memory_of(["{}"]), pool=pool, proposals=3, top_k=1, max_words=5, rng=rng))
-    assert any(word.isalpha() for template in found for word in template.text.split())
 
 
 @pytest.mark.parametrize("name", METHODS)

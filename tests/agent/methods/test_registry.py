@@ -10,7 +10,7 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.methods.base import Propose, SearchMethod, Steps, View
-from promptclimb.agent.methods.registry import METHODS, described
+from promptclimb.agent.methods.registry import METHODS, REMOVED, described
 from promptclimb.agent.study.estimate import estimate
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -65,13 +65,11 @@ def test_a_method_gets_the_class_names_that_it_uses(
 
 
 def test_what_the_built_in_methods_use_is_declared() -> None:
-    """Words uses the description as combine does."""
+    """Description and class names go to the same methods."""
     uses = {name for name, method in METHODS.items() if method.uses_description}
     assert uses == {name for name, method in METHODS.items() if method.uses_class_names}
-    assert uses == {"guided", "combine", "words"}
-    assert {name for name, method in METHODS.items() if not method.asks_llm} == {
-        "random", "combine", "words", "mutate",
-    }  # fmt: skip
+    assert uses == {"guided", "combine"}
+    assert {name for name, method in METHODS.items() if not method.asks_llm} == {"random", "combine"}
 
 
 @pytest.mark.parametrize("name", ["own", "combine"])
@@ -83,6 +81,15 @@ def test_any_method_without_an_llm_may_stand_in_for_the_local_one(
     assert SearchConfig(data="fake", llm="local", llm_fallback=name).llm_fallback == name
     with pytest.raises(ConfigError, match=r"unknown method without an LLM; known are .*combine"):
         SearchConfig(data="fake", llm="local", llm_fallback="pn")
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_a_removed_method_is_explained(name: str) -> None:
+    """In a search and in a study, by one line that says what to use."""
+    with pytest.raises(ConfigError, match=r"^[^\n]*this method was removed[^\n]*combine or random$"):
+        SearchConfig(data="fake", method=name)
+    with pytest.raises(ValueError, match="this method was removed"):
+        study(data=["one"], seeds=[1], methods=[name])
 
 
 def test_help_lists_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ def test_a_second_kind_is_searched_for(tmp_path: Path, method: str) -> None:
     assert any(f"- {text}" in chat.asked[0] for text in STARTING)
 
 
-@pytest.mark.parametrize("method", ["random", "mutate", "words", "combine"])
+@pytest.mark.parametrize("method", ["random", "combine"])
 def test_methods_without_an_llm_change_its_words(tmp_path: Path, method: str) -> None:
     """They know a candidate by its text and its slot, if it has one."""
     given = config(tmp_path / "r", method=method, describe="tally marks drawn with chalk")

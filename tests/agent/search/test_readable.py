@@ -192,7 +192,7 @@ def test_the_margin_is_that_of_a_share(value: float, other: float, images: int, 
     st.lists(
         st.tuples(
             st.sampled_from("abcdefgh"),
-            st.sampled_from([INITIAL, LLM, "combine", "mutate"]),
+            st.sampled_from([INITIAL, LLM, "combine", "combine"]),
             st.integers(1, 3),
         ),
         min_size=1,

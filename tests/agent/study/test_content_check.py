@@ -112,7 +112,7 @@ def test_data_that_lie_no_more_where_they_were_contradict_nothing(
     sets.rename(sets.parent / "away")
     assert main(given) == 0
     capsys.readouterr()
-    study["methods"] = ["random", "mutate"]
+    study["methods"] = ["random", "combine"]
     Path("s.toml").write_text(tomli_w.dumps(study))
     more = ["suite", *({"options": [*options, "--seeds", "1,2"], "file": ["s.toml"]}[by])]
     assert main(more) == 2

@@ -29,8 +29,8 @@ from tests.fakes.study_outcomes import (
     without,
 )
 
-HITS = {"random": "1100", "mutate": "1110"}
-PAIR = [{"first": "mutate", "second": "random"}]
+HITS = {"random": "1100", "combine": "1110"}
+PAIR = [{"first": "combine", "second": "random"}]
 
 
 def rows(table: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def test_a_mean_is_over_what_every_method_has_finished() -> None:
     """A seed that one lacks is in no row's mean; the paired difference leaves it out too."""
     found = study(compare=PAIR, references=["default template"])
     runs = list(finished(found, HITS, figures={"default template": figure("1000")}))
-    cut = without(runs, method="mutate", data="one", seed=2)
+    cut = without(runs, method="combine", data="one", seed=2)
     worse = [
         outcome(one.cell, "0000")
         if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "one", 2)
@@ -51,7 +51,7 @@ def test_a_mean_is_over_what_every_method_has_finished() -> None:
     ]
     (table,) = tables(found, blocks_of(worse))
     assert table["seeds"] == {"one": [1], "two": [1, 2]}
-    assert rows(table) == {"default template": 0.25, "random": 0.5, "mutate": 0.75}
+    assert rows(table) == {"default template": 0.25, "random": 0.5, "combine": 0.75}
     (difference,) = differences(found, blocks_of(worse))
     assert (difference["points"], difference["sets"], difference["runs"]) == (25.0, 2, 3)
 
@@ -61,7 +61,7 @@ def test_a_method_that_finished_nothing_takes_nothing_from_the_others() -> None:
     found = study(compare=PAIR, references=[])
     runs = [one for one in finished(found, HITS) if one.cell.method == "random"]
     (table,) = tables(found, blocks_of(runs))
-    assert rows(table) == {"random": 0.5, "mutate": None}
+    assert rows(table) == {"random": 0.5, "combine": None}
     (difference,) = differences(found, blocks_of(runs))
     assert (difference["points"], difference["interval"], difference["sets"]) == (None, None, 0)
 
@@ -76,14 +76,14 @@ def test_a_set_without_a_reference_has_no_mean_of_it() -> None:
         for one in finished(found, HITS)
     ]
     (table,) = tables(found, blocks_of(runs))
-    assert rows(table) == {"best hand-made": None, "random": 0.5, "mutate": 0.75}
+    assert rows(table) == {"best hand-made": None, "random": 0.5, "combine": 0.75}
     assert table["rows"][0]["test"] == {"one": 1.0, "two": None}
 
 
 def test_what_a_search_is_compared_with_is_its_own() -> None:
     """Each method may have other starting templates: a difference takes those of the search itself."""
-    found = study(compare=[{"first": "mutate", "second": "best starting template"}])
-    pools = {"random": figure("1111"), "mutate": figure("1000")}
+    found = study(compare=[{"first": "combine", "second": "best starting template"}])
+    pools = {"random": figure("1111"), "combine": figure("1000")}
     runs = [
         outcome(one.cell, HITS[one.cell.method], figures={"best starting template": pools[one.cell.method]})
         for one in finished(found, HITS)
@@ -143,13 +143,13 @@ def test_runs_without_details_are_named_and_draw_no_images() -> None:
 
 def document(tmp_path: Path) -> tuple[dict[str, Any], list[RunOutcome]]:
     """A study with names that a program might run."""
-    methods = [{"name": "=1+1 | <b>&_$x^", "method": "random"}, "mutate"]
+    methods = [{"name": "=1+1 | <b>&_$x^", "method": "random"}, "combine"]
     found = study(
-        methods=methods, compare=[{"first": "mutate", "second": "=1+1 | <b>&_$x^"}], title="*A*", curve=[5]
+        methods=methods, compare=[{"first": "combine", "second": "=1+1 | <b>&_$x^"}], title="*A*", curve=[5]
     )
-    hits = {"=1+1 | <b>&_$x^": "1100", "mutate": "1110"}
+    hits = {"=1+1 | <b>&_$x^": "1100", "combine": "1110"}
     runs = list(finished(found, hits, curve={5: 0.5}, template="=cmd|' /C calc'!A0 {}"))
-    runs = without(runs, method="mutate", data="two", seed=2)
+    runs = without(runs, method="combine", data="two", seed=2)
     return findings(found, runs, Transferred(tmp_path), "file"), runs
 
 
@@ -165,7 +165,7 @@ def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
     assert len(widths) == 1
     lines = list(csv.DictReader(io.StringIO(raw_csv(runs))))
     assert len(lines) == len(runs) == 8
-    assert {line["method"] for line in lines} == {"'=1+1 | <b>&_$x^", "mutate"}
+    assert {line["method"] for line in lines} == {"'=1+1 | <b>&_$x^", "combine"}
     assert lines[0]["template"].startswith("'=cmd")
     assert [line["status"] for line in lines if line["counts"] == "0"] == ["stopped"]
 
@@ -249,7 +249,7 @@ def test_what_is_no_better_than_chance_is_marked_in_its_cell() -> None:
         for one in runs
     ]
     (table,) = tables(found, blocks_of(marked))
-    assert {row["label"]: row["at_chance"] for row in table["rows"]} == {"random": ["one"], "mutate": []}
+    assert {row["label"]: row["at_chance"] for row in table["rows"]} == {"random": ["one"], "combine": []}
     said = findings(found, marked, Transferred(Path("/nowhere")), "t")
     (_, about, lines) = next(parts(said))
     assert about.endswith("†: with at least one seed, it may be no better than chance level.")

@@ -16,7 +16,7 @@ def test_one_seed_is_whole_before_the_next_begins() -> None:
     """And the methods of one data set follow each other, so that pairs are complete."""
     order = [(one.seed, one.data, one.method) for one in cells(study())]
     assert order == [
-        (seed, data, method) for seed in (1, 2) for data in ("one", "two") for method in ("random", "mutate")
+        (seed, data, method) for seed in (1, 2) for data in ("one", "two") for method in ("random", "combine")
     ]
 
 
@@ -68,10 +68,10 @@ def test_a_method_may_be_for_some_shots_and_models_alone() -> None:
             seeds=[1],
             shots=[1, 16],
             models=["RN-pico", "ViT-pico"],
-            methods=["random", {"method": "mutate", "shots": [1], "models": ["ViT-pico"]}],
+            methods=["random", {"method": "combine", "shots": [1], "models": ["ViT-pico"]}],
         )
     )
-    assert [(one.model, one.shots) for one in found if one.method == "mutate"] == [("ViT-pico", 1)]
+    assert [(one.model, one.shots) for one in found if one.method == "combine"] == [("ViT-pico", 1)]
     assert len(found) == 5
 
 
@@ -130,7 +130,7 @@ def test_folders_of_names_in_other_scripts_do_not_depend_on_their_order() -> Non
 
 def test_folders_stay_inside() -> None:
     """A name from a file is a name of one folder, whatever is in it."""
-    strange = [{"name": "../../y", "method": "random"}, {"name": "..", "method": "mutate"}]
+    strange = [{"name": "../../y", "method": "random"}, {"name": "..", "method": "combine"}]
     found = cells(study(data=["../.."], methods=strange), Path("/s"))
     assert {one.run_dir.parent for one in found} == {Path("/s")}
     assert all(one.run_dir.name.isascii() and one.run_dir.name.isprintable() for one in found)

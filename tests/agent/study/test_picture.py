@@ -32,19 +32,19 @@ def test_no_label_is_cut() -> None:
     methods = [{"name": LONG, "method": "random"}, {"name": f"{LONG}, Tip-Adapter", "method": "tip-adapter"}]
     compare = [
         {"first": LONG, "second": f"{LONG}, Tip-Adapter"},
-        {"first": LONG, "second": "mutate"},
-        {"first": LONG, "second": "mutate", "resample": ["seeds"]},
+        {"first": LONG, "second": "combine"},
+        {"first": LONG, "second": "combine", "resample": ["seeds"]},
     ]
-    said = drawn_texts(one_run_each(*methods, "mutate", compare=compare)).replace("\n", " ")
+    said = drawn_texts(one_run_each(*methods, "combine", compare=compare)).replace("\n", " ")
     assert f"{LONG} over {LONG}, Tip-Adapter (white box)" in said
-    assert f"{LONG} over mutate (images resampled)" in said
-    assert f"{LONG} over mutate (nothing resampled)" in said
+    assert f"{LONG} over combine (images resampled)" in said
+    assert f"{LONG} over combine (nothing resampled)" in said
 
 
 def test_a_name_that_begins_with_an_underscore_is_in_the_legend() -> None:
     """As every other."""
-    said = drawn_texts(one_run_each({"name": "_mutated", "method": "mutate"}, "random")).splitlines()
-    assert {"_mutated", "random"} <= set(said)
+    said = drawn_texts(one_run_each({"name": "_combined", "method": "combine"}, "random")).splitlines()
+    assert {"_combined", "random"} <= set(said)
 
 
 def test_many_curves_are_distinct_and_drawn_alike_everywhere() -> None:
@@ -63,8 +63,8 @@ def test_many_curves_are_distinct_and_drawn_alike_everywhere() -> None:
 
 def test_what_has_no_interval_does_not_look_as_if_it_had_one() -> None:
     """An open circle, and a note; neither where every difference has its interval."""
-    compare = [{"first": "mutate", "second": "random"}]
-    known = one_run_each("random", "mutate", compare=compare)
+    compare = [{"first": "combine", "second": "random"}]
+    known = one_run_each("random", "combine", compare=compare)
     assert "open circle" not in drawn_texts(known)
     assert "fill: #ffffff; stroke: #223355" not in drawn(known)
     found = study(compare=compare)
@@ -77,7 +77,7 @@ def test_what_has_no_interval_does_not_look_as_if_it_had_one() -> None:
 def test_names_that_the_font_lacks_are_distinct() -> None:
     """Without a warning, and with nothing in the file that XML does not take."""
     said = one_run_each(
-        {"name": "\u732b a", "method": "random"}, {"name": "\u72ac --><x>", "method": "mutate"}
+        {"name": "\u732b a", "method": "random"}, {"name": "\u72ac --><x>", "method": "combine"}
     )
     said = {**said, "curves": [{**one, "model": "a\x01b\ufffe\U0001f9a5"} for one in said["curves"]]}
     assert "\\u732b" in drawn_texts(said)

@@ -17,7 +17,7 @@ from tests.fakes.study_outcomes import (
     without,
 )
 
-HITS = {"random": "1100", "mutate": "1110"}
+HITS = {"random": "1100", "combine": "1110"}
 
 
 def test_a_point_of_a_curve_is_of_every_run_or_not_there() -> None:
@@ -36,7 +36,7 @@ def test_a_point_of_a_curve_is_of_every_run_or_not_there() -> None:
 def test_curves_that_stand_side_by_side_are_over_the_same_runs() -> None:
     """What one method has not finished is in no curve of the others, as in the tables; and both say so."""
     found = study(curve=[5])
-    tests = {"random": {"one": 0.5, "two": 0.9}, "mutate": {"one": 0.4, "two": 0.8}}
+    tests = {"random": {"one": 0.5, "two": 0.9}, "combine": {"one": 0.4, "two": 0.8}}
     every = [outcome(one, HITS[one.method], curve={5: tests[one.method][one.data]}) for one in cells(found)]
     whole = curves(found, blocks_of(every))
     assert [one["points"][0]["test"] for one in whole] == [pytest.approx(0.7), pytest.approx(0.6)]
@@ -44,7 +44,7 @@ def test_curves_that_stand_side_by_side_are_over_the_same_runs() -> None:
     assert lines_of(said, "Learning curves")[0] == ("", "model", "shots", "n = 5")
     runs = every
     for seed in (1, 2):
-        runs = without(runs, method="mutate", data="two", seed=seed)
+        runs = without(runs, method="combine", data="two", seed=seed)
     part = curves(found, blocks_of(runs))
     assert [one["points"][0]["test"] for one in part] == [0.5, 0.4]
     assert {(one["sets"], one["runs"]) for one in part} == {(1, 2)}

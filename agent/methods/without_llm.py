@@ -1,0 +1,199 @@
+"""Methods without an LLM: ``combine``, which fills caption frames with words, and ``random``.
+
+``combine`` predicts scores by kernel ridge regression over the words of all candidates that a restart has
+scored. The features of a candidate are its words and its pairs of neighbours, slots included, so that "of {}"
+and "{} of" differ.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ...prompts.kinds import Candidate, CandidateError, PromptKind
+from ...prompts.phrases import framed, phrases
+from .base import Propose, SearchMethod, Steps, View
+from .memory import Memory
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+FILLINGS = 200
+"""Filled frames considered per round."""
+FILLERS = 0.25
+"""Share of fillings from the kind's fillers: the scorer may not know the user's words."""
+MAX_LEARNT_FROM = 800
+"""Maximum candidates to learn from: half are the best, the others are spread over the rest."""
+RIDGE = 2.0
+"""Shrinkage towards the mean, in features: an effect seen with this many shared words counts half."""
+_LARGE = 1e100
+_ARTICLES = frozenset({"a", "an", "the"})
+_ATTEMPTS = 50
+"""Tries per proposal of ``random``: a small pool may have nothing new left."""
+
+
+def combine(view: View) -> Steps:
+    """Fill frames with words of the description, or else with the kind's fillers.
+
+    Propose fewer than asked for if nothing new is left.
+    """
+    words = phrases(view.description, view.class_names)
+    while True:
+        texts = fillings(view.kind, words, view.rng())
+        yield Propose(most_promising(texts, view, view.proposals), source="combine")
+
+
+def fillings(
+    kind: PromptKind, words: Sequence[str], rng: random.Random, *, fillers: float = FILLERS
+) -> list[str]:
+    """Return frames filled at random with given words, a share of them with the kind's fillers."""
+    if words and kind.fillers:
+        return [_fill(kind, words if rng.random() >= fillers else kind.fillers, rng) for _ in range(FILLINGS)]
+    if words or kind.fillers:
+        return [_fill(kind, words or kind.fillers, rng) for _ in range(FILLINGS)]
+    return []
+
+
+def _fill(kind: PromptKind, words: Sequence[str], rng: random.Random) -> str:
+    if rng.random() < 0.7:
+        return framed(rng.choice(kind.frames), rng.choice(words))
+    first, second = rng.choice(words), rng.choice(words)
+    if not set(first.split()).isdisjoint(second.split()):  # "the colour of ink, ink" repeats itself
+        return framed(rng.choice(kind.frames), first)
+    return framed(rng.choice(kind.double_frames), first, second)
+
+
+def most_promising(texts: Sequence[str], view: View, count: int) -> list[Candidate]:
+    """Return new candidates to try, alternately of least tried words and of highest predicted score."""
+    candidates = view.unseen(texts)
+    predicted = predict(view.memory, [candidate.text for candidate in candidates])
+    tries: Counter[str] = Counter()
+    for entry in view.memory:
+        tries.update(features(entry.text))
+    words = [features(candidate.text) for candidate in candidates]
+
+    def mean_tries(index: int) -> float:
+        return sum(tries[word] for word in words[index]) / len(words[index])
+
+    remaining = list(range(len(candidates)))
+    chosen: list[Candidate] = []
+    while remaining and len(chosen) < count:
+        # Every other proposal explores: prediction alone would repeat the words that did well so far.
+        if len(chosen) % 2 == 0:
+            index = min(remaining, key=lambda index: (mean_tries(index), index))
+        else:
+            index = max(remaining, key=lambda index: (predicted[index], -index))
+        remaining.remove(index)
+        chosen.append(candidates[index])
+        tries.update(words[index])
+    return chosen
+
+
+@lru_cache(maxsize=4096)
+def features(text: str) -> frozenset[str]:
+    """Return the words of a candidate and its pairs of neighbours, without articles and punctuation."""
+    stripped = (word.strip(".,;:!?\"'") for word in text.casefold().split())
+    words = [word for word in stripped if word not in _ARTICLES]
+    return frozenset(words) | {f"{left} {right}" for left, right in itertools.pairwise(words)}
+
+
+def predict(memory: Memory, texts: Sequence[str]) -> list[float]:
+    """Predict each text's score from a memory that is not empty.
+
+    Predictions are rounded, so that no order depends on floating-point differences between machines.
+    """
+    if not texts:
+        return []
+    import numpy as np  # takes longer to import than everything else that ``--help`` needs
+
+    ranked = list(memory)
+    best, rest = ranked[: MAX_LEARNT_FROM // 2], ranked[MAX_LEARNT_FROM // 2 :]
+    places_left = MAX_LEARNT_FROM - len(best)
+    if len(rest) > places_left:
+        rest = [rest[step * len(rest) // places_left] for step in range(places_left)]
+    learnt = [*best, *rest]
+    rows = [features(entry.text) for entry in learnt]
+    columns = {feature: column for column, feature in enumerate(sorted(frozenset().union(*rows)))}
+    values = np.array([entry.value for entry in learnt])
+    # Squares of larger numbers would overflow.
+    largest = float(np.abs(values).max())
+    unit = largest if largest > _LARGE else 1.0
+    values = values / unit
+    mean = float(values.mean())
+    known = _matrix(rows, columns)  # [learnt, features]
+    inverse = np.linalg.inv(known @ known.T + RIDGE * np.eye(len(rows)))
+    weights = known.T @ inverse @ (values - mean)  # [features]
+    predicted = _matrix([features(text) for text in texts], columns) @ weights
+    return [round((mean + float(value)) * unit, 6) for value in predicted]
+
+
+def _matrix(rows: Sequence[Iterable[str]], columns: Mapping[str, int]) -> npt.NDArray[np.float64]:
+    import numpy as np
+
+    matrix = np.zeros((len(rows), len(columns)))
+    for index, row in enumerate(rows):
+        matrix[index, [columns[feature] for feature in row if feature in columns]] = 1.0
+    return matrix
+
+
+def random_changes(view: View) -> Steps:
+    """Draw half the proposals from the pool; the others are best ones with one word changed."""
+    words = _vocabulary(view.pool, view.kind.slot)
+    if not words:  # a pool of bare slots
+        captions = itertools.chain.from_iterable(view.kind.starting("captions"))
+        words = _vocabulary(captions, view.kind.slot)
+    while True:
+        rng = view.rng()
+        new: dict[str, Candidate] = {}
+        for _ in range(_ATTEMPTS * view.proposals):
+            if len(new) == view.proposals:
+                break
+            candidate = _drawn_or_changed(view, words, rng)
+            if candidate is not None and candidate.key not in view.memory:
+                new.setdefault(candidate.key, candidate)
+        yield Propose(list(new.values()))
+
+
+def _drawn_or_changed(view: View, words: Sequence[str], rng: random.Random) -> Candidate | None:
+    if rng.random() < 0.5:
+        return rng.choice(view.pool)
+    parent = rng.choice(view.memory.best(view.top_k)).text
+    try:
+        return view.kind.parse(one_word_changed(parent, words, view.kind.slot, rng), max_words=view.max_words)
+    except CandidateError:
+        return None
+
+
+def _vocabulary(candidates: Iterable[Candidate], slot: str) -> list[str]:
+    """Return the words of some candidates, sorted and without slots."""
+    words = {word for candidate in candidates for word in candidate.text.split()}
+    return sorted(word for word in words if not (slot and slot in word))
+
+
+def one_word_changed(parent: str, words: Sequence[str], slot: str, rng: random.Random) -> str:
+    """Return a text with one word inserted, removed or replaced; its slots stay in place."""
+    child = parent.split()
+    free = [index for index, word in enumerate(child) if not (slot and slot in word)]
+    action = rng.choice(("insert", "remove", "replace") if free else ("insert",))
+    if action == "insert":
+        child.insert(rng.randint(0, len(child)), rng.choice(words))
+    elif action == "remove":
+        del child[rng.choice(free)]
+    else:
+        child[rng.choice(free)] = rng.choice(words)
+    return " ".join(child)
+
+
+COMBINE = SearchMethod(
+    summary="no LLM: words of the description in caption frames",
+    conversation=combine,
+    requests=0,
+    uses_description=True,
+    uses_class_names=True,
+)
+RANDOM = SearchMethod(summary="no LLM: random changes", conversation=random_changes, requests=0)
