@@ -34,7 +34,7 @@ def check_method(name: Any) -> Any:
     """Return the name of a method unchanged; for pydantic's validators.
 
     Raises:
-        ValueError: There is no such method, or there is none any more.
+        ValueError: The method is unknown or was removed.
     """
     if name in REMOVED:
         raise ValueError("this method was removed, as it was no better than random; use combine or random")
