@@ -35,8 +35,9 @@ from numpy.typing import NDArray
 from benchmarks.pico_features import Clip, classifier, features_of, fresh
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.gain import GroupOnTest, Z, gain_of, paired
-from promptclimb.agent.results.result import Gain
+from promptclimb.agent.present.verdict import gain_of
+from promptclimb.agent.results.gain import GroupOnTest, Z, paired
+from promptclimb.agent.results.result import Gain, words_of_all
 from promptclimb.agent.search.choice import ranking
 from promptclimb.evaluator.datasets.hand_made import for_dataset
 from promptclimb.evaluator.pico import sets
@@ -224,7 +225,7 @@ def one_search(
     baselines = {
         name: seen[name] for name in ("default template", "best hand-made", "best starting template")
     }
-    gain = gain_of(seen["best"], seen["ensemble"], baselines, images=len(test))
+    gain = gain_of(seen["best"], seen["ensemble"], baselines, images=len(test), words=words_of_all(()))
     assert gain is not None
     truth = {name: 100 * float(hits["best"].mean() - hits[name].mean()) for name in gain.over}
     truth["ensemble"] = 100 * float(hits["ensemble"].mean() - hits["best"].mean())

@@ -92,6 +92,11 @@ class Template:
         return self.text
 
 
+def positional(template: str) -> str:
+    """Return a template for ``str.format``; all slots take the same name."""
+    return template if template.count("{}") == 1 else template.replace("{}", "{0}")
+
+
 @lru_cache(maxsize=KEYS_KEPT)
 def spelling_key(text: str) -> str:
     """Return the normal form of a text: equal for its spellings."""

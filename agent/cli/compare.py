@@ -13,22 +13,21 @@ from rich.text import Text
 
 from ...evaluator.errors import UsageError
 from ...evaluator.scoring import BASELINE_DEFAULT
+from ...prompts.kinds import CandidateNoun
+from ..present.figures import cost_text, score_text
+from ..present.page import render_comparison
+from ..present.verdict import CHANCE_MARK, about_chance, chance_warning, gain_cell, with_names
 from ..results.details import read_details
-from ..results.figures import cost_text, has_accuracies, score_text
 from ..results.gain import (
     BEST_STARTING,
-    CHANCE_MARK,
     ORIGINAL_NAMES,
     Contender,
     Versus,
-    about_chance,
-    not_above_chance,
+    may_be_chance,
     versus,
 )
-from ..results.page import render_comparison
 from ..results.result import Difference, SearchResult, words_of_all
 from ..results.run_dir import result_of, write_atomically
-from ..results.sections import gain_cell
 from ..text import printable
 from .folders import folder_with_result, output_file
 from .output import console, print_json, print_text, short_path
@@ -80,14 +79,14 @@ def _document(run: Contender, against: Versus) -> dict[str, Any]:
         "best": asdict(result.best),
         "ensemble": asdict(result.ensemble),
         "gain": None if result.gain is None else asdict(result.gain),
-        "chance_level": not_above_chance(result) or None,
+        "chance_level": chance_warning(result) or None,
         "calls": result.usage.calls,
         "cost_usd": result.usage.cost_usd,
         "prompts": result.prompts,
         "scorer": None if result.scorer_usage is None else _scorer(result),
         "scorer_usage": None if result.scorer_usage is None else asdict(result.scorer_usage),
         "over_first": None if against.over is None else asdict(against.over),
-        "note": against.why or None,
+        "note": None if against.doubt is None else against.doubt.value,
     }
 
 
@@ -96,16 +95,16 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         return [cell(run) for run in runs]
 
     def score(run: Contender, value: float | None) -> str:
-        return score_text(value, percent=has_accuracies(run.result))
+        return score_text(value, percent=run.result.has_accuracies)
 
     words = words_of_all(run.result.prompts for run in runs)
 
     def gain(run: Contender, name: str) -> str:
         found = run.result.gain
-        return run.result.words.worded(_text(None if found is None else found.over.get(name)))
+        return _text(None if found is None else found.over.get(name), run.result.words)
 
     def over(one: Versus) -> str:
-        return words.worded(_text(one.over)) + ("*" if one.why else "")
+        return _text(one.over, words) + ("*" if one.doubt else "")
 
     def ensemble(run: Contender) -> str:
         return score(run, run.result.ensemble.test if run.result.averaged else None)
@@ -124,7 +123,7 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("LLM", each(lambda run: run.result.llm.model or "none")),
         ("method", each(lambda run: run.result.method)),
         ("status", each(lambda run: run.result.status)),
-        (f"best {words.noun}", each(lambda run: run.result.best.template + run.result.best.with_names)),
+        (f"best {words.noun}", each(lambda run: run.result.best.template + with_names(run.result.best))),
         ("train", each(lambda run: score(run, run.result.best.train))),
         ("val", each(lambda run: score(run, run.result.best.val))),
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
@@ -161,18 +160,18 @@ def _scorers_usage(runs: Sequence[Contender]) -> list[tuple[str, list[str]]]:
 
 
 def _mark(run: Contender) -> str:
-    return CHANCE_MARK if not_above_chance(run.result) else ""
+    return CHANCE_MARK if may_be_chance(run.result, run.result.best.test) else ""
 
 
-def _text(one: Difference | None) -> str:
+def _text(one: Difference | None, words: CandidateNoun) -> str:
     if one is None:
         return "-"
-    cell = gain_cell(one)
+    cell = gain_cell(one, words)
     return f"{cell.points} ({cell.interval})" if cell.interval else cell.points
 
 
 def _notes(runs: Sequence[Contender], against: Sequence[Versus]) -> list[str]:
-    found = dict.fromkeys(one.why for one in against if one.why)
+    found = dict.fromkeys(one.doubt.value for one in against if one.doubt)
     chance = dict.fromkeys(about_chance(run.result) for run in runs if _mark(run))
     means = "Differences are on test, in percentage points, with 95 % intervals."
     return [means, *(f"* {why}" for why in found), *(f"{CHANCE_MARK} may be {what}" for what in chance)]

@@ -23,6 +23,7 @@ from ..llm.budget import LIMITS
 from ..llm.cost import Spent
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
+from ..present.terminal import Display
 from ..results.result import words_of, words_of_all
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
 from ..search.scorer_bounds import Part, ScorerBounds
@@ -34,7 +35,6 @@ from ..study.runs import SharedLimits
 from ..study.study import white_box_label
 from ..text import printable
 from . import exit_codes
-from .display import Display
 from .interrupts import run_interruptible
 from .output import aligned, console, print_json, print_text, result_alone, say, say_refused
 

@@ -15,10 +15,10 @@ from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
 from ..config.schema import ScoringConfig
+from ..present.figures import score_text, scorer_spent
 from ..results.confusion import ConfusionMatrix
-from ..results.figures import are_shares, score_text, scorer_spent
 from ..results.gain import wilson
-from ..results.result import ApiUsage, words_of
+from ..results.result import ApiUsage, are_shares, words_of
 from ..results.run_dir import write_atomically
 from ..search.api import Evaluation, score_templates
 from ..search.inputs import read_template_file

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.settings import near
+from ..present.verdict import without_names
 from ..results import exports
 from ..results.details import BEST, ENSEMBLE
+from ..results.result import SearchResult
 from ..results.run_dir import result_of
 from .folders import folder_with_result
 from .output import print_text, say
@@ -29,14 +32,35 @@ def export(arguments: argparse.Namespace) -> int:
         files = exports.export_all(run_dir, out=arguments.out, only=only, report=say)
         print_text("".join(f"{file}\n" for file in files))
         result = result_of(run_dir)
-        line = exports.which(result, next(iter(exports.FORMS)), only)
+        line = which_templates(result, next(iter(exports.FORMS)), only)
         several = f"Where a file can hold several templates: {line[0].lower()}{line[1:]}"
         say(several if result.averaged else f"Where a file holds one {result.words.noun}, it is the best.")
         return 0
     print_text(f"{exports.export(run_dir, form, out=arguments.out, only=only)}\n")
-    if line := exports.which(result_of(run_dir), form, only):
+    if line := which_templates(result_of(run_dir), form, only):
         say(line)
     return 0
+
+
+def which_templates(result: SearchResult, form: str, only: str | None = None) -> str:
+    """Return in a line which templates an export holds; empty if the format has no choice."""
+    if not exports.FORMS[form].choices:
+        return ""
+    chosen = exports.chosen_group(result, form, only)
+    if result.best.class_names and chosen == BEST:
+        return "It holds the best template; --format class-names writes the class names that belong to it."
+    if not result.averaged:
+        return f"It holds the best {result.words.noun}."
+    worse = result.gain is not None and result.gain.ensemble_is_worse
+    if chosen == BEST:
+        return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
+    if result.ensemble.templates == (result.best.template,):
+        return f"It holds the best template{without_names(result.best)}, which is the whole ensemble."
+    templates = counted(len(result.ensemble.templates), "template")
+    holds = f"It holds the ensemble, {templates}{without_names(result.best)}"
+    if worse:
+        return f"{holds}: on test it is worse than the best template alone, which --only best writes."
+    return f"{holds}; --only best writes the best alone."
 
 
 def add_options(parser: Parser) -> None:

@@ -17,8 +17,8 @@ from aiohttp import web
 
 from ...evaluator.errors import UsageError
 from ..events.types import Event, RunOpened
-from ..results.page import TEMPLATES, render
-from ..results.run_view import SearchProgress, view_of
+from ..present.page import TEMPLATES, render
+from ..present.run_view import SearchProgress, view_of
 
 HOST = "127.0.0.1"
 MOST_READERS = 16

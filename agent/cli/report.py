@@ -8,7 +8,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from ..results.page import rewrite_report
+from ..present.page import rewrite_report
 from .folders import run_folder
 from .output import print_text, say
 from .parser import Parser

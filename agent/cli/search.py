@@ -16,12 +16,12 @@ from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError, Sto
 from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.budget import LIMITS
 from ..llm.headers import is_azure
+from ..present.terminal import Display, print_result
 from ..results.result import SearchResult
 from ..results.run_dir import is_run
 from ..search.run import SearchRun
 from ..stop import Stop
 from . import exit_codes
-from .display import Display, print_result
 from .interrupts import run_interruptible
 from .options import (
     add_config_file,

@@ -11,10 +11,10 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...prompts.kinds import CLASS_NAMES
 from ..events.types import NamesChosen, UsageEvent
-from ..results.figures import are_shares, left_of_both, score_text, scorer_spent, unreported
-from ..results.result import words_of_all
+from ..present.figures import left_of_both, score_text, scorer_spent, unreported
+from ..present.run_view import OTHER_VERSION, RunView, state_of
+from ..results.result import are_shares, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
-from ..results.run_view import OTHER_VERSION, RunView, state_of
 from ..text import printable
 from .folders import about_runs, given_folder
 from .output import (

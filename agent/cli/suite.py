@@ -24,6 +24,7 @@ from ..config.sources import PREFIX, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events.types import Bus, Event, Noted
 from ..llm.budget import LIMITS
+from ..present.terminal import Display
 from ..results.gain import BEST_STARTING
 from ..results.result import SearchResult
 from ..search.run import SearchRun
@@ -38,7 +39,6 @@ from ..study.study import Study, read_study, study_of
 from ..study.transfer import Transferred
 from ..text import printable
 from . import exit_codes
-from .display import Display
 from .interrupts import interruptible, run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import aligned, console, print_json, print_text, result_alone, say, short_path

@@ -1,1 +1,1 @@
-"""The results of a run: files, figures, report and exports."""
+"""The results of a run: its files, history, gain and exports."""

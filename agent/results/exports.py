@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from ...evaluator.counts import counted
 from ...evaluator.datasets.class_names import SPLIT
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
@@ -20,10 +19,9 @@ from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.answers import ListedClasses
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
-from ...prompts.template import SLOT, Template
+from ...prompts.template import SLOT, Template, positional
 from ..config.schema import OPTIONS, SearchConfig
 from ..store.trust import OF_EVALUATOR
-from .advice import positional
 from .confusion import ConfusionMatrix
 from .details import BEST, ENSEMBLE, read_details
 from .result import SearchResult
@@ -343,7 +341,7 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
         if target.is_dir():
             raise UsageError(f"--out {out} is a folder; name a file")
     result = result_of(run_dir)
-    found = ChosenPrompts(run_dir, result, _chosen(result, form, only))
+    found = ChosenPrompts(run_dir, result, chosen_group(result, form, only))
     FORMS[form].check(found)
     content = FORMS[form].content(found)
     try:
@@ -396,28 +394,7 @@ def export_all(
     return found
 
 
-def which(result: SearchResult, form: str, only: str | None = None) -> str:
-    """Return in a line which templates an export holds; empty if the format has no choice."""
-    if not FORMS[form].choices:
-        return ""
-    chosen = _chosen(result, form, only)
-    if result.best.class_names and chosen == BEST:
-        return "It holds the best template; --format class-names writes the class names that belong to it."
-    if not result.averaged:
-        return f"It holds the best {result.words.noun}."
-    worse = result.gain is not None and result.gain.ensemble_is_worse
-    if chosen == BEST:
-        return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
-    if result.ensemble.templates == (result.best.template,):
-        return f"It holds the best template{result.best.without_names}, which is the whole ensemble."
-    templates = counted(len(result.ensemble.templates), "template")
-    holds = f"It holds the ensemble, {templates}{result.best.without_names}"
-    if worse:
-        return f"{holds}: on test it is worse than the best template alone, which --only best writes."
-    return f"{holds}; --only best writes the best alone."
-
-
-def _chosen(result: SearchResult, form: str, only: str | None) -> str:
+def chosen_group(result: SearchResult, form: str, only: str | None) -> str:
     """Return what to write; new class names were chosen for the best template, so it is the default then."""
     choices = FORMS[form].choices
     if only is None:

@@ -15,7 +15,6 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from ...evaluator.counts import counted
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, Inspection
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
@@ -148,16 +147,6 @@ class Best:
     val: float | None
     test: float | None
     class_names: Mapping[str, str] | None = None
-
-    @property
-    def with_names(self) -> str:
-        """Say how many new class names its accuracies need: ``, with 2 new class names``; empty if none."""
-        return f", with {counted(len(self.class_names), 'new class name')}" if self.class_names else ""
-
-    @property
-    def without_names(self) -> str:
-        """Say of another set of templates in the result that it does without the new names; empty if none."""
-        return ", with the original class names" if self.class_names else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,10 +311,10 @@ class Gain:
     def ensemble_is_worse(self) -> bool:
         return self.ensemble is not None and self.ensemble.sign < 0
 
-    @property
-    def sentence(self) -> str:
-        images = max((one.images for one in self.over.values()), default=0)
-        return f"on test ({counted(images, 'image')}): {self.verdict}"
+
+def are_shares(values: Iterable[float | None]) -> bool:
+    """Return whether all values may be accuracies, which lie in [0, 1]."""
+    return all(value is None or 0.0 <= value <= 1.0 for value in values)
 
 
 def _kind_of(prompts: str) -> PromptKind:
@@ -412,6 +401,13 @@ class SearchResult:
         """Why the test split or the new class names could not be evaluated; a resume tries again."""
         failed = (self.notes[name] for name in (UNOPENED, UNNAMED) if name in self.notes)
         return next(map(str, failed), None)
+
+    @property
+    def has_accuracies(self) -> bool:
+        """Whether the scores may be accuracies: a custom scorer may give any number."""
+        groups: list[Best | GroupAccuracies] = [self.best, self.ensemble, *self.baselines.values()]
+        scored = [*groups, *self.leaderboard]
+        return are_shares(score for row in scored for score in (row.train, row.val))
 
     @property
     def words(self) -> KindWords:

@@ -33,8 +33,8 @@ from ..config.sources import python_words
 from ..errors import BudgetSpentError
 from ..events.types import Bus, Listener
 from ..llm.scorer_endpoint import scorer_in_thread
+from ..present.page import rewrite_report
 from ..results.confusion import ConfusionMatrix
-from ..results.page import rewrite_report
 from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import stored_config
 from ..store.trust import OF_EVALUATOR, OF_LLM

@@ -16,6 +16,7 @@ from ...evaluator.scoring import UNREADABLE
 from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
 from ..llm.scorer_endpoint import scorer_in_thread
+from ..present.verdict import without_names
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
@@ -114,7 +115,7 @@ def predictor_of_run(
     is_api = found.config.is_api
     if not is_api:
         found.check_clip("classes to predict")
-    if ensemble and class_names is None and (original := found.result.best.without_names):
+    if ensemble and class_names is None and (original := without_names(found.result.best)):
         report(f"the ensemble{original}")
     used = OF_MODEL | {"scorer_url"}  # other settings are not
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)

@@ -19,6 +19,8 @@ from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import LLM, Position
+from ..present.page import write_report
+from ..present.run_view import view_of
 from ..results.details import (
     BEST,
     Ancestor,
@@ -31,7 +33,6 @@ from ..results.details import (
     write_details,
 )
 from ..results.gain import BEST_STARTING, GroupOnTest
-from ..results.page import write_report
 from ..results.result import (
     CONCLUDED,
     EMPTY,
@@ -53,7 +54,6 @@ from ..results.result import (
     words_of,
 )
 from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
-from ..results.run_view import view_of
 from ..secrets import Scrubber
 from ..store.run import Store
 from ..versions import program_version, running_version

@@ -20,8 +20,9 @@ from ...evaluator.scoring import (
     hits,
 )
 from ..errors import EvaluationFailedError
+from ..present.verdict import gain_of
 from ..results.details import BEST, ENSEMBLE, Pick, agrees
-from ..results.gain import ORIGINAL_NAMES, GroupOnTest, gain_of
+from ..results.gain import ORIGINAL_NAMES, GroupOnTest
 from ..results.result import (
     MOST_CONFUSIONS,
     PREFERRED,
@@ -33,6 +34,7 @@ from ..results.result import (
     Gain,
     GroupAccuracies,
     SplitInspection,
+    words_of,
 )
 from ..store.run import Store
 from .choice import Choice, ChosenGroup, message_of
@@ -114,7 +116,7 @@ async def evaluate_choice(
         None if renaming else ensemble_on_test,
         on_test,
         images=evaluator.info.sizes["test"],
-        prompts=prompts,
+        words=words_of(prompts),
         preferred=PREFERRED in choice.notes,
     )
     found.curve = tuple(

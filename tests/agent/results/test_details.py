@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.present.sections import word_effects
 from promptclimb.agent.results.details import (
     Ancestor,
     Decisions,
@@ -21,7 +22,6 @@ from promptclimb.agent.results.details import (
     shown_in,
     write_details,
 )
-from promptclimb.agent.results.sections import word_effects
 from tests.fakes.small_result import row
 
 DETAILS = Details(

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from promptclimb.agent.cli.export import which_templates as held
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.details import Decisions, Details, write_details
-from promptclimb.agent.results.exports import FORMS, ChosenPrompts, coop, export, export_all, which
+from promptclimb.agent.results.exports import FORMS, ChosenPrompts, coop, export, export_all
 from promptclimb.agent.results.result import Best, Difference, Gain, GroupAccuracies, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
@@ -93,14 +94,14 @@ def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
     found = read_result(run_dir)
     less = Difference(points=-3.0, interval=(-5.0, -1.0), paired=True, images=9)
     worse = replace(found, gain=Gain(over={}, ensemble=less, verdict=""))
-    assert which(found, "cupl") == "It holds the ensemble, 3 templates; --only best writes the best alone."
-    assert "on test it is worse than the best template alone" in which(worse, "cupl", "ensemble")
-    assert which(found, "cupl", "best") == which(found, "coop") == "It holds the best template alone."
-    assert which(worse, "coop").endswith("alone: on test the ensemble is worse.")
-    assert "which is the whole ensemble" in which(with_templates(found, "a {}"), "open-clip")
-    assert which(worse, "csv") == ""
+    assert held(found, "cupl") == "It holds the ensemble, 3 templates; --only best writes the best alone."
+    assert "on test it is worse than the best template alone" in held(worse, "cupl", "ensemble")
+    assert held(found, "cupl", "best") == held(found, "coop") == "It holds the best template alone."
+    assert held(worse, "coop").endswith("alone: on test the ensemble is worse.")
+    assert "which is the whole ensemble" in held(with_templates(found, "a {}"), "open-clip")
+    assert held(worse, "csv") == ""
     named = replace(found, best=replace(found.best, class_names={"cat": "house cat"}))
-    said = which(named, "cupl", "ensemble")
+    said = held(named, "cupl", "ensemble")
     assert said.startswith("It holds the ensemble, 3 templates, with the original class names;")
 
 

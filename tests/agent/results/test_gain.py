@@ -5,22 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
+from promptclimb.agent.present import verdict
+from promptclimb.agent.present.sections import about_scores
+from promptclimb.agent.present.verdict import about_chance, chance_warning, verdict_on
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.gain import (
     Contender,
     GroupOnTest,
-    about_chance,
     chance_level,
-    gain_of,
     most_frequent_share,
-    not_above_chance,
     paired,
     unpaired,
-    verdict_on,
     versus,
 )
 from promptclimb.agent.results.result import (
@@ -32,8 +32,8 @@ from promptclimb.agent.results.result import (
     Sizes,
     SplitInspection,
 )
-from promptclimb.agent.results.sections import about_scores
 from promptclimb.evaluator.scoring import ClassAccuracy
+from promptclimb.prompts.kinds import TEMPLATE, kind_named
 from tests.fakes.small_result import small_result
 
 
@@ -43,6 +43,7 @@ def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) 
     return GroupOnTest(templates=(template,), test=right / 1000, hits=bits if decided else None)
 
 
+gain_of = partial(verdict.gain_of, words=kind_named(TEMPLATE).words)
 BEST = on_test("a {}", 600)
 
 
@@ -95,7 +96,6 @@ def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_is_not_certai
         "template, but that may be "
         "chance (-0.1 to +2.2); no new template beat the best starting template"
     )
-    assert gain.sentence == f"on test (1,000 images): {gain.verdict}"
 
 
 def test_a_difference_that_may_be_chance_has_its_size_and_its_interval() -> None:
@@ -192,12 +192,12 @@ def scored(test: float | None, *, classes: int = 5, images: int = 49, **more: An
 )
 def test_the_interval_decides(test: float, images: int, no_better: bool) -> None:
     """The same accuracy on more images is better than chance."""
-    assert bool(not_above_chance(scored(test, images=images))) is no_better
+    assert bool(chance_warning(scored(test, images=images))) is no_better
 
 
 def test_it_is_said_with_its_figures() -> None:
     """The accuracy, its interval, and the chance level; the page names the last of every result."""
-    assert not_above_chance(scored(0.265)) == (
+    assert chance_warning(scored(0.265)) == (
         "26.5 % on test (16.2 to 40.2) may be no better than chance: naming one of 5 classes at random "
         "gets 20.0 %"
     )
@@ -215,12 +215,12 @@ def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
     uneven = scored(0.6, inspection=looked(30, 9, 5, 5, 0))
     said = "no better than chance: always naming the most frequent of 5 classes gets 61.2 %"
     assert about_chance(uneven) == said
-    assert not_above_chance(uneven) == f"60.0 % on test (46.0 to 72.5) may be {said}"
+    assert chance_warning(uneven) == f"60.0 % on test (46.0 to 72.5) may be {said}"
     assert "Naming one of 5 classes at random gets 20.0, always naming the most frequent one 61.2. " in (
         about_scores(uneven)
     )
-    assert not not_above_chance(scored(0.9, inspection=looked(30, 9, 5, 5, 0)))
-    assert not not_above_chance(scored(0.6))
+    assert not chance_warning(scored(0.9, inspection=looked(30, 9, 5, 5, 0)))
+    assert not chance_warning(scored(0.6))
 
 
 @pytest.mark.parametrize(
@@ -231,14 +231,14 @@ def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
 ) -> None:
     """As with a scorer that does not give its images class by class."""
     assert most_frequent_share(scored(0.265, inspection=inspection)) is None
-    said = not_above_chance(scored(0.265, inspection=inspection))
+    said = chance_warning(scored(0.265, inspection=inspection))
     assert "naming one of 5 classes at random gets 20.0 %" in said
 
 
 @pytest.mark.parametrize("changes", [{"test": None}, {"classes": 0}, {"objective": "margin"}, {"images": 0}])
 def test_nothing_is_said_where_nobody_knows(changes: dict[str, Any]) -> None:
     """A test split not evaluated, a scorer that names no classes, scores that are no shares of images."""
-    assert not not_above_chance(scored(**({"test": 0.1} | changes)))
+    assert not chance_warning(scored(**({"test": 0.1} | changes)))
 
 
 def test_scores_of_another_kind_have_no_guess() -> None:
@@ -250,10 +250,10 @@ def test_the_verdict_says_it_where_it_is_so_and_nowhere_else() -> None:
     """After the gain, in one sentence; alone where there is no gain."""
     over = {"default template": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=49)}
     gain = Gain(over=over, ensemble=None, verdict="5.0 points better than the default template (1.0 to 9.0)")
-    said = not_above_chance(scored(0.265))
-    assert verdict_on(scored(0.265, gain=gain)) == f"{gain.sentence}; {said}"
+    said = chance_warning(scored(0.265))
+    assert verdict_on(scored(0.265, gain=gain)) == f"on test (49 images): {gain.verdict}; {said}"
     assert verdict_on(scored(0.265)) == said
-    assert verdict_on(scored(0.9, gain=gain)) == gain.sentence
+    assert verdict_on(scored(0.9, gain=gain)) == f"on test (49 images): {gain.verdict}"
     assert verdict_on(scored(None)) == ""
 
 
@@ -294,7 +294,8 @@ def test_on_the_same_images_the_interval_is_paired() -> None:
 def test_else_it_is_not_and_says_why(other: Contender, why: str) -> None:
     """Other images, a silent scorer, an older run, or decisions that are not those of the result."""
     found = versus(contender("b", {0, 1}), other)
-    assert found.why == f"not paired: {why}"
+    assert found.doubt is not None
+    assert found.doubt.value == f"not paired: {why}"
     assert found.over is not None
     assert not found.over.paired
     assert found.over.interval == tuple(round(100 * edge, 4) for edge in unpaired(0.9, 0.95, 20, 20))
@@ -311,4 +312,5 @@ def test_else_it_is_not_and_says_why(other: Contender, why: str) -> None:
 def test_what_cannot_be_compared_has_no_difference(changes: dict[str, Any], why: str) -> None:
     """A number would be taken for one."""
     found = versus(contender("b", {0}, **changes), contender("a", {1}))
-    assert (found.over, found.why) == (None, why)
+    assert found.doubt is not None
+    assert (found.over, found.doubt.value) == (None, why)

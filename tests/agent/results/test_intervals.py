@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.results.gain import Z, _score, certain, paired, unpaired
+from promptclimb.agent.results.gain import Z, _score, paired, significant, unpaired
 
 
 @st.composite
@@ -53,7 +53,7 @@ def test_an_unpaired_interval_is_the_published_one() -> None:
 
 
 def test_decisions_on_the_same_images_give_narrower_intervals() -> None:
-    """Two templates that agree on most images differ for certain, and by their accuracies alone do not."""
+    """Two templates that agree on most images differ for and by their accuracies alone do not."""
     low, _ = paired(30, 8, 1000)
     wide, _ = unpaired(0.632, 0.610, 1000)
     assert wide < 0.0 < low
@@ -68,14 +68,14 @@ def test_counts_that_do_not_fit_are_refused(wrong: tuple[int, int, int]) -> None
 
 def test_one_comparison_is_claimed_when_its_interval_leaves_zero() -> None:
     """In either direction."""
-    assert certain({"a": 2.0}) == {"a"}
-    assert certain({"a": -2.0}) == {"a"}
-    assert certain({"a": 1.9}) == set()
+    assert significant({"a": 2.0}) == {"a"}
+    assert significant({"a": -2.0}) == {"a"}
+    assert significant({"a": 1.9}) == set()
 
 
 def test_the_best_of_many_comparisons_needs_more_than_one_alone() -> None:
     """Otherwise one in so many would be claimed where nothing is; with it stands what follows."""
     alone = dict.fromkeys("bcd", 0.0)
-    assert certain({"a": 2.1, **alone}) == set()
-    assert certain({"a": 2.3, **alone}) == {"a"}
-    assert certain({"a": 2.3, "b": 2.2, "c": 1.97, "d": -math.inf}) == {"a", "b", "c", "d"}
+    assert significant({"a": 2.1, **alone}) == set()
+    assert significant({"a": 2.3, **alone}) == {"a"}
+    assert significant({"a": 2.3, "b": 2.2, "c": 1.97, "d": -math.inf}) == {"a", "b", "c", "d"}

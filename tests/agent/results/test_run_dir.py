@@ -13,7 +13,7 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import StoreExistsError
-from promptclimb.agent.results.figures import about_order
+from promptclimb.agent.present.figures import about_order
 from promptclimb.agent.results.result import Row
 from promptclimb.agent.results.run_dir import (
     check_files,

@@ -239,7 +239,7 @@ def test_the_report_and_the_terminal_show_old_and_new_names(
     assert "b<w" not in page
     from rich.console import Console
 
-    from promptclimb.agent.cli.display import print_result
+    from promptclimb.agent.present.terminal import print_result
 
     print_result(Console(), result, None)
     assert "class names, kept for their scores, not for what they mean: " in (said := capsys.readouterr().out)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from promptclimb import SearchConfig, SearchResult, resume, search
-from promptclimb.agent.cli.display import print_result
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import INITIAL, LLM, Position
+from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.result import PREFERRED
 from promptclimb.agent.results.run_dir import REPORT, RESULT, stored_config

@@ -14,8 +14,9 @@ from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import INSTRUCTION, kind_named
-from .gain import BEST_HAND_MADE, BEST_STARTING, not_above_chance, surely_better
-from .result import EMPTY, NOTHING_USABLE, UNNAMED, UNOPENED, SearchResult
+from ...prompts.template import positional
+from ..results.gain import BEST_HAND_MADE, BEST_STARTING, may_be_chance, surely_better
+from ..results.result import EMPTY, NOTHING_USABLE, UNNAMED, UNOPENED, SearchResult
 from .run_view import RunView
 from .sections import renamed_classes
 
@@ -98,7 +99,7 @@ def _on_answers(result: SearchResult, folder: str) -> list[str]:
 
 
 def _on_chance(result: SearchResult) -> list[str]:
-    if not not_above_chance(result):
+    if not may_be_chance(result, result.best.test):
         return []
     return [
         "Do not use it yet: it may be no better than chance, whatever else it is better than. Perhaps the "
@@ -124,7 +125,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str) -> list[str]:
             "Use the best hand-made template: the search found none as good. A search that starts from it "
             "(--initial FILE) may improve it."
         )
-    elif surely_better(gain, BASELINE_DEFAULT) and not not_above_chance(result):
+    elif surely_better(gain, BASELINE_DEFAULT) and not may_be_chance(result, result.best.test):
         steps.append("Use what was found in place of the default template: the gain is more than chance.")
     if starting is not None and starting.sign <= 0:
         steps.append(_on_rounds(view, result))
@@ -217,11 +218,6 @@ def _which(used: Sequence[str], *, alone: bool) -> str:
         return f"the best template alone{_WORSE}" if alone else "the best template"
     weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
     return f"the templates of the ensemble, averaged as the search did{weighed}"
-
-
-def positional(template: str) -> str:
-    """Return a template for ``str.format``; all slots take the same name."""
-    return template if template.count("{}") == 1 else template.replace("{}", "{0}")
 
 
 def _model(result: SearchResult) -> list[str]:

@@ -11,9 +11,18 @@ import pytest
 
 from promptclimb.agent.events.types import SearchStarted
 from promptclimb.agent.position import Position
+from promptclimb.agent.present.page import MAX_ROWS, render
+from promptclimb.agent.present.run_view import (
+    Course,
+    Progress,
+    Refused,
+    RestartProgress,
+    RunView,
+    course_of_rows,
+)
+from promptclimb.agent.present.verdict import gain_of
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
-from promptclimb.agent.results.gain import GroupOnTest, gain_of
-from promptclimb.agent.results.page import MAX_ROWS, render
+from promptclimb.agent.results.gain import GroupOnTest
 from promptclimb.agent.results.result import (
     UNOPENED,
     Best,
@@ -25,16 +34,10 @@ from promptclimb.agent.results.result import (
     Sizes,
     SplitInspection,
     Usage,
-)
-from promptclimb.agent.results.run_view import (
-    Course,
-    Progress,
-    Refused,
-    RestartProgress,
-    RunView,
-    course_of_rows,
+    words_of,
 )
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion
+from promptclimb.prompts.kinds import TEMPLATE
 from tests.fakes.small_result import row, small_result
 
 EVIL = "<script>alert('{}')</script> & \"{}\""
@@ -174,7 +177,7 @@ def test_the_figures_are_those_of_the_result() -> None:
 def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
     """Nothing was estimated there; the number of test images is in the verdict."""
     best = GroupOnTest(templates=("a {}",), test=0.5)
-    gain = gain_of(best, best, {"best starting template": best}, images=54)
+    gain = gain_of(best, best, {"best starting template": best}, images=54, words=words_of(TEMPLATE))
     assert gain is not None
     text = page(small_result(gain=gain), "")
     assert "the same template" in text

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.events.types import event_of
+from promptclimb.agent.present.run_view import Course, Progress, course_of_rows, view_of
 from promptclimb.agent.results.details import write_details
 from promptclimb.agent.results.run_dir import write_result
-from promptclimb.agent.results.run_view import Course, Progress, course_of_rows, view_of
 from tests.agent.results.test_details import DETAILS
 from tests.fakes.small_result import row, small_result
 

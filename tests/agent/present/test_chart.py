@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from promptclimb.agent.results.chart import (
+from promptclimb.agent.present.chart import (
     MOST_CURVES,
     NARROW,
     WIDE,

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from promptclimb.agent.cli.display import Display, print_result
 from promptclimb.agent.events.types import (
     AnswerEmpty,
     AnswerReceived,
@@ -44,8 +43,9 @@ from promptclimb.agent.events.types import (
     WaitCapped,
 )
 from promptclimb.agent.position import NAMES, Position
+from promptclimb.agent.present.run_view import SearchProgress, sparkline
+from promptclimb.agent.present.terminal import Display, print_result
 from promptclimb.agent.results.result import ApiUsage, GroupAccuracies, Llm, SearchResult, Usage
-from promptclimb.agent.results.run_view import SearchProgress, sparkline
 from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"

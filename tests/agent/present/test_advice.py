@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.events.types import SearchStopped
-from promptclimb.agent.results.advice import about_names, next_steps, use_of
+from promptclimb.agent.present.advice import about_names, next_steps, use_of
+from promptclimb.agent.present.page import render
+from promptclimb.agent.present.run_view import Progress, RunView
+from promptclimb.agent.present.verdict import verdict_on
 from promptclimb.agent.results.details import Decisions, Details
-from promptclimb.agent.results.gain import verdict_on
-from promptclimb.agent.results.page import render
 from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,
@@ -32,7 +33,6 @@ from promptclimb.agent.results.result import (
     Sizes,
     SplitInspection,
 )
-from promptclimb.agent.results.run_view import Progress, RunView
 from promptclimb.evaluator.pico.models import TOY_MODEL, toy_model_note
 from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result

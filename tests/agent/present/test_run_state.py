@@ -12,9 +12,9 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.present.run_view import state_of
 from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Sizes
 from promptclimb.agent.results.run_dir import is_run, runs_in, write_result
-from promptclimb.agent.results.run_view import state_of
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash

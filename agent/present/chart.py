@@ -14,8 +14,8 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
+from ..results.gain import BEST_HAND_MADE
 from .figures import chosen_by_more, score_text
-from .gain import BEST_HAND_MADE
 from .run_view import Curve, RunView
 
 MOST_CURVES = 8

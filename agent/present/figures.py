@@ -10,7 +10,7 @@ from ...evaluator.counts import counted, enumerated
 from ..events.types import UsageEvent
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM
-from .result import ApiUsage, Best, GroupAccuracies, Row, SearchResult, Usage
+from ..results.result import ApiUsage, Row, SearchResult, Usage
 
 REJECTED: Mapping[str, str] = MappingProxyType(
     {
@@ -38,18 +38,6 @@ REJECTED: Mapping[str, str] = MappingProxyType(
     }
 )
 """Reasons of a rejection in words, after the number of lines; another evaluator may have more."""
-
-
-def are_shares(values: Iterable[float | None]) -> bool:
-    """Return whether all values may be accuracies, which lie in [0, 1]."""
-    return all(value is None or 0.0 <= value <= 1.0 for value in values)
-
-
-def has_accuracies(result: SearchResult) -> bool:
-    """Return whether a result's scores may be accuracies: a custom scorer may give any number."""
-    found: list[Best | GroupAccuracies | Row] = [result.best, result.ensemble, *result.baselines.values()]
-    found += result.leaderboard
-    return are_shares(value for one in found for value in (one.train, one.val))
 
 
 def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str = "") -> str:
@@ -105,19 +93,6 @@ def unreported(tokens: int, dollars: float | None, before: str = "") -> str:
     else:
         return ""
     return f"{before}at most {what} that the endpoint did not report"
-
-
-def about_test(result: SearchResult) -> str:
-    """Describe the test split in a sentence."""
-    if not result.dataset.sizes.test:
-        return "There are no test images."
-    if result.status == "stopped":
-        return "The test images are held out until the search is finished."
-    if result.why_not_evaluated is not None:
-        return "The test images could not be used; resuming the run tries again."
-    if result.test_opened is not None and result.test_opened > 1:
-        return f"Test was evaluated {result.test_opened} times, each after the search had chosen."
-    return "Test was evaluated once, after the search had chosen."
 
 
 def chosen_by_more(rows: Iterable[Row]) -> bool:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from .confusion import ConfusionMatrix
-from .details import BEST, NO_CLASS, Decisions, Picture
-from .figures import about_test, has_accuracies
-from .gain import ORIGINAL_NAMES, chance_level, most_frequent_share
-from .result import Best, Difference, GroupAccuracies, Row, SearchResult, SplitInspection
+from ..results.confusion import ConfusionMatrix
+from ..results.details import BEST, NO_CLASS, Decisions, Picture
+from ..results.gain import ORIGINAL_NAMES, chance_level, most_frequent_share
+from ..results.result import Best, Difference, GroupAccuracies, Row, SearchResult, SplitInspection
 from .run_view import RunView
+from .verdict import GainCell, about_test, gain_cell, with_names, without_names
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000
@@ -25,14 +25,6 @@ FEWEST_WITH_WORD = 3
 MOST_WORDS = 8
 _MARKS = ".,;:!?\"'()[]"
 _SLOT = "{}"
-
-
-class GainCell(NamedTuple):
-    """A difference in words: ``+6.4 points``, its interval, and the images that decide it."""
-
-    points: str
-    interval: str
-    apart: str
 
 
 class Compared(NamedTuple):
@@ -48,13 +40,13 @@ def compared_rows(result: SearchResult) -> list[Compared]:
     """Return the comparison: the best template, the ensemble if there is one, then the baselines."""
     over: Mapping[str, Difference] = result.gain.over if result.gain else {}
     together = None if result.gain is None else result.gain.ensemble
-    found = [Compared(f"best found{result.best.with_names}", (result.best.template,), result.best)]
+    found = [Compared(f"best found{with_names(result.best)}", (result.best.template,), result.best)]
     if result.averaged:
-        cell = gain_cell(_turned(together)) if together else None
-        name = f"ensemble{result.best.without_names}"
+        cell = gain_cell(_turned(together), result.words) if together else None
+        name = f"ensemble{without_names(result.best)}"
         found.append(Compared(name, result.ensemble.templates, result.ensemble, cell))
     others = [
-        Compared(name, one.templates, one, gain_cell(over[name]) if name in over else None)
+        Compared(name, one.templates, one, gain_cell(over[name], result.words) if name in over else None)
         for name, one in result.baselines.items()
     ]
     # Lines with an interval come first.
@@ -66,18 +58,9 @@ def _turned(one: Difference) -> Difference:
     return replace(one, points=-one.points, interval=(-high, -low), better=one.worse, worse=one.better)
 
 
-def gain_cell(one: Difference) -> GainCell:
-    """Return a difference in words."""
-    if one.same_template:
-        return GainCell("the same template", "", "")
-    low, high = one.interval
-    apart = "" if one.better is None or one.worse is None else f"{one.better:,} fixed, {one.worse:,} broken"
-    return GainCell(f"{one.points:+z.1f}", f"{low:+z.1f} to {high:+z.1f}", apart)
-
-
 def about_scores(result: SearchResult) -> str:
     """Explain the figures of the comparison."""
-    if not has_accuracies(result):
+    if not result.has_accuracies:
         return f"Scores as the scorer gives them; higher is better. {about_test(result)}"
     text = "Accuracies in %. "
     if (share := chance_level(result)) is not None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.gain import not_above_chance
+from promptclimb.agent.present.verdict import chance_warning
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.api import search_sync
 from tests.fakes.tiny_clip import local_dir
@@ -145,7 +145,7 @@ def test_the_numbers_are_those_of_the_result(shown: Any, run_dir: Path) -> None:
         cells = shown.locator(f'tr[data-name="{name}"] td[data-of]').all_text_contents()
         assert cells[:3] == [percent(one[split]) for split in ("train", "val", "test")], name
     said = f"on test ({result['dataset']['sizes']['test']} images): {result['gain']['verdict']}"
-    guessed = not_above_chance(read_result(run_dir))
+    guessed = chance_warning(read_result(run_dir))
     assert shown.locator("#verdict").text_content() == f"{said}{f'; {guessed}' if guessed else ''}."
     assert shown.locator("#best").text_content() == result["best"]["template"]
     board = shown.locator("section[aria-labelledby=board] th.t").all_text_contents()

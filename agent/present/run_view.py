@@ -42,20 +42,19 @@ from ..events.types import (
     WaitCapped,
 )
 from ..position import Position
+from ..results.details import Ancestor, Details, lineage_of, read_details
+from ..results.gain import BEST_STARTING
+from ..results.result import ENDED_EARLY, OtherSchemaError, Row, SearchResult, are_shares, words_of
+from ..results.run_dir import STORE, config_text, read_result
 from ..store.lock import is_live
-from .details import Ancestor, Details, lineage_of, read_details
 from .figures import (
-    are_shares,
     difference_text,
-    has_accuracies,
     left_of,
     left_of_both,
     score_text,
     scorer_spent,
 )
-from .gain import BEST_STARTING, verdict_on
-from .result import ENDED_EARLY, OtherSchemaError, Row, SearchResult, words_of
-from .run_dir import STORE, config_text, read_result
+from .verdict import baseline_name, verdict_on, with_names
 
 OTHER_VERSION = "of another version"
 Curve = tuple[tuple[int, float], ...]
@@ -234,7 +233,7 @@ class Progress:
 
 def gains_in_words(gains: Mapping[str, str], words: KindWords) -> list[str]:
     """Return ``+3.1 points over the default template`` for each gain."""
-    return [f"{gain} over {words.worded(f'the {name}')}" for name, gain in gains.items()]
+    return [f"{gain} over the {baseline_name(name, words)}" for name, gain in gains.items()]
 
 
 def _row(event: TemplateScored) -> Row:
@@ -521,7 +520,7 @@ class RunView:
     @property
     def with_names(self) -> str:
         """How many new class names go with the best template, in words to append; empty if none."""
-        return "" if self.result is None else self.result.best.with_names
+        return "" if self.result is None else with_names(self.result.best)
 
     @property
     def stop_reason(self) -> str | None:
@@ -600,7 +599,7 @@ class RunView:
     def percent(self) -> bool:
         """Whether the scores may be accuracies, shown in percent."""
         if self.result is not None:
-            return has_accuracies(self.result)
+            return self.result.has_accuracies
         return are_shares(value for row in self.course.rows for value in (row.train, row.val))
 
     def to_json(self) -> dict[str, Any]:

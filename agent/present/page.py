@@ -16,16 +16,17 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ..events.types import UsageEvent
 from ..position import LLM
+from ..results.details import Ancestor, marked
+from ..results.gain import ORIGINAL_NAMES
+from ..results.result import PROMINENT, ApiUsage, Row, SearchResult, Sizes
+from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from ..text import visible
 from .advice import next_steps, use_of
 from .chart import course_figure
-from .details import Ancestor, marked
 from .figures import (
     REJECTED,
     about_order,
-    about_test,
     cost_text,
-    has_accuracies,
     kinds_of_tokens,
     left_of,
     llm_of_templates,
@@ -34,11 +35,9 @@ from .figures import (
     unreported,
     weighted,
 )
-from .gain import ORIGINAL_NAMES, verdict_on
-from .result import PROMINENT, ApiUsage, Row, SearchResult, Sizes
-from .run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from .run_view import Refused, RunView, gains_in_words, view_of
-from .sections import about_scores, classes_of, compared_rows, gain_cell, renamed_classes, word_effects
+from .sections import about_scores, classes_of, compared_rows, renamed_classes, word_effects
+from .verdict import about_test, gain_cell, verdict_on, with_names, without_names
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -175,7 +174,7 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "verdict": _verdict(view),
         "warnings": _warnings(result) if result is not None else (),
         "best": result.best.template if result else rows[0].template if rows else "",
-        "best_is": f"The best template{result.best.with_names}"
+        "best_is": f"The best template{with_names(result.best)}"
         if result
         else "The best template so far, by training score",
         "cards": _cards(view),
@@ -210,7 +209,7 @@ def _searched(result: SearchResult) -> str:
     if (made := made_by_llm(result)) is not None and made[0] < made[1]:
         who += f" ({made[0]:,} of the {made[1]:,} new ones, the others without an LLM)"
     weights = f" ({result.model.pretrained})" if result.model.pretrained else ""
-    objective = f", objective {result.objective}" if has_accuracies(result) else ""
+    objective = f", objective {result.objective}" if result.has_accuracies else ""
     return (
         f"{result.model.name}{weights} on {classes}{images}. Templates {who}, "
         f"method {result.method}{objective}."
@@ -291,12 +290,12 @@ def _cards(view: RunView) -> list[Card]:
     split = next((one for one in ("test", "val", "train") if getattr(result.best, one) is not None), "train")
     found = [("best found", _text(getattr(result.best, split), view), split)]
     for name, one in (result.gain.over if result.gain else {}).items():
-        cell = gain_cell(one)
+        cell = gain_cell(one, view.words)
         found.append((f"over {name}", cell.points, cell.interval))
     if result.gain is None and split == "train":
         found += _training_cards(view)
     if result.averaged and (together := getattr(result.ensemble, split)) is not None:
-        found.append((f"ensemble{result.best.without_names}", _text(together, view), split))
+        found.append((f"ensemble{without_names(result.best)}", _text(together, view), split))
     return found
 
 

@@ -39,9 +39,9 @@ from ..events.types import (
     WaitCapped,
 )
 from ..position import NAMES
-from ..results.figures import (
-    about_test,
-    has_accuracies,
+from ..results.result import PROMINENT, ApiUsage, GroupAccuracies, SearchResult, Usage
+from ..text import printable
+from .figures import (
     kinds_of_tokens,
     made_by_llm,
     score_text,
@@ -49,10 +49,8 @@ from ..results.figures import (
     unreported,
     weighted,
 )
-from ..results.gain import verdict_on
-from ..results.result import PROMINENT, ApiUsage, GroupAccuracies, SearchResult, Usage
-from ..results.run_view import SearchProgress
-from ..text import printable
+from .run_view import SearchProgress
+from .verdict import about_test, baseline_name, verdict_on, with_names, without_names
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MOST_SHOWN = 12
@@ -279,7 +277,7 @@ def _opening(event: SearchStarted) -> str:
 
 def print_result(console: Console, result: SearchResult, run_dir: Path | None) -> None:
     """Print the accuracies of baselines, best and ensemble, the usage, and where the files are."""
-    percent = has_accuracies(result)
+    percent = result.has_accuracies
     what = "accuracy in %" if percent else "score, higher is better"
     table = Table(title=f"{result.dataset.name}: {what}", title_justify="left", header_style="bold")
     table.add_column("")
@@ -291,14 +289,14 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     found = GroupAccuracies(templates=(best.template,), train=best.train, val=best.val, test=best.test)
     rows = [
         *result.baselines.items(),
-        (f"best found{best.with_names}", found),
-        *([(f"ensemble{best.without_names}", result.ensemble)] if result.averaged else []),
+        (f"best found{with_names(best)}", found),
+        *([(f"ensemble{without_names(best)}", result.ensemble)] if result.averaged else []),
     ]
     how = "voting" if result.notes.get("scorer") == "zero-shot" else "averaged"
     for name, one in rows:
         scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))
         table.add_row(
-            Text(printable(words.worded(name))),
+            Text(printable(baseline_name(name, words))),
             Text(_shown(one.templates, how)),
             *scores,
             style="bold" if one is found else "",
