@@ -16,7 +16,7 @@ from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_
 from ...prompts.kinds import KINDS, kind_named
 from ..config.schema import ScoringConfig
 from ..present.figures import score_text, scorer_spent
-from ..results.confusion import ConfusionMatrix
+from ..results.details import ConfusionMatrix
 from ..results.gain import wilson
 from ..results.result import ApiUsage, are_shares, words_of
 from ..results.run_dir import write_atomically

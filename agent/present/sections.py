@@ -8,8 +8,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from ..results.confusion import ConfusionMatrix
-from ..results.details import BEST, NO_CLASS, Decisions, Picture
+from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import ORIGINAL_NAMES, chance_level, most_frequent_share
 from ..results.result import Best, Difference, GroupAccuracies, Row, SearchResult, SplitInspection
 from .run_view import RunView

@@ -22,8 +22,7 @@ from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
 from ...prompts.template import SLOT, Template, positional
 from ..config.schema import OPTIONS, SearchConfig
 from ..store.trust import OF_EVALUATOR
-from .confusion import ConfusionMatrix
-from .details import BEST, ENSEMBLE, read_details
+from .details import BEST, ENSEMBLE, ConfusionMatrix, read_details
 from .result import SearchResult
 from .run_dir import (
     RESULT,

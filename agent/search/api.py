@@ -34,7 +34,7 @@ from ..errors import BudgetSpentError
 from ..events.types import Bus, Listener
 from ..llm.scorer_endpoint import scorer_in_thread
 from ..present.page import rewrite_report
-from ..results.confusion import ConfusionMatrix
+from ..results.details import ConfusionMatrix
 from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import stored_config
 from ..store.trust import OF_EVALUATOR, OF_LLM

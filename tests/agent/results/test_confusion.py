@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from promptclimb.agent.results.confusion import ConfusionMatrix
+from promptclimb.agent.results.details import ConfusionMatrix
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
 
 
