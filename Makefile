@@ -52,7 +52,7 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search for a template and class names: bundled set, CLIP, local LLM
-	@$(PY) run_agent.py search --data natural-names --prompts class-names --method combine --llm local --name-rounds 2 \
+	@$(PY) run_agent.py search --data natural-names --search-for class-names --method combine --llm local --name-rounds 2 \
 	  --restarts 1 --conversations 1 --initial 80 --llm-fallback combine \
 	  --describe "small cartoon pictures of things in nature" $(ARGS)
 

@@ -72,7 +72,7 @@ SEARCH = {
     "llm": "fake", "restarts": 6, "conversations": 2, "rounds": 8, "proposals": 3, "initial": 6,
     "request_timeout": 3, "retry_attempts": 12, "max_tokens": 10**8, "price": "0.15/0.60",
 }  # fmt: skip
-FAKE = {"data": "digits", "evaluator": "promptclimb.evaluator.fakes:FakeEvaluator"}
+FAKE = {"data": "digits", "custom_scorer": "promptclimb.evaluator.fakes:FakeEvaluator"}
 REAL = {"data": "backgrounds", "model": "RN-pico", "pretrained": "pico", "shots": 4}
 CANCELLED = 90
 """The exit code of a child whose search was cancelled."""

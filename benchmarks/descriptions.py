@@ -104,7 +104,7 @@ async def chosen(
             proposals=5,
             rounds=options.more // 5,
             starting_pool=options.pool,
-            views=0,
+            augmentations=0,
             prefer_readable=False,
             run_dir=Path(folder) / "run",
         )

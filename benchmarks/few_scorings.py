@@ -58,7 +58,7 @@ def _found(row: Mapping[str, Any], method: str, describe: str | None) -> dict[st
                 initial=START,
                 rounds=row["scorings"] // START - 1,
                 proposals=START,
-                views=0,
+                augmentations=0,
                 prefer_readable=False,
                 run_dir=Path(folder) / "run",
             )

@@ -158,7 +158,7 @@ async def played(
             rounds=rounds,
             proposals=options.proposals,
             initial=starting_templates(Path(folder), seed, options.plural) if options.plural else INITIAL,
-            views=0,
+            augmentations=0,
             request_timeout=options.timeout,
             retry_seconds=options.timeout,
             prefer_readable=False,

@@ -110,14 +110,16 @@ def _computed(name: str, seed: int) -> dict[str, Any]:
                 initial=RANDOM,
                 rounds=ROUNDS,
                 proposals=AT_ONCE,
-                views=0,
+                augmentations=0,
                 prefer_readable=False,
                 run_dir=Path(folder) / "run",
             )
         )
     rows = sorted(result.leaderboard, key=lambda row: (row.round, row.rank))
     texts += [row.template for row in rows]
-    evaluator = open_evaluator(EvaluatorSpec(data=name, shots=16, seed=seed, model="RN-pico", views=0))
+    evaluator = open_evaluator(
+        EvaluatorSpec(data=name, shots=16, seed=seed, model="RN-pico", augmentations=0)
+    )
     found: dict[str, Any] = {"rounds": np.array([-1] * RANDOM + [row.round for row in rows])}
     for split in ("train", "val", "test"):
         predictions = evaluator.predict([[one] for one in texts], split=split)

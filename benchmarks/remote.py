@@ -135,7 +135,7 @@ def budgets(folder: Path, number: int, seed: int) -> dict[str, Any]:
         for one in range(number):
             before, run_dir = server.stats(), folder / f"budget-{one}"
             chat = one % 2 == 1
-            kind = ("--prompts", "instruction") if chat else ()
+            kind = ("--search-for", "instruction") if chat else ()
             if chat and one % 4 == 1:
                 limit = round(rng.uniform(0.42, 0.6), 4)
                 more = ("--max-cost", str(limit), "--scorer-price", f"{PRICE_IN}/{PRICE_OUT}")

@@ -124,7 +124,7 @@ async def chosen(evaluator: Evaluator, method: str, skill: float | None, seed: i
             llm=None if skill is None else "simulated",
             seed=seed,
             starting_pool="captions",
-            views=0,
+            augmentations=0,
             prefer_readable=False,
             run_dir=Path(folder) / "run",
             **ROUNDS,

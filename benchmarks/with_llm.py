@@ -146,7 +146,7 @@ async def chosen(
             style=options.style,
             seed=seed,
             starting_pool=options.pool,
-            views=0,
+            augmentations=0,
             request_timeout=options.timeout,
             retry_seconds=options.timeout,
             prefer_readable=False,

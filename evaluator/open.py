@@ -48,8 +48,8 @@ def open_evaluator(
     """
     report, progress = report or (lambda _line: None), progress or (lambda *_given: None)
     spec = spec.bare()
-    if spec.evaluator is not None:
-        return open_custom(spec.evaluator, spec)
+    if spec.custom_scorer is not None:
+        return open_custom(spec.custom_scorer, spec)
     if spec.scorer != "clip":
         if ask is None:
             raise EvaluatorError(f"the scorer {spec.scorer} needs an `ask` that gets its requests answered")
@@ -76,7 +76,7 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
         DataError: A data set cannot be used.
         ModelError: There is no such model, tag, file or device.
     """
-    ours = [spec for spec in specs if spec.evaluator is None]
+    ours = [spec for spec in specs if spec.custom_scorer is None]
     if not ours:
         return []
     from .datasets.checks import check_readable

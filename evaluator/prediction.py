@@ -110,9 +110,8 @@ class FolderPredictor(ImagePredictor):
         texts: Sequence[str] | None = None,
     ) -> None:
         if not spec.is_clip:
-            raise UsageError(
-                f"{spec.evaluator or spec.model} is {spec.scorer_name}; only a CLIP model predicts classes"
-            )
+            scorer = spec.custom_scorer or spec.model
+            raise UsageError(f"{scorer} is {spec.scorer_name}; only a CLIP model predicts classes")
         if not templates:
             raise UsageError("there is no template to predict with")
         if len(class_names) < 2:

@@ -8,15 +8,17 @@ import reprlib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, wraps
 from inspect import get_annotations
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from .errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 Group = Literal["Data", "Model", "LLM", "Search", "Limits", "Output"]
 """Headings of ``--help-all``, in order."""
@@ -86,7 +88,8 @@ class Option:
         applies_to: What it affects; empty for every search.
         first: Its place in the short ``--help``; 0 for ``--help-all`` only.
         show: How the value is written in ``--help``; empty for a switch.
-        aliases: Earlier names, which still work and are hidden.
+        earlier_name: The name that it had before; it still works, is hidden, and is the one in identities and
+            signatures, so that runs that have them stay the same.
         reads: Whether it may name a file or folder that is read.
         from_data: Whether the data decide its default.
         technical: Set from Python only; written to a run's files only if set.
@@ -105,12 +108,17 @@ class Option:
     applies_to: tuple[Scope, ...] = ()
     first: int = 0
     show: str = _DERIVED
-    aliases: tuple[str, ...] = ()
+    earlier_name: str = ""
     reads: Literal["", "file", "folder", "file or folder"] = ""
     from_data: bool = False
     technical: bool = False
     added_later: bool = False
     earlier: Any = None
+
+    @property
+    def stored_name(self) -> str:
+        """Its name in a run's identity and signatures."""
+        return self.earlier_name or self.name
 
     @property
     def value_before(self) -> Any:
@@ -156,6 +164,7 @@ class Settings(BaseModel):
     if not TYPE_CHECKING:
 
         def __init__(self, **values: Any) -> None:
+            values = with_current_names(values, type(self))
             try:
                 super().__init__(**values)
             except ValidationError as error:
@@ -188,8 +197,9 @@ class Settings(BaseModel):
             and without not in option.applies_to
             and not (option.added_later and getattr(self, name) == option.value_before)
         }
-        found = self.model_dump(mode="json", include=deciding)
-        return {name: _without_place(value) for name, value in found.items()}
+        values = self.model_dump(mode="json", include=deciding)
+        options = options_of(type(self))
+        return {options[name].stored_name: _without_place(value) for name, value in values.items()}
 
 
 @cache
@@ -209,6 +219,35 @@ def options_of(kind: type[Settings]) -> Mapping[str, Option]:
             show=_shape(field.annotation, option) if option.show == _DERIVED else option.show,
         )
     return MappingProxyType(found)
+
+
+@cache
+def current_names(kind: type[Settings]) -> Mapping[str, str]:
+    """Return the names of settings by their earlier names."""
+    return MappingProxyType(
+        {option.earlier_name: name for name, option in options_of(kind).items() if option.earlier_name}
+    )
+
+
+def with_current_names(values: Mapping[str, Any], kind: type[Settings]) -> dict[str, Any]:
+    """Return settings with their current names."""
+    current = current_names(kind)
+    return {current.get(name, name): value for name, value in values.items()}
+
+
+def accepts_earlier_names(**current: str) -> Callable[[F], F]:
+    """Let a function take keywords by earlier names: ``accepts_earlier_names(old="new")``."""
+
+    def decorate(function: F) -> F:
+        @wraps(function)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            return function(
+                *arguments, **{current.get(name, name): value for name, value in keywords.items()}
+            )
+
+        return cast("F", call)
+
+    return decorate
 
 
 def _shape(annotation: Any, option: Option) -> str:

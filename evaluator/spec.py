@@ -24,9 +24,9 @@ OpeningProgress = Callable[[int, int, bool], None]
 DEFAULT_DATA = "backgrounds"
 DEFAULT_SHOTS, MOST_SHOTS = 16, 1_000_000
 """Training images per class: default, if the smallest class has so many, and maximum."""
-DEFAULT_VIEWS, MOST_VIEWS = 8, 32
+DEFAULT_AUGMENTATIONS, MOST_AUGMENTATIONS = 8, 32
 """Augmented copies per image: default, if the images are few, and maximum."""
-FREE_VIEWS = 8192
+FREE_AUGMENTATIONS = 8192
 """Most augmented copies of all images together by default."""
 BUNDLED_WEIGHTS = "pico"
 SAMPLE: tuple[Scope, ...] = ("few-shot sample",)
@@ -202,10 +202,11 @@ class ScorerSettings(Settings):
     scorer_answer_tokens: int = setting(
         64, "tokens per answer at most (chat)", **_DECIDING_API, ge=1, le=100_000
     )
-    evaluator: str | None = setting(
+    custom_scorer: str | None = setting(
         None,
         "a custom scorer: a class, a function that makes one, or a function of `templates`, from a module or "
         "FILE.py",
+        earlier_name="evaluator",
         decides=True,
         show="MODULE:FACTORY",
     )
@@ -224,15 +225,16 @@ class ScorerSettings(Settings):
         applies_to=CHOICE,
         show="NAME",
     )
-    views: int | None = setting(
+    augmentations: int | None = setting(
         None,
         "augmented copies of each few-shot image that count when a template is chosen "
-        f"(default: {DEFAULT_VIEWS}, fewer if the images are many; 0: none)",
+        f"(default: {DEFAULT_AUGMENTATIONS}, fewer if the images are many; 0: none)",
+        earlier_name="views",
         decides=True,
         applies_to=(*SAMPLE, *CHOICE, *CLIP),
         from_data=True,
         ge=0,
-        le=MOST_VIEWS,
+        le=MOST_AUGMENTATIONS,
     )
 
     cache_dir: UserPath | None = technical(None, "folder for features; None for the user's cache")
@@ -246,9 +248,9 @@ class ScorerSettings(Settings):
     _scorer_url = field_validator("scorer_url")(check_url)
     _dialect = field_validator("scorer_dialect")(one_of("form of embeddings", EMBEDDING_DIALECTS))
 
-    @field_validator("evaluator")
+    @field_validator("custom_scorer")
     @classmethod
-    def _evaluator(cls, name: str | None) -> str | None:
+    def _custom_scorer(cls, name: str | None) -> str | None:
         source, _, factory = (name or "").rpartition(":")
         if name is not None and not (source and factory.isidentifier()):
             raise ValueError("write MODULE:FACTORY or FILE.py:FACTORY, such as my_scorers:make")
@@ -259,20 +261,22 @@ class ScorerSettings(Settings):
     @property
     def is_clip(self) -> bool:
         """Whether an open_clip model in this process, or on a Ray cluster, is the scorer."""
-        return self.evaluator is None and self.scorer == "clip"
+        return self.custom_scorer is None and self.scorer == "clip"
 
     @property
     def scorer_name(self) -> str | None:
         """A custom scorer, or a model behind an API, in words; None for a CLIP model."""
-        if self.evaluator is not None:
+        if self.custom_scorer is not None:
             return "a custom scorer"
         return None if self.is_clip else "a model behind an API"
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        for name in applying_to(ScorerSettings, "CLIP models") if self.evaluator is not None else ():
+        for name in applying_to(ScorerSettings, "CLIP models") if self.custom_scorer is not None else ():
             if getattr(self, name):
-                raise ValueError(f"{self.flag(name)} applies to CLIP models; leave it out with --evaluator")
+                raise ValueError(
+                    f"{self.flag(name)} applies to CLIP models; leave it out with --custom-scorer"
+                )
         if self.scorer != "clip":
             self._fits_api()
         for name in applying_to(type(self), "models behind an API") if self.scorer == "clip" else ():
@@ -281,19 +285,21 @@ class ScorerSettings(Settings):
                     f"{self.flag(name)} applies to models behind an API; leave it out, or name one with "
                     "--scorer chat, zero-shot or embeddings"
                 )
-        if self.views and self.objective not in COUNTED:
-            raise ValueError("--views is for accuracy and class_mean; leave it out with this --objective")
+        if self.augmentations and self.objective not in COUNTED:
+            raise ValueError(
+                "--augmentations is for accuracy and class_mean; leave it out with this --objective"
+            )
         return self
 
     def _fits_api(self) -> None:
         chosen = f"--scorer {self.scorer}"
-        if self.evaluator is not None:
-            raise ValueError(f"--evaluator and {chosen} name two scorers; leave one out")
+        if self.custom_scorer is not None:
+            raise ValueError(f"--custom-scorer and {chosen} name two scorers; leave one out")
         if self.scorer_url is None:
             raise ValueError(f"{chosen} needs --scorer-url URL, the address of the model's API")
         if "model" not in self.model_fields_set:
             raise ValueError(f"{chosen} needs --model NAME, the model's name at --scorer-url")
-        for name in ("pretrained", "precision", "device", "ray", "views"):
+        for name in ("pretrained", "precision", "device", "ray", "augmentations"):
             if self._is_set(name) and getattr(self, name):
                 raise ValueError(f"{self.flag(name)} applies to CLIP models; leave it out with {chosen}")
         for name, owner in _OF_ONE_SCORER.items():
@@ -322,25 +328,25 @@ class EvaluatorSpec(ScorerSettings, DataSettings):
             return self
         return self.model_copy(update={"shots": found if 1 <= found <= MOST_SHOTS else DEFAULT_SHOTS})
 
-    def views_of(self, images: int) -> int:
+    def augmentations_for(self, images: int) -> int:
         """Return the number of augmented copies per image for so many few-shot images."""
         if not self.is_clip or self.objective not in COUNTED or not images:
             return 0
-        if self.views is not None:
-            return self.views
-        most = min(DEFAULT_VIEWS, FREE_VIEWS // images)
+        if self.augmentations is not None:
+            return self.augmentations
+        most = min(DEFAULT_AUGMENTATIONS, FREE_AUGMENTATIONS // images)
         # One copy is not worth its cost.
         return most if most > 1 else 0
 
     def as_opened(self, info: EvaluatorInfo) -> Self:
         """Return the specification with the shots and augmented copies in use, if it has none."""
-        used = info.views if 0 <= info.views <= MOST_VIEWS else 0
-        views = used if self.views is None else self.views
-        return self.with_shots(info.shots).model_copy(update={"views": views})
+        used = info.views if 0 <= info.views <= MOST_AUGMENTATIONS else 0
+        augmentations = used if self.augmentations is None else self.augmentations
+        return self.with_shots(info.shots).model_copy(update={"augmentations": augmentations})
 
     def without_choice(self) -> Self:
         """Return the specification for scoring alone, without what only serves selection."""
-        return self.model_copy(update={"views": 0})
+        return self.model_copy(update={"augmentations": 0})
 
     def bare(self) -> EvaluatorSpec:
         """Return the specification alone, without a search's own settings."""

@@ -83,7 +83,7 @@ def main() -> None:
         rounds=20,
         top_k=5,
     )
-    result = search_sync(config, evaluator=SearchEngine())
+    result = search_sync(config, custom_scorer=SearchEngine())
     start = result.baselines["best starting template"]
     print(f"{start.train:.0%} of the repair notes found by the best starting query: {start.templates[0]}")
     print(f"{result.best.train:.0%} found by the best query: {result.best.template}")

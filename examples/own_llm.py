@@ -30,7 +30,7 @@ def main() -> None:
     config = SearchConfig(
         data="words", llm="recombiner", method="pn", restarts=4, conversations=2, rounds=8, initial=10
     )
-    result = search_sync(config, evaluator=FakeEvaluator(), chat=Recombiner())
+    result = search_sync(config, custom_scorer=FakeEvaluator(), chat=Recombiner())
     start = result.baselines["best starting template"].test
     print(f"best starting template {start:.1%}, best found {result.best.test:.1%}: {result.best.template}")
 

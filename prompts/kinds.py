@@ -27,7 +27,7 @@ KINDS: dict[str, str] = {
     CLASS_NAMES: ".class_names",
     INSTRUCTION: ".instruction",
 }
-"""Modules with a ``KIND``, by the names that ``--prompts`` takes."""
+"""Modules with a ``KIND``, by the names that ``--search-for`` takes."""
 
 
 HEADINGS: Mapping[str, str] = {
@@ -195,7 +195,7 @@ class PromptKind(ABC):
 
     @abstractmethod
     def starting(self, pool: str) -> Sequence[Sequence[Candidate]]:
-        """Return the candidates of a built-in pool (``--initial-pool``), in one group or in several alike."""
+        """Return the candidates of a built-in pool, in one group or in several alike."""
 
     def parse_own(self, raw: str) -> Candidate:
         """Read a candidate that the user wrote, of any length; raise as ``parse`` does."""
@@ -211,5 +211,5 @@ class PromptKind(ABC):
 
 
 def kind_named(name: str) -> PromptKind:
-    """Return the kind that ``--prompts`` calls by this name; raise KeyError for an unknown one."""
+    """Return the kind that ``--search-for`` calls by this name; raise KeyError for an unknown one."""
     return cast("PromptKind", importlib.import_module(KINDS[name], __package__).KIND)

@@ -20,7 +20,7 @@ from tests.test_house import ORDER
 PAGE = ROOT / "docs" / "design.md"
 ROOMS = ("agent", "evaluator", "prompts", "promptclimb")
 BLOCK = re.compile(r"<!-- (file|change): (\S+) -->\n```(?:python|diff)\n(.*?)```", re.DOTALL)
-FAKE = ("--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator", "--data", "words")
+FAKE = ("--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator", "--data", "words")
 SMALL = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "6")
 WITH_AN_LLM = """
 from pathlib import Path
@@ -176,7 +176,7 @@ def test_a_layout_of_data(program: Program, tmp_path: Path) -> None:
 
 def test_a_black_box_of_another_kind(program: Program) -> None:
     """A file with a class is enough."""
-    own = ("--evaluator", "long_words.py:LongWords", "--data", "mine")
+    own = ("--custom-scorer", "long_words.py:LongWords", "--data", "mine")
     found = json.loads(
         program.run("search", *own, *SMALL, "--method", "random", "--run-dir", "own", "--json")
     )

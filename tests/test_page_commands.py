@@ -94,7 +94,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.fromarray(any_colour.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(picture)
     (folder / "my_scorers.py").write_text(SCORER, "utf-8")
     (folder / "mine.txt").write_text("a photo of a {}\n", "utf-8")
-    scorer = "--evaluator my_scorers:Shortness --data notes"
+    scorer = "--custom-scorer my_scorers:Shortness --data notes"
     for name in ("mine", "other"):
         printed = run(folder, f"promptclimb search {scorer} --method random --run-dir runs/{name}")
         assert "best found" in printed

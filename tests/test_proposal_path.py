@@ -110,7 +110,7 @@ def files_passed(url: str, folder: Path) -> list[str]:
     command = [
         "search", "--data", "frames", "--llm", "fake", "--base-url", url, "--run-dir", str(folder),
         "--method", "pn", "--restarts", "1", "--conversations", "1", "--rounds", "1", "--initial", "4",
-        "--shots", "1", "--views", "0",
+        "--shots", "1", "--augmentations", "0",
     ]  # fmt: skip
 
     def look(frame: FrameType, event: str, value: Any) -> None:

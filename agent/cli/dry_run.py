@@ -69,7 +69,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         if both:
             text = _text_of_both(used, *both, bound.minutes)
         else:
-            text = _bound_text(used, bound, words_of(used.prompts))
+            text = _bound_text(used, bound, words_of(used.search_for))
         print_text(f"{_split(info)}\n\n{_shape(used)}\n{text}")
         if may_fall_back(config):
             when = "If the local LLM cannot be loaded" if used is config else "The local LLM cannot be loaded"
@@ -150,7 +150,7 @@ def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
             largest[_place(config)] = config
     found = {}
     for number, (place, config) in enumerate(largest.items(), start=1):
-        what = printable(f"{config.data} with {config.evaluator or config.model}")
+        what = printable(f"{config.data} with {config.custom_scorer or config.model}")
         say(f"[{number}/{len(largest)}] opening {what}")
         found[place] = _opened(config).info
     return found
@@ -198,7 +198,7 @@ def _row(group: Sequence[Cell], bound: Bound) -> dict[str, Any]:
 
 def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> None:
     bound, groups = _bounds(cells, places)
-    words = words_of_all(one.config.prompts for one in cells)
+    words = words_of_all(one.config.search_for for one in cells)
     lines: list[Sequence[str]] = [(*_PLACE, "runs", *map(words.worded, _BOUNDS.values()))]
     for group, most in groups:
         first = group[0]
@@ -311,7 +311,7 @@ def _json_of_both(scorer: ScorerBounds, llm: Bound) -> dict[str, Any]:
 
 def _text_of_both(config: SearchConfig, scorer: ScorerBounds, llm: Bound, minutes: float | None) -> str:
     """Say for LLM and scorer each what they take without limits, then what the limits allow."""
-    rounds, words = counted(scorer.rounds, "round"), kind_named(config.prompts).words
+    rounds, words = counted(scorer.rounds, "round"), kind_named(config.search_for).words
     of_parts = {
         "start": f"default {words.noun}, starting {words.noun}s",
         "round": f"each of {rounds}",

@@ -44,7 +44,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         raise ConfigError("give --templates FILE, --white-box NAMES or both")
     matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "--matrix")
     config = given_spec(arguments)
-    kind = kind_named(config.prompts)
+    kind = kind_named(config.search_for)
     templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates, kind.name)
     with result_alone():
         found = score_templates(
@@ -209,7 +209,6 @@ def add_options(parser: Parser) -> None:
         metavar="NAMES",
         help=f"also references that see inside the model, fitted to the same shots: {', '.join(REFERENCES)}",
     )
-    parser.add_argument("--baselines", dest="white_box", type=_names, help=argparse.SUPPRESS)  # earlier name
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"
     )
@@ -224,7 +223,7 @@ def add_options(parser: Parser) -> None:
     )
     parser.add_argument("--matrix", metavar="FILE.csv", help="write the confusion matrix, of any size")
     parser.add_argument(
-        "--prompts",
+        "--search-for",
         choices=tuple(KINDS),
         default=argparse.SUPPRESS,
         metavar="KIND",

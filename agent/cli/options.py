@@ -65,8 +65,9 @@ def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argp
     common["metavar"] = option.show
     if option.show == "[ADDRESS]":  # argparse adds these brackets itself
         common |= {"metavar": "ADDRESS", "nargs": "?", "const": "auto"}
-    for alias in option.aliases:
-        group.add_argument(f"--{alias.replace('_', '-')}", action=_Renamed, help=argparse.SUPPRESS, **common)
+    if option.earlier_name:
+        earlier = f"--{option.earlier_name.replace('_', '-')}"
+        group.add_argument(earlier, action=_Renamed, help=argparse.SUPPRESS, **common)
     default = "" if option.default is None or not defaults else f" (default: {option.default})"
     return group.add_argument(option.flag, help=text + default, **common)
 
@@ -89,10 +90,10 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def say_unknown_variables() -> None:
     """Report variables under our prefix that are not settings or have an earlier name."""
     known = [variable_of(name) for name, option in OPTIONS.items() if option.flag]
-    found, unknown = from_environment(os.environ)
+    _known, unknown = from_environment(os.environ)
     for name in unknown:
         say(f"note: the variable {name} is not a setting of this program and is ignored{near(name, known)}")
-    for line in renamed(found, variable_of):
+    for line in renamed(os.environ, variable_of):
         say(f"note: {line}")
 
 

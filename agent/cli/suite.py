@@ -257,7 +257,7 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
     configs = [config_of({**first, "method": STAND_IN if one in WHITE_BOX else one}) for one in methods]
     one = configs[0]
     # A custom scorer replaces the model that the settings name.
-    scorer = Path(one.evaluator).name[-60:] if one.evaluator else ""
+    scorer = Path(one.custom_scorer).name[-60:] if one.custom_scorer else ""
     baselines = (BASELINE_DEFAULT, BEST_STARTING)
     study = study_of(
         {

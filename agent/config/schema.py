@@ -203,17 +203,18 @@ class SearchSettings(Settings):
     group: ClassVar[Group] = "Search"
 
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
-    prompts: str = setting(
+    search_for: str = setting(
         TEMPLATE,
         "what is searched for: template; class-names (templates, then better names of ambiguous classes); "
         "instruction (for --scorer chat)",
+        earlier_name="prompts",
         decides=True,
         first=7,
         show="KIND",
     )
     name_rounds: int = setting(
         4,
-        "rounds of new class names (--prompts class-names); "
+        "rounds of new class names (--search-for class-names); "
         f"{FEWER_BY_IMAGE['name_rounds']} with --scorer zero-shot",
         decides=True,
         **_COUNT,
@@ -248,12 +249,9 @@ class SearchSettings(Settings):
     conversations: int = setting(
         2,
         "conversations per restart, each starting from the best templates so far",
-        aliases=("resets",),
         **_MORE,
     )
-    rounds: int = setting(
-        6, "rounds per conversation; a round is typically one request", aliases=("iterations",), **_MORE
-    )
+    rounds: int = setting(6, "rounds per conversation; a round is typically one request", **_MORE)
     proposals: int = setting(5, "templates asked for per round", decides=True, ge=1, le=100)
     top_k: int = setting(
         15, "best templates shown to the LLM, and as many of the worst", decides=True, ge=1, le=1000
@@ -262,7 +260,6 @@ class SearchSettings(Settings):
         "grammar",
         "built-in starting templates: captions (308, written by a person) or grammar (thousands, made of "
         "what captions say)",
-        aliases=("initial_pool",),
         decides=True,
     )
     initial: int | Path | None = setting(
@@ -277,7 +274,7 @@ class SearchSettings(Settings):
     )
     max_words: int | None = setting(
         None,
-        "words per template at most (default: 15; with --prompts instruction: 60)",
+        "words per template at most (default: 15; with --search-for instruction: 60)",
         decides=True,
         ge=1,
         le=200,
@@ -319,7 +316,7 @@ class SearchSettings(Settings):
         gt=0,
     )
 
-    _prompts = field_validator("prompts")(one_of("prompts", KINDS))
+    _search_for = field_validator("search_for")(one_of("kind of prompt", KINDS))
     _method = field_validator("method")(check_method)
     _until = field_validator("until", mode="before")(parse_share)
     _describe = field_validator("describe", mode="before")(parse_description)
@@ -328,12 +325,12 @@ class SearchSettings(Settings):
     @property
     def most_words(self) -> int:
         """Words per candidate at most."""
-        return kind_named(self.prompts).max_words if self.max_words is None else self.max_words
+        return kind_named(self.search_for).max_words if self.max_words is None else self.max_words
 
     @property
     def searches_names(self) -> bool:
         """Whether names of single classes are searched for, once the best template is known."""
-        return self.prompts == CLASS_NAMES
+        return self.search_for == CLASS_NAMES
 
     @property
     def all_rounds(self) -> int:
@@ -444,7 +441,6 @@ class ScoringConfig(EvaluatorSpec):
         None,
         "folder in which scores are shared with other runs on the same data",
         group="Output",
-        aliases=("cache",),
     )
 
     _scorer_price = field_validator("scorer_price", mode="before")(parse_scorer_price)
@@ -494,7 +490,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         """Add the defaults that depend on the scorer."""
         scorer = values.get("scorer") if isinstance(values, Mapping) else None
         own: Mapping[str, Any] = FEWER_BY_IMAGE if scorer in BY_IMAGE else {}
-        return {**own, **({"prompts": INSTRUCTION} if scorer == "chat" else {}), **values}
+        return {**own, **({"search_for": INSTRUCTION} if scorer == "chat" else {}), **values}
 
     @property
     def most_initial(self) -> int:
@@ -555,11 +551,11 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.scorer == "chat" and self.prompts != INSTRUCTION:
-            raise ValueError("--scorer chat is asked by an instruction; give --prompts instruction")
+        if self.scorer == "chat" and self.search_for != INSTRUCTION:
+            raise ValueError("--scorer chat is asked by an instruction; give --search-for instruction")
         if self.searches_names and self.blind:
             raise ValueError(
-                "--prompts class-names shows the LLM the names of the classes; leave --blind out"
+                "--search-for class-names shows the LLM the names of the classes; leave --blind out"
             )
         if self.cache_answers and self.shared_cache is None:
             raise ValueError("--cache-answers needs --shared-cache DIR")

@@ -17,15 +17,13 @@ from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError, PromptclimbError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
-from ...evaluator.settings import applying_to, explain, in_python, near
+from ...evaluator.settings import applying_to, current_names, explain, in_python, near, with_current_names
 from .fields import EndpointConfig, absolute_llm, text_or_file
 from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
 ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
-ALIASES: Mapping[str, str] = MappingProxyType(
-    {alias: name for name, option in OPTIONS.items() for alias in option.aliases}
-)
+CURRENT_NAMES = current_names(SearchConfig)
 _GIVEN = tuple(name for name, option in OPTIONS.items() if option.flag or name == "endpoints")
 """The settings that a file can hold."""
 _OF_A_STUDY = "methods"
@@ -52,8 +50,9 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
         if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
             continue
         name = variable[len(PREFIX) :].lower()
-        if name in ALIASES or (name in OPTIONS and OPTIONS[name].flag):
-            found[name] = value
+        current = CURRENT_NAMES.get(name, name)
+        if current in OPTIONS and OPTIONS[current].flag:
+            found[current] = value
         else:
             unknown.append(variable)
     return found, sorted(unknown)
@@ -61,8 +60,8 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
 
 def renamed(names: Mapping[str, Any], called: Callable[[str], str] = str) -> list[str]:
     """Return a line on each earlier name among settings, with names written by ``called``."""
-    found = ((called(old), called(new)) for old, new in ALIASES.items() if old in names)
-    return [f"{old} is now called {new}; the old name will be removed" for old, new in found]
+    changed = ((called(old), called(new)) for old, new in CURRENT_NAMES.items() if called(old) in names)
+    return [f"{old} is now called {new}; the old name will be removed" for old, new in changed]
 
 
 def variable_of(name: str) -> str:
@@ -97,7 +96,7 @@ def from_sources(
     """
     layers = _layers(flags, environment, toml_path)
     if report is not None and toml_path is not None:
-        for line in renamed(layers[0][1]):
+        for line in renamed(read_toml(toml_path)):
             report(f"{toml_path}: {line}")
     config = absolute(from_layers([(place, with_files(layer)) for place, layer in layers]))
     if report is not None and config.describe and not any("data" in layer for _place, layer in layers):
@@ -113,7 +112,8 @@ def _layers(
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if toml_path is not None:
         written = read_toml(toml_path)
-        layers.append((str(toml_path), {name.replace("-", "_"): value for name, value in written.items()}))
+        settings = {name.replace("-", "_"): value for name, value in written.items()}
+        layers.append((str(toml_path), with_current_names(settings, SearchConfig)))
         if _OF_A_STUDY in layers[0][1]:
             raise ConfigError(
                 f"{toml_path} is the file of a study: `suite {toml_path}` runs it; a search reads settings"
@@ -126,11 +126,12 @@ def places_of(
 ) -> dict[str, str]:
     """Return where each setting that is not a default comes from, in words."""
     found: dict[str, str] = {}
+    earlier = {new: old for old, new in CURRENT_NAMES.items()}
     for place, layer in _layers(flags, environment, toml_path):
-        for given in layer:
-            name, variable = ALIASES.get(given, given), variable_of(given)
+        for name in layer:
             if place == ENVIRONMENT:
-                found[name] = variable if variable in environment else "OPENAI_BASE_URL"
+                variables = (variable_of(name), variable_of(earlier.get(name, name)))
+                found[name] = next((one for one in variables if one in environment), "OPENAI_BASE_URL")
             else:
                 found[name] = flag_of(name) if place == COMMAND_LINE else place
     return found
@@ -138,7 +139,7 @@ def places_of(
 
 def _check_until(config: SearchConfig, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Refuse an accuracy above 1; a custom scorer may score with any number."""
-    if config.until is None or config.until <= 1 or config.evaluator is not None:
+    if config.until is None or config.until <= 1 or config.custom_scorer is not None:
         return
     place = next(place for place, layer in reversed(layers) if "until" in layer)
     hint = f"; did you mean {config.until:g}%?" if config.until <= 100 else ", such as 0.95, or 95%"
@@ -183,8 +184,7 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
     for place, layer in layers:
-        for given, value in layer.items():
-            name = ALIASES.get(given, given)
+        for name, value in with_current_names(layer, SearchConfig).items():
             values[name], places[name] = value, place
     try:
         return SearchConfig(**values)
@@ -215,7 +215,7 @@ def absolute(config: SearchConfig, *, names_only: bool = False) -> SearchConfig:
 
     ``names_only`` means that ``data`` and ``model`` are names and not folders, as with a custom scorer.
     """
-    names_only = names_only or config.evaluator is not None
+    names_only = names_only or config.custom_scorer is not None
     found: dict[str, Path | str] = {}
     for name, value in config:
         if isinstance(value, Path):
@@ -230,9 +230,9 @@ def absolute(config: SearchConfig, *, names_only: bool = False) -> SearchConfig:
     )
 
 
-def _absolute_evaluator(text: str) -> str:
+def _absolute_scorer(text: str) -> str:
     source, colon, factory = text.rpartition(":")
-    return f"{user_path(source, '--evaluator')}{colon}{factory}" if source.endswith(".py") else text
+    return f"{user_path(source, '--custom-scorer')}{colon}{factory}" if source.endswith(".py") else text
 
 
 def _absolute_model(text: str) -> str:
@@ -242,7 +242,7 @@ def _absolute_model(text: str) -> str:
 
 _MODEL_FOLDER = "local-dir:"
 _HOLD_PATHS: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {"llm": absolute_llm, "evaluator": _absolute_evaluator}
+    {"llm": absolute_llm, "custom_scorer": _absolute_scorer}
 )
 
 

@@ -143,7 +143,7 @@ class ChosenPrompts:
         """Raise UsageError unless a CLIP model was the scorer: nothing else is opened here."""
         self.check_named(what)
         if (scorer := self.config.scorer_name) is not None:
-            named = self.config.evaluator or self.config.model
+            named = self.config.custom_scorer or self.config.model
             raise UsageError(
                 f"{self.run_dir} was made with {scorer} ({named}), so there are no {what}: they need a CLIP "
                 "model"
@@ -171,7 +171,7 @@ class ExportForm:
         if self.holds not in (None, kind):
             fitting = "text or openai-messages" if kind == "instructions" else "text or open-clip"
             raise UsageError(
-                f"{found.run_dir} was made with --prompts {found.result.prompts}, so there are no "
+                f"{found.run_dir} was made with --search-for {found.result.prompts}, so there are no "
                 f"{self.holds} to export in this format; use {fitting}"
             )
 
@@ -227,7 +227,7 @@ def class_names(found: ChosenPrompts) -> str:
     names = found.result.best.class_names
     if not names:
         raise UsageError(
-            f"{found.run_dir} has no new class names; a search with --prompts class-names looks for them"
+            f"{found.run_dir} has no new class names; a search with --search-for class-names looks for them"
         )
     if found.config.class_names not in (None, SPLIT):
         return "".join(f"{names.get(name, name)}\n" for name in found.class_names)

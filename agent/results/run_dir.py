@@ -18,6 +18,7 @@ from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.files import replace_file, user_path
+from ...evaluator.settings import with_current_names
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import COMMAND_LINE, from_layers
 from ..errors import StoreExistsError
@@ -282,13 +283,14 @@ def stored_config(
         UsageError: There is no run, another version made it, or a change is wrong.
         UntrustedRunError: A setting in use needs trust, and was not set by this user in this folder.
     """
+    changes = with_current_names(changes or {}, SearchConfig)
     with Store.open(run_dir) as store:
         stored = {**_BEFORE_THEY_EXISTED, **store.manifest.config}
-        config = from_layers([(f"the run {run_dir}", stored), (place, changes or {})])
+        config = from_layers([(f"the run {run_dir}", stored), (place, changes)])
         if trust:
             store.trust()
         else:
-            check_trusted(run_dir, store.manifest, config, safe={*safe, *(changes or {})})
+            check_trusted(run_dir, store.manifest, config, safe={*safe, *changes})
     return config
 
 

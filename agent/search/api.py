@@ -24,6 +24,7 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.remote.asking import ApiEvaluator
 from ...evaluator.scoring import Evaluator, Inspection, Inspector, Predictor, Split
+from ...evaluator.settings import accepts_earlier_names
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
@@ -63,7 +64,7 @@ class Evaluation:
         ensemble: The accuracy of all together; None if the evaluator cannot average.
         inspection: Accuracy by class of all together; None unless requested.
         white_box: References that see inside the model, on the same shots; empty unless requested.
-        prompts: What was scored: ``template`` or another kind of ``--prompts``.
+        prompts: What was scored: ``template`` or another prompt kind.
         scorer_usage: What a scorer behind an API was asked now, labels on disk not counted; None without one.
         labels: Where its labels are kept; None without one.
     """
@@ -111,6 +112,7 @@ class Evaluation:
         return document
 
 
+@accepts_earlier_names(evaluator="custom_scorer", prompts="search_for")
 @python_words()
 def evaluate(
     templates: Iterable[str],
@@ -119,8 +121,8 @@ def evaluate(
     split: Split = "test",
     inspect: bool = False,
     white_box: Sequence[str] = (),
-    evaluator: object | None = None,
-    prompts: str | None = None,
+    custom_scorer: object | None = None,
+    search_for: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score templates one by one and as an ensemble. Blocks until done.
@@ -132,22 +134,23 @@ def evaluate(
         split: The images to score on. Only ``test`` reads the test split.
         inspect: Add the accuracy by class of all templates together, and which classes are confused.
         white_box: References that see inside the model, fitted to the same shots; see ``docs/baselines.md``.
-        evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
-        prompts: ``template`` or ``instruction``; None for what ``spec`` says or its scorer takes.
+        custom_scorer: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec``
+            names.
+        search_for: ``template`` or ``instruction``; None for what ``spec`` says or its scorer takes.
         report: Called with lines about data and model.
 
     Raises:
         UsageError: A text is not a template or cannot be scored by this model, the split is empty, data or
-            model cannot be used, the evaluator does not report its classes, or a white-box one is missing.
+            model cannot be used, the scorer does not report its classes, or a white-box one is missing.
         EvaluatorError: A custom scorer fails, or returns something other than accuracies.
     """
     _check_type("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
     if split not in get_args(Split):
         raise UsageError(f"evaluate: split={split!r} is not a split; there are {', '.join(get_args(Split))}")
-    config = SearchConfig.of(spec, **({} if prompts is None else {"prompts": prompts}))
-    if evaluator is None:
+    config = SearchConfig.of(spec, **({} if search_for is None else {"search_for": search_for}))
+    if custom_scorer is None:
         check_data_name(config)
-    kind = kind_named(config.prompts)
+    kind = kind_named(config.search_for)
     if isinstance(templates, str) or not isinstance(templates, Iterable):
         raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {kind.slot}")
     texts = [_checked(text, kind) for text in templates]
@@ -158,19 +161,19 @@ def evaluate(
         raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time{by}; give one")
     for name in white_box:
         check_reference(name)
-    if white_box and (evaluator is not None or not config.is_clip):
+    if white_box and (custom_scorer is not None or not config.is_clip):
         raise UsageError(
             f"white-box references look into a CLIP; {config.scorer_name or 'a custom scorer'} is not one"
         )
 
-    if evaluator is None:
+    if custom_scorer is None:
         check_scorer_takes(config)
-    asks = evaluator is None and config.is_api
+    asks = custom_scorer is None and config.is_api
     labels = shared_labels(config) if asks else None
     try:
         with scorer_in_thread(config, os.environ, report=report) if asks else nullcontext() as ask:
-            if evaluator is not None:
-                found = as_evaluator(evaluator, config)
+            if custom_scorer is not None:
+                found = as_evaluator(custom_scorer, config)
             else:
                 found = open_evaluator(config.without_choice(), report=report, ask=ask, labels=labels)
             measured = _measured(found, texts, kind, config, split, inspect, white_box, report)
@@ -249,10 +252,11 @@ def _inspected(evaluator: Evaluator, templates: list[str], split: Split) -> Insp
     return evaluator.inspect(templates, split=split)
 
 
+@accepts_earlier_names(evaluator="custom_scorer")
 async def search(
     config: SearchConfig,
     *,
-    evaluator: object | None = None,
+    custom_scorer: object | None = None,
     chat: object | None = None,
     on_event: Listener | None = None,
 ) -> SearchResult:
@@ -260,7 +264,7 @@ async def search(
 
     Args:
         config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
-        evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open the data set and
+        custom_scorer: An ``Evaluator``, or anything with ``score(templates)``; None to open the data set and
             model of the config.
         chat: A ``ChatClient``, or anything with ``chat(messages)``; None to open the endpoint of the config.
         on_event: Called with each event, in the event loop; must not block.
@@ -275,19 +279,20 @@ async def search(
     _check_type("search", "config", config, SearchConfig, "a SearchConfig")
     with python_words():
         config = SearchConfig.of(config)
-        if evaluator is None:
+        if custom_scorer is None:
             check_data_name(config)
-        run = SearchRun(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
+        run = SearchRun(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
         return await run.start()
 
 
+@accepts_earlier_names(evaluator="custom_scorer")
 async def resume(
     run_dir: Path | str,
     *,
     changes: Mapping[str, Any] | None = None,
     conclude: bool = False,
     trust: bool = False,
-    evaluator: object | None = None,
+    custom_scorer: object | None = None,
     chat: object | None = None,
     on_event: Listener | None = None,
 ) -> SearchResult:
@@ -299,7 +304,7 @@ async def resume(
             restarts, conversations or rounds, also of a finished run.
         conclude: Ask for nothing more: choose among what is scored, and evaluate that on test.
         trust: Run the code and ask the addresses of a run that was made elsewhere, has moved or was edited.
-        evaluator: The same as for ``search``, if one was given.
+        custom_scorer: The same as for ``search``, if one was given.
         chat: As for ``search``.
         on_event: As for ``search``.
 
@@ -314,10 +319,10 @@ async def resume(
         _check_type("resume", "each name in changes", name, str, "a text")
     with python_words():
         folder = user_path(run_dir, "run_dir")
-        safe = {*(() if evaluator is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
+        safe = {*(() if custom_scorer is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
         config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
         run = SearchRun(
-            config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event), concludes=conclude
+            config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event), concludes=conclude
         )
         return await run.resume(folder)
 

@@ -154,7 +154,7 @@ class Ranked:
 def ranked(config: SearchConfig, info: EvaluatorInfo, scored: Sequence[Entry]) -> Ranked:
     """Return the order of the choice: that of the rule, a preferred candidate first."""
     order = ranking(scored, sizes=info.sizes, objective=config.objective, seed=config.seed)
-    applies = config.objective in COUNTED and kind_named(config.prompts).prefers_written
+    applies = config.objective in COUNTED and kind_named(config.search_for).prefers_written
     if not config.prefer_readable or not applies or not order:
         return Ranked(order)
     # One that another restart put together may be one restart's own.
@@ -226,7 +226,7 @@ def _keys(found: Sequence[SplitScores | None], sizes: Mapping[str, int]) -> list
 
 def candidates_at_most(config: SearchConfig, info: EvaluatorInfo, curve: int = 0) -> int:
     """Return how many candidates the final evaluation needs at most, with points of a learning curve."""
-    alone = config.ensemble_size == 1 or not kind_named(config.prompts).averaged
+    alone = config.ensemble_size == 1 or not kind_named(config.search_for).averaged
     ensemble = 1 if alone else max(config.ensemble_size, MOST_IN_ENSEMBLE)
     baselines = {template for group in info.baselines.values() for template in group}
     return ensemble + len(baselines) + 1 + curve + config.searches_names
@@ -286,7 +286,7 @@ async def choose(
 
     # Ordering the templates of many restarts takes seconds.
     found, rows, evaluated, chosen_after = await in_thread(rank_all)
-    order, kind = found.order, kind_named(config.prompts)
+    order, kind = found.order, kind_named(config.search_for)
     if not order:
         raise PromptclimbError(
             f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
@@ -387,7 +387,7 @@ def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int,
 
 async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     """Score hand-made templates, if there are several; their best one is a separate baseline."""
-    templates, kind = list(evaluator.info.baselines.get(HAND_MADE, ())), kind_named(config.prompts)
+    templates, kind = list(evaluator.info.baselines.get(HAND_MADE, ())), kind_named(config.search_for)
     if len(templates) < 2:
         return []
     try:

@@ -58,9 +58,13 @@ def pool_hash(pool: list[Candidate]) -> str:
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's identity before anything is opened; content hashes come from the earlier identity."""
     mine = config.identity()
-    now = {name: value for name, value in before.items() if name not in OPTIONS} | mine
-    from_data = (name for name, option in OPTIONS.items() if option.from_data)
-    now |= {name: before.get(name) for name in from_data if getattr(config, name) is None}
+    names = {option.stored_name for option in OPTIONS.values()}
+    now = {name: value for name, value in before.items() if name not in names} | mine
+    now |= {
+        option.stored_name: before.get(option.stored_name)
+        for name, option in OPTIONS.items()
+        if option.from_data and getattr(config, name) is None
+    }
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now

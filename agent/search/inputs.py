@@ -41,10 +41,10 @@ async def ready_evaluator(
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
-    kind = kind_named(config.prompts)
+    kind = kind_named(config.search_for)
     if given is None:
         check_scorer_takes(config)
-        evaluator, name = await _open(config, listener, ask, labels), config.evaluator or config.model
+        evaluator, name = await _open(config, listener, ask, labels), config.custom_scorer or config.model
     else:
         evaluator, name = as_evaluator(given, config), name_of(given)
     if isinstance(evaluator, ScorerEvaluator):
@@ -71,10 +71,10 @@ async def ready_evaluator(
 
 def check_scorer_takes(config: SearchConfig) -> None:
     """Raise ConfigError if instructions are for a scorer that takes none; no custom one is to be given."""
-    if config.prompts == INSTRUCTION and config.scorer != "chat" and config.evaluator is None:
+    if config.search_for == INSTRUCTION and config.scorer != "chat" and config.custom_scorer is None:
         raise ConfigError(
-            f"--prompts instruction needs a model that answers in words, and --scorer {config.scorer} does "
-            "not: add --scorer chat, or give your own scorer (--evaluator)"
+            f"--search-for instruction needs a model that answers in words, and --scorer {config.scorer} "
+            "does not: add --scorer chat, or give your own scorer (--custom-scorer)"
         )
 
 
@@ -85,9 +85,9 @@ def _check_renames(evaluator: Evaluator, name: str) -> None:
     if known and isinstance(evaluator, NamePredictor):
         return
     raise ConfigError(
-        f"--prompts class-names cannot score names with {name}: give it a method "
+        f"--search-for class-names cannot score names with {name}: give it a method "
         "`predict_named(template, renamings, split)` (see evaluator.scoring.NamePredictor), and its classes "
-        "and few-shot images in `info.class_names` and `info.sizes`; or search with --prompts template"
+        "and few-shot images in `info.class_names` and `info.sizes`; or search with --search-for template"
     )
 
 
@@ -120,9 +120,9 @@ async def _open(
 
 def pinned_evaluator(config: SearchConfig) -> SearchConfig:
     """Return a config whose custom scorer is found from any folder, so that its run can be resumed."""
-    if config.evaluator is None:
+    if config.custom_scorer is None:
         return config
-    return config.model_copy(update={"evaluator": pinned(config.evaluator)})
+    return config.model_copy(update={"custom_scorer": pinned(config.custom_scorer)})
 
 
 async def try_local_llm(
@@ -187,10 +187,10 @@ def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -
 
 def read_pool(config: SearchConfig) -> list[Candidate]:
     """Return the pool of starting candidates; raise ConfigError if it is unreadable or too small."""
-    kind = kind_named(config.prompts)
+    kind = kind_named(config.search_for)
     noun = kind.words.noun
     if isinstance(config.initial, Path):
-        pool = read_template_file(config.initial, "--initial", config.prompts)
+        pool = read_template_file(config.initial, "--initial", config.search_for)
         unique = list({candidate.key: candidate for candidate in pool}.values())
         if len(unique) < 2:
             raise ConfigError(f"--initial {config.initial}: it has one {noun}; a restart needs at least 2")
@@ -203,7 +203,7 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
 
 def read_wordings(config: SearchConfig) -> Wordings:
     """Return the texts of the method ``guided``; raise ConfigError if the user's file cannot be used."""
-    kind = kind_named(config.prompts)
+    kind = kind_named(config.search_for)
     if config.wordings is None:
         return kind.wordings
     try:

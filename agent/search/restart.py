@@ -52,7 +52,7 @@ class EarlyStopping:
         self._record = record
         self._config = config
         self._sizes = sizes
-        self._words = kind_named(config.prompts).words
+        self._words = kind_named(config.search_for).words
         self._scored = 0
         self._best = self._best_pooled = float("-inf")
         self._rounds_without_gain = -1
@@ -127,7 +127,7 @@ class Restart:
         self._info = info
         self._wordings = wordings
         self._method = METHODS[config.method]
-        self._kind = kind_named(config.prompts)
+        self._kind = kind_named(config.search_for)
         self._state: dict[str, Any] = {}
         self._journal = journal
         self._scores = scores
@@ -157,7 +157,7 @@ class Restart:
     def _sample(self) -> Sequence[Candidate]:
         config, restart = self._config, self.record.number
         if config.draws_from_grammar:
-            return _drawn_from_grammar(config.prompts, config.most_initial, config.seed, restart)
+            return _drawn_from_grammar(config.search_for, config.most_initial, config.seed, restart)
         return _drawn([self._pool], config.most_initial, config.seed, restart)
 
     async def _score_starting(self) -> None:

@@ -85,7 +85,7 @@ def build_result(
     best = choice.best
     device = info.notes.get("device")
     raced = _labels_note(searched.scored, info)
-    saved = {} if raced is None else {RACED: words_of(config.prompts).worded(raced)}
+    saved = {} if raced is None else {RACED: words_of(config.search_for).worded(raced)}
     if unread := _unread_note(best.score):
         saved[UNREAD] = unread
     return SearchResult(
@@ -102,7 +102,7 @@ def build_result(
         model=Model(name=info.model, pretrained=info.pretrained),
         llm=_llm(config, user_objects),
         method=config.method,
-        prompts=config.prompts,
+        prompts=config.search_for,
         objective=config.objective,
         best=Best(
             template=evaluated.best.templates[0],
@@ -125,7 +125,7 @@ def build_result(
             **notes,
             **choice.notes,
             **evaluated.notes,
-            **{name: words_of(config.prompts).worded(text) for name, text in _notes(searched).items()},
+            **{name: words_of(config.search_for).worded(text) for name, text in _notes(searched).items()},
             **saved,
         },
         inspection=evaluated.inspection,

@@ -413,7 +413,7 @@ class OpenRun:
         if pays and not self._run.concludes and not self._has_started:
             pool = len(self._resolved.pool)
             start = ScorerBounds(config.as_opened(info), info, evaluator, pool).start.spent
-        calls.keep_for_final(tests, start, kind_named(config.prompts).words.noun)
+        calls.keep_for_final(tests, start, kind_named(config.search_for).words.noun)
 
     @property
     def _has_started(self) -> bool:
@@ -470,7 +470,7 @@ class OpenRun:
                 restarts=config.restarts,
                 rounds=config.all_rounds,
                 resumed=self._earlier is not None,
-                prompts=config.prompts,
+                prompts=config.search_for,
             )
         )
 
@@ -526,7 +526,9 @@ class OpenRun:
             store=self.store,
             asker=asker,
             stop=self._stop,
-            empty_answers=EmptyAnswers(has_answers=has_answers, noun=kind_named(config.prompts).words.noun),
+            empty_answers=EmptyAnswers(
+                has_answers=has_answers, noun=kind_named(config.search_for).words.noun
+            ),
             scheduler=scheduler,
             emit=self._emit,
         )
@@ -631,7 +633,7 @@ class OpenRun:
                 store,
                 choice,
                 test=searched.stopped is None,
-                prompts=config.prompts,
+                prompts=config.search_for,
                 names=searched.names,
             )
             best = next((row for row in choice.rows if (row.template,) == evaluated.best.templates), None)

@@ -165,7 +165,7 @@ class ScorerBounds:
     def refused(self) -> str | None:
         """Why the limits have no room for the start beside what is kept for the final evaluation."""
         limits = Limits(calls=self._config.max_scorer_calls, cost_usd=self._config.max_cost)
-        noun = kind_named(self._config.prompts).words.noun
+        noun = kind_named(self._config.search_for).words.noun
         return why_refused(limits, to_keep(self.final.spent), self.start.spent, noun)
 
     def rounds_allowed(self, llm_cost_usd: float | None) -> int | None:

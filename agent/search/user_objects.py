@@ -39,8 +39,9 @@ def object_names(*, evaluator: object | None, chat: object | None) -> dict[str, 
 def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Raise UsageError if a resumed run lacks Python objects of its start; see ``object_names``."""
     if missing := {what: name for what, name in before.items() if what not in now}:
-        named = enumerated(f"its own {what} ({name})" for what, name in missing.items())
-        arguments = ", ".join(f"{what}=..." for what in missing)
+        keyword_of = {"evaluator": "custom_scorer", "chat": "chat"}
+        named = enumerated(f"{keyword_of.get(what, what)}={name}" for what, name in missing.items())
+        arguments = ", ".join(f"{keyword_of.get(what, what)}=..." for what in missing)
         raise UsageError(
             f"{run_dir} was made in Python with {named}, which only Python has: resume it there "
             f"by promptclimb.resume({str(run_dir)!r}, {arguments})"

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..config.sources import CURRENT_NAMES
 from ..errors import StoreCorruptError, StoreMismatchError, StoreVersionError
 from ..versions import PROGRAM, program_version
 
@@ -115,7 +116,8 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += _differences(old, new, f"{path}{name}.")
         elif old != new and (old or new):
-            lines.append(f"{_NAMES.get(name, path + name)}: it was {_shown(old)}, now {_shown(new)}")
+            called = _NAMES.get(name) or path + CURRENT_NAMES.get(name, name)
+            lines.append(f"{called}: it was {_shown(old)}, now {_shown(new)}")
     return lines
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from ...evaluator.counts import enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.files import cache_dir, has_model_settings
+from ...evaluator.settings import with_current_names
 from ..config.fields import DEFAULT_BASE_URL, is_local, local_model, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import from_environment
@@ -31,10 +32,10 @@ from .manifest import RunManifest
 
 OF_LLM = frozenset({"llm", "base_url", "endpoints"})
 OF_MODEL = frozenset({"model", "pretrained"})
-OF_EVALUATOR = OF_MODEL | {"evaluator", "ray", "cache_dir", "scorer_url"}
+OF_EVALUATOR = OF_MODEL | {"custom_scorer", "ray", "cache_dir", "scorer_url"}
 _BYTES = 32
 _DOES: Mapping[str, str] = {
-    "evaluator": "run the code {}",
+    "custom_scorer": "run the code {}",
     "ray": "connect to the Ray cluster {}, whose answers may be code",
     "model": "load the model {}, whose files may name code",
     "pretrained": "load the model of {}, whose files may name code",
@@ -57,11 +58,11 @@ def risks(settings: Mapping[str, Any]) -> dict[str, list[str]]:
         found.pop("llm", None)
     if local or pool or found.get("base_url") == DEFAULT_BASE_URL:
         found.pop("base_url", None)
-    if "evaluator" in found or not str(found.get("model", "")).startswith(_CODE_OF_A_MODEL):
+    if "custom_scorer" in found or not str(found.get("model", "")).startswith(_CODE_OF_A_MODEL):
         found.pop("model", None)
     if settings.get("scorer", "clip") != "clip":
         found.pop("model", None)  # a name at the endpoint
-    if "evaluator" in found or not has_model_settings(str(found.get("pretrained", ""))):
+    if "custom_scorer" in found or not has_model_settings(str(found.get("pretrained", ""))):
         found.pop("pretrained", None)
     said = {name: [_DOES[name].format(_shown(value))] for name, value in found.items()}
     if pool and not local:
@@ -75,9 +76,15 @@ def risks(settings: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def signatures(run_dir: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """Return this user's signatures of the settings of a run that need trust; none if no secret is kept."""
+    settings = with_current_names(settings, SearchConfig)
     names = risks(settings)
     secret = _secret(make=True) if names else None
-    return {} if secret is None else {name: _sign(secret, run_dir, name, settings[name]) for name in names}
+    if secret is None:
+        return {}
+    return {
+        OPTIONS[name].stored_name: _sign(secret, run_dir, OPTIONS[name].stored_name, settings[name])
+        for name in names
+    }
 
 
 def check_trusted(
@@ -102,7 +109,9 @@ def check_trusted(
     signed = manifest.signatures
     secret = _secret(make=False)
     for name in [*found]:
-        if name in given or (secret and _is_signed(secret, run_dir, name, settings[name], signed)):
+        if name in given or (
+            secret and _is_signed(secret, run_dir, OPTIONS[name].stored_name, settings[name], signed)
+        ):
             del found[name]
     if not found:
         return

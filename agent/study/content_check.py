@@ -19,6 +19,7 @@ from ...evaluator.datasets.loading import known, load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.open import open_evaluator
+from ...evaluator.settings import with_current_names
 from ..config.schema import SearchConfig
 from ..results.details import read_details
 from ..search.identity import pool_hash
@@ -70,7 +71,7 @@ class CurrentContent:
             UsageError: A changed place cannot be used.
         """
         found = list(self._texts(config, run))
-        if config.evaluator is not None:
+        if config.custom_scorer is not None:
             return [*found, *self._scorer(config, run)]
         moved = any(run.differs(config, name) for name in _OPENED)
         found += self._weights(config, run)
@@ -97,11 +98,11 @@ class CurrentContent:
                 yield f"the texts of {place}"
 
     def _scorer(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
-        if run.differs(config, "evaluator"):
-            both = (str(one) for one in (run.config.get("evaluator"), config.evaluator))
+        if run.differs(config, "custom_scorer"):
+            both = (str(one) for one in (run.config.get("custom_scorer"), config.custom_scorer))
             before, now = (one.rpartition(":")[0] for one in both)
             if self._file(Path(before)) is None or self._file(Path(before)) != self._file(Path(now)):
-                yield f"the evaluator {now} (it was {before})"
+                yield f"the scorer {now} (it was {before})"
 
     def _weights(self, config: SearchConfig, run: RunContent) -> Iterator[str]:
         place = Path(config.pretrained)
@@ -161,7 +162,7 @@ def content_of_run(run_dir: Path, manifest: RunManifest) -> RunContent:
     if decisions is not None and decisions.image_set is not None:
         hashes[TEST] = decisions.image_set
     return RunContent(
-        config=manifest.config,
+        config=with_current_names(manifest.config, SearchConfig),
         hashes=hashes,
         identity=manifest.identity,
         labels=None if decisions is None else decisions.labels,
@@ -193,7 +194,7 @@ def with_absolute_data(configs: Sequence[SearchConfig]) -> list[SearchConfig]:
 
 
 def _may_be_gone(config: SearchConfig) -> bool:
-    if config.evaluator is not None or Path(config.data).is_absolute():
+    if config.custom_scorer is not None or Path(config.data).is_absolute():
         return False
     return all(one.name != config.data for one in known())
 

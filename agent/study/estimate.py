@@ -211,7 +211,7 @@ def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[int]:
 
 
 def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], letter: str) -> View:
-    wordings, kind = read_wordings(config), kind_named(config.prompts)
+    wordings, kind = read_wordings(config), kind_named(config.search_for)
     longest = sorted(names, key=len)[-2:]
     memory = Memory()
     for number in range(2 * max(config.top_k, BEST_SHOWN)):
@@ -245,7 +245,9 @@ def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], lett
 
 def _pictures(config: SearchConfig) -> int | None:
     """Return of how many pictures requests speak where a race may drop candidates; None if none can."""
-    may_race = config.racing == "auto" and (config.scorer not in ("clip", "embeddings") or config.evaluator)
+    may_race = config.racing == "auto" and (
+        config.scorer not in ("clip", "embeddings") or config.custom_scorer
+    )
     return MOST_PICTURES if may_race else None
 
 

@@ -20,7 +20,7 @@ from pydantic import (
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError
-from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown
+from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown, with_current_names
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
@@ -89,7 +89,7 @@ class StudyOptions(Table):
 
     @property
     def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
+        return with_current_names(self.model_extra or {}, SearchConfig)
 
 
 class StudyMethod(StudyOptions):

@@ -31,8 +31,8 @@ def played(job: Job, place: Place) -> dict[str, Any]:
         shots=job.shots,
         seed=job.seed,
         model=job.model,
-        evaluator=job.evaluator or None,
-        views=job.of.views,
+        custom_scorer=job.evaluator or None,
+        augmentations=job.of.views,
     )
     evaluator = open_evaluator(spec)
     box = BlackBox(evaluator)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from promptclimb.evaluator.spec import DEFAULT_VIEWS
+from promptclimb.evaluator.spec import DEFAULT_AUGMENTATIONS
 
 OURS = "our"
 """Who searches, where it is this project."""
@@ -69,7 +69,7 @@ ROWS = (
         "guided, with description, augmented copies",
         *(OURS, "guided"),
         described=True,
-        views=DEFAULT_VIEWS,
+        views=DEFAULT_AUGMENTATIONS,
         recorded="guided, told, by altered views",
     ),
     Row("guided, class names only", OURS, "guided", recorded="guided, untold"),

@@ -46,7 +46,7 @@ def _config(job: Job, place: Place) -> SearchConfig:
         rounds=job.rounds // conversations,
         proposals=PROPOSALS,
         initial=INITIAL,
-        views=row.views,
+        augmentations=row.views,
         prefer_readable=False,
         run_dir=place.folder / "run",
         **patience,

@@ -38,7 +38,7 @@ def open_in_process(
     images = image_encoder(spec, models[0], report, progress)
     train_features, train = labelled(images, data.train, data)
     val_features, val = labelled(images, data.val, data)
-    count = spec.views_of(len(data.train) + len(data.val))
+    count = spec.augmentations_for(len(data.train) + len(data.val))
     views = augmented(images, (train, val), count)
     ahead = images.features(data.test.paths) if look_ahead else None
     encoder = build_encoder(spec, models, data.classes, report)

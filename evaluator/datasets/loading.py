@@ -142,7 +142,7 @@ def check_data_name(spec: EvaluatorSpec) -> None:
 
     For what a user has just given. A run that is resumed keeps its data set, whatever lies here by now.
     """
-    if spec.evaluator is None and "data" in spec.model_fields_set and _folder_of_that_name(spec.data):
+    if spec.custom_scorer is None and "data" in spec.model_fields_set and _folder_of_that_name(spec.data):
         raise DataError(
             f"{spec.data} is a data set of that name and a folder here: write --data ./{spec.data} for the "
             "folder, or run elsewhere for the data set"

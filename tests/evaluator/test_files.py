@@ -75,8 +75,8 @@ def test_variables_and_data_are_judged_alike(path: str, monkeypatch: pytest.Monk
         read_splits(path, data_root=None)
     with pytest.raises(UsageError, match=r"^--class-names"):
         load_data(EvaluatorSpec(data="digits", class_names=path))
-    with pytest.raises(ConfigError, match=r"^evaluator="):
-        EvaluatorSpec(evaluator=f"{path}.py:make")
+    with pytest.raises(ConfigError, match=r"^custom_scorer="):
+        EvaluatorSpec(custom_scorer=f"{path}.py:make")
 
 
 @pytest.mark.parametrize("raw", ["x" * 300, "/b" * 2_500, "\N{SNOWMAN}" * 100])

@@ -34,7 +34,7 @@ def stand_in_a_file(
     monkeypatch: pytest.MonkeyPatch, folder: Path, make: Callable[[EvaluatorSpec], object]
 ) -> None:
     """Let every study of this test open what a function makes: its file names ``FACTORY``, in this folder."""
-    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR", raising=False)
+    monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER", raising=False)
     monkeypatch.setattr(SEAM, "make", make)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.chdir(folder)
@@ -42,5 +42,5 @@ def stand_in_a_file(
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, make: Callable[[EvaluatorSpec], object]) -> None:
     """Let every command of this test open what a function makes."""
-    monkeypatch.setenv("PROMPTCLIMB_EVALUATOR", FACTORY)
+    monkeypatch.setenv("PROMPTCLIMB_CUSTOM_SCORER", FACTORY)
     monkeypatch.setattr(SEAM, "make", make)

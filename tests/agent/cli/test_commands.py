@@ -643,7 +643,7 @@ def test_evaluate_shows_white_box_references_beside_templates(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With a real model, on the split that is asked for; apart from the templates, and named white box."""
-    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     spec = pictures(tmp_path)
     clip = ("--data", spec.data, "--model", spec.model, "--pretrained", spec.pretrained, "--shots", "4")
     ask = ("evaluate", *clip, "--device", "cpu", "--white-box", "tip-adapter,linear-probe")
@@ -672,7 +672,7 @@ def test_a_black_box_of_ones_own_works_on_the_command_line(
         "    def score(self, templates):\n"
         "        return [1 / (1 + abs(20 - len(template))) for template in templates]\n"
     )
-    own = ("--evaluator", "own.py:Lengths", "--data", "notes")
+    own = ("--custom-scorer", "own.py:Lengths", "--data", "notes")
     assert call("search", *own, "--method", "random", "--restarts", "1", "--run-dir", "r", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["model"]["name"] == "Lengths"
@@ -737,7 +737,7 @@ def test_scores_outside_of_0_to_1_are_no_percentages(
         "    def score(self, templates):\n"
         "        return [-7000 - len(template) for template in templates]\n"
     )
-    own = ("--evaluator", "own.py:Costs")
+    own = ("--custom-scorer", "own.py:Costs")
     assert call("search", *own, "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
     Path("t.txt").write_text("a {}\n")
     assert call("evaluate", *own, "--templates", "t.txt", "--split", "train") == 0
@@ -1051,7 +1051,7 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On the command line and in Python; a run that has begun keeps the set that it has."""
-    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     small = (
         "--method",
         "random",
@@ -1064,7 +1064,7 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
         "--data",
         "frames",
     )
-    small = (*small, "--views", "0")
+    small = (*small, "--augmentations", "0")
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):
         (tmp_path / "frames" / name).mkdir(parents=True)
@@ -1240,13 +1240,13 @@ def test_an_earlier_name_of_an_option_still_works(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one line that names the new one; so does a variable."""
-    monkeypatch.setenv("PROMPTCLIMB_ITERATIONS", "1")
-    assert call("config", "--show", "--method", "random", "--resets", "3") == 0
+    monkeypatch.setenv("PROMPTCLIMB_PROMPTS", "class-names")
+    assert call("config", "--show", "--method", "random", "--views", "0") == 0
     out, err = capsys.readouterr()
-    assert "conversations = 3 " in out
-    assert "rounds = 1 " in out
-    assert "note: --resets is now called --conversations; the old name will be removed" in err
-    assert "note: PROMPTCLIMB_ITERATIONS is now called PROMPTCLIMB_ROUNDS; " in err
+    assert "augmentations = 0 " in out
+    assert 'search_for = "class-names"' in out
+    assert "note: --views is now called --augmentations; the old name will be removed" in err
+    assert "note: PROMPTCLIMB_PROMPTS is now called PROMPTCLIMB_SEARCH_FOR; " in err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

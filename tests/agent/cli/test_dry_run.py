@@ -58,7 +58,7 @@ def test_the_split_the_model_the_limits_and_the_bound_are_printed(
     [
         (["--data", "no/such"], "no data set called"),
         (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG, best laion2b"),
-        (["--evaluator", "no_such_module:make"], "no_such_module"),
+        (["--custom-scorer", "no_such_module:make"], "no_such_module"),
         (["--initial", "missing.txt"], "missing.txt"),
     ],
 )
@@ -128,11 +128,11 @@ def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
         "class Dear:\n    def score(self, templates):\n        raise SystemExit('each score is paid for')\n"
     )
     own = f"{tmp_path}/own.py:Dear"
-    given = ["search", "--method", "random", "--evaluator", own, "--dry-run"]
+    given = ["search", "--method", "random", "--custom-scorer", own, "--dry-run"]
     assert main(given) == 0
     assert "number of images unknown" in (said := capsys.readouterr().out)
     assert " templates scored\n" in said
-    assert main([*given, "--prompts", "instruction"]) == 0
+    assert main([*given, "--search-for", "instruction"]) == 0
     assert " instructions scored\n" in (said := capsys.readouterr().out)
     assert "template" not in said
 
@@ -227,7 +227,7 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     assert "--max-scorer-calls 19 must be more than 19" in capsys.readouterr().err
     assert main([*priced, "--max-scorer-calls", "40"]) == 2
     assert "must be at least 41: the default template and the starting ones may" in capsys.readouterr().err
-    answers = [*given, "--scorer", "chat", "--prompts", "instruction", "--max-scorer-calls", "40"]
+    answers = [*given, "--scorer", "chat", "--search-for", "instruction", "--max-scorer-calls", "40"]
     assert main(answers) == 2
     assert "the default instruction and the starting ones may take" in capsys.readouterr().err
     assert main([*priced, "--racing", "off"]) == 0

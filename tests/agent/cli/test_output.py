@@ -13,7 +13,7 @@ import pytest
 from tests.paths import ROOT
 
 SEARCH = (
-    *("search", "--data", "words", "--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator"),
+    *("search", "--data", "words", "--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"),
     *("--method", "combine", "--restarts", "1", "--rounds", "1", "--initial", "5", "--run-dir", "r"),
 )
 

@@ -257,7 +257,9 @@ def test_code_that_a_run_names_is_not_run(tmp_path: Path, images: Path, home: Pa
         "    def score(self, templates):\n        return [0.5 for _ in templates]\n"
     )
     small: dict[str, Any] = {"method": "random", "restarts": 1, "rounds": 1, "initial": 4}
-    config = SearchConfig(data="x", evaluator=f"{tmp_path}/scorer.py:Own", run_dir=tmp_path / "own", **small)
+    config = SearchConfig(
+        data="x", custom_scorer=f"{tmp_path}/scorer.py:Own", run_dir=tmp_path / "own", **small
+    )
     search_sync(config)
     (tmp_path / "ran").unlink()
     with pytest.raises(UsageError, match="custom scorer"):

@@ -14,7 +14,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.output import program
 
 SEARCH = (
-    *("search", "--data", "words", "--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator"),
+    *("search", "--data", "words", "--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"),
     *("--method", "combine", "--restarts", "1", "--rounds", "2", "--initial", "5"),
 )
 COMMANDS = "resume|report|export|transcript|status"

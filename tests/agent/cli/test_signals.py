@@ -23,7 +23,7 @@ from tests.paths import ROOT
 
 SEARCH = (
     *("search", "--restarts", "2", "--initial", "5", "--llm", "fake", "--run-dir", "r"),
-    *("--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator"),
+    *("--custom-scorer", "promptclimb.evaluator.fakes:FakeEvaluator"),
 )
 
 

@@ -41,7 +41,7 @@ STUDY: dict[str, Any] = {
     "data": ["one", "two"],
     "seeds": [1, 2],
     "methods": ["random", "combine"],
-    "search": {**SMALL, "evaluator": FACTORY},
+    "search": {**SMALL, "custom_scorer": FACTORY},
     "compare": [{"first": "combine", "second": "random"}],
     "curve": [3, 5],
 }
@@ -221,7 +221,7 @@ def test_other_settings_want_another_folder(
 ) -> None:
     """A folder is one study's, also where a run of its own could be resumed with them."""
     assert main(["suite", write()]) == 0
-    assert main(["suite", write(search={**SMALL, "evaluator": FACTORY, **other})]) == 2
+    assert main(["suite", write(search={**SMALL, "custom_scorer": FACTORY, **other})]) == 2
     err = capsys.readouterr().err
     assert "was started with other settings" in err
     assert next(iter(other)) in err
@@ -313,7 +313,7 @@ def test_limits_that_bound_nothing_are_said(capsys: pytest.CaptureFixture[str]) 
     said = "note: --max-calls and --max-cost limit LLM usage, and no LLM is asked\n"
     assert main(["suite", write(budget={"max_cost": 1.0, "max_calls": 3}), "--dry-run"]) == 0
     assert capsys.readouterr().err.count(said) == 1
-    options = ["--max-cost=1", "--max-calls=3", "--evaluator", FACTORY, "--dry-run"]
+    options = ["--max-cost=1", "--max-calls=3", "--custom-scorer", FACTORY, "--dry-run"]
     for given in (["suite", "--data", "one,two", "--methods", "random"], ["search", "--method", "random"]):
         assert main([*given, *options]) == 0
         assert capsys.readouterr().err.count(said) == 1

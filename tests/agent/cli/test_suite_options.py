@@ -79,7 +79,7 @@ def test_a_note_that_several_searches_have_is_shown_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """About the model, for example; what differs is shown for each."""
-    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     spec = clip_pictures(tmp_path)
     clip = ("--model", spec.model, "--pretrained", str(spec.pretrained), "--device", "cpu", "--shots", "2")
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
@@ -133,7 +133,7 @@ def test_white_box_references_are_methods_too(
     ]
     assert main(command) == 2
     assert "error: tip-adapter needs a CLIP, not a custom scorer\n" in capsys.readouterr().err
-    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     pictures(tmp_path / "ok")
     assert main([*command, "--shots", "2", "--json"]) == 0
     groups = json.loads(capsys.readouterr().out)["groups"]
@@ -269,7 +269,7 @@ def test_everything_is_checked_before_the_first_search_begins(
     what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """One line, exit code 2, and nothing is made, however many searches would have worked."""
-    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     for name in ("ok", "other", "torn"):
         pictures(tmp_path / name)
     for path in (tmp_path / "torn" / "cat").iterdir():
@@ -293,7 +293,7 @@ def _cell(config: SearchConfig) -> Cell:
 
 def test_what_is_finished_is_not_checked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A data set may be gone by the time its figures are asked for."""
-    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     pictures(tmp_path / "ok")
     config = SearchConfig(data=str(tmp_path / "ok"), method="random", shots=2, run_dir=tmp_path / "r")
     check_cells([_cell(config)])

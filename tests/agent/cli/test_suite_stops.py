@@ -38,7 +38,7 @@ STUDY: dict[str, Any] = {
     "data": ["one", "two"],
     "seeds": [1, 2],
     "methods": ["random", "combine"],
-    "search": {**SMALL, "evaluator": FACTORY},
+    "search": {**SMALL, "custom_scorer": FACTORY},
     "compare": [{"first": "combine", "second": "random"}],
     "curve": [3],
 }
@@ -172,7 +172,7 @@ def test_a_suite_by_options_goes_on_past_a_failure(
 ) -> None:
     """Its table names the run that stopped."""
     monkeypatch.setattr(SEAM, "make", failing_on("one"))
-    assert main([*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY]) == 1
+    assert main([*OPTIONS, *SMALL_FLAGS, "--custom-scorer", FACTORY]) == 1
     out, err = capsys.readouterr()
     assert re.search(r"^seed1-.*-one-random +stopped +.*boom", out, re.MULTILINE)
     assert err.splitlines()[-1].startswith("1 run stopped with an error. ")
@@ -247,7 +247,7 @@ def test_an_interrupted_suite_by_options_is_summed_up(
         return whole(spec)
 
     monkeypatch.setattr(SEAM, "make", struck)
-    assert main([*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY]) == 130
+    assert main([*OPTIONS, *SMALL_FLAGS, "--custom-scorer", FACTORY]) == 130
     assert "tables of 1 finished of 2 runs: s/tables.md\n" in capsys.readouterr().err
     assert [one["counts"] for one in document("s")["runs"]] == [True, False]
 
@@ -345,7 +345,7 @@ def test_sigterm_while_the_files_of_a_suite_by_options_are_written_leaves_all_of
         raise AssertionError("the signal has ended it")
 
     monkeypatch.setattr(study_document, "svg", interrupted)
-    assert main([*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY]) == 143
+    assert main([*OPTIONS, *SMALL_FLAGS, "--custom-scorer", FACTORY]) == 143
     assert "Run the same command again to resume." in capsys.readouterr().err
     assert document("s")["runs"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -381,7 +381,7 @@ def test_a_second_suite_in_the_same_folder_is_refused(
     """By a file or by options, and its dry run: it names the other process, and opens nothing."""
     commands = (
         ["suite", write(), "--suite-dir", "s"],
-        [*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY],
+        [*OPTIONS, *SMALL_FLAGS, "--custom-scorer", FACTORY],
     )
     Path("s").mkdir()
     first = lock_folder(Path("s").resolve())

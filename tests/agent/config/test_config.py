@@ -51,18 +51,31 @@ def test_a_study_that_is_given_as_settings_is_called_one(tmp_path: Path) -> None
         from_sources({}, {}, file)
 
 
+EARLIER = {"prompts": "class-names", "evaluator": "m:f", "views": 0}
+CURRENT = {"search_for": "class-names", "custom_scorer": "m:f", "augmentations": 0}
+
+
 def test_earlier_names_of_settings_still_work(tmp_path: Path) -> None:
     """In each place, with one line on each in a file; the later place wins, whichever name it has."""
     file, lines = tmp_path / "c.toml", []
-    file.write_text("resets = 3\niterations = 4\nmethod = 'random'\n")
-    config = from_sources({"iterations": "5"}, {}, file, report=lines.append)
-    assert (config.conversations, config.rounds) == (3, 5)
+    file.write_text("prompts = 'instruction'\nviews = 4\nmethod = 'random'\n")
+    config = from_sources({"augmentations": "5"}, {}, file, report=lines.append)
+    assert (config.search_for, config.augmentations) == ("instruction", 5)
     assert lines == [
-        f"{file}: resets is now called conversations; the old name will be removed",
-        f"{file}: iterations is now called rounds; the old name will be removed",
+        f"{file}: views is now called augmentations; the old name will be removed",
+        f"{file}: prompts is now called search_for; the old name will be removed",
     ]
-    assert from_sources(NO_LLM, {"PROMPTCLIMB_RESETS": "7"}).conversations == 7
-    assert places_of({}, {"PROMPTCLIMB_RESETS": "7"}, file)["conversations"] == "PROMPTCLIMB_RESETS"
+    variable = {"PROMPTCLIMB_VIEWS": "7"}
+    assert from_sources(NO_LLM, variable).augmentations == 7
+    assert places_of({}, variable, file)["augmentations"] == "PROMPTCLIMB_VIEWS"
+    assert SearchConfig(**NO_LLM, **EARLIER) == SearchConfig(**NO_LLM, **CURRENT)
+
+
+def test_a_run_is_the_same_by_earlier_names() -> None:
+    """Its identity holds those, so one that began before the renaming resumes."""
+    identity = SearchConfig(**NO_LLM, **CURRENT).identity()
+    assert {name: identity[name] for name in EARLIER} == EARLIER
+    assert not CURRENT.keys() & identity.keys()
 
 
 def test_each_declaration_is_whole() -> None:
@@ -85,10 +98,10 @@ def test_each_declaration_is_whole() -> None:
 def test_what_applies_to_clip_models_only_is_refused_for_a_custom_scorer() -> None:
     """By its declaration, and it is no part of such a scorer's identity."""
     names = applying_to(SearchConfig, "CLIP models")
-    assert names == ("ray", "views")
+    assert names == (("ray", "augmentations"))
     for name, value in zip(names, ("auto", 8), strict=True):
         with pytest.raises(ConfigError, match=f"^{name} applies to CLIP models"):
-            SearchConfig(**NO_LLM, evaluator="m:f", **{name: value})
+            SearchConfig(**NO_LLM, custom_scorer="m:f", **{name: value})
     assert set(names).isdisjoint(SearchConfig(**NO_LLM).identity(without="CLIP models"))
 
 
@@ -135,10 +148,16 @@ def test_unknown_variables_under_our_prefix_are_named() -> None:
         ({"max_calls": "1,000"}, ["--max-calls '1,000'", "write it without a comma: 1000"]),
         ({"method": "randon"}, ["--method 'randon'", "did you mean random?"]),
         ({"data": ""}, ["--data ''", "it is empty"]),
-        ({"views": "33"}, ["--views", "at most 32"]),
-        ({"views": "-1"}, ["--views", "at least 0"]),
-        ({"views": "8", "objective": "margin"}, ["--views", "accuracy and class_mean", "--objective"]),
-        ({"views": "8", "evaluator": "m:f"}, ["--views", "leave it out with --evaluator"]),
+        ({"augmentations": "33"}, ["--augmentations", "at most 32"]),
+        ({"augmentations": "-1"}, ["--augmentations", "at least 0"]),
+        (
+            {"augmentations": "8", "objective": "margin"},
+            ["--augmentations", "accuracy and class_mean", "--objective"],
+        ),
+        (
+            {"augmentations": "8", "custom_scorer": "m:f"},
+            ["--augmentations", "leave it out with --custom-scorer"],
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(flags: dict[str, str], said: list[str]) -> None:
@@ -194,18 +213,18 @@ def test_what_is_scored_stands_in_one_place() -> None:
         ({}, 4096, 2),
         ({}, 4097, 0),
         ({}, 0, 0),
-        ({"views": 32}, 4097, 32),
-        ({"views": 0}, 10, 0),
+        ({"augmentations": 32}, 4097, 32),
+        ({"augmentations": 0}, 10, 0),
         ({"objective": "class_mean"}, 10, 8),
         ({"objective": "logprob"}, 10, 0),
-        ({"evaluator": "m:f"}, 10, 0),
+        ({"custom_scorer": "m:f"}, 10, 0),
     ],
 )
 def test_unasked_views_are_bounded_by_the_number_of_images(
     given: dict[str, Any], images: int, views: int
 ) -> None:
     """8,192 of all images together; who asks for some gets them."""
-    assert EvaluatorSpec(**given).views_of(images) == views
+    assert EvaluatorSpec(**given).augmentations_for(images) == views
 
 
 def test_what_only_programs_set_is_stored_only_where_it_was_set() -> None:
@@ -523,8 +542,6 @@ def test_a_file_and_the_environment_know_every_option_by_its_long_name(tmp_path:
     for name, option in OPTIONS.items():
         assert option.flag in ("", f"--{name.replace('_', '-')}")
     file = tmp_path / "c.toml"
-    file.write_text("cache = 'shared'\n")
-    assert from_sources(NO_LLM, {}, file).shared_cache == Path("shared").absolute()
     file.write_text("shared-cache = 'shared'\n")
     assert from_sources(NO_LLM, {}, file).shared_cache == Path("shared").absolute()
     file.write_text("cache_di = 'shared'\n")

@@ -69,7 +69,7 @@ def test_what_is_said_stays(tmp_path: Path) -> None:
 def test_where_each_template_takes_a_request_an_image_a_search_is_small(scorer: str) -> None:
     """Unless its size is given; a run's own settings hold what it began with."""
     given: dict[str, Any] = {"scorer": scorer, "scorer_url": "http://127.0.0.1:9/v1", "model": "m"}
-    given |= {"prompts": "instruction"} if scorer == "chat" else {}
+    given |= {"search_for": "instruction"} if scorer == "chat" else {}
     assert opened(12, cheap=False, **given) == IMAGE_INITIAL
     small = SearchConfig(data="fake", method="random", **given)
     assert (small.restarts, small.name_rounds, small.most_initial) == (1, 1, IMAGE_INITIAL)
@@ -78,6 +78,6 @@ def test_where_each_template_takes_a_request_an_image_a_search_is_small(scorer: 
     assert (large.restarts, large.name_rounds, large.most_initial) == (4, 4, 100)
     assert SearchConfig(**{**small.to_public(), "restarts": 4}).restarts == 4
     texts = SearchConfig(
-        data="fake", method="random", **{**given, "scorer": "embeddings", "prompts": "template"}
+        data="fake", method="random", **{**given, "scorer": "embeddings", "search_for": "template"}
     )
     assert (texts.restarts, texts.name_rounds) == (4, 4)

@@ -301,7 +301,7 @@ def test_templates_that_took_no_call_are_not_said_to_be_the_llms() -> None:
 def test_the_leaderboard_shows_what_it_is_ordered_by() -> None:
     """Views where there are any; the course says that the choice may be another than where it ends."""
     another = "may fall on another template"
-    seen = Reader(page(small_result(leaderboard=(row(1, views=0.375), row(2, "b {}"))), ""))
+    seen = Reader(page(small_result(leaderboard=(row(1, augmentations=0.375), row(2, "b {}"))), ""))
     assert "trainvalviewsfrom" in seen.text
     assert "50.0-37.5restart 1" in seen.text
     assert "which counts augmented copies too" in seen.text

@@ -178,7 +178,7 @@ def test_no_cell_starts_a_formula(text: str) -> None:
 
 def test_the_leaderboard_reads_back() -> None:
     """Commas, quotes and absent validation accuracies survive the way through CSV."""
-    rows = [replace(line(1, 'a "{}", drawn'), source="llm", views=0.25), line(2, "b {}", None)]
+    rows = [replace(line(1, 'a "{}", drawn'), source="llm", augmentations=0.25), line(2, "b {}", None)]
     read = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
     names = ["rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"]
     assert list(read[0]) == names
@@ -190,7 +190,7 @@ def test_the_leaderboard_reads_back() -> None:
 
 def test_the_order_is_said_as_it_is() -> None:
     """What counts beside the training images, where there is anything; before the choice, those alone."""
-    seen = replace(line(1, "a {}", None), views=0.25)
+    seen = replace(line(1, "a {}", None), augmentations=0.25)
     said = {
         "counts validation images too": [line(1, "a {}")],
         "counts augmented copies too": [seen],

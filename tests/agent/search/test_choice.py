@@ -94,7 +94,7 @@ def test_without_views_of_all_they_count_for_none() -> None:
     entries = [viewed("one {}", 10, 2, None), viewed("my {}", 12, 1, None), viewed("her {}", 11, 3, None)]
     as_ever = order(entries)
     assert as_ever == ["her {}", "my {}", "one {}"]
-    some = [replace(one, score=replace(one.score, views=0.99)) for one in entries[:1]]
+    some = [replace(one, score=replace(one.score, augmentations=0.99)) for one in entries[:1]]
     assert order([*some, *entries[1:]]) == as_ever
 
 

@@ -216,7 +216,7 @@ def test_a_percentage_without_its_sign_is_asked_about(value: str, tmp_path: Path
         from_sources({"method": "random", "until": value}, {})
     with pytest.raises(ConfigError, match=f"^PROMPTCLIMB_UNTIL {value}: "):
         from_sources({"method": "random"}, {"PROMPTCLIMB_UNTIL": value})
-    own = from_sources({"method": "random", "until": value, "evaluator": "m:f"}, {})
+    own = from_sources({"method": "random", "until": value, "custom_scorer": "m:f"}, {})
     assert own.until == float(value)
 
 

@@ -53,7 +53,7 @@ class Chat:
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search for instructions."""
     given: dict[str, Any] = {
-        "data": "animals", "prompts": "instruction", "restarts": 1, "conversations": 1, "rounds": 4,
+        "data": "animals", "search_for": "instruction", "restarts": 1, "conversations": 1, "rounds": 4,
         "initial": 8, "proposals": 3, "run_dir": run_dir, "llm": "gpt-4o",
     } | more  # fmt: skip
     return SearchConfig(**given)
@@ -172,7 +172,7 @@ def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
     assert names == {"prompts.txt", "openai-messages.json", "leaderboard.csv", "confusion-matrix.csv"}
     (line,) = said
     assert line.startswith("left out: open-clip, clip-benchmark, clip-benchmark-custom, cupl, coop, ")
-    with pytest.raises(UsageError, match="--prompts instruction, so there are no templates"):
+    with pytest.raises(UsageError, match="--search-for instruction, so there are no templates"):
         export(folder, "open-clip")
 
 
@@ -213,7 +213,7 @@ def test_evaluate_scores_instructions_one_by_one(tmp_path: Path) -> None:
     assert found.scores[0].accuracy is not None
     with pytest.raises(UsageError, match=r"is not an instruction: .* has no slot"):
         evaluate(["a photo of a cat"], spec, evaluator=AnsweringBox(), prompts="instruction")
-    with pytest.raises(UsageError, match="prompts='x': unknown prompts; known are template"):
+    with pytest.raises(UsageError, match="search_for='x': unknown kind of prompt; known are template"):
         evaluate(texts, spec, evaluator=AnsweringBox(), prompts="x")
 
 
@@ -223,7 +223,7 @@ def test_a_scorer_that_takes_other_prompts_is_refused(tmp_path: Path, prompts: s
     given: dict[str, Any] = {"method": "random"}
     if scorer == "chat":
         given |= {"model": "some-vlm", "scorer_url": "http://127.0.0.1:9/v1"}
-    with pytest.raises(ConfigError, match=r'add scorer="chat"|give prompts="instruction"'):
+    with pytest.raises(ConfigError, match=r'add scorer="chat"|give search_for="instruction"'):
         run_virtual(search(SearchConfig(prompts=prompts, scorer=scorer, run_dir=tmp_path / "r", **given)))
 
 

@@ -678,14 +678,28 @@ def test_very_many_classes_are_asked_for_forty_at_a_time(classes: int, tmp_path:
 
 def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str]) -> None:
     """Four rounds in the rich style; in the short one each class is a request."""
-    common = ["search", "--dry-run", "--json", "--evaluator", FACTORY, "--llm", "x", "--base-url", "http://x"]
+    common = [
+        "search",
+        "--dry-run",
+        "--json",
+        "--custom-scorer",
+        FACTORY,
+        "--llm",
+        "x",
+        "--base-url",
+        "http://x",
+    ]
     for method, of_method in (("random", 0), ("pn", 48)):
         bounds = []
-        for more in ([], ["--prompts", "class-names"], ["--prompts", "class-names", "--style", "short"]):
+        for more in (
+            [],
+            ["--search-for", "class-names"],
+            ["--search-for", "class-names", "--style", "short"],
+        ):
             assert main([*common, "--method", method, *more]) == 0
             bounds.append(json.loads(capsys.readouterr().out)["calls"] - of_method)
         assert bounds == [0, 4, 20]
-    assert main([*common, "--method", "pn", "--prompts", "class-names", "--max-calls", "50"]) == 0
+    assert main([*common, "--method", "pn", "--search-for", "class-names", "--max-calls", "50"]) == 0
     assert json.loads(capsys.readouterr().out)["calls"] == 50
 
 
@@ -706,9 +720,10 @@ def test_names_of_a_strong_llm_gain_on_a_bundled_set(tmp_path: Path) -> None:
 
     (tmp_path / "start.txt").write_text("a photo of a {}\na {}\n")
     settings = SearchConfig(
-        data="shared-names", model="RN-pico", pretrained="pico", shots=8, views=0, llm="x", method="random",
-        restarts=1, conversations=1, rounds=1, proposals=1, initial=tmp_path / "start.txt", name_rounds=3,
-        prompts="class-names", run_dir=tmp_path / "r",
+        data="shared-names", model="RN-pico", pretrained="pico", shots=8, augmentations=0, llm="x",
+        method="random", restarts=1, conversations=1, rounds=1, proposals=1, initial=tmp_path / "start.txt",
+        name_rounds=3,
+        search_for="class-names", run_dir=tmp_path / "r",
         describe="small cartoon pictures of things that people make",
     )  # fmt: skip
     result = asyncio.run(search(settings, chat=Recorded()))

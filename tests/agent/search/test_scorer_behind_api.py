@@ -422,7 +422,7 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
     [
         {"scorer": "zero-shot"},
         {"scorer": "embeddings", "scorer_dialect": "openai"},
-        {"scorer": "chat", "prompts": "instruction"},
+        {"scorer": "chat", "search_for": "instruction"},
     ],
 )
 async def test_predict_classifies_a_folder_as_the_run_did(
@@ -605,7 +605,7 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
 
     name_search = OpenRun._name_search
     monkeypatch.setattr(OpenRun, "_name_search", choice)
-    searched = {"prompts": "class-names", "name_rounds": 1, "initial": 2, "rounds": 1, "style": "rich"}
+    searched = {"search_for": "class-names", "name_rounds": 1, "initial": 2, "rounds": 1, "style": "rich"}
     async with ScorerServer(ScorerOptions(blur=3.0)) as server:
         result = await search(config(server.url, llm="x", **searched), chat=Generous())
         assert result.rejected["too_many_proposals"] > 100

@@ -260,7 +260,9 @@ def test_objects_are_called_by_their_classes() -> None:
 def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
     """In one line; a run that has all that it had goes on, whatever their classes are called by now."""
     before = {"evaluator": "mine.Box", "chat": "mine.Chat"}
-    with pytest.raises(UsageError, match=r"mine\.Box.*mine\.Chat.*evaluator=\.\.\., chat=\.\.\.") as caught:
+    with pytest.raises(
+        UsageError, match=r"mine\.Box.*mine\.Chat.*custom_scorer=\.\.\., chat=\.\.\."
+    ) as caught:
         check_user_objects(tmp_path, before, {})
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=r"chat"):
@@ -281,8 +283,8 @@ def test_the_command_line_says_that_it_lacks_what_only_python_has(
     assert main(["resume", str(run_dir), "--max-calls", "9"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "evaluator (promptclimb.evaluator.fakes.FakeEvaluator)" in err
-    assert "chat (tests.fakes.chat_by_hash.ChatByHash)" in err
+    assert "custom_scorer=promptclimb.evaluator.fakes.FakeEvaluator" in err
+    assert "chat=tests.fakes.chat_by_hash.ChatByHash" in err
     assert len(err.strip().splitlines()) == 1
     done = resume_sync(run_dir, changes={"max_calls": 9}, evaluator=FakeEvaluator(), chat=ChatByHash())
     assert done.status == "finished"

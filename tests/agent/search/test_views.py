@@ -43,11 +43,11 @@ def test_views_order_what_was_found_and_the_restart_does_not_see_them(
     spec: EvaluatorSpec, tmp_path: Path
 ) -> None:
     """The same templates, with the same scores; the first has the highest mean of images and views."""
-    viewed, without = ran(spec, tmp_path / "viewed"), ran(spec, tmp_path / "without", views=0)
+    viewed, without = ran(spec, tmp_path / "viewed"), ran(spec, tmp_path / "without", augmentations=0)
     known = [{(one["template"], one["train"], one["val"]) for one in lines} for lines in (viewed, without)]
     assert known[0] == known[1]
     assert {line["views"] for line in without} == {""}
-    assert stored_config(tmp_path / "viewed").views == 8
+    assert stored_config(tmp_path / "viewed").augmentations == 8
     means = [(12 * float(one["train"]) + 6 * float(one["val"])) / 18 + float(one["views"]) for one in viewed]
     assert all(one >= after - 1e-5 for one, after in itertools.pairwise(means))
     assert len({round(mean, 3) for mean in means}) > 3
@@ -55,13 +55,13 @@ def test_views_order_what_was_found_and_the_restart_does_not_see_them(
 
 def test_a_run_is_resumed_by_its_own_views(spec: EvaluatorSpec, tmp_path: Path) -> None:
     """Its scores come from the disk with them; another number is refused."""
-    before = ran(spec, tmp_path / "r", views=3)
+    before = ran(spec, tmp_path / "r", augmentations=3)
     document = json.loads((tmp_path / "r" / "result.json").read_text("utf-8"))
     (tmp_path / "r" / "result.json").unlink()
     again = asyncio.run(resume(tmp_path / "r"))
     assert (again.to_json()["leaderboard"], board(tmp_path / "r")) == (document["leaderboard"], before)
-    with pytest.raises(StoreMismatchError, match="views: it was 3, now 8"):
-        asyncio.run(resume(tmp_path / "r", changes={"views": 8}))
+    with pytest.raises(StoreMismatchError, match="augmentations: it was 3, now 8"):
+        asyncio.run(resume(tmp_path / "r", changes={"augmentations": 8}))
 
 
 def test_where_nothing_is_chosen_no_views_are_made(spec: EvaluatorSpec, tmp_path: Path) -> None:

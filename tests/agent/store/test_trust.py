@@ -29,7 +29,7 @@ from tests.fakes.clock import run_virtual
 
 EVIL = "https://evil.example/v1"
 RISKY: dict[str, Any] = {
-    "evaluator": "their.module:make",
+    "custom_scorer": "their.module:make",
     "ray": "ray://evil.example:10001",
     "model": "local-dir:/received/model",
     "pretrained": "w.safetensors",
@@ -42,9 +42,10 @@ RISKY: dict[str, Any] = {
     "cache_dir": "/received/features",
 }
 HARMLESS = """
-    data data_root shots seed class_names few_shot_file columns allow_leak on_bad_image precision
-    device objective views workers image_batch text_rows price temperature answer_tokens reasoning_effort
-    service_tier extra_body llm_fallback llm_slots method prompts describe blind style wordings restarts
+    data data_root shots seed class_names few_shot_file columns allow_leak on_bad_image
+    precision device objective augmentations workers image_batch text_rows price temperature
+    answer_tokens reasoning_effort
+    service_tier extra_body llm_fallback llm_slots method search_for describe blind style wordings restarts
     conversations rounds proposals top_k starting_pool initial max_words max_turns ensemble_size patience
     until concurrency rpm tpm request_timeout retry_attempts retry_seconds max_calls max_tokens max_cost
     max_minutes give_up_after run_dir cache_answers name_rounds test_images scorer scorer_dialect
@@ -134,15 +135,15 @@ def test_what_the_user_gives_again_or_does_not_use_needs_no_trust(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As a change, in the environment, as an object in Python, or with a method that asks no LLM."""
-    run_dir = begun(tmp_path / "r", base_url=EVIL, evaluator="their.module:make")
+    run_dir = begun(tmp_path / "r", base_url=EVIL, custom_scorer="their.module:make")
     shutil.rmtree(tmp_path / "cache")
     with pytest.raises(UntrustedRunError, match=r"their\.module:make\n.*evil"):
         stored_config(run_dir)
     with pytest.raises(UntrustedRunError, match=r"would\n  run the code their\.module:make\nIf"):
         stored_config(run_dir, {"base_url": EVIL})
-    stored_config(run_dir, {"base_url": EVIL, "evaluator": "their.module:make"})
+    stored_config(run_dir, {"base_url": EVIL, "custom_scorer": "their.module:make"})
     monkeypatch.setenv("OPENAI_BASE_URL", "https://me:pw@evil.example/v1/")
-    stored_config(run_dir, {"evaluator": "their.module:make"})
+    stored_config(run_dir, {"custom_scorer": "their.module:make"})
     monkeypatch.delenv("OPENAI_BASE_URL")
     stored_config(begun(tmp_path / "s", base_url=EVIL, method="random"))
     shutil.rmtree(tmp_path / "cache")
@@ -171,7 +172,17 @@ def test_a_received_run_runs_no_code_until_it_is_trusted(
 ) -> None:
     """The command line says what would run, exits with 2, and takes --trust once or the option each time."""
     (tmp_path / "x.py").write_text(SCORER)
-    search = ("search", "--evaluator", "x.py:make", "--method", "random", "--restarts", "1", "--initial", "5")
+    search = (
+        "search",
+        "--custom-scorer",
+        "x.py:make",
+        "--method",
+        "random",
+        "--restarts",
+        "1",
+        "--initial",
+        "5",
+    )
     assert main([*search, "--run-dir", "made"]) == 0
     (tmp_path / "x.ran").unlink()
     (tmp_path / "made").rename("received")
@@ -190,7 +201,7 @@ def test_a_received_run_runs_no_code_until_it_is_trusted(
     assert main(["resume", "received", "--restarts", "3"]) == 0
     Path("received").rename("again")
     assert main(["resume", "again", "--restarts", "4"]) == 2
-    assert main(["resume", "again", "--restarts", "4", "--evaluator", "x.py:make"]) == 0
+    assert main(["resume", "again", "--restarts", "4", "--custom-scorer", "x.py:make"]) == 0
     assert main(["resume", "again", "--restarts", "5"]) == 0
 
 
@@ -223,7 +234,18 @@ def test_a_secret_that_is_a_pipe_or_a_link_is_not_used(tmp_path: Path) -> None:
 def searched_pictures(folder: Path) -> None:
     """A finished run ``r`` of a bundled model on a few pictures."""
     pictures(folder / "pictures")
-    small = ("--restarts", "1", "--rounds", "1", "--conversations", "1", "--initial", "5", "--views", "0")
+    small = (
+        "--restarts",
+        "1",
+        "--rounds",
+        "1",
+        "--conversations",
+        "1",
+        "--initial",
+        "5",
+        "--augmentations",
+        "0",
+    )
     assert main(["search", "--data", "pictures", "--method", "random", *small, "--run-dir", "r"]) == 0
 
 
@@ -259,12 +281,12 @@ def test_weights_beside_settings_of_a_model_need_trust(
 def test_a_suite_resumes_the_runs_that_its_options_name(tmp_path: Path) -> None:
     """What it runs comes from its command, whatever their stores name."""
     (tmp_path / "x.py").write_text(SCORER)
-    options = ("--evaluator", "x.py:make", "--restarts", "1", "--rounds", "2", "--initial", "5")
+    options = ("--custom-scorer", "x.py:make", "--restarts", "1", "--rounds", "2", "--initial", "5")
     suite = ("suite", "--data", "words", "--methods", "random", "--seeds", "1", *options, "--suite-dir", "s")
     assert main(suite) == 0
     shutil.rmtree(tmp_path / "cache")
     (result,) = (tmp_path / "s").glob("*/result.json")
     result.unlink()
-    edit(result.parent, lambda manifest: manifest["config"].update(evaluator="their.module:make"))
+    edit(result.parent, lambda manifest: manifest["config"].update(custom_scorer="their.module:make"))
     assert main(suite) == 0
     assert result.exists()

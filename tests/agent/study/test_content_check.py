@@ -171,12 +171,12 @@ def test_an_evaluator_in_another_file_is_another(sets: Path) -> None:
     for file in (one, other):
         file.write_text("make = 1")
     before = RunContent(
-        config=config(sets, evaluator=f"{one}:make").to_public(), identity={"fingerprint": "x"}
+        config=config(sets, custom_scorer=f"{one}:make").to_public(), identity={"fingerprint": "x"}
     )
-    given = config(sets, evaluator=f"{other}:make")
+    given = config(sets, custom_scorer=f"{other}:make")
     assert CurrentContent().differences(given, before) == []
     other.write_text("make = 2")
-    assert CurrentContent().differences(given, before) == [f"the evaluator {other} (it was {one})"]
+    assert CurrentContent().differences(given, before) == [f"the scorer {other} (it was {one})"]
 
 
 def test_a_finished_suite_is_refused_on_other_data_or_weights(

@@ -136,6 +136,6 @@ def test_options_are_those_of_the_reference(options: dict[str, Any], said: str) 
 
 def test_a_black_box_of_ones_own_has_no_inside(tmp_path: Path) -> None:
     """It is refused before anything is fitted."""
-    runs = of(tmp_path, search={"evaluator": "scorers:make"})
+    runs = of(tmp_path, search={"custom_scorer": "scorers:make"})
     with pytest.raises(ConfigError, match="linear-probe needs a CLIP, not a custom scorer"):
         check_cells(runs, Path("study.toml"))

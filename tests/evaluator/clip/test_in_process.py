@@ -152,7 +152,7 @@ def test_scores_include_augmented_copies_where_there_are_any(
     assert score.views is not None
     assert evaluator.info.views == 8
     assert round(score.views * 28 * 8, 9) in range(28 * 8)
-    without = opened(spec, views=0)
+    without = opened(spec, augmentations=0)
     assert without.score(["a photo of a {}."]) == [replace(score, views=None)]
     by_class = opened(spec, objective="class_mean")
     (other,) = by_class.score(["a photo of a {}."])
@@ -333,7 +333,7 @@ def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Pat
     """As a line and in the result's notes, with what to do; not on the bundled sets that it was made for."""
     for data, warned in ((str(folder), True), ("frames", False)):
         lines: list[str] = []
-        toy = EvaluatorSpec(data=data, shots=1, views=0, device="cpu", cache_dir=cache)
+        toy = EvaluatorSpec(data=data, shots=1, augmentations=0, device="cpu", cache_dir=cache)
         notes = open_evaluator(toy, report=lines.append).info.notes
         warnings = [line for line in lines if "bundled toy model" in line]
         assert len(warnings) == warned

@@ -480,7 +480,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("factory", ["Lengths", "for_data"])
 def test_a_factory_in_a_file_is_found(file: Path, factory: str) -> None:
     """A class or a function; with the specification if it asks for one."""
-    evaluator = open_evaluator(EvaluatorSpec(data="mine", evaluator=f"{file}:{factory}"))
+    evaluator = open_evaluator(EvaluatorSpec(data="mine", custom_scorer=f"{file}:{factory}"))
     assert isinstance(evaluator, Evaluator)
     assert evaluator.info.dataset == "mine"
     assert evaluator.score(["a photo of a {} cat !"]) == [Score(train=0.5)]
@@ -550,7 +550,7 @@ def test_the_form_is_checked_when_the_specification_is_made(name: str) -> None:
 def test_a_cluster_is_not_for_a_custom_scorer() -> None:
     """Two kinds at once are refused rather than one of them forgotten."""
     with pytest.raises(ConfigError, match="ray applies to CLIP models"):
-        EvaluatorSpec(evaluator="m:f", ray="auto")
+        EvaluatorSpec(custom_scorer="m:f", ray="auto")
 
 
 def lengths(templates: Sequence[str]) -> list[float]:

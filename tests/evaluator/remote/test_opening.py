@@ -41,13 +41,13 @@ ADDED_LATER = (
         ({"precision": "best"}, "precision applies to CLIP models"),
         ({"device": "cuda"}, "device applies to CLIP models"),
         ({"ray": "auto"}, "ray applies to CLIP models"),
-        ({"views": 2}, "views applies to CLIP models"),
+        ({"augmentations": 2}, "augmentations applies to CLIP models"),
         ({"scorer_samples": 3}, 'scorer_samples applies to scorer="chat"'),
         ({"scorer_detail": "low"}, 'scorer_detail applies to scorer="chat"'),
         ({"scorer_answer_tokens": 9}, 'scorer_answer_tokens applies to scorer="chat"'),
         ({"scorer_dialect": "jina"}, 'scorer_dialect applies to scorer="embeddings"'),
         ({"scorer_dialect": "jinna"}, "unknown form of embeddings; did you mean jina"),
-        ({"evaluator": "mine:make"}, 'evaluator and scorer="zero-shot" name two scorers'),
+        ({"custom_scorer": "mine:make"}, 'custom_scorer and scorer="zero-shot" name two scorers'),
         ({"scorer": "chat", "objective": "logprob"}, 'objective="logprob" needs probabilities'),
         ({"scorer": "clip"}, "scorer_url applies to models behind an API"),
         ({"scorer": "clip", "scorer_url": None, "scorer_samples": 2}, "scorer_samples applies to models"),
@@ -66,24 +66,24 @@ def test_a_model_must_be_named() -> None:
         EvaluatorSpec(**without)
     named = EvaluatorSpec(**without, model="RN-pico")
     assert named.bare().model == "RN-pico"
-    assert named.views_of(10) == 0
+    assert named.augmentations_for(10) == 0
     assert named.without_choice().scorer == "zero-shot"
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({**API, "scorer": "chat", "prompts": "template"}, 'give prompts="instruction"'),
-        ({**API, "scorer": "chat", "prompts": "class-names"}, 'give prompts="instruction"'),
+        ({**API, "scorer": "chat", "search_for": "template"}, 'give search_for="instruction"'),
+        ({**API, "scorer": "chat", "search_for": "class-names"}, 'give search_for="instruction"'),
     ],
 )
 def test_a_scorer_takes_its_kind_of_prompts(given: dict[str, Any], said: str) -> None:
     """A chat model is asked by an instruction, which needs not be said; the others by a template."""
     with pytest.raises(ConfigError, match=said):
         SearchConfig(method="combine", **given)
-    assert SearchConfig(method="combine", **API).prompts == "template"
-    assert SearchConfig(method="combine", **{**API, "scorer": "chat"}).prompts == "instruction"
-    SearchConfig(llm="m", **{**API, "prompts": "class-names"})
+    assert SearchConfig(method="combine", **API).search_for == "template"
+    assert SearchConfig(method="combine", **{**API, "scorer": "chat"}).search_for == "instruction"
+    SearchConfig(llm="m", **{**API, "search_for": "class-names"})
 
 
 def test_earlier_runs_have_the_identity_that_they_had() -> None:
