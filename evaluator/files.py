@@ -104,8 +104,9 @@ def has_model_settings(weights: str) -> bool:
 
 def cache_dir() -> Path:
     """Return the cache folder, created if missing: PROMPTCLIMB_CACHE, or the platform's user cache."""
-    named = os.environ.get("PROMPTCLIMB_CACHE")
-    folder = user_path(named, "PROMPTCLIMB_CACHE") if named else platformdirs.user_cache_path("promptclimb")
+    variable = "PROMPTCLIMB_CACHE"
+    chosen = os.environ.get(variable)
+    folder = user_path(chosen, variable) if chosen else platformdirs.user_cache_path("promptclimb")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -116,28 +117,33 @@ def cache_dir() -> Path:
 
 
 class SeenFiles:
-    """Caches findings on sets of files, by their names, sizes, times and inodes; nothing without a folder."""
+    """Cache findings on sets of files, by their names, sizes, times and inodes; nothing without a folder."""
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
         # Windows does not say reliably when a file was last changed.
         self._folder = None if os.name == "nt" else folder
         self._clock = clock
 
-    def known(self, about: str, paths: Sequence[Path], find: Callable[[], list[str]]) -> list[str]:
-        """Return what ``find`` gave for unchanged files, else call it; ``about`` is all else that decides."""
+    def known(self, question: str, paths: Sequence[Path], find: Callable[[], list[str]]) -> list[str]:
+        """Return the findings of ``find`` on some files, from the cache if the files are unchanged.
+
+        ``question`` is everything but the files that decides the findings.
+        """
         if self._folder is None:
             return find()
         names, stamp = _look(paths, self._clock())
-        kept = self._folder / f"{_hash(about, names)}.json"
-        if stamp is not None and (found := _read(kept, stamp)) is not None:
-            return found
-        found = find()
-        if stamp is not None:
-            sweep(self._folder, KEPT_S)
-            with suppress(OSError):
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(kept, json.dumps({"stamp": stamp, "found": found}).encode(), sync=False)
-        return found
+        if stamp is None:  # a file may still change unnoticed
+            return find()
+        key = hashlib.blake2b(f"{question}\0{names}".encode(), digest_size=16).hexdigest()
+        cache_file = self._folder / f"{key}.json"
+        if (cached := _read(cache_file, stamp)) is not None:
+            return cached
+        findings = find()
+        sweep(self._folder, KEPT_S)
+        with suppress(OSError):
+            cache_file.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(cache_file, json.dumps({"stamp": stamp, "found": findings}).encode(), sync=False)
+        return findings
 
 
 def seen_files(cache: Path | None) -> SeenFiles:
@@ -156,26 +162,23 @@ def _look(paths: Sequence[Path], now: int) -> tuple[str, str | None]:
         for path in paths:
             name = os.fsencode(path)
             names.update(name + b"\0")
-            found = os.stat(name)  # noqa: PTH116 - as fast as it can be, for a million of them
-            newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
-            state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
+            status = os.stat(name)  # noqa: PTH116 - as fast as it can be, for a million of them
+            newest = max(newest, status.st_mtime_ns, status.st_ctime_ns)
+            state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
             states.update(repr(state).encode())
     except OSError:
         return "", None
     return names.hexdigest(), states.hexdigest() if newest + SETTLED_NS <= now else None
 
 
-def _hash(*parts: str) -> str:
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
-
-
 def _read(path: Path, stamp: str) -> list[str] | None:
     try:
-        kept = json.loads(path.read_text("utf-8"))
-        found = kept["found"] if kept["stamp"] == stamp else None
+        entry = json.loads(path.read_text("utf-8"))
+        findings = entry["found"] if entry["stamp"] == stamp else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
+    whole = isinstance(findings, list) and all(isinstance(line, str) for line in findings)
+    return findings if whole else None
 
 
 def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
@@ -190,22 +193,22 @@ def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
 
 def replace_file(path: Path, content: bytes, *, sync: bool = True, mode: int = 0o600) -> None:
     """Write a file atomically; with ``sync``, make sure that it reaches the disk."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        Path(part).chmod(mode)
-        Path(part).replace(path)
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
 def read_bytes(path: Path, *, what: str, most: int = MOST_TEXT_BYTES) -> bytes:
-    """Read a regular file of at most ``most`` bytes; every file that an option names is read by this.
+    """Read a regular file of at most ``most`` bytes; every file that a setting names is read by this.
 
     Raises:
         DataError: It cannot be read, is larger, or is a device or pipe, which may have no end.

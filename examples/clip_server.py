@@ -85,7 +85,7 @@ class ClipServer:
     def _embed_image(self, encoded: str) -> Tensor:
         """Return the vector of an image in base64 or in a data URL: [E], length 1."""
         content = base64.b64decode(encoded.rpartition(",")[2], validate=True)
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
             pixels = self._loaded.preprocess(image.convert("RGB"))
         return functional.normalize(self._model.encode_image(pixels[None]), dim=-1)[0]
 

@@ -20,11 +20,11 @@ import numpy as np
 import open_clip
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from torch import Tensor
 
 from promptclimb.evaluator.datasets.loading import read_splits
+from promptclimb.evaluator.datasets.pictures import open_rgb
 from promptclimb.evaluator.datasets.sampling import draw
 from promptclimb.evaluator.datasets.values import Item
 from promptclimb.evaluator.errors import ModelError, UsageError
@@ -54,7 +54,7 @@ class Scored:
         missing = [item.path for item in items if item.path not in self._known]
         for first in range(0, len(missing), 256):
             paths = missing[first : first + 256]
-            pixels = torch.stack([self._transform(Image.open(path).convert("RGB")) for path in paths])
+            pixels = torch.stack([self._transform(open_rgb(path)) for path in paths])
             with fast():
                 features = self._model.encode_image(pixels, normalize=True).float()
             self._known.update(zip(paths, features, strict=True))

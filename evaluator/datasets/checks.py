@@ -74,7 +74,11 @@ def file_digest(path: Path) -> str:
 
 
 def check(splits: Splits) -> Iterator[str]:
-    """Check a whole data set; yield notes."""
+    """Check a whole data set; yield notes.
+
+    Raises:
+        DataError: Nothing can be learnt from it or tested on it, or two classes have the same name.
+    """
     if len(splits.classes) < 2:
         raise DataError(f"{splits.name} has one class only; at least two are needed")
     if splits.published:
@@ -112,9 +116,9 @@ def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> 
     leaks = list(find_leaks(shots, test))
     if not leaks:
         return
-    seen, tested = leaks[0]
+    shot, tested = leaks[0]
     images = counted(len(leaks), "test image is", "test images are")
-    fact = f"{images} among the shots too, such as {tested} (as {seen})"
+    fact = f"{images} among the shots too, such as {tested} (as {shot})"
     if not allow:
         raise DataError(f"{fact}; remove them, or go on all the same with --allow-leak")
     yield f"a leak, which a search takes with --allow-leak only: {fact}"
@@ -122,17 +126,24 @@ def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> 
 
 def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Path, Path]]:
     """Yield pairs of a shot and a test image with the same bytes. Only files of equal size are read."""
+
+    def size_of(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except OSError as error:
+            raise DataError(f"the image {path} cannot be read: {error.strerror}") from error
+
     by_size: dict[int, list[Path]] = {}
     for item in shots:
-        by_size.setdefault(_size(item.path), []).append(item.path)
+        by_size.setdefault(size_of(item.path), []).append(item.path)
     hashes: dict[int, dict[bytes, Path]] = {}
     for item in test:
-        size = _size(item.path)
+        size = size_of(item.path)
         if size in by_size:
             if size not in hashes:
                 hashes[size] = {content_hash(path): path for path in by_size[size]}
-            if (seen := hashes[size].get(content_hash(item.path))) is not None:
-                yield seen, item.path
+            if (shot := hashes[size].get(content_hash(item.path))) is not None:
+                yield shot, item.path
 
 
 def content_hash(path: Path) -> bytes:
@@ -140,13 +151,6 @@ def content_hash(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise DataError(f"the image {path} cannot be read: {error.strerror}") from error
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
     except OSError as error:
         raise DataError(f"the image {path} cannot be read: {error.strerror}") from error
 
@@ -162,11 +166,11 @@ def check_whole(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
 
 
 def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: bool) -> Iterator[str]:
-    # Starting a task costs more than checking one image.
-    parts = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
+    # Starting a task costs more than checking an image, so a task checks many.
+    chunks = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = pool.map(lambda part: [find(item) for item in part], parts)
-        faults = [fault for part in found for fault in part if fault]
+        results = pool.map(lambda chunk: [find(item) for item in chunk], chunks)
+        faults = [fault for chunk in results for fault in chunk if fault]
     if not faults:
         return
     fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({counted(len(faults), 'such image')})"
@@ -177,22 +181,22 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
     """Yield notes on images, by content, that were drawn more than once."""
-    seen: dict[bytes, Item] = {}
-    same: list[tuple[Item, Item]] = []
-    contradicting: list[tuple[Item, Item]] = []
+    item_by_hash: dict[bytes, Item] = {}
+    copies: list[tuple[Item, Item]] = []
+    contradictions: list[tuple[Item, Item]] = []
     for item in items:
-        first = seen.setdefault(content_hash(item.path), item)
+        first = item_by_hash.setdefault(content_hash(item.path), item)
         if first is not item:
-            (same if first.label == item.label else contradicting).append((first, item))
-    if same:
-        one, other = same[0]
-        copies = counted(len(same), "copy", "copies")
-        yield f"among the shots: {copies} of another one, such as {other.path} of {one.path}"
-    if contradicting:
-        one, other = contradicting[0]
+            (copies if first.label == item.label else contradictions).append((first, item))
+    if copies:
+        first, copy = copies[0]
+        count = counted(len(copies), "copy", "copies")
+        yield f"among the shots: {count} of another one, such as {copy.path} of {first.path}"
+    if contradictions:
+        first, copy = contradictions[0]
         yield (
-            f"among the shots: {counted(len(contradicting), 'image')} in two classes, such as {one.path} "
-            f"({classes[one.label]!r}) and {other.path} ({classes[other.label]!r})"
+            f"among the shots: {counted(len(contradictions), 'image')} in two classes, such as {first.path} "
+            f"({classes[first.label]!r}) and {copy.path} ({classes[copy.label]!r})"
         )
 
 

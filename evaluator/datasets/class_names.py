@@ -1,7 +1,7 @@
 """Read and tidy class names.
 
 Names from folders, split files and tables lose underscores and extra white space; names from the user's file
-stay as they are. Only published lists may repeat a name (OpenAI's ImageNet names have two such pairs).
+are used unchanged. Only published lists may repeat a name (OpenAI's ImageNet names have two such pairs).
 A user's file has names by folder (lines ``FOLDER=NAME``, or a JSON or TOML mapping), or one name a line in
 the order of the labels.
 """
@@ -55,46 +55,43 @@ def read_names_file(path: Path) -> tuple[str, ...] | dict[str, str]:
     """Return the class names of a user's file: in the order of the labels, or by folder."""
     text, where = read_text(path, what=NAMES_FILE).rstrip(), str(path)
     lines = text.split("\n")
-    found: Any = lines
+    document: Any = lines
     if path.suffix.lower() == ".json":
-        found = parse_json(text, where=where)
+        document = parse_json(text, where=where)
     elif path.suffix.lower() == ".toml":
-        found = parse_toml(text, where=where)
+        document = parse_toml(text, where=where)
     elif text and all("=" in line for line in lines if line.strip()):
-        found = _by_folder(lines, where)
-    values = list(found.values()) if isinstance(found, dict) else found
+        document = _by_folder(lines, where)
+    values = list(document.values()) if isinstance(document, dict) else document
     if not isinstance(values, list) or not values or not all(isinstance(name, str) for name in values):
         raise DataError(f'{where} must be {{"FOLDER": "NAME", ...}} or a list of names')
     names = _names_of(values, where)
-    return dict(zip(map(_composed, found), names, strict=True)) if isinstance(found, dict) else names
+    return dict(zip(map(composed, document), names, strict=True)) if isinstance(document, dict) else names
 
 
 def _by_folder(lines: Iterable[str], where: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    name_by_folder: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
-        folder, _equals, name = (part.strip() for part in line.partition("="))
-        if folder in found:
+        folder, _equals, name = (cell.strip() for cell in line.partition("="))
+        if folder in name_by_folder:
             raise DataError(f"{where}, line {number}: the folder {folder!r} has a name already")
         if line.strip():
-            found[folder] = name
-    return found
+            name_by_folder[folder] = name
+    return name_by_folder
 
 
 def _names_of(lines: Iterable[str], where: str) -> tuple[str, ...]:
     names = tuple(line.strip() for line in lines)
     for number, name in enumerate(names, start=1):
         check_name(name, name, where=f"{where}, line {number}")
-    refuse_duplicates(names, where=where, but=_published(names))
+    # OpenAI's list repeats two names, which a file of names for its classes may do too.
+    openai = imagenet_class_names() if duplicates(names) else ()
+    refuse_duplicates(names, where=where, but=duplicates(openai) if len(openai) == len(names) else ())
     return names
 
 
-def _published(names: Sequence[str]) -> Sequence[str]:
-    """Return the names that OpenAI's list repeats, if these are names of its classes."""
-    openai = imagenet_class_names() if duplicates(names) else ()
-    return duplicates(openai) if len(openai) == len(names) else ()
-
-
-def _composed(name: str) -> str:
+def composed(name: str) -> str:
+    """Return a folder's name in Unicode form NFC; some file systems decompose accents."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -114,29 +111,28 @@ def rename(splits: Splits, choice: str | None) -> Splits:
     if choice == OPENAI:
         names = _in_order(imagenet_class_names(), splits, "open_clip's list of ImageNet class names")
         return replace(splits, classes=names, published=True)
-    found = read_names_file(user_path(choice, "--class-names"))
-    if isinstance(found, dict):
-        names = _by_source(found, splits, choice)
+    listed = read_names_file(user_path(choice, "--class-names"))
+    if isinstance(listed, dict):
+        names, how = _by_source(listed, splits, choice), ""
         refuse_duplicates(names, where=choice)
-        notes = [_renaming(splits, names, f"class names from {Path(choice).name}")]
     else:
-        names = _in_order(found, splits, choice)
-        how = f"class names from {Path(choice).name}, by order"
-        notes = [_renaming(splits, names, how), *_crossed(splits, names)]
-    changed = names != splits.classes
-    return replace(
-        splits,
-        classes=names,
-        published=bool(duplicates(names)),
-        notes=(*splits.notes, *(notes if changed else ())),
-    )
+        names, how = _in_order(listed, splits, choice), ", by order"
+    notes = list(splits.notes)
+    if names != splits.classes:
+        own = splits.sources or splits.classes
+        pairs = ", ".join(f"{old} -> {new}" for old, new in zip(own[:MOST_PAIRS], names, strict=False))
+        more = ", ...; `datasets` shows all" if len(names) > MOST_PAIRS else ""
+        notes.append(f"class names from {Path(choice).name}{how}: {pairs}{more}")
+        if how:
+            notes += _swapped(own, names)
+    return replace(splits, classes=names, published=bool(duplicates(names)), notes=tuple(notes))
 
 
 def _in_order(names: tuple[str, ...], splits: Splits, source: str) -> tuple[str, ...]:
-    known = set(map(_composed, splits.sources))
-    halves = [name for name in names if "=" in name and _composed(name.partition("=")[0].strip()) in known]
-    if halves:
-        raise DataError(f"{source}: {halves[0]!r} names a folder; write {BY_FOLDER} in all lines or none")
+    folders = set(map(composed, splits.sources))
+    for name in names:
+        if "=" in name and composed(name.partition("=")[0].strip()) in folders:
+            raise DataError(f"{source}: {name!r} names a folder; write {BY_FOLDER} in all lines or none")
     if len(names) != len(splits.classes):
         raise DataError(
             f"{source} has {len(names)} names, but {splits.name} has {len(splits.classes)} classes; "
@@ -145,42 +141,37 @@ def _in_order(names: tuple[str, ...], splits: Splits, source: str) -> tuple[str,
     return names
 
 
-def _by_source(found: Mapping[str, str], splits: Splits, source: str) -> tuple[str, ...]:
+def _by_source(name_by_folder: Mapping[str, str], splits: Splits, source: str) -> tuple[str, ...]:
     """Return names by label; a class that is not named keeps its own."""
-    labels = {_composed(name): label for label, name in enumerate(splits.classes)}
-    labels |= {_composed(name): label for label, name in enumerate(splits.sources)}
-    if strangers := [folder for folder in found if folder not in labels]:
+    labels = {composed(name): label for label, name in enumerate(splits.classes)}
+    labels |= {composed(name): label for label, name in enumerate(splits.sources)}
+    if strangers := [folder for folder in name_by_folder if folder not in labels]:
         raise DataError(
             f"{source}: {splits.name} has no class folder or label {strangers[0]!r}"
             f"{near(strangers[0], splits.sources or splits.classes)}; write {BY_FOLDER}, "
             "or one name a line in the order of the labels"
         )
-    names = {labels[folder]: name for folder, name in found.items()}
+    names = {labels[folder]: name for folder, name in name_by_folder.items()}
     return tuple(names.get(label, own) for label, own in enumerate(splits.classes))
 
 
-def _renaming(splits: Splits, names: Sequence[str], how: str) -> str:
-    own = splits.sources or splits.classes
-    pairs = ", ".join(f"{one} -> {name}" for one, name in zip(own[:MOST_PAIRS], names, strict=False))
-    return f"{how}: {pairs}{', ...; `datasets` shows all' if len(names) > MOST_PAIRS else ''}"
-
-
-def _crossed(splits: Splits, names: Sequence[str]) -> Iterator[str]:
+def _swapped(own: Sequence[str], names: Sequence[str]) -> Iterator[str]:
     """Yield a warning if a class got the name of another one: the file may be in another order."""
-    own = [_letters(name) for name in splits.sources or splits.classes]
-    given, known = [_letters(name) for name in names], set(own)
-    crossed = [label for label, name in enumerate(given) if name != own[label] and name in known]
-    if crossed:
-        every, some = "they are those of the data in another order", "some are those of other classes"
+
+    def letters(name: str) -> str:
+        return "".join(filter(str.isalnum, composed(name).casefold()))
+
+    before, after = list(map(letters, own)), list(map(letters, names))
+    known = set(before)
+    swapped = [label for label, name in enumerate(after) if name != before[label] and name in known]
+    if swapped:
+        fact = "some are those of other classes"
+        if sorted(before) == sorted(after):
+            fact = "they are those of the data in another order"
         yield (
-            f"check the class names, {every if sorted(own) == sorted(given) else some}: "
-            f"{(splits.sources or splits.classes)[crossed[0]]!r} is now called {names[crossed[0]]!r}. "
+            f"check the class names, {fact}: {own[swapped[0]]!r} is now called {names[swapped[0]]!r}. "
             f"To match by name and not by order, write lines {BY_FOLDER}"
         )
-
-
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, _composed(name).casefold()))
 
 
 def duplicates(names: Iterable[str]) -> list[str]:
@@ -190,10 +181,10 @@ def duplicates(names: Iterable[str]) -> list[str]:
 
 def refuse_duplicates(names: Sequence[str], *, where: str, but: Sequence[str] = ()) -> None:
     """Raise DataError if a name occurs twice, ``but`` for some."""
-    if found := [name for name in duplicates(names) if name not in but]:
-        labels = [str(label) for label, name in enumerate(names) if name == found[0]]
+    if repeated := [name for name in duplicates(names) if name not in but]:
+        labels = [str(label) for label, name in enumerate(names) if name == repeated[0]]
         raise DataError(
-            f"{where}: the class name {found[0]!r} stands for {len(labels)} classes "
+            f"{where}: the class name {repeated[0]!r} stands for {len(labels)} classes "
             f"(labels {', '.join(labels)}); "
             "a text cannot distinguish them: rename or merge them"
         )

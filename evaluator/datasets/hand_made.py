@@ -48,13 +48,12 @@ def imagenet_class_names() -> tuple[str, ...]:
 
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     """Return the templates to compare with, by list; ``hand-made`` only if the data set has some."""
-    found: dict[str, tuple[str, ...]] = {BASELINE_DEFAULT: (DEFAULT_TEMPLATE,)}
+    lists: dict[str, tuple[str, ...]] = {BASELINE_DEFAULT: (DEFAULT_TEMPLATE,)}
     if own := hand_made(name):
-        found[HAND_MADE] = own
-    return found | {
-        "openai-imagenet": imagenet_templates(),
-        "simple-imagenet": simple_imagenet_templates(),
-    }
+        lists[HAND_MADE] = own
+    lists["openai-imagenet"] = imagenet_templates()
+    lists["simple-imagenet"] = simple_imagenet_templates()
+    return lists
 
 
 @cache

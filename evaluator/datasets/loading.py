@@ -69,7 +69,7 @@ def known() -> tuple[Known, ...]:
 
 def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
     """Return a warning if a bundled toy model scores other images than the bundled ones."""
-    ours = {found.name for found in known() if found.kind in ("bundled", "scans")}
+    ours = {source.name for source in known() if source.kind in ("bundled", "scans")}
     toy = spec.is_clip and spec.model in NAMES and spec.pretrained == BUNDLED_WEIGHTS
     return (toy_model_note(spec.model),) if toy and spec.data not in ours else ()
 
@@ -78,8 +78,8 @@ def data_root_or_default(data_root: Path | None) -> Path | None:
     """Return the data root given, else the environment's DATA, else None; absolute, links not resolved."""
     if data_root is not None:
         return user_path(data_root, "--data-root", follow_links=False)
-    named = os.environ.get("DATA")
-    return user_path(named, "DATA", follow_links=False) if named else None
+    from_environment = os.environ.get("DATA")
+    return user_path(from_environment, "DATA", follow_links=False) if from_environment else None
 
 
 def load_data(spec: EvaluatorSpec) -> FewShotData:
@@ -93,27 +93,30 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     if spec.columns is not None and not spec.data.lower().endswith(TABLE_SUFFIXES):
         raise DataError(f"--columns describes a table ({_TABLES}), and --data {spec.data} is not one")
     try:
-        found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
+        read = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
     except OSError as error:  # such as a forbidden link
-        place = spec.data if error.filename is None else f"{spec.data}: {error.filename}"
-        raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
-    splits = rename(found, spec.class_names)
+        where = spec.data if error.filename is None else f"{spec.data}: {error.filename}"
+        raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
+    splits = rename(read, spec.class_names)
     notes = list(check(splits))
-    files = _file_names(splits)
+    items = (*splits.train, *splits.val, *splits.test)
+    files: tuple[str, ...] = ()
+    if len(items) <= MOST_FILES:
+        files = tuple(sorted(os.path.relpath(item.path, splits.root) for item in items))
     if spec.test_images is not None and spec.test_images < len(splits.test):
-        part = part_of_test(splits.test, images=spec.test_images, seed=spec.seed)
+        test = part_of_test(splits.test, images=spec.test_images, seed=spec.seed)
         notes.append(
-            f"evaluated on {len(part):,} of {len(splits.test):,} test images, drawn from each class in "
+            f"evaluated on {len(test):,} of {len(splits.test):,} test images, drawn from each class in "
             "proportion (--test-images)"
         )
-        splits = replace(splits, test=part)
-    shots, line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
+        splits = replace(splits, test=test)
+    shots, shots_line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
     if spec.few_shot_file is None:
         train, val = draw(splits, shots=shots, seed=spec.seed)
     else:
         train, val = read_few_shot_file(spec.few_shot_file, splits)
         if spec.shots is None:
-            shots, line = max(count_by_label(train, len(splits.classes))), None
+            shots, shots_line = max(count_by_label(train, len(splits.classes))), None
     notes.extend(_check_files(spec, train + val, splits))
     return FewShotData(
         name=splits.name,
@@ -126,15 +129,8 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         sources=splits.sources,
         files=files,
         notes=(*splits.notes, *notes),
-        chosen=tuple(one for one in (line, _warning_of_that_name(spec.data)) if one is not None),
+        chosen=tuple(line for line in (shots_line, _warning_of_that_name(spec.data)) if line is not None),
     )
-
-
-def _file_names(splits: Splits) -> tuple[str, ...]:
-    items = (*splits.train, *splits.val, *splits.test)
-    if len(items) > MOST_FILES:
-        return ()
-    return tuple(sorted(os.path.relpath(item.path, splits.root) for item in items))
 
 
 def check_data_name(spec: EvaluatorSpec) -> None:
@@ -157,7 +153,7 @@ def _warning_of_that_name(data: str) -> str | None:
 
 def _folder_of_that_name(data: str) -> bool:
     """Return whether a folder of images here has the name of a data set; a run's folder has no images."""
-    if "/" in data or all(one.name != data for one in known()) or not Path(data).is_dir():
+    if "/" in data or all(source.name != data for source in known()) or not Path(data).is_dir():
         return False
     try:
         return not holds_runs(Path(data)) and next(walk(Path(data), Counter()), None) is not None
@@ -238,19 +234,16 @@ def _read_path(
 def _unknown(raw: str, path: Path) -> str:
     if "://" in raw:
         return f"--data takes no address such as {raw!r}: download the data, and give their folder or table"
-    names = [entry.name for entry in known()]
-    named = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
-    beside = _beside(path)
-    near = [*beside, *named] if {"/", os.sep} & set(raw) else [*named, *beside]
-    some = f"`promptclimb datasets` lists all names, such as {', '.join(names[:MOST_SHOWN])}"
-    hint = f"did you mean {' or '.join(near[:MOST_SHOWN])}?" if near else some
-    return f"there is no data set called {raw!r}, and no folder or table at {path}; {hint}"
-
-
-def _beside(path: Path) -> list[str]:
+    names = [source.name for source in known()]
+    similar = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
     try:
-        there = {one.name for one in itertools.islice(path.parent.iterdir(), MOST_LOOKED_AT)}
+        siblings = {sibling.name for sibling in itertools.islice(path.parent.iterdir(), MOST_LOOKED_AT)}
     except OSError:
-        return []
-    seen = sorted(name for name in there if name != path.name and not name.startswith("."))
-    return [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, seen)]
+        siblings = set()
+    visible = sorted(name for name in siblings if name != path.name and not name.startswith("."))
+    similar_paths = [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, visible)]
+    near = [*similar_paths, *similar] if {"/", os.sep} & set(raw) else [*similar, *similar_paths]
+    hint = f"`promptclimb datasets` lists all names, such as {', '.join(names[:MOST_SHOWN])}"
+    if near:
+        hint = f"did you mean {' or '.join(near[:MOST_SHOWN])}?"
+    return f"there is no data set called {raw!r}, and no folder or table at {path}; {hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from ..errors import DataError
 from ..scoring import Thumbnail
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Pillow's names of the formats that are read."""
 WHITE = (255, 255, 255, 255)
 UNREAD_PHOTOGRAPHS = frozenset(
     {
@@ -23,6 +26,16 @@ UNREAD_PHOTOGRAPHS = frozenset(
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
+@cache
+def readable_formats() -> tuple[str, ...]:
+    """Return those of ``FORMATS`` that this Pillow has; pass them to every ``Image.open``.
+
+    Pillow goes by content, not by name, and another format may start a program: EPS runs Ghostscript.
+    """
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 def open_rgb(path: Path | str) -> Image.Image:
     """Return an image as RGB: EXIF rotation applied, 16 bits scaled to 8, alpha on white, first frame.
 
@@ -31,8 +44,13 @@ def open_rgb(path: Path | str) -> Image.Image:
     """
     path = Path(path)
     try:
-        with Image.open(path) as image:
-            _refuse_bomb(image, Image.MAX_IMAGE_PIXELS)
+        with Image.open(path, formats=readable_formats()) as image:
+            # Pillow only warns up to twice the limit; warning filters are not thread-safe.
+            width, height = image.size
+            if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError(
+                    f"{width} x {height} pixels are more than {Image.MAX_IMAGE_PIXELS}"
+                )
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -61,13 +79,6 @@ def _unidentified(path: Path) -> str:
             f"{path} is a photograph in a format that is not read here ({suffix}); {how_to_convert(suffix)}"
         )
     return f"{path} is not an image that can be read; replace or remove it"
-
-
-def _refuse_bomb(image: Image.Image, limit: int | None) -> None:
-    # Pillow only warns up to twice the limit; warning filters are not thread-safe.
-    width, height = image.size
-    if limit is not None and width * height > limit:
-        raise Image.DecompressionBombError(f"{width} x {height} pixels are more than {limit}")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
@@ -28,8 +29,8 @@ MAX_VAL_SHOTS = 4
 def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item, ...]:
     """Return at most ``shots`` items of each label, in order of first appearance of the labels."""
     drawn: list[Item] = []
-    for found in by_label(items).values():
-        drawn.extend(rng.sample(found, shots) if len(found) >= shots else found)
+    for of_class in by_label(items).values():
+        drawn.extend(rng.sample(of_class, shots) if len(of_class) >= shots else of_class)
     return tuple(drawn)
 
 
@@ -48,17 +49,19 @@ def part_of_test(items: Sequence[Item], *, images: int, seed: int) -> tuple[Item
     that on the whole. A smaller part is not always within a larger one.
     """
     rng = random.Random(f"test/{seed}")
-    places: dict[int, list[int]] = {}
-    for place, item in enumerate(items):
-        places.setdefault(item.label, []).append(place)
-    shares = {label: divmod(len(found) * images, len(items)) for label, found in sorted(places.items())}
+    indices: dict[int, list[int]] = {}
+    for index, item in enumerate(items):
+        indices.setdefault(item.label, []).append(index)
+    shares = {
+        label: divmod(len(of_class) * images, len(items)) for label, of_class in sorted(indices.items())
+    }
     counts = {label: whole for label, (whole, _rest) in shares.items()}
     # The largest remainders get what is left; of equal ones, chance decides.
     by_rest = sorted(shares, key=lambda label: (-shares[label][1], rng.random()))
     for label in by_rest[: images - sum(counts.values())]:
         counts[label] += 1
-    drawn = {place for label, count in counts.items() for place in rng.sample(places[label], count)}
-    return tuple(items[place] for place in sorted(drawn))
+    drawn = {index for label, count in counts.items() for index in rng.sample(indices[label], count)}
+    return tuple(items[index] for index in sorted(drawn))
 
 
 def check_shots(splits: Splits, shots: int) -> None:
@@ -103,14 +106,14 @@ class _Entry(BaseModel):
     label: StrictInt
 
 
-class _Part(BaseModel):
+class _FewShotSplit(BaseModel):
     data: list[_Entry]
     indices: list[StrictInt] | None = None
 
 
 class _FewShotFile(BaseModel):
-    train: _Part
-    val: _Part = _Part(data=[])
+    train: _FewShotSplit
+    val: _FewShotSplit = _FewShotSplit(data=[])
 
 
 def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
@@ -120,12 +123,12 @@ def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tu
         raise DataError(f"{file} is a pickle; {HOW_TO_CONVERT}")
     document = parse_json(read_text(file, what="few-shot file"), where=str(file))
     try:
-        found = _FewShotFile.model_validate(document)
+        content = _FewShotFile.model_validate(document)
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise DataError(f"{file}{place and f', {place}'}: expected {FORM}") from error
-    train = tuple(_items(found.train, splits.train, f"{file}, train"))
-    val = tuple(_items(found.val, splits.val, f"{file}, val"))
+        location = ".".join(map(str, error.errors()[0]["loc"]))
+        raise DataError(f"{file}{location and f', {location}'}: expected {FORM}") from error
+    train = tuple(_items(content.train, splits.train, f"{file}, train"))
+    val = tuple(_items(content.val, splits.val, f"{file}, val"))
     if missing := set(range(len(splits.classes))) - {item.label for item in train}:
         name = splits.classes[min(missing)]
         such = counted(len(missing), "such class", "such classes")
@@ -133,18 +136,24 @@ def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tu
     return train, val
 
 
-def _items(part: _Part, pool: Sequence[Item], where: str) -> Iterator[Item]:
-    if part.indices is not None and len(part.indices) != len(part.data):
-        raise DataError(f"{where} has {len(part.data)} items but {len(part.indices)} indices")
+def _items(split: _FewShotSplit, pool: Sequence[Item], where: str) -> Iterator[Item]:
+    if split.indices is not None and len(split.indices) != len(split.data):
+        raise DataError(f"{where} has {len(split.data)} items but {len(split.indices)} indices")
     by_name: dict[str, list[Item]] = {}
     for item in pool:
         by_name.setdefault(item.path.name, []).append(item)
-    for number, entry in enumerate(part.data):
+    for number, entry in enumerate(split.data):
         here, path = f"{where}[{number}]", PurePosixPath(entry.impath.replace("\\", "/"))
-        if part.indices is not None:
-            yield _at(part.indices[number], pool, path, entry.label, here)
-        else:
-            yield _find(by_name, path, entry.label, here)
+        if split.indices is not None:
+            yield _at(split.indices[number], pool, path, entry.label, here)
+            continue
+        same_name = [item for item in by_name.get(path.name, ()) if item.label == entry.label]
+        if not same_name:
+            raise DataError(
+                f"{here}: the data set has no image {path.name!r} with label {entry.label} to draw from"
+            )
+        # Folders may be called otherwise where the file was made, so the longest common end decides.
+        yield max(same_name, key=lambda item: _common_end(item.path.parts, path.parts))
 
 
 def _at(index: int, pool: Sequence[Item], path: PurePosixPath, label: int, here: str) -> Item:
@@ -159,20 +168,9 @@ def _at(index: int, pool: Sequence[Item], path: PurePosixPath, label: int, here:
     return item
 
 
-def _find(by_name: dict[str, list[Item]], path: PurePosixPath, label: int, here: str) -> Item:
-    matching = [item for item in by_name.get(path.name, ()) if item.label == label]
-    if not matching:
-        raise DataError(f"{here}: the data set has no image {path.name!r} with label {label} to draw from")
-    return max(matching, key=lambda item: _shared_end(item.path.parts, path.parts))
-
-
-def _shared_end(left: Sequence[str], right: Sequence[str]) -> int:
-    count = 0
-    for one, other in zip(reversed(left), reversed(right), strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
+def _common_end(left: Sequence[str], right: Sequence[str]) -> int:
+    pairs = zip(reversed(left), reversed(right), strict=False)
+    return sum(1 for _pair in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 VAL_SHARE = 0.2
@@ -184,29 +182,30 @@ RULE = (
 )
 HALF_RULE = "there is no test split, so it was made from half of the val images of each class"
 
-Parts = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
+ThreeSplits = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
 
 
 def divide(
     items: Iterable[Item], classes: Sequence[str], *, val: float = VAL_SHARE, test: float = TEST_SHARE
-) -> Parts:
+) -> ThreeSplits:
     """Divide one list, in a stable order, by shares of each class; at least one image of it goes to test."""
     rng = random.Random(SPLIT_SEED)
-    parts: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
-    for label, found in sorted(by_label(items).items()):
-        if len(found) < 2:
+    splits: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
+    for label, of_class in sorted(by_label(items).items()):
+        count = len(of_class)
+        if count < 2:
             raise DataError(
-                f"class {classes[label]!r} has a single image ({found[0].path}); "
+                f"class {classes[label]!r} has a single image ({of_class[0].path}); "
                 "a class needs one to learn from and one to test on"
             )
-        shuffled = rng.sample(found, len(found))
-        n_test = max(1, round(len(found) * test))
-        n_val = min(round(len(found) * val), len(found) - n_test - 1)
-        n_train = len(shuffled) - n_val - n_test
-        parts[0].extend(shuffled[:n_train])
-        parts[1].extend(shuffled[n_train : n_train + n_val])
-        parts[2].extend(shuffled[n_train + n_val :])
-    return tuple(parts[0]), tuple(parts[1]), tuple(parts[2])
+        shuffled = rng.sample(of_class, count)
+        n_test = max(1, round(count * test))
+        n_val = min(round(count * val), count - n_test - 1)
+        n_train = count - n_val - n_test
+        splits[0].extend(shuffled[:n_train])
+        splits[1].extend(shuffled[n_train : n_train + n_val])
+        splits[2].extend(shuffled[n_train + n_val :])
+    return tuple(splits[0]), tuple(splits[1]), tuple(splits[2])
 
 
 def halve(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
@@ -214,16 +213,16 @@ def halve(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     rng = random.Random(SPLIT_SEED)
     first: list[Item] = []
     second: list[Item] = []
-    for _label, found in sorted(by_label(items).items()):
-        shuffled = rng.sample(found, len(found))
-        first.extend(shuffled[: len(found) // 2])
-        second.extend(shuffled[len(found) // 2 :])
+    for _label, of_class in sorted(by_label(items).items()):
+        shuffled = rng.sample(of_class, len(of_class))
+        first.extend(shuffled[: len(of_class) // 2])
+        second.extend(shuffled[len(of_class) // 2 :])
     return tuple(first), tuple(second)
 
 
 def complete(
     train: Sequence[Item], val: Sequence[Item], test: Sequence[Item], classes: Sequence[str]
-) -> tuple[Parts, list[str]]:
+) -> tuple[ThreeSplits, list[str]]:
     """Return the three splits, made by rule if there is no test split, and a note on that."""
     if test:
         return (tuple(train), tuple(val), tuple(test)), []

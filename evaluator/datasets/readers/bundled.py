@@ -85,10 +85,10 @@ def _write_digits(folder: Path) -> tuple[str, ...]:
     # scikit-learn takes a second to import, and only the first run needs it.
     from sklearn.datasets import load_digits
 
-    found = load_digits()
+    digits = load_digits()
     for name in DIGIT_CLASSES:
         (folder / name).mkdir()
-    for number, (scan, digit) in enumerate(zip(found.images, found.target, strict=True)):
+    for number, (scan, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
         digit_picture(scan).save(folder / DIGIT_CLASSES[int(digit)] / f"{number:04d}.png")
     return DIGIT_CLASSES
 

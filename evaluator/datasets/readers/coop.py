@@ -18,7 +18,7 @@ from ..values import Item, Splits
 from .folders import list_classes
 
 INSTRUCTIONS = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 MAX_CLASSES = 100_000
 """Upper limit for labels: more class texts do not fit into memory."""
 IMAGENET_SPLIT_FILE = "split_ImageNet.json"
@@ -113,25 +113,24 @@ def read_split_file(name: str, split: Path, images: Path) -> Splits:
     """Read a data set with one JSON split file."""
     text = read_text(need_file(name, split), what="split file")
     need_folder(name, images)
-    parts, classes = parse_split(text, root=images, where=str(split))
-    need_images(name, [item.path for part in parts for item in part], listed_in=split.name)
-    train, val, test = parts
+    (train, val, test), classes = parse_split(text, root=images, where=str(split))
+    need_images(name, [item.path for item in train + val + test], listed_in=split.name)
     return Splits(name=name, classes=classes, train=train, val=val, test=test, root=images, published=True)
 
 
 def parse_split(text: str, *, root: Path, where: str) -> tuple[tuple[tuple[Item, ...], ...], tuple[str, ...]]:
     """Return a split file's three lists of items, and the class names by label."""
-    found = parse_json(text, where=where)
-    if not isinstance(found, dict) or not all(isinstance(found.get(part), list) for part in PARTS):
+    document = parse_json(text, where=where)
+    if not isinstance(document, dict) or not all(isinstance(document.get(split), list) for split in SPLITS):
         raise DataError(f'{where} must be {{"train": [...], "val": [...], "test": [...]}}')
     names: dict[int, str] = {}
-    parts = tuple(tuple(_items(found[part], root, f"{where}, {part}", names)) for part in PARTS)
-    trained = {item.label for item in parts[0]}
+    splits = tuple(tuple(_items(document[split], root, f"{where}, {split}", names)) for split in SPLITS)
+    trained = {item.label for item in splits[0]}
     if len(names) < 2:
         raise DataError(f"{where} has {len(names)} classes; at least two are needed")
     if gaps := [label for label in range(max(names) + 1) if label not in trained]:
         raise DataError(f"{where}: label {gaps[0]} has no training image ({len(gaps)} such labels)")
-    return parts, tuple(tidy(names[label], where=where) for label in range(len(names)))
+    return splits, tuple(tidy(names[label], where=where) for label in range(len(names)))
 
 
 def _items(entries: list[Any], root: Path, where: str, names: dict[int, str]) -> Iterator[Item]:
@@ -154,7 +153,8 @@ def read_aircraft(name: str, home: Path) -> Splits:
     images = need_folder(name, home / "images")
     classes = read_names(need_file(name, home / "variants.txt"))
     train, val, test = (
-        tuple(_aircraft_items(name, home / f"images_variant_{part}.txt", images, classes)) for part in PARTS
+        tuple(_aircraft_items(name, home / f"images_variant_{split}.txt", images, classes))
+        for split in SPLITS
     )
     need_images(name, [item.path for item in train + val + test], listed_in="images_variant_*.txt")
     return Splits(name=name, classes=classes, train=train, val=val, test=test, root=images, published=True)
@@ -187,8 +187,10 @@ def read_imagenet(name: str, home: Path) -> Splits:
     if unseen := sorted(set(test) - set(folders)):
         raise DataError(f"{images / 'train' / unseen[0]} has no images, but {images / 'val' / unseen[0]} has")
 
-    def items(found: dict[str, list[Path]]) -> tuple[Item, ...]:
-        return tuple(Item(path, label) for label, one in enumerate(folders) for path in found.get(one, ()))
+    def items(images: dict[str, list[Path]]) -> tuple[Item, ...]:
+        return tuple(
+            Item(path, label) for label, folder in enumerate(folders) for path in images.get(folder, ())
+        )
 
     return Splits(
         name=name,

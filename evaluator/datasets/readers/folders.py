@@ -8,7 +8,6 @@ be called "train": a split folder holds class folders and no images. An ambiguou
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +16,9 @@ from types import MappingProxyType
 
 from ...counts import counted, enumerated
 from ...errors import DataError
-from ..class_names import tidy
+from ..class_names import composed, tidy
 from ..pictures import UNREAD_PHOTOGRAPHS, how_to_convert
-from ..sampling import RULE, Parts, complete, divide
+from ..sampling import RULE, ThreeSplits, complete, divide
 from ..values import Item, Splits
 
 IMAGE_SUFFIXES = frozenset(
@@ -57,8 +56,8 @@ def list_classes(folder: Path) -> Listing:
         if holds_runs(Path(entry.path)):
             continue
         ignored: Counter[str] = Counter()
-        if found := sorted(walk(Path(entry.path), ignored)):
-            listing.images[entry.name] = found
+        if images := sorted(walk(Path(entry.path), ignored)):
+            listing.images[entry.name] = images
         else:
             listing.empty[entry.name] = ignored
         listing.ignored.update(ignored)
@@ -70,15 +69,16 @@ def list_classes(folder: Path) -> Listing:
 def holds_runs(folder: Path) -> bool:
     """Return whether a folder is a run's or a study's, or ``runs``, where a search on ``.`` puts its own."""
     is_run = (folder / "store").is_dir() and (folder / "config.toml").is_file()
-    is_study = (folder / "suite.json").is_file() or all((folder / one).is_file() for one in (".lock", ".pid"))
-    if is_run or is_study:  # a study in its first session has only the lock
+    # A study in its first session has only the lock.
+    is_locked = (folder / ".lock").is_file() and (folder / ".pid").is_file()
+    if is_run or is_locked or (folder / "suite.json").is_file():
         return True
     if folder.name != "runs":
         return False
-    inner = [(one, Path(one.path)) for one in entries_of(folder)]
+    inner = [(entry.is_dir(), Path(entry.path)) for entry in entries_of(folder)]
     return all(
-        one.is_dir() and ((path / "store").is_dir() or holds_runs(path) or not entries_of(path))
-        for one, path in inner
+        is_folder and ((path / "store").is_dir() or holds_runs(path) or not entries_of(path))
+        for is_folder, path in inner
     )
 
 
@@ -126,11 +126,11 @@ def nested(listing: Listing) -> list[str]:
             return []
         inner.append({parts[0] for parts in below})
     classes = counted(len(inner), "folder")
-    if len(inner[0]) > 1 and all(names == inner[0] for names in inner):
-        some = ", ".join(sorted(inner[0])[:MOST_NAMED]) + (", ..." if len(inner[0]) > MOST_NAMED else "")
+    if len(inner[0]) > 1 and all(folders == inner[0] for folders in inner):
+        names = ", ".join(sorted(inner[0])[:MOST_NAMED]) + (", ..." if len(inner[0]) > MOST_NAMED else "")
         return [
             f"check the classes: they are the {classes} in {listing.root}, but each holds the same folders "
-            f"({some}). If those are the classes, bring the images of each into one folder, or list all "
+            f"({names}). If those are the classes, bring the images of each into one folder, or list all "
             "images in a table. If they are splits, put them above the classes"
         ]
     within = os.fspath(next(iter(listing.images.values()))[0].parent.relative_to(listing.root))
@@ -157,12 +157,9 @@ def unread_photographs(kinds: Counter[str]) -> str:
     if not unread:
         return ""
     suffixes = [kind for kind, _count in unread.most_common(3)]
-    found = counted(
-        unread.total(),
-        "photograph in a format that is not read",
-        "photographs in a format that is not read",
-    )
-    return f"{found} ({', '.join(suffixes)}); {how_to_convert(suffixes[0])}"
+    unsupported = "in a format that is not read"
+    photographs = counted(unread.total(), f"photograph {unsupported}", f"photographs {unsupported}")
+    return f"{photographs} ({', '.join(suffixes)}); {how_to_convert(suffixes[0])}"
 
 
 def walk(
@@ -199,10 +196,9 @@ def walk(
 def entries_of(folder: Path) -> list[os.DirEntry[str]]:
     """Return a folder's entries, sorted by name, without hidden ones."""
     try:
-        with os.scandir(folder) as found:
-            return sorted(
-                (entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name
-            )
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+            return sorted(visible, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"the folder {folder} cannot be read: {error.strerror}") from error
 
@@ -232,36 +228,31 @@ def find_split_folders(folder: Path) -> tuple[dict[str, Path], list[str]] | None
     named = [entry for entry in inside if entry.name.lower() in SPLIT_OF]
     if not any(_holds_classes(entry) for entry in named):
         if len(named) > 1 and len(named) == len(inside):
-            said = enumerated(one.name for one in named)
+            names = enumerated(entry.name for entry in named)
             raise DataError(
-                f"{folder}: {said} are splits by their names, but hold no class folders; "
+                f"{folder}: {names} are splits by their names, but hold no class folders; "
                 f"put the images of each class in a folder of its own: {named[0].name}/CLASS/*.jpg"
             )
         return None
-    places = _places(folder, named)
-    train = places.get("train")
-    if train is None or not _holds_classes(train):
-        raise DataError(_without_train(folder, named, train))
-    others = [entry.name for entry in inside if entry not in named and any(walk(Path(entry.path), Counter()))]
-    if others and len(named) == 1:
-        raise DataError(
-            f"{folder}: {train.name} holds class folders as a training split does, but {others[0]} beside it "
-            "holds images too; move it into the split that it belongs to, or, if both are classes, give "
-            f"{train.name} another name"
-        )
-    return {split: Path(entry.path) for split, entry in places.items()}, others
-
-
-def _places(folder: Path, named: Sequence[os.DirEntry[str]]) -> dict[str, os.DirEntry[str]]:
-    places: dict[str, os.DirEntry[str]] = {}
+    entry_by_split: dict[str, os.DirEntry[str]] = {}
     for entry in named:
-        first = places.setdefault(SPLIT_OF[entry.name.lower()], entry)
+        first = entry_by_split.setdefault(SPLIT_OF[entry.name.lower()], entry)
         if first is not entry:
             raise DataError(
                 f"{folder} has both {first.name} and {entry.name}, which mean the same split; "
                 "merge them, or move one elsewhere"
             )
-    return places
+    train = entry_by_split.get("train")
+    if train is None or not _holds_classes(train):
+        raise DataError(_without_train(folder, named, train))
+    beside = [entry.name for entry in inside if entry not in named and any(walk(Path(entry.path), Counter()))]
+    if beside and len(named) == 1:
+        raise DataError(
+            f"{folder}: {train.name} holds class folders as a training split does, but {beside[0]} beside it "
+            "holds images too; move it into the split that it belongs to, or, if both are classes, give "
+            f"{train.name} another name"
+        )
+    return {split: Path(entry.path) for split, entry in entry_by_split.items()}, beside
 
 
 def _without_train(folder: Path, named: Sequence[os.DirEntry[str]], train: os.DirEntry[str] | None) -> str:
@@ -271,16 +262,16 @@ def _without_train(folder: Path, named: Sequence[os.DirEntry[str]], train: os.Di
     else:
         lacks = f"{train.name} has no class folders, or images beside them"
         what = "put the images of each class in a folder of its own"
-    said = enumerated(one.name for one in holding)
+    names = enumerated(entry.name for entry in holding)
     return (
-        f"{folder}: {said} {'holds' if len(holding) == 1 else 'hold'} class folders as a split "
+        f"{folder}: {names} {'holds' if len(holding) == 1 else 'hold'} class folders as a split "
         f"does, but {lacks}; {what} (if {holding[0].name} is a class, give it another name)"
     )
 
 
 def _holds_classes(entry: os.DirEntry[str]) -> bool:
     entries = entries_of(Path(entry.path))
-    return any(one.is_dir() for one in entries) and not any(is_image(one) for one in entries)
+    return any(inner.is_dir() for inner in entries) and not any(map(is_image, entries))
 
 
 def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] | None = None) -> Splits:
@@ -296,8 +287,8 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         raise DataError(f"there is no folder {folder}")
     if not folder.is_dir():
         raise DataError(f"{folder} is a file, not a folder of class folders; {LAYOUT_HELP}")
-    if (found := find_split_folders(folder)) is not None:
-        names, classes, (train, val, test), notes = _read_split_folders(*found, order)
+    if (split_folders := find_split_folders(folder)) is not None:
+        names, classes, (train, val, test), notes = _read_split_folders(*split_folders, order)
     else:
         listing = list_classes(folder)
         names = _ordered(listing, order)
@@ -317,20 +308,20 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
 
 
 def _read_split_folders(
-    places: Mapping[str, Path], others: Sequence[str], order: Sequence[str] | None
-) -> tuple[list[str], tuple[str, ...], Parts, list[str]]:
-    listing = list_classes(places["train"])
+    folders: Mapping[str, Path], beside: Sequence[str], order: Sequence[str] | None
+) -> tuple[list[str], tuple[str, ...], ThreeSplits, list[str]]:
+    listing = list_classes(folders["train"])
     names = _ordered(listing, order)
     classes, train = _items(listing, names)
     notes = skipped_files(listing)
-    if others:
-        notes.append(f"folders beside the splits were skipped: {', '.join(others)}")
-    val = _split(places["val"], listing, names, notes) if "val" in places else ()
-    test = _split(places["test"], listing, names, notes) if "test" in places else ()
+    if beside:
+        notes.append(f"folders beside the splits were skipped: {', '.join(beside)}")
+    val = _split(folders["val"], listing, names, notes) if "val" in folders else ()
+    test = _split(folders["test"], listing, names, notes) if "test" in folders else ()
     if test and not val:
         notes.append("there is no val split: templates are chosen on the training shots alone")
-    parts, made = complete(train, val, test, classes)
-    return names, classes, parts, [*notes, *made]
+    splits, rule = complete(train, val, test, classes)
+    return names, classes, splits, [*notes, *rule]
 
 
 def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str]) -> tuple[Item, ...]:
@@ -342,8 +333,8 @@ def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str])
             f"add some or remove the folder ({counted(len(strangers), 'such class', 'such classes')})"
         )
     items = [Item(path, labels[composed(name)]) for name, paths in listing.images.items() for path in paths]
-    seen = {item.label for item in items}
-    if missing := [name for label, name in enumerate(names) if label not in seen]:
+    present = {item.label for item in items}
+    if missing := [name for label, name in enumerate(names) if label not in present]:
         classes = counted(len(missing), "class", "classes")
         notes.append(f"{folder.name} has no images of {classes}, such as {missing[0]!r}")
     notes.extend(skipped_files(listing))
@@ -354,17 +345,12 @@ def _ordered(listing: Listing, order: Sequence[str] | None) -> list[str]:
     names = sorted(listing.images)
     if order is None:
         return names
-    found = {composed(name): name for name in names}
-    if found.keys() != {composed(name) for name in order}:
+    by_composed = {composed(name): name for name in names}
+    if by_composed.keys() != {composed(name) for name in order}:
         raise DataError(
             f"{listing.root}: its class folders are not the {len(order)} that it was written with"
         )
-    return [found[composed(name)] for name in order]
-
-
-def composed(name: str) -> str:
-    """Return a folder's name in Unicode form NFC; some file systems decompose accents."""
-    return unicodedata.normalize("NFC", name)
+    return [by_composed[composed(name)] for name in order]
 
 
 def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Item, ...]]:

@@ -18,6 +18,7 @@ from ...counts import how_to_install
 from ...errors import DataError
 from ...files import cache_dir, user_path
 from ...network import hub_address, hub_offline, reachable
+from ..pictures import readable_formats
 from ..values import Splits
 from .written import Save, numbered_set
 
@@ -42,12 +43,12 @@ def read(raw: str, _data_root: Path | None) -> Splits:
         import datasets
     except ImportError as error:
         raise DataError(f"hf: data needs an extra: {how_to_install('hf')}") from error
-    parts = _parts(raw, _open(raw, datasets))
-    first = next(iter(parts.values()))
+    splits = _splits(raw, _open(raw, datasets))
+    first = next(iter(splits.values()))
     image, label = _columns(raw, first, datasets)
-    classes = _classes(first, label, parts)
-    images = _images(parts, image, label, classes, datasets)
-    fingerprint = "/".join(f"{split}:{part._fingerprint}" for split, part in sorted(parts.items()))
+    classes = _classes(first, label, splits)
+    images = _images(splits, image, label, classes, datasets)
+    fingerprint = "/".join(f"{split}:{rows._fingerprint}" for split, rows in sorted(splits.items()))
     version = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
     name = Path(raw.partition(":")[0]).stem if Path(raw).exists() else raw
     slug = "".join(character if character.isalnum() else "-" for character in name)[:60]
@@ -56,18 +57,18 @@ def read(raw: str, _data_root: Path | None) -> Splits:
 
 def _open(raw: str, datasets: Any) -> Any:
     path = user_path(raw, "--data hf:", follow_links=False)
-    kept = {"cache_dir": str(cache_dir() / "hugging-face")}
+    cache = {"cache_dir": str(cache_dir() / "hugging-face")}
     try:
         if any((path / marker).is_file() for marker in SAVED):
             return datasets.load_from_disk(str(path))
         if path.is_file():
-            return datasets.load_dataset("parquet", data_files=str(path), **kept)
+            return datasets.load_dataset("parquet", data_files=str(path), **cache)
         if path.is_dir():
             form = "parquet" if any(path.rglob("*.parquet")) else "imagefolder"
-            return datasets.load_dataset(form, data_dir=str(path), **kept)
+            return datasets.load_dataset(form, data_dir=str(path), **cache)
         _check_network(raw)
         name, _colon, configuration = raw.partition(":")
-        return datasets.load_dataset(name, configuration or None, **kept)
+        return datasets.load_dataset(name, configuration or None, **cache)
     except DataError:
         raise
     except Exception as error:  # the library also raises errors of fsspec, pyarrow and the network
@@ -87,19 +88,20 @@ def _check_network(raw: str) -> None:
         )
 
 
-def _parts(raw: str, found: Any) -> dict[str, Any]:
-    if not isinstance(found, Mapping):
-        return {"": found}
-    parts = {SPLIT_NAMES[name]: part for name, part in found.items() if name in SPLIT_NAMES}
-    if not parts and len(found) == 1:
-        return {"": next(iter(found.values()))}
-    if "train" not in parts:
-        raise DataError(f"hf:{raw} has no train split (it has {', '.join(map(str, found))})")
-    return {"": parts["train"]} if len(parts) == 1 else parts
+def _splits(raw: str, opened: Any) -> dict[str, Any]:
+    """Return the rows of each split; of "" if they have no splits."""
+    if not isinstance(opened, Mapping):
+        return {"": opened}
+    splits = {SPLIT_NAMES[name]: rows for name, rows in opened.items() if name in SPLIT_NAMES}
+    if not splits and len(opened) == 1:
+        return {"": next(iter(opened.values()))}
+    if "train" not in splits:
+        raise DataError(f"hf:{raw} has no train split (it has {', '.join(map(str, opened))})")
+    return {"": splits["train"]} if len(splits) == 1 else splits
 
 
-def _columns(raw: str, part: datasets.Dataset, datasets: Any) -> tuple[str, str]:
-    features = part.features
+def _columns(raw: str, rows: datasets.Dataset, datasets: Any) -> tuple[str, str]:
+    features = rows.features
     image = next((name for name, kind in features.items() if isinstance(kind, datasets.Image)), None)
     labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     labels += [name for name in LABEL_COLUMNS if isinstance(features.get(name), datasets.Value)]
@@ -109,35 +111,34 @@ def _columns(raw: str, part: datasets.Dataset, datasets: Any) -> tuple[str, str]
     return image, labels[0]
 
 
-def _classes(first: Any, label: str, parts: Mapping[str, Any]) -> list[str]:
+def _classes(first: Any, label: str, splits: Mapping[str, Any]) -> list[str]:
     names = getattr(first.features[label], "names", None)
     if names:
         return [str(name) for name in names]
-    values = {value for part in parts.values() for value in part.unique(label)}
+    values = {value for rows in splits.values() for value in rows.unique(label)}
     if None in values:
         raise DataError(f"the column {label} has rows without a label")
     return [str(value) for value in sorted(values)]
 
 
 def _images(
-    parts: Mapping[str, Any], image: str, label: str, classes: list[str], datasets: Any
+    splits: Mapping[str, Any], image: str, label: str, classes: list[str], datasets: Any
 ) -> Iterator[tuple[str, int, Save]]:
-    numbers = {name: number for number, name in enumerate(classes)}
-    for split, part in parts.items():
-        named = getattr(part.features[label], "names", None) is not None
-        encoded = part.cast_column(image, datasets.Image(decode=False))
-        for row in encoded:
+    labels = {name: index for index, name in enumerate(classes)}
+    for split, rows in splits.items():
+        is_index = getattr(rows.features[label], "names", None) is not None
+        for row in rows.cast_column(image, datasets.Image(decode=False)):
             value = row[label]
-            yield split, int(value) if named else numbers[str(value)], partial(_save, row[image])
+            yield split, int(value) if is_index else labels[str(value)], partial(_save, row[image])
 
 
-def _save(found: Mapping[str, Any] | None, stem: Path) -> None:
-    if not found:
+def _save(encoded: Mapping[str, Any] | None, stem: Path) -> None:
+    if not encoded:
         raise DataError(f"row {int(stem.name)} of the data set has no image")
-    raw = found.get("bytes") or Path(str(found.get("path"))).read_bytes()
+    content = encoded.get("bytes") or Path(str(encoded.get("path"))).read_bytes()
     try:
-        with Image.open(io.BytesIO(raw)) as image:
+        with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
             suffix = f".{(image.format or 'png').lower()}"
     except (UnidentifiedImageError, OSError) as error:
         raise DataError(f"row {int(stem.name)} of the data set holds no image that can be read") from error
-    stem.with_suffix({".jpeg": ".jpg"}.get(suffix, suffix)).write_bytes(raw)
+    stem.with_suffix({".jpeg": ".jpg"}.get(suffix, suffix)).write_bytes(content)

@@ -10,6 +10,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -66,13 +67,13 @@ def read_table(
         raise DataError(f"{file} has no rows; {FORM}")
     rows = _under(root, rows)
     sources, classes, label_of = _classes(rows, names, str(file))
-    parts: dict[str, list[Item]] = {name: [] for name in ("", "train", "val", "test")}
+    by_split: dict[str, list[Item]] = {name: [] for name in ("", "train", "val", "test")}
     for row in rows:
-        item = Item(_existing(inside(root, row.path, where=row.where), row), label_of(row))
+        item = Item(_existing(inside(root, row.path, where=row.where), row.where), label_of(row))
         if row.split not in SPLIT_NAMES:
             raise DataError(f"{row.where}: the split must be train, val or test, not {row.split!r}")
-        parts[SPLIT_NAMES[row.split]].append(item)
-    unsplit, train, val, test = parts.values()
+        by_split[SPLIT_NAMES[row.split]].append(item)
+    unsplit, train, val, test = by_split.values()
     if unsplit and (train or val or test):
         lacking = counted(len(unsplit), "row has", "rows have")
         raise DataError(f"{file}: {lacking} no split, such as {unsplit[0].path}; fill in all or none")
@@ -91,16 +92,16 @@ def read_table(
 
 def _under(root: Path, rows: list[TableRow]) -> list[TableRow]:
     """Return rows whose paths are all absolute under the root; name a root that fits if they are outside."""
-    places = [os.path.normpath(row.path) for row in rows]
-    if not all(map(os.path.isabs, places)):
+    paths = [os.path.normpath(row.path) for row in rows]
+    if not all(map(os.path.isabs, paths)):
         return rows
-    common = os.path.commonpath([os.path.dirname(place) for place in places])  # noqa: PTH120 - fast
+    common = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 - fast
     real = os.path.realpath(common)  # the root may be named without its links
     if os.path.commonpath([common, root]) == str(root):
         return rows
     if os.path.commonpath([real, root]) == str(root):
         start = len(common)
-        return [replace(row, path=real + place[start:]) for row, place in zip(rows, places, strict=True)]
+        return [replace(row, path=real + path[start:]) for row, path in zip(rows, paths, strict=True)]
     raise DataError(
         f"{rows[0].where}: {rows[0].path!r} is an absolute path outside {root}; give --data-root {common}, "
         "which holds all images"
@@ -207,10 +208,8 @@ def _natural(label: str) -> tuple[bool, int, str]:
     return not numeric, int(label) if numeric else 0, label
 
 
-def _existing(path: Path, row: TableRow) -> Path:
-    try:
+def _existing(path: Path, where: str) -> Path:
+    with suppress(OSError, ValueError):
         if path.is_file():
             return path
-    except (OSError, ValueError):
-        pass
-    raise DataError(f"{row.where}: {path} does not exist or is not a file")
+    raise DataError(f"{where}: {path} does not exist or is not a file")

@@ -45,11 +45,9 @@ def read(name: str, data_root: Path | None) -> Splits:
         )
     if data_root is None:
         raise DataError(f"torchvision:{name} needs the folder that torchvision calls root: set --data-root")
-    parts = {split: _open(name, data_root, arguments) for split, arguments in SPLITS[name].items()}
-    first = next(iter(parts.values()))
-    classes = _classes(first, parts)
-    version = "-".join(f"{split or 'all'}{len(part)}" for split, part in parts.items())
-    return numbered_set(name, f"torchvision-{name}", version, classes, _images(parts))
+    splits = {split: _open(name, data_root, arguments) for split, arguments in SPLITS[name].items()}
+    version = "-".join(f"{split or 'all'}{len(rows)}" for split, rows in splits.items())
+    return numbered_set(name, f"torchvision-{name}", version, _classes(splits), _images(splits))
 
 
 def _open(name: str, root: Path, arguments: dict[str, Any]) -> Any:
@@ -65,16 +63,17 @@ def _open(name: str, root: Path, arguments: dict[str, Any]) -> Any:
         ) from error
 
 
-def _classes(first: Any, parts: dict[str, Any]) -> list[str]:
+def _classes(splits: dict[str, Any]) -> list[str]:
+    first = next(iter(splits.values()))
     names = getattr(first, "classes", None) or getattr(first, "categories", None)
     if names:
         return [str(name[0] if isinstance(name, list | tuple) else name) for name in names]
-    return [str(label) for label in sorted({int(label) for part in parts.values() for _image, label in part})]
+    return [str(label) for label in sorted({int(label) for rows in splits.values() for _, label in rows})]
 
 
-def _images(parts: dict[str, Any]) -> Iterator[tuple[str, int, Save]]:
-    for split, part in parts.items():
-        for image, label in part:
+def _images(splits: dict[str, Any]) -> Iterator[tuple[str, int, Save]]:
+    for split, rows in splits.items():
+        for image, label in rows:
             yield split, int(label), partial(_save, image)
 
 

@@ -33,9 +33,9 @@ def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str
     ``version`` changes with what is written. ``write`` fills an empty folder and returns the class order.
     """
     home = cache_dir() / "datasets"
-    place = home / f"{name}-{version}"
-    if (found := read_marker(place)) is not None:
-        return place, found or None
+    folder = home / f"{name}-{version}"
+    if (known_order := read_marker(folder)) is not None:
+        return folder, known_order or None
     try:
         home.mkdir(parents=True, exist_ok=True)
         for left in home.glob(".draft-*"):
@@ -46,7 +46,7 @@ def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str
             order = write(draft)
             marker = {"files": _count_files(draft), "order": list(order) if order else None}
             (draft / MARKER).write_text(json.dumps(marker, ensure_ascii=False), "utf-8")
-            _move(draft, place)
+            _move(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
@@ -54,18 +54,18 @@ def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str
             f"{name} cannot be written to {home} ({error.strerror}); "
             "make room there, or set PROMPTCLIMB_CACHE to another folder"
         ) from error
-    if (found := read_marker(place)) is None:
-        raise DataError(f"{place} was changed while it was being written; remove it and try again")
-    return place, found or None
+    if (known_order := read_marker(folder)) is None:
+        raise DataError(f"{folder} was changed while it was being written; remove it and try again")
+    return folder, known_order or None
 
 
-def read_marker(place: Path) -> tuple[str, ...] | None:
+def read_marker(folder: Path) -> tuple[str, ...] | None:
     """Return the order of the class folders (empty: sorted); None if the folder must be written."""
     try:
-        found = json.loads((place / MARKER).read_text("utf-8"))
-        if found["files"] != _count_files(place):
+        marker = json.loads((folder / MARKER).read_text("utf-8"))
+        if marker["files"] != _count_files(folder):
             return None
-        return tuple(str(name) for name in found["order"] or ())
+        return tuple(str(name) for name in marker["order"] or ())
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -74,14 +74,14 @@ def _count_files(folder: Path) -> int:
     return sum(len([file for file in files if file != MARKER]) for _path, _dirs, files in os.walk(folder))
 
 
-def _move(draft: Path, place: Path) -> None:
+def _move(draft: Path, folder: Path) -> None:
     try:
-        draft.rename(place)
+        draft.rename(folder)
     except OSError:
         # Another process was faster, or the folder is incomplete.
-        if read_marker(place) is None:
-            shutil.rmtree(place, ignore_errors=True)
-            draft.rename(place)
+        if read_marker(folder) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            draft.rename(folder)
 
 
 NAMES = ".class-names.json"
@@ -108,13 +108,13 @@ def numbered_set(
         for number, (split, label, save) in enumerate(images):
             if not 0 <= label < len(folders):
                 raise DataError(f"{name}: label {label} is out of range: there are {len(folders)} classes")
-            place = folder / split / folders[label]
-            place.mkdir(parents=True, exist_ok=True)
-            save(place / f"{number:07d}")
+            class_folder = folder / split / folders[label]
+            class_folder.mkdir(parents=True, exist_ok=True)
+            save(class_folder / f"{number:07d}")
         (folder / NAMES).write_text(json.dumps(list(classes), ensure_ascii=False), "utf-8")
         return folders
 
     folder, order = written_once(key, version, write)
-    found = read_folder(folder, name=name, order=order)
+    splits = read_folder(folder, name=name, order=order)
     tidied = tuple(tidy(class_name, where=name) for class_name in classes)
-    return replace(found, classes=tidied, sources=tuple(classes))
+    return replace(splits, classes=tidied, sources=tuple(classes))

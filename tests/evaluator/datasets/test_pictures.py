@@ -11,10 +11,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from torchvision.datasets import ImageFolder
 
 from promptclimb.evaluator.datasets.pictures import SIDE, open_rgb, thumbnail
+from promptclimb.evaluator.datasets.readers import hugging_face
 from promptclimb.evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import unless_refused
 
@@ -64,6 +65,17 @@ def test_a_palette_with_a_clear_colour(tmp_path: Path) -> None:
     image.save(tmp_path / "a.gif", transparency=1)
     assert pixel(tmp_path / "a.gif") == RED
     assert pixel(tmp_path / "a.gif", (1, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.eps"])
+def test_no_other_decoder_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An EPS file, whatever its name, would run Ghostscript: it is no image here, nor in rows of a table."""
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_args, **_more: pytest.fail("it ran"))
+    Image.new("RGB", (4, 4)).save(tmp_path / name, "EPS")
+    with pytest.raises(DataError, match="not an image that can be read"):
+        open_rgb(tmp_path / name)
+    with pytest.raises(DataError, match="row 7 of the data set holds no image that can be read"):
+        hugging_face._save({"bytes": (tmp_path / name).read_bytes()}, tmp_path / "0000007")
 
 
 def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:
