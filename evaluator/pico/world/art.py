@@ -131,13 +131,6 @@ def grid_of(make: Callable[[], Image.Image], number: int, side: int, rng: Random
     return image.reduce(2)
 
 
-def navon(large: str, small: str, rng: Random, art: Art) -> Image.Image:
-    """Draw a large character made of copies of a small one."""
-    shape = text_mask(large, art.font("print", 120, rng), fill=0.98)
-    glyph = text_mask(small, art.font("print", 60, rng), fill=0.94)
-    return tiles(shape, ink(glyph, any_colour(rng)), rng)
-
-
 def tiles(shape: Image.Image, tile: Image.Image, rng: Random, columns: int = 5, rows: int = 6) -> Image.Image:
     """Draw copies of a picture (RGBA) where the mask ``shape`` is filled, on a coarse grid: RGBA, SIZE."""
     box = shape.getbbox() or (0, 0, BIG, BIG)

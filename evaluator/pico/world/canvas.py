@@ -47,27 +47,6 @@ def settle(
     return image.transform((BIG, BIG), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR).reduce(2)
 
 
-def smooth(points: list[Point], steps: int = 6) -> list[Point]:
-    """Return a Catmull-Rom curve through the points."""
-    if len(points) < 3:
-        return points
-    path = np.array([points[0], *points, points[-1]])
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    curve = []
-    for p0, p1, p2, p3 in zip(path, path[1:], path[2:], path[3:], strict=False):
-        curve.append(
-            0.5
-            * (
-                2 * p1
-                + (p2 - p0) * t
-                + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2
-                + (3 * p1 - p0 - 3 * p2 + p3) * t**3
-            )
-        )
-    dense = np.concatenate([*curve, path[-1:]])
-    return [(float(x), float(y)) for x, y in dense]
-
-
 def stroke(draw: ImageDraw.ImageDraw, points: list[Point], width: float, fill: int | Colour = 255) -> None:
     """Draw a line with round ends and joints."""
     size = max(1, round(width))

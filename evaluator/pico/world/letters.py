@@ -9,7 +9,7 @@ from string import ascii_lowercase
 
 from PIL import Image, ImageDraw
 
-from .art import Art, Form, figure, navon, text_mask
+from .art import Art, Form, figure, text_mask
 from .canvas import BIG, Colour, any_colour, disc, jitter, mask, settle, stroke
 from .scene import CONCEPTS, DRAWINGS, Scene
 
@@ -95,7 +95,7 @@ _LAYOUTS: dict[str, Callable[[ImageDraw.ImageDraw, _Colours], None]] = {
 def signal_flag(letter: str, rng: Random) -> Image.Image:
     """Draw the flag of a letter at its pole: RGBA, BIG pixels a side."""
     layout, painted = DRAWINGS["flags"][letter].split()
-    colours = tuple(_PAINT[one] for one in painted)
+    colours = tuple(_PAINT[name] for name in painted)
     flag = Image.new("RGBA", (_SIDE, _SIDE), (*jitter(colours[0], rng, 8), 255))
     if layout in _LAYOUTS:
         _LAYOUTS[layout](ImageDraw.Draw(flag), colours)
@@ -120,20 +120,13 @@ def initial_things(letter: str) -> list[str]:
     return _NAMED.get(letter, [])
 
 
-def _case(letter: str, rng: Random) -> str:
+def random_case(letter: str, rng: Random) -> str:
+    """Return a letter, as a capital more often than not."""
     return letter.upper() if rng.random() < 0.65 else letter
 
 
-def _print(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return figure(text_mask(_case(scene.name, rng), art.font("print", 100, rng)), rng)
-
-
 def _hand(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return figure(text_mask(_case(scene.name, rng), art.font("hand", 110, rng)), rng, turn=12)
-
-
-def _cases(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return figure(text_mask(scene.name.upper() + scene.other, art.font("print", 90, rng), fill=0.92), rng)
+    return figure(text_mask(random_case(scene.name, rng), art.font("hand", 110, rng)), rng, turn=12)
 
 
 def _morse(scene: Scene, rng: Random, art: Art) -> Image.Image:
@@ -172,8 +165,8 @@ def _semaphore(scene: Scene, rng: Random, art: Art) -> Image.Image:
     draw.rounded_rectangle((54, 50, 74, 92), radius=6, fill=coat)
     draw.line((58, 90, 56, 124), fill=(40, 40, 60), width=8)
     draw.line((70, 90, 72, 124), fill=(40, 40, 60), width=8)
-    for place in _SEMAPHORE[scene.name]:
-        angle = math.radians(90 + 45 * int(place))
+    for direction in _SEMAPHORE[scene.name]:
+        angle = math.radians(90 + 45 * int(direction))
         dx, dy = math.cos(angle), math.sin(angle)
         stroke(draw, [(64, 58), (64 + 34 * dx, 58 + 34 * dy)], 6, coat)
         a, b = (64 + 32 * dx, 58 + 32 * dy), (64 + 56 * dx, 58 + 56 * dy)
@@ -183,20 +176,10 @@ def _semaphore(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return settle(image, rng, turn=5)
 
 
-def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return art.cutout(scene.detail, rng).resize((BIG // 2, BIG // 2), Image.Resampling.BILINEAR)
-
-
 FORMS: dict[str, Form] = {
-    "print": _print,
     "hand": _hand,
-    "mirror": lambda scene, rng, art: _print(scene, rng, art).transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-    "turned": lambda scene, rng, art: _print(scene, rng, art).transpose(Image.Transpose.ROTATE_180),
-    "navon": lambda scene, rng, art: navon(scene.name.upper(), scene.other.upper(), rng, art),
-    "cases": _cases,
     "morse": _morse,
     "braille": _braille,
     "semaphore": _semaphore,
     "flag": lambda scene, rng, _art: settle(signal_flag(scene.name, rng), rng, turn=8),
-    "picture": _picture,
 }

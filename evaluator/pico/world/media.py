@@ -40,12 +40,14 @@ def _edges(figure: Image.Image) -> _Pixels:
     grey, alpha = _grey(figure), 255 * _alpha(figure)
     out = np.zeros_like(grey)
     for plane, weight in ((alpha, 1.0), (grey, 0.7)):
-        gy, gx = (
-            np.abs(np.diff(plane, axis=0, append=plane[-1:])),
-            np.abs(np.diff(plane, axis=1, append=plane[:, -1:])),
-        )
-        out = np.maximum(out, weight * np.maximum(gy, gx))
+        down = np.abs(np.diff(plane, axis=0, append=plane[-1:]))
+        across = np.abs(np.diff(plane, axis=1, append=plane[:, -1:]))
+        out = np.maximum(out, weight * np.maximum(down, across))
     return np.minimum(1, out / 70)
+
+
+def _softened(plane: _Pixels) -> _Pixels:
+    return _array(Image.fromarray(plane.astype(np.uint8)).filter(ImageFilter.BoxBlur(1)))
 
 
 def _blend(base: _Pixels, colour: Colour | _Pixels, weight: _Pixels) -> _Pixels:
@@ -111,9 +113,8 @@ def neon(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
     line = Image.fromarray((_edges(figure) * 255).astype(np.uint8))
     glow = _array(line.filter(ImageFilter.BoxBlur(3))) / 255
     colour = rng.choice(((255, 60, 120), (60, 255, 160), (80, 170, 255), (255, 210, 60), (230, 80, 255)))
-    return _image(
-        _blend(_blend(base, colour, np.minimum(1, 1.8 * glow)), (255, 255, 255), _array(line) / 255 * 0.75)
-    )
+    lit = _blend(base, colour, np.minimum(1, 1.8 * glow))
+    return _image(_blend(lit, (255, 255, 255), _array(line) / 255 * 0.75))
 
 
 _HEAT = np.array(
@@ -125,38 +126,28 @@ def thermal(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
     """Render as heat in false colours."""
     alpha = _alpha(figure)
     warm = alpha * (0.5 + 0.5 * (1 - _grey(figure) / 255)) + 0.12 + 0.02 * noise(rng)
-    soft = (
-        _array(Image.fromarray((np.clip(warm, 0, 1) * 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(1)))
-        / 255
-    )
-    at = soft * (len(_HEAT) - 1)
-    low = np.minimum(at.astype(int), len(_HEAT) - 2)
-    part = (at - low)[..., None]
-    return _image(_HEAT[low] * (1 - part) + _HEAT[low + 1] * part)
+    level = _softened(np.clip(warm, 0, 1) * 255) / 255 * (len(_HEAT) - 1)
+    low = np.minimum(level.astype(int), len(_HEAT) - 2)
+    share = (level - low)[..., None]
+    return _image(_HEAT[low] * (1 - share) + _HEAT[low + 1] * share)
 
 
 def pixel(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
     """Render as few pixels and few colours."""
     side = rng.choice((16, 16, 20, 24))
-    picture = (
-        clipart(figure, kind, rng)
-        if rng.random() < 0.5
-        else paste(_apart(Image.new("RGB", (SIZE, SIZE), any_colour(rng)), figure), figure)
-    )
+    if rng.random() < 0.5:
+        picture = clipart(figure, kind, rng)
+    else:
+        picture = paste(_apart(Image.new("RGB", (SIZE, SIZE), any_colour(rng)), figure), figure)
     small = picture.resize((side, side), Image.Resampling.BOX)
-    return Image.eval(small, lambda v: min(255, v // 36 * 36 + 18)).resize(
-        (SIZE, SIZE), Image.Resampling.NEAREST
-    )
+    few_colours = Image.eval(small, lambda v: min(255, v // 36 * 36 + 18))
+    return few_colours.resize((SIZE, SIZE), Image.Resampling.NEAREST)
 
 
 def stone(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
     """Render as a relief in stone."""
     base = _array(ground("stone", rng))
-    height = _array(
-        Image.fromarray((0.55 * 255 * _alpha(figure) + 0.45 * (255 - _grey(figure))).astype(np.uint8)).filter(
-            ImageFilter.BoxBlur(1)
-        )
-    )
+    height = _softened(0.55 * 255 * _alpha(figure) + 0.45 * (255 - _grey(figure)))
     slope = np.roll(height, 2, 1) - height + np.roll(height, 2, 0) - height
     return _image(base + (np.clip(slope, -160, 160) * 0.6 - 12 * _alpha(figure))[..., None])
 
@@ -176,10 +167,8 @@ def halftone(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
     pitch = rng.choice((1.6, 1.25))
     screen = 128 + 62 * (np.sin((x + y) * pitch) + np.sin((x - y) * pitch))
     dots = _grey(figure) < screen
-    paper, tone = (
-        np.array(jitter((246, 240, 222), rng, 8), np.float32),
-        np.array(rng.choice(((20, 20, 24), (180, 30, 40), (30, 50, 130))), np.float32),
-    )
+    paper = np.array(jitter((246, 240, 222), rng, 8), np.float32)
+    tone = np.array(rng.choice(((20, 20, 24), (180, 30, 40), (30, 50, 130))), np.float32)
     return _image(np.where(dots[..., None], tone, paper))
 
 
@@ -201,10 +190,8 @@ def oil(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 def silhouette(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
     """Render as black against the light."""
-    top, bottom = (
-        np.array(jitter((250, 200, 120), rng, 40), np.float32),
-        np.array(jitter((240, 130, 80), rng, 40), np.float32),
-    )
+    top = np.array(jitter((250, 200, 120), rng, 40), np.float32)
+    bottom = np.array(jitter((240, 130, 80), rng, 40), np.float32)
     ramp = np.linspace(0, 1, SIZE, dtype=np.float32)[:, None, None]
     base = top * (1 - ramp) + bottom * ramp + np.zeros((SIZE, SIZE, 3), np.float32)
     if rng.random() < 0.4:
@@ -227,11 +214,7 @@ def sepia(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 def xray(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
     """Render as an X-ray picture."""
     body = _alpha(figure) * (0.25 + 0.75 * np.abs(_grey(figure) - 128) / 128)
-    soft = _array(
-        Image.fromarray((np.maximum(body, 0.6 * _edges(figure)) * 255).astype(np.uint8)).filter(
-            ImageFilter.BoxBlur(1)
-        )
-    )
+    soft = _softened(np.maximum(body, 0.6 * _edges(figure)) * 255)
     return _image(np.stack((soft * 0.75 + 6, soft * 0.9 + 12, soft + 24), -1))
 
 
@@ -239,34 +222,17 @@ def watercolour(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
     """Render as thin paint on paper."""
     wet = figure.filter(ImageFilter.BoxBlur(1.5))
     paper = 247 + 3 * noise(rng)[..., None] * np.ones(3, np.float32)
-    cloud = (
-        _array(Image.fromarray(((noise(rng, 8) + 3) * 40).clip(0, 255).astype(np.uint8)).resize((SIZE, SIZE)))
-        / 255
-    )
-    return _image(
-        _blend(paper, _array(wet)[..., :3] * 0.85 + 36, _alpha(wet) * (0.5 + 0.6 * cloud).clip(0, 0.95))
-    )
+    cloud = _array(_image((noise(rng, 8) + 3) * 40).resize((SIZE, SIZE))) / 255
+    strength = _alpha(wet) * (0.5 + 0.6 * cloud).clip(0, 0.95)
+    return _image(_blend(paper, _array(wet)[..., :3] * 0.85 + 36, strength))
 
 
 MEDIA: dict[str, Medium] = {
-    "photo": photo,
-    "clipart": clipart,
-    "sketch": sketch,
-    "chalk": chalk,
-    "blueprint": blueprint,
-    "neon": neon,
-    "thermal": thermal,
-    "pixel": pixel,
-    "stone": stone,
-    "embroidery": embroidery,
-    "halftone": halftone,
-    "graffiti": graffiti,
-    "oil": oil,
-    "silhouette": silhouette,
-    "monochrome": monochrome,
-    "sepia": sepia,
-    "xray": xray,
-    "watercolour": watercolour,
+    medium.__name__: medium
+    for medium in (
+        *(photo, clipart, sketch, chalk, blueprint, neon, thermal, pixel, stone, embroidery, halftone),
+        *(graffiti, oil, silhouette, monochrome, sepia, xray, watercolour),
+    )
 }
 # Media in which only outlines count: they may be copied from a line drawing.
 LINE_MEDIA = ("sketch", "chalk", "blueprint", "neon", "stone", "silhouette")
@@ -278,10 +244,8 @@ Change = Callable[[Image.Image, Random], Image.Image]
 def _small(figure: Image.Image, rng: Random) -> Image.Image:
     side = rng.randint(22, 32)
     out = Image.new("RGBA", (SIZE, SIZE))
-    out.paste(
-        figure.resize((side, side), Image.Resampling.BOX),
-        (rng.randint(2, SIZE - side - 2), rng.randint(2, SIZE - side - 2)),
-    )
+    corner = (rng.randint(2, SIZE - side - 2), rng.randint(2, SIZE - side - 2))
+    out.paste(figure.resize((side, side), Image.Resampling.BOX), corner)
     return out
 
 
@@ -300,13 +264,13 @@ def _tilted(figure: Image.Image, rng: Random) -> Image.Image:
 
 
 def _dark(picture: Image.Image, rng: Random) -> Image.Image:
-    return picture.point([int(v * share) for share in [rng.uniform(0.18, 0.38)] for v in range(256)] * 3)
+    share = rng.uniform(0.18, 0.38)
+    return picture.point([int(level * share) for level in range(256)] * 3)
 
 
 def _bright(picture: Image.Image, rng: Random) -> Image.Image:
-    return picture.point(
-        [min(255, int(v * 0.75 + lift)) for lift in [rng.uniform(90, 130)] for v in range(256)] * 3
-    )
+    lift = rng.uniform(90, 130)
+    return picture.point([min(255, int(level * 0.75 + lift)) for level in range(256)] * 3)
 
 
 def _noise(picture: Image.Image, rng: Random) -> Image.Image:
@@ -316,8 +280,8 @@ def _noise(picture: Image.Image, rng: Random) -> Image.Image:
 
 def _lowres(picture: Image.Image, rng: Random) -> Image.Image:
     side = rng.randint(14, 22)
-    way = rng.choice((Image.Resampling.NEAREST, Image.Resampling.BILINEAR))
-    return picture.resize((side, side), Image.Resampling.BOX).resize((SIZE, SIZE), way)
+    method = rng.choice((Image.Resampling.NEAREST, Image.Resampling.BILINEAR))
+    return picture.resize((side, side), Image.Resampling.BOX).resize((SIZE, SIZE), method)
 
 
 def _rain(picture: Image.Image, rng: Random) -> Image.Image:
@@ -349,9 +313,8 @@ def _clutter(picture: Image.Image, rng: Random) -> Image.Image:
         along, edge = rng.randint(0, SIZE), rng.choice((rng.randint(0, 12), rng.randint(SIZE - 12, SIZE)))
         x, y = (along, edge) if rng.random() < 0.5 else (edge, along)
         r = rng.randint(3, 8)
-        (draw.ellipse if rng.random() < 0.5 else draw.rectangle)(
-            (x - r, y - r, x + r, y + r), fill=any_colour(rng)
-        )
+        shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
+        shape((x - r, y - r, x + r, y + r), fill=any_colour(rng))
     return out
 
 

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import duo, letters, numbers, shapes
-from .art import Art, Form, figure, text_mask
+from .art import Art, Form
 from .canvas import SIZE, ground, paste
 from .media import AFTER, BEFORE, LINE_MEDIA, MEDIA
 from .scene import CORE, DRAWINGS, NUMBERS, SENSES, Scene
 
-TWO: dict[str, list[str]] = {**DRAWINGS["two"], "duo": list(duo.FORMS)}
+TWO: dict[str, list[str]] = {**DRAWINGS["two"], "duo": list(DRAWINGS["weights"]["duo"])}
+"""Forms that hold two names, by family."""
 _MEDIA: dict[str, Any] = DRAWINGS["media"]
+_CONDITIONS_OF_WHOLE_PICTURES = ("noise", "blur", "fog", "lowres", "clutter", "rain")
 _EVERYDAY_MEDIA = {name: 40 if name == "photo" else 5 for name in MEDIA}
 _PLAIN_NAMES = {
     "colours": list(shapes.COLOURS),
@@ -60,11 +62,8 @@ def condition_for(family: str, form: str, rng: Random) -> str:
     if family == "everyday":
         return rng.choice((*BEFORE, *AFTER))
     if family in ("colours", "duo") or form == "scan":
-        return rng.choice(
-            ("noise", "blur", "fog", "lowres", "clutter", "rain")
-            if family != "colours"
-            else ("noise", "blur")
-        )
+        choices = ("noise", "blur") if family == "colours" else _CONDITIONS_OF_WHOLE_PICTURES
+        return rng.choice(choices)
     return rng.choice(tuple(AFTER))
 
 
@@ -93,21 +92,18 @@ def compose(
     )
 
 
-_FORMS: dict[str, dict[str, Form]] = {
+FORMS: dict[str, dict[str, Form]] = {
     "numbers": numbers.FORMS,
     "letters": letters.FORMS,
     "colours": shapes.COLOUR_FORMS,
     "shapes": shapes.SHAPE_FORMS,
     "duo": duo.FORMS,
 }
+"""Forms by family and name; ``training.forms`` adds those that no bundled set shows."""
 
 
 def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
     """Draw the figure (RGBA) or whole picture (RGB) of a scene, before its medium."""
-    if scene.family == "words":
-        text = rng.choice((scene.name, scene.name.upper(), scene.name.title()))
-        shape = text_mask(text, art.font(rng.choice(("print", "print", "hand")), 60, rng), fill=0.94)
-        return figure(shape, rng, turn=5, scale=(0.95, 1.05))
     if scene.family in ("everyday", "senses"):
         key = scene.name if scene.family == "everyday" else f"{scene.name}/{scene.detail}"
         line = scene.medium in LINE_MEDIA and rng.random() < 0.4
@@ -115,16 +111,12 @@ def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
         if rng.random() < 0.5:
             thing = thing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         side = rng.randint(44, 60)
-        thing = duo.tint(
-            thing.rotate(rng.uniform(-14, 14), Image.Resampling.BILINEAR).resize(
-                (side, side), Image.Resampling.BOX
-            ),
-            rng,
-        )
+        thing = thing.rotate(rng.uniform(-14, 14), Image.Resampling.BILINEAR)
+        thing = duo.tint(thing.resize((side, side), Image.Resampling.BOX), rng)
         placed = Image.new("RGBA", (SIZE, SIZE))
         placed.paste(thing, (rng.randint(0, SIZE - side), rng.randint(0, SIZE - side)))
         return placed
-    return _FORMS[scene.family][scene.form](scene, rng, art)
+    return FORMS[scene.family][scene.form](scene, rng, art)
 
 
 def draw(scene: Scene, rng: Random, art: Art) -> NDArray[np.uint8]:

@@ -15,7 +15,6 @@ from .canvas import (
     Point,
     any_colour,
     contrast,
-    ground,
     ink,
     jitter,
     mask,
@@ -115,19 +114,16 @@ def colour_of(name: str, rng: Random) -> Colour:
     return jitter(COLOURS[name], rng, 16)
 
 
-def _shape_mask(name: str, r: float, width: int = 0, x: float = 64, y: float = 64) -> Image.Image:
+def shape_mask(name: str, r: float, width: int = 0, x: float = 64, y: float = 64) -> Image.Image:
+    """Return a BIG mask of a named shape, filled, or outlined ``width`` pixels wide."""
     image, draw = mask()
     draw_shape(draw, name, x, y, r, width)
     return image
 
 
-def _outline(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return figure(_shape_mask(scene.name, rng.uniform(38, 52), rng.randint(5, 10)), rng, turn=10)
-
-
 def _nested(scene: Scene, rng: Random, art: Art) -> Image.Image:
     outer = any_colour(rng)
-    image = ink(_shape_mask(scene.other, 56), outer)
+    image = ink(shape_mask(scene.other, 56), outer)
     lower = 10 if scene.other == "triangle" else 0
     size = (
         15
@@ -137,13 +133,13 @@ def _nested(scene: Scene, rng: Random, art: Art) -> Image.Image:
         else 23
     )
     x = 34 if scene.other == "moon" else 64
-    image.alpha_composite(ink(_shape_mask(scene.name, size, x=x, y=64 + lower), contrast(outer, rng)))
+    image.alpha_composite(ink(shape_mask(scene.name, size, x=x, y=64 + lower), contrast(outer, rng)))
     return settle(image, rng, turn=6, scale=(0.95, 1.05))
 
 
 def _navon(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    tile = ink(_shape_mask(scene.other, 54), any_colour(rng))
-    return tiles(_shape_mask(scene.name, 60), tile, rng, columns=6, rows=6)
+    tile = ink(shape_mask(scene.other, 54), any_colour(rng))
+    return tiles(shape_mask(scene.name, 60), tile, rng, columns=6, rows=6)
 
 
 def _drawn(scene: Scene, rng: Random, art: Art) -> Image.Image:
@@ -166,7 +162,7 @@ def _stroop(scene: Scene, rng: Random, art: Art) -> Image.Image:
 def _field(scene: Scene, rng: Random, art: Art) -> Image.Image:
     backing = Image.new("RGB", (SIZE, SIZE), colour_of(scene.other, rng))
     kind = rng.choice(SHAPES[:10])
-    thing = settle(_shape_mask(kind, rng.uniform(32, 52)), rng, turn=25)
+    thing = settle(shape_mask(kind, rng.uniform(32, 52)), rng, turn=25)
     if rng.random() < 0.4:
         thing = settle(
             art.cutout(scene.detail, rng).getchannel("A").resize((BIG, BIG)), rng, scale=(0.6, 0.8)
@@ -182,16 +178,5 @@ def _border(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return picture
 
 
-def _patch(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    shape = settle(_shape_mask(rng.choice(SHAPES[:10]), rng.uniform(40, 56)), rng, turn=30)
-    return paste(ground(scene.ground, rng), ink(shape, colour_of(scene.name, rng)), shadow=0.4)
-
-
-COLOUR_FORMS: dict[str, Form] = {"stroop": _stroop, "field": _field, "border": _border, "patch": _patch}
-SHAPE_FORMS: dict[str, Form] = {
-    "filled": lambda scene, rng, _art: figure(_shape_mask(scene.name, rng.uniform(38, 52)), rng, turn=10),
-    "outline": _outline,
-    "nested": _nested,
-    "navon": _navon,
-    "drawn": _drawn,
-}
+COLOUR_FORMS: dict[str, Form] = {"stroop": _stroop, "field": _field, "border": _border}
+SHAPE_FORMS: dict[str, Form] = {"nested": _nested, "navon": _navon, "drawn": _drawn}
