@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+
+from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from .errors import ConfigError, UsageError
 from .settings import shown
@@ -41,7 +43,7 @@ class Confusion:
 
     true: str
     taken_for: str
-    images: int
+    images: NonNegativeInt
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,7 +56,7 @@ class Score:
     train: float  # accuracy on the training images, in [0, 1]
     val: float | None = None  # the same on the validation images, if any
     # correctly classified images on train and val
-    correct: tuple[int, int | None] | None = None
+    correct: tuple[NonNegativeInt, NonNegativeInt | None] | None = None
     class_mean: float | None = None  # mean over classes of their training accuracies
     # mean log-probability of the true class on train (nats); only if that is the objective
     logprob: float | None = None
@@ -124,9 +126,9 @@ def checked(verdict: Verdict) -> Verdict:
 class SplitScores:
     """Accuracies of one ensemble on all three splits, in [0, 1]; None if not measured."""
 
-    train: float | None
-    val: float | None
-    test: float | None
+    train: FiniteFloat | None
+    val: FiniteFloat | None
+    test: FiniteFloat | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +136,10 @@ class EvaluatorInfo:
     """What an evaluator scores on, and with what."""
 
     dataset: str
-    classes: int
-    shots: int
-    seed: int
-    sizes: Mapping[str, int]  # images in ``train``, ``val`` and ``test``
+    classes: NonNegativeInt
+    shots: NonNegativeInt
+    seed: NonNegativeInt
+    sizes: Mapping[str, NonNegativeInt]  # images in ``train``, ``val`` and ``test``
     model: str  # open_clip's name
     pretrained: str  # tag or file of the weights
     # hash of split, class names, checkpoint and preprocessing: equal fingerprints, equal scores
@@ -153,7 +155,7 @@ class EvaluatorInfo:
     class_names: tuple[str, ...] = ()  # by label; empty if unknown
     # a template costs only one text per class, so many may be scored
     cheap: bool = False
-    views: int = 0  # augmented copies of each training and validation image in the scores
+    views: NonNegativeInt = 0  # augmented copies of each training and validation image in the scores
     # parts of the fingerprint: ``shots`` (images, labels, class names) and ``weights``; empty if unknown
     content: Mapping[str, str] = field(default_factory=dict)
     # names of all images, below the data's folder; empty if unknown or too many to keep
@@ -215,8 +217,8 @@ class ClassAccuracy:
     """One class: its name (two may share one), its images, and the correctly classified ones."""
 
     name: str
-    images: int
-    correct: int
+    images: NonNegativeInt
+    correct: NonNegativeInt
 
     @property
     def accuracy(self) -> float | None:
@@ -253,10 +255,10 @@ class Inspector(Protocol):
 class Predictions:
     """The predicted classes of one split's images."""
 
-    labels: tuple[int, ...]  # true class of each image, in split order
+    labels: tuple[NonNegativeInt, ...]  # true class of each image, in split order
     # per ensemble the class of each image, in the same order, ``UNREADABLE`` where an answer names none;
     # None if this scorer cannot classify with the ensemble
-    predicted: tuple[tuple[int, ...] | None, ...]
+    predicted: tuple[tuple[Annotated[int, Field(ge=UNREADABLE)], ...] | None, ...]
 
 
 def hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:

@@ -22,7 +22,9 @@ from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, spec_from_sources
-from ..llm.endpoints import DEFAULT_KEY, PARAMETERS, PROBE_REQUESTS, Preflight, Probed, preflight, probe
+from ..llm.chat import ChatAnswer, ChatRequest
+from ..llm.dialects import Dialect
+from ..llm.endpoints import DEFAULT_KEY, Preflight, preflight
 from ..llm.headers import clean_key, stated_limit
 from ..llm.scorer_calls import KEY
 from ..llm.scorer_endpoint import TrialAsk, scorer_key
@@ -32,6 +34,8 @@ from .output import print_json, print_text
 from .parser import Parser
 
 Finding = tuple[Literal["ok", "note", "wrong"], str]
+MOST_REQUESTS = 3
+"""Most requests to an LLM: each refusal of an option takes another one."""
 PATIENCE_S = 60.0
 """Seconds for an endpoint in all."""
 LIST_S = 20.0
@@ -43,12 +47,12 @@ _PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pyda
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Check the installation; return 1 if something that every search needs is broken."""
-    given = given_settings(arguments)
-    url = given.get("base_url") or os.environ.get("OPENAI_BASE_URL")
+    settings = given_settings(arguments)
+    url = settings.get("base_url") or os.environ.get("OPENAI_BASE_URL")
     findings = [
         *((what, *_checked(check)) for what, check in _CHECKS.items()),
-        *_endpoint(url, given.get("llm")),
-        *_scorer(given),
+        *_endpoint(url, settings.get("llm")),
+        *_scorer(settings),
     ]
     if arguments.as_json:
         print_json([dict(zip(("what", "state", "text"), finding, strict=True)) for finding in findings])
@@ -146,7 +150,7 @@ async def _listing(address: str, key: Secret | None, model: str) -> Preflight:
 
 
 def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, str]]:
-    """Try an endpoint and what its model can do; by default OpenAI's if there is a key."""
+    """Try an endpoint and its model; by default OpenAI's if there is a key."""
     key = os.environ.get(DEFAULT_KEY, "").strip()
     if url is None and not key:
         yield "endpoint", "note", "none given and no key: not tried"
@@ -154,54 +158,107 @@ def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, st
     secret = Secret(key) if key else None
     try:
         address = check_url(url) or DEFAULT_BASE_URL
-        seen = asyncio.run(_listing(address, secret, model or ""))
+        listing = asyncio.run(_listing(address, secret, model or ""))
     except (ValueError, PromptclimbError) as error:
         yield "endpoint", "wrong", str(error)
         return
     shown = split_query(without_credentials(address))[0]
-    if seen.note is not None:
-        yield "endpoint", "note", seen.note
-    elif seen.status != HTTPStatus.OK:
-        yield "endpoint", "note", f"{shown}/models answers HTTP {seen.status}; a search would continue"
+    if listing.note is not None:
+        yield "endpoint", "note", listing.note
+    elif listing.status != HTTPStatus.OK:
+        yield "endpoint", "note", f"{shown}/models answers HTTP {listing.status}; a search would continue"
     else:
-        models = f", {counted(len(seen.models), 'model')}" if seen.models else ""
+        models = f", {counted(len(listing.models), 'model')}" if listing.models else ""
         yield "endpoint", "ok", f"{shown} answers{models}"
-    model = model or (seen.models[0] if len(seen.models) == 1 else None)
+    model = model or (listing.models[0] if len(listing.models) == 1 else None)
     if model is None:
-        yield "chat", "note", f"give --llm MODEL to see what it can do, in {PROBE_REQUESTS} requests at most"
+        yield "chat", "note", f"give --llm MODEL to try it, in {MOST_REQUESTS} requests at most"
         return
     try:
-        for what, text in asyncio.run(_asked(address, secret, model, seen.context)):
+        for what, text in asyncio.run(_chat(address, secret, model)):
             yield f"chat, {what}", "ok", text
+        yield "chat, context", "ok", f"{listing.context:,} tokens" if listing.context else "not reported"
     except TimeoutError:
         yield "chat", "wrong", f"{model} has not answered within {PATIENCE_S - LIST_S:.0f} s"
     except PromptclimbError as error:
         yield "chat", "wrong", f"{model} does not answer: {error}"
 
 
-def _scorer(given: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+async def _chat(address: str, key: Secret | None, model: str) -> list[tuple[str, str]]:
+    """Send a small request with every option of a search's, and return what the answer shows."""
+    from ..llm.client import OpenAIChat  # its SDK takes a second to load, and help needs none of it
+
+    request = ChatRequest(
+        messages=(
+            {"role": "system", "content": "You name things."},
+            {"role": "user", "content": "Name three fruits."},
+        ),
+        model=model,
+        temperature=0.7,
+        max_tokens=1000,
+        seed=7,
+    )
+    async with (
+        asyncio.timeout(PATIENCE_S - LIST_S),
+        OpenAIChat(address, key, most_refusals=MOST_REQUESTS - 1) as chat,
+    ):
+        started = time.monotonic()
+        answer = await chat.chat(request)
+        took_s = (time.monotonic() - started) / chat.requests
+        speed = answer.completion_tokens / max(took_s, 1e-3)
+        tokens = f", {speed:.0f} tokens a second" if answer.completion_tokens else ""
+        answered = f"in {took_s:.1f} s{tokens}; {counted(chat.requests, 'request')} made"
+        return [("answer", answered), *_abilities(answer, chat.dialect)]
+
+
+def _abilities(answer: ChatAnswer, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """Yield a name and a line for each thing that an answer shows of an endpoint."""
+    options = ("max_tokens", "temperature", "seed")
+    taken = [dialect.instead.get(name, name) for name in options if name not in dialect.left_out]
+    refused = [name for name in options if name in dialect.left_out]
+    yield (
+        "parameters",
+        f"takes {', '.join(taken) or 'none'}" + (f"; refuses {', '.join(refused)}" if refused else ""),
+    )
+    if dialect.merged:
+        yield "system messages", "none; they go with the first message of the user"
+    if dialect.streams:
+        yield "answers", "in pieces alone"
+    yield "usage", "reported" if answer.usage_known else "not reported: limits count what was reserved"
+    limits = []
+    for kind in ("requests", "tokens"):
+        known = stated_limit(answer.headers, kind)
+        if known.limit is not None:
+            limits.append(f"{known.limit:,.0f} {kind}")
+        elif known.remaining is not None:
+            limits.append(f"{known.remaining:,.0f} {kind} left")
+    yield "rate limits", ", ".join(limits) or "not reported"
+    yield "thinking", "shown, and left out of answers" if answer.thought else "none seen"
+
+
+def _scorer(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Try a scorer behind an API with a drawn image; nothing without an address."""
-    if "scorer_url" not in given:
+    if "scorer_url" not in settings:
         return
-    if "scorer" not in given or "model" not in given:
+    if "scorer" not in settings or "model" not in settings:
         yield "scorer", "note", "give --scorer KIND and --model NAME with --scorer-url to try it"
         return
     names = ("scorer_url", "scorer", "model", "scorer_dialect", "base_url")
     try:
-        config = spec_from_sources({name: given[name] for name in names if name in given}, {})
+        config = spec_from_sources({name: settings[name] for name in names if name in settings}, {})
         url = config.scorer_url or ""
         key = scorer_key(url, config.base_url, os.environ)
         ask = TrialAsk(url, key.secret, timeout_s=PATIENCE_S)
         started = time.monotonic()
         answer = _drawn_answer(config, ask)
     except TimeoutError:
-        yield "scorer", "wrong", f"{given['model']} has not answered within {PATIENCE_S:.0f} s"
+        yield "scorer", "wrong", f"{settings['model']} has not answered within {PATIENCE_S:.0f} s"
     except PromptclimbError as error:
         yield "scorer", "wrong", str(error)
     else:
         took = f"in {time.monotonic() - started:.1f} s, {counted(ask.requests, 'request')}"
-        fits = answer == _DRAWN[0]
-        yield "scorer", "ok" if fits else "note", f"answers {answer!r} for a drawn red circle; {took}"
+        state = "ok" if answer == _DRAWN[0] else "note"
+        yield "scorer", state, f"answers {answer!r} for a drawn red circle; {took}"
 
 
 def _drawn_answer(config: SearchConfig, ask: TrialAsk) -> str:
@@ -217,63 +274,9 @@ def _drawn_answer(config: SearchConfig, ask: TrialAsk) -> str:
         ImageDraw.Draw(image).ellipse((8, 8, 56, 56), fill="red")
         image.save(path)
         evaluator = open_unlabelled(config, _DRAWN, ask, None)
-        ((found,),) = evaluator.decide([[prompt]], [unlabelled(evaluator, [path])])
-    label = int(found.predicted[0])
-    return _DRAWN[label] if label != UNREADABLE else found.unreadable[0][:LONGEST_UNREADABLE]
-
-
-async def _asked(address: str, key: Secret | None, model: str, context: int | None) -> list[tuple[str, str]]:
-    async with asyncio.timeout(PATIENCE_S - LIST_S):
-        return list(_abilities(await probe(address, key, model), context))
-
-
-def _abilities(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
-    """Yield a name and a line for each ability of an endpoint; ``context`` is in tokens."""
-    answer, dialect = probed.answer, probed.dialect
-    speed = answer.completion_tokens / max(probed.took_s, 1e-3)
-    tokens = f", {speed:.0f} tokens a second" if answer.completion_tokens else ""
-    yield "answer", f"in {probed.took_s:.1f} s{tokens}; {counted(probed.requests, 'request')} made"
-    taken = [dialect.instead.get(name, name) for name in PARAMETERS if name not in dialect.left_out]
-    refused = [name for name in PARAMETERS if name in dialect.left_out]
-    yield (
-        "parameters",
-        f"takes {', '.join(taken) or 'none'}" + (f"; refuses {', '.join(refused)}" if refused else ""),
-    )
-    if ceilings := [f"{name} {top:g}" for name, top in dialect.most.items()]:
-        yield "ceilings", ", ".join(ceilings)
-    if dialect.merged:
-        yield "system messages", "none; they go with the first message of the user"
-    if dialect.streams:
-        yield "answers", "in pieces alone"
-    yield "usage", "reported" if answer.usage_known else "not reported: limits count what was reserved"
-    yield "rate limits", ", ".join(_limits(probed)) or "not reported"
-    yield "seed", _seed(probed)
-    yield "JSON schema", _schema(probed)
-    yield "thinking", "shown, and left out of answers" if answer.thought else "none seen"
-    yield "context", f"{context:,} tokens" if context else "not reported"
-
-
-def _limits(probed: Probed) -> Iterator[str]:
-    for kind in ("requests", "tokens"):
-        known = stated_limit(probed.answer.headers, kind)
-        if known.limit is not None:
-            yield f"{known.limit:,.0f} {kind}"
-        elif known.remaining is not None:
-            yield f"{known.remaining:,.0f} {kind} left"
-
-
-def _seed(probed: Probed) -> str:
-    if "seed" in probed.dialect.left_out:
-        return "refused: each request is a draw of its own"
-    if probed.repeats is None:
-        return "taken; whether it repeats was not tried"
-    return "taken, and repeats" if probed.repeats else "taken, but the same request got another answer"
-
-
-def _schema(probed: Probed) -> str:
-    if "response_format" in probed.dialect.left_out:
-        return "refused"
-    return "held" if probed.holds_schema else "taken, but the answer does not follow it"
+        ((decision,),) = evaluator.decide([[prompt]], [unlabelled(evaluator, [path])])
+    label = int(decision.predicted[0])
+    return _DRAWN[label] if label != UNREADABLE else decision.unreadable[0][:LONGEST_UNREADABLE]
 
 
 def add_options(parser: Parser) -> None:
@@ -284,7 +287,7 @@ def add_options(parser: Parser) -> None:
         (
             "llm",
             "MODEL",
-            f"LLM to try there: {PROBE_REQUESTS} requests at most, which may cost a little",
+            f"LLM to try there: {MOST_REQUESTS} requests at most, which may cost a little",
         ),
         ("scorer_url", "URL", "scorer behind an API to try with a drawn image, which may cost a little"),
         ("scorer", "KIND", "the scorer's kind: zero-shot, embeddings or chat"),

@@ -1,4 +1,4 @@
-"""Opens a config's endpoints: keys from the environment, the preflight, and the probe.
+"""Opens a config's endpoints: keys from the environment, and the preflight.
 
 The preflight asks for ``/models`` before anything is paid. Endpoints need not have it: only proof that no
 request can succeed is an error.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,9 +24,8 @@ from ..errors import EndpointError
 from ..events.types import Listener, Noted
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
-from .chat import ChatAnswer, ChatClient, ChatRequest, Client
+from .chat import ChatClient, ChatRequest, Client
 from .cost import find_price, similar
-from .dialects import Dialect
 from .headers import clean_key, is_azure, is_loopback, key_headers, why_unconnected
 from .limiter import RateLimits
 from .pool import Endpoint
@@ -43,24 +41,6 @@ INVALID_KEY = "invalid_api_key"
 _MAX_BODY = 4_000_000
 _CONTEXT = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx", "n_ctx_train")
 """Names of a model's context in lists: vLLM, OpenRouter, Groq, Mistral, llama.cpp."""
-
-PROBE_REQUESTS = 3
-_SCHEMA = {
-    "type": "object",
-    "properties": {"fruits": {"type": "array", "items": {"type": "string"}}},
-    "required": ["fruits"],
-    "additionalProperties": False,
-}
-_EXTRA = {
-    "top_p": 0.9,
-    "stop": ["###"],
-    "response_format": {
-        "type": "json_schema",
-        "json_schema": {"name": "fruits", "strict": True, "schema": _SCHEMA},
-    },
-}
-PARAMETERS = ("max_tokens", "temperature", "seed", *_EXTRA)
-"""Optional parameters that the probe tries."""
 
 
 @asynccontextmanager
@@ -445,59 +425,3 @@ def _context(items: Sequence[dict[str, Any]], model: str) -> int | None:
             ]
             return next((size for size in sizes if isinstance(size, int) and size > 0), None)
     return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probed:
-    """The result of a probe."""
-
-    answer: ChatAnswer
-    took_s: float  # of the request with this answer
-    dialect: Dialect  # what the endpoint takes
-    repeats: bool | None  # the same seed gave the same text again; None if no request was left to see
-    holds_schema: bool  # the answer is JSON by the requested schema
-    requests: int  # made in all
-
-
-async def probe(base_url: str, key: Secret | None, model: str) -> Probed:
-    """Send a small request with every optional parameter and repeat it, in at most three requests.
-
-    Raises:
-        ChatError: It does not answer within them.
-    """
-    from .client import OpenAIChat  # its SDK takes a second to load, and help needs none of it
-
-    request = ChatRequest(
-        messages=(
-            {"role": "system", "content": "You answer in JSON."},
-            {"role": "user", "content": 'Name three fruits, as {"fruits": ["...", "...", "..."]}.'},
-        ),
-        model=model,
-        temperature=0.7,
-        max_tokens=1000,
-        seed=7,
-        extra_body=json.dumps(_EXTRA, sort_keys=True),
-    )
-    async with OpenAIChat(base_url, key, most_refusals=PROBE_REQUESTS - 1) as chat:
-        started = time.monotonic()
-        answer = await chat.chat(request)
-        took_s = (time.monotonic() - started) / chat.requests
-        repeats = None
-        if chat.requests < PROBE_REQUESTS:
-            repeats = (await chat.chat(request)).text == answer.text
-        return Probed(
-            answer=answer,
-            took_s=took_s,
-            dialect=chat.dialect,
-            repeats=repeats,
-            holds_schema=_holds_schema(answer.text),
-            requests=chat.requests,
-        )
-
-
-def _holds_schema(text: str) -> bool:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and isinstance(found.get("fruits"), list) and set(found) == {"fruits"}

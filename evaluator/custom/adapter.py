@@ -1,4 +1,4 @@
-"""Adapt a custom scorer to ``Evaluator``; its answers are checked and become plain values on arrival."""
+"""Adapt a custom scorer to ``Evaluator``; check its answers and make plain values of them on arrival."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ from ..scoring import (
     Inspection,
     Predictions,
     Rejection,
-    Score,
     SplitScores,
     Verdict,
     batches_at_once,
@@ -45,18 +44,17 @@ from ..settings import shown
 from ..spec import DEFAULT_DATA, DEFAULT_SHOTS, EvaluatorSpec
 from ..threads import turns_of
 from . import plain_values
-from .plain_values import WrongAnswerError
+from .plain_values import WrongAnswerError, checked_fields
 
 T = TypeVar("T")
 _MISSING = object()
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def what_happened(where: str, error: BaseException) -> str:
     """Return one line on a failure of the user's code: where, what, and in which line of which file."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    line = " ".join(f"{where}: {said} ({place.filename}, line {place.lineno})".split())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    line = " ".join(f"{where}: {message} ({frame.filename}, line {frame.lineno})".split())
     return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -78,29 +76,29 @@ def opened(where: str, work: Callable[[], T]) -> T:
         raise ConfigError(what_happened(where, error)) from error
 
 
-def attribute(given: object, name: str, default: Any = None) -> Any:
+def attribute(scorer: object, name: str, default: Any = None) -> Any:
     """Return an attribute of the user's object, the default if it has none."""
 
     def read() -> Any:
         try:
-            return getattr(given, name)
+            return getattr(scorer, name)
         except AttributeError:
             # A property that exists may raise AttributeError too.
-            if inspect.getattr_static(given, name, _MISSING) is _MISSING:
+            if inspect.getattr_static(scorer, name, _MISSING) is _MISSING:
                 return default
             raise
 
-    return opened(f"{type(given).__name__}.{name}", read)
+    return opened(f"{type(scorer).__name__}.{name}", read)
 
 
-def check_takes(given: object, method: str, *arguments: object, **options: object) -> None:
+def check_takes(scorer: object, method: str, *arguments: object, **options: object) -> None:
     """Check that a method can be called with these arguments."""
-    found = getattr(given, method)
-    name = f"{type(given).__name__}.{method}"
-    if inspect.iscoroutinefunction(found):
+    function = getattr(scorer, method)
+    name = f"{type(scorer).__name__}.{method}"
+    if inspect.iscoroutinefunction(function):
         raise ConfigError(f"{name} is async, and is called in a thread: make it a plain function")
     try:
-        signature = inspect.signature(found)
+        signature = inspect.signature(function)
     except (TypeError, ValueError):  # some C functions have no signature
         return
     try:
@@ -109,21 +107,22 @@ def check_takes(given: object, method: str, *arguments: object, **options: objec
         raise ConfigError(f"{name}{signature} cannot be called as it will be: {error}") from None
 
 
-def fingerprint_of(given: object) -> str:
+def fingerprint_of(scorer: object) -> str:
     """Return the user's fingerprint, or an empty text."""
-    found = attribute(given, "fingerprint")
-    if found is None:
+    fingerprint = attribute(scorer, "fingerprint")
+    if fingerprint is None:
         return ""
-    name = f"{type(given).__name__}.fingerprint"
-    if callable(found):
+    name = f"{type(scorer).__name__}.fingerprint"
+    if callable(fingerprint):
         raise ConfigError(f"{name} is a method; make it an attribute or a property, which is a text")
-    try:
-        return plain_values.text(name, found)
-    except WrongAnswerError as wrong:
-        raise ConfigError(str(wrong)) from None
+    if not isinstance(fingerprint, str):
+        raise ConfigError(f"{name} is {shown(fingerprint)}, not a text")
+    if fingerprint != fingerprint.encode("utf-8", "ignore").decode("utf-8"):
+        raise ConfigError(f"{name} is {shown(fingerprint)}, which no file can hold: half a character")
+    return str(fingerprint)
 
 
-def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
+def as_evaluator(scorer: object, spec: EvaluatorSpec) -> Evaluator:
     """Return an evaluator for any object with ``score(templates)``, or for such a function.
 
     ``score`` may answer with ``Score``, ``Rejection``, or a number per template, higher meaning better.
@@ -132,43 +131,43 @@ def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
     Raises:
         ConfigError: It has no method ``score``, or its description is invalid.
     """
-    if isinstance(given, CustomEvaluator):
-        return given
-    name = type(given).__name__
-    if isinstance(given, type):
+    if isinstance(scorer, CustomEvaluator):
+        return scorer
+    name = type(scorer).__name__
+    if isinstance(scorer, type):
         raise ConfigError(
-            f"{given.__name__} is a class, and an evaluator is an object of it: write {given.__name__}(...)"
+            f"{scorer.__name__} is a class, and a scorer is an object of it: write {scorer.__name__}(...)"
         )
-    if not callable(attribute(given, "score")):
-        if not callable(given):
+    if not callable(attribute(scorer, "score")):
+        if not callable(scorer):
             raise ConfigError(
-                "an evaluator is an object with a method score(templates), or a function of templates; "
+                "a custom scorer is an object with a method score(templates), or a function of templates; "
                 f"{name} is neither"
             )
-        given = _with_score(given)
-    check_takes(given, "score", ["a {}"])
-    if not callable(attribute(given, "examine")) or attribute(given, "info", _MISSING) is _MISSING:
-        return ScorerEvaluator(given, spec)
-    check_takes(given, "examine", [["a {}"]], test=True)
-    return CheckedEvaluator(given)
+        scorer = _with_score(scorer)
+    check_takes(scorer, "score", ["a {}"])
+    if not callable(attribute(scorer, "examine")) or attribute(scorer, "info", _MISSING) is _MISSING:
+        return ScorerEvaluator(scorer, spec)
+    check_takes(scorer, "examine", [["a {}"]], test=True)
+    return CheckedEvaluator(scorer)
 
 
 def _with_score(function: Callable[..., Any]) -> object:
     """Return an object whose ``score`` is a function, of a class by the function's name and module."""
     own = {name: getattr(function, name) for name in ("fingerprint", "in_flight") if hasattr(function, name)}
-    about = {"score": staticmethod(function), "__module__": getattr(function, "__module__", __name__)}
-    return type(getattr(function, "__name__", type(function).__name__), (), {**own, **about})()
+    members = {"score": staticmethod(function), "__module__": getattr(function, "__module__", __name__)}
+    return type(getattr(function, "__name__", type(function).__name__), (), {**own, **members})()
 
 
 class CustomEvaluator(ABC):
     """The user's object as an ``Evaluator``."""
 
-    def __init__(self, given: object, info: EvaluatorInfo) -> None:
-        self._given: Any = given
-        self._name = type(given).__name__
+    def __init__(self, scorer: object, info: EvaluatorInfo) -> None:
+        self._scorer: Any = scorer
+        self._name = type(scorer).__name__
         self._info = info
-        self.in_flight = batches_at_once(self._name, attribute(given, "in_flight", 1))
-        self._turns = turns_of(given, self.in_flight)
+        self.in_flight = batches_at_once(self._name, attribute(scorer, "in_flight", 1))
+        self._turns = turns_of(scorer, self.in_flight)
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -184,7 +183,7 @@ class CustomEvaluator(ABC):
         where = f"{self._name}.score"
         try:
             with self._turns:
-                answers = self._given.score(list(templates))
+                answers = self._scorer.score(list(templates))
             answers = plain_values.listed(answers, "answers", len(templates))
         except (StopIteration, asyncio.CancelledError) as error:
             # Raised in a task, these would end it.
@@ -225,10 +224,10 @@ class ScorerEvaluator(CustomEvaluator):
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
         spec, kind = spec.with_shots(), type(scorer)
         name = kind.__qualname__
-        own = fingerprint_of(scorer)
+        fingerprint = fingerprint_of(scorer)
         # Without a fingerprint, the same class on other data is another scorer.
-        on = spec.bare().identity(without="CLIP models")
-        mark = own or f"{kind.__module__}.{name} {json.dumps(on)}"
+        data = spec.bare().identity(without="CLIP models")
+        identity = fingerprint or f"{kind.__module__}.{name} {json.dumps(data)}"
         info = EvaluatorInfo(
             dataset=name if spec.data == DEFAULT_DATA else spec.data,
             classes=0,
@@ -238,8 +237,8 @@ class ScorerEvaluator(CustomEvaluator):
             baselines={BASELINE_DEFAULT: (DEFAULT_TEMPLATE,)},
             model=name,
             pretrained="",
-            fingerprint=hashlib.sha256(mark.encode()).hexdigest(),
-            shareable=bool(own),
+            fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+            shareable=bool(fingerprint),
         )
         super().__init__(scorer, info)
 
@@ -251,18 +250,13 @@ class ScorerEvaluator(CustomEvaluator):
         """Score each ensemble of one template on train and val; return None for several."""
         single = [ensemble[0] for ensemble in ensembles if len(ensemble) == 1]
         verdicts = self._ask("score", lambda: self.score(single)) if single else []
-        known: dict[str, Score] = {}
+        scores: dict[str, SplitScores] = {}
         for template, verdict in zip(single, map(checked, verdicts), strict=True):
             if isinstance(verdict, Rejection):
                 raise TemplateRejectedError(template, verdict.reason, verdict.message)
-            known[template] = verdict
+            scores[template] = SplitScores(train=verdict.train, val=verdict.val, test=None)
         nothing = SplitScores(train=None, val=None, test=None)
-        return [
-            SplitScores(train=known[one[0]].train, val=known[one[0]].val, test=None)
-            if len(one) == 1
-            else nothing
-            for one in ensembles
-        ]
+        return [scores[ensemble[0]] if len(ensemble) == 1 else nothing for ensemble in ensembles]
 
 
 _OPTIONAL: Mapping[str, tuple[tuple[Any, ...], Mapping[str, Any]]] = {
@@ -277,23 +271,23 @@ _OPTIONAL: Mapping[str, tuple[tuple[Any, ...], Mapping[str, Any]]] = {
 class CheckedEvaluator(CustomEvaluator):
     """A custom evaluator with a test split, and with its optional methods if the user has them."""
 
-    def __init__(self, given: object) -> None:
+    def __init__(self, scorer: object) -> None:
         try:
-            info = plain_values.info(attribute(given, "info"))
+            info = plain_values.info(attribute(scorer, "info"))
         except WrongAnswerError as wrong:
-            raise ConfigError(f"{type(given).__name__}: {wrong}") from None
-        super().__init__(given, info)
+            raise ConfigError(f"{type(scorer).__name__}: {wrong}") from None
+        super().__init__(scorer, info)
         for method, (arguments, options) in _OPTIONAL.items():
-            if callable(attribute(given, method)):
-                check_takes(given, method, *arguments, **options)
+            if callable(attribute(scorer, method)):
+                check_takes(scorer, method, *arguments, **options)
                 setattr(self, method, getattr(self, f"_{method}"))
 
     @property
     def info(self) -> EvaluatorInfo:
         """As at opening, with current notes: some facts turn up later."""
         with suppress(EvaluatorError):
-            now = self._ask("info", lambda: plain_values.notes(self._given.info.notes))
-            return replace(self._info, notes=now)
+            notes = self._ask("info", lambda: plain_values.notes(self._scorer.info.notes))
+            return replace(self._info, notes=notes)
         return self._info
 
     def examine(
@@ -301,15 +295,17 @@ class CheckedEvaluator(CustomEvaluator):
     ) -> Sequence[SplitScores | None]:
         def read(answer: object) -> list[SplitScores | None]:
             answers = plain_values.listed(answer, "answers", len(ensembles))
-            return [plain_values.split_scores(one, test=test) for one in answers]
+            return [plain_values.split_scores(scores, test=test) for scores in answers]
 
         return self._answer("examine", read, _copied(ensembles), test=test)
 
-    def _answer(self, method: str, read: Callable[[Any], T], *given: object, **options: object) -> T:
-        return self._ask(method, lambda: read(getattr(self._given, method)(*given, **options)))
+    def _answer(self, method: str, read: Callable[[Any], T], *arguments: object, **options: object) -> T:
+        return self._ask(method, lambda: read(getattr(self._scorer, method)(*arguments, **options)))
 
     def _inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        return self._answer("inspect", plain_values.inspection, list(ensemble), split=split)
+        return self._answer(
+            "inspect", lambda answer: checked_fields(Inspection, answer), list(ensemble), split=split
+        )
 
     def _predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         def read(answer: object) -> Predictions:
@@ -321,9 +317,9 @@ class CheckedEvaluator(CustomEvaluator):
         self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
     ) -> Predictions:
         def read(answer: object) -> Predictions:
-            found = plain_values.predictions(answer, len(ensembles))
-            plain_values.listed(found.labels, "labels", len(places))
-            return found
+            predictions = plain_values.predictions(answer, len(ensembles))
+            plain_values.listed(predictions.labels, "labels", len(places))
+            return predictions
 
         return self._answer("predict_some", read, _copied(ensembles), split=split, places=list(places))
 
@@ -333,7 +329,9 @@ class CheckedEvaluator(CustomEvaluator):
         def read(answer: object) -> Predictions:
             return plain_values.named_predictions(answer, len(renamings), self._info.classes)
 
-        return self._answer("predict_named", read, template, [dict(one) for one in renamings], split=split)
+        return self._answer(
+            "predict_named", read, template, [dict(names) for names in renamings], split=split
+        )
 
 
 def _copied(ensembles: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -342,18 +340,18 @@ def _copied(ensembles: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
-    """Return the evaluator that a factory makes.
+    """Return the evaluator of the custom scorer that a factory makes.
 
     ``name`` is ``MODULE:FACTORY`` or ``FILE.py:FACTORY``; a class is a factory too. The factory is called
     with the specification if it needs an argument or has one called ``spec``. A function whose first argument
     is called ``templates`` is no factory but scores itself.
 
     Raises:
-        ConfigError: It cannot be imported or called, it fails, or it does not make an evaluator.
+        ConfigError: It cannot be imported or called, it fails, or it does not make a scorer.
     """
     spec = spec.with_shots()
     source, _, factory_name = name.rpartition(":")
-    where = f"evaluator {name!r}"
+    where = f"custom scorer {name!r}"
     module = opened(where, lambda: _imported(name, source))
     factory = getattr(module, factory_name, None)
     if factory is None:
@@ -361,19 +359,32 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
     if not callable(factory):
         raise ConfigError(
             f"{where}: {factory_name} is a {type(factory).__name__}; name a function or a class that "
-            "makes the evaluator"
+            "makes the scorer"
         )
     if inspect.iscoroutinefunction(factory):
         raise ConfigError(f"{where}: {factory_name} is async: make it a plain function")
-    if not isinstance(factory, type) and _parameters(factory)[:1] == ["templates"]:
+    parameters = _parameters(factory)
+    if not isinstance(factory, type) and [parameter.name for parameter in parameters[:1]] == ["templates"]:
         return as_evaluator(factory, spec)
-    made: object = opened(where, lambda: factory(spec) if _takes_spec(factory) else factory())
-    if isinstance(made, list | tuple):
+    takes_spec = any(
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and (parameter.default is parameter.empty or parameter.name == "spec")
+        for parameter in parameters
+    )
+    scorer: object = opened(where, lambda: factory(spec) if takes_spec else factory())
+    if isinstance(scorer, list | tuple):
         raise ConfigError(
-            f"{where}: {factory_name} gave {shown(made)}, not an evaluator; if it scores templates itself, "
+            f"{where}: {factory_name} gave {shown(scorer)}, not a scorer; if it scores templates itself, "
             f"call its argument templates: {factory_name}(templates)"
         )
-    return as_evaluator(made, spec)
+    return as_evaluator(scorer, spec)
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some C functions have no signature
+        return []
 
 
 def pinned(name: str) -> str:
@@ -381,38 +392,39 @@ def pinned(name: str) -> str:
     source, _, factory = name.rpartition(":")
     _look_here()
     try:
-        found = importlib.util.find_spec(source) if source.isidentifier() else None
+        module_spec = importlib.util.find_spec(source) if source.isidentifier() else None
     except (ImportError, ValueError):
         return name
-    here = Path.cwd() / f"{source}.py"
-    return f"{here}:{factory}" if found is not None and found.origin == str(here) else name
+    file = Path.cwd() / f"{source}.py"
+    return f"{file}:{factory}" if module_spec is not None and module_spec.origin == str(file) else name
 
 
 def _imported(name: str, source: str) -> ModuleType:
     if source.endswith(".py"):
         return _from_file(name, Path(source).expanduser())
-    here = _look_here()
+    folder = _look_here()
     try:
         return importlib.import_module(source)
     except ModuleNotFoundError as error:
         if error.name is not None and (source == error.name or source.startswith(f"{error.name}.")):
             raise ConfigError(
-                f"evaluator {name!r}: there is no module {source!r} among what is installed or in {here}; "
-                "write FILE.py:FACTORY for a file elsewhere"
+                f"custom scorer {name!r}: there is no module {source!r} among what is installed or in "
+                f"{folder}; write FILE.py:FACTORY for a file elsewhere"
             ) from None
         raise
 
 
 def _look_here() -> str:
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
-    return here
+    """Make modules of the current folder importable, as ``python -m`` does; return the folder."""
+    folder = str(Path.cwd())
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)
+    return folder
 
 
 def _from_file(name: str, path: Path) -> ModuleType:
     if not path.is_file():
-        raise ConfigError(f"evaluator {name!r}: there is no file {path.absolute()}")
+        raise ConfigError(f"custom scorer {name!r}: there is no file {path.absolute()}")
     spec = importlib.util.spec_from_file_location(f"_evaluator_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -422,21 +434,3 @@ def _from_file(name: str, path: Path) -> ModuleType:
         sys.path.append(folder)  # for modules beside it, as with `python FILE.py`
     spec.loader.exec_module(module)
     return module
-
-
-def _parameters(function: Callable[..., Any]) -> list[str]:
-    try:
-        return list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return []
-
-
-def _takes_spec(factory: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    return any(
-        one.kind in _POSITIONAL and (one.default is inspect.Parameter.empty or one.name == "spec")
-        for one in parameters
-    )
