@@ -13,7 +13,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from io import FileIO
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 import safetensors
 import torch
 from PIL import Image, ImageEnhance
+from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,7 +36,7 @@ from ..files import SeenFiles, replace_file, sweep
 from ..spec import OpeningProgress, Report
 from .models import LoadedModel
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 NAME = "features"
 
 
@@ -47,7 +48,7 @@ class BrokenFeaturesError(Exception):
 class Manifest:
     """The content of a features file."""
 
-    schema: int
+    schema: Literal[1]
     model: str
     preprocessing: str
     images: str
@@ -57,55 +58,44 @@ class Manifest:
     checksum: str
 
 
-def feature_key(model: str, preprocessing: str, images: str) -> str:
+_MANIFEST = TypeAdapter(Manifest)
+
+
+def _feature_key(model: str, preprocessing: str, images: str) -> str:
     """Return the cache name of an image set's features under a model."""
     return hashlib.sha256("\0".join((str(SCHEMA), model, preprocessing, images)).encode()).hexdigest()[:32]
 
 
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write a manifest atomically."""
-    replace_file(path, json.dumps(asdict(manifest), indent=1).encode())
-
-
-def map_features(path: Path) -> Tensor:
+def _map_features(path: Path) -> Tensor:
     """Return features [n, E] as a view of their file."""
     with safetensors.safe_open(path, framework="pt") as file:
         features: Tensor = file.get_tensor(NAME)
     return features
 
 
-def read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
+def _read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
     """Return features [n, E] as a view of the file, and their manifest; None if missing."""
     data, notes = folder / f"{key}.safetensors", folder / f"{key}.json"
     if not data.is_file() or not notes.is_file():
         return None
     try:
-        manifest = _read_manifest(notes)
-        features = map_features(data)
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        manifest = _MANIFEST.validate_json(notes.read_bytes(), strict=True)
+        features = _map_features(data)
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise BrokenFeaturesError(f"{data} cannot be read: {error}") from error
-    named = feature_key(manifest.model, manifest.preprocessing, manifest.images)
-    if named != key or features.ndim != 2 or len(features) != len(manifest.kept):
+    own_key = _feature_key(manifest.model, manifest.preprocessing, manifest.images)
+    if own_key != key or features.ndim != 2 or len(features) != len(manifest.kept):
         raise BrokenFeaturesError(f"{notes} does not belong to {data}")
-    if checksum(features) != manifest.checksum:
+    if _checksum(features) != manifest.checksum:
         raise BrokenFeaturesError(f"{data} has changed since it was written")
     return features, manifest
 
 
-def checksum(features: Tensor) -> str:
+def _checksum(features: Tensor) -> str:
     """Return a hash of a tensor's bytes, type and shape."""
-    found = hashlib.blake2b(f"{features.dtype}{list(features.shape)}".encode(), digest_size=16)
-    found.update(features.contiguous().view(torch.uint8).numpy().data)
-    return found.hexdigest()
-
-
-def _read_manifest(path: Path) -> Manifest:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if found["schema"] != SCHEMA:
-        raise ValueError(f"schema {found['schema']} instead of {SCHEMA}")
-    found["kept"] = tuple(found["kept"])
-    found["bad"] = tuple((index, complaint) for index, complaint in found["bad"])
-    return Manifest(**found)
+    digest = hashlib.blake2b(f"{features.dtype}{list(features.shape)}".encode(), digest_size=16)
+    digest.update(features.contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 LEFT_S = 3600
@@ -125,11 +115,11 @@ class FeatureFile:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder, LEFT_S, "*.part")
-            handle, part = tempfile.mkstemp(dir=folder, prefix=self._target.name, suffix=".part")
-            self._part, self._file = Path(part), FileIO(handle, "r+")
+            handle, name = tempfile.mkstemp(dir=folder, prefix=self._target.name, suffix=".part")
+            self._part, self._file = Path(name), FileIO(handle, "r+")
             self._write(bytes(8 + HEADER), 0)
         except OSError as error:
-            self._go_on_in_memory(error)
+            self._continue_in_memory(error)
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +135,7 @@ class FeatureFile:
             try:
                 self._write(rows.contiguous().numpy().tobytes(), 8 + HEADER + self._bytes)
             except OSError as error:
-                self._go_on_in_memory(error)
+                self._continue_in_memory(error)
         if self._file is None:
             self._in_memory.append(rows)
         self._shape = (self._shape[0] + len(rows), rows.shape[1])
@@ -160,20 +150,17 @@ class FeatureFile:
                 self._part.replace(self._target)
                 self._file = None
             except OSError as error:
-                self._go_on_in_memory(error)
+                self._continue_in_memory(error)
             else:
-                return self._mapped(manifest)
+                rows = _map_features(self._target)
+                manifest = replace(manifest, checksum=_checksum(rows))
+                try:
+                    replace_file(self._target.with_suffix(".json"), _MANIFEST.dump_json(manifest, indent=1))
+                except OSError as error:
+                    self.failure = error
+                return rows, manifest
         rows = torch.cat(self._in_memory) if self._in_memory else torch.empty(self._shape)
-        return rows, replace(manifest, checksum=checksum(rows))
-
-    def _mapped(self, manifest: Manifest) -> tuple[Tensor, Manifest]:
-        rows = map_features(self._target)
-        manifest = replace(manifest, checksum=checksum(rows))
-        try:
-            write_manifest(self._target.with_suffix(".json"), manifest)
-        except OSError as error:
-            self.failure = error
-        return rows, manifest
+        return rows, replace(manifest, checksum=_checksum(rows))
 
     @property
     def _bytes(self) -> int:
@@ -183,14 +170,14 @@ class FeatureFile:
         described = {"dtype": "F32", "shape": self._shape, "data_offsets": (0, self._bytes)}
         return HEADER.to_bytes(8, "little") + json.dumps({NAME: described}).encode().ljust(HEADER)
 
-    def _write(self, content: bytes, place: int) -> None:
+    def _write(self, content: bytes, offset: int) -> None:
         assert self._file is not None
-        self._file.seek(place)
-        left = memoryview(content)
-        while left:
-            left = left[self._file.write(left) :]
+        self._file.seek(offset)
+        unwritten = memoryview(content)
+        while unwritten:
+            unwritten = unwritten[self._file.write(unwritten) :]
 
-    def _go_on_in_memory(self, failure: OSError) -> None:
+    def _continue_in_memory(self, failure: OSError) -> None:
         self.failure = failure
         if self._bytes:
             numbers = np.fromfile(self._part, np.float32, count=self._bytes // 4, offset=8 + HEADER)
@@ -215,22 +202,18 @@ LARGEST = 512
 def augmented_copies(picture: Image.Image, count: int, mark: str) -> Iterator[Image.Image]:
     """Yield ``count`` RGB copies, seeded by the file's hash ``mark``; fewer are the first of more."""
     rng = Random(f"views/{RECIPE}/{mark}")
-    whole = _reduced(picture)
-    width, height = whole.size
-    for _ in range(count):
-        wide, high = (max(1, round(side * rng.uniform(LEAST_SIDE, 1.0))) for side in whole.size)
-        left, top = rng.randint(0, width - wide), rng.randint(0, height - high)
-        view = whole.crop((left, top, left + wide, top + high)).resize(whole.size, Image.Resampling.BICUBIC)
-        view = ImageEnhance.Brightness(view).enhance(rng.uniform(*LIGHT))
-        yield ImageEnhance.Contrast(view).enhance(rng.uniform(*LIGHT))
-
-
-def _reduced(picture: Image.Image) -> Image.Image:
     scale = LARGEST / min(picture.size)
-    if scale >= 1:
-        return picture
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    if scale < 1:
+        reduced = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        picture = picture.resize(reduced, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    width, height = picture.size
+    for _ in range(count):
+        wide, high = (max(1, round(side * rng.uniform(LEAST_SIDE, 1.0))) for side in picture.size)
+        left, top = rng.randint(0, width - wide), rng.randint(0, height - high)
+        cut = picture.crop((left, top, left + wide, top + high))
+        copy = cut.resize(picture.size, Image.Resampling.BICUBIC)
+        copy = ImageEnhance.Brightness(copy).enhance(rng.uniform(*LIGHT))
+        yield ImageEnhance.Contrast(copy).enhance(rng.uniform(*LIGHT))
 
 
 MOST_SLENDER = 100
@@ -238,7 +221,7 @@ MOST_SLENDER = 100
 
 
 def middle(picture: Image.Image) -> Image.Image:
-    """Return a picture, or the middle of one so slender that scaling it up would fill memory."""
+    """Return a picture, or the middle of a picture so slender that scaling it up would fill memory."""
     longest = MOST_SLENDER * min(picture.size)
     if max(picture.size) <= longest:
         return picture
@@ -275,40 +258,26 @@ class ImageEncoder:
     report: Report = lambda _line: None
     progress: OpeningProgress = lambda *_given: None
 
-    def features(self, paths: Sequence[Path]) -> Features:
-        return self._features(paths, None)
+    def features(self, paths: Sequence[Path], copies: int = 0) -> Features:
+        """Return features of images, or of ``copies`` augmented copies of each; from the cache if possible.
 
-    def views(self, paths: Sequence[Path], count: int) -> Features:
-        """Return features of augmented copies of the images, ``count`` rows an image."""
-        return self._features(paths, count)
-
-    def batches(self, paths: Iterable[Path]) -> Iterator[tuple[list[tuple[Path, DataError | None]], Tensor]]:
-        """Yield up to ``batch`` images with what is wrong with each, and features of the readable ones.
-
-        Nothing is cached and any number of images may follow; ``on_bad_image`` does not apply.
+        Raises:
+            DataError: No image can be read, or one cannot and ``on_bad_image`` is ``fail``.
         """
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
-            window = max(2 * self.workers, self.batch)
-            decoded = _ordered(pool, lambda path: (path, self._decode(path, "", None)), paths, window)
-            while part := list(islice(decoded, self.batch)):
-                pictures = [one for _, found in part if not isinstance(found, DataError) for one in found]
-                bad = [(path, found if isinstance(found, DataError) else None) for path, found in part]
-                yield bad, self._forward(pictures) if pictures else torch.empty(0, 0)
-
-    def _features(self, paths: Sequence[Path], views: int | None) -> Features:
         digests: list[str] = []
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
 
-            def find() -> list[str]:
+            def hash_images() -> list[str]:
                 digests[:] = _digests(pool, paths, self.workers)
                 return [image_set_hash(digests)]
 
-            images = "".join(self.seen.known("image set", paths, find))
-            found = self._from_cache(images, views)
-            if found is None:
-                (images,) = find() if not digests else (image_set_hash(digests),)
-                found = self._encode(pool, list(zip(paths, digests, strict=True)), images, views)
-        vectors, manifest = found
+            # Files that are as they were are not read again, as long as their features are in the cache.
+            images = "".join(self.seen.known("image set", paths, hash_images))
+            features = self._from_cache(images, copies)
+            if features is None:
+                (images,) = [image_set_hash(digests)] if digests else hash_images()
+                features = self._encode(pool, list(zip(paths, digests, strict=True)), images, copies)
+        vectors, manifest = features
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad and self.on_bad_image == "fail":
             raise DataError(f"{bad[0]}; {HOW_TO_GO_ON}")
@@ -319,45 +288,62 @@ class ImageEncoder:
             raise DataError(f"none of the {len(paths)} images can be read; the first: {bad[0]}")
         return Features(vectors, manifest.kept, bad, images)
 
-    def _preprocessing(self, views: int | None) -> str:
-        own = self.loaded.preprocessing
-        return own if views is None else f"{views} views, recipe {RECIPE}; {own}"
+    def batches(self, paths: Iterable[Path]) -> Iterator[tuple[list[tuple[Path, DataError | None]], Tensor]]:
+        """Yield up to ``batch`` images with what is wrong with each, and features of the readable ones.
 
-    def _from_cache(self, images: str, views: int | None) -> tuple[Tensor, Manifest] | None:
+        Nothing is cached and any number of images may follow; ``on_bad_image`` does not apply.
+        """
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
+            window = max(2 * self.workers, self.batch)
+            decoded = _ordered(pool, lambda path: (path, self._decode(path, "", 0)), paths, window)
+            while batch := list(islice(decoded, self.batch)):
+                images: list[tuple[Path, DataError | None]] = []
+                inputs: list[Tensor] = []
+                for path, result in batch:
+                    error = result if isinstance(result, DataError) else None
+                    images.append((path, error))
+                    inputs += result if isinstance(result, list) else []
+                yield images, self._forward(inputs) if inputs else torch.empty(0, 0)
+
+    def _preprocessing(self, copies: int) -> str:
+        own = self.loaded.preprocessing
+        return f"{copies} views, recipe {RECIPE}; {own}" if copies else own
+
+    def _from_cache(self, images: str, copies: int) -> tuple[Tensor, Manifest] | None:
+        key = _feature_key(self.loaded.key, self._preprocessing(copies), images)
         try:
-            key = feature_key(self.loaded.key, self._preprocessing(views), images)
-            found = read_features(self.folder, key)
+            features = _read_features(self.folder, key)
         except BrokenFeaturesError as error:
             self.report(f"image features are made again: {error}")
             return None
-        if found is not None:
-            what = "images" if views is None else "augmented copies"
-            self.report(f"{what}: {len(found[0])} features from the cache")
-        return found
+        if features is not None:
+            what = "augmented copies" if copies else "images"
+            self.report(f"{what}: {len(features[0])} features from the cache")
+        return features
 
     def _encode(
-        self, pool: ThreadPoolExecutor, images: Sequence[tuple[Path, str]], image_set: str, views: int | None
+        self, pool: ThreadPoolExecutor, images: Sequence[tuple[Path, str]], image_set: str, copies: int
     ) -> tuple[Tensor, Manifest]:
+        """Encode images, given with their digests, and write their features batch by batch."""
         kept: list[int] = []
         bad: list[tuple[int, str]] = []
-        waiting: list[Tensor] = []
-        each, preprocessing = views or 1, self._preprocessing(views)
+        waiting: list[Tensor] = []  # decoded inputs that do not fill a batch yet
+        each, preprocessing = copies or 1, self._preprocessing(copies)
         window = max(1, max(2 * self.workers, self.batch) // each)
-        with FeatureFile(self.folder, feature_key(self.loaded.key, preprocessing, image_set)) as file:
-            for index, found in enumerate(
-                _ordered(pool, lambda one: self._decode(*one, views), images, window)
-            ):
-                if isinstance(found, DataError):
+        with FeatureFile(self.folder, _feature_key(self.loaded.key, preprocessing, image_set)) as file:
+            decoded = _ordered(pool, lambda image: self._decode(*image, copies), images, window)
+            for index, result in enumerate(decoded):
+                if isinstance(result, DataError):
                     if self.on_bad_image == "fail":
-                        raise DataError(f"{found}; {HOW_TO_GO_ON}") from found
-                    bad.append((index, str(found)))
+                        raise DataError(f"{result}; {HOW_TO_GO_ON}") from result
+                    bad.append((index, str(result)))
                 else:
-                    kept += [index] * len(found)
-                    waiting += found
+                    kept += [index] * len(result)
+                    waiting += result
                 while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
                     file.add(self._forward(waiting[: self.batch]))
                     waiting = waiting[self.batch :]
-                    self.progress((index + 1) * each - len(waiting), len(images) * each, views is not None)
+                    self.progress((index + 1) * each - len(waiting), len(images) * each, copies > 0)
             manifest = Manifest(
                 schema=SCHEMA,
                 model=self.loaded.key,
@@ -373,43 +359,44 @@ class ImageEncoder:
             self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
         return features
 
-    def _decode(self, path: Path, digest: str, views: int | None) -> list[Tensor] | DataError:
+    def _decode(self, path: Path, digest: str, copies: int) -> list[Tensor] | DataError:
+        """Return the model's inputs [3, H, W] of an image, or of its augmented copies."""
         try:
             whole = open_rgb(path)
             image = middle(whole)
-            if image is not whole and views is None:
+            if image is not whole and not copies:
                 size = f"{whole.width} x {whole.height} pixels"
                 self.report(f"images: only the middle of {path} counts, {size} are too slender")
-            pictures = [image] if views is None else augmented_copies(image, views, digest)
-            return [self.loaded.preprocess(one) for one in pictures]
+            pictures = augmented_copies(image, copies, digest) if copies else [image]
+            return [self.loaded.preprocess(picture) for picture in pictures]
         except DataError as error:
             return error
 
-    def _forward(self, pictures: Sequence[Tensor]) -> Tensor:
+    def _forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Encode a batch: [B, 3, H, W] -> [B, E], normalised, float32, on the CPU."""
         model: Any = self.loaded.model
         # Equal batch sizes keep an image's features independent of the other images.
-        stacked = torch.stack([*pictures, *[pictures[-1]] * (self.batch - len(pictures))])
+        stacked = torch.stack([*inputs, *[inputs[-1]] * (self.batch - len(inputs))])
         with torch.inference_mode():
             encoded = model.encode_image(stacked.to(self.loaded.device))
-            return functional.normalize(encoded.float(), dim=-1).cpu()[: len(pictures)]
+            return functional.normalize(encoded.float(), dim=-1).cpu()[: len(inputs)]
 
 
 def _digests(pool: ThreadPoolExecutor, paths: Sequence[Path], workers: int) -> list[str]:
-    """Return the hash of each file; a task takes many, as handing over one costs more than hashing it."""
-    parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
-    hashed = _ordered(pool, lambda part: [file_digest(path) for path in part], parts, 2 * workers)
-    return [digest for part in hashed for digest in part]
+    """Return the hash of each file; a task takes many, as handing over a task costs more than hashing."""
+    chunks = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
+    hashed = _ordered(pool, lambda chunk: [file_digest(path) for path in chunk], chunks, 2 * workers)
+    return [digest for digests in hashed for digest in digests]
 
 
 def _ordered(
-    pool: ThreadPoolExecutor, work: Callable[[In], Out], given: Iterable[In], window: int
+    pool: ThreadPoolExecutor, work: Callable[[In], Out], items: Iterable[In], window: int
 ) -> Iterator[Out]:
     """Yield results in order, with at most ``window`` tasks begun and not yet taken."""
     begun: deque[Future[Out]] = deque()
     try:
-        for one in given:
-            begun.append(pool.submit(work, one))
+        for item in items:
+            begun.append(pool.submit(work, item))
             if len(begun) >= window:
                 yield begun.popleft().result()
         while begun:

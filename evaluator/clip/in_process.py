@@ -96,7 +96,7 @@ def augmented(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> L
     classes, some = splits[0].classes, [split for split in splits if len(split) and count]
     if not some:
         return Labelled.empty(classes)
-    found = [images.views(split.paths, count) for split in some]
+    found = [images.features(split.paths, count) for split in some]
     labels = [split.labels[list(features.kept)] for split, features in zip(some, found, strict=True)]
     return Labelled(torch.cat([features.vectors for features in found]), torch.cat(labels), classes)
 

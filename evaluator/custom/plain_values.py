@@ -59,7 +59,8 @@ def checked_fields(kind: type[T], answer: object, name: str = "") -> T:
         field = ".".join((*filter(None, [name]), *map(str, first["loc"])))
         raise WrongAnswerError(f"answered with {shown(first['input'])} for {field}: {plain(first)}") from None
     except (TypeError, ValueError, RecursionError) as error:
-        raise WrongAnswerError(f"answered {shown(answer)}, which cannot be read: {_reason(error)}") from None
+        what = f"answered with {shown(answer)} for {name}" if name else f"answered {shown(answer)}"
+        raise WrongAnswerError(f"{what}, which cannot be read: {_reason(error)}") from None
 
 
 @cache

@@ -207,7 +207,7 @@ def test_views_are_the_models_own_in_the_order_of_the_images(
 ) -> None:
     """So many rows an image, each the embedding of one view; the images' own features are another set."""
     paths = pictures[:3]
-    found = encoder(loaded, tmp_path).views(paths, 5)
+    found = encoder(loaded, tmp_path).features(paths, 5)
     assert found.kept == (0,) * 5 + (1,) * 5 + (2,) * 5
     model: Any = loaded.model
     for place, path in enumerate(paths):
@@ -223,15 +223,19 @@ def test_views_are_encoded_once_for_a_number_of_them(
     loaded: LoadedModel, pictures: list[Path], tmp_path: Path, calls: list[int]
 ) -> None:
     """Another session takes them from the disk; of an image elsewhere, among others, they are the same."""
-    first = encoder(loaded, tmp_path).views(pictures, 3)
+    first = encoder(loaded, tmp_path).features(pictures, 3)
     assert calls == [4] * 8
     seen: list[tuple[int, int]] = []
-    again = encoder(loaded, tmp_path, progress=lambda done, of, _: seen.append((done, of))).views(pictures, 3)
+
+    def note(done: int, of: int, _copies: bool) -> None:
+        seen.append((done, of))
+
+    again = encoder(loaded, tmp_path, progress=note).features(pictures, 3)
     assert torch.equal(first.vectors, again.vectors)
     assert (len(calls), seen) == (8, [])
     copy = tmp_path / "copy.png"
     copy.write_bytes(pictures[4].read_bytes())
-    alone = encoder(loaded, tmp_path, progress=lambda done, of, _: seen.append((done, of))).views([copy], 6)
+    alone = encoder(loaded, tmp_path, progress=note).features([copy], 6)
     assert torch.equal(alone.vectors[:3], first.vectors[12:15])
     assert seen == [(4, 6), (6, 6)]
 
@@ -241,15 +245,19 @@ def test_views_of_a_bad_image_are_left_out_with_it(
 ) -> None:
     """The others keep their places."""
     pictures[1].write_text("no image")
-    assert encoder(loaded, tmp_path, on_bad_image="skip").views(pictures[:3], 2).kept == (0, 0, 2, 2)
+    assert encoder(loaded, tmp_path, on_bad_image="skip").features(pictures[:3], 2).kept == (0, 0, 2, 2)
     with pytest.raises(DataError, match=r"1\.png"):
-        encoder(loaded, tmp_path).views(pictures[:3], 2)
+        encoder(loaded, tmp_path).features(pictures[:3], 2)
 
 
 def test_progress_is_reported(loaded: LoadedModel, pictures: list[Path], tmp_path: Path) -> None:
     """Each batch says how far it is."""
     seen: list[tuple[int, int]] = []
-    encoder(loaded, tmp_path, progress=lambda done, of, _: seen.append((done, of))).features(pictures)
+
+    def note(done: int, of: int, _copies: bool) -> None:
+        seen.append((done, of))
+
+    encoder(loaded, tmp_path, progress=note).features(pictures)
     assert seen == [(4, 10), (8, 10), (10, 10)]
 
 
@@ -411,7 +419,7 @@ def test_of_a_slender_image_the_middle_counts(
     box = encoder(replace(loaded, preprocess=preprocess), tmp_path, report=lines.append)
     slender, cut = box.features([tmp_path / "slender.png"]), box.features([tmp_path / "middle.png"])
     assert torch.equal(slender.vectors, cut.vectors)
-    box.views([tmp_path / "slender.png"], 2)
+    box.features([tmp_path / "slender.png"], 2)
     assert all(max(one) <= 100 * min(one) for one in seen)
     (line,) = lines
     assert f"{tmp_path / 'slender.png'} counts, {width} x {height} pixels" in line
