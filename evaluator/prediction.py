@@ -117,7 +117,7 @@ class FolderPredictor(ImagePredictor):
         if len(class_names) < 2:
             raise UsageError("at least two class names are needed to predict classes")
         super().__init__(report)
-        from .clip.image_classifier import ImageClassifier
+        from .clip.in_process import ImageClassifier
 
         self.spec, self.class_names, self.templates = spec, tuple(class_names), tuple(templates)
         self._classifier = ImageClassifier(spec, texts or class_names, templates, report)

@@ -89,10 +89,10 @@ class Score:
         Raises:
             UsageError: This score was computed without what the objective needs.
         """
-        found = self.train if objective == "accuracy" else getattr(self, objective, None)
-        if found is None:
-            raise UsageError(f"the evaluator was not opened for the objective {objective!r}")
-        return float(found)
+        value = self.train if objective == "accuracy" else getattr(self, objective, None)
+        if value is None:
+            raise UsageError(f"the scorer was not opened for the objective {objective!r}")
+        return float(value)
 
     def val_value(self, objective: Objective = "accuracy") -> float | None:
         """Return the objective's value on the validation images; None if not computed."""
@@ -115,7 +115,7 @@ def checked(verdict: Verdict) -> Verdict:
     """Return the verdict; a score with a value that is not finite becomes a rejection."""
     if isinstance(verdict, Score):
         not_numbers = ("correct", "confused", "unreadable_examples")
-        names = [one.name for one in fields(verdict) if one.name not in not_numbers]
+        names = [field.name for field in fields(verdict) if field.name not in not_numbers]
         values = [getattr(verdict, name) for name in names]
         if bad := [value for value in values if value is not None and not math.isfinite(value)]:
             return Rejection(NOT_A_NUMBER, f"the evaluator answered {bad[0]}, not a number to rank by")
@@ -263,7 +263,7 @@ class Predictions:
 
 def hits(predicted: Sequence[int], labels: Sequence[int]) -> list[bool]:
     """Return for each image whether its predicted label is the true one."""
-    return [one == true for one, true in zip(predicted, labels, strict=True)]
+    return [label == true for label, true in zip(predicted, labels, strict=True)]
 
 
 @runtime_checkable
@@ -340,11 +340,11 @@ class Illustrator(Protocol):
         ...
 
 
-def batches_at_once(owner: str, found: object) -> int:
+def batches_at_once(owner: str, in_flight: object) -> int:
     """Return a scorer's ``in_flight``, from 1 to 256, else raise ConfigError."""
-    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= MAX_IN_FLIGHT:
+    if not isinstance(in_flight, int) or isinstance(in_flight, bool) or not 1 <= in_flight <= MAX_IN_FLIGHT:
         raise ConfigError(
-            f"{owner}.in_flight is {shown(found)}; it says how many batches are taken at once, a whole "
+            f"{owner}.in_flight is {shown(in_flight)}; it says how many batches are taken at once, a whole "
             f"number from 1 to {MAX_IN_FLIGHT}"
         )
-    return found
+    return in_flight

@@ -27,8 +27,8 @@ def by_class(predicted: Labels, labels: Labels, classes: int) -> list[tuple[int,
 
 def class_mean(predicted: Labels, labels: Labels, classes: int) -> float:
     """Return the mean accuracy of the classes that have images."""
-    found = [right / of for right, of in by_class(predicted, labels, classes) if of]
-    return sum(found) / len(found)
+    accuracies = [right / of for right, of in by_class(predicted, labels, classes) if of]
+    return sum(accuracies) / len(accuracies)
 
 
 def confusions(

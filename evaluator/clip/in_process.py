@@ -1,10 +1,11 @@
-"""Open a CLIP evaluator in this process."""
+"""Open a CLIP in this process: as an evaluator, or as a classifier of any images."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from ..datasets.checks import shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.loading import load_data, toy_model_notes
 from ..datasets.values import FewShotData, Item
+from ..errors import DataError, UsageError
 from ..files import cache_dir, seen_files
 from ..pico.models import TOY_MODEL
 from ..scoring import EvaluatorInfo
@@ -21,7 +23,7 @@ from .images import RECIPE, Features, ImageEncoder
 from .models import LoadedModel, best_dtype, load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
 from .texts.text_encoder import Encoder, ReplicatedEncoder, TextEncoder
-from .zero_shot import Labelled, classifier, decide
+from .zero_shot import SCALE, Labelled, classifier, decide
 
 RESIDENT_BYTES = 2**30
 
@@ -38,8 +40,8 @@ def open_in_process(
     images = image_encoder(spec, models[0], report, progress)
     train_features, train = labelled(images, data.train, data)
     val_features, val = labelled(images, data.val, data)
-    count = spec.augmentations_for(len(data.train) + len(data.val))
-    views = augmented(images, (train, val), count)
+    copies = spec.augmentations_for(len(data.train) + len(data.val))
+    views = _augmented(images, (train, val), copies)
     ahead = images.features(data.test.paths) if look_ahead else None
     encoder = build_encoder(spec, models, data.classes, report)
     notes = _notes(spec, encoder, models, data, train, report)
@@ -48,7 +50,7 @@ def open_in_process(
         return labelled(images, data.test.open(), data, ahead)[1]
 
     return OpenClipEvaluator(
-        info=_info(spec, data, models[0], [train_features, val_features], ahead, notes, count),
+        info=_info(spec, data, models[0], [train_features, val_features], ahead, notes, copies),
         encoder=encoder,
         class_names=data.classes,
         train=_resident(train, devices[0]),
@@ -91,14 +93,14 @@ def labelled(
     )
 
 
-def augmented(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> Labelled:
-    """Return features and labels of ``count`` augmented copies of each image of some splits."""
-    classes, some = splits[0].classes, [split for split in splits if len(split) and count]
-    if not some:
+def _augmented(images: ImageEncoder, splits: Sequence[Labelled], copies: int) -> Labelled:
+    """Return features and labels of ``copies`` augmented copies of each image."""
+    classes = splits[0].classes
+    copied = [(split, images.features(split.paths, copies)) for split in splits if len(split) and copies]
+    if not copied:
         return Labelled.empty(classes)
-    found = [images.features(split.paths, count) for split in some]
-    labels = [split.labels[list(features.kept)] for split, features in zip(some, found, strict=True)]
-    return Labelled(torch.cat([features.vectors for features in found]), torch.cat(labels), classes)
+    labels = [split.labels[list(features.kept)] for split, features in copied]
+    return Labelled(torch.cat([features.vectors for _, features in copied]), torch.cat(labels), classes)
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:
@@ -151,13 +153,15 @@ def _notes(
     dtype = _dtype(spec, models[0])
     if dtype == torch.float32:
         return notes
+    # How many decisions on the training images does the lower precision change?
     full = TextEncoder(models[0].model, models[0].tokenizer, data.classes, models[0].context_length)
     firsts = dict.fromkeys(templates[0] for templates in for_dataset(data.name).values())
     templates = [template for template in firsts if full.check(template) is None][:8]
-    changed = sum(
-        int((_decide(encoder, template, train) != _decide(full, template, train)).sum())
-        for template in templates
-    )
+    changed = 0
+    for template in templates:
+        with torch.inference_mode():
+            low, high = (decide(train, classifier(each.vectors([template]))) for each in (encoder, full))
+        changed += int((low != high).sum())
     report(f"precision: {dtype} turns {changed} of {len(train) * len(templates)} decisions on train")
     notes["precision"] = {
         "type": str(dtype).removeprefix("torch."),
@@ -168,11 +172,6 @@ def _notes(
     return notes
 
 
-def _decide(encoder: Encoder, template: str, split: Labelled) -> torch.Tensor:
-    with torch.inference_mode():
-        return decide(split, classifier(encoder.vectors([template])))
-
-
 def _info(
     spec: EvaluatorSpec,
     data: FewShotData,
@@ -180,12 +179,27 @@ def _info(
     features: Sequence[Features | None],
     ahead: Features | None,
     notes: dict[str, Any],
-    views: int,
+    copies: int,
 ) -> EvaluatorInfo:
+    """Describe an evaluator; ``features`` are those of train and val, None for an empty split."""
     precision = str(_dtype(spec, loaded)).removeprefix("torch.").replace("float32", "fp32")
-    sizes = [0 if one is None else len(one.kept) for one in features]
-    hashes = [None if one is None else one.images for one in features]
-    fingerprint = _fingerprint(data, loaded, features, precision, views)
+    kept = [None if split is None else split.kept for split in features]
+    sizes = [len(rows or ()) for rows in kept]
+    hashes = [None if split is None else split.images for split in features]
+    # Everything that decides a score.
+    identity = repr(
+        (
+            hashes,
+            kept,
+            [item.label for item in (*data.train, *data.val)],
+            data.classes,
+            data.test.size,
+            loaded.key,
+            loaded.preprocessing,
+            precision,
+            *((f"{copies} views, recipe {RECIPE}",) if copies else ()),
+        )
+    )
     return EvaluatorInfo(
         dataset=data.name,
         classes=len(data.classes),
@@ -195,31 +209,58 @@ def _info(
         sizes={"train": sizes[0], "val": sizes[1], "test": len(ahead.kept) if ahead else data.test.size},
         model=spec.model,
         pretrained=spec.pretrained,
-        fingerprint=fingerprint,
+        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
         baselines=for_dataset(data.name),
         precision=precision,
         notes=notes,
         cheap=True,
-        views=views,
+        views=copies,
         files=data.files,
         content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
     )
 
 
-def _fingerprint(
-    data: FewShotData, loaded: LoadedModel, features: Sequence[Features | None], precision: str, views: int
-) -> str:
-    identity = repr(
-        (
-            [None if one is None else one.images for one in features],
-            [None if one is None else one.kept for one in features],
-            [item.label for item in (*data.train, *data.val)],
-            data.classes,
-            data.test.size,
-            loaded.key,
-            loaded.preprocessing,
-            precision,
-            *((f"{views} views, recipe {RECIPE}",) if views else ()),
-        )
-    )
-    return hashlib.sha256(identity.encode()).hexdigest()
+class ImageClassifier:
+    """A model whose classes are the averaged text embeddings of an ensemble.
+
+    Raises:
+        ModelError: The model, its checkpoint or the device cannot be used.
+        UsageError: A template cannot be read by this model.
+    """
+
+    def __init__(
+        self, spec: EvaluatorSpec, class_names: Sequence[str], templates: Sequence[str], report: Report
+    ) -> None:
+        self._loaded = load_model(spec.model, spec.pretrained, parse_devices(spec.device)[0], report=report)
+        encoder = build_encoder(spec, [self._loaded], class_names, report)
+        for template in templates:
+            if (rejection := encoder.check(template)) is not None:
+                raise UsageError(f"{template!r} cannot be used with this model: {rejection.message}")
+        with torch.inference_mode():
+            self._classes = classifier(encoder.vectors(list(templates))).float()
+        self._images = image_encoder(spec, self._loaded, report, lambda *_given: None)
+
+    @property
+    def weights(self) -> str:
+        return self._loaded.weights
+
+    def decide(
+        self, paths: Iterable[Path], top: int
+    ) -> Iterator[tuple[Path, list[int], list[float], DataError | None]]:
+        """Yield each image's ``top`` labels, most likely first, with probabilities, or what is wrong with it.
+
+        Probabilities are the softmax of the model's logits over all classes.
+        """
+        for images, features in self._images.batches(paths):
+            rows = iter(zip(*self._best(features, top), strict=True)) if len(features) else iter(())
+            for path, error in images:
+                labels, probabilities = ([], []) if error is not None else next(rows)
+                yield path, labels, probabilities, error
+
+    def _best(self, features: torch.Tensor, top: int) -> tuple[list[list[int]], list[list[float]]]:
+        with torch.inference_mode():
+            logits = (SCALE * features.to(self._classes.device)) @ self._classes.T
+            # Stable, so that equal logits give the class that the evaluator decides for.
+            labels = torch.sort(logits, dim=1, descending=True, stable=True).indices[:, :top]
+            scaled = logits * (self._loaded.logit_scale / SCALE)
+            return labels.tolist(), scaled.softmax(dim=1).gather(1, labels).tolist()

@@ -33,11 +33,11 @@ _FORM = re.compile(r"auto|cpu|mps|cuda(:\d+(,\d+)*)?")
 
 def devices() -> list[str]:
     """Return every device of this machine, with GPU names."""
-    found = ["cpu"]
+    names = ["cpu"]
     if torch.backends.mps.is_available():
-        found.append("mps")
-    found += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
-    return found
+        names.append("mps")
+    names += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    return names
 
 
 def parse_devices(name: str) -> list[torch.device]:

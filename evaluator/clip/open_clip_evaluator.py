@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ _RENAMED = 3
 _NAMES_HELD = 2**14
 # Bad images listed in a result, per split.
 _MOST_LISTED = 20
+T = TypeVar("T")
 
 
 class OpenClipEvaluator:
@@ -69,9 +70,9 @@ class OpenClipEvaluator:
         self._open_test = open_test
         self._objective, self._grey = objective, objective in GREY_BOX
         self._logit_scale = logit_scale
-        self._kept: dict[str, Tensor] = {}
+        self._template_vectors: dict[str, Tensor] = {}
         self._renamed: OrderedDict[tuple[str, str], RenamedClasses] = OrderedDict()
-        self._named: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._renamed_vectors: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -87,11 +88,11 @@ class OpenClipEvaluator:
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
         answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
-        wanted = [index for index, answer in enumerate(answers) if answer is None]
-        held = self._at_once()
-        for start in range(0, len(wanted), held):
-            part = wanted[start : start + held]
-            for index, vectors in zip(part, self._encoder.vectors([templates[i] for i in part]), strict=True):
+        readable = [index for index, rejection in enumerate(answers) if rejection is None]
+        for indices in self._chunks(readable):
+            for index, vectors in zip(
+                indices, self._encoder.vectors([templates[index] for index in indices]), strict=True
+            ):
                 answers[index] = self._score(classifier(vectors[None]))
         return [answer for answer in answers if answer is not None]
 
@@ -100,11 +101,11 @@ class OpenClipEvaluator:
         train = self.split("train")
         return [
             SplitScores(
-                train=correct(decide(train, one), train) / len(train),
-                val=_accuracy(one, self.split("val")),
-                test=_accuracy(one, self.split("test")) if test else None,
+                train=correct(decide(train, classes), train) / len(train),
+                val=_accuracy(classes, self.split("val")),
+                test=_accuracy(classes, self.split("test")) if test else None,
             )
-            for one in weights
+            for classes in weights
         ]
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
@@ -123,8 +124,8 @@ class OpenClipEvaluator:
         labelled = self.split(split)
         weights = [self._classifier(ensemble) for ensemble in ensembles]
         with torch.inference_mode():
-            found = [tuple(decide(labelled, one).tolist()) for one in weights]
-        return Predictions(tuple(labelled.labels.tolist()), tuple(found))
+            predicted = tuple(tuple(decide(labelled, classes).tolist()) for classes in weights)
+        return Predictions(tuple(labelled.labels.tolist()), predicted)
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -135,23 +136,23 @@ class OpenClipEvaluator:
         classes = self._renamed_classes(template, split, labelled)
         names = list(dict.fromkeys(name for renaming in renamings for name in renaming.values()))
         vectors = self._name_vectors(template, names)
-        readable = [one for one in renamings if vectors.keys() >= set(one.values())]
+        readable = [renaming for renaming in renamings if vectors.keys() >= set(renaming.values())]
         with torch.inference_mode():
             decided = iter(classes.decide_all(readable, vectors))
         base = classes.base.tolist()
-        found: list[tuple[int, ...] | None] = []
+        predicted: list[tuple[int, ...] | None] = []
         for renaming in renamings:
             if not vectors.keys() >= set(renaming.values()):
-                found.append(None)
+                predicted.append(None)
                 continue
             # Few images change, and only those are worth a conversion.
-            now = next(decided)
-            changed = (now != classes.base).nonzero()[:, 0]
+            decisions = next(decided)
+            changed = (decisions != classes.base).nonzero()[:, 0]
             labels = base.copy()
-            for place, label in zip(changed.tolist(), now[changed].tolist(), strict=True):
-                labels[place] = label
-            found.append(tuple(labels))
-        return Predictions(tuple(labelled.labels.tolist()), tuple(found))
+            for image_index, label in zip(changed.tolist(), decisions[changed].tolist(), strict=True):
+                labels[image_index] = label
+            predicted.append(tuple(labels))
+        return Predictions(tuple(labelled.labels.tolist()), tuple(predicted))
 
     def _renamed_classes(self, template: str, split: str, labelled: Labelled) -> RenamedClasses:
         key = template, split
@@ -165,21 +166,20 @@ class OpenClipEvaluator:
 
     def _name_vectors(self, template: str, names: Sequence[str]) -> dict[str, Tensor]:
         """Return the classifier's row for each name that the model can read; each is encoded once."""
+        cached = self._renamed_vectors
         missing = [
             name
             for name in names
-            if (template, name) not in self._named and self._encoder.check_name(template, name) is None
+            if (template, name) not in cached and self._encoder.check_name(template, name) is None
         ]
-        held = self._at_once() * len(self._names)
-        for start in range(0, len(missing), held):
-            part = missing[start : start + held]
+        for chunk in self._chunks(missing, len(self._names)):
             with torch.inference_mode():
-                rows = classifier(self._encoder.named(template, part)[None])
-            self._named |= zip([(template, name) for name in part], rows, strict=True)
-        found = {name: self._named[template, name] for name in names if (template, name) in self._named}
-        while len(self._named) > _NAMES_HELD:
-            self._named.popitem(last=False)
-        return found
+                rows = classifier(self._encoder.named(template, chunk)[None])  # [names, E]
+            cached |= zip([(template, name) for name in chunk], rows, strict=True)
+        vectors = {name: cached[template, name] for name in names if (template, name) in cached}
+        while len(cached) > _NAMES_HELD:
+            cached.popitem(last=False)
+        return vectors
 
     def image_set(self, split: str) -> str:
         return self.split(split).image_set
@@ -223,19 +223,25 @@ class OpenClipEvaluator:
 
     def _vectors(self, ensemble: Sequence[str]) -> list[Tensor]:
         """Return each template's class vectors; some are cached, as ensembles share many."""
-        found = {template: self._kept[template] for template in ensemble if template in self._kept}
-        missing = [template for template in dict.fromkeys(ensemble) if template not in found]
-        held = self._at_once()
-        for start in range(0, len(missing), held):
-            part = missing[start : start + held]
-            found |= zip(part, self._encoder.vectors(part), strict=True)
-        room = max(0, held - len(self._kept))
-        self._kept |= {template: found[template].clone() for template in missing[:room]}
-        return [found[template] for template in ensemble]
+        cached = self._template_vectors
+        vectors = {template: cached[template] for template in ensemble if template in cached}
+        missing = [template for template in dict.fromkeys(ensemble) if template not in vectors]
+        for chunk in self._chunks(missing):
+            vectors |= zip(chunk, self._encoder.vectors(chunk), strict=True)
+        room = max(0, self._at_once() - len(cached))
+        cached |= {template: vectors[template].clone() for template in missing[:room]}
+        return [vectors[template] for template in ensemble]
 
     def _at_once(self) -> int:
+        """Return how many templates' class vectors are held at once."""
         width = self._splits["train"].features.shape[1]
         return max(1, _HELD // (len(self._names) * width))
+
+    def _chunks(self, items: Sequence[T], times: int = 1) -> Iterator[Sequence[T]]:
+        """Yield items by as many as are encoded at once: templates, or ``times`` as many names."""
+        size = self._at_once() * times
+        for start in range(0, len(items), size):
+            yield items[start : start + size]
 
     def _score(self, weights: Tensor) -> Score:
         train, val = self._splits["train"], self._splits["val"]

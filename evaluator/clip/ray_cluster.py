@@ -61,18 +61,23 @@ class Connection:
 
     def first_of(self, references: Iterable[Any], *, wait_s: float = math.inf) -> list[Any]:
         """Wait until one of several results is there and return it in a list; empty after ``wait_s``."""
-        waited, left = list(references), wait_s
+        waiting, left_s = list(references), wait_s
         while True:
-            done, _ = self.ray.wait(waited, num_returns=1, timeout=min(left, LOOK_S))
-            left -= LOOK_S
-            if done or left <= 0:
+            done, _ = self.ray.wait(waiting, num_returns=1, timeout=min(left_s, LOOK_S))
+            left_s -= LOOK_S
+            if done or left_s <= 0:
                 return list(done)
             self.check()
 
     def check(self) -> None:
         """Check that the cluster still exists; Ray itself would wait for it."""
         if not self._lost and self._head:
-            self._lost = not any(_answers_after(pause_s, self._head) for pause_s in PAUSES_S)
+            self._lost = True
+            for pause_s in PAUSES_S:
+                time.sleep(pause_s)
+                if _unreachable(self._head) is None:
+                    self._lost = False
+                    break
         if self._lost:
             raise EvaluatorError(f"the Ray cluster at {self._head or self._address} is lost")
 
@@ -108,11 +113,6 @@ def _unreachable(address: str) -> Exception | None:
             return None
     except (OSError, ValueError) as error:
         return error
-
-
-def _answers_after(pause_s: float, address: str) -> bool:
-    time.sleep(pause_s)
-    return _unreachable(address) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class ClusterEvaluator:
         self.examine, self.inspect, self.predict = local.examine, local.inspect, local.predict
         self.predict_named = local.predict_named
         self.image_set, self.thumbnails = local.image_set, local.thumbnails
-        given = (
+        arguments = (
             spec.model_copy(update={"ray": None, "cache_dir": None}),
             replace(local.info, notes={}, baselines={}, sizes=dict(local.info.sizes)),
             local.class_names,
@@ -197,8 +197,8 @@ class ClusterEvaluator:
             *(ray.put(Shipped.pack(local.split(name))) for name in ("train", "val")),
             ray.put(Shipped.pack(local.views or Labelled.empty(len(local.class_names)))),
         )
-        self._pool = Pool(cluster, given, report)
-        self._pool.some()
+        self._pool = Pool(cluster, arguments, report)
+        self._pool.next_ready()
         report(f"ray: room for {cluster.places()} scorers on {len(ray.nodes())} nodes")
 
     @property
@@ -210,34 +210,35 @@ class ClusterEvaluator:
             return []
         actors = self._pool.fit(len(templates))
         share = -(-len(templates) // len(actors))
-        parts = [templates[i : i + share] for i in range(0, len(templates), share)]
-        flying = {actors[i].score.remote(part): (i, actors[i]) for i, part in enumerate(parts)}
-        answers: list[Answers] = [[] for _ in parts]
-        losses = [0] * len(parts)
+        shares = [templates[start : start + share] for start in range(0, len(templates), share)]
+        # For each result that is awaited, the number of its share and the actor at work on it.
+        flying = {actors[i].score.remote(own): (i, actors[i]) for i, own in enumerate(shares)}
+        answers: list[Answers] = [[] for _ in shares]
+        losses = [0] * len(shares)
         while flying:
             (reference,) = self._cluster.first_of(flying)
-            place, actor = flying.pop(reference)
+            number, actor = flying.pop(reference)
             try:
-                answers[place] = self._cluster.ray.get(reference)
+                answers[number] = self._cluster.ray.get(reference)
             except self._cluster.ray.exceptions.RayActorError as error:
-                losses[place] += 1
-                if losses[place] == TRIES:
+                losses[number] += 1
+                if losses[number] == TRIES:
                     raise EvaluatorError(
-                        f"{len(parts[place])} templates were lost with {TRIES} scorers one after the other"
+                        f"{len(shares[number])} templates were lost with {TRIES} scorers one after the other"
                     ) from error
                 self._pool.drop(actor)
-                other = self._pool.some()
-                flying[other.score.remote(parts[place])] = (place, other)
-        return [one for part in answers for one in part]
+                actor = self._pool.next_ready()
+                flying[actor.score.remote(shares[number])] = (number, actor)
+        return [verdict for own in answers for verdict in own]
 
 
 class Pool:
     """Actors that are ready, and actors that are still starting, which may take long."""
 
-    def __init__(self, cluster: Connection, given: Sequence[Any], report: Report) -> None:
+    def __init__(self, cluster: Connection, arguments: Sequence[Any], report: Report) -> None:
         self._cluster = cluster
         self._ray = ray = cluster.ray
-        self._given = tuple(given)
+        self._arguments = tuple(arguments)  # of ``Worker``
         self._report = report
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         self._kind = ray.remote(num_cpus=1, num_gpus=gpus)(Worker)
@@ -255,9 +256,9 @@ class Pool:
         if self._quiet > IDLE_BATCHES:
             self._ray.kill(self._ready.pop())
             self._quiet = 0
-        return list(self._ready) or [self.some()]
+        return list(self._ready) or [self.next_ready()]
 
-    def some(self) -> Any:
+    def next_ready(self) -> Any:
         """Return an actor that is ready; wait if necessary."""
         if not self._ready:
             if not self._starting:
@@ -277,7 +278,7 @@ class Pool:
 
     def _start(self) -> None:
         self._cluster.check()
-        actor = self._kind.remote(*self._given)
+        actor = self._kind.remote(*self._arguments)
         self._starting[actor.ready.remote()] = actor
 
     def _admit(self, wait_s: float) -> None:
@@ -290,8 +291,8 @@ class Pool:
             except self._ray.exceptions.RayActorError as error:
                 # An actor that dies at start says why, unless its node died.
                 if "DataError" in str(error) or "ModelError" in str(error):
-                    said = str(error).strip().splitlines()[-1]
-                    raise ModelError(f"ray: a scorer cannot start: {said}") from error
+                    reason = str(error).strip().splitlines()[-1]
+                    raise ModelError(f"ray: a scorer cannot start: {reason}") from error
                 self._report("ray: a scorer died while it started")
             else:
                 self._ready.append(actor)

@@ -58,15 +58,15 @@ def classifier(vectors: Tensor) -> Tensor:
 def logits(split: Labelled, weights: Tensor, chunk: int = CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield logits [m, C] and labels [m] of at most ``chunk`` images, on the device of the weights."""
     for start in range(0, len(split), chunk):
-        part = split.features[start : start + chunk].to(weights.device, torch.float32)
+        features = split.features[start : start + chunk].to(weights.device, torch.float32)
         labels = split.labels[start : start + chunk].to(weights.device)
-        yield (SCALE * part) @ weights.T, labels
+        yield (SCALE * features) @ weights.T, labels
 
 
 def decide(split: Labelled, weights: Tensor) -> Tensor:
     """Return each image's class, the first of the largest logits: [n], on the CPU."""
-    found = [values.argmax(dim=1).cpu() for values, _ in logits(split, weights)]
-    return torch.cat(found) if found else split.labels.new_empty(0)
+    decisions = [values.argmax(dim=1).cpu() for values, _ in logits(split, weights)]
+    return torch.cat(decisions) if decisions else split.labels.new_empty(0)
 
 
 def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> tuple[float, float]:
@@ -110,13 +110,15 @@ class RenamedClasses:
         self._split = split
         self._weights = weights
         self._renamed: OrderedDict[Names, tuple[Tensor, Tensor]] = OrderedDict()
+        # Of each block the two largest logits and their classes: [n, blocks] each.
         largest, labels, second, second_labels = (
-            torch.stack(parts, dim=1)  # [n, blocks]
-            for parts in zip(
+            torch.stack(columns, dim=1)
+            for columns in zip(
                 *(self._two_largest(start) for start in range(0, len(weights), BLOCK)), strict=True
             )
         )
         self._largest, self._labels = largest, labels
+        # The class of the largest logit of all, which a renamed class has to beat: [n].
         first = largest.argmax(dim=1, keepdim=True)
         self._best = labels.gather(1, first)[:, 0]
         self._best_value = largest.gather(1, first)[:, 0]
@@ -136,27 +138,30 @@ class RenamedClasses:
 
         ``vectors`` has the text vector of each new name: [E].
         """
-        found: dict[int, Tensor] = {}
-        single = [number for number, one in enumerate(renamings) if len(one) == 1 and self._places_alike]
+        decisions: dict[int, Tensor] = {}
+        # Renamings of one class are decided for many at a time, by one new column each.
+        single = [index for index, names in enumerate(renamings) if len(names) == 1 and self._places_alike]
         for start in range(0, len(single), BLOCK):
-            part = single[start : start + BLOCK]
-            named = [next(iter(renamings[number].items())) for number in part]
-            columns = self._columns([vectors[name] for _, name in named]).T.contiguous()
-            for number, (label, _), column in zip(part, named, columns, strict=False):
-                found[number] = self._with_column(label, column).cpu()
-        for number, renaming in enumerate(renamings):
-            if number not in found:
-                found[number] = self._whole(renaming, vectors).cpu()
-        return [found[number] for number in range(len(renamings))]
+            indices = single[start : start + BLOCK]
+            renamed = [next(iter(renamings[index].items())) for index in indices]
+            columns = self._columns([vectors[name] for _, name in renamed]).T.contiguous()  # [BLOCK, n]
+            for index, (label, _), column in zip(indices, renamed, columns, strict=False):
+                decisions[index] = self._with_column(label, column).cpu()
+        for index, renaming in enumerate(renamings):
+            if index not in decisions:
+                decisions[index] = self._whole(renaming, vectors).cpu()
+        return [decisions[index] for index in range(len(renamings))]
 
     def _with_column(self, label: int, column: Tensor) -> Tensor:
+        """Return each image's class if one class has other logits [n]: [n]."""
         was_best = self._best == label
-        other = torch.where(was_best, self._next, self._best)
+        rival = torch.where(was_best, self._next, self._best)
         value = torch.where(was_best, self._next_value, self._best_value)
-        wins = (column > value) | ((column == value) & (other > label))
-        return torch.where(wins, label, other)
+        wins = (column > value) | ((column == value) & (rival > label))
+        return torch.where(wins, label, rival)
 
     def _whole(self, renaming: Mapping[int, str], vectors: Mapping[str, Tensor]) -> Tensor:
+        """Return each image's class with any renaming, by the blocks that it changes: [n]."""
         changed: dict[int, list[tuple[int, str]]] = {}
         for label, name in sorted(renaming.items()):
             changed.setdefault(label // BLOCK, []).append((label, name))

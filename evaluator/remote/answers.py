@@ -147,7 +147,7 @@ class ListedClasses:
         self._order = Random(seed).sample(range(len(self.class_names)), len(self.class_names))
         written = _written([self.class_names[label] for label in self._order])
         self._row = ", ".join(written)
-        self._lines = "\n".join(f"{place}. {name}" for place, name in enumerate(written, 1))
+        self._lines = "\n".join(f"{number}. {name}" for number, name in enumerate(written, 1))
         if len(self._lines) > MOST_CHARACTERS:
             raise DataError(
                 f"The {len(written):,} class names make a list of {len(self._lines):,} characters; an "
@@ -184,8 +184,8 @@ class ListedClasses:
         alone, label = self._alone(text)
         if alone:
             return label
-        found, document = _document(text)
-        if found:
+        is_json, document = _document(text)
+        if is_json:
             return self._in_json(document)
         if (headed := _headed(text)) is not None:
             return self._short(headed)
@@ -223,27 +223,25 @@ class ListedClasses:
 
     def _option(self, text: str) -> int | None:
         if text.isdecimal():
-            place = int(text) - 1
+            index = int(text) - 1
             usable = not self._has_numbers
         else:
-            place = ord(text.lower()) - ord("a")
+            index = ord(text.lower()) - ord("a")
             usable = not self._has_letters
-        return self._order[place] if usable and 0 <= place < len(self._order) else None
+        return self._order[index] if usable and 0 <= index < len(self._order) else None
 
     def _on_a_line(self, lines: Sequence[str]) -> int | None:
         """Read the first or last line, unless another line is another class's name alone."""
-        labels = {
-            place: label
-            for place, line in enumerate(lines)
+        label_by_line = {
+            index: label
+            for index, line in enumerate(lines)
             if (label := self._named(re.sub(r"^\s*(?:\d{1,4}[.):]|[A-Za-z][.)]|[-*•])\s+", "", line)))
             is not None
         }
-        if len(set(labels.values())) == 1 and labels.keys() & {0, len(lines) - 1}:
-            return next(iter(labels.values()))
-        return None if labels else self._option_on(lines[-1])
-
-    def _option_on(self, line: str) -> int | None:
-        option = _OPTION.fullmatch(line.strip()) if len(line) <= _MOST_OF_AN_OPTION else None
+        if len(set(label_by_line.values())) == 1 and label_by_line.keys() & {0, len(lines) - 1}:
+            return next(iter(label_by_line.values()))
+        last = lines[-1].strip() if not label_by_line and len(lines[-1]) <= _MOST_OF_AN_OPTION else ""
+        option = _OPTION.fullmatch(last)
         return self._option(option[1]) if option else None
 
     def _in_json(self, document: Any, depth: int = 0) -> int | None:
@@ -270,24 +268,26 @@ class ListedClasses:
     def _mentioned(self, text: str) -> int | None:
         """Return the one class whose name stands in a text as words and is not denied."""
         split = _split(text)
-        mentions = [one for one in _longest(self._mentions(split)) if self._counts(one, split)]
+        mentions = [mention for mention in self._mentions(split) if self._counts(mention, split)]
         labels = {mention.label for mention in mentions}
         if len(labels) != 1 or any(_doubted(mention, split) for mention in mentions):
             return None
         return labels.pop()
 
     def _mentions(self, split: _Words) -> Iterator[_Mention]:
+        """Yield the class names in a text, but those within longer ones."""
         words = split.words
         singular = tuple(map(_singular, words))
+        reached = 0
         for start, first in enumerate(singular):
             for length in self._lengths.get(first, ()):
                 end = start + length
-                part = words[start:end]
-                if part in self._spelled:
-                    yield _Mention(start, end, self._spelled[part])
-                    break
-                if (part := singular[start:end]) in self._singular:
-                    yield _Mention(start, end, self._singular[part])
+                spelled, stems = words[start:end], singular[start:end]
+                if spelled in self._spelled or stems in self._singular:
+                    label = self._spelled[spelled] if spelled in self._spelled else self._singular[stems]
+                    if end > reached:
+                        yield _Mention(start, end, label)
+                        reached = end
                     break
 
     @staticmethod
@@ -305,10 +305,10 @@ def _written(names: Sequence[str]) -> list[str]:
 
 def _unambiguous(pairs: Any) -> Mapping[Any, int | None]:
     """Return the labels by key; None for a key of several labels."""
-    found: dict[Any, int | None] = {}
+    label_by_key: dict[Any, int | None] = {}
     for key, label in pairs:
-        found[key] = None if found.get(key, label) != label else label
-    return found
+        label_by_key[key] = None if label_by_key.get(key, label) != label else label
+    return label_by_key
 
 
 def _split(text: str) -> _Words:
@@ -319,15 +319,15 @@ def _split(text: str) -> _Words:
     denials: dict[int, tuple[int, int]] = {}
     clause = 0
     marked = _DENIED.sub(" not ", _SHARP.sub("♯", _DASH.sub(" . ", folded)))
-    for part in marked.translate(_CHARACTERS).split():
-        if part in (_CLAUSE, _QUESTION):
-            if part == _QUESTION:
+    for word in marked.translate(_CHARACTERS).split():
+        if word in (_CLAUSE, _QUESTION):
+            if word == _QUESTION:
                 questions.add(clause)
             clause += 1
             continue
-        if part in _DENIALS:
+        if word in _DENIALS:
             denials[clause] = denials.get(clause, (len(words), 0))[0], len(words)
-        words.append(part)
+        words.append(word)
         clauses.append(clause)
     return _Words(tuple(words), tuple(clauses), frozenset(questions), denials)
 
@@ -354,15 +354,6 @@ def _singular(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
         return word[:-1]
     return word
-
-
-def _longest(mentions: Iterator[_Mention]) -> Iterator[_Mention]:
-    """Leave out mentions within longer ones; they come by their starts."""
-    reached = 0
-    for mention in mentions:
-        if mention.end > reached:
-            yield mention
-            reached = mention.end
 
 
 def _doubted(mention: _Mention, split: _Words) -> bool:
@@ -412,5 +403,5 @@ def _headed(text: str) -> str | None:
     if not headings:
         return None
     last = headings.pop()
-    said = next(filter(None, last.groups()), "").strip()
-    return said or next((line.strip() for line in text[last.end() :].splitlines() if line.strip()), "")
+    answer = next(filter(None, last.groups()), "").strip()
+    return answer or next((line.strip() for line in text[last.end() :].splitlines() if line.strip()), "")

@@ -86,30 +86,27 @@ class ChatEvaluator(ImageByImageEvaluator):
 
     def is_valid(self, prompt: Prompt, value: Any) -> bool:
         """Return whether a value from disk is an answer's text, perhaps with why it ended."""
-        return isinstance(value, dict) and all(
-            isinstance(one, str) for one in (value.get("text"), value.get("ended", ""))
-        )
+        texts = (value.get("text"), value.get("ended", "")) if isinstance(value, dict) else (None,)
+        return all(isinstance(text, str) for text in texts)
 
     def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
         """Return the most frequent class of each image's answers, and unreadable answers."""
         unreadable: list[str] = []
         predicted, refused = [], []
-        for place, answers in enumerate(values):
-            labels = [self._read(answer) for answer in answers]
-            unreadable += [
-                _shown(answer) for answer, one in zip(answers, labels, strict=True) if one == UNREADABLE
-            ]
-            named = Counter(label for label in labels if label != UNREADABLE)
-            predicted.append(named.most_common(1)[0][0] if named else UNREADABLE)
+        for image_index, answers in enumerate(values):
+            votes = Counter[int]()
+            for answer in answers:
+                label = None if "ended" in answer else self._label(answer["text"])
+                if label is None:
+                    unreadable.append(_shown(answer))
+                else:
+                    votes[label] += 1
+            predicted.append(votes.most_common(1)[0][0] if votes else UNREADABLE)
             if all(map(self.is_refusal, answers)):
-                refused.append(place)
+                refused.append(image_index)
         return SplitDecisions(
             np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable), refused=tuple(refused)
         )
-
-    def _read(self, answer: Mapping[str, Any]) -> int:
-        label = None if "ended" in answer else self._label(answer["text"])
-        return UNREADABLE if label is None else label
 
 
 def _shown(answer: Mapping[str, str]) -> str:
@@ -131,19 +128,11 @@ def read_completion(body: Any) -> tuple[str, str | None]:
     ended = choice.get("finish_reason")
     if isinstance(refusal := message.get("refusal"), str) and refusal:
         return refusal, REFUSED
-    text = _text(message.get("content"))
-    if ended == "length":
-        return text, "cut"
-    return text, REFUSED if ended == "content_filter" else None
-
-
-def _text(content: Any) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):  # parts, as some servers answer
-        texts = [part.get("text", "") if isinstance(part, dict) else part for part in content]
-        if all(isinstance(text, str) for text in texts):
-            return "".join(texts)
-    raise misformed("an answer in words", content)
+    content = message.get("content")
+    if isinstance(content, list):  # members, as some servers answer
+        texts = [member.get("text", "") if isinstance(member, dict) else member for member in content]
+    else:
+        texts = ["" if content is None else content]
+    if not all(isinstance(text, str) for text in texts):
+        raise misformed("an answer in words", content)
+    return "".join(texts), {"length": "cut", "content_filter": REFUSED}.get(str(ended))

@@ -19,7 +19,7 @@ class EmbeddingDialect:
     """One form of requests for embeddings.
 
     Attributes:
-        name: As ``--scorer-dialect`` takes it.
+        name: As the setting ``scorer_dialect`` takes it.
         path: Below the scorer's address.
         of_texts: Makes the body of a request for texts, from the model and the texts.
         of_images: The same for images.
@@ -27,7 +27,7 @@ class EmbeddingDialect:
         hosts: Hosts, or ends of them, that speak it.
         most_texts: Texts in one request at most.
         most_images: Images in one request at most.
-        tried: Whether it is tried at an address that is not known.
+        tried: It is tried at an address that is not known.
     """
 
     name: str
@@ -46,7 +46,7 @@ def _openai_texts(model: str, texts: Sequence[str]) -> Body:
 
 
 def _openai_images(model: str, pictures: Sequence[SentPicture]) -> Body:
-    return _openai_texts(model, [one.data_url for one in pictures])
+    return _openai_texts(model, [picture.data_url for picture in pictures])
 
 
 def _infinity_texts(model: str, texts: Sequence[str]) -> Body:
@@ -58,7 +58,7 @@ def _infinity_images(model: str, pictures: Sequence[SentPicture]) -> Body:
 
 
 def _vllm_images(model: str, pictures: Sequence[SentPicture]) -> Body:
-    content = [{"type": "image_url", "image_url": {"url": one.data_url}} for one in pictures]
+    content = [{"type": "image_url", "image_url": {"url": picture.data_url}} for picture in pictures]
     return {
         "model": model,
         "messages": [{"role": "user", "content": content}],
@@ -71,7 +71,7 @@ def _jina(model: str, inputs: list[dict[str, str]]) -> Body:
 
 
 def _voyage(model: str, contents: list[dict[str, str]]) -> Body:
-    return {"model": model, "inputs": [{"content": [one]} for one in contents]}
+    return {"model": model, "inputs": [{"content": [content]} for content in contents]}
 
 
 def _cohere_texts(model: str, texts: Sequence[str]) -> Body:
@@ -84,7 +84,7 @@ def _cohere_texts(model: str, texts: Sequence[str]) -> Body:
 
 
 def _cohere_images(model: str, pictures: Sequence[SentPicture]) -> Body:
-    images = [one.data_url for one in pictures]
+    images = [picture.data_url for picture in pictures]
     return {"model": model, "input_type": "image", "images": images, "embedding_types": ["float"]}
 
 
@@ -93,17 +93,17 @@ def read_data(body: Any, number: int) -> list[Any]:
     rows = body.get("data") if isinstance(body, dict) else None
     if not isinstance(rows, list) or len(rows) != number or not all(isinstance(row, dict) for row in rows):
         raise misformed(f'"data" with {number} vectors', body)
-    places = [row.get("index", place) for place, row in enumerate(rows)]
-    if any(type(place) is not int for place in places) or sorted(places) != list(range(number)):
-        raise misformed(f'"index" from 0 to {number - 1}, each once', places)
-    vectors = dict(zip(places, (row.get("embedding") for row in rows), strict=True))
-    return [vectors[place] for place in range(number)]
+    indices = [row.get("index", position) for position, row in enumerate(rows)]
+    if any(type(index) is not int for index in indices) or sorted(indices) != list(range(number)):
+        raise misformed(f'"index" from 0 to {number - 1}, each once', indices)
+    vectors = dict(zip(indices, (row.get("embedding") for row in rows), strict=True))
+    return [vectors[index] for index in range(number)]
 
 
 def read_cohere(body: Any, number: int) -> list[Any]:
     """Return the vectors of Cohere's form."""
-    found = body.get("embeddings") if isinstance(body, dict) else None
-    vectors = found.get("float") if isinstance(found, dict) else found
+    embeddings = body.get("embeddings") if isinstance(body, dict) else None
+    vectors = embeddings.get("float") if isinstance(embeddings, dict) else embeddings
     if not isinstance(vectors, list) or len(vectors) != number:
         raise misformed(f'"embeddings" with {number} vectors under "float"', body)
     return vectors
@@ -139,8 +139,8 @@ _ALL = (
     EmbeddingDialect(
         name="jina",
         path="embeddings",
-        of_texts=lambda model, texts: _jina(model, [{"text": one} for one in texts]),
-        of_images=lambda model, pictures: _jina(model, [{"image": one.base64} for one in pictures]),
+        of_texts=lambda model, texts: _jina(model, [{"text": text} for text in texts]),
+        of_images=lambda model, pictures: _jina(model, [{"image": picture.base64} for picture in pictures]),
         read=read_data,
         hosts=("api.jina.ai",),
         tried=True,
@@ -148,9 +148,9 @@ _ALL = (
     EmbeddingDialect(
         name="voyage",
         path="multimodalembeddings",
-        of_texts=lambda model, texts: _voyage(model, [{"type": "text", "text": one} for one in texts]),
+        of_texts=lambda model, texts: _voyage(model, [{"type": "text", "text": text} for text in texts]),
         of_images=lambda model, pictures: _voyage(
-            model, [{"type": "image_base64", "image_base64": one.data_url} for one in pictures]
+            model, [{"type": "image_base64", "image_base64": picture.data_url} for picture in pictures]
         ),
         read=read_data,
         hosts=("api.voyageai.com",),
@@ -165,16 +165,17 @@ _ALL = (
         most_images=1,
     ),
 )
-DIALECTS: Mapping[str, EmbeddingDialect] = MappingProxyType({one.name: one for one in _ALL})
+DIALECTS: Mapping[str, EmbeddingDialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
 """Every form, in the order in which they are tried."""
 
 
 def costliest_dialect() -> EmbeddingDialect:
     """Return that form of those that are tried which takes the most requests."""
-    return min((one for one in _ALL if one.tried), key=lambda one: (one.most_images, one.most_texts))
+    tried = (dialect for dialect in _ALL if dialect.tried)
+    return min(tried, key=lambda dialect: (dialect.most_images, dialect.most_texts))
 
 
 def dialect_of(url: str) -> EmbeddingDialect | None:
     """Return the form that an address is known to speak; None if it is not known."""
     host = urlsplit(url).hostname or ""
-    return next((one for one in _ALL if host in one.hosts), None)
+    return next((dialect for dialect in _ALL if host in dialect.hosts), None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -86,13 +85,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         names = self.problem.class_names
-        asked = [(template, names) for template in dict.fromkeys(one for some in ensembles for one in some)]
-        vectors = [self._image_vectors(images) for images in parts]
-        texts, refused = self._text_vectors(asked)
+        templates = dict.fromkeys(template for ensemble in ensembles for template in ensemble)
+        image_vectors = [self._image_vectors(images) for images in parts]
+        class_vectors, refused = self._text_vectors([(template, names) for template in templates])
         for (template, _names), text in refused.items():
             raise TemplateRejectedError(template, "refused", f"the endpoint refuses the text {shown(text)}")
-        weights = [_mean([texts[template, names] for template in ensemble]) for ensemble in ensembles]
-        return [[self._decisions(one, images) for images in vectors] for one in weights]
+        weights = [_mean([class_vectors[template, names] for template in ensemble]) for ensemble in ensembles]
+        return [[self._decisions(classes, vectors) for vectors in image_vectors] for classes in weights]
 
     def predict_named(
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
@@ -100,11 +99,15 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if split == "views":
             return Predictions((), ((),) * len(renamings))
         images = self.split(split)
-        asked = [(template, self.problem.renamed(one)) for one in renamings]
+        filled = [(template, self.problem.renamed(renaming)) for renaming in renamings]
         vectors = self._image_vectors(images)
-        texts, _refused = self._text_vectors(asked)
-        found = [self._decisions(texts[one], vectors).predicted if one in texts else None for one in asked]
-        predicted = tuple(None if one is None else tuple(one.tolist()) for one in found)
+        class_vectors, _refused = self._text_vectors(filled)
+        predicted = tuple(
+            tuple(self._decisions(class_vectors[key], vectors).predicted.tolist())
+            if key in class_vectors
+            else None
+            for key in filled
+        )
         return Predictions(tuple(images.labels.tolist()), predicted)
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
@@ -114,10 +117,11 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         for batch in batched(range(problem.info.sizes["test"]), dialect.most_images):
             tokens = len(batch) * image_tokens(problem.model, side, side)
             yield ApiRequest(path=self._path, body={}, prompt_tokens=tokens)
-        longest = max((one for group in problem.info.baselines.values() for one in group), key=len)
+        baselines = (template for templates in problem.info.baselines.values() for template in templates)
+        longest = max(baselines, key=len)
         texts = [longest.replace(SLOT, name) for name in problem.class_names] * candidates
-        for some in batched(texts, dialect.most_texts):
-            yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*some))
+        for chunk in batched(texts, dialect.most_texts):
+            yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*chunk))
 
     def _decisions(self, weights: Vector, vectors: Vector) -> SplitDecisions:
         # In double precision, so that an image's class does not depend on which others are with it.
@@ -127,7 +131,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         logits = [vectors[start : start + CHUNK] @ columns for start in range(0, len(vectors), CHUNK)]
         if not logits:
             return SplitDecisions(np.zeros(0, dtype=np.int64))
-        predicted = np.concatenate([part.argmax(axis=1) for part in logits])
+        predicted = np.concatenate([chunk.argmax(axis=1) for chunk in logits])
         (refused,) = np.nonzero(~vectors.any(axis=1))
         predicted[refused] = UNREADABLE
         return SplitDecisions(
@@ -146,63 +150,58 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         }
         contents = {keys.key(content): content for content in paths}
 
-        def request(some: list[str]) -> ApiRequest:
-            return self._image_request([paths[contents[key]] for key in some])
+        def request(keys: list[str]) -> ApiRequest:
+            pictures = [self.problem.pictures.picture(paths[contents[key]]) for key in keys]
+            return self._image_request(self._dialect, pictures)
 
         def ask_for(unknown: list[str]) -> list[Question]:
-            return [self._question(some, request) for some in batched(unknown, self._dialect.most_images)]
+            return [self._question(chunk, request) for chunk in batched(unknown, self._dialect.most_images)]
 
-        found = self.gather(self.problem.store.vectors, contents, ask_for)
-        self._image_cache |= {contents[key]: self._unit(vector) for key, vector in found.items()}
+        vectors = self.gather(self.problem.store.vectors, contents, ask_for)
+        self._image_cache |= {contents[key]: self._unit(vector) for key, vector in vectors.items()}
         rows = np.zeros((len(images), self._size or 0), dtype=np.float32)
-        for place, content in enumerate(images.contents):
+        for image_index, content in enumerate(images.contents):
             if len(vector := self._image_cache[content]):
-                rows[place] = vector
+                rows[image_index] = vector
         return rows
 
-    def _text_vectors(self, asked: Sequence[_Named]) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
+    def _text_vectors(self, filled: Sequence[_Named]) -> tuple[dict[_Named, Vector], dict[_Named, str]]:
         """Return the vectors of length 1 of templates filled with names, [C, E] each, and refused texts."""
-        keys = self._keys("text")
-        found = {one: self._template_cache[one] for one in asked if one in self._template_cache}
-        missing = [one for one in dict.fromkeys(asked) if one not in found]
-        texts = {one: [one[0].replace(SLOT, name) for name in one[1]] for one in missing}
-        by_key = {keys.key(text): text for some in texts.values() for text in some}
+        keys, cache, model = self._keys("text"), self._template_cache, self.problem.model
+        class_vectors = {named: cache[named] for named in filled if named in cache}
+        texts_by_named = {
+            (template, names): [template.replace(SLOT, name) for name in names]
+            for template, names in filled
+            if (template, names) not in class_vectors
+        }
+        text_by_key = {keys.key(text): text for texts in texts_by_named.values() for text in texts}
 
         def request(some: list[str]) -> ApiRequest:
-            return self._text_request([by_key[key] for key in some])
+            texts = [text_by_key[key] for key in some]
+            body = self._dialect.of_texts(model, texts)
+            return ApiRequest(path=self._path, body=body, prompt_tokens=text_tokens(*texts))
 
         def ask_for(unknown: list[str]) -> list[Question]:
-            return [self._question(some, request) for some in batched(unknown, self._dialect.most_texts)]
+            return [self._question(chunk, request) for chunk in batched(unknown, self._dialect.most_texts)]
 
-        vectors = self.gather(self.problem.store.vectors, by_key, ask_for)
+        vectors = self.gather(self.problem.store.vectors, text_by_key, ask_for)
         refused: dict[_Named, str] = {}
-        for one, filled in texts.items():
-            rows = [self._unit(vectors[keys.key(text)]) for text in filled]
-            if without := [text for text, row in zip(filled, rows, strict=True) if not len(row)]:
-                refused[one] = without[0]
+        for named, texts in texts_by_named.items():
+            rows = [self._unit(vectors[keys.key(text)]) for text in texts]
+            if without := [text for text, row in zip(texts, rows, strict=True) if not len(row)]:
+                refused[named] = without[0]
             else:
-                found[one] = self._template_cache[one] = np.stack(rows)
-        while (
-            len(self._template_cache) > 1
-            and sum(one.nbytes for one in self._template_cache.values()) > _HELD_BYTES
-        ):
-            self._template_cache.popitem(last=False)
-        return found, refused
+                class_vectors[named] = cache[named] = np.stack(rows)
+        while len(cache) > 1 and sum(rows.nbytes for rows in cache.values()) > _HELD_BYTES:
+            cache.popitem(last=False)
+        return class_vectors, refused
 
-    def _image_request(self, images: Sequence[Path]) -> ApiRequest:
-        pictures = [self.problem.pictures.picture(path) for path in images]
-        tokens = sum(image_tokens(self.problem.model, one.width, one.height) for one in pictures)
+    def _image_request(self, dialect: EmbeddingDialect, pictures: Sequence[SentPicture]) -> ApiRequest:
+        model = self.problem.model
         return ApiRequest(
-            path=self._path,
-            body=self._dialect.of_images(self.problem.model, pictures),
-            prompt_tokens=tokens,
-        )
-
-    def _text_request(self, texts: Sequence[str]) -> ApiRequest:
-        return ApiRequest(
-            path=self._path,
-            body=self._dialect.of_texts(self.problem.model, texts),
-            prompt_tokens=text_tokens(*texts),
+            path=path_below(self.problem.url, dialect.path),
+            body=dialect.of_images(model, pictures),
+            prompt_tokens=sum(image_tokens(model, picture.width, picture.height) for picture in pictures),
         )
 
     def _question(self, keys: list[str], request: Callable[[list[str]], ApiRequest]) -> Question:
@@ -213,13 +212,13 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
         def halves() -> list[Question]:
             middle = len(keys) // 2
-            return [self._question(some, request) for some in (keys[:middle], keys[middle:]) if middle]
+            return [self._question(half, request) for half in (keys[:middle], keys[middle:]) if middle]
 
         return Question(lambda: request(keys), read, halves)
 
     def _read(self, body: Any, number: int) -> list[Vector]:
-        vectors = [as_vector(one) for one in self._dialect.read(body, number)]
-        sizes = {len(one) for one in vectors} | ({self._size} if self._size is not None else set())
+        vectors = [as_vector(numbers) for numbers in self._dialect.read(body, number)]
+        sizes = {len(vector) for vector in vectors} | ({self._size} if self._size is not None else set())
         if len(sizes) > 1:
             raise BadReplyError(f"vectors have different lengths: {' and '.join(map(str, sorted(sizes)))}")
         self._size = sizes.pop()
@@ -251,8 +250,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     def _find_dialect(self) -> EmbeddingDialect:
         """Ask the endpoint in each form until one is answered with vectors of the image's pixels."""
-        about = {"dialect of": self.problem.model, "at": urlsplit(self.problem.url).netloc.rpartition("@")[2]}
-        key = KeyMaker(about).key("")
+        host = urlsplit(self.problem.url).netloc.rpartition("@")[2]
+        key = KeyMaker({"dialect of": self.problem.model, "at": host}).key("")
         known = self.problem.store.answers.find([key]).get(key)
         if isinstance(known, str) and known in DIALECTS:
             return DIALECTS[known]
@@ -271,25 +270,19 @@ class EmbeddingsEvaluator(RemoteEvaluator):
 
     def _fault_of(self, dialect: EmbeddingDialect) -> str | None:
         """Return why a form of requests does not fit the endpoint; None if it does."""
-        pictures = _trial_pictures()
         vectors: list[Vector] = []
-        for some in batched(pictures, dialect.most_images):
-            request = ApiRequest(
-                path=path_below(self.problem.url, dialect.path),
-                body=dialect.of_images(self.problem.model, some),
-                prompt_tokens=sum(image_tokens(self.problem.model, one.width, one.height) for one in some),
-            )
-            for _place, answer in self.problem.ask([request]):
+        for pictures in batched(_trial_pictures(), dialect.most_images):
+            for _index, answer in self.problem.ask([self._image_request(dialect, pictures)]):
                 if isinstance(answer, ApiRefusal):
                     return answer.message
                 try:
-                    vectors += [as_vector(one) for one in dialect.read(answer.body, len(some))]
+                    vectors += map(as_vector, dialect.read(answer.body, len(pictures)))
                 except BadReplyError as error:
                     return str(error)
         if len({len(vector) for vector in vectors}) > 1:
             return "its vectors have different lengths"
-        one, same, other = vectors
-        return "it reads images as text" if one @ same < SAME or one @ other >= SAME else None
+        first, same, different = vectors
+        return "it reads images as text" if first @ same < SAME or first @ different >= SAME else None
 
 
 def as_vector(numbers: Any) -> Vector:
@@ -300,7 +293,7 @@ def as_vector(numbers: Any) -> Vector:
     """
     if not isinstance(numbers, list) or not numbers:
         raise misformed("a vector", numbers)
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
         raise misformed("a vector of numbers", numbers)
     try:
         vector = np.array(numbers, dtype=np.float64)

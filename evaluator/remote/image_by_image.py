@@ -73,20 +73,21 @@ class ImageByImageEvaluator(RemoteEvaluator):
         self, prompts: Sequence[Prompt], parts: Sequence[ImageSet]
     ) -> list[list[SplitDecisions]]:
         """Return each prompt's decisions for each part; all questions go to the ``ApiAsk`` together."""
+        # For each prompt and image set the keys of each image's samples.
         asked = [(prompt, images, self._keys(prompt, images)) for prompt in prompts for images in parts]
         questions = {
             key: self._question(key, prompt, path, content)
-            for prompt, images, rows in asked
-            for path, content, keys in zip(images.paths, images.contents, rows, strict=True)
+            for prompt, images, keys_by_image in asked
+            for path, content, keys in zip(images.paths, images.contents, keys_by_image, strict=True)
             for key in keys
         }
-        found = self.gather(
+        value_by_key = self.gather(
             self.problem.store.answers, questions, lambda unknown: [questions[key] for key in unknown]
         )
         decided = []
-        for prompt, _images, rows in asked:
-            values = [[found[key] for key in keys] for keys in rows]
-            if not all(self.is_valid(prompt, value) for of_image in values for value in of_image):
+        for prompt, _images, keys_by_image in asked:
+            values = [[value_by_key[key] for key in keys] for keys in keys_by_image]
+            if not all(self.is_valid(prompt, value) for samples in values for value in samples):
                 raise self.problem.store.damaged("a label is not of the protocol's form")
             decided.append(self.decisions(prompt, values))
         return list(batched(decided, len(parts)))
@@ -101,19 +102,20 @@ class ImageByImageEvaluator(RemoteEvaluator):
 
     def longest_baseline(self) -> str:
         """Return the longest candidate to compare with; those that a search finds are about as long."""
-        return max((one for group in self.problem.info.baselines.values() for one in group), key=len)
+        return max((text for texts in self.problem.info.baselines.values() for text in texts), key=len)
 
     def _keys(self, prompt: Prompt, images: ImageSet) -> list[list[str]]:
         """Return the keys of each image's samples."""
-        about = {
-            "protocol": self.protocol,
-            "model": self.problem.model,
-            "parameters": self.problem.parameters,
-            "text": prompt.text,
-            "names": prompt.names,
-        }
-        keys = KeyMaker(about)
-        return [[keys.key(one, sample) for sample in range(self.samples)] for one in images.contents]
+        keys = KeyMaker(
+            {
+                "protocol": self.protocol,
+                "model": self.problem.model,
+                "parameters": self.problem.parameters,
+                "text": prompt.text,
+                "names": prompt.names,
+            }
+        )
+        return [[keys.key(content, sample) for sample in range(self.samples)] for content in images.contents]
 
     def _question(self, key: str, prompt: Prompt, path: Path, content: str) -> Question:
         def request() -> ApiRequest:

@@ -42,19 +42,19 @@ class KeyMaker:
     """Makes the keys of one prompt's labels: hashes of all that decides an answer.
 
     Args:
-        about: JSON values that all these questions share: protocol, model, parameters, the prompt as it is
+        shared: JSON values that all these questions share: protocol, model, parameters, the prompt as it is
             sent. No address: the same model elsewhere gives the same labels.
     """
 
-    def __init__(self, about: Mapping[str, Any]) -> None:
-        text = json.dumps([FORMAT, about], sort_keys=True, ensure_ascii=False)
+    def __init__(self, shared: Mapping[str, Any]) -> None:
+        text = json.dumps([FORMAT, shared], sort_keys=True, ensure_ascii=False)
         self._start = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
 
     def key(self, content: str, sample: int = 0) -> str:
         """Return the key of one question; ``content`` is an image's hash or a text."""
-        found = self._start.copy()
-        found.update(f"\0{sample}\0{content}".encode("utf-8", "surrogatepass"))
-        return found.hexdigest()
+        digest = self._start.copy()
+        digest.update(f"\0{sample}\0{content}".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

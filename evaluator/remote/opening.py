@@ -217,14 +217,9 @@ def _baselines(spec: EvaluatorSpec, data: FewShotData) -> dict[str, tuple[str, .
     """Return the candidates to compare with, as far as this scorer can measure them at a fair price."""
     if spec.scorer == "chat":
         return {BASELINE_DEFAULT: (DEFAULT_INSTRUCTION,)}
-    found = for_dataset(data.name)
-    if spec.scorer == "zero-shot":
-        return {name: templates for name, templates in found.items() if len(templates) == 1}
-    return {
-        name: templates
-        for name, templates in found.items()
-        if len(templates) * len(data.classes) <= MOST_BASELINE_TEXTS
-    }
+    # Zero-shot classification cannot average templates; texts of an embeddings endpoint cost requests.
+    most = 1 if spec.scorer == "zero-shot" else MOST_BASELINE_TEXTS // len(data.classes)
+    return {name: templates for name, templates in for_dataset(data.name).items() if len(templates) <= most}
 
 
 def _unmeasured(

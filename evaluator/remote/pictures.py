@@ -6,7 +6,7 @@ import base64
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,34 +85,33 @@ class PictureReader:
             DataError: The file cannot be read.
         """
         with self._lock:
-            if (found := self._held.get(path)) is not None:
+            if (picture := self._held.get(path)) is not None:
                 self._held.move_to_end(path)
-                return found
-        found = encode(open_rgb(path), self.side)
+                return picture
+        picture = encode(open_rgb(path), self.side)
         with self._lock:
             if path not in self._held:
-                self._held[path] = found
-                self._bytes += len(found.base64)
+                self._held[path] = picture
+                self._bytes += len(picture.base64)
             while self._bytes > CACHE_BYTES:
                 self._bytes -= len(self._held.popitem(last=False)[1].base64)
-        return found
+        return picture
 
     def content(self, digest: str) -> str:
         """Return what identifies an image as it is sent, from the hash of its file."""
         return f"{digest}/{self.side}/{RECIPE}"
 
     def digests(self, paths: Sequence[Path]) -> list[str]:
-        return self._seen.known("image digests", paths, lambda: _all(file_digest, paths))
+        return self._seen.known("image digests", paths, lambda: _mapped(file_digest, paths))
 
     def complaints(self, paths: Sequence[Path]) -> list[str]:
         """Return what is wrong with each image; an empty text if nothing is."""
-        return self._seen.known("image complaints", paths, lambda: _all(_complaint, paths))
+        return self._seen.known("image complaints", paths, lambda: _mapped(_complaint, paths))
 
 
-def _all(find: object, paths: Sequence[Path]) -> list[str]:
-    assert callable(find)
+def _mapped(look: Callable[[Path], str], paths: Sequence[Path]) -> list[str]:
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="decoder") as pool:
-        return list(pool.map(find, paths))
+        return list(pool.map(look, paths))
 
 
 def _complaint(path: Path) -> str:

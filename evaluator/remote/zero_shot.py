@@ -15,12 +15,7 @@ import numpy as np
 
 from ..scoring import GREY_BOX, UNREADABLE, Predictions
 from .asking import ApiAnswer, ApiRefusal
-from .evaluator import (
-    LEAST_PROBABILITY,
-    RemoteProblem,
-    SplitDecisions,
-    misformed,
-)
+from .evaluator import LEAST_PROBABILITY, RemoteProblem, SplitDecisions, misformed
 from .image_by_image import ImageByImageEvaluator, Prompt
 from .pictures import SentPicture
 
@@ -68,7 +63,7 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         texts = _sent(prompt)[1]  # classes of the same name are sent once; the first one gets the image
         labels = list(dict.fromkeys(texts))
         scores = read_scores(answer.body, labels)
-        best = max(scores, key=lambda place: scores[place])
+        best = max(scores, key=scores.__getitem__)
         if not self._grey:
             return texts.index(labels[best])
         if missing := len(labels) - len(scores):
@@ -85,10 +80,10 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
             return isinstance(value.get(_REFUSED), str)
         if not self._grey:
             return type(value) is int and 0 <= value < classes
-        return isinstance(value, list) and len(value) == classes and all(type(one) is float for one in value)
+        return isinstance(value, list) and [type(number) for number in value] == [float] * classes
 
     def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
-        refused = [place for place, (value,) in enumerate(values) if self.is_refusal(value)]
+        refused = [index for index, (value,) in enumerate(values) if self.is_refusal(value)]
         table = None
         if self._grey:
             even = [0.0] * len(prompt.names)
@@ -107,11 +102,10 @@ class ZeroShotEvaluator(ImageByImageEvaluator):
         if split == "views":
             return Predictions((), ((),) * len(renamings))
         images = self.split(split)
-        prompts = [Prompt(template, self.problem.renamed(one)) for one in renamings]
-        found = self.decide_prompts(prompts, [images])
-        return Predictions(
-            tuple(images.labels.tolist()), tuple(tuple(one.predicted.tolist()) for (one,) in found)
-        )
+        prompts = [Prompt(template, self.problem.renamed(renaming)) for renaming in renamings]
+        decided = self.decide_prompts(prompts, [images])
+        predicted = tuple(tuple(decisions.predicted.tolist()) for (decisions,) in decided)
+        return Predictions(tuple(images.labels.tolist()), predicted)
 
 
 def _sent(prompt: Prompt) -> tuple[str, list[str]]:
@@ -126,7 +120,7 @@ def _sent(prompt: Prompt) -> tuple[str, list[str]]:
 
 
 def read_scores(body: Any, labels: Sequence[str]) -> dict[int, float]:
-    """Return the scores of an answer by place in ``labels``, in the answer's order of equal scores.
+    """Return the scores of an answer by index in ``labels``, in the answer's order of equal scores.
 
     Scores may be left out: then the first label counts. A label may differ in case: some servers change it.
 
@@ -136,27 +130,22 @@ def read_scores(body: Any, labels: Sequence[str]) -> dict[int, float]:
     rows = body[0] if isinstance(body, list) and len(body) == 1 and isinstance(body[0], list) else body
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise misformed('a list of {"label", "score"}', body)
-    places: dict[str, int | None] = {label: place for place, label in enumerate(labels)}
-    folded: dict[str, int | None] = {}
-    for label, place in places.items():
+    exact: dict[str, int | None] = {label: index for index, label in enumerate(labels)}
+    folded: dict[str, int | None] = {}  # None for labels that differ in case alone
+    for label, index in exact.items():
         key = label.casefold().strip()
-        folded[key] = None if key in folded else place
-    found: dict[int, float] = {}
+        folded[key] = None if key in folded else index
+    scores: dict[int, float] = {}
     for row in rows:
-        label = row.get("label")
-        place = None
+        label, score = row.get("label"), row.get("score", 1.0)
+        label_index = None
         if isinstance(label, str):
-            place = places.get(label, folded.get(label.casefold().strip()))
-        if place is None:
+            label_index = exact.get(label, folded.get(label.casefold().strip()))
+        if label_index is None:
             raise misformed("one of the labels that were sent", label)
-        found[place] = max(_score(row), found.get(place, -math.inf))
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1.001:
+            raise misformed("a score from 0 to 1", score)
+        scores[label_index] = max(float(score), scores.get(label_index, -math.inf))
         if "score" not in row:
             break
-    return dict(sorted(found.items()))
-
-
-def _score(row: Mapping[str, Any]) -> float:
-    score = row.get("score", 1.0)
-    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1.001:
-        raise misformed("a score from 0 to 1", score)
-    return float(score)
+    return dict(sorted(scores.items()))

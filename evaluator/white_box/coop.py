@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..clip.texts.forward import encode
 from ..clip.texts.packing import Pass, Text, pack
 from ..clip.texts.text_encoder import TextEncoder
-from ..clip.texts.tower import Tower
+from ..clip.texts.tower import Tower, encode
 from ..clip.zero_shot import correct, decide
 from ..errors import ModelError
 from .problem import Fitted, Problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,10 +16,9 @@ from torch.nn import functional
 from ...batching import is_out_of_memory
 from ...scoring import Rejection
 from ...spec import Report
-from .forward import encode
 from .packing import Text, pack
 from .tokens import Filler, Reader, Tokenizer
-from .tower import NotCausalError, Tower, read_tower
+from .tower import NotCausalError, Tower, encode, read_tower
 
 TOLERANCE = 1e-5
 PLAIN_BATCH = 64
@@ -92,9 +91,11 @@ class TextEncoder:
             wanted = [row for row in dict.fromkeys(rows) if row not in self._known]
             encoded = self._encode_rows(self._tower, wanted)
             self._recurring += (len(rows) - len(wanted)) * self._classes
-            found = torch.stack([encoded[row] if row in encoded else self._known[row] for row in rows])
-            self._remember(encoded)
-            return found
+            vectors = torch.stack([encoded[row] if row in encoded else self._known[row] for row in rows])
+            self._known |= encoded
+            while self._known and len(self._known) * self._classes > self._memory:
+                self._known.popitem(last=False)
+            return vectors
 
     def check_name(self, template: str, name: str) -> Rejection | None:
         """Return why the model cannot read a checked template with another name; runs no model."""
@@ -109,10 +110,10 @@ class TextEncoder:
             self._encoded += len(names)
             if self._tower is None:
                 tokens = self._filler.padded_names(template, names).to(self._device)
-                return torch.cat([self._plain_vectors(one) for one in torch.split(tokens, 1)])
-            rows = [self._filler.named(template, name, self._reader) for name in names]
-            parts = [rows] if self._together else [[row] for row in rows]
-            return torch.cat([self._pass_all(self._tower, part) for part in parts])
+                return torch.cat([self._plain_vectors(text) for text in torch.split(tokens, 1)])
+            texts = [self._filler.named(template, name, self._reader) for name in names]
+            groups = [texts] if self._together else [[text] for text in texts]
+            return torch.cat([self._pass_all(self._tower, group) for group in groups])
 
     @property
     def tower(self) -> Tower | None:
@@ -130,7 +131,7 @@ class TextEncoder:
         """Encode with the model's own forward, [C, E]; the batches depend on the template alone."""
         tokens = self._filler.padded(template).to(self._device)
         self._encoded += len(tokens)
-        return torch.cat([self._plain_vectors(part) for part in torch.split(tokens, PLAIN_BATCH)])
+        return torch.cat([self._plain_vectors(batch) for batch in torch.split(tokens, PLAIN_BATCH)])
 
     def _plain_vectors(self, tokens: Tensor) -> Tensor:
         model: Any = self._model
@@ -139,19 +140,21 @@ class TextEncoder:
             return functional.normalize(model.encode_text(tokens).float(), dim=-1)
 
     def _encode_rows(self, tower: Tower, rows: Sequence[TokenRow]) -> dict[TokenRow, Tensor]:
-        parts = [rows] if self._together else [[row] for row in rows]
-        return {row: found for part in parts if part for row, found in self._encode_part(tower, part)}
-
-    def _encode_part(self, tower: Tower, rows: Sequence[TokenRow]) -> Iterator[tuple[TokenRow, Tensor]]:
-        places: dict[Text, int] = {}
-        for row in rows:
-            for text in row:
-                places.setdefault(text, len(places))
-        encoded = self._pass_all(tower, list(places))
-        self._encoded += len(places)
-        self._recurring += sum(map(len, rows)) - len(places)
-        for row in rows:
-            yield row, encoded[[places[text] for text in row]]
+        """Return the class vectors [C, E] of each row of class texts; equal texts are encoded once."""
+        vectors_by_row: dict[TokenRow, Tensor] = {}
+        for group in [rows] if self._together else [[row] for row in rows]:
+            index_by_text: dict[Text, int] = {}
+            for row in group:
+                for text in row:
+                    index_by_text.setdefault(text, len(index_by_text))
+            if not index_by_text:
+                continue
+            encoded = self._pass_all(tower, list(index_by_text))
+            self._encoded += len(index_by_text)
+            self._recurring += sum(map(len, group)) - len(index_by_text)
+            for row in group:
+                vectors_by_row[row] = encoded[[index_by_text[text] for text in row]]
+        return vectors_by_row
 
     def _pass_all(self, tower: Tower, texts: Sequence[Text]) -> Tensor:
         while True:
@@ -166,17 +169,13 @@ class TextEncoder:
 
     def _passes(self, tower: Tower, texts: Sequence[Text]) -> Tensor:
         width = tower.width if tower.projection is None else tower.projection.weight.shape[0]
-        found = torch.empty(len(texts), width, device=self._device)
+        vectors = torch.empty(len(texts), width, device=self._device)
         for batch in pack(texts, max_rows=self._max_rows, quantum=self._quantum, device=self._device):
-            found[torch.from_numpy(batch.order).to(self._device)] = encode(tower, batch, self._quantum)
-        return found
-
-    def _remember(self, encoded: dict[TokenRow, Tensor]) -> None:
-        self._known |= encoded
-        while self._known and len(self._known) * self._classes > self._memory:
-            self._known.popitem(last=False)
+            vectors[torch.from_numpy(batch.order).to(self._device)] = encode(tower, batch, self._quantum)
+        return vectors
 
     def _choose_path(self) -> str:
+        """Take the fast path if the tower can be read and agrees with the model; return the path and why."""
         try:
             tower = read_tower(self._model)
             self._reader = _reader(self._model)
@@ -215,20 +214,16 @@ class TextEncoder:
         with torch.inference_mode():
             rows = [self._filler.texts(template, self._reader)[:32] for template in self._samples()]
             texts = list(dict.fromkeys(text for row in rows for text in row))
-            company = _company(tower, self._max_rows - 2 * sum(len(text.tokens) for text in texts))
+            # Texts of arbitrary tokens fill the rest of a pass.
+            length, vocabulary = min(8, len(tower.positions)), len(tower.tokens)
+            free_rows = max(0, self._max_rows - 2 * sum(len(text.tokens) for text in texts))
+            company = [
+                Text((0, *((7919 * number + 31 * index) % vocabulary for index in range(1, length))), 1)
+                for number in range(free_rows // (length - 1))
+            ]
             together = self._passes(tower, [*company, *texts])[len(company) :]
             chosen = range(0, len(texts), max(1, len(texts) // 8))
             return all(torch.equal(self._passes(tower, [texts[i]])[0], together[i]) for i in chosen)
-
-
-def _company(tower: Tower, rows: int) -> list[Text]:
-    """Return texts of arbitrary tokens, ``rows`` tokens together, to fill a pass."""
-    length, shared, (vocabulary, _) = min(8, len(tower.positions)), 1, tower.tokens.shape
-    numbers = range(max(0, rows) // (length - shared))
-    return [
-        Text((0, *((7919 * number + 31 * place) % vocabulary for place in range(1, length))), shared)
-        for number in numbers
-    ]
 
 
 def most_rows(mlp_width: int, device: torch.device) -> int:
@@ -274,15 +269,15 @@ class ReplicatedEncoder:
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
         share = -(-len(templates) // len(self._replicas))
-        parts = [templates[i : i + share] for i in range(0, len(templates), share)]
-        used = self._replicas[: len(parts)]
-        done = list(self._pool.map(lambda replica, part: replica.vectors(part), used, parts))
-        return torch.cat([part.to(done[0].device) for part in done])
+        shares = [templates[start : start + share] for start in range(0, len(templates), share)]
+        replicas = self._replicas[: len(shares)]
+        vectors = list(self._pool.map(lambda replica, own: replica.vectors(own), replicas, shares))
+        return torch.cat([own.to(vectors[0].device) for own in vectors])
 
     def statistics(self) -> TextStatistics:
-        found = [replica.statistics() for replica in self._replicas]
+        counts = [replica.statistics() for replica in self._replicas]
         return TextStatistics(
-            found[0].path, sum(one.encoded for one in found), sum(one.recurring for one in found)
+            counts[0].path, sum(each.encoded for each in counts), sum(each.recurring for each in counts)
         )
 
 

@@ -51,7 +51,7 @@ class Filler:
         self._limit = context_length
         self._encode = _plain_encoder(tokenizer)
         self._recent: OrderedDict[str, list[list[int]]] = OrderedDict()
-        self._parts: OrderedDict[str, list[list[int]] | None] = OrderedDict()
+        self._around: OrderedDict[str, list[list[int]] | None] = OrderedDict()
         self._named: OrderedDict[tuple[str, str], tuple[list[int], int]] = OrderedDict()
         self._ends: tuple[int, int] | None = None
         self._encoded_names: list[list[int] | None] = []
@@ -80,17 +80,20 @@ class Filler:
 
     def rows(self, template: str) -> list[list[int]]:
         """Return the unpadded tokens of each class text, end of text included."""
-        if (found := self._recent.get(template)) is None:
-            found = self._recent[template] = self._tokenize(template)
+        if template not in self._recent:
+            if self._encode is None or self._ends is None:
+                rows: list[list[int]] = self._tokenizer(self.fill(template)).tolist()
+            else:
+                start, end = self._ends
+                encode, around = self._encode, self._tokens_around(template, self._encode)
+                rows = [
+                    [start, *_joined(template, name, tokens, around, encode), end]
+                    for name, tokens in zip(self._names, self._encoded_names, strict=True)
+                ]
+            self._recent[template] = rows
             if len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
-        return found
-
-    def _tokenize(self, template: str) -> list[list[int]]:
-        if self._encode is None or self._ends is None:
-            return self._tokenizer(self.fill(template)).tolist()
-        start, end = self._ends
-        return [[start, *row, end] for row in self._inner_rows(template, self._encode)]
+        return self._recent[template]
 
     def named(self, template: str, name: str, reader: Reader) -> Text:
         """Return the template with another name, cut where it is read."""
@@ -118,10 +121,10 @@ class Filler:
             return row, 0
         if (template, name) not in self._named:
             start, end = self._ends
-            parts = self._encoded_parts(template, self._encode)
-            alone = self._encode(name) if _ALONE.fullmatch(name) else None
-            inner = self._inner_row(template, name, alone, parts, self._encode)
-            shared = 0 if parts is None or alone is None else 1 + len(parts[0])
+            around = self._tokens_around(template, self._encode)
+            tokens = self._encode(name) if _ALONE.fullmatch(name) else None
+            inner = _joined(template, name, tokens, around, self._encode)
+            shared = 0 if around is None or tokens is None else 1 + len(around[0])
             self._named[template, name] = [start, *inner, end], shared
             if len(self._named) > RECENT:
                 self._named.popitem(last=False)
@@ -149,41 +152,31 @@ class Filler:
         """Return the numbers of tokens of texts, longer ones than the model reads included."""
         wide = 4 * self._limit
         padding = int(self._tokenizer([""], context_length=wide)[0, -1])
-        found = self._tokenizer(texts, context_length=wide)
-        counts: list[int] = (found != padding).sum(dim=1).tolist()
+        tokens = self._tokenizer(texts, context_length=wide)
+        counts: list[int] = (tokens != padding).sum(dim=1).tolist()
         return counts
 
-    def _inner_rows(self, template: str, encode: Encode) -> list[list[int]]:
-        parts = self._encoded_parts(template, encode)
-        return [
-            self._inner_row(template, written, name, parts, encode)
-            for name, written in zip(self._encoded_names, self._names, strict=True)
-        ]
+    def _tokens_around(self, template: str, encode: Encode) -> list[list[int]] | None:
+        """Return the tokens of each text around the slots; None if they depend on the name."""
+        if template not in self._around:
+            texts = template.split(SLOT)
+            self._around[template] = [encode(text) for text in texts] if _are_apart(texts) else None
+            if len(self._around) > RECENT:
+                self._around.popitem(last=False)
+        return self._around[template]
 
-    def _encoded_parts(self, template: str, encode: Encode) -> list[list[int]] | None:
-        """Return the tokens around the slots; None if they depend on the name."""
-        if template not in self._parts:
-            parts = template.split(SLOT)
-            self._parts[template] = [encode(part) for part in parts] if _parts_apart(parts) else None
-            if len(self._parts) > RECENT:
-                self._parts.popitem(last=False)
-        return self._parts[template]
 
-    @staticmethod
-    def _inner_row(
-        template: str,
-        written: str,
-        name: list[int] | None,
-        parts: list[list[int]] | None,
-        encode: Encode,
-    ) -> list[int]:
-        if parts is None or name is None:
-            return encode(template.replace(SLOT, written))
-        row = list(parts[0])
-        for part in parts[1:]:
-            row += name
-            row += part
-        return row
+def _joined(
+    template: str, name: str, tokens: list[int] | None, around: list[list[int]] | None, encode: Encode
+) -> list[int]:
+    """Return a filled template's tokens: joined if those of its parts are known, else encoded anew."""
+    if around is None or tokens is None:
+        return encode(template.replace(SLOT, name))
+    row = list(around[0])
+    for after in around[1:]:
+        row += tokens
+        row += after
+    return row
 
 
 def _plain_encoder(tokenizer: Tokenizer) -> Encode | None:
@@ -197,17 +190,21 @@ def _plain_encoder(tokenizer: Tokenizer) -> Encode | None:
     return encode
 
 
-def _parts_apart(parts: Sequence[str]) -> bool:
-    """Return whether the parts around the slots tokenize the same alone as next to a name.
+def _are_apart(texts: Sequence[str]) -> bool:
+    """Return whether the texts around the slots have the same tokens alone as next to a name.
 
     A name starts and ends with a letter or a digit, so a token crosses the edge of the slot only from a
     letter, digit or apostrophe beside it ("{}s", "'{}" before a name that begins with "s").
     """
-    if not all(_SIMPLE.fullmatch(part) for part in parts):
+    if not all(_SIMPLE.fullmatch(text) for text in texts):
         return False
-    before, after = parts[:-1], parts[1:]
+    first, *between = texts[:-1]
     return (
-        all(not part or not (part[-1].isalnum() or part[-1] == "'") for part in before[:1])
-        and all(part and not (part[-1].isalnum() or part[-1] == "'") for part in before[1:])
-        and all(not part or not part[0].isalnum() for part in after)
+        (not first or _ends_apart(first))
+        and all(text and _ends_apart(text) for text in between)
+        and all(not text or not text[0].isalnum() for text in texts[1:])
     )
+
+
+def _ends_apart(text: str) -> bool:
+    return not (text[-1].isalnum() or text[-1] == "'")

@@ -10,9 +10,8 @@ from open_clip.transformer import QuickGELU
 from torch.nn import functional
 
 from promptclimb.evaluator.clip.texts import tower as products
-from promptclimb.evaluator.clip.texts.forward import attention, by_head, hidden, softmax
 from promptclimb.evaluator.clip.texts.packing import ChainGroup, Pass, Text, pack
-from promptclimb.evaluator.clip.texts.tower import linear, quick_gelu
+from promptclimb.evaluator.clip.texts.tower import attention, by_head, hidden, linear, quick_gelu, softmax
 
 HEADS, SIZE, ROWS = 4, 16, 200
 
