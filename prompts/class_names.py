@@ -27,7 +27,7 @@ from .template_kind import TemplateKind
 MOST_CLASSES = 40
 """Most classes in one request."""
 MOST_NAMES_ASKED, MOST_LINES_ASKED = 4, 48
-"""Most new names asked for per class and per request, so that the answer fits ``--answer-tokens``."""
+"""Most new names asked for per class and per request, so that the answer is not cut off."""
 SHORT_NAMES = 5
 """Names in one answer of a small model."""
 SHORT_WORDS = 4
@@ -105,7 +105,7 @@ class NameReader:
         if cut:
             text = text.rpartition("\n")[0]
         pairs = self._from_json(text)
-        found: list[tuple[int, str]] = []
+        names: list[tuple[int, str]] = []
         refused: list[RefusedLine] = []
         for number, (line, head, raw) in enumerate(pairs or self._lines(text, only)):
             if number == MAX_PROPOSALS:
@@ -115,10 +115,10 @@ class NameReader:
             try:
                 label = self._label(head) if only is None or head is not None else only
                 most = MAX_WORDS if only is None else SHORT_WORDS + len(self._names[label].split())
-                found.append((label, self._name(label, raw, most)))
+                names.append((label, self._name(label, raw, most)))
             except CandidateError as error:
                 refused.append(RefusedLine(one_line(line, 200), error.reason, str(error)))
-        return NameProposals(tuple(found), tuple(refused))
+        return NameProposals(tuple(names), tuple(refused))
 
     def _label(self, head: str | None) -> int:
         label = None if head is None else self._labels.get(spelling_key(head))
@@ -131,9 +131,9 @@ class NameReader:
         lines = [line[:_MAX_LINE].strip() for line in text.splitlines()[:MAX_LINES]]
         marked = only is None or not any(LIST_MARK.match(line) for line in lines)
         for line in lines:
-            found = self._parted(line)
-            if found is not None and (only is None or self._labels.get(spelling_key(found[0])) == only):
-                yield (line, *found)
+            pair = self._class_and_name(line)
+            if pair is not None and (only is None or self._labels.get(spelling_key(pair[0])) == only):
+                yield (line, *pair)
             elif only is not None and line and (marked or LIST_MARK.match(line)):
                 body = LIST_MARK.sub("", line, count=1)
                 # Small models explain a name behind a colon.
@@ -141,7 +141,7 @@ class NameReader:
                 if not line.endswith(":") and name:
                     yield line, None, name
 
-    def _parted(self, line: str) -> tuple[str, str] | None:
+    def _class_and_name(self, line: str) -> tuple[str, str] | None:
         """Return the class and the name that a line holds; None for chatter."""
         first: tuple[str, str] | None = None
         # A class may be called "1", so a list mark is looked for second.
@@ -183,9 +183,8 @@ class NameReader:
         key = spelling_key(name)
         owner = self._owners.setdefault(key, label)
         if owner != label:
-            other = one_line(self._names[owner], 60)
             reason = "name_of_another_class" if key in self._labels else "proposed_for_another_class"
-            raise CandidateError(reason, f"it stands for the class {other!r}")
+            raise CandidateError(reason, f"it stands for the class {one_line(self._names[owner], 60)!r}")
         if key == spelling_key(self._names[label]):
             raise CandidateError("own_name", "it is the class's own name")
         return name
@@ -194,7 +193,7 @@ class NameReader:
         name = single_spaced(raw[:_MAX_LINE]).strip(_ENDS)
         bare = name.casefold()
         # Some write the whole caption.
-        before = next((one for one in self._befores if one and bare.startswith(one)), None)
+        before = next((start for start in self._befores if start and bare.startswith(start)), None)
         if before is not None and bare.endswith(self._after) and len(bare) == len(name):
             name = name[len(before) : len(name) - len(self._after)].strip(_ENDS)
         return _ARTICLE.sub("", name, count=1) if _ARTICLE.match(name) else name
@@ -243,11 +242,11 @@ def rich_request(
     template: str, class_names: Sequence[str], shown: Sequence[ClassRecord], *, description: str
 ) -> list[Message]:
     """Ask for names of the shown classes, ``MOST_CLASSES`` at most, with all that is known of them."""
-    each = names_asked(len(shown))
-    about = [f"What the pictures show: {description}"] if description else []
-    about.append(f"There are {len(class_names)} classes, among them: {names_shown(class_names)}.")
+    per_class = names_asked(len(shown))
+    facts = [f"What the pictures show: {description}"] if description else []
+    facts.append(f"There are {len(class_names)} classes, among them: {names_shown(class_names)}.")
     records = "\n".join(_record_lines(shown))
-    count = "one new name" if each == 1 else f"{each} new names"
+    count = "one new name" if per_class == 1 else f"{per_class} new names"
     return [
         user_message(
             "A vision-language model such as CLIP sorts pictures into classes by comparing each picture with "
@@ -257,7 +256,7 @@ def rich_request(
             "of prey). Find names that say what the pictures of a class show. The model is small and knows "
             "plain words: a short name, or the name with its kind ('crane, a kind of machine'), does best. "
             "Say what the thing is, never its colour or how a single picture looks.",
-            "\n".join(about),
+            "\n".join(facts),
             "These classes are sorted wrongly most often. Each line says how many of its pictures are sorted "
             "correctly, and what the others are taken for. Below it are the names tried so far, with how "
             f"many pictures of all classes each put right (+) and wrong (-):\n{records}",
@@ -269,11 +268,14 @@ def rich_request(
 
 
 def _record_lines(shown: Sequence[ClassRecord]) -> Iterator[str]:
-    for one in shown:
-        named = "" if one.current is None else f" as {one.current!r}, {one.before} before"
-        taken = ", ".join(f"{name_in_row(name, 60)} ({count})" for name, count in one.taken_for) or "nothing"
-        yield f"- {one_line(one.name, 60)}: {one.right} of {one.images}{named}; taken for {taken}"
-        for name, gained, lost in one.tried[-MOST_TRIED_SHOWN:]:
+    for record in shown:
+        named = "" if record.current is None else f" as {record.current!r}, {record.before} before"
+        taken_for = ", ".join(f"{name_in_row(name, 60)} ({count})" for name, count in record.taken_for)
+        yield (
+            f"- {one_line(record.name, 60)}: {record.right} of {record.images}{named}; "
+            f"taken for {taken_for or 'nothing'}"
+        )
+        for name, gained, lost in record.tried[-MOST_TRIED_SHOWN:]:
             yield f"    tried: {name} (+{gained} -{lost})"
 
 

@@ -147,10 +147,10 @@ def _check(text: str) -> None:
         raise _too_long(len(text))
     check_characters(text)
     if (slots := text.count(SLOT)) != 1:
-        reason, has = ("several_slots", f"{slots} slots") if slots else ("no_slot", "no slot")
-        raise CandidateError(reason, f"{quoted(text)} has {has} {SLOT}; write it exactly once")
-    if other := _OTHER_SLOT.search(text.replace(SLOT, "")):
-        raise CandidateError("stray_brace", f"{quoted(text)} has {other[0]}, and {SLOT} is the only slot")
+        reason, count = ("several_slots", f"{slots} slots") if slots else ("no_slot", "no slot")
+        raise CandidateError(reason, f"{quoted(text)} has {count} {SLOT}; write it exactly once")
+    if stray := _OTHER_SLOT.search(text.replace(SLOT, "")):
+        raise CandidateError("stray_brace", f"{quoted(text)} has {stray[0]}, and {SLOT} is the only slot")
 
 
 def _too_long(length: int) -> CandidateError:
@@ -162,8 +162,8 @@ def grammar() -> tuple[tuple[Instruction, ...], ...]:
     """Return the instructions of the grammar, one group for each form of the answer."""
     return tuple(
         tuple(
-            Instruction.parse(" ".join(filter(None, parts)), max_words=None)
-            for parts in product(
+            Instruction.parse(" ".join(filter(None, sentences)), max_words=None)
+            for sentences in product(
                 _TEXTS["looks"], _TEXTS["lists" if form == "number" else "rows"].splitlines(), ends
             )
         )
@@ -202,13 +202,13 @@ class InstructionKind(PromptKind):
         marked, unmarked, complete = _blocks(text)
         if from_json := _in_json(text):
             marked, unmarked = from_json, []
-        found = _judged(marked, max_words)
-        if not found.candidates:
-            found = _judged([*marked, *unmarked], max_words)
+        reply = _judged(marked, max_words)
+        if not reply.candidates:
+            reply = _judged([*marked, *unmarked], max_words)
         if complete and len(whole) <= MAX_ANSWER_CHARACTERS:
-            return found
+            return reply
         message = f"only the first {MAX_LINES:,} lines and {MAX_ANSWER_CHARACTERS:,} characters were read"
-        return Proposals(found.candidates, (*found.refused, RefusedLine("", "answer_too_long", message)))
+        return Proposals(reply.candidates, (*reply.refused, RefusedLine("", "answer_too_long", message)))
 
     def starting(self, pool: str) -> Sequence[Sequence[Instruction]]:
         """Return the grammar's instructions, one group for each form, or the hand-made ones as one group."""
@@ -221,7 +221,7 @@ KIND = InstructionKind()
 
 
 def _blocks(text: str) -> tuple[list[str], list[str], bool]:
-    """Return what stands under list marks, other paragraphs with a slot, and whether all was read."""
+    """Return the texts under list marks, other paragraphs with a slot, and whether all was read."""
     marked: list[str] = []
     unmarked: list[str] = []
     lines = text.splitlines()
@@ -267,19 +267,19 @@ def _in_json(text: str) -> list[str]:
         document = json.loads("\n".join(lines))
     except (ValueError, RecursionError):
         return []
-    return [found for found in _strings(document) if SLOT in _PLACEHOLDER.sub(SLOT, found)][:MAX_PROPOSALS]
+    return [text for text in _strings(document) if SLOT in _PLACEHOLDER.sub(SLOT, text)][:MAX_PROPOSALS]
 
 
 def _strings(document: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(document, str):
         yield document
     elif isinstance(document, list | dict) and depth < _DEEPEST:
-        for one in document.values() if isinstance(document, dict) else document:
-            yield from _strings(one, depth + 1)
+        for value in document.values() if isinstance(document, dict) else document:
+            yield from _strings(value, depth + 1)
 
 
 def _judged(blocks: Sequence[str], max_words: int) -> Proposals:
-    found: dict[str, Instruction] = {}
+    instructions: dict[str, Instruction] = {}
     refused: list[RefusedLine] = []
     for block in blocks:
         line = one_line(block[:_MOST_OF_A_BLOCK], 200)
@@ -288,11 +288,11 @@ def _judged(blocks: Sequence[str], max_words: int) -> Proposals:
         except CandidateError as error:
             refused.append(RefusedLine(line, error.reason, str(error)))
             continue
-        if instruction.key in found:
+        if instruction.key in instructions:
             refused.append(RefusedLine(line, "duplicate", "it stands in this answer already"))
         else:
-            found[instruction.key] = instruction
-    return Proposals(tuple(found.values()), tuple(refused))
+            instructions[instruction.key] = instruction
+    return Proposals(tuple(instructions.values()), tuple(refused))
 
 
 def _unwrapped(block: str) -> str:

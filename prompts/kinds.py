@@ -27,7 +27,7 @@ KINDS: dict[str, str] = {
     CLASS_NAMES: ".class_names",
     INSTRUCTION: ".instruction",
 }
-"""Modules with a ``KIND``, by the names that ``--search-for`` takes."""
+"""Modules with a ``KIND``, by the names that users give."""
 
 
 HEADINGS: Mapping[str, str] = {
@@ -211,5 +211,5 @@ class PromptKind(ABC):
 
 
 def kind_named(name: str) -> PromptKind:
-    """Return the kind that ``--search-for`` calls by this name; raise KeyError for an unknown one."""
+    """Return the kind of a name in ``KINDS``; raise KeyError for an unknown one."""
     return cast("PromptKind", importlib.import_module(KINDS[name], __package__).KIND)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 _GAP, _SECOND = "<w>", "<v>"
 MOST_PHRASES = 200
@@ -30,14 +30,15 @@ def phrases(description: str, class_names: Iterable[str] = ()) -> tuple[str, ...
     """
     taboo = {name.casefold() for name in class_names}
     runs = [_WORD.findall(clause) for clause in _CLAUSE.split(description)]
-    found: dict[str, None] = {}
+    collected: dict[str, None] = {}
     for length in range(1, LONGEST_PHRASE + 1):
         for run in runs:
             for start in range(len(run) - length + 1):
                 words = run[start : start + length]
                 if _is_content(words[0]) and _is_content(words[-1]) and not _named(words, taboo):
-                    found |= dict.fromkeys(_forms(words))
-    return tuple(found)[:MOST_PHRASES]
+                    *before, last = words
+                    collected |= dict.fromkeys((" ".join(words), " ".join((*before, singular(last)))))
+    return tuple(collected)[:MOST_PHRASES]
 
 
 def framed(frame: str, first: str, second: str = "") -> str:
@@ -58,15 +59,8 @@ def _named(words: Sequence[str], taboo: set[str]) -> bool:
     )
 
 
-def _forms(words: Sequence[str]) -> Iterator[str]:
-    *before, last = words
-    yield " ".join(words)
-    if (one := singular(last)) != last:
-        yield " ".join((*before, one))
-
-
 def singular(word: str) -> str:
-    """Return an English plural's singular, by its ending; other words as they are."""
+    """Return an English plural's singular, by its ending, and other words unchanged."""
     if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
     if word.endswith("ies"):

@@ -122,13 +122,13 @@ def _judge(proposals: list[str], max_words: int | None) -> Proposals:
     templates: dict[str, Template] = {}
     refused: list[RefusedLine] = []
     for line in proposals[:MAX_PROPOSALS]:
-        for found in _templates(line, max_words):
-            if isinstance(found, RefusedLine):
-                refused.append(found)
-            elif found.key in templates:
+        for result in _templates(line, max_words):
+            if isinstance(result, RefusedLine):
+                refused.append(result)
+            elif result.key in templates:
                 refused.append(RefusedLine(_one_line(line), "duplicate", "it stands in this answer already"))
             else:
-                templates[found.key] = found
+                templates[result.key] = result
     return Proposals(tuple(templates.values()), tuple(refused))
 
 
@@ -141,13 +141,13 @@ def _templates(line: str, max_words: int | None) -> Sequence[Template | RefusedL
 
 @lru_cache(maxsize=10_000)
 def _read_line(line: str, max_words: int | None) -> Sequence[Template | RefusedLine]:
-    found: list[Template | RefusedLine] = []
+    results: list[Template | RefusedLine] = []
     for candidate in _candidates(line):
         try:
-            found.append(_template(candidate, max_words))
+            results.append(_template(candidate, max_words))
         except CandidateError as error:
-            found.append(RefusedLine(_one_line(line), error.reason, str(error)))
-    return tuple(found)
+            results.append(RefusedLine(_one_line(line), error.reason, str(error)))
+    return tuple(results)
 
 
 def _template(candidate: str, max_words: int | None) -> Template:
@@ -212,10 +212,10 @@ def strings_in_json(text: str) -> tuple[list[str], str]:
         except (ValueError, RecursionError):  # a number of thousands of digits; brackets in brackets
             wasted += len(text) - match.end()
             continue
-        found = _strings(document)
+        strings = _strings(document)
         # "[] of {}" and "{}" alone are lines with a slot, not documents.
-        if found and len(proposals) + len(found) <= _MAX_STRINGS:
-            proposals += found
+        if strings and len(proposals) + len(strings) <= _MAX_STRINGS:
+            proposals += strings
             rest.append(text[done : match.start()])
             done = end
     rest.append(text[done:])
@@ -223,19 +223,19 @@ def strings_in_json(text: str) -> tuple[list[str], str]:
 
 
 def _strings(document: Any) -> list[str]:
-    found: list[str] = []
+    strings: list[str] = []
     waiting: list[tuple[Any, bool]] = [(document, True)]
-    while waiting and len(found) <= _MAX_STRINGS:
+    while waiting and len(strings) <= _MAX_STRINGS:
         value, named = waiting.pop()
         if isinstance(value, str):
             if named or SLOT in with_slots(value):
-                found.append(value)
+                strings.append(value)
         elif isinstance(value, list):
             waiting.extend((item, named) for item in reversed(value))
         elif isinstance(value, dict):
             members = [(item, True) for name, item in value.items() if name.lower() in _MEMBERS]
             waiting.extend(reversed(members or [(item, False) for item in value.values()]))
-    return found
+    return strings
 
 
 _LIST_LINE = re.compile(r"\s*(?:[-+*•>]|\(?\d{1,3}[.):])")
@@ -263,7 +263,7 @@ _HEADINGS = tuple(
 _PHRASES = tuple(
     _plain(phrase).rstrip(".")
     for phrase in (
-        *(part for part in TEMPLATE_WORDS.rule.split(SLOT) if part.strip()),
+        *filter(str.strip, TEMPLATE_WORDS.rule.split(SLOT)),
         *(RULE_LENGTH, RULE_LINES, RULE_FORM, LEARN),
         *_sentences(TEMPLATE_WORDS.unreadable),
         *(sentence for wanted in _SAID for sentence in _sentences(wanted.task)),
@@ -349,7 +349,7 @@ class Mark(NamedTuple):
     read: str
 
 
-def _first(pattern: re.Pattern[str]) -> Callable[[str], str]:
+def _without_first(pattern: re.Pattern[str]) -> Callable[[str], str]:
     def taken_off(text: str) -> str:
         match = pattern.match(text)
         return text[match.end() :] if match and match.end() < len(text) else text
@@ -358,7 +358,7 @@ def _first(pattern: re.Pattern[str]) -> Callable[[str], str]:
 
 
 def _without_leading_marks(text: str) -> str:
-    bare = _first(_LEADING_MARKS)(text)
+    bare = _without_first(_LEADING_MARKS)(text)
     # A star right before a word is a bullet, unless it is one half of an emphasis.
     return bare[1:] if re.match(r"\*[^\s*]", bare) and not bare.endswith("*") else bare
 
@@ -374,8 +374,8 @@ def _without_scores(text: str) -> str:
 def _without_score(text: str) -> str:
     if text.endswith("%"):
         tail = max(0, len(text) - _MOST_OF_A_SCORE)
-        found = _BARE_SCORE.search(text, tail)
-        return text[: found.start()].rstrip() if found else text
+        score = _BARE_SCORE.search(text, tail)
+        return text[: score.start()].rstrip() if score else text
     if not text.endswith(")"):
         return text
     refused = text.rfind(_NOT_TRIED)
@@ -391,15 +391,15 @@ def _without_remark(text: str) -> str:
 
 
 def _without_example(text: str) -> str:
-    found = _ARROW.search(text, _after_slots(text))
-    return text[: found.start()] if found and SLOT in text else text
+    arrow = _ARROW.search(text, _after_slots(text))
+    return text[: arrow.start()] if arrow and SLOT in text else text
 
 
 def _without_explanation(text: str) -> str:
     if SLOT not in text:
         return text
-    for found in _EXPLANATION.finditer(text, _after_slots(text)):
-        head, tail = text[: found.start()], text[found.end() :]
+    for explanation in _EXPLANATION.finditer(text, _after_slots(text)):
+        head, tail = text[: explanation.start()], text[explanation.end() :]
         if not any(character.isalpha() for character in tail):
             return text
         # "{}: a portrait" is all one; so is what stands in quotes or brackets.
@@ -435,8 +435,8 @@ def _without_lone_quote(text: str) -> str:
 MARKS = (
     Mark("escapes of Markdown", lambda text: _ESCAPE.sub(r"\1", text), r"a \{\} in fog", "a {} in fog"),
     Mark("list marks", _without_leading_marks, "> - 1. [x] ## a {} in fog", "a {} in fog"),
-    Mark("labels", _first(LABEL), "New template 3: a {} in fog", "a {} in fog"),
-    Mark("labels in bold", _first(_BOLD_LABEL), "**Mist:** a {} in fog", "a {} in fog"),
+    Mark("labels", _without_first(LABEL), "New template 3: a {} in fog", "a {} in fog"),
+    Mark("labels in bold", _without_first(_BOLD_LABEL), "**Mist:** a {} in fog", "a {} in fog"),
     Mark("scores", _without_scores, "a {} in fog (rose to 62.5 % from 58.3 %)", "a {} in fog"),
     Mark("remarks", _without_remark, "a {} in fog (new)", "a {} in fog"),
     Mark("filled examples", _without_example, "a {} in bloom -> rose", "a {} in bloom"),

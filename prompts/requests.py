@@ -61,26 +61,18 @@ class Scale(NamedTuple):
     def written(self, value: float, apart_from: float | None = None) -> str:
         """Write a value, with as many digits (at most three more) as set it apart from another one."""
         digits = self.digits
-        while apart_from is not None and apart_from != value and digits < self.digits + _MOST_FURTHER_DIGITS:
-            if self._number(value, digits) != self._number(apart_from, digits):
-                break
-            digits += 1
-        return self._number(value, digits) + self.unit
-
-    def roughly(self, value: float) -> str:
-        """Write an estimate of a share: rounded down, so that it never reads above what it is below."""
-        return f"about {max(math.floor(self.factor * value), 0)}{self.unit}"
-
-    def _number(self, value: float, digits: int) -> str:
-        return f"{self.factor * value:.{digits}f}"
+        if apart_from is not None and apart_from != value:
+            while digits < self.digits + _MOST_FURTHER_DIGITS and (
+                f"{self.factor * value:.{digits}f}" == f"{self.factor * apart_from:.{digits}f}"
+            ):
+                digits += 1
+        return f"{self.factor * value:.{digits}f}{self.unit}"
 
 
 SCALES: Mapping[str, Scale] = MappingProxyType(
     {
-        "accuracy": Scale("the share sorted correctly", factor=100, digits=1, unit=" %"),
-        "class_mean": Scale(
-            "the mean over classes of what is sorted correctly", factor=100, digits=1, unit=" %"
-        ),
+        "accuracy": Scale("the share sorted correctly", 100, 1, " %"),
+        "class_mean": Scale("the mean over classes of what is sorted correctly", 100, 1, " %"),
         "logprob": Scale("the mean log-probability of a picture's own class"),
         "margin": Scale("the mean margin of a picture's own class"),
     }
@@ -179,8 +171,11 @@ def feedback(outcomes: Sequence[Outcome], wanted: Wanted, *, best_before: float)
 
     ``outcomes`` are the last answer's proposals in order; empty if it could not be read.
     """
-    lines = [wanted.outcomes_heading, *(_outcome_line(one, best_before, wanted.scale) for one in outcomes)]
-    best = max([best_before, *(one.score for one in outcomes if one.score is not None)])
+    lines = [
+        wanted.outcomes_heading,
+        *(_outcome_line(outcome, best_before, wanted.scale) for outcome in outcomes),
+    ]
+    best = max([best_before, *(outcome.score for outcome in outcomes if outcome.score is not None)])
     task = (
         f"The best so far is {wanted.scale.written(best)}. {LEARN}, and write "
         f"{wanted.new_ones} that should do better."
@@ -204,8 +199,10 @@ def _written(outcome: Outcome, scale: Scale) -> str:
     assert outcome.score is not None, "the caller has looked"
     if outcome.pictures is None:
         return scale.written(outcome.score)
-    of = "1 picture" if outcome.pictures == 1 else f"{outcome.pictures} pictures"
-    return f"{scale.roughly(outcome.score)}, judged by {of}"
+    pictures = "1 picture" if outcome.pictures == 1 else f"{outcome.pictures} pictures"
+    # Rounded down, so that an estimate never reads above a score that it is below.
+    share = max(math.floor(scale.factor * outcome.score), 0)
+    return f"about {share}{scale.unit}, judged by {pictures}"
 
 
 def _refusal_line(outcome: Outcome) -> str:
@@ -215,8 +212,11 @@ def _refusal_line(outcome: Outcome) -> str:
 
 def listed(heading: str, shown: Sequence[Outcome], scale: Scale = SCALES["accuracy"]) -> str:
     """Return candidates as a list under a heading, with the scores that they have."""
-    lines = [f"- {one.text}" + ("" if one.score is None else f" ({_written(one, scale)})") for one in shown]
-    return "\n".join([heading, *lines])
+    lines = [heading]
+    for outcome in shown:
+        score = "" if outcome.score is None else f" ({_written(outcome, scale)})"
+        lines.append(f"- {outcome.text}{score}")
+    return "\n".join(lines)
 
 
 def _with_rules(task: str, wanted: Wanted) -> str:
@@ -269,21 +269,21 @@ def opening(
     ``best`` has the best first, ``worst`` the worst last. ``anew``: an earlier conversation found some of the
     best.
     """
-    parts = [wordings.say("rich.task", goal=wanted.goal)]
+    paragraphs = [wordings.say("rich.task", goal=wanted.goal)]
     if known.class_names:
         which = "rich.classes" if len(known.class_names) <= MOST_NAMES else "rich.some_classes"
         names = names_shown(known.class_names)
-        parts.append(wordings.say(which, names=names, count=len(known.class_names)))
+        paragraphs.append(wordings.say(which, names=names, count=len(known.class_names)))
     if known.description:
-        parts.append(wordings.say("rich.described", description=known.description))
+        paragraphs.append(wordings.say("rich.described", description=known.description))
     else:
-        parts.append(wordings.say("rich.undescribed", angle=known.angle))
-    parts.append(listed(wordings.say("rich.best"), best, wanted.scale))
+        paragraphs.append(wordings.say("rich.undescribed", angle=known.angle))
+    paragraphs.append(listed(wordings.say("rich.best"), best, wanted.scale))
     if worst:
-        parts.append(listed(wordings.say("rich.worst"), worst, wanted.scale))
+        paragraphs.append(listed(wordings.say("rich.worst"), worst, wanted.scale))
     task = wordings.say("rich.anew" if anew else "rich.first", count=wanted.proposals)
-    parts.append(f"{task} {wordings.say('rich.form', max_words=wanted.max_words)}")
-    return [user_message(*parts)]
+    paragraphs.append(f"{task} {wordings.say('rich.form', max_words=wanted.max_words)}")
+    return [user_message(*paragraphs)]
 
 
 def next_message(
@@ -300,25 +300,28 @@ def next_message(
     ``confused`` has pairs of class names that the best candidate confuses: the true one, and the one taken
     for it. ``unreadable`` is the share of the scorer's answers to it that name no class, with examples.
     """
-    scored = sorted((one for one in outcomes if one.score is not None), key=lambda one: -(one.score or 0.0))
-    parts = [listed(wordings.say("rich.outcomes"), scored, wanted.scale)] if scored else []
-    if refused := [one for one in outcomes if one.score is None]:
-        parts.append("\n".join(map(_refusal_line, refused)))
+    paragraphs = []
+    if scored := [outcome for outcome in outcomes if outcome.score is not None]:
+        scored.sort(key=lambda outcome: -(outcome.score or 0.0))
+        paragraphs.append(listed(wordings.say("rich.outcomes"), scored, wanted.scale))
+    if refused := [outcome for outcome in outcomes if outcome.score is None]:
+        paragraphs.append("\n".join(map(_refusal_line, refused)))
     if not outcomes:
-        parts.append(wordings.say("rich.nothing"))
-    parts.append(listed(wordings.say("rich.best_so_far"), best, wanted.scale))
+        paragraphs.append(wordings.say("rich.nothing"))
+    paragraphs.append(listed(wordings.say("rich.best_so_far"), best, wanted.scale))
     if confused:
         pairs = [
-            wordings.say("rich.confusion", true=one_line(true), taken_for=one_line(other))
-            for true, other in confused
+            wordings.say("rich.confusion", true=one_line(true), taken_for=one_line(taken_for))
+            for true, taken_for in confused
         ]
-        parts.append(wordings.say("rich.confused", confusions=", ".join(pairs)))
+        paragraphs.append(wordings.say("rich.confused", confusions=", ".join(pairs)))
     share, examples = unreadable
     if share and "rich.unreadable" in wordings.texts:
-        shown = "; ".join(repr(one_line(one, _UNREADABLE_CHARACTERS)) for one in examples) or "(not shown)"
-        parts.append(wordings.say("rich.unreadable", share=f"{100 * share:.0f} %", examples=shown))
-    parts.append(wordings.say("rich.next", count=wanted.proposals))
-    return user_message(*parts)
+        quoted = [repr(one_line(answer, _UNREADABLE_CHARACTERS)) for answer in examples]
+        shown = "; ".join(quoted) or "(not shown)"
+        paragraphs.append(wordings.say("rich.unreadable", share=f"{100 * share:.0f} %", examples=shown))
+    paragraphs.append(wordings.say("rich.next", count=wanted.proposals))
+    return user_message(*paragraphs)
 
 
 def short_request(wordings: Wordings, known: Information, *, proposals: int) -> list[Message]:
@@ -351,7 +354,7 @@ def by_example(system: str, examples: Iterable[tuple[str, str]], ask: str) -> li
 def names_shown(names: Sequence[str]) -> str:
     """Return class names in a row: all of them, or of many a sample spread evenly over them."""
     if len(names) > MOST_NAMES:
-        names = [names[at * len(names) // NAMES_OF_MANY] for at in range(NAMES_OF_MANY)]
+        names = [names[step * len(names) // NAMES_OF_MANY] for step in range(NAMES_OF_MANY)]
     return ", ".join(map(name_in_row, names))
 
 

@@ -6,7 +6,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -73,25 +73,26 @@ def draw(groups: Sequence[Sequence[Candidate]], n: int, rng: random.Random) -> l
         return rng.sample(list(groups[0]), n)
     left = [rng.sample(list(group), len(group)) for group in groups]
     drawn: list[Candidate] = []
-    used: Counter[str] = Counter()
+    uses: Counter[str] = Counter()  # of each word
+
+    def mean_uses(candidate: Candidate) -> float:
+        words = _words(candidate)
+        return sum(uses[word] for word in words) / max(len(words), 1)
+
     while len(drawn) < n:
         left = [group for group in left if group]
         for group in rng.sample(left, len(left))[: n - len(drawn)]:
-            place = min(range(-min(_LOOKED_AT, len(group)), 0), key=lambda at: _worn(group[at], used))
-            candidate = group.pop(place)
+            # Negative indices: the candidates at the end of the shuffled group.
+            index = min(range(-min(_LOOKED_AT, len(group)), 0), key=lambda index: mean_uses(group[index]))
+            candidate = group.pop(index)
             drawn.append(candidate)
-            used.update(_words(candidate))
+            uses.update(_words(candidate))
     return drawn
 
 
 @lru_cache(maxsize=10_000)
 def _words(candidate: Candidate) -> tuple[str, ...]:
     return tuple(word.strip(".,;:!?") for word in candidate.key.split() if "{" not in word)
-
-
-def _worn(candidate: Candidate, used: Mapping[str, int]) -> float:
-    words = _words(candidate)
-    return sum(used[word] for word in words) / max(len(words), 1)
 
 
 def _read(path: Path) -> str:
@@ -136,18 +137,14 @@ def _json_items(path: Path, text: str, kind: PromptKind) -> Iterator[tuple[int, 
             f'{path}: line 1: is JSON but not a list; write a list of {kind.words.noun}s: ["{kind.example}"]'
         )
     decoder = json.JSONDecoder()
-    line, counted = 1, 0
-    place = text.index("[") + 1
+    line, start = 1, 0
+    end_of_last = text.index("[") + 1
+    # Decoded again item by item, as the whole document does not say on which line an item stands.
     for number, item in enumerate(document, start=1):
-        start = _end_of(_BETWEEN_ITEMS, text, place)
-        _, place = decoder.raw_decode(text, start)
-        line += text.count("\n", counted, start)
-        counted = start
+        previous, gap = start, _BETWEEN_ITEMS.match(text, end_of_last)
+        start = end_of_last if gap is None else gap.end()
+        _, end_of_last = decoder.raw_decode(text, start)
+        line += text.count("\n", previous, start)
         if not isinstance(item, str):
             raise PoolError(f"{path}: line {line}: item {number} is {_KINDS[type(item)]}, not a string")
         yield line, item
-
-
-def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
-    match = pattern.match(text, start)
-    return start if match is None else match.end()

@@ -109,11 +109,11 @@ def check_characters(text: str) -> None:
     """Raise CandidateError if a text has a line break, a control or an invisible character."""
     if text.isascii() and text.isprintable():
         return
-    for place, character in enumerate(text):
+    for number, character in enumerate(text, start=1):
         if unicodedata.category(character) in _FORBIDDEN_CATEGORIES and character not in _JOINERS:
             raise CandidateError(
                 "control_character",
-                f"character {place + 1} is U+{ord(character):04X}, a control, a line break or invisible",
+                f"character {number} is U+{ord(character):04X}, a control, a line break or invisible",
             )
 
 
@@ -225,15 +225,15 @@ _ONE_WORD = re.compile(r"[\w-]{1,30}")
 
 def with_slots(text: str) -> str:
     """Write every placeholder of a line as ``{}``, by the rules above."""
-    found = _SLOTS.sub(SLOT, _BARE.sub(SLOT, _NAMED.sub(_slot_in_place, text)))
-    if SLOT in found:
-        return found
-    if _CAPITALS.search(found):
-        return _CAPITALS.sub(_slot_in_place, found)
-    words = set(_ANY_BRACED.findall(found))
+    text = _SLOTS.sub(SLOT, _BARE.sub(SLOT, _NAMED.sub(_slot_in_place, text)))
+    if SLOT in text:
+        return text
+    if _CAPITALS.search(text):
+        return _CAPITALS.sub(_slot_in_place, text)
+    words = set(_ANY_BRACED.findall(text))
     if len(words) == 1 and _ONE_WORD.fullmatch(next(iter(words))):
-        return _ANY_BRACED.sub(SLOT, found)
-    return found if words else _with_bracketed_word(found)
+        return _ANY_BRACED.sub(SLOT, text)
+    return text if words else _with_bracketed_word(text)
 
 
 def _with_bracketed_word(text: str) -> str:

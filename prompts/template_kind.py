@@ -21,7 +21,7 @@ BUILT_IN: tuple[str, ...] = tuple(_POOLS["captions"].splitlines())
 """Caption templates, varied in medium, view, light, place and phrasing."""
 SYMBOLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        name: tuple(" ".join(one.split()) for one in text.split(","))
+        name: tuple(" ".join(word.split()) for word in text.split(","))
         for name, text in _POOLS["symbols"].items()
     }
 )
@@ -32,6 +32,7 @@ PRODUCTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Templates with symbols in angle brackets, by kind of caption."""
 MOST_OF_A_PATTERN = 80
 """Most combinations of a pattern's words, spread evenly, so that no pattern outweighs the others."""
+_A_BEFORE_A_VOWEL = re.compile(r"\b([Aa]) (?=[aeiouAEIOU](?!ne\b|ni|se))")
 _SYMBOL = re.compile(r"<(\w+)>")
 NEUTRAL: tuple[str, ...] = tuple(
     dict.fromkeys(
@@ -47,13 +48,13 @@ _LONGEST_OWN = 10_000
 def grammar() -> Mapping[str, tuple[Template, ...]]:
     """Return the templates of each production, in order and without repetitions."""
     known: set[str] = set()
-    found: dict[str, tuple[Template, ...]] = {}
+    by_production: dict[str, tuple[Template, ...]] = {}
     for name, patterns in PRODUCTIONS.items():
-        made = [Template.parse(text) for pattern in patterns for text in _expanded(pattern)]
-        fresh = {template.key: template for template in made if template.key not in known}
-        known |= set(fresh)
-        found[name] = tuple(fresh.values())
-    return MappingProxyType(found)
+        templates = [Template.parse(text) for pattern in patterns for text in _expanded(pattern)]
+        new = {template.key: template for template in templates if template.key not in known}
+        known |= set(new)
+        by_production[name] = tuple(new.values())
+    return MappingProxyType(by_production)
 
 
 def all_of_grammar() -> tuple[Template, ...]:
@@ -65,16 +66,13 @@ def _expanded(pattern: str) -> Iterator[str]:
     symbols = _SYMBOL.findall(pattern)
     choices = [SYMBOLS[symbol] for symbol in symbols]
     size = prod(map(len, choices))
-    wanted = min(size, MOST_OF_A_PATTERN)
-    kept = {step * size // wanted for step in range(wanted)}
-    for place, words in enumerate(product(*choices)):
-        if place in kept:
-            given = iter(words)
-            yield _with_article(_SYMBOL.sub(lambda _: next(given), pattern))  # noqa: B023 - used at once
-
-
-def _with_article(text: str) -> str:
-    return re.sub(r"\b([Aa]) (?=[aeiouAEIOU](?!ne\b|ni|se))", r"\1n ", text)
+    count = min(size, MOST_OF_A_PATTERN)
+    spread = {step * size // count for step in range(count)}
+    for index, words in enumerate(product(*choices)):
+        if index in spread:
+            fillings = iter(words)
+            text = _SYMBOL.sub(lambda _: next(fillings), pattern)  # noqa: B023 - used at once
+            yield _A_BEFORE_A_VOWEL.sub(r"\1n ", text)
 
 
 @cache

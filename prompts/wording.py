@@ -42,7 +42,7 @@ class Wordings:
 
     def say(self, name: str, **values: object) -> str:
         """Return a text with its places filled."""
-        return Text(self.texts[name]).substitute({place: str(value) for place, value in values.items()})
+        return Text(self.texts[name]).substitute({key: str(value) for key, value in values.items()})
 
     @property
     def hash(self) -> str:
@@ -94,15 +94,16 @@ def _read(document: Mapping[str, Any]) -> Wordings:
             whole = f"{group}.{name}"
             if whole in pairs:
                 pairs[whole] = tuple(
-                    (_member(each, whole, "ask"), _member(each, whole, "answer"))
-                    for each in _list(value, whole)
+                    (_member(example, whole, "ask"), _member(example, whole, "answer"))
+                    for example in _list(value, whole)
                 )
             elif (group, name) == ("guesses", "angles"):
                 angles = _list(value, "guesses.angles")
             else:
                 texts[whole] = _text(value, whole)
     examples, plain_examples = pairs.values()
-    return Wordings(texts, examples, plain_examples, tuple(_text(each, "guesses.angles") for each in angles))
+    checked = tuple(_text(angle, "guesses.angles") for angle in angles)
+    return Wordings(texts, examples, plain_examples, checked)
 
 
 def _list(value: Any, name: str) -> list[Any]:
@@ -128,7 +129,7 @@ def _check(name: str, changed: str, ours: Mapping[str, str], slot: str) -> None:
         raise WordingsError(f"{name} has a $ that begins no name; write $$ for a dollar sign")
     places = set(Text(ours[name]).get_identifiers())
     if unknown := sorted(set(Text(changed).get_identifiers()) - places):
-        known = ", ".join(f"${place}" for place in sorted(places)) or "none"
+        known = ", ".join(f"${name}" for name in sorted(places)) or "none"
         raise WordingsError(f"{name} has the place ${unknown[0]}; it may have {known}")
     if name in _WITH_SLOT and slot not in changed:
         raise WordingsError(f"{name} does not say how the slot {slot} is written")

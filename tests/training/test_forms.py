@@ -9,12 +9,12 @@ import pytest
 
 from promptclimb.evaluator.pico.world.art import Art
 from promptclimb.evaluator.pico.world.media import CONDITIONS, MEDIA
-from promptclimb.evaluator.pico.world.numbers import scan
 from promptclimb.evaluator.pico.world.scene import NUMBERS, Scene, value
 from promptclimb.evaluator.pico.world.scenes import TWO, compose, draw, names_of
 from training import captions as grammar
 from training.batches import WEIGHTS, sample
 from training.captions import caption
+from training.forms import scan
 
 FORMS = [
     (family, form)
@@ -47,11 +47,7 @@ def test_a_form_draws_the_same_picture_from_the_same_chance(art: Art, family: st
     assert picture.dtype == np.uint8
     assert picture.std() > 2
     assert np.array_equal(picture, draw(scene, Random(2), art))
-
-
-@pytest.mark.parametrize(("family", "form"), DRAWN)
-def test_a_name_shows_in_the_picture(art: Art, family: str, form: str) -> None:
-    """Two names in one form, drawn with the same chance, give different pictures; so do two second names."""
+    # Other names, drawn with the same chance, give other pictures.
     first, second = names_of(family, form)
     two = form in TWO.get(family, ())
     scene = compose(family, form, first[2], second[3] if two else "", Random(4), "photo", "plain")
@@ -62,27 +58,20 @@ def test_a_name_shows_in_the_picture(art: Art, family: str, form: str) -> None:
         assert not np.array_equal(draw(scene, Random(5), art), draw(each, Random(5), art))
 
 
-@pytest.mark.parametrize("medium", MEDIA)
-def test_media_differ_and_have_names(art: Art, medium: str) -> None:
-    """Every medium makes a picture of its own, and the grammar can name it."""
-    scene = Scene("everyday", "thing", "cat", medium=medium, ground="wood")
-    assert draw(scene, Random(3), art).std() > 2
-    assert grammar.MEDIA[medium].noun
-    if medium != "photo":
-        assert not np.array_equal(
-            draw(scene, Random(3), art), draw(replace(scene, medium="photo"), Random(3), art)
-        )
-
-
-@pytest.mark.parametrize("condition", CONDITIONS)
-def test_conditions_change_the_picture_and_have_names(art: Art, condition: str) -> None:
-    """Every condition changes what is seen, and the grammar can name it."""
-    scene = Scene("everyday", "thing", "dog", ground="grass")
-    assert not np.array_equal(
-        draw(scene, Random(3), art), draw(replace(scene, condition=condition), Random(3), art)
-    )
-    assert grammar.CONDITIONS[condition].adjective
-    assert grammar.CONDITIONS[condition].after
+@pytest.mark.parametrize(
+    "change", [*({"medium": name} for name in MEDIA), *({"condition": name} for name in CONDITIONS)]
+)
+def test_media_and_conditions_change_the_picture_and_have_names(art: Art, change: dict[str, str]) -> None:
+    """Every medium and condition makes a picture of its own, and the grammar can name it."""
+    scene = Scene("everyday", "thing", "cat", ground="wood")
+    picture = draw(replace(scene, **change), Random(3), art)
+    assert picture.std() > 2
+    assert np.array_equal(picture, draw(scene, Random(3), art)) == (change == {"medium": "photo"})
+    if "medium" in change:
+        assert grammar.MEDIA[change["medium"]].noun
+    else:
+        assert grammar.CONDITIONS[change["condition"]].adjective
+        assert grammar.CONDITIONS[change["condition"]].after
 
 
 def test_every_form_has_phrases() -> None:
