@@ -390,8 +390,8 @@ class OutputSettings(Settings):
     cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)")
     track: tuple[str, ...] | None = setting(
         None,
-        "send figures to trackers, several with commas: mlflow[:URI], trackio[:PROJECT], wandb[:PROJECT], "
-        "tensorboard[:DIR], otel[:URL]; none: no longer to the earlier ones",
+        "send figures to trackers, several with commas: mlflow[:URI], wandb[:PROJECT], tensorboard[:DIR]; "
+        "none: no longer to the earlier ones",
         show="NAME[:PLACE]",
     )
 

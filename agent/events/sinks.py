@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -45,8 +44,7 @@ CLOSE_S = 20.0
 class EventWriter(Protocol):
     """Writes events, in the thread of a ``ThreadedSink``."""
 
-    def __call__(self, event: Event, when_ns: int, /) -> None:
-        """Take an event and the time of its emission, in nanoseconds since 1970."""
+    def __call__(self, event: Event, /) -> None: ...
 
     def idle(self) -> None:
         """Send what was collected: no other event waits."""
@@ -76,21 +74,21 @@ class ThreadedSink:
     ) -> None:
         self.__qualname__ = f"tracker {name}"  # its name when the bus drops it
         self._make, self._emit, self._scrub, self._close_s = make, emit, scrub, close_s
-        self._queue: queue.Queue[tuple[Event, int] | None] = queue.Queue(most_waiting)
+        self._queue: queue.Queue[Event | None] = queue.Queue(most_waiting)
         self._thread = threading.Thread(target=self._work, name=self.__qualname__, daemon=True)
-        self._failed: BaseException | None = None
-        self._said = False
-        self._lost = 0
+        self._failure: BaseException | None = None
+        self._is_reported = False
+        self._dropped = 0
 
     def __call__(self, event: Event) -> None:
         """Take an event; never waits."""
-        if self._failed is not None:
-            self._said = True
-            raise RuntimeError(self._why(self._failed)) from None
+        if self._failure is not None:
+            self._is_reported = True
+            raise RuntimeError(self._describe(self._failure)) from None
         try:
-            self._queue.put_nowait((event, time.time_ns()))
+            self._queue.put_nowait(event)
         except queue.Full:
-            self._lost += 1
+            self._dropped += 1
 
     def start(self) -> None:
         self._thread.start()
@@ -103,35 +101,33 @@ class ThreadedSink:
     ) -> None:
         if not self._thread.ident:
             return  # the run never began
+        # The end of the queue is marked even if that drops an event.
         while True:
             with contextlib.suppress(queue.Full):
                 self._queue.put_nowait(None)
                 break
             with contextlib.suppress(queue.Empty):
                 self._queue.get_nowait()
-                self._lost += 1
+                self._dropped += 1
         await asyncio.to_thread(self._thread.join, self._close_s)
-        if self._failed is not None and not self._said:
-            self._emit(ListenerFailed(listener=self.__qualname__, error=self._why(self._failed)))
+        name = self.__qualname__
+        if self._failure is not None and not self._is_reported:
+            self._emit(ListenerFailed(listener=name, error=self._describe(self._failure)))
         elif self._thread.is_alive():
-            self._emit(
-                Noted(text=f"the {self.__qualname__} is not done after {self._close_s:g} s; left behind")
-            )
-        elif self._lost:
-            self._emit(
-                Noted(text=f"the {self.__qualname__} was too slow for {self._lost:,} events, which it lacks")
-            )
+            self._emit(Noted(text=f"the {name} is not done after {self._close_s:g} s; left behind"))
+        elif self._dropped:
+            self._emit(Noted(text=f"the {name} was too slow: it lacks {self._dropped:,} events"))
 
     def _work(self) -> None:
         try:
             writer = self._make()
-            while (item := self._queue.get()) is not None:
-                writer(*item)
+            while (event := self._queue.get()) is not None:
+                writer(event)
                 if self._queue.empty():
                     writer.idle()
             writer.close()
         except BaseException as error:  # noqa: BLE001 - another's package; SystemExit too must not be lost
-            self._failed = error
+            self._failure = error
 
-    def _why(self, error: BaseException) -> str:
+    def _describe(self, error: BaseException) -> str:
         return self._scrub(" ".join(f"{type(error).__name__}: {error}".split()))[:300]

@@ -1,4 +1,4 @@
-"""Trackers by name: how ``--track`` chooses them, and what they need."""
+"""Trackers by name: how the setting ``track`` chooses them, and what they need."""
 
 from __future__ import annotations
 
@@ -23,117 +23,110 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class KnownTracker:
-    """A tracker that can be chosen.
+    """A tracker that can be chosen; its name is that of the extra which installs it.
 
     Attributes:
-        sink: Module and class in this package.
+        client: Module in this package, and class.
         packages: What the extra makes importable.
-        path: Kind of path that may follow the name after a colon, unless it is an address; empty for no path.
+        place: What may follow the name after a colon, unless it is an address.
     """
 
-    sink: tuple[str, str]
-    extra: str
+    client: tuple[str, str]
     packages: tuple[str, ...]
-    path: Literal["file", "folder", ""] = "file"
+    place: Literal["file", "folder", "project"]
 
 
 TRACKERS: Mapping[str, KnownTracker] = {
-    "mlflow": KnownTracker(("mlflow_runs", "MlflowRuns"), "mlflow", ("mlflow", "sqlalchemy", "alembic")),
-    "trackio": KnownTracker(("wandb", "TrackioRuns"), "trackio", ("trackio",), ""),
-    "wandb": KnownTracker(("wandb", "WandbRuns"), "wandb", ("wandb",), ""),
-    "tensorboard": KnownTracker(
-        ("tensorboard", "TensorboardFiles"), "tensorboard", ("tensorboardX",), "folder"
-    ),
-    "otel": KnownTracker(("otel", "OtelSpans"), "otel", ("opentelemetry.sdk", "opentelemetry.exporter.otlp")),
+    "mlflow": KnownTracker(("mlflow_runs", "MlflowRuns"), ("mlflow", "sqlalchemy", "alembic"), "file"),
+    "wandb": KnownTracker(("wandb", "WandbRuns"), ("wandb",), "project"),
+    "tensorboard": KnownTracker(("tensorboard", "TensorboardFiles"), ("tensorboardX",), "folder"),
 }
 
 
 def parse_track(value: Any) -> tuple[str, ...] | None:
-    """Return the parts ``NAME`` or ``NAME:PLACE``, or None for ``none``.
+    """Return the choices ``NAME`` or ``NAME:PLACE``, with absolute paths, or None for ``none``.
 
     Raises:
         ValueError: A name is unknown or stands twice, or a place holds credentials.
     """
     if value is None:
         return None
-    given = value.split(",") if isinstance(value, str) else value
-    if not isinstance(given, list | tuple) or not all(isinstance(part, str) for part in given):
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"it must be text, names from {', '.join(TRACKERS)}")
-    parts = [part.strip() for part in given]
-    if parts in ([NONE], []):
+    choices = [text.strip() for text in texts]
+    if choices in ([NONE], []):
         return None
-    names = [part.partition(":")[0] for part in parts]
-    for part, name in zip(parts, names, strict=True):
+    names = [split_choice(choice)[0] for choice in choices]
+    for choice, name in zip(choices, names, strict=True):
         if name not in TRACKERS:
             raise ValueError(
                 f"unknown tracker {name!r}{near(name, TRACKERS)}; known are {', '.join(TRACKERS)}"
             )
         if names.count(name) > 1:
             raise ValueError(f"{name} stands twice")
-        if _has_credentials(place_of(part)):
+        if _has_credentials(split_choice(choice)[1]):
             raise ValueError(f"{name}: give no credentials in the address; its variables are for that")
-    return tuple(_absolute(part, name) for part, name in zip(parts, names, strict=True))
+    return tuple(map(_with_absolute_path, choices))
 
 
-def _absolute(part: str, name: str) -> str:
-    """Return a choice with an absolute path, the same wherever the run is resumed."""
-    if not _is_path(place := place_of(part), name):
-        return part
-    return f"{name}:{user_path(place, f'--track {name}')}"
+def split_choice(choice: str) -> tuple[str, str]:
+    """Return a tracker's name, and the place after it; empty if there is none."""
+    name, _, place = choice.partition(":")
+    return name, place
 
 
-def _is_path(place: str, name: str) -> bool:
-    return bool(place and TRACKERS[name].path) and "://" not in place and place != "databricks"
+def _with_absolute_path(choice: str) -> str:
+    name, place = split_choice(choice)
+    return f"{name}:{user_path(place, f'--track {name}')}" if _is_path(name, place) else choice
 
 
-def place_of(chosen: str) -> str:
-    """Return the part after the tracker's name; empty if there is no such part."""
-    return chosen.partition(":")[2]
+def _is_path(name: str, place: str) -> bool:
+    is_address = "://" in place or place == "databricks"
+    return bool(place) and TRACKERS[name].place != "project" and not is_address
 
 
 def _has_credentials(place: str) -> bool:
     try:
-        parts = urlsplit(place)
+        address = urlsplit(place)
     except ValueError:
         return False
-    return "@" in parts.netloc or bool(parts.query)
+    return "@" in address.netloc or bool(address.query)
 
 
-def check_trackers(chosen: tuple[str, ...] | None) -> None:
+def check_trackers(choices: tuple[str, ...] | None) -> None:
     """Check, without loading, that trackers are installed and can write; raise UsageError if not."""
-    for one in chosen or ():
-        name = one.partition(":")[0]
-        if not all(map(_is_there, TRACKERS[name].packages)):
-            raise UsageError(f"--track {name} needs {how_to_install(TRACKERS[name].extra)}")
-        if _is_path(place := place_of(one), name):
+    for choice in choices or ():
+        name, place = split_choice(choice)
+        if not all(map(_is_installed, TRACKERS[name].packages)):
+            raise UsageError(f"--track {name} needs {how_to_install(name)}")
+        if _is_path(name, place):
             try:
-                _check_place(Path(place), is_folder=TRACKERS[name].path == "folder")
+                _check_writable(Path(place), is_folder=TRACKERS[name].place == "folder")
             except OSError as error:
                 raise UsageError(
-                    f"--track {one}: it cannot be written ({error.strerror or error}); choose another place"
+                    f"--track {choice}: it cannot be written ({error.strerror or error}); "
+                    "choose another place"
                 ) from error
 
 
-def _check_place(path: Path, *, is_folder: bool) -> None:
+def _check_writable(path: Path, *, is_folder: bool) -> None:
     """Raise OSError if a file, or files in a folder, cannot be written; leave nothing behind."""
     if path.exists() and not is_folder:
         # Not opened: a named pipe would be waited for.
         if path.is_dir() or not os.access(path, os.W_OK):
-            raise _failure(errno.EISDIR if path.is_dir() else errno.EACCES)
+            code = errno.EISDIR if path.is_dir() else errno.EACCES
+            raise OSError(code, os.strerror(code))
         return
     folder = path if is_folder else path.parent
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    if not there.is_dir():
-        raise _failure(errno.ENOTDIR)
-    with tempfile.TemporaryFile(dir=there):
+    ancestor = next(ancestor for ancestor in (folder, *folder.parents) if ancestor.exists())
+    if not ancestor.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    with tempfile.TemporaryFile(dir=ancestor):
         pass
 
 
-def _failure(code: int) -> OSError:
-    return OSError(code, os.strerror(code))
-
-
-def _is_there(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
     except ModuleNotFoundError:  # not even the package above it

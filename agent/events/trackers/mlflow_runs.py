@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -50,18 +51,12 @@ class MlflowRuns:
         self._client.log_batch(self._id, params=new)
 
     def _new(self) -> str:
-        found = self._client.get_experiment_by_name(PROJECT)
-        if found is None:
-            try:
-                experiment = self._client.create_experiment(PROJECT, artifact_location=self._files)
-            except MlflowException:  # another run has just made it
-                experiment = self._client.get_experiment_by_name(PROJECT).experiment_id
-        else:
-            experiment = found.experiment_id
-        tags = {"promptclimb.run_dir": str(self._run.run_dir)}
-        return str(
-            self._client.create_run(experiment, run_name=self._run.run_dir.name, tags=tags).info.run_id
-        )
+        with suppress(MlflowException):  # it exists
+            self._client.create_experiment(PROJECT, artifact_location=self._files)
+        experiment = self._client.get_experiment_by_name(PROJECT).experiment_id
+        folder = self._run.run_dir
+        tags = {"promptclimb.run_dir": str(folder)}
+        return str(self._client.create_run(experiment, run_name=folder.name, tags=tags).info.run_id)
 
     def metrics(self, rows: Sequence[MetricsRow]) -> None:
         """Send metrics in one request: each takes a while."""
@@ -72,6 +67,6 @@ class MlflowRuns:
     def close(self, status: str, last: Mapping[str, float]) -> None:
         for name, value in last.items():
             self._client.log_metric(self._id, f"final_{name}", value)
-        for path in self._run.files_there():
+        for path in self._run.existing_files():
             self._client.log_artifact(self._id, str(path))
         self._client.set_terminated(self._id, RunStatus.to_string(_STATUS[status]))

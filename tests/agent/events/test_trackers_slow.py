@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,21 +82,6 @@ async def test_tensorboard(tmp_path: Path) -> None:
     assert events.Scalars("final/test")[-1].value == pytest.approx(found.best.test)
 
 
-async def test_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One run of that name, with every score once."""
-    pytest.importorskip("trackio", reason="needs the extra trackio")
-    from trackio import sqlite_storage, utils
-
-    for module in (sqlite_storage, utils):
-        monkeypatch.setattr(module, "TRACKIO_DIR", tmp_path / "trackio", raising=False)
-    _found, scores = await two_sessions(tmp_path / "run", "trackio:mine")
-    (name,) = sqlite_storage.SQLiteStorage.get_runs("mine")
-    assert name.startswith("run-")
-    logs = [row for row in sqlite_storage.SQLiteStorage.get_logs("mine", name) if "train" in row]
-    assert [row["train"] for row in logs] == scores
-    assert [row["step"] for row in logs] == list(range(1, len(scores) + 1))
-
-
 def wandb_records(file: Path) -> Iterator[Any]:
     """The records of an offline run: LevelDB's log form around wandb's own messages."""
     from wandb.proto.wandb_internal_pb2 import Record
@@ -140,80 +123,3 @@ async def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             rows.append(dict(items))
     assert [row["train"] for row in rows if "train" in row] == scores
     assert rows[-1]["final_test"] == found.best.test
-
-
-class Collector(http.server.BaseHTTPRequestHandler):
-    """Takes spans as a collector does."""
-
-    bodies: list[bytes]
-
-    def do_POST(self) -> None:
-        assert self.path == "/v1/traces"
-        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-async def test_opentelemetry_by_otlp(tmp_path: Path) -> None:
-    """A collector gets the spans, by the conventions; those of a request lie in those of its restart."""
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="needs the extra otel")
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-    from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as names
-
-    Collector.bodies = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        await two_sessions(tmp_path / "run", f"otel:http://127.0.0.1:{server.server_port}")
-        server.shutdown()
-        thread.join()
-    spans = [
-        span
-        for body in Collector.bodies
-        for resource in ExportTraceServiceRequest.FromString(_plain(body)).resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
-    by_id = {span.span_id: span for span in spans}
-    chats = [span for span in spans if span.name == "chat fake"]
-    assert len(chats) == 2
-    for chat in chats:
-        reported = {one.key: one.value for one in chat.attributes}
-        assert reported[names.GEN_AI_OPERATION_NAME].string_value == names.GenAiOperationNameValues.CHAT.value
-        assert reported[names.GEN_AI_PROVIDER_NAME].string_value == names.GenAiProviderNameValues.OPENAI.value
-        assert reported[names.GEN_AI_REQUEST_MODEL].string_value == "fake"
-        assert {names.GEN_AI_USAGE_INPUT_TOKENS, names.GEN_AI_USAGE_OUTPUT_TOKENS} <= set(reported)
-        restart = by_id[chat.parent_span_id]
-        assert restart.name == "restart 1"
-        assert by_id[restart.parent_span_id].name == "search fake"
-        assert chat.start_time_unix_nano <= chat.end_time_unix_nano
-    assert any(span.name == "score batch" for span in spans)
-
-
-def _plain(body: bytes) -> bytes:
-    import gzip
-
-    return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
-
-
-async def test_opentelemetry_to_a_file_and_without_a_collector(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Spans lie beside the run; a collector that is not there costs the search nothing, and is reported."""
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="needs the extra otel")
-    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    await two_sessions(tmp_path / "run", "otel")
-    spans = [json.loads(line) for line in (tmp_path / "run" / "spans.jsonl").read_text("utf-8").splitlines()]
-    assert [span["name"] for span in spans].count("chat fake") == 2
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-    events: list[Event] = []
-    config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2,
-        run_dir=tmp_path / "other", track="otel:http://127.0.0.1:9",
-    )  # type: ignore[arg-type]  # fmt: skip
-    found = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=events.append)
-    assert found.status == "finished"
-    assert [event.listener for event in events if isinstance(event, ListenerFailed)] == ["tracker otel"]
