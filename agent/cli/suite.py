@@ -30,9 +30,17 @@ from ..results.result import SearchResult
 from ..search.run import SearchRun
 from ..stop import Stop
 from ..store.lock import lock_folder, refuse_beside_another, was_locked
-from ..study.document import FILES, MARKDOWN, findings, parts, write_findings
-from ..study.grid import STAND_IN, Cell, cells_of, configs_of_file, decides, refuse_deciding
-from ..study.outcomes import RunOutcome, blocks_of, fit, outcome_of, outcomes_so_far
+from ..study.document import FILES, MARKDOWN, findings, pages, write_findings
+from ..study.grid import (
+    STAND_IN,
+    Cell,
+    ConfigOf,
+    cells_of,
+    configs_of_file,
+    decides,
+    refuse_deciding,
+)
+from ..study.outcomes import RunOutcome, blocks_of, fit_reference, outcome_of, outcomes_so_far
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
 from ..study.runs import Refusals, SearchEnd, SharedLimits, Stopped, how_to_resume, run_search
 from ..study.study import Study, read_study, study_of
@@ -64,7 +72,7 @@ def suite(arguments: argparse.Namespace) -> int:
         running = _from_options(arguments)
     else:
         raise ConfigError("Nothing to search on. Give --data A,B,..., or a suite file, FILE.toml.")
-    say_unused([one.config for one in running.cells if one.white_box is None])
+    say_unused([cell.config for cell in running.cells if cell.white_box is None])
     folder = running.folder
     if arguments.dry_run:
         from .dry_run import dry_run_study
@@ -75,7 +83,7 @@ def suite(arguments: argparse.Namespace) -> int:
     lock = _lock(folder) if was_locked(folder) else None
     try:
         waiting = check_cells(running.cells, running.file, say)
-        check_llms([one.config for one in waiting], SharedLimits(folder))
+        check_llms([cell.config for cell in waiting], SharedLimits(folder))
         _make_folder(folder)
         lock = lock or _lock(folder)
         return _run_and_report(running, as_json=arguments.as_json)
@@ -89,19 +97,25 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
         with result_alone():
             run_interruptible(running.run)
         with interruptible():
-            document, no_picture = running.write(running.outcomes)
+            document = running.write(running.outcomes)
     except UsageError:
         raise
     except BaseException:
-        running.write_what_is_there()
+        running.write_so_far()
         raise
-    show = say if as_json else print_text
-    show(f"{_tables(document)}\nfiles: {short_path(running.folder)}{'' if as_json else chr(10)}")
-    if no_picture is not None:
-        say(f"no picture: {no_picture}")
+    lines = []
+    for heading, about, table in pages(document):
+        lines += [printable(heading), about, aligned(table)]
+    counts = sum(run["counts"] for run in document["runs"])
+    lines.append(f"{counts} of {counted(len(document['runs']), 'run')} finished and counted")
+    lines.append(f"files: {short_path(running.folder)}")
+    if as_json:
+        say("\n".join(lines))
+    else:
+        print_text("\n".join(lines) + "\n")
     for note in document["notes"]:
         say(f"note: {note}")
-    ends = [one.end for one in running.outcomes if one.end is not None]
+    ends = [outcome.end for outcome in running.outcomes if outcome.end is not None]
     if (line := how_to_resume(ends) or running.transfer_failed) is not None:
         say(line)
     if as_json:
@@ -112,8 +126,10 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
 class _RunningStudy:
     """A study with its runs and their outcomes; ``file`` is None if options made it."""
 
-    def __init__(self, study: Study, cells: Sequence[Cell], folder: Path, file: Path | None) -> None:
-        self.study, self.cells, self.folder, self.file = study, cells, folder, file
+    def __init__(self, study: Study, folder: Path, file: Path | None, config_of: ConfigOf) -> None:
+        check_size(study)
+        self.study, self.folder, self.file = study, folder, file
+        self.cells = cells_of(study, folder, config_of)
         self.outcomes: list[RunOutcome] = []
         self.transfer_failed: str | None = None
         self._transferred = Transferred(folder)
@@ -121,10 +137,10 @@ class _RunningStudy:
         self._noted: set[str] = set()
 
     async def run(self, stop: Stop) -> None:
-        cells = self.cells
-        for number, cell in enumerate(cells, start=1):
-            say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
-            self.outcomes.append(outcome := await self._run(cell, stop))
+        for number, cell in enumerate(self.cells, start=1):
+            say(f"[{number}/{len(self.cells)}] {cell.run_dir.name}")
+            outcome = await self._run(cell, stop)
+            self.outcomes.append(outcome)
             if outcome.end is not None and not isinstance(outcome.end, SearchResult):
                 say(f"{outcome.status}: {outcome.reason}")
         if not self.study.transfer:
@@ -140,58 +156,50 @@ class _RunningStudy:
 
     async def _run(self, cell: Cell, stop: Stop) -> RunOutcome:
         if cell.white_box is not None:
-            return await fit(cell, stop)
+            return await fit_reference(cell, stop)
         with Display(console()) as display:
 
-            def shown(event: Event) -> None:
+            def show_once(event: Event) -> None:
                 # Most runs of a study have the same model and data: each note is shown once.
                 if not isinstance(event, Noted) or event.text not in self._noted:
                     display(event)
                 if isinstance(event, Noted):
                     self._noted.add(event.text)
 
-            def opened(config: SearchConfig) -> SearchRun:
+            def session(config: SearchConfig) -> SearchRun:
                 curve = self.study.curve
-                return SearchRun(config=config, emit=Bus(shown), stop=stop.part(), curve=curve)
+                return SearchRun(config=config, emit=Bus(show_once), stop=stop.part(), curve=curve)
 
-            return outcome_of(cell, await run_search(cell, self._shared, self._refusals, opened))
+            return outcome_of(cell, await run_search(cell, self._shared, self._refusals, session))
 
-    def write(self, outcomes: Sequence[RunOutcome]) -> tuple[dict[str, Any], str | None]:
-        """Write the study's files; return its document, and why there is no picture."""
+    def write(self, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
+        """Write the study's files; return its document."""
         title = self.folder.name if self.file is None else self.file.stem
         document = findings(self.study, outcomes, self._transferred, title)
-        return document, write_findings(self.folder, document, outcomes)
+        write_findings(self.folder, document, outcomes)
+        return document
 
-    def write_what_is_there(self) -> None:
+    def write_so_far(self) -> None:
         """Write the finished runs' tables when a study ends early; nothing is scored or fitted."""
         say("Writing tables of the finished runs. Press Ctrl-C again to quit now.")
         try:
-            rest = outcomes_so_far(self.cells[len(self.outcomes) :])
-            outcomes = [*self.outcomes, *rest]
+            outcomes = [*self.outcomes, *outcomes_so_far(self.cells[len(self.outcomes) :])]
             self.write(outcomes)
         except (OSError, PromptclimbError) as error:
             say(f"no tables: {error}")
         else:
-            counts, of = sum(one.counts for one in outcomes), counted(len(outcomes), "run")
-            say(f"tables of {counts:,} finished of {of}: {short_path(self.folder / MARKDOWN)}")
+            finished, runs = sum(outcome.counts for outcome in outcomes), counted(len(outcomes), "run")
+            say(f"tables of {finished:,} finished of {runs}: {short_path(self.folder / MARKDOWN)}")
         say(f"What is in {short_path(self.folder)} is kept. Run the same command again to resume.")
-
-
-def _tables(document: Mapping[str, Any]) -> str:
-    pages = []
-    for heading, explained, lines in parts(document):
-        pages += [printable(heading), explained, aligned(lines)]
-    counts = sum(one["counts"] for one in document["runs"])
-    return "\n".join([*pages, f"{counts} of {counted(len(document['runs']), 'run')} finished and counted"])
 
 
 def _exit_code(ends: Sequence[SearchEnd]) -> int:
     """Return FAILED if a run failed; NOTHING_USABLE if no LLM that was asked gave anything usable."""
-    if any(isinstance(one, Stopped) for one in ends):
+    if any(isinstance(end, Stopped) for end in ends):
         return exit_codes.FAILED
-    results = [one for one in ends if isinstance(one, SearchResult) and one.llm.model is not None]
-    asked = [one for one in results if one.usage.calls or one.usage.failed_calls or one.usage.replayed]
-    codes = {exit_codes.of_result(one) for one in asked}
+    results = [end for end in ends if isinstance(end, SearchResult) and end.llm.model is not None]
+    asked = [end for end in results if end.usage.calls or end.usage.failed_calls or end.usage.replayed]
+    codes = set(map(exit_codes.of_result, asked))
     if codes == {exit_codes.NOTHING_USABLE}:
         return exit_codes.NOTHING_USABLE
     return exit_codes.FAILED if exit_codes.FAILED in codes else exit_codes.FINISHED
@@ -207,17 +215,17 @@ def _lock(folder: Path) -> BaseFileLock:
 
 
 def _make_folder(folder: Path) -> None:
+    problem = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if blocked := [name for name in FILES if (folder / name).is_dir()]:
+            problem = f"{blocked[0]} in it is a folder"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            problem = "it is not writable"
     except OSError as error:
-        raise ConfigError(
-            f"--suite-dir {folder} cannot be made ({error.strerror or error}); choose another folder"
-        ) from error
-    for name in FILES:
-        if (folder / name).is_dir():
-            raise ConfigError(f"--suite-dir {folder}: {name} in it is a folder; choose another folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(f"--suite-dir {folder} is not writable; choose another folder")
+        problem = f"it cannot be made ({error.strerror or error})"
+    if problem is not None:
+        raise ConfigError(f"--suite-dir {folder}: {problem}; choose another folder")
 
 
 def _from_file(arguments: argparse.Namespace) -> _RunningStudy:
@@ -234,12 +242,11 @@ def _from_file(arguments: argparse.Namespace) -> _RunningStudy:
     study = read_study(file)
     folder = _folder(arguments, Path("runs") / file.stem)
     try:
-        check_size(study)
-        cells = cells_of(study, folder, configs_of_file(os.environ, flags))
-        check_budget(study, cells)
+        running = _RunningStudy(study, folder, file, configs_of_file(os.environ, flags))
+        check_budget(study, running.cells)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    return _RunningStudy(study, cells, folder, file)
+    return running
 
 
 def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
@@ -248,48 +255,47 @@ def _from_options(arguments: argparse.Namespace) -> _RunningStudy:
     seeds = seeds_of("1-3" if arguments.seeds is None else arguments.seeds)
     folder = _folder(arguments, Path("runs/suite"))
     say_unknown_variables()
-    given = given_settings(arguments)
+    flags = given_settings(arguments)
 
-    def config_of(own: Mapping[str, Any]) -> SearchConfig:
-        return from_sources({**given, **own}, os.environ, arguments.config_file)
+    def config_of(settings: Mapping[str, Any]) -> SearchConfig:
+        return from_sources({**flags, **settings}, os.environ, arguments.config_file)
 
-    first = {"data": data[0], "seed": seeds[0]}
-    configs = [config_of({**first, "method": STAND_IN if one in WHITE_BOX else one}) for one in methods]
-    one = configs[0]
+    axes = {"data": data[0], "seed": seeds[0]}
+    configs = [config_of({**axes, "method": STAND_IN if name in WHITE_BOX else name}) for name in methods]
+    first = configs[0]
     # A custom scorer replaces the model that the settings name.
-    scorer = Path(one.custom_scorer).name[-60:] if one.custom_scorer else ""
+    scorer = Path(first.custom_scorer).name[-60:] if first.custom_scorer else ""
     baselines = (BASELINE_DEFAULT, BEST_STARTING)
     study = study_of(
         {
             "data": data,
-            "shots": [one.shots],
+            "shots": [first.shots],
             "seeds": seeds,
-            "models": [{"model": one.model, "pretrained": str(one.pretrained), "name": scorer}],
+            "models": [{"model": first.model, "pretrained": str(first.pretrained), "name": scorer}],
             "methods": methods,
-            "llms": [one.llm] if one.llm and any(each.needs_llm for each in configs) else [],
+            "llms": [first.llm] if first.llm and any(config.needs_llm for config in configs) else [],
             "ensembles": True,
-            "compare": [{"first": name, "second": other} for name in methods for other in baselines],
+            "compare": [{"first": name, "second": baseline} for name in methods for baseline in baselines],
             "curve": [],
         }
     )
-    check_size(study)
-    return _RunningStudy(study, cells_of(study, folder, config_of), folder, None)
+    return _RunningStudy(study, folder, None, config_of)
 
 
 def _folder(arguments: argparse.Namespace, default: Path) -> Path:
     return user_path(default if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
 
 
-def listed(given: Sequence[str], flag: str) -> list[str]:
+def listed(values: Sequence[str], flag: str) -> list[str]:
     """Return what every use of an option lists, once each; a name in double quotes may hold commas."""
     try:
-        rows = list(csv.reader(given, skipinitialspace=True, strict=True))
+        rows = list(csv.reader(values, skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise ConfigError(
-            f"{flag} {shown(','.join(given))} is not a list ({error}); put a name with a comma in double "
+            f"{flag} {shown(','.join(values))} is not a list ({error}); put a name with a comma in double "
             f"quotes inside the shell's own, '\"a,b\",c', and give {flag} once for each name with quotes"
         ) from error
-    names = dict.fromkeys(part.strip() for row in rows for part in row if part.strip())
+    names = dict.fromkeys(name.strip() for row in rows for name in row if name.strip())
     if not names:
         raise ConfigError(f"{flag} is empty")
     return list(names)
@@ -298,9 +304,9 @@ def listed(given: Sequence[str], flag: str) -> list[str]:
 def seeds_of(text: str) -> list[int]:
     """Return the seeds in ``1,2,5`` or ``1-3``."""
     seeds: dict[int, None] = {}
-    for part in listed([text], "--seeds"):
-        written = _SEEDS.fullmatch(part)
-        first, last = (int(written[1]), int(written[2] or written[1])) if written else (1, 0)
+    for item in listed([text], "--seeds"):
+        match = _SEEDS.fullmatch(item)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first:
             raise ConfigError(f"--seeds {shown(text)}: write them as 1,2,3 or 1-3")
         seeds |= dict.fromkeys(range(first, min(last, first + MOST_SEEDS) + 1))

@@ -55,14 +55,16 @@ def _difference(
     pair: Compare, first: StudyRow, second: StudyRow, model: str, shots: int | None, blocks: Blocks
 ) -> dict[str, Any]:
     by_set: dict[str, list[tuple[AccuracyOnTest, AccuracyOnTest]]] = {}
-    for (own_model, own_shots, data, _seed), block in blocks.items():
-        if (own_model, own_shots) == (model, shots):
+    for (block_model, block_shots, data, _seed), block in blocks.items():
+        if (block_model, block_shots) == (model, shots):
             # A baseline is taken from the run of the other side.
-            one = first.figure_in([*filter(None, [second.run_in(block)]), *block])
-            other = second.figure_in([*filter(None, [first.run_in(block)]), *block])
-            if one is not None and other is not None:
-                by_set.setdefault(data, []).append((one, other))
-    found: dict[str, Any] = {
+            figures = (
+                first.figure_in([*filter(None, [second.run_in(block)]), *block]),
+                second.figure_in([*filter(None, [first.run_in(block)]), *block]),
+            )
+            if figures[0] is not None and figures[1] is not None:
+                by_set.setdefault(data, []).append((figures[0], figures[1]))
+    difference: dict[str, Any] = {
         "first": first.label,
         "second": second.label,
         "model": model,
@@ -75,28 +77,16 @@ def _difference(
         "resampled": [],
     }
     if not by_set:
-        return found
-    sets = [_of_set(sides) for sides in by_set.values()]
+        return difference
+    sets = [SetDifferences.of(sides) for sides in by_set.values()]
     text = "\0".join((first.label, second.label, model, str(shots)))
-    interval, drawn = interval_of(sets, pair.resample, seed=zlib.crc32(text.encode()))
-    return found | {
+    interval, resampled = interval_of(sets, pair.resample, seed=zlib.crc32(text.encode()))
+    return difference | {
         "points": _points(mean_of(sets)),
         "interval": None if interval is None else [_points(edge) for edge in interval],
-        "resampled": list(drawn),
-        "by_set": {data: _points(one.mean) for data, one in zip(by_set, sets, strict=True)},
+        "resampled": list(resampled),
+        "by_set": {data: _points(of_set.mean) for data, of_set in zip(by_set, sets, strict=True)},
     }
-
-
-def _of_set(sides: Sequence[tuple[AccuracyOnTest, AccuracyOnTest]]) -> SetDifferences:
-    images = []
-    for one, other in sides:
-        known = one.hits is not None and other.hits is not None and len(one.hits) == len(other.hits)
-        images.append(_bits(one.hits) - _bits(other.hits) if known else None)
-    return SetDifferences([one.test - other.test for one, other in sides], images)
-
-
-def _bits(hits: str | None) -> Any:
-    return np.frombuffer((hits or "").encode("ascii"), dtype=np.int8) - np.int8(ord("0"))
 
 
 def _points(share: float) -> float:
@@ -110,6 +100,21 @@ class SetDifferences:
     means: Sequence[float]
     images: Sequence[npt.NDArray[np.int8] | None]
 
+    @classmethod
+    def of(cls, sides: Sequence[tuple[AccuracyOnTest, AccuracyOnTest]]) -> SetDifferences:
+        """Return the differences of one data set from the figures of both sides by seed."""
+
+        def bits(hits: str) -> npt.NDArray[np.int8]:
+            return np.frombuffer(hits.encode("ascii"), dtype=np.int8) - np.int8(ord("0"))
+
+        images = [
+            bits(first.hits) - bits(second.hits)
+            if first.hits is not None and second.hits is not None and len(first.hits) == len(second.hits)
+            else None
+            for first, second in sides
+        ]
+        return cls([first.test - second.test for first, second in sides], images)
+
     @property
     def mean(self) -> float:
         return statistics.fmean(self.means)
@@ -117,7 +122,7 @@ class SetDifferences:
 
 def mean_of(sets: Sequence[SetDifferences]) -> float:
     """Return the mean over data sets of the means over seeds."""
-    return mean_over_sets(one.means for one in sets)
+    return mean_over_sets(of_set.means for of_set in sets)
 
 
 def interval_of(
@@ -127,54 +132,53 @@ def interval_of(
 
     It is None if nothing can be resampled: one seed, or images unknown for some run. Draws are seeded.
     """
-    drawn = _drawn(sets, resample)
-    if not drawn:
-        return None, ()
-    rng = np.random.default_rng(seed)
-    again = np.stack([_set_again(one, drawn, times, rng) for one in sets], axis=1)  # [times, sets]
-    if "sets" in drawn:
-        places = rng.integers(len(sets), size=again.shape)
-        # A set that is drawn twice is drawn twice inside, too.
-        again = again[rng.integers(times, size=again.shape), places]
-    low, high = np.quantile(again.mean(axis=1), (0.025, 0.975))
-    return (float(low), float(high)), drawn
-
-
-def _drawn(sets: Sequence[SetDifferences], resample: Collection[str]) -> tuple[str, ...]:
     possible = {
         # A run whose images are unknown would not vary, and the interval be too narrow.
-        "images": all(one is not None for each in sets for one in each.images),
-        "seeds": any(len(each.means) > 1 for each in sets),
+        "images": all(images is not None for of_set in sets for images in of_set.images),
+        "seeds": any(len(of_set.means) > 1 for of_set in sets),
         "sets": len(sets) > 1,
     }
-    return tuple(name for name, can in possible.items() if can and name in resample)
+    resampled = tuple(name for name, is_possible in possible.items() if is_possible and name in resample)
+    if not resampled:
+        return None, ()
+    rng = np.random.default_rng(seed)
+    draws = np.stack([_draw_set(of_set, resampled, times, rng) for of_set in sets], axis=1)  # [times, sets]
+    if "sets" in resampled:
+        set_indices = rng.integers(len(sets), size=draws.shape)
+        # A set that is drawn twice is drawn twice inside, too.
+        draws = draws[rng.integers(times, size=draws.shape), set_indices]
+    low, high = np.quantile(draws.mean(axis=1), (0.025, 0.975))
+    return (float(low), float(high)), resampled
 
 
-def _set_again(one: SetDifferences, drawn: Collection[str], times: int, rng: np.random.Generator) -> Floats:
-    seeds = len(one.means)
+def _draw_set(
+    of_set: SetDifferences, resampled: Collection[str], times: int, rng: np.random.Generator
+) -> Floats:
+    """Return the mean difference of one data set in each draw: [times]."""
+    seeds = len(of_set.means)
     weights = np.full((times, seeds), 1 / seeds)
-    if "seeds" in drawn:
+    if "seeds" in resampled:
         weights = rng.multinomial(seeds, [1 / seeds] * seeds, size=times) / seeds
-    known = [images for images in one.images if images is not None]
-    if "images" not in drawn:
-        return np.asarray(weights @ np.asarray(one.means))
-    if len({len(images) for images in known}) == 1:
-        return _joint(np.stack(known), weights, rng)
-    columns = [_joint(images[None], np.ones((times, 1)), rng) for images in known]
+    by_seed = [images for images in of_set.images if images is not None]
+    if "images" not in resampled:
+        return np.asarray(weights @ np.asarray(of_set.means))
+    if len({len(images) for images in by_seed}) == 1:
+        return _draw_images(np.stack(by_seed), weights, rng)
+    columns = [_draw_images(images[None], np.ones((times, 1)), rng) for images in by_seed]
     return np.asarray((weights * np.stack(columns, axis=1)).sum(axis=1))
 
 
-def _joint(images: npt.NDArray[np.int8], weights: Floats, rng: np.random.Generator) -> Floats:
+def _draw_images(images: npt.NDArray[np.int8], weights: Floats, rng: np.random.Generator) -> Floats:
     """Return means over seeds and images, the images drawn once for all seeds.
 
     ``images`` is [seeds, images], ``weights`` [times, seeds]. Images alike in every seed are drawn as counts.
     """
     kinds, counts = np.unique(images, axis=1, return_counts=True)  # [seeds, kinds]
     number = images.shape[1]
-    found = []
+    means = []
     step = max(1, _HELD // kinds.shape[1])
     for start in range(0, len(weights), step):
-        part = weights[start : start + step]
-        shares = rng.multinomial(number, counts / number, size=len(part)) / number
-        found.append(((part @ kinds) * shares).sum(axis=1))
-    return np.concatenate(found)
+        chunk = weights[start : start + step]
+        shares = rng.multinomial(number, counts / number, size=len(chunk)) / number
+        means.append(((chunk @ kinds) * shares).sum(axis=1))
+    return np.concatenate(means)

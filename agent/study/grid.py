@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,10 @@ from ..config.sources import (
     from_layers,
     with_files,
 )
-from .content_check import with_absolute_data
 from .study import AXES, Study, StudyLlm, StudyMethod, StudyModel
 
-_LONGEST_PART = 40
-_MARK = 8
+_LONGEST_NAME = 40
+"""Characters of each name in a folder's name."""
 STAND_IN = "random"
 """The method in the config of a white-box run, which is not a search."""
 
@@ -68,51 +67,50 @@ def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
     Seeds come one after the other, and all methods of a data set together, so the finished runs of a stopped
     study can be compared.
     """
-    _check_names(study)
-    cells, taken = list[Cell](), set[str]()
-    for seed, shots, model, data in itertools.product(study.seeds, study.shots, study.models, study.data):
-        for method, llm in _asked(study, model, shots):
-            names = [model.row, shown_data(data), method.row, *([] if llm is None else [llm.row])]
-            own = _folder(seed, shots, names, taken)
-            taken.add(own.casefold())
-            given = _settings(study, method, llm, model, data)
-            fixed = {"data": data, "shots": shots, "seed": seed, "run_dir": folder / own}
-            cells.append(
-                Cell(
-                    data=shown_data(data),
-                    shots=shots,
-                    seed=seed,
-                    model=model.row,
-                    method=method.row,
-                    llm=None if llm is None else llm.row,
-                    config=config_of({**given, **fixed}),
-                    white_box=method.method if method.is_white_box else None,
-                    options=method.options if method.is_white_box else {},
-                )
+    by_name: dict[str, str] = {}
+    for data in study.data:
+        if (first := by_name.setdefault(shown_data(data), data)) != data:
+            raise ConfigError(
+                f"data: {shown(first)} and {shown(data)} have the same name, {shown(shown_data(data))}, in "
+                "tables and folders; rename one"
             )
-    configs = with_absolute_data([one.config for one in cells])
-    return [replace(one, config=config) for one, config in zip(cells, configs, strict=True)]
+    cells, folders = list[Cell](), set[str]()
+    for seed, shots, model, data in itertools.product(study.seeds, study.shots, study.models, study.data):
+        for method in study.methods:
+            if not method.runs_on(model.row, shots):
+                continue
+            for llm in study.llms if method.asks else (None,):
+                names = [model.row, shown_data(data), method.row, *([] if llm is None else [llm.row])]
+                run_folder = _folder_name(seed, shots, names, folders)
+                folders.add(run_folder.casefold())
+                settings = _settings(study, method, llm, model, data)
+                axes = {"data": data, "shots": shots, "seed": seed, "run_dir": folder / run_folder}
+                cells.append(
+                    Cell(
+                        data=shown_data(data),
+                        shots=shots,
+                        seed=seed,
+                        model=model.row,
+                        method=method.row,
+                        llm=None if llm is None else llm.row,
+                        config=config_of({**settings, **axes}),
+                        white_box=method.method if method.is_white_box else None,
+                        options=method.options if method.is_white_box else {},
+                    )
+                )
+    return cells
 
 
 def configs_of_file(environment: Mapping[str, str], flags: Mapping[str, Any]) -> ConfigOf:
     """Return the config builder for a suite file; the environment and flags decide no results."""
-    beside = {name: value for name, value in from_environment(environment)[0].items() if not decides(name)}
+    variables = from_environment(environment)[0]
+    harmless = {name: value for name, value in variables.items() if not decides(name)}
 
-    def config_of(given: Mapping[str, Any]) -> SearchConfig:
-        layers = [("the suite file", given), (ENVIRONMENT, beside), (COMMAND_LINE, flags)]
-        return absolute(from_layers([(place, with_files(layer)) for place, layer in layers if layer]))
+    def config_of(settings: Mapping[str, Any]) -> SearchConfig:
+        layers = [("the suite file", settings), (ENVIRONMENT, harmless), (COMMAND_LINE, flags)]
+        return absolute(from_layers([(source, with_files(layer)) for source, layer in layers if layer]))
 
     return config_of
-
-
-def _check_names(study: Study) -> None:
-    by_name: dict[str, str] = {}
-    for data in study.data:
-        if (other := by_name.setdefault(shown_data(data), data)) != data:
-            raise ConfigError(
-                f"data: {shown(other)} and {shown(data)} have the same name, {shown(shown_data(data))}, in "
-                "tables and folders; rename one"
-            )
 
 
 def decides(name: str) -> bool:
@@ -127,29 +125,20 @@ def refuse_deciding(flags: Mapping[str, Any], file: Path) -> None:
             raise ConfigError(f"{flag_of(name)} decides the result: with a suite file, set it in {file}")
 
 
-def _asked(
-    study: Study, model: StudyModel, shots: int | None
-) -> Iterator[tuple[StudyMethod, StudyLlm | None]]:
-    for method in study.methods:
-        if method.runs_on(model.row, shots):
-            for llm in study.llms if method.asks else (None,):
-                yield method, llm
-
-
 def _settings(
     study: Study, method: StudyMethod, llm: StudyLlm | None, model: StudyModel, data: str
 ) -> dict[str, Any]:
     """Return what the study's tables set for one run; the more specific table wins."""
-    own = study.sets[data].options if data in study.sets else {}
-    options = {} if method.is_white_box else method.options
-    found = {**study.search.options, **own, **model.options, **options}
-    found |= {"model": model.model, "pretrained": model.pretrained}
-    found["method"] = STAND_IN if method.is_white_box else method.method
+    of_set = study.sets[data].options if data in study.sets else {}
+    of_method = {} if method.is_white_box else method.options
+    settings = {**study.search.options, **of_set, **model.options, **of_method}
+    settings |= {"model": model.model, "pretrained": model.pretrained}
+    settings["method"] = STAND_IN if method.is_white_box else method.method
     if llm is not None:
-        found |= {**llm.options, "llm": llm.llm}
-    if method.uses_description and not found.get("blind") and data in study.describe:
-        found["describe"] = study.describe[data]
-    return {**found, **study.budget.model_dump(exclude_none=True)}
+        settings |= {**llm.options, "llm": llm.llm}
+    if method.uses_description and not settings.get("blind") and data in study.describe:
+        settings["describe"] = study.describe[data]
+    return {**settings, **study.budget.model_dump(exclude_none=True)}
 
 
 def shown_data(data: str) -> str:
@@ -157,20 +146,17 @@ def shown_data(data: str) -> str:
     return Path(data).name or data
 
 
-def _folder(seed: int, shots: int | None, names: Sequence[str], taken: Container[str]) -> str:
-    """Return a folder's name, with a hash if different names would share it.
+def _folder_name(seed: int, shots: int | None, names: list[str], taken: set[str]) -> str:
+    """Return the name of a run's folder, with a hash if different names would share it.
 
     The first has none, so an extended study keeps its folders. A name that is not ASCII always has one: its
     letters are lost, and the order of names must not decide. Many disks ignore case.
     """
-    parts = [f"seed{seed}", *([] if shots is None else [f"{shots}shot"]), *map(_ascii, names)]
-    found = "-".join(parts)
-    if found.casefold() not in taken and all(name.isascii() for name in names):
-        return found
-    mark = hashlib.sha256(json.dumps(names).encode()).hexdigest()
-    return f"{found}-{mark[:_MARK]}"
-
-
-def _ascii(text: str) -> str:
-    kept = "".join(one if one.isascii() and (one.isalnum() or one in "._") else "-" for one in text)
-    return kept.strip("-.")[:_LONGEST_PART] or "x"
+    words = [f"seed{seed}", *([] if shots is None else [f"{shots}shot"])]
+    for name in names:
+        safe = "".join(c if c.isascii() and (c.isalnum() or c in "._") else "-" for c in name)
+        words.append(safe.strip("-.")[:_LONGEST_NAME] or "x")
+    folder = "-".join(words)
+    if folder.casefold() not in taken and all(name.isascii() for name in names):
+        return folder
+    return f"{folder}-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]}"

@@ -17,7 +17,6 @@ from ..llm.endpoints import check_endpoints
 from ..methods.registry import METHODS
 from ..prices import TokenUsage
 from ..search.inputs import read_pool, read_wordings
-from .content_check import CurrentContent
 from .estimate import cost_of, prices_of
 from .grid import Cell
 from .outcomes import is_fitted
@@ -41,42 +40,41 @@ def check_budget(study: Study, cells: Sequence[Cell]) -> None:
 
     Requests are counted for whole runs where known, tokens and money for one answer a run.
     """
-    searches = [one.config for one in cells if one.white_box is None]
-    if searches and searches[0].max_minutes is not None and searches[0].max_minutes <= 0:
+    searches = [cell.config for cell in cells if cell.white_box is None]
+    if searches and searches[0].max_minutes == 0:
         raise ConfigError("max_minutes is 0, so no search would begin")
-    first = [one.config for one in cells if one.seed == study.seeds[0] and one.config.needs_llm]
+    seed = study.seeds[0]
+    first = [cell.config for cell in cells if cell.seed == seed and cell.config.needs_llm]
     if not first:
         return
     limits = first[0]
-    runs = f"{counted(len(first), 'run')} of seed {study.seeds[0]}"
+    runs = f"{counted(len(first), 'run')} of seed {seed}"
     if limits.max_calls is not None and (needed := sum(map(_requests, first))) > limits.max_calls:
         raise ConfigError(
             f"max_calls is {limits.max_calls:,}, but one run each ({runs}) takes {needed:,}; "
             "raise it, or search less"
         )
-    answers = [TokenUsage(completion_tokens=one.answer_tokens) for one in first]
-    for name, unit, needed_each in (
-        ("max_tokens", "", [float(one.total) for one in answers]),
-        (
-            "max_cost",
-            "$",
-            [cost_of(prices_of(one), answer) for one, answer in zip(first, answers, strict=True)],
-        ),
-    ):
-        limit, known = getattr(limits, name), sum(one for one in needed_each if one is not None)
-        if limit is not None and known > limit:
+    answers = [TokenUsage(completion_tokens=config.answer_tokens) for config in first]
+    costs = [cost_of(prices_of(config), answer) for config, answer in zip(first, answers, strict=True)]
+    needs = {
+        "max_tokens": ("", float(sum(answer.total for answer in answers))),
+        "max_cost": ("$", sum(cost for cost in costs if cost is not None)),
+    }
+    for name, (unit, needed) in needs.items():
+        limit = getattr(limits, name)
+        if limit is not None and needed > limit:
             raise ConfigError(
                 f"{name} is {unit}{limit:,}, but the answers to one request of each run ({runs}) may take "
-                f"{unit}{known:,.6g}; raise it"
+                f"{unit}{needed:,.6g}; raise it"
             )
 
 
 def _requests(config: SearchConfig) -> int:
     """Return the requests that a whole run needs: one, where it may end early or use other rounds."""
-    known = METHODS[config.method]
-    if config.patience is not None or config.until is not None or known.mixed:
+    method = METHODS[config.method]
+    if config.patience is not None or config.until is not None or method.mixed:
         return 1
-    return config.all_rounds * known.requests
+    return config.all_rounds * method.requests
 
 
 def check_cells(
@@ -87,73 +85,70 @@ def check_cells(
     Checks folders, settings, files, data sets, shots, names and models. Loads each model once, writes and
     pays nothing.
     """
-    place = "" if file is None else f"{file}: "
-    for one in cells:
-        if one.config.is_api:
+    source = "" if file is None else f"{file}: "
+    for cell in cells:
+        if cell.config.is_api:
             raise ConfigError(
-                f"{place}a study cannot share its limits with a model behind an API (--scorer "
-                f"{one.config.scorer}); run `search` for each of its runs"
+                f"{source}a study cannot share its limits with a model behind an API (--scorer "
+                f"{cell.config.scorer}); run `search` for each of its runs"
             )
-        if one.white_box is not None and not one.config.is_clip:
-            raise ConfigError(f"{place}{one.white_box} needs a CLIP, not {one.config.scorer_name}")
-    current = CurrentContent()
-    waiting = [one for one in cells if not (is_fitted if one.white_box else is_done)(one, current)]
-    _check_files([one.config for one in waiting])
-    planned = _checked_data(waiting, place)
-    _check_models(planned, place, report)
-    return waiting
-
-
-def _check_files(configs: Sequence[SearchConfig]) -> None:
+        if cell.white_box is not None and not cell.config.is_clip:
+            raise ConfigError(f"{source}{cell.white_box} needs a CLIP, not {cell.config.scorer_name}")
+    waiting = [cell for cell in cells if not (is_fitted(cell) if cell.white_box else is_done(cell))]
+    configs = [cell.config for cell in waiting]
     for track in {config.track: None for config in configs}:
         check_trackers(track)
     for config in {(config.initial, config.starting_pool): config for config in configs}.values():
         read_pool(config)
     for config in {config.wordings: config for config in configs}.values():
         read_wordings(config)
+    _check_models(_checked_data(waiting, source), source, report)
+    return waiting
 
 
-def _checked_data(waiting: Sequence[Cell], place: str) -> list[tuple[Cell, list[Planned]]]:
+def _checked_data(waiting: Sequence[Cell], source: str) -> list[tuple[Cell, list[Planned]]]:
     """Read each data set once; return each CLIP run with the references to fit."""
-    seen: set[object] = set()
-    found: dict[str, tuple[str, tuple[str, ...], int]] = {}
+    checked: set[object] = set()
+    data_by_key: dict[str, tuple[str, tuple[str, ...], int]] = {}
     planned = []
-    for one in waiting:
-        data_key = one.config.bare().model_dump_json(exclude={"model", "pretrained", "device"})
-        keys = {data_key, (one.config.model, one.config.pretrained, one.config.device)}
+    for cell in waiting:
+        config = cell.config
+        data_key = config.bare().model_dump_json(exclude={"model", "pretrained", "device"})
+        keys = {data_key, (config.model, config.pretrained, config.device)}
         try:
-            if not keys <= seen:
-                for data in check_openable([one.config]):
-                    found[data_key] = data.name, data.classes, len(data.val)
-            seen |= keys
+            if not keys <= checked:
+                for data in check_openable([config]):
+                    data_by_key[data_key] = data.name, data.classes, len(data.val)
+            checked |= keys
         except DataError as error:
-            raise DataError(f"{place}data {one.data}, {shots_label(one.shots)}: {error}") from error
-        if data_key not in found or not one.config.is_clip:
+            raise DataError(f"{source}data {cell.data}, {shots_label(cell.shots)}: {error}") from error
+        if data_key not in data_by_key or not config.is_clip:
             continue
-        if one.white_box is None:
-            planned.append((one, list[Planned]()))
-            continue
-        name, classes, val = found[data_key]
-        fit = Planned(one.white_box, check_reference(one.white_box, one.options), classes)
-        try:
-            check_val({fit.name: fit.options}, name, val)
-        except DataError as error:
-            raise DataError(f"{place}{error}") from error
-        planned.append((one, [fit]))
+        fits = list[Planned]()
+        if cell.white_box is not None:
+            name, classes, val = data_by_key[data_key]
+            fit = Planned(cell.white_box, check_reference(cell.white_box, cell.options), classes)
+            try:
+                check_val({fit.name: fit.options}, name, val)
+            except DataError as error:
+                raise DataError(f"{source}{error}") from error
+            fits.append(fit)
+        planned.append((cell, fits))
     return planned
 
 
 def _check_models(
-    planned: Sequence[tuple[Cell, list[Planned]]], place: str, report: Callable[[str], None]
+    planned: Sequence[tuple[Cell, list[Planned]]], source: str, report: Callable[[str], None]
 ) -> None:
     by_model: dict[tuple[str, str], tuple[Cell, list[Planned]]] = {}
-    for one, fits in planned:
-        by_model.setdefault((one.config.model, str(one.config.pretrained)), (one, []))[1].extend(fits)
-    for one, fits in by_model.values():
+    for cell, fits in planned:
+        key = (cell.config.model, str(cell.config.pretrained))
+        by_model.setdefault(key, (cell, []))[1].extend(fits)
+    for cell, fits in by_model.values():
         try:
-            check_model(one.config, fits, report=report)
+            check_model(cell.config, fits, report=report)
         except ModelError as error:
-            raise ModelError(f"{place}model {one.model}: {error}") from error
+            raise ModelError(f"{source}model {cell.model}: {error}") from error
 
 
 def check_llms(configs: Sequence[SearchConfig], shared: SharedLimits) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import PromptclimbError, UsageError
+from ...evaluator.settings import with_current_names
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
 from ..llm.budget import LIMITS, Budget, Limits
@@ -22,14 +23,16 @@ from ..search.identity import known_identity
 from ..search.inputs import fallen_back, pinned_evaluator
 from ..search.run import SearchRun
 from ..secrets import Scrubber, secrets_named_in
+from ..store.manifest import check_identity
 from ..store.run import Store
-from .content_check import CurrentContent, content_of_run, refuse_other_content
 from .grid import Cell
 
 INTERRUPTED = "interrupted"
 """Reason of a run that a signal ended or prevented."""
 NO_TEST = "finished, but its scorer reported no test accuracy"
 _UNITS = dict(zip(LIMITS, ("request", "token", "US dollar", "minute"), strict=True))
+_SOURCES = ("data", "class_names", "few_shot_file", "model", "pretrained", "custom_scorer", "initial", "wordings")
+"""Settings that may name files, whose contents decide a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,10 @@ SearchEnd: TypeAlias = SearchResult | NotRun | Stopped
 """How a search of a study ended."""
 
 
-def stopped_search(error: Exception, usage: Spent = NOTHING) -> Stopped:
+def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:
     """Return the outcome of a run that an error ended: the message on one line, without secrets."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    return Stopped(Scrubber(secrets_named_in(os.environ)).scrub_quoted(said), usage)
+    message = " ".join(str(error).split()) or type(error).__name__
+    return Stopped(Scrubber(secrets_named_in(os.environ)).scrub_quoted(message), usage)
 
 
 def ends_all(error: Exception) -> bool:
@@ -65,25 +68,25 @@ def ends_all(error: Exception) -> bool:
     return isinstance(error, InterruptedRunError | StoreError) or type(error) is UsageError
 
 
+def endpoint_of(config: SearchConfig) -> str:
+    """Return a key of a search's LLM: its name and its endpoints."""
+    return config.model_dump_json(include={"llm", "base_url", "endpoints"})
+
+
 class Refusals:
     """Endpoints that refused their key, and are not asked again."""
 
     def __init__(self) -> None:
-        self._said: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
 
-    def of(self, config: SearchConfig) -> str | None:
+    def reason(self, config: SearchConfig) -> str | None:
         """Return why a search's endpoint is not asked; None where it may be."""
-        return self._said.get(endpoint_of(config)) if config.needs_llm else None
+        return self._reasons.get(endpoint_of(config)) if config.needs_llm else None
 
-    def note(self, config: SearchConfig, error: Exception, said: str) -> None:
+    def note(self, config: SearchConfig, error: Exception, message: str) -> None:
         """Remember an error if it is a refused key."""
         if isinstance(error, KeyRejectedError) or isinstance(error.__cause__, KeyRejectedError):
-            self._said[endpoint_of(config)] = f"its endpoint has refused another run: {said}"
-
-
-def endpoint_of(config: SearchConfig) -> str:
-    """Return a key of a search's LLM: its name and its endpoints."""
-    return config.model_dump_json(include={"llm", "base_url", "endpoints"})
+            self._reasons[endpoint_of(config)] = f"its endpoint has refused another run: {message}"
 
 
 class SharedLimits:
@@ -98,43 +101,42 @@ class SharedLimits:
         self._reached: set[str] = set()
 
     @cached_property
-    def _used(self) -> dict[Path, Spent]:
-        return {
-            store.parent: _stored_usage(store.parent) for store in sorted(self._folder.glob(f"*/{STORE}"))
-        }
+    def _usage(self) -> dict[Path, Spent]:
+        stores = sorted(self._folder.glob(f"*/{STORE}"))
+        return {store.parent: _stored_usage(store.parent) for store in stores}
 
     def share(self, config: SearchConfig) -> SearchConfig:
         """Return a run's config with what the others leave of each limit."""
-        return config.model_copy(update=self._left(config, others=True))
+        return config.model_copy(update=self._left(config, without=config.run_dir))
 
     def reached(self, config: SearchConfig) -> list[str]:
         """Return the limits that keep a search from starting or resuming; without an LLM only time does."""
         left = self._left(config)
-        needed = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
-        return [name for name in needed if name in left and (not left[name] or name in self._reached)]
+        binding = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
+        return [name for name in binding if name in left and (not left[name] or name in self._reached)]
 
     def after(self, config: SearchConfig, result: SearchResult) -> None:
         """Count what a search has used, and remember the limits that stopped it."""
         self.recount(config)
         if _is_limited(config):  # tokens or money may be left, but less than a request may need
-            self._reached.update(_limits_of(result))
+            self._reached.update(f"max_{limit}" for limit in result.limits)
 
     def recount(self, config: SearchConfig) -> None:
         """Count what a search without a result has used."""
         assert config.run_dir is not None
         if _is_limited(config) and (config.run_dir / STORE).exists():
-            self._used[config.run_dir] = _stored_usage(config.run_dir)
+            self._usage[config.run_dir] = _stored_usage(config.run_dir)
 
-    def _left(self, config: SearchConfig, *, others: bool = False) -> dict[str, float]:
+    def _left(self, config: SearchConfig, *, without: Path | None = None) -> dict[str, float]:
         if not _is_limited(config):
             return {}
         total = NOTHING
-        for run_dir, used in self._used.items():
-            if not others or run_dir != config.run_dir:
-                total = total.plus(used)
+        for run_dir, usage in self._usage.items():
+            if run_dir != without:
+                total = total.plus(usage)
         left = Budget(Limits.of(config), total, clock=lambda: 0.0).left()
-        found = zip(LIMITS, (left.calls, left.tokens, left.cost_usd, left.minutes), strict=True)
-        return {name: value for name, value in found if value is not None}
+        amounts = zip(LIMITS, (left.calls, left.tokens, left.cost_usd, left.minutes), strict=True)
+        return {name: amount for name, amount in amounts if amount is not None}
 
 
 def _is_limited(config: SearchConfig) -> bool:
@@ -146,57 +148,64 @@ def _stored_usage(run_dir: Path) -> Spent:
         return store.usage
 
 
-def _limits_of(result: SearchResult) -> list[str]:
-    return [f"max_{limit}" for limit in result.limits]
-
-
 def _limits_reached(config: SearchConfig, names: Sequence[str]) -> str:
     amounts = [counted(getattr(config, name), _UNITS[name]).replace(".0 ", " ") for name in names]
-    verb = f"limit of {amounts[0]}" if len(names) == 1 else f"limits of {enumerated(amounts)}"
-    return f"the {verb} over the whole suite {'is' if len(names) == 1 else 'are'} reached"
+    noun, verb = ("limit", "is") if len(names) == 1 else ("limits", "are")
+    return f"the {noun} of {enumerated(amounts)} over the whole suite {verb} reached"
 
 
 def with_limits_of_all(config: SearchConfig, result: SearchResult) -> SearchResult:
     """Return a result that names the study's limit instead of its run's share of it."""
-    names = [name for name in _limits_of(result) if getattr(config, name) is not None]
-    return replace(result, stop_reason=_limits_reached(config, names)) if names else result
+    limits = [f"max_{limit}" for limit in result.limits if getattr(config, f"max_{limit}") is not None]
+    return replace(result, stop_reason=_limits_reached(config, limits)) if limits else result
 
 
-def is_done(cell: Cell, current: CurrentContent) -> bool:
-    """Return whether a search is finished; raise UsageError if its folder is in use or has other content."""
-    if (cell.run_dir / STORE).exists():
-        with Store.open(cell.run_dir) as store, _same_settings(cell):
-            manifest = store.manifest
-            begun = pinned_evaluator(fallen_back(cell.config, manifest.notes))
-            store.check_identity(known_identity(begun, manifest.identity))
-        if (last := _last_result(cell)) is None or not last.complete:
+def is_done(cell: Cell) -> bool:
+    """Return whether a search is finished; raise UsageError if its folder is in use or another run's.
+
+    The files of a finished run are not read again: other places are refused, changes in place are not seen.
+    """
+    if not (cell.run_dir / STORE).exists():
+        check_free(cell, f"{STORE}.new.", "run")
+        return False
+    with Store.open(cell.run_dir) as store, same_settings(cell):
+        manifest = store.manifest
+        config = pinned_evaluator(fallen_back(cell.config, manifest.notes))
+        store.check_identity(known_identity(config, manifest.identity))
+        if (result := _last_result(cell)) is None or not result.complete:
             return False
-        refuse_other_content(cell.run_dir, current.differences(begun, content_of_run(cell.run_dir, manifest)))
-        return True
-    check_free(cell, f"{STORE}.new.", "run")
-    return False
+        check_identity(sources(manifest.config), sources(config.to_public()))
+    return True
 
 
-def check_free(cell: Cell, own: str, what: str) -> None:
-    """Refuse a folder without a run that holds more than unfinished files, which begin with ``own``."""
-    if cell.run_dir.is_dir() and any(not one.name.startswith(own) for one in cell.run_dir.iterdir()):
-        raise UsageError(
-            f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it is not empty and holds no {what}; "
-            "move it away, or choose another folder"
-        )
+def sources(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that may name files."""
+    settings = with_current_names(settings, SearchConfig)
+    return {name: settings.get(name) for name in _SOURCES}
+
+
+def refuse_folder(cell: Cell, problem: str, remedy: str) -> UsageError:
+    """Return the error of a run's folder that cannot be used."""
+    return UsageError(
+        f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it {problem}; give this suite its own "
+        f"folder, or {remedy}"
+    )
+
+
+def check_free(cell: Cell, unfinished: str, content: str) -> None:
+    """Refuse a folder without a run that holds more than files whose names begin with ``unfinished``."""
+    if cell.run_dir.is_dir() and any(not file.name.startswith(unfinished) for file in cell.run_dir.iterdir()):
+        raise refuse_folder(cell, f"is not empty and holds no {content}", "move it away")
 
 
 @contextmanager
-def _same_settings(cell: Cell) -> Iterator[None]:
+def same_settings(cell: Cell) -> Iterator[None]:
     """Name the suite's folder in errors about other settings."""
     try:
         yield
     except StoreMismatchError as error:
-        raise UsageError(
-            f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it was started with other settings "
-            f"({'; '.join(error.differences)}); give this suite its own folder with --suite-dir, or use the "
-            "earlier settings"
-        ) from error
+        problem = f"was started with other settings ({'; '.join(error.differences)})"
+        raise refuse_folder(cell, problem, "use the earlier settings") from error
 
 
 async def run_search(
@@ -207,28 +216,27 @@ async def run_search(
     Limits in the cell's config are those over all runs. Errors that end the whole study are raised; what the
     run has is kept.
     """
-    begun = (cell.run_dir / STORE).exists()
+    has_begun = (cell.run_dir / STORE).exists()
     limits = shared.reached(cell.config)
-    reason = _limits_reached(cell.config, limits) if limits else refusals.of(cell.config)
+    reason = _limits_reached(cell.config, limits) if limits else refusals.reason(cell.config)
     if reason is not None:
-        if not begun:
+        if not has_begun:
             return NotRun(reason, by_limit=bool(limits))
         # A run without a result may have all its answers already; finishing it costs nothing.
         if (last := _last_result(cell)) is not None and last.status == "stopped":
-            return replace(
-                last, stop_reason=reason, limits=tuple(name.removeprefix("max_") for name in limits)
-            )
+            reached = tuple(name.removeprefix("max_") for name in limits)
+            return replace(last, stop_reason=reason, limits=reached)
     session = opened(shared.share(cell.config))
     try:
-        with _same_settings(cell):
-            result = await (session.resume(cell.run_dir) if begun else session.start())
+        with same_settings(cell):
+            result = await (session.resume(cell.run_dir) if has_begun else session.start())
     except StoreLockedError as error:
-        return stopped_search(error)  # another process works on it, so its usage cannot be read
+        return stopped_by(error)  # another process works on it, so its usage cannot be read
     except PromptclimbError as error:
         if ends_all(error):
             raise
         shared.recount(cell.config)
-        stopped = stopped_search(error, _usage(cell))
+        stopped = stopped_by(error, _usage(cell))
         refusals.note(cell.config, error, stopped.reason)
         return stopped
     shared.after(cell.config, result)
@@ -237,8 +245,8 @@ async def run_search(
 
 def end_so_far(cell: Cell) -> SearchEnd:
     """Return the current outcome of a search in an interrupted study, without running it."""
-    if (last := _last_result(cell)) is not None:
-        return last
+    if (result := _last_result(cell)) is not None:
+        return result
     return Stopped(INTERRUPTED, _usage(cell)) if (cell.run_dir / STORE).exists() else NotRun(INTERRUPTED)
 
 
@@ -256,29 +264,21 @@ def _last_result(cell: Cell) -> SearchResult | None:
         return None  # missing or torn
 
 
-def why_in_no_mean(result: SearchResult) -> str | None:
-    """Return why a result has no test accuracy; None where it has one."""
-    if result.stop_reason is not None or result.why_not_evaluated is not None:
-        return result.stop_reason or result.why_not_evaluated
-    return NO_TEST if result.best.test is None else None
-
-
 def how_to_resume(ends: Sequence[SearchEnd]) -> str | None:
     """Return a line on how to finish the other runs; None if all are finished."""
-    by_limit = any(one.limits if isinstance(one, SearchResult) else _by_limit(one) for one in ends)
-    failed = sum(isinstance(one, Stopped) for one in ends)
+    by_limit = any(
+        bool(end.limits) if isinstance(end, SearchResult) else isinstance(end, NotRun) and end.by_limit
+        for end in ends
+    )
+    failed = sum(isinstance(end, Stopped) for end in ends)
     if failed:
-        higher = ", with higher limits," if by_limit else ""
+        change = ", with higher limits," if by_limit else " again"
         return (
             f"{counted(failed, 'run')} stopped with an error. Fix its cause, then run the same command"
-            f"{higher or ' again'} to resume."
+            f"{change} to resume."
         )
     if by_limit:
         return "Everything is kept. Run the same command with higher limits to resume."
-    if all(isinstance(one, SearchResult) and one.complete for one in ends):
+    if all(isinstance(end, SearchResult) and end.complete for end in ends):
         return None
     return "Everything is kept. Run the same command again to resume."
-
-
-def _by_limit(one: NotRun | Stopped) -> bool:
-    return isinstance(one, NotRun) and one.by_limit

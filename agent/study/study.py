@@ -1,10 +1,9 @@
-"""A study: its searches, methods and comparisons, from a TOML file or the options of ``suite``."""
+"""The model of a study: its searches, methods and comparisons, from a TOML file or from options."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
@@ -32,10 +31,6 @@ AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})
 OPTIONS = tuple(name for name in SearchConfig.model_fields if flag_of(name) and name not in NOT_OPTIONS)
 """Settings of a search that a table may give."""
-_ELSEWHERE = (
-    "data, shots, seeds, models, methods and llms are lists at the top, limits stand in [budget], sentences "
-    "in [describe], and each run has its own folder"
-)
 ENSEMBLE_SUFFIX = " ensemble"
 """Follows a method's name where its ensemble is meant."""
 ReferenceName: TypeAlias = Literal[
@@ -51,8 +46,6 @@ REFERENCES: tuple[ReferenceName, ...] = get_args(ReferenceName)
 _POINTS = (10, 20, 40, 80, 160, 320, 640)
 _NAMED = ("models", "methods", "llms")
 """Lists in which a name stands for a table."""
-_INVISIBLE = ("Cc", "Cf", "Cn", "Cs", "Zl", "Zp")
-"""Unicode categories that no table or picture can show."""
 
 Truth = Annotated[bool, Field(strict=True)]
 CountLimit = Annotated[int, Field(strict=True, ge=0, le=MOST_COUNTED)]
@@ -76,16 +69,17 @@ class StudyOptions(Table):
     model_config = ConfigDict(extra="allow")
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
-        self._check_options()
-        return self
-
-    def _check_options(self) -> None:
+    def _check_options(self) -> Self:
         for name in self.options:
             if name in NOT_OPTIONS:
-                raise ValueError(f"{name!r} does not stand here: {_ELSEWHERE}")
+                raise ValueError(
+                    f"{name!r} does not stand here: data, shots, seeds, models, methods and llms are "
+                    "lists at the top, limits stand in [budget], sentences in [describe], and each run has "
+                    "its own folder"
+                )
             if name not in OPTIONS:
                 raise ValueError(f"unknown key {name!r}{near(name, [*type(self).model_fields, *OPTIONS])}")
+        return self
 
     @property
     def options(self) -> dict[str, Any]:
@@ -106,26 +100,28 @@ class StudyMethod(StudyOptions):
     models: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
-    def _is_known(self) -> Self:
+    def _check_options(self) -> Self:
         if self.method in REMOVED:
             check_method(self.method)
         known = [*METHODS, *WHITE_BOX]
         if self.method not in known:
             raise ValueError(f"unknown method {shown(self.method)}{near(self.method, known)}")
-        return self
-
-    def _check_options(self) -> None:
         if not self.is_white_box:
-            super()._check_options()
-            return
+            return super()._check_options()
         try:
             check_reference(self.method, self.options)  # its options are its own
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        return self
 
     @property
     def row(self) -> str:
         return self.name or self.method
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Its names in the tables: its own, and that of its ensemble."""
+        return (self.row,) if self.is_white_box else (self.row, self.row + ENSEMBLE_SUFFIX)
 
     @property
     def is_white_box(self) -> bool:
@@ -203,7 +199,7 @@ def _tables_of(key: str) -> BeforeValidator:
     def tables(value: Any) -> Any:
         if not isinstance(value, list):
             return value
-        return [{key: one} if isinstance(one, str) else one for one in value]
+        return [{key: member} if isinstance(member, str) else member for member in value]
 
     return BeforeValidator(tables)
 
@@ -244,111 +240,83 @@ class Study(Table):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        self._check_lists()
-        _check_rows(self.methods, [one.row for one in self.llms])
-        if any(one.asks for one in self.methods) and not self.llms:
-            asking = next(one.row for one in self.methods if one.asks)
-            raise ValueError(f"method {shown(asking)} asks an LLM, and llms names none")
-        for table, named in (("describe", self.describe), ("sets", self.sets)):
-            for name in named:
+        self._check_names()
+        asking = [method.row for method in self.methods if method.asks]
+        if asking and not self.llms:
+            raise ValueError(f"method {shown(asking[0])} asks an LLM, and llms names none")
+        for table, names in (("describe", self.describe), ("sets", self.sets)):
+            for name in names:
                 if name not in self.data:
                     hint = near(name, self.data)
                     raise ValueError(f"{table} names {shown(name)}, which is not in data{hint}")
-        self._check_restricted()
+        models = [model.row for model in self.models]
+        for method in self.methods:
+            axes = (("shots", method.shots, self.shots), ("models", method.models, models))
+            for axis, wanted, known in axes:
+                if missing := [value for value in wanted or () if value not in known]:
+                    raise ValueError(
+                        f"method {shown(method.row)} is for {axis} {shown(missing[0])}, which the study lacks"
+                    )
         if self.transfer and len(self.models) < 2:
             raise ValueError("transfer needs two models, and models names only one")
-        self._check_compared()
-        return self
-
-    def _check_lists(self) -> None:
-        lists: dict[str, Sequence[Any]] = {
-            **{name: getattr(self, name) for name in ("data", "shots", "seeds", "references", "curve")},
-            **{name: [one.row for one in getattr(self, name)] for name in _NAMED},
-        }
-        for what, names in lists.items():
-            if twice := [name for name, times in Counter(names).items() if times > 1]:
-                raise ValueError(f"{what} names {shown(twice[0])} twice")
-            if what in _NAMED:
-                _check_names(what, names)
-
-    def _check_restricted(self) -> None:
-        models = [one.row for one in self.models]
-        for method in self.methods:
-            for what, own, known in (("shots", method.shots, self.shots), ("models", method.models, models)):
-                for one in own or ():
-                    if one not in known:
-                        raise ValueError(
-                            f"method {shown(method.row)} is for {what} {shown(one)}, which the study lacks"
-                        )
-
-    def _check_compared(self) -> None:
-        rows = self.comparable
-        llms = [one.row for one in self.llms]
-        asking = {row for one in self.methods if one.asks for row in (one.row, one.row + ENSEMBLE_SUFFIX)}
         for pair in self.compare:
-            for side, llm in ((pair.first, pair.first_llm), (pair.second, pair.second_llm)):
-                if side not in rows:
-                    raise ValueError(f"compare names {shown(side)}, which is not a row{near(side, rows)}")
-                if llm is not None and llm not in llms:
-                    raise ValueError(f"compare names {shown(llm)}, which llms does not{near(llm, llms)}")
-                if llm is not None and side not in asking:
-                    raise ValueError(f"compare gives {shown(side)} an LLM, but it does not ask one")
-            # An LLM that is not named stands for each of them.
-            own = {pair.first_llm, pair.second_llm}
-            if pair.first == pair.second and (None in own or len(own) == 1):
-                alone = " (the other LLM is left out)" if own != {None} else ""
-                raise ValueError(f"compare sets {shown(pair.first)} against itself{alone}")
+            self._check_pair(pair)
         if len(set(self.compare)) < len(self.compare):
             twice, _ = Counter(self.compare).most_common(1)[0]
             raise ValueError(f"compare asks twice for {shown(twice.first)} over {shown(twice.second)}")
+        return self
+
+    def _check_names(self) -> None:
+        """Refuse a name that stands twice in a list, or for two rows of the tables."""
+        lists: dict[str, Sequence[Any]] = {
+            **{name: getattr(self, name) for name in ("data", "shots", "seeds", "references", "curve")},
+            **{name: [entry.row for entry in getattr(self, name)] for name in _NAMED},
+        }
+        for key, names in lists.items():
+            if twice := [name for name, times in Counter(names).items() if times > 1]:
+                raise ValueError(f"{key} names {shown(twice[0])} twice")
+        meanings = dict.fromkeys(map(str, REFERENCES), "a reference")
+        for method in self.methods:
+            labels = dict(self._labels_of(method))
+            for label in labels.keys() & meanings:
+                row = shown(method.row)
+                subject = "which" if label == method.row else f"whose {shown(label)}"
+                raise ValueError(f"methods names {row}, {subject} is {meanings[label]} already; rename it")
+            meanings |= labels
+
+    def _labels_of(self, method: StudyMethod) -> Iterator[tuple[str, str]]:
+        """Yield every name by which the study or a table means a method, with its meaning."""
+        row = shown(method.row)
+        if method.is_white_box:
+            yield method.row, f"the method {row}"
+            yield white_box_label(method.row), f"the row of {row}"
+            return
+        for name, kind in ((method.row, "method"), (method.row + ENSEMBLE_SUFFIX, "ensemble of")):
+            yield name, f"the {kind} {row}"
+            for llm in self.llms if method.asks and len(self.llms) > 1 else ():
+                yield llm_label(name, llm.row), f"the {kind} {row} with {shown(llm.row)}"
+
+    def _check_pair(self, pair: Compare) -> None:
+        rows = self.comparable
+        llms = [llm.row for llm in self.llms]
+        asking = {row for method in self.methods if method.asks for row in method.rows}
+        for side, llm in ((pair.first, pair.first_llm), (pair.second, pair.second_llm)):
+            if side not in rows:
+                raise ValueError(f"compare names {shown(side)}, which is not a row{near(side, rows)}")
+            if llm is not None and llm not in llms:
+                raise ValueError(f"compare names {shown(llm)}, which llms does not{near(llm, llms)}")
+            if llm is not None and side not in asking:
+                raise ValueError(f"compare gives {shown(side)} an LLM, but it does not ask one")
+        # An LLM that is not named stands for each of them.
+        sides = {pair.first_llm, pair.second_llm}
+        if pair.first == pair.second and (None in sides or len(sides) == 1):
+            hint = " (the other LLM is left out)" if sides != {None} else ""
+            raise ValueError(f"compare sets {shown(pair.first)} against itself{hint}")
 
     @property
     def comparable(self) -> list[str]:
         """Names of all rows that a difference may compare."""
-        rows = [one.row for one in self.methods]
-        ensembles = [one.row + ENSEMBLE_SUFFIX for one in self.methods if not one.is_white_box]
-        return [*rows, *ensembles, *REFERENCES]
-
-
-def _check_names(what: str, names: Sequence[str]) -> None:
-    """Refuse names that a reader cannot see, or distinguish."""
-    seen: dict[str, str] = {}
-    for name in names:
-        if hidden := next((one for one in name if unicodedata.category(one) in _INVISIBLE), None):
-            code = f"U+{ord(hidden):04X}"
-            raise ValueError(f"{what} names {shown(name)}: {code} in it is invisible; leave it out")
-        if not _as_read(name):
-            raise ValueError(f"{what} names {shown(name)}, which is empty to a reader")
-        other = seen.setdefault(_as_read(name), name)
-        if other != name:
-            raise ValueError(
-                f"{what} names {shown(other)} and {shown(name)}, which look the same; rename one"
-            )
-
-
-def _check_rows(methods: Sequence[StudyMethod], llms: Sequence[str]) -> None:
-    """Refuse a method whose name means something else in the tables."""
-    taken = dict.fromkeys(map(str, REFERENCES), "a reference")
-    for method in methods:
-        own = dict(_called(method, llms))
-        for name in own:
-            if (other := taken.get(_as_read(name))) is not None:
-                mine = "which" if name == method.row else f"whose {shown(name)}"
-                raise ValueError(f"methods names {shown(method.row)}, {mine} is {other} already; rename it")
-        taken |= {_as_read(name): meaning for name, meaning in own.items()}
-
-
-def _called(method: StudyMethod, llms: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield every name by which the study or a table means a method, with its meaning."""
-    row = shown(method.row)
-    if method.is_white_box:
-        yield method.row, f"the method {row}"
-        yield white_box_label(method.row), f"the row of {row}"
-        return
-    for name, what in ((method.row, "method"), (method.row + ENSEMBLE_SUFFIX, "ensemble of")):
-        yield name, f"the {what} {row}"
-        for llm in llms if method.asks and len(llms) > 1 else ():
-            yield llm_label(name, llm), f"the {what} {row} with {shown(llm)}"
+        return [*(row for method in self.methods for row in method.rows), *REFERENCES]
 
 
 def white_box_label(name: str) -> str:
@@ -366,57 +334,42 @@ def shots_label(shots: int | None) -> str:
     return "default shots" if shots is None else counted(shots, "shot")
 
 
-def _as_read(name: str) -> str:
-    """Return a name with accents in one form and single spaces."""
-    return " ".join(unicodedata.normalize("NFC", name).split())
-
-
-_NO_TABLE = ("model_type", "model_attributes_type", "dict_type", "mapping_type")
-_SAID = {"tuple_type": "write a list, [A, B]", "too_short": "it is empty"}
-
-
 def read_study(file: Path) -> Study:
     """Read a study's file; a ConfigError names file and place."""
     return study_of(read_toml(file, "suite file", "suite FILE"), f"{file}: ")
 
 
-def study_of(tables: Mapping[str, Any], place: str = "") -> Study:
-    """Return the study that tables describe; ``place`` begins the message of a ConfigError."""
+def study_of(tables: Mapping[str, Any], source: str = "") -> Study:
+    """Return the study that tables describe; ``source`` begins the message of a ConfigError."""
     try:
         return Study.model_validate(tables)
     except ValidationError as error:
-        found = error.errors()
+        problems = error.errors()
         # pydantic calls a list with a wrong item too short besides.
-        inside = {part["loc"][:steps] for part in found for steps in range(len(part["loc"]))}
-        parts = [part for part in found if part["type"] != "too_short" or part["loc"] not in inside]
-        said = "; ".join(map(_explained, parts[:MOST_PROBLEMS]))
-        raise ConfigError(f"{place}{said}") from None
+        outer = {problem["loc"][:steps] for problem in problems for steps in range(len(problem["loc"]))}
+        problems = [each for each in problems if each["type"] != "too_short" or each["loc"] not in outer]
+        raise ConfigError(f"{source}{'; '.join(map(_explain, problems[:MOST_PROBLEMS]))}") from None
 
 
-def _explained(part: Mapping[str, Any]) -> str:
-    *above, name = part["loc"] or ("",)
-    where = ".".join(str(step + 1) if isinstance(step, int) else step for step in part["loc"])
-    if part["type"] == "extra_forbidden":
-        inside = f" in {_place(above)}" if above else ""
-        return f"unknown key {name!r}{inside}{near(str(name), _names(above))}"
-    if part["type"] == "missing":
-        return f"{where} is missing"
-    if part["type"] in _SAID:
-        return f"{where}: {_SAID[part['type']]}"
-    value = part["input"]
-    if part["type"] in _NO_TABLE:
-        wanted = "a name or a table" if part["loc"][0] in _NAMED else "a table"
-        return f"{where} is {shown(value)}: write {wanted}"
-    if not where or isinstance(value, dict | list):
-        return f"{where}: {plain(part)}" if where else plain(part)
-    return f"{where} is {shown(value)}: {plain(part)}"
-
-
-def _place(steps: Sequence[str | int]) -> str:
-    names = ".".join(step for step in steps if isinstance(step, str))
-    return f"[[{names}]]" if any(isinstance(step, int) for step in steps) else f"[{names}]"
-
-
-def _names(above: Sequence[str | int]) -> Iterable[str]:
-    tables: Mapping[str, type[Table]] = {"budget": StudyBudget, "compare": Compare}
-    return tables.get(str(above[0]), Study).model_fields if above else Study.model_fields
+def _explain(problem: Mapping[str, Any]) -> str:
+    """Return pydantic's error in our words, with its place in the file: numbers count from 1."""
+    steps, kind, value = problem["loc"], problem["type"], problem["input"]
+    path = ".".join(str(step + 1) if isinstance(step, int) else step for step in steps)
+    if kind == "extra_forbidden":
+        tables: Mapping[str, type[Table]] = {"budget": StudyBudget, "compare": Compare}
+        *above, name = steps
+        parent = tables.get(str(above[0]), Study) if above else Study
+        keys = ".".join(step for step in above if isinstance(step, str))
+        is_list = any(isinstance(step, int) for step in above)
+        table = "" if not above else f" in [[{keys}]]" if is_list else f" in [{keys}]"
+        return f"unknown key {name!r}{table}{near(str(name), parent.model_fields)}"
+    if kind == "missing":
+        return f"{path} is missing"
+    if kind in ("tuple_type", "too_short"):
+        return f"{path}: {'write a list, [A, B]' if kind == 'tuple_type' else 'it is empty'}"
+    if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
+        wanted = "a name or a table" if steps[0] in _NAMED else "a table"
+        return f"{path} is {shown(value)}: write {wanted}"
+    if not path or isinstance(value, dict | list):
+        return f"{path}: {plain(problem)}" if path else plain(problem)
+    return f"{path} is {shown(value)}: {plain(problem)}"

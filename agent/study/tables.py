@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,29 +32,29 @@ class StudyRow:
     def runs_on(self, study: Study, model: str, shots: int | None) -> bool:
         """Return whether it is run on a model with so many shots; a baseline always is."""
         return self.method is None or any(
-            one.row == self.method and one.runs_on(model, shots) for one in study.methods
+            method.row == self.method and method.runs_on(model, shots) for method in study.methods
         )
 
     def run_in(self, block: Sequence[RunOutcome]) -> RunOutcome | None:
-        own = (one for one in block if (one.cell.method, one.cell.llm) == (self.method, self.llm))
-        return next(own, None)
+        runs = (run for run in block if (run.cell.method, run.cell.llm) == (self.method, self.llm))
+        return next(runs, None)
 
     def figure_in(self, block: Sequence[RunOutcome]) -> AccuracyOnTest | None:
         """Return its figure in a block; a baseline's is that of the first run that has it."""
-        for one in block:
-            own = self.method is None or (self.method, self.llm) == (one.cell.method, one.cell.llm)
-            if own and (found := one.figures.get(self.figure)) is not None:
-                return found
+        for run in block:
+            is_its_run = self.method is None or (self.method, self.llm) == (run.cell.method, run.cell.llm)
+            if is_its_run and (figure := run.figures.get(self.figure)) is not None:
+                return figure
         return None
 
 
 def rows_of(study: Study, model: str, shots: int | None) -> list[StudyRow]:
     """Return the rows of the table of one model and number of shots, baselines first."""
     rows = [StudyRow(name, None, figure=name) for name in study.references]
-    for row in (one.row for one in study.methods if one.runs_on(model, shots)):
-        rows += rows_named(study, row)
-        if study.ensembles:
-            rows += rows_named(study, row + ENSEMBLE_SUFFIX)
+    for method in study.methods:
+        if method.runs_on(model, shots):
+            for name in method.rows if study.ensembles else (method.row,):
+                rows += rows_named(study, name)
     return rows
 
 
@@ -62,19 +62,17 @@ def rows_named(study: Study, name: str, llm: str | None = None) -> list[StudyRow
     """Return the rows that a name in ``compare`` stands for: one for each LLM, where the method asks."""
     if name in REFERENCES:
         return [StudyRow(name, None, figure=name)]
-    own = name.removesuffix(ENSEMBLE_SUFFIX) if name not in [one.row for one in study.methods] else name
-    figure = BEST if own == name else ENSEMBLE
-    (method,) = (one for one in study.methods if one.row == own)
+    is_ensemble = name not in [method.row for method in study.methods]
+    row = name.removesuffix(ENSEMBLE_SUFFIX) if is_ensemble else name
+    (method,) = (method for method in study.methods if method.row == row)
     if method.is_white_box:
-        return [] if figure == ENSEMBLE else [StudyRow(white_box_label(name), own, white_box=True)]
+        return [StudyRow(white_box_label(name), row, white_box=True)]
+    figure = ENSEMBLE if is_ensemble else BEST
     if not method.asks:
-        return [StudyRow(name, own, figure=figure)]
+        return [StudyRow(name, row, figure=figure)]
     several = len(study.llms) > 1
-    return [
-        StudyRow(llm_label(name, one.row) if several else name, own, one.row, figure)
-        for one in study.llms
-        if llm in (None, one.row)
-    ]
+    llms = [each.row for each in study.llms if llm in (None, each.row)]
+    return [StudyRow(llm_label(name, each) if several else name, row, each, figure) for each in llms]
 
 
 def tables(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
@@ -90,56 +88,63 @@ def tables(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
 
 def _table(study: Study, model: str, shots: int | None, blocks: Blocks) -> dict[str, Any]:
     columns = [shown_data(data) for data in study.data]
+    # The blocks of this table, by data set and seed.
     here = {key[2:]: block for key, block in blocks.items() if key[:2] == (model, shots)}
-
-    def is_there(row: StudyRow) -> bool:
-        return any(row.figure_in(block) is not None for block in here.values())
-
-    rows = [row for row in rows_of(study, model, shots) if row.method is not None or is_there(row)]
-    alive = [row for row in rows if row.binds and is_there(row)]
-
-    def is_whole(key: tuple[str, int]) -> bool:
-        return bool(alive) and all(row.figure_in(here.get(key, ())) is not None for row in alive)
-
-    seeds = {data: [seed for seed in study.seeds if is_whole((data, seed))] for data in columns}
+    rows = rows_of(study, model, shots)
+    with_figures = [row for row in rows if any(row.figure_in(block) for block in here.values())]
+    binding = [row for row in with_figures if row.binds]
+    seeds = {
+        data: [
+            seed
+            for seed in study.seeds
+            if binding and all(row.figure_in(here.get((data, seed), ())) for row in binding)
+        ]
+        for data in columns
+    }
     return {
         "model": model,
         "shots": shots,
         "columns": columns,
         "seeds": seeds,
-        "rows": [_row(row, row in alive or not row.binds, seeds, here) for row in rows],
-        "sets": sum(bool(own) for own in seeds.values()),
+        "rows": [
+            _table_row(row, row in binding or not row.binds, seeds, here)
+            for row in rows
+            if row.method is not None or row in with_figures
+        ],
+        "sets": sum(map(bool, seeds.values())),
     }
 
 
-def _row(
+def _table_row(
     row: StudyRow,
-    alive: bool,
+    has_figures: bool,
     seeds: Mapping[str, Sequence[int]],
     here: Mapping[tuple[str, int], Sequence[RunOutcome]],
 ) -> dict[str, Any]:
     figures: dict[str, dict[int, AccuracyOnTest]] = {}
-    for data, own in seeds.items():
-        found = {seed: figure for seed in own if (figure := row.figure_in(here[data, seed])) and alive}
-        figures[data] = found if len(found) == len(own) else {}
-    means = {data: _mean([one.test for one in own.values()]) for data, own in figures.items()}
-    used = [data for data, own in seeds.items() if own]
-    whole = bool(used) and all(figures[data] for data in used)
-    shared = set.intersection(*(set(seeds[data]) for data in used)) if whole else set[int]()
-    by_seed = [statistics.fmean(figures[data][seed].test for data in used) for seed in sorted(shared)]
+    for data, of_set in seeds.items():
+        by_seed = {seed: figure for seed in of_set if (figure := row.figure_in(here[data, seed]))}
+        figures[data] = by_seed if has_figures and len(by_seed) == len(of_set) else {}
+    means = {
+        data: statistics.fmean(figure.test for figure in by_seed.values()) if by_seed else None
+        for data, by_seed in figures.items()
+    }
+    used = [data for data in seeds if seeds[data]]
+    known = [mean for data in used if (mean := means[data]) is not None]
+    is_whole = bool(used) and len(known) == len(used)
+    shared = set.intersection(*(set(seeds[data]) for data in used)) if is_whole else set[int]()
+    seed_means = [statistics.fmean(figures[data][seed].test for data in used) for seed in sorted(shared)]
     return {
         "label": row.label,
         "white_box": row.white_box,
         "reference": row.method is None,
         "test": means,
-        "at_chance": [data for data, own in figures.items() if any(one.at_chance for one in own.values())],
-        "mean": statistics.fmean(means[data] or 0.0 for data in used) if whole else None,
-        "std": round(statistics.stdev(by_seed), 6) if len(by_seed) > 1 else None,
+        "at_chance": [
+            data for data, by_seed in figures.items() if any(figure.at_chance for figure in by_seed.values())
+        ],
+        "mean": statistics.fmean(known) if is_whole else None,
+        "std": round(statistics.stdev(seed_means), 6) if len(seed_means) > 1 else None,
     }
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return statistics.fmean(values) if values else None
 
 
 def curves(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
@@ -149,41 +154,38 @@ def curves(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     has finished in detail. ``sets`` and ``runs`` count them, ``of`` those of the study. A point needs all
     these runs to have scored so many templates; it is the mean over data sets of means over seeds.
     """
-    found = []
+    total = {"sets": len(study.data), "runs": len(study.data) * len(study.seeds)}
+    curves = []
     for model in study.models:
         for shots in study.shots:
             here = {key: block for key, block in blocks.items() if key[:2] == (model.row, shots)}
-            rows = [row for row in rows_of(study, model.row, shots) if row.binds and not row.white_box]
-            found += [
-                {"label": row.label, "model": model.row, "shots": shots, **curve}
-                for row, curve in _side_by_side(rows, here, study)
-            ]
-    return found
+            runs_by_row = {}
+            for row in rows_of(study, model.row, shots):
+                if row.binds and not row.white_box:
+                    runs = {key: run for key, block in here.items() if (run := row.run_in(block))}
+                    runs = {key: run for key, run in runs.items() if run.detailed}
+                    if any(run.curve for run in runs.values()):
+                        runs_by_row[row] = runs
+            shared = [key for key in here if all(key in runs for runs in runs_by_row.values())]
+            sets = len({data for _, _, data, _ in shared})
+            for row, runs in runs_by_row.items():
+                if points := _points([(key[2], runs[key].curve) for key in shared], study.curve):
+                    counts = {"sets": sets, "runs": len(shared), "of": total}
+                    where = {"label": row.label, "model": model.row, "shots": shots}
+                    curves.append({**where, **counts, "points": points})
+    return curves
 
 
-def _side_by_side(
-    rows: Sequence[StudyRow], here: Blocks, study: Study
-) -> Iterator[tuple[StudyRow, dict[str, Any]]]:
-    """Yield each row with its curve over the runs that all rows with a curve have."""
-    runs = []
-    for row in rows:
-        own = {key: run for key, block in here.items() if (run := row.run_in(block)) and run.detailed}
-        if any(run.curve for run in own.values()):
-            runs.append((row, own))
-    shared = [key for key in here if all(key in own for _, own in runs)]
-    sets = len({data for _, _, data, _ in shared})
-    of = {"sets": len(study.data), "runs": len(study.data) * len(study.seeds)}
-    for row, own in runs:
-        by_set: dict[str, list[Mapping[int, float]]] = {}
-        for key in shared:
-            by_set.setdefault(key[2], []).append(own[key].curve)
-        points = [
-            {
-                "templates": count,
-                "test": mean_over_sets((curve[count] for curve in each) for each in by_set.values()),
-            }
-            for count in sorted(study.curve)
-            if by_set and all(count in curve for each in by_set.values() for curve in each)
-        ]
-        if points:
-            yield row, {"sets": sets, "runs": len(shared), "of": of, "points": points}
+def _points(curves: Sequence[tuple[str, Mapping[int, float]]], counts: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the means of curves, each with its data set, at the numbers of templates that all have."""
+    by_set: dict[str, list[Mapping[int, float]]] = {}
+    for data, curve in curves:
+        by_set.setdefault(data, []).append(curve)
+    return [
+        {
+            "templates": count,
+            "test": mean_over_sets((curve[count] for curve in of_set) for of_set in by_set.values()),
+        }
+        for count in sorted(counts)
+        if curves and all(count in curve for _, curve in curves)
+    ]

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, NamePredictor
@@ -25,8 +27,9 @@ from .tables import StudyRow, rows_of
 
 TRANSFER = "transfer.json"
 """The file in a study's folder with the scores on other models."""
-_PARTS = 4
-"""Parts of a key: data set, model, template and identity."""
+_SCORES = TypeAdapter(dict[str, float | None])
+_KEY_LENGTH = 4
+"""Members of a key: data set, model, template and identity; keys of an older form lack the identity."""
 _OF_THE_SAMPLE = set(applying_to(EvaluatorSpec, "few-shot sample"))
 """Settings that leave test images, class names and model as they are."""
 LEAST_GAIN = 0.01
@@ -40,8 +43,8 @@ class BestPrompt(NamedTuple):
     names: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, found: RunOutcome) -> BestPrompt | None:
-        return None if found.template is None else cls(found.template, found.class_names)
+    def of(cls, run: RunOutcome) -> BestPrompt | None:
+        return None if run.template is None else cls(run.template, run.class_names)
 
 
 class Transferred:
@@ -52,12 +55,17 @@ class Transferred:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / TRANSFER
-        self._known: dict[str, float | None] = _read(self._path)
-        self._firsts: dict[str, tuple[Cell, str]] = {}
+        self._scores: dict[str, float | None] = {}
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            scores = _SCORES.validate_json(self._path.read_bytes())
+            self._scores = {
+                key: score for key, score in scores.items() if len(json.loads(key)) == _KEY_LENGTH
+            }
+        self._first_by_settings: dict[str, tuple[Cell, str]] = {}
 
-    def test(self, blocks: Blocks, there: Cell, prompt: BestPrompt) -> float | None:
+    def test(self, blocks: Blocks, target: Cell, prompt: BestPrompt) -> float | None:
         """Return the test accuracy of a prompt on the model of a run; None if unknown."""
-        return self._known.get(self._key(blocks, there, prompt))
+        return self._scores.get(self._key(blocks, target, prompt))
 
     def complete(self, study: Study, blocks: Blocks, report: Report) -> None:
         """Score what is not known yet; block for as long as that takes.
@@ -65,35 +73,39 @@ class Transferred:
         Seeds and numbers of shots share a data set's test split, so each model is opened once for it and for
         each set of settings that changes the classifier.
         """
-        for there, templates in _wanted(study, blocks):
-            keys = {self._key(blocks, there, one): one for one in templates}
-            missing = {key: one for key, one in keys.items() if key not in self._known}
+        for target, prompts in _wanted(study, blocks):
+            keys = {self._key(blocks, target, prompt): prompt for prompt in prompts}
+            missing = {key: prompt for key, prompt in keys.items() if key not in self._scores}
             if not missing:
                 continue
-            report(f"transfer to {there.model} on {there.data}: {len(missing)} templates")
-            config = self._first_alike(blocks, there)[0].config
+            report(f"transfer to {target.model} on {target.data}: {len(missing)} templates")
+            config = self._first_alike(blocks, target)[0].config
             evaluator = open_evaluator(config.without_choice())
             for key, prompt in missing.items():
-                self._known[key] = _tested(evaluator, prompt)
-            write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")
+                self._scores[key] = _tested(evaluator, prompt)
+            write_atomically(self._path, json.dumps(self._scores, ensure_ascii=False, indent=1) + "\n")
 
-    def _key(self, blocks: Blocks, there: Cell, prompt: BestPrompt) -> str:
-        identity = self._first_alike(blocks, there)[1]
-        what = prompt if prompt.names else prompt.template
-        return json.dumps([there.data, there.model, what, identity], ensure_ascii=False)
+    def _key(self, blocks: Blocks, target: Cell, prompt: BestPrompt) -> str:
+        identity = self._first_alike(blocks, target)[1]
+        template = prompt if prompt.names else prompt.template
+        return json.dumps([target.data, target.model, template, identity], ensure_ascii=False)
 
-    def _first_alike(self, blocks: Blocks, there: Cell) -> tuple[Cell, str]:
+    def _first_alike(self, blocks: Blocks, target: Cell) -> tuple[Cell, str]:
         """Return the first of all runs that are scored alike, with its identity."""
-        alike = _alike(there)
-        if alike not in self._firsts:
-            here = (block for key, block in blocks.items() if (key[0], key[2]) == (there.model, there.data))
-            runs = (one.cell for block in here for one in block if one.cell.white_box is None)
-            first = next((cell for cell in runs if _alike(cell) == alike), there)
-            self._firsts[alike] = first, _identity(first)
-        return self._firsts[alike]
+        settings = _test_settings(target)
+        if settings not in self._first_by_settings:
+            cells = (
+                run.cell
+                for (model, _, data, _), block in blocks.items()
+                for run in block
+                if (model, data) == (target.model, target.data) and run.cell.white_box is None
+            )
+            first = next((cell for cell in cells if _test_settings(cell) == settings), target)
+            self._first_by_settings[settings] = first, _identity(first)
+        return self._first_by_settings[settings]
 
 
-def _alike(cell: Cell) -> str:
+def _test_settings(cell: Cell) -> str:
     """Return all settings that decide a template's test score, files by their places."""
     return json.dumps([cell.data, cell.model, cell.config.bare().model_dump_json(exclude=_OF_THE_SAMPLE)])
 
@@ -101,13 +113,13 @@ def _alike(cell: Cell) -> str:
 def _identity(cell: Cell) -> str:
     """Return a hash of a run's settings, data and model, by content."""
     settings = cell.config.bare().identity()
-    parts: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
+    content: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
     with suppress(UsageError), StoreReader(cell.run_dir) as stored:
-        parts.append(stored.manifest.identity.get("fingerprint"))
+        content.append(stored.manifest.identity.get("fingerprint"))
     details = read_details(cell.run_dir)
-    if details is not None and (seen := details.decisions) is not None:
-        parts += [seen.image_set, seen.classes, seen.labels]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
+    if details is not None and (decisions := details.decisions) is not None:
+        content += [decisions.image_set, decisions.classes, decisions.labels]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def transfers(study: Study, blocks: Blocks, transferred: Transferred) -> list[dict[str, Any]]:
@@ -118,7 +130,7 @@ def transfers(study: Study, blocks: Blocks, transferred: Transferred) -> list[di
     search gained less than a point.
     """
     return [
-        _row(row, shots, source.row, target.row, blocks, transferred)
+        _transfer(row, shots, source.row, target.row, blocks, transferred)
         for shots in study.shots
         for source in study.models
         for target in study.models
@@ -128,30 +140,30 @@ def transfers(study: Study, blocks: Blocks, transferred: Transferred) -> list[di
     ]
 
 
-def _row(
+def _transfer(
     row: StudyRow, shots: int | None, source: str, target: str, blocks: Blocks, transferred: Transferred
 ) -> dict[str, Any]:
+    # By data set, the gains of what the source found and of the target's own search, for each seed.
     gains: dict[str, list[tuple[float, float]]] = {}
-    for (model, own_shots, data, seed), block in blocks.items():
-        if (model, own_shots) != (source, shots):
+    for (model, block_shots, data, seed), block in blocks.items():
+        if (model, block_shots) != (source, shots):
             continue
-        there = blocks.get((target, shots, data, seed), ())
-        native, found = row.run_in(there), row.run_in(block)
+        found, native = row.run_in(block), row.run_in(blocks.get((target, shots, data, seed), ()))
         if found is None or native is None or not {BEST, BASELINE_DEFAULT} <= native.figures.keys():
             continue
-        default, own = (native.figures[name].test for name in (BASELINE_DEFAULT, BEST))
         prompt = BestPrompt.of(found)
         test = None if prompt is None else transferred.test(blocks, native.cell, prompt)
         if test is not None:
-            gains.setdefault(data, []).append((test - default, own - default))
-    label = {"label": row.label, "shots": shots, "from": source, "to": target, "sets": len(gains)}
+            default = native.figures[BASELINE_DEFAULT].test
+            gains.setdefault(data, []).append((test - default, native.figures[BEST].test - default))
+    where = {"label": row.label, "shots": shots, "from": source, "to": target, "sets": len(gains)}
     if not gains:
-        return {**label, "brought": None, "native": None, "kept": None}
+        return {**where, "brought": None, "native": None, "kept": None}
     brought_gain, native_gain = (
         mean_over_sets((pair[side] for pair in pairs) for pairs in gains.values()) for side in (0, 1)
     )
     return {
-        **label,
+        **where,
         "brought": round(100 * brought_gain, 4),
         "native": round(100 * native_gain, 4),
         "kept": brought_gain / native_gain if native_gain >= LEAST_GAIN else None,
@@ -163,15 +175,16 @@ def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[BestPromp
     wanted: dict[str, tuple[Cell, dict[BestPrompt, None]]] = {}
     for (model, shots, data, seed), block in blocks.items():
         for target in (other.row for other in study.models if other.row != model):
-            there = {
-                (one.cell.method, one.cell.llm): one for one in blocks.get((target, shots, data, seed), ())
+            natives: Mapping[tuple[str, str | None], Cell] = {
+                (run.cell.method, run.cell.llm): run.cell
+                for run in blocks.get((target, shots, data, seed), ())
             }
-            for one in block:
-                native = there.get((one.cell.method, one.cell.llm))
-                prompt = BestPrompt.of(one)
-                if prompt is not None and BEST in one.figures and native is not None:
-                    wanted.setdefault(_alike(native.cell), (native.cell, {}))[1][prompt] = None
-    yield from ((cell, list(templates)) for cell, templates in wanted.values())
+            for run in block:
+                native = natives.get((run.cell.method, run.cell.llm))
+                prompt = BestPrompt.of(run)
+                if prompt is not None and BEST in run.figures and native is not None:
+                    wanted.setdefault(_test_settings(native), (native, {}))[1][prompt] = None
+    yield from ((cell, list(prompts)) for cell, prompts in wanted.values())
 
 
 def _tested(evaluator: Evaluator, prompt: BestPrompt) -> float | None:
@@ -183,22 +196,8 @@ def _tested(evaluator: Evaluator, prompt: BestPrompt) -> float | None:
         renaming = {classes.index(old): new for old, new in prompt.names if old in classes}
         if not isinstance(evaluator, NamePredictor) or len(renaming) < len(prompt.names):
             return None
-        found = evaluator.predict_named(prompt.template, [renaming], split="test")
+        predictions = evaluator.predict_named(prompt.template, [renaming], split="test")
     except TemplateRejectedError:
         return None  # this model cannot read it
-    if (predicted := found.predicted[0]) is None:
-        return None
-    return share_right(predicted, found.labels)
-
-
-def _read(path: Path) -> dict[str, float | None]:
-    """Return what is known, without entries of an older form, which lack the identity."""
-    try:
-        found: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
-        return {
-            key: None if value is None else float(value)
-            for key, value in found.items()
-            if len(json.loads(key)) == _PARTS
-        }
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}
+    (predicted,) = predictions.predicted
+    return None if predicted is None else share_right(predicted, predictions.labels)

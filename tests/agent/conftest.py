@@ -9,19 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.study import document as study_document
 from tests.paths import ROOT
 
 FAKE = ROOT / "tests" / "fakes" / "llama"
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave a study's picture empty: drawing it takes longer than a small study.
-
-    ``test_suite_file`` and ``tests/agent/study`` look at pictures.
-    """
-    monkeypatch.setattr(study_document, "svg", lambda _document: "<svg/>")
 
 
 @pytest.fixture

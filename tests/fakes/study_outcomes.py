@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from promptclimb.agent.results.details import BEST
-from promptclimb.agent.study.document import findings, parts
+from promptclimb.agent.study.document import findings, pages
 from promptclimb.agent.study.grid import Cell, cells_of, configs_of_file
 from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome
-from promptclimb.agent.study.picture import svg
 from promptclimb.agent.study.study import Study
 from promptclimb.agent.study.transfer import Transferred
 
@@ -69,9 +67,4 @@ def document_of(found: Study, runs: Sequence[RunOutcome]) -> dict[str, Any]:
 
 def lines_of(said: Mapping[str, Any], heading: str) -> Sequence[Sequence[str]]:
     """One of its tables."""
-    return next(lines for own, _, lines in parts(said) if own == heading)
-
-
-def drawn_texts(said: Mapping[str, Any]) -> str:
-    """The texts of a picture, from the comments beside the outlines of its letters."""
-    return "\n".join(re.findall("<!-- (.*?) -->", svg(said) or "", re.DOTALL))
+    return next(lines for own, _, lines in pages(said) if own == heading)

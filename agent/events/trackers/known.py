@@ -71,7 +71,7 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
 
 
 def split_choice(choice: str) -> tuple[str, str]:
-    """Return a tracker's name, and the place after it; empty if there is none."""
+    """Return a tracker's name, and the place after it or an empty text."""
     name, _, place = choice.partition(":")
     return name, place
 

@@ -288,7 +288,6 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
     assert call("resume", "r") == NOTHING_USABLE
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("command", ["search", "suite", "evaluate"])
 def test_json_is_json_though_the_black_box_prints(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -313,7 +312,6 @@ def test_json_is_json_though_the_black_box_prints(
     assert "the black box says" in err
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("unusable", "code"), [(4, NOTHING_USABLE), (2, 0)])
 def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int, code: int) -> None:
     """Answers without a text count, paid for as they are; one search that got something is enough."""
@@ -323,7 +321,6 @@ def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int,
         assert call("suite", *which, *FEW, *asked) == code
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("fault", ["500", "cut_off"])
 def test_an_llm_that_never_answers_ends_with_3(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A search and a suite of nothing but failures do not pass for finished ones."""
@@ -977,7 +974,6 @@ def test_a_run_at_work_is_not_to_be_resumed(capsys: pytest.CaptureFixture[str], 
         )
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Its runs are in the list of all; a command that takes one run says how the suite goes on."""
     few = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")

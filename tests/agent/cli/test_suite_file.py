@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +81,7 @@ def test_a_study_is_summed_up_and_goes_on(
     found = json.loads(out)
     folder = tmp_path / "runs" / "small"
     assert found == json.loads((folder / "suite.json").read_text())
-    assert {"runs.csv", "tables.md", "picture.svg"} <= {one.name for one in folder.iterdir()}
+    assert {"runs.csv", "tables.md"} <= {one.name for one in folder.iterdir()}
     assert "8 of 8 runs finished and counted" in err
     (table,) = found["tables"]
     by_run = {(one["method"], one["data"], one["seed"]): one["test"]["best"] for one in found["runs"]}
@@ -110,7 +109,6 @@ def test_points_that_were_asked_for_too_late_are_named() -> None:
     assert findings(found, whole, Transferred(Path("/nowhere")), "t")["notes"] == [toy]
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     """Whether it was summed up or not; where nothing is left to do, nothing is proposed."""
     assert main(["suite", write(data=["one"], curve=[]), "--suite-dir", "my study"]) == 0
@@ -129,7 +127,6 @@ def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.Capture
         assert way_on in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_what_the_budget_does_not_reach_is_named_and_made_later(
     capsys: pytest.CaptureFixture[str], server: ChatServer
 ) -> None:
@@ -214,7 +211,6 @@ def test_a_variable_that_does_not_decide_is_named(
     assert "at most 8 searches" in out
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("other", [{"rounds": 3}, {"prefer_readable": False}])
 def test_other_settings_want_another_folder(
     capsys: pytest.CaptureFixture[str], other: dict[str, Any]
@@ -225,17 +221,6 @@ def test_other_settings_want_another_folder(
     err = capsys.readouterr().err
     assert "was started with other settings" in err
     assert next(iter(other)) in err
-
-
-def test_without_matplotlib_there_is_no_picture_and_all_else(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The line says what brings it."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert main(["suite", write(seeds=[1], data=["one"])]) == 0
-    assert "no picture: matplotlib is not installed; `pip install '.[study]'`" in capsys.readouterr().err
-    assert not Path("runs/small/picture.svg").exists()
-    assert Path("runs/small/tables.md").exists()
 
 
 @pytest.fixture

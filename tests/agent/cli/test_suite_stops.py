@@ -22,7 +22,7 @@ from promptclimb.agent.store.lock import lock_folder
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.study import document as study_document
 from promptclimb.agent.study import outcomes
-from promptclimb.agent.study.outcomes import fit
+from promptclimb.agent.study.outcomes import fit_reference
 from promptclimb.agent.study.transfer import Transferred
 from promptclimb.evaluator.errors import ModelError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -47,7 +47,7 @@ SMALL_FLAGS = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--in
 
 
 @pytest.fixture(autouse=True)
-def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, undrawn: None) -> list[str]:
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The data set of every evaluator that was opened, in order."""
     found: list[str] = []
 
@@ -95,18 +95,18 @@ def test_a_signal_while_the_tables_are_written_leaves_all_of_them_and_the_way_on
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Not new tables beside an old summary, and not in silence."""
-    drawn = study_document.svg
+    markdown = study_document.markdown
 
-    def interrupted(_document: Any) -> str | None:
-        monkeypatch.setattr(study_document, "svg", drawn)
+    def interrupted(_document: Any) -> str:
+        monkeypatch.setattr(study_document, "markdown", markdown)
         signal.raise_signal(number)
         raise AssertionError("the signal has ended it")
 
-    monkeypatch.setattr(study_document, "svg", interrupted)
+    monkeypatch.setattr(study_document, "markdown", interrupted)
     assert main(["suite", write()]) == 128 + number
     assert "Run the same command again to resume." in capsys.readouterr().err
     assert [one["counts"] for one in document()["runs"]] == [True] * 8
-    assert Path("runs/small/picture.svg").exists()
+    assert Path("runs/small/tables.md").exists()
 
 
 def test_an_evaluator_that_fails_stops_its_own_runs_alone(
@@ -295,7 +295,7 @@ async def test_a_reference_that_cannot_be_fitted_stops_alone(
 
     monkeypatch.setattr(outcomes, "run", run)
     (cell,) = cells(study(data=["frames"], seeds=[1], methods=["tip-adapter"]), tmp_path)
-    outcome = await fit(cell, Stop())
+    outcome = await fit_reference(cell, Stop())
     assert (outcome.status, outcome.counts, outcome.reason) == (
         "stopped",
         False,
@@ -303,7 +303,7 @@ async def test_a_reference_that_cannot_be_fitted_stops_alone(
     )
 
 
-@pytest.mark.parametrize("name", ["runs.csv", "tables.md", "picture.svg", "transfer.json"])
+@pytest.mark.parametrize("name", ["runs.csv", "tables.md", "transfer.json"])
 def test_a_file_that_is_a_folder_is_reported_before_the_first_run(
     name: str, capsys: pytest.CaptureFixture[str], opened: list[str]
 ) -> None:
@@ -337,14 +337,14 @@ def test_sigterm_while_the_files_of_a_suite_by_options_are_written_leaves_all_of
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As Ctrl-C does; the next signal quits at once again."""
-    drawn = study_document.svg
+    markdown = study_document.markdown
 
     def interrupted(_document: Any) -> str | None:
-        monkeypatch.setattr(study_document, "svg", drawn)
+        monkeypatch.setattr(study_document, "markdown", markdown)
         signal.raise_signal(signal.SIGTERM)
         raise AssertionError("the signal has ended it")
 
-    monkeypatch.setattr(study_document, "svg", interrupted)
+    monkeypatch.setattr(study_document, "markdown", interrupted)
     assert main([*OPTIONS, *SMALL_FLAGS, "--custom-scorer", FACTORY]) == 143
     assert "Run the same command again to resume." in capsys.readouterr().err
     assert document("s")["runs"]

@@ -277,7 +277,6 @@ def test_weights_beside_settings_of_a_model_need_trust(
     stored_config(tmp_path / "r")
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_suite_resumes_the_runs_that_its_options_name(tmp_path: Path) -> None:
     """What it runs comes from its command, whatever their stores name."""
     (tmp_path / "x.py").write_text(SCORER)

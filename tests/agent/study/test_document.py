@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ from typing import Any
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
 from promptclimb.agent.results.result import Best, Dataset, Sizes
 from promptclimb.agent.study.differences import differences
-from promptclimb.agent.study.document import findings, markdown, parts, raw_csv
+from promptclimb.agent.study.document import findings, markdown, pages, raw_csv
 from promptclimb.agent.study.outcomes import AccuracyOnTest, RunOutcome, blocks_of, outcome_of
-from promptclimb.agent.study.picture import svg
 from promptclimb.agent.study.tables import tables
 from promptclimb.agent.study.transfer import Transferred
 from tests.fakes.small_result import small_result
@@ -126,7 +124,7 @@ def test_runs_without_details_are_named_and_draw_no_images() -> None:
     """What is left to draw is drawn, and the table says so; where all is known there is no such table."""
     found = study(compare=PAIR)
     known = list(finished(found, HITS))
-    assert "Without details" not in [heading for heading, _, _ in parts(document_of(found, known))]
+    assert "Without details" not in [heading for heading, _, _ in pages(document_of(found, known))]
     lost = [
         outcome(one.cell, figures={"best": AccuracyOnTest(test=one.figures["best"].test)}, detailed=False)
         if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "two", 2)
@@ -154,9 +152,9 @@ def document(tmp_path: Path) -> tuple[dict[str, Any], list[RunOutcome]]:
 
 
 def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
-    """What a name holds is a name: in Markdown, in a spreadsheet, in the picture."""
+    """What a name holds is a name: in Markdown, in a spreadsheet."""
     said, runs = document(tmp_path)
-    headings = [heading for heading, _, _ in parts(said)]
+    headings = [heading for heading, _, _ in pages(said)]
     assert headings == ["RN-pico, 16 shots", "Differences", "Learning curves", "In no mean"]
     text = markdown(said)
     assert text.startswith("# \\*A\\*\n")
@@ -181,18 +179,6 @@ def test_a_run_of_a_white_box_is_marked_as_one() -> None:
     cut = without(runs, method="better", data="one", seed=1)
     (_, (first, *_)) = lines_of(document_of(found, cut), "In no mean")
     assert first == "seed1-16shot-RN-pico-one-better (white box)"
-
-
-def test_the_picture_is_the_same_for_the_same_study(tmp_path: Path) -> None:
-    """It is one SVG that runs nothing; with nothing to show there is no file."""
-    said, _ = document(tmp_path)
-    drawn = svg(said)
-    assert drawn is not None
-    assert drawn == svg(said)
-    tags = {one.tag.rpartition("}")[2] for one in ET.fromstring(drawn).iter()}
-    assert "path" in tags
-    assert not tags & {"script", "a", "image", "foreignObject"}
-    assert svg({**said, "differences": [], "curves": []}) is None
 
 
 def test_an_outcome_is_what_the_result_says() -> None:
@@ -251,11 +237,11 @@ def test_what_is_no_better_than_chance_is_marked_in_its_cell() -> None:
     (table,) = tables(found, blocks_of(marked))
     assert {row["label"]: row["at_chance"] for row in table["rows"]} == {"random": ["one"], "combine": []}
     said = findings(found, marked, Transferred(Path("/nowhere")), "t")
-    (_, about, lines) = next(parts(said))
+    (_, about, lines) = next(pages(said))
     assert about.endswith("†: with at least one seed, it may be no better than chance level.")
     assert [cell for line in lines for cell in line if "†" in cell] == ["50.0†"]
     assert "50.0†" in markdown(said)
-    (_, about, lines) = next(parts(findings(found, runs, Transferred(Path("/nowhere")), "t")))
+    (_, about, lines) = next(pages(findings(found, runs, Transferred(Path("/nowhere")), "t")))
     assert "†" not in about + str(lines)
     (cell, *_) = cells(found)
     assert all(one.at_chance for one in outcome_of(cell, small_result()).figures.values())

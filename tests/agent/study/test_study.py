@@ -100,13 +100,6 @@ REFUSED = {
         'data = ["dice"]\nllms = ["x", "y"]\nmethods = ["pn", {method = "random", name = "pn, y"}]',
         "methods names 'pn, y', which is the method 'pn' with 'y' already",
     ),
-    "spaces alone": (named("a", " a "), "methods names 'a' and ' a ', which look the same; rename one"),
-    "reference with spaces": (named("hand-made "), "methods names 'hand-made ', which is a reference"),
-    "accents": (named("\u00e9", "e\u0301"), "which look the same; rename one"),
-    "nothing to see": (named("  "), "methods names '  ', which is empty to a reader"),
-    "control character": (named("a\\u0001"), "U+0001 in it is invisible; leave it out"),
-    "line": (BASE + 'llms = ["a\\nb"]', "llms names 'a\\nb': U+000A in it is invisible"),
-    "direction": (BASE + 'models = [{model = "RN-pico", name = "\u202ea"}]', "U+202E in it is invisible"),
     "limit": (BASE + "[budget]\nmax_calls = -1", "budget.max_calls is -1"),
     "truth for a limit": (
         BASE + "[budget]\nmax_calls = true",

@@ -9,7 +9,6 @@ from promptclimb.agent.study.tables import curves, tables
 from tests.fakes.study_outcomes import (
     cells,
     document_of,
-    drawn_texts,
     finished,
     lines_of,
     outcome,
@@ -52,7 +51,6 @@ def test_curves_that_stand_side_by_side_are_over_the_same_runs() -> None:
     assert table["seeds"] == {"one": [1, 2], "two": []}
     said = {**said, "curves": part}
     assert lines_of(said, "Learning curves")[1] == ("random", "RN-pico", "16", "1 of 2", "2 of 4", "50.0")
-    assert "1 of 2 data sets, 2 of 4 runs" in drawn_texts(said)
 
 
 def test_a_method_without_a_curve_takes_none_from_the_others() -> None:

@@ -9,10 +9,9 @@ import pytest
 
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study import outcomes as outcomes_module
-from promptclimb.agent.study.content_check import CurrentContent
 from promptclimb.agent.study.differences import differences
 from promptclimb.agent.study.grid import Cell
-from promptclimb.agent.study.outcomes import FITTED, blocks_of, fit, is_fitted
+from promptclimb.agent.study.outcomes import FITTED, blocks_of, fit_reference, is_fitted
 from promptclimb.agent.study.preflight import check_cells
 from promptclimb.agent.study.tables import tables
 from promptclimb.evaluator.errors import ConfigError, UsageError
@@ -55,10 +54,10 @@ def of(folder: Path, **more: Any) -> list[Cell]:
 async def test_it_is_fitted_once(tmp_path: Path, fits: list[dict[str, Any]]) -> None:
     """What was found is kept, image by image."""
     (_, cell) = of(tmp_path)
-    assert not is_fitted(cell, CurrentContent())
-    first = await fit(cell, Stop())
-    assert is_fitted(cell, CurrentContent())
-    assert await fit(cell, Stop()) == first
+    assert not is_fitted(cell)
+    first = await fit_reference(cell, Stop())
+    assert is_fitted(cell)
+    assert await fit_reference(cell, Stop()) == first
     assert fits == [{"name": "linear-probe", "data": "frames", "split": "test", "c": 1.0}]
     best = first.figures["best"]
     assert (best.test, best.hits) == (0.75, "1110")
@@ -69,7 +68,7 @@ async def test_it_stands_beside_searches_and_is_marked(tmp_path: Path) -> None:
     """In tables, and in differences that are paired image by image."""
     compare = [{"first": "probe", "second": "random"}]
     searched, cell = of(tmp_path)
-    runs = blocks_of([outcome(searched, "1100"), await fit(cell, Stop())])
+    runs = blocks_of([outcome(searched, "1100"), await fit_reference(cell, Stop())])
     found = study(**GIVEN, compare=compare, references=[])
     (table,) = tables(found, runs)
     assert [(row["label"], row["mean"]) for row in table["rows"]] == [
@@ -86,19 +85,19 @@ async def test_it_stands_beside_searches_and_is_marked(tmp_path: Path) -> None:
 
 async def test_other_settings_want_another_folder(tmp_path: Path) -> None:
     """One that was fitted in another way is not taken for this one."""
-    await fit(of(tmp_path)[1], Stop())
-    with pytest.raises(UsageError, match="was fitted with other settings"):
-        is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0], CurrentContent())  # type: ignore[dict-item]
+    await fit_reference(of(tmp_path)[1], Stop())
+    with pytest.raises(UsageError, match="was started with other settings"):
+        is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0])  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
 async def test_a_torn_file_is_made_again(tmp_path: Path, text: str) -> None:
     """It was not whole."""
     (_, cell) = of(tmp_path)
-    first = await fit(cell, Stop())
+    first = await fit_reference(cell, Stop())
     (cell.run_dir / FITTED).write_text(text)
-    assert not is_fitted(cell, CurrentContent())
-    assert await fit(cell, Stop()) == first
+    assert not is_fitted(cell)
+    assert await fit_reference(cell, Stop()) == first
 
 
 async def test_what_a_killed_process_left_half_written_is_no_hindrance(tmp_path: Path) -> None:
@@ -106,9 +105,9 @@ async def test_what_a_killed_process_left_half_written_is_no_hindrance(tmp_path:
     (_, cell) = of(tmp_path)
     cell.run_dir.mkdir()
     (cell.run_dir / f".{FITTED}.dhqx1kmh").write_text("{")
-    assert not is_fitted(cell, CurrentContent())
-    await fit(cell, Stop())
-    assert is_fitted(cell, CurrentContent())
+    assert not is_fitted(cell)
+    await fit_reference(cell, Stop())
+    assert is_fitted(cell)
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     cell.run_dir.mkdir()
     (cell.run_dir / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"holds no white_box\.json"):
-        is_fitted(cell, CurrentContent())
+        is_fitted(cell)
 
 
 @pytest.mark.parametrize(
