@@ -60,12 +60,12 @@ def check_budget(study: Study, cells: Sequence[Cell]) -> None:
         "max_tokens": ("", float(sum(answer.total for answer in answers))),
         "max_cost": ("$", sum(cost for cost in costs if cost is not None)),
     }
-    for name, (unit, needed) in needs.items():
+    for name, (unit, amount) in needs.items():
         limit = getattr(limits, name)
-        if limit is not None and needed > limit:
+        if limit is not None and amount > limit:
             raise ConfigError(
                 f"{name} is {unit}{limit:,}, but the answers to one request of each run ({runs}) may take "
-                f"{unit}{needed:,.6g}; raise it"
+                f"{unit}{amount:,.6g}; raise it"
             )
 
 

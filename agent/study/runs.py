@@ -31,7 +31,10 @@ INTERRUPTED = "interrupted"
 """Reason of a run that a signal ended or prevented."""
 NO_TEST = "finished, but its scorer reported no test accuracy"
 _UNITS = dict(zip(LIMITS, ("request", "token", "US dollar", "minute"), strict=True))
-_SOURCES = ("data", "class_names", "few_shot_file", "model", "pretrained", "custom_scorer", "initial", "wordings")
+_SOURCES = (
+    *("data", "class_names", "few_shot_file", "model", "pretrained", "custom_scorer"),
+    *("initial", "wordings"),
+)
 """Settings that may name files, whose contents decide a result."""
 
 

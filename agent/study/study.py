@@ -69,7 +69,11 @@ class StudyOptions(Table):
     model_config = ConfigDict(extra="allow")
 
     @model_validator(mode="after")
-    def _check_options(self) -> Self:
+    def _is_known(self) -> Self:
+        self._check_options()
+        return self
+
+    def _check_options(self) -> None:
         for name in self.options:
             if name in NOT_OPTIONS:
                 raise ValueError(
@@ -79,7 +83,6 @@ class StudyOptions(Table):
                 )
             if name not in OPTIONS:
                 raise ValueError(f"unknown key {name!r}{near(name, [*type(self).model_fields, *OPTIONS])}")
-        return self
 
     @property
     def options(self) -> dict[str, Any]:
@@ -99,20 +102,19 @@ class StudyMethod(StudyOptions):
     shots: tuple[Whole, ...] | None = Field(default=None, min_length=1)
     models: tuple[str, ...] | None = Field(default=None, min_length=1)
 
-    @model_validator(mode="after")
-    def _check_options(self) -> Self:
+    def _check_options(self) -> None:
         if self.method in REMOVED:
             check_method(self.method)
         known = [*METHODS, *WHITE_BOX]
         if self.method not in known:
             raise ValueError(f"unknown method {shown(self.method)}{near(self.method, known)}")
         if not self.is_white_box:
-            return super()._check_options()
+            super()._check_options()
+            return
         try:
             check_reference(self.method, self.options)  # its options are its own
         except ConfigError as error:
             raise ValueError(str(error)) from error
-        return self
 
     @property
     def row(self) -> str:
