@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from benchmarks.pico_features import Clip, classifier, features_of, fresh
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.present.verdict import gain_of
+from promptclimb.agent.present.sentences import gain_of
 from promptclimb.agent.results.gain import GroupOnTest, Z, paired
 from promptclimb.agent.results.result import Gain, words_of_all
 from promptclimb.agent.search.choice import ranking

@@ -45,7 +45,7 @@ CEILINGS = {
     "lines that spell an option": 181,
     "uses of what rewrites sentences": 29,
     "modules of ours that search/run.py imports": 49,
-    "modules between log and report": 10,
+    "modules between log and report": 9,
     "options of search": 81,
 }
 """The most that there may be; they only fall."""

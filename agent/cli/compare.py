@@ -14,9 +14,16 @@ from rich.text import Text
 from ...evaluator.errors import UsageError
 from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import CandidateNoun
-from ..present.figures import cost_text, score_text
 from ..present.page import render_comparison
-from ..present.verdict import CHANCE_MARK, about_chance, chance_warning, gain_cell, with_names
+from ..present.sentences import (
+    CHANCE_MARK,
+    about_chance,
+    chance_warning,
+    cost_text,
+    gain_cell,
+    score_text,
+    with_names,
+)
 from ..results.details import read_details
 from ..results.gain import (
     BEST_STARTING,

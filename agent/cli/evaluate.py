@@ -15,7 +15,7 @@ from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
 from ..config.schema import ScoringConfig
-from ..present.figures import score_text, scorer_spent
+from ..present.sentences import score_text, spent_text
 from ..results.details import ConfusionMatrix
 from ..results.gain import wilson
 from ..results.result import ApiUsage, are_shares, words_of
@@ -73,7 +73,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def spent_on(used: ApiUsage, labels: Path) -> str:
     """Return what a scorer behind an API was asked without a search, and where its answers are."""
-    return f"{scorer_spent(used)}; labels are kept in {short_path(labels)}"
+    return f"{spent_text(used, 'scorer: ')}; labels are kept in {short_path(labels)}"
 
 
 def _read(file: str, prompts: str) -> list[str]:

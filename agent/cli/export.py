@@ -7,7 +7,7 @@ import argparse
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.settings import near
-from ..present.verdict import without_names
+from ..present.sentences import without_names
 from ..results import exports
 from ..results.details import BEST, ENSEMBLE
 from ..results.result import SearchResult

@@ -11,8 +11,8 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...evaluator.settings import near
-from ..present.run_view import state_of
 from ..regular_files import read_regular
+from ..results.history import state_of
 from ..results.run_dir import RESULT, SUMMARY, belongs_to_a_run, is_run, runs_in
 from .output import program, resume_command, short_path
 

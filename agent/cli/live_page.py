@@ -17,8 +17,9 @@ from aiohttp import web
 
 from ...evaluator.errors import UsageError
 from ..events.types import Event, RunOpened
+from ..present.live import LiveProgress
 from ..present.page import TEMPLATES, render
-from ..present.run_view import SearchProgress, view_of
+from ..results.history import view_of
 
 HOST = "127.0.0.1"
 MOST_READERS = 16
@@ -55,7 +56,7 @@ class LivePage:
     def __init__(self) -> None:
         self.token = secrets.token_urlsafe(16)
         self.port = 0
-        self._progress = SearchProgress()
+        self._progress = LiveProgress()
         self._run_dir: Path | None = None
         self._readers: set[asyncio.Event] = set()
         self._left = asyncio.Event()
@@ -66,7 +67,7 @@ class LivePage:
 
     def __call__(self, event: Event) -> None:
         """Wake the readers; each reads the state itself."""
-        self._progress.take(event)
+        self._progress.add(event)
         if isinstance(event, RunOpened):
             self._run_dir = Path(event.run_dir)
         self._wake()

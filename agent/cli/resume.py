@@ -14,7 +14,7 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import with_files
 from ..errors import UntrustedRunError
 from ..llm.budget import LIMITS
-from ..present.run_view import state_of
+from ..results.history import state_of
 from ..results.run_dir import runs_in, stored_config
 from .folders import run_folder
 from .options import add_json, add_live, add_search_options, given_settings

@@ -5,15 +5,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ...prompts.kinds import CLASS_NAMES
 from ..events.types import NamesChosen, UsageEvent
-from ..present.figures import left_of_both, score_text, scorer_spent, unreported
-from ..present.run_view import OTHER_VERSION, RunView, state_of
-from ..results.result import are_shares, words_of_all
+from ..present.sentences import (
+    gains_in_words,
+    left_of_both,
+    score_text,
+    spent_text,
+    verdict_on,
+    with_names,
+)
+from ..results.history import OTHER_VERSION, RunView, state_of
+from ..results.result import ENDED_EARLY, are_shares, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
 from ..text import printable
 from .folders import about_runs, given_folder
@@ -53,7 +60,7 @@ def status(arguments: argparse.Namespace) -> int:
         )
     state = state_of(run_dir)
     if arguments.as_json:
-        print_json(state.to_json())
+        print_json(_document(state))
     else:
         print_text("".join(f"{printable(line)}\n" for line in _lines(state)))
     return 0
@@ -62,12 +69,43 @@ def status(arguments: argparse.Namespace) -> int:
 def _list(runs: Sequence[Path], *, as_json: bool) -> int:
     states = [state_of(run_dir) for run_dir in runs]
     if as_json:
-        print_json([state.to_json() for state in states])
+        print_json([_document(state) for state in states])
     else:
         best = f"best {words_of_all(state.prompts for state in states).noun}"
         asked = ["scorer's calls"] if any(_paid(state)[1] for state in states) else []
         print_table((*_COLUMNS, *asked, best), [{**_row(state), best: _best(state)} for state in states])
     return 0
+
+
+def _document(state: RunView) -> dict[str, Any]:
+    """Return the state as JSON values; events as logged."""
+    progress, (last, time) = state.progress, state.last_event
+    started, usage, scorer_usage = (
+        {}
+        if event is None
+        else {**event.fields(), "event": event.name, "time": progress.times.get(event.name)}
+        for event in (progress.started, progress.usage, progress.scorer_usage)
+    )
+    return {
+        "run_dir": str(state.run_dir),
+        "state": state.state,
+        "started": started,
+        "best": state.best,
+        "with_names": _with_names(state),
+        "train": state.train,
+        "default": progress.default,
+        "starting": progress.starting,
+        "rounds": progress.rounds,
+        "usage": usage,
+        "scorer_usage": scorer_usage,
+        "stop_reason": state.stop_reason,
+        "ended_early": _ended_early(state),
+        "gain": _verdict(state),
+        "limits": state.limits,
+        "last_event": last,
+        "last_time": time,
+        "prompts": state.prompts,
+    }
 
 
 def _row(state: RunView) -> dict[str, str]:
@@ -83,51 +121,62 @@ def _row(state: RunView) -> dict[str, str]:
 
 
 def _best(state: RunView) -> str:
-    return f"{state.best or ''}{state.with_names}"
+    return f"{state.best or ''}{_with_names(state)}"
+
+
+def _with_names(state: RunView) -> str:
+    return "" if state.result is None else with_names(state.result.best)
+
+
+def _verdict(state: RunView) -> str | None:
+    return None if state.result is None else verdict_on(state.result) or None
+
+
+def _ended_early(state: RunView) -> str | None:
+    early = None if state.result is None else state.result.notes.get(ENDED_EARLY)
+    return None if early is None else str(early)
 
 
 def _lines(state: RunView) -> list[str]:
-    if state.state == OTHER_VERSION:
-        return [f"{short_path(state.run_dir)}: {state.state}: {state.stop_reason}"]
     lines = [f"{short_path(state.run_dir)}: {state.state}"]
+    if state.state == OTHER_VERSION:
+        return [f"{lines[0]}: {state.stop_reason}"]
     if started := state.progress.started:
-        who = f"LLM {started.llm}" if started.llm else "no LLM"
-        lines.append(f"{started.dataset}, {started.model}, {who}, method {started.method}")
+        llm = f"LLM {started.llm}" if started.llm else "no LLM"
+        lines.append(f"{started.dataset}, {started.model}, {llm}, method {started.method}")
     lines.append(f"rounds: {_rounds(state)}")
     if state.state != "finished" and state.progress.restarts_are_done:
         has_names = state.prompts != CLASS_NAMES or NamesChosen.name in state.progress.times
         first = "" if has_names else "new class names, then "
         lines.append(f"still to come: {first}the evaluation on test images")
+    verdict = _verdict(state)
     if state.best is not None:
         # The template was chosen by its training gain, so show the test gain if known.
-        train = ", ".join([_train(state), *(() if state.verdict else state.gains)])
+        gains = gains_in_words(state.gains, state.words, percent=_percent(state)) if verdict is None else ()
         so_far = "" if state.state == "finished" else " so far"
-        lines.append(f"best{so_far}: {_best(state)} (train {train})")
-    if state.verdict is not None:
-        lines.append(state.verdict)
+        lines.append(f"best{so_far}: {_best(state)} (train {', '.join([_train(state), *gains])})")
+    if verdict is not None:
+        lines.append(verdict)
     usage, scorer = _paid(state)
     if usage:
-        # A local LLM and an unknown price have no cost.
-        cost = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
-        whose = "LLM: " if scorer else ""
-        more = unreported(usage.estimated_tokens, usage.estimated_usd, ", and ")
-        lines.append(f"{whose}{counted(usage.calls, 'call')}, {usage.tokens:,} tokens{cost}{more}")
+        lines.append(spent_text(usage, "LLM: " if scorer else ""))
     if scorer:
-        lines.append(scorer_spent(scorer))
+        lines.append(spent_text(scorer, "scorer: "))
     for limit, left in left_of_both(*(used.left if used else {} for used in (usage, scorer))).items():
         name = limit.replace("_usd", "").replace("_", "-")
-        lines.append(f"left of --max-{name}: {_left(name, left)}")
+        amount = f"${left:,.4f}" if name == "cost" else f"{left:,.10g}"
+        lines.append(f"left of --max-{name}: {amount}")
     if state.stop_reason:
         lines.append(f"stopped: {state.stop_reason}")
-    if state.ended_early:
-        lines.append(state.ended_early)
+    if early := _ended_early(state):
+        lines.append(early)
     last, time = state.last_event
     if last:
         lines.append(f"last event: {last}, {time}")
-    return lines + _ways_on(state)
+    return lines + _next_steps(state)
 
 
-def _ways_on(state: RunView) -> list[str]:
+def _next_steps(state: RunView) -> list[str]:
     if state.state not in ("stopped", "unfinished"):
         return []
     resume = resume_command(state.run_dir, state.limits)
@@ -139,18 +188,16 @@ def _ways_on(state: RunView) -> list[str]:
 
 def _paid(state: RunView) -> list[UsageEvent | None]:
     """Return the usage of LLM and scorer, each None if it was not asked."""
-    both = (state.progress.usage, state.progress.scorer_usage)
-    return [used if used and used.calls else None for used in both]
+    usages = (state.progress.usage, state.progress.scorer_usage)
+    return [usage if usage and usage.calls else None for usage in usages]
+
+
+def _percent(state: RunView) -> bool:
+    return are_shares((state.train, state.progress.default, state.progress.starting))
 
 
 def _train(state: RunView) -> str:
-    if state.train is None:
-        return ""
-    return score_text(state.train, percent=are_shares([state.train]), unit="%")
-
-
-def _left(name: str, value: float) -> str:
-    return f"${value:,.4f}" if name == "cost" else f"{value:,.10g}"
+    return "" if state.train is None else score_text(state.train, percent=are_shares([state.train]), unit="%")
 
 
 def _rounds(state: RunView) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..position import NAMES, Position
-from ..present.run_view import state_of
+from ..results.history import state_of
 from ..secrets import Scrubber, secrets_named_in
 from ..store.run import Exchange, StoreReader
 from ..text import printable

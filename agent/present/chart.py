@@ -5,18 +5,19 @@ Pygal needs no script. Colours are CSS variables of the page, so one drawing ser
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, enumerated
 from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
 from ..results.gain import BEST_HAND_MADE
-from .figures import chosen_by_more, score_text
-from .run_view import Curve, RunView
+from ..results.history import Curve, RunView
+from .sentences import baseline_name, chosen_by_more, score_text
 
 MOST_CURVES = 8
 """Most restarts drawn: as many as there are distinguishable colours."""
@@ -39,55 +40,49 @@ def course_figure(view: RunView) -> dict[str, Any]:
     """Return the desktop and phone drawings as markup (empty without data), and their legend."""
     from markupsafe import Markup
 
-    curves, levels, percent = view.course.curves, _levels(view), view.percent
+    curves, levels, percent = view.history.curves, _levels(view), view.percent
     shown = shown_curves(curves)
-
-    def text(value: float) -> str:
-        return score_text(value, percent=percent, unit=" %")
-
-    key = [
-        (named(restarts), text(curve[-1][1]), f"line-{place}", "none")
-        for place, (restarts, curve) in enumerate(shown.items(), start=1)
-    ]
+    lines = {named(restarts): curve[-1][1] for restarts, curve in shown.items()}
+    key = [(name, train, f"line-{number}", "none") for number, (name, train) in enumerate(lines.items(), 1)]
     key += [
-        (name, text(value), f"level-{place}", dashes)
-        for place, (dashes, (name, value)) in enumerate(zip(DASHES, levels.items(), strict=False), start=1)
+        (name, train, f"level-{number}", dashes)
+        for number, (dashes, (name, train)) in enumerate(zip(DASHES, levels.items(), strict=False), 1)
     ]
+    skipped = view.history.skipped.items()
     return {
         "wide": Markup(course_chart(curves, levels, WIDE, "course-wide", percent=percent)),
         "narrow": Markup(course_chart(curves, levels, NARROW, "course-narrow", percent=percent)),
-        "key": key,
+        "key": [(name, score_text(train, percent=percent, unit=" %"), *style) for name, train, *style in key],
         "about": _about(view, sum(map(len, shown))),
-        "skipped": [
-            f"{counted(count, 'round')} skipped: {why}" for why, count in view.course.skipped.items()
-        ],
+        "skipped": [f"{counted(count, 'round')} skipped: {why}" for why, count in skipped],
     }
 
 
 def _levels(view: RunView) -> dict[str, float]:
     if view.result is None:
-        default = view.progress.default
-        return {} if default is None else {BASELINE_DEFAULT: default}
-    found = {name: view.result.baselines.get(name) for name in _LEVELS}
-    known = {name: one.train for name, one in found.items() if one is not None and one.train is not None}
-    if BEST_HAND_MADE in known:
-        known.pop(HAND_MADE, None)
-    return known
+        levels = {BASELINE_DEFAULT: view.progress.default}
+    else:
+        levels = {name: group.train for name, group in view.result.baselines.items() if name in _LEVELS}
+    if levels.get(BEST_HAND_MADE) is not None:
+        levels.pop(HAND_MADE, None)
+    ordered = [(name, levels.get(name)) for name in _LEVELS]
+    return {baseline_name(name, view.words): train for name, train in ordered if train is not None}
 
 
 def _about(view: RunView, shown: int) -> str:
-    about = "The best training score of each restart after each round; at 0, of its starting templates."
+    noun, curves = view.words.noun, len(view.history.curves)
+    about = f"The best training score of each restart after each round; at 0, of its starting {noun}s."
     if view.result is None or chosen_by_more(view.rows):
         about += (
             " The final choice counts validation images and augmented copies too, where there are any, and "
-            "may fall on another template."
+            f"may fall on another {noun}."
         )
-    if shown < len(view.course.curves):
-        about += f" The {shown} of {len(view.course.curves)} restarts that ended highest are drawn."
-    if view.course.estimated:
+    if shown < curves:
+        about += f" The {shown} of {curves} restarts that ended highest are drawn."
+    if view.history.estimated:
         about += (
-            " Read from the leaderboard, as the log is not complete: a template that several restarts found "
-            "is drawn for the first of them alone."
+            f" Read from the leaderboard, as the log is not complete: {view.words.a_noun} that several "
+            "restarts found is drawn for the first of them alone."
         )
     return about
 
@@ -139,14 +134,14 @@ def _drawn(
 
 def shown_curves(curves: Mapping[int, Curve]) -> dict[tuple[int, ...], Curve]:
     """Return the highest curves, by the restarts that share each: equal curves would hide each other."""
-    alike = dict[Curve, list[int]]()
+    restarts_by_curve = dict[Curve, list[int]]()
     for restart in sorted(curves):
         if curves[restart]:
-            alike.setdefault(_rises(curves[restart]), []).append(restart)
-    best = sorted(alike.items(), key=lambda one: (-one[0][-1][1], one[1]))[:MOST_CURVES]
+            restarts_by_curve.setdefault(_rises(curves[restart]), []).append(restart)
+    highest = sorted(restarts_by_curve.items(), key=lambda item: (-item[0][-1][1], item[1]))[:MOST_CURVES]
     return {
-        tuple(same): max((curves[restart] for restart in same), key=lambda curve: curve[-1][0])
-        for same in sorted(same for _, same in best)
+        tuple(restarts): max((curves[restart] for restart in restarts), key=lambda curve: curve[-1][0])
+        for restarts in sorted(restarts for _, restarts in highest)
     }
 
 
@@ -154,8 +149,7 @@ def named(restarts: Sequence[int]) -> str:
     """Return the name of a line: ``restart 2``, ``restarts 1, 2 and 5``, or how many there are."""
     if len(restarts) > MOST_NAMED:
         return f"{len(restarts)} restarts"
-    *others, last = map(str, restarts)
-    return f"restarts {', '.join(others)} and {last}" if others else f"restart {last}"
+    return f"{'restart' if len(restarts) == 1 else 'restarts'} {enumerated(map(str, restarts))}"
 
 
 def _rises(curve: Curve) -> Curve:
@@ -226,14 +220,8 @@ def _empty(size: tuple[int, int], curves: int, levels: int, last: int, *, percen
         margin=6,
         value_formatter=lambda value: f"{value:.4g}",
     )
-    distance = next(distance for distance in _nice() if last / distance <= 8)
+    steps = (step * 10**power for power in itertools.count() for step in (1, 2, 5))
+    distance = next(step for step in steps if last / step <= 8)
     chart.x_labels = range(0, last + 1, distance)
     chart.x_value_formatter = lambda value: f"{value:.0f}"
     return chart
-
-
-def _nice() -> Iterable[int]:
-    size = 1
-    while True:
-        yield from (size, 2 * size, 5 * size)
-        size *= 10

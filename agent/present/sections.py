@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
 from ..results.gain import ORIGINAL_NAMES, chance_level, most_frequent_share
+from ..results.history import RunView
 from ..results.result import Best, Difference, GroupAccuracies, Row, SearchResult, SplitInspection
-from .run_view import RunView
-from .verdict import GainCell, about_test, gain_cell, with_names, without_names
+from .sentences import GainCell, about_test, baseline_name, gain_cell, with_names, without_names
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000
@@ -22,6 +22,8 @@ MOST_TAKEN_FOR = 3
 FEWEST_WITH_WORD = 3
 """Fewest templates with a word, and without it, for it to be reported."""
 MOST_WORDS = 8
+MOST_IN_MATRIX = 16
+"""Most classes in the confusion matrix on the page, which stays readable."""
 _MARKS = ".,;:!?\"'()[]"
 _SLOT = "{}"
 
@@ -37,24 +39,36 @@ class Compared(NamedTuple):
 
 def compared_rows(result: SearchResult) -> list[Compared]:
     """Return the comparison: the best template, the ensemble if there is one, then the baselines."""
+    best, words = result.best, result.words
     over: Mapping[str, Difference] = result.gain.over if result.gain else {}
-    together = None if result.gain is None else result.gain.ensemble
-    found = [Compared(f"best found{with_names(result.best)}", (result.best.template,), result.best)]
+    rows = [Compared(f"best found{with_names(best)}", (best.template,), best)]
     if result.averaged:
-        cell = gain_cell(_turned(together), result.words) if together else None
-        name = f"ensemble{without_names(result.best)}"
-        found.append(Compared(name, result.ensemble.templates, result.ensemble, cell))
-    others = [
-        Compared(name, one.templates, one, gain_cell(over[name], result.words) if name in over else None)
-        for name, one in result.baselines.items()
+        difference = None if result.gain is None else result.gain.ensemble
+        cell = gain_cell(_turned(difference), words) if difference else None
+        name = f"ensemble{without_names(best)}"
+        rows.append(Compared(name, result.ensemble.templates, result.ensemble, cell))
+    baselines = [
+        Compared(
+            baseline_name(name, words),
+            baseline.templates,
+            baseline,
+            gain_cell(over[name], words) if name in over else None,
+        )
+        for name, baseline in result.baselines.items()
     ]
     # Lines with an interval come first.
-    return [*found, *sorted(others, key=lambda row: row.gain is None)]
+    return [*rows, *sorted(baselines, key=lambda row: row.gain is None)]
 
 
-def _turned(one: Difference) -> Difference:
-    low, high = one.interval
-    return replace(one, points=-one.points, interval=(-high, -low), better=one.worse, worse=one.better)
+def _turned(difference: Difference) -> Difference:
+    low, high = difference.interval
+    return replace(
+        difference,
+        points=-difference.points,
+        interval=(-high, -low),
+        better=difference.worse,
+        worse=difference.better,
+    )
 
 
 def about_scores(result: SearchResult) -> str:
@@ -69,47 +83,51 @@ def about_scores(result: SearchResult) -> str:
     if result.gain is not None:
         text += (
             "Differences are in percentage points on test, each with its 95 % interval; below it, how many "
-            "images the best template fixes, which means that it alone is right, and how many it breaks. "
+            f"images the best {result.words.noun} fixes, which means that it alone is right, and how many it "
+            "breaks. "
         )
-        if not all(one.paired for one in result.gain.over.values()):
+        if not all(difference.paired for difference in result.gain.over.values()):
             text += "The intervals are not paired, as the scorer does not give decisions image by image. "
     return text + about_test(result)
 
 
-MOST_IN_MATRIX = 16
-"""Most classes in the confusion matrix on the page, which stays readable."""
-ClassRow = tuple[str, int, float, float | None, float | None]
-"""Class name, images, recall in percent, its change in points, and precision in percent."""
-Confused = tuple[str, str, int, int | None]
-"""Class name, the class it is taken for, images now, and images before."""
+class ClassRow(NamedTuple):
+    """A class: images, recall in percent, its change in points, and precision in percent."""
+
+    name: str
+    images: int
+    recall: float
+    change: float | None
+    precision: float | None
 
 
 def classes_of(view: RunView) -> dict[str, Any] | None:
     """Return the section on classes; None if nothing is known of them."""
     if view.result is None or (inspection := view.result.inspection) is None:
         return None
-    details = view.details
-    decisions = None if details is None else details.decisions
-    baseline = None if details is None or decisions is None else details.baseline
+    decisions = None if view.details is None else view.details.decisions
+    baseline = None if view.details is None else view.details.baseline
     matrix = _matrix_of(decisions, inspection)
     if matrix is None or decisions is None or baseline not in decisions.predicted:
         baseline = None
-    rows = _class_rows(inspection, decisions, baseline, matrix)
-    shown = rows[:MOST_CLASSES]
-    named = " with the original names" if view.result.best.class_names else ""
-    change = "" if baseline is None else f" Change: the difference in points to the {baseline}{named}."
+    # Decisions of the baseline count only if there are some that agree with the result.
+    before = None if decisions is None or baseline is None else decisions
+    rows = _class_rows(inspection, before, baseline or "", matrix)
+    shown, name = rows[:MOST_CLASSES], baseline_name(baseline or "", view.words)
+    original = " with the original names" if view.result.best.class_names else ""
+    change = "" if baseline is None else f" Change: the difference in points to the {name}{original}."
     precision = " Precision: how much of what is classified as a class belongs to it." if matrix else ""
     order = "those that changed most first" if baseline is not None else "those least often right first"
-    of = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
+    counted = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
     return {
-        "about": f"Of the best template, on {inspection.split}. Recall: how much of a class is classified "
-        f"correctly.{change}{precision} {of}, {order}; then the most frequent confusions.",
+        "about": f"Of the best {view.words.noun}, on {inspection.split}. Recall: how much of a class is "
+        f"classified correctly.{change}{precision} {counted}, {order}; then the most frequent confusions.",
         "baseline": baseline,
         "rows": shown,
         "more": rows[MOST_CLASSES:MOST_LISTED],
         "matrix": None if matrix is None else _matrix_cells(matrix),
-        "confused": _confused(inspection, decisions, baseline),
-        "pictures": _picture_groups(details.pictures if details is not None else (), baseline),
+        "confused": _confused(inspection, before, baseline or ""),
+        "pictures": _picture_groups(view.details.pictures, name) if view.details and baseline else [],
     }
 
 
@@ -138,39 +156,38 @@ def renamed_classes(view: RunView) -> list[NameRow] | None:
     if decisions is None or not {BEST, ORIGINAL_NAMES} <= decisions.predicted.keys():
         return [NameRow(old, new) for old, new in names.items()]
     before, after = decisions.predicted[ORIGINAL_NAMES], decisions.predicted[BEST]
-    found = []
-    by_class: dict[int, list[int]] = defaultdict(list)
-    for place, true in enumerate(decisions.labels):
-        by_class[true].append(place)
+    images_by_class: dict[int, list[int]] = defaultdict(list)
+    for image, true in enumerate(decisions.labels):
+        images_by_class[true].append(image)
+    rows = []
     for label, old in enumerate(decisions.classes):
         if old not in names:
             continue
-        places = by_class[label]
-        taken = Counter(decisions.class_name(before[place]) for place in places if before[place] != label)
-        found.append(
+        images = images_by_class[label]
+        wrong = Counter(decisions.class_name(before[image]) for image in images if before[image] != label)
+        rows.append(
             NameRow(
                 old,
                 names[old],
-                len(places),
-                sum(before[place] == label for place in places),
-                sum(after[place] == label for place in places),
-                ", ".join(f"{other} ({count})" for other, count in taken.most_common(MOST_TAKEN_FOR)),
+                len(images),
+                sum(before[image] == label for image in images),
+                sum(after[image] == label for image in images),
+                ", ".join(f"{name} ({count})" for name, count in wrong.most_common(MOST_TAKEN_FOR)),
             )
         )
-    return sorted(found, key=lambda row: (row.before or 0) - (row.after or 0))
+    return sorted(rows, key=lambda row: (row.before or 0) - (row.after or 0))
 
 
 def _matrix_of(decisions: Decisions | None, inspection: SplitInspection) -> ConfusionMatrix | None:
     """Return the matrix of the best template if the decisions are this result's: files may be changed."""
     if decisions is None or BEST not in decisions.predicted:
         return None
-    names = [one.name for one in inspection.classes]
-    found = ConfusionMatrix.of_decisions(names, decisions.labels, decisions.predicted[BEST])
-    if found is None or any(
-        one.images != found.images(label) for label, one in enumerate(inspection.classes)
-    ):
+    names = [by_class.name for by_class in inspection.classes]
+    matrix = ConfusionMatrix.of_decisions(names, decisions.labels, decisions.predicted[BEST])
+    images = [by_class.images for by_class in inspection.classes]
+    if matrix is None or images != [matrix.images(label) for label in range(len(names))]:
         return None
-    return found
+    return matrix
 
 
 class MatrixRow(NamedTuple):
@@ -190,70 +207,61 @@ def _matrix_cells(matrix: ConfusionMatrix) -> dict[str, Any]:
     labels = matrix.most_confused(MOST_IN_MATRIX)
     rows = []
     for true in labels:
-        row, images = matrix.row(true, labels), matrix.images(true)
+        counts, images = matrix.row(true, labels), matrix.images(true)
         cells = [
             (count, 100 * count / images if images else 0.0, label == true)
-            for label, count in zip(labels, row, strict=True)
+            for label, count in zip(labels, counts, strict=True)
         ]
-        rows.append(MatrixRow(true + 1, matrix.classes[true], cells, images - sum(row)))
+        rows.append(MatrixRow(true + 1, matrix.classes[true], cells, images - sum(counts)))
     listed = len(labels) == len(matrix.classes)
-    whole = listed and not any(row.others for row in rows)
+    worst = "" if listed else f" The {len(labels)} of {len(matrix.classes):,} classes with the most errors."
     return {
         "about": "Rows are true classes, columns the classes that they are taken for, by number; cells are "
-        "images, darker with their share of the row."
-        + ("" if listed else f" The {len(labels)} of {len(matrix.classes):,} classes with the most errors."),
+        f"images, darker with their share of the row.{worst}",
         "columns": [(label + 1, matrix.classes[label]) for label in labels],
         "rows": rows,
-        "whole": whole,
+        "whole": listed and not any(row.others for row in rows),
         "listed": listed,
         "others": NO_CLASS if listed else "others",
     }
 
 
 def _class_rows(
-    inspection: SplitInspection,
-    decisions: Decisions | None,
-    baseline: str | None,
-    matrix: ConfusionMatrix | None,
+    inspection: SplitInspection, before: Decisions | None, baseline: str, matrix: ConfusionMatrix | None
 ) -> list[ClassRow]:
-    right: Mapping[int, int] = {}
-    if decisions is not None and baseline is not None:
-        hits = decisions.hits(baseline) or []
-        right = Counter(label for label, hit in zip(decisions.labels, hits, strict=True) if hit)
-    found: list[ClassRow] = []
-    for label, one in enumerate(inspection.classes):
-        if one.images:
-            change = 100 * (one.correct - right[label]) / one.images if baseline is not None else None
+    hits = before.hits(baseline) or [] if before is not None else []
+    labels = before.labels if before is not None else ()
+    correct = Counter(label for label, hit in zip(labels, hits, strict=True) if hit)
+    rows = []
+    for label, now in enumerate(inspection.classes):
+        if now.images:
+            change = None if before is None else 100 * (now.correct - correct[label]) / now.images
             precision = None if matrix is None else matrix.precision(label)
             percent = None if precision is None else 100 * precision
-            found.append((one.name, one.images, 100 * one.correct / one.images, change, percent))
-    return sorted(found, key=lambda row: (-abs(row[3] or 0.0), row[2]))
+            rows.append(ClassRow(now.name, now.images, 100 * now.correct / now.images, change, percent))
+    return sorted(rows, key=lambda row: (-abs(row.change or 0.0), row.recall))
 
 
 def _confused(
-    inspection: SplitInspection, decisions: Decisions | None, baseline: str | None
-) -> list[Confused]:
-    before = Counter[tuple[str, str]]()
-    if decisions is not None and baseline is not None:
-        pairs = zip(decisions.labels, decisions.predicted[baseline], strict=True)
-        before.update((decisions.class_name(true), decisions.class_name(taken)) for true, taken in pairs)
-    known = baseline is not None
+    inspection: SplitInspection, before: Decisions | None, baseline: str
+) -> list[tuple[str, str, int, int | None]]:
+    """Return true class, predicted class, images now, and images before."""
+    pairs = Counter[tuple[str, str]]()
+    if before is not None:
+        decided = zip(before.labels, before.predicted[baseline], strict=True)
+        pairs.update((before.class_name(true), before.class_name(predicted)) for true, predicted in decided)
     return [
-        (one.true, one.taken_for, one.images, before[one.true, one.taken_for] if known else None)
-        for one in inspection.confusions[:MOST_CONFUSED]
+        (pair.true, pair.taken_for, pair.images, None if before is None else pairs[pair.true, pair.taken_for])
+        for pair in inspection.confusions[:MOST_CONFUSED]
     ]
 
 
-def _picture_groups(pictures: Sequence[Picture], baseline: str | None) -> list[tuple[str, Sequence[Picture]]]:
-    if baseline is None:
-        return []
-    fixed = [one for one in pictures if one.put_right]
-    broken = [one for one in pictures if not one.put_right]
+def _picture_groups(pictures: Sequence[Picture], baseline: str) -> list[tuple[str, Sequence[Picture]]]:
     groups = {
-        f"Fixed: the {baseline} got these wrong": fixed,
-        f"Broken: the {baseline} got these right": broken,
+        f"Fixed: the {baseline} got these wrong": [picture for picture in pictures if picture.put_right],
+        f"Broken: the {baseline} got these right": [picture for picture in pictures if not picture.put_right],
     }
-    return [(heading, found) for heading, found in groups.items() if found]
+    return [(heading, group) for heading, group in groups.items() if group]
 
 
 class WordEffect(NamedTuple):
@@ -269,23 +277,19 @@ def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect
     scores: dict[str, float] = {}
     for row in sorted(rows, key=lambda row: row.images is not None):
         scores.setdefault(row.template, row.comparable)
-    with_word: dict[str, list[float]] = {}
+    scores_by_word: dict[str, list[float]] = defaultdict(list)
     for template, train in scores.items():
-        for word in _words_of(template):
-            with_word.setdefault(word, []).append(train)
-    total = sum(scores.values())
-    found = []
-    for word, having in with_word.items():
-        lacking = len(scores) - len(having)
-        if len(having) >= FEWEST_WITH_WORD and lacking >= FEWEST_WITH_WORD:
-            found.append(WordEffect(word, len(having), fmean(having) - (total - sum(having)) / lacking))
+        words = {word.casefold().replace(_SLOT, "").strip(_MARKS) for word in template.split()}
+        for word in words - {""}:
+            scores_by_word[word].append(train)
+    total, effects = sum(scores.values()), []
+    for word, with_word in scores_by_word.items():
+        without = len(scores) - len(with_word)
+        if len(with_word) >= FEWEST_WITH_WORD and without >= FEWEST_WITH_WORD:
+            mean_without = (total - sum(with_word)) / without
+            effects.append(WordEffect(word, len(with_word), fmean(with_word) - mean_without))
     # At equal differences, the more frequent word is more certain.
-    found.sort(key=lambda one: (-one.difference, -one.templates, one.word))
-    better = [one for one in found if one.difference > 0][:MOST_WORDS]
-    worse = [one for one in reversed(found) if one.difference < 0][:MOST_WORDS]
+    effects.sort(key=lambda effect: (-effect.difference, -effect.templates, effect.word))
+    better = [effect for effect in effects if effect.difference > 0][:MOST_WORDS]
+    worse = [effect for effect in reversed(effects) if effect.difference < 0][:MOST_WORDS]
     return better, worse
-
-
-def _words_of(template: str) -> set[str]:
-    found = (part.casefold().replace(_SLOT, "").strip(_MARKS) for part in template.split())
-    return {word for word in found if word}

@@ -16,7 +16,7 @@ from ...evaluator.scoring import UNREADABLE
 from ...evaluator.spec import Report
 from ..config.schema import OPTIONS, SearchConfig
 from ..llm.scorer_endpoint import scorer_in_thread
-from ..present.verdict import without_names
+from ..present.sentences import without_names
 from ..results.details import BEST, ENSEMBLE
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage

@@ -20,7 +20,6 @@ from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import LLM, Position
 from ..present.page import write_report
-from ..present.run_view import view_of
 from ..results.details import (
     BEST,
     Ancestor,
@@ -33,6 +32,7 @@ from ..results.details import (
     write_details,
 )
 from ..results.gain import BEST_STARTING, GroupOnTest
+from ..results.history import view_of
 from ..results.result import (
     CONCLUDED,
     EMPTY,

@@ -46,7 +46,7 @@ from ..llm.scorer_calls import ScorerCalls
 from ..llm.scorer_costs import sizes_of
 from ..llm.scorer_endpoint import open_scorer
 from ..position import NAMES, rng_for
-from ..present.figures import left_of_both
+from ..present.sentences import left_of_both
 from ..results.details import Details
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import (

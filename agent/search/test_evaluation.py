@@ -20,7 +20,7 @@ from ...evaluator.scoring import (
     hits,
 )
 from ..errors import EvaluationFailedError
-from ..present.verdict import gain_of
+from ..present.sentences import gain_of
 from ..results.details import BEST, ENSEMBLE, Pick, agrees
 from ..results.gain import ORIGINAL_NAMES, GroupOnTest
 from ..results.result import (

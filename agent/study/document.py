@@ -13,7 +13,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.datasets.loading import toy_model_notes
-from ..present.verdict import CHANCE_MARK
+from ..present.sentences import CHANCE_MARK
 from ..results.details import BEST
 from ..results.gain import ENSEMBLE
 from ..results.run_dir import SUMMARY, safe_cell, write_atomically

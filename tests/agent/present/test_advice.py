@@ -14,9 +14,9 @@ from PIL import Image
 from promptclimb.agent.events.types import SearchStopped
 from promptclimb.agent.present.advice import about_names, next_steps, use_of
 from promptclimb.agent.present.page import render
-from promptclimb.agent.present.run_view import Progress, RunView
-from promptclimb.agent.present.verdict import verdict_on
+from promptclimb.agent.present.sentences import verdict_on
 from promptclimb.agent.results.details import Decisions, Details
+from promptclimb.agent.results.history import Progress, RunView
 from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,

@@ -12,17 +12,17 @@ import pytest
 from promptclimb.agent.events.types import SearchStarted
 from promptclimb.agent.position import Position
 from promptclimb.agent.present.page import MAX_ROWS, render
-from promptclimb.agent.present.run_view import (
-    Course,
+from promptclimb.agent.present.sentences import gain_of
+from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
+from promptclimb.agent.results.gain import GroupOnTest
+from promptclimb.agent.results.history import (
     Progress,
     Refused,
     RestartProgress,
+    RunHistory,
     RunView,
-    course_of_rows,
+    history_of_rows,
 )
-from promptclimb.agent.present.verdict import gain_of
-from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
-from promptclimb.agent.results.gain import GroupOnTest
 from promptclimb.agent.results.result import (
     UNOPENED,
     Best,
@@ -104,7 +104,7 @@ def view(found: SearchResult, config: str = "", **changes: Any) -> RunView:
             "run_dir": Path("run"),
             "state": found.status,
             "result": found,
-            "course": course_of_rows(found.leaderboard),
+            "history": history_of_rows(found.leaderboard),
             "config": config,
         }
         | changes
@@ -141,14 +141,14 @@ def test_nothing_of_the_llm_becomes_markup() -> None:
     """Every text is text, whoever wrote it: no script, no attribute of theirs, and all tags are closed."""
     classes = (ClassAccuracy(EVIL, images=2, correct=2), ClassAccuracy(EVIL, images=2, correct=2))
     look = SplitInspection(split="test", classes=classes, confusions=(Confusion(EVIL, EVIL, 1),))
-    course = replace(course_of_rows([row(1, EVIL), row(2, "a {}", restart=2)]), skipped={EVIL: 2})
+    course = replace(history_of_rows([row(1, EVIL), row(2, "a {}", restart=2)]), skipped={EVIL: 2})
     refused = {EVIL: Refused(count=2, examples=(EVIL,))}
     read = Reader(
         page(
             result(inspection=look),
             f"data = {EVIL!r}",
             details=evil_details(),
-            course=replace(course, refused=refused),
+            history=replace(course, refused=refused),
         )
     )
     assert not {"script", "link", "iframe", "object", "form"} & set(read.tags)
@@ -220,7 +220,7 @@ def test_what_it_took_is_said_in_words() -> None:
     assert "and at most 42,839 more tokens ($0.2500) that the endpoint did not report" in text
     assert "9 (2 failed attempts, 0 retries)" in text
     cached = Reader(page(small_result(usage=replace(spent, cached_tokens=640), llm=asked), "")).text
-    assert "0 in, 0 out (640 from a cache), and at most 42,839 more" in cached
+    assert "0 in, 0 out (640 from a cache)" in cached
     free = Reader(page(small_result(), "")).text
     assert not any(word in free for word in ("retries", "cost", "$0.0000"))
 
@@ -301,7 +301,7 @@ def test_templates_that_took_no_call_are_not_said_to_be_the_llms() -> None:
 def test_the_leaderboard_shows_what_it_is_ordered_by() -> None:
     """Views where there are any; the course says that the choice may be another than where it ends."""
     another = "may fall on another template"
-    seen = Reader(page(small_result(leaderboard=(row(1, augmentations=0.375), row(2, "b {}"))), ""))
+    seen = Reader(page(small_result(leaderboard=(row(1, views=0.375), row(2, "b {}"))), ""))
     assert "trainvalviewsfrom" in seen.text
     assert "50.0-37.5restart 1" in seen.text
     assert "which counts augmented copies too" in seen.text
@@ -361,8 +361,8 @@ def test_a_live_run_shows_what_is_known_so_far() -> None:
     )  # fmt: skip
     done = RestartProgress(heights={Position(1, 1, 1): 0.75})
     progress = Progress(started=started, default=0.625, restarts={1: done})
-    course = Course(curves={1: ((0, 0.5), (1, 0.75))}, rows=tuple(rows))
-    text = Reader(render(RunView(run_dir=Path("run"), state="live", progress=progress, course=course))).text
+    course = RunHistory(curves={1: ((0, 0.5), (1, 0.75))}, rows=tuple(rows))
+    text = Reader(render(RunView(run_dir=Path("run"), state="live", progress=progress, history=course))).text
     assert "Templates for dice" in text
     assert "the search is running after 1 of 8 rounds" in text
     assert "75.0 % on the training images, +12.5 points over the default template" in text
@@ -377,7 +377,7 @@ def test_a_live_run_shows_what_is_known_so_far() -> None:
 def test_what_no_page_may_hold_is_left_out() -> None:
     """Control characters and halves of characters, as an LLM may send them."""
     refused = {"control_character": Refused(count=1, examples=("a\x00\x1b[31m\x9b \u202e{}\ud83d",))}
-    text = page(small_result(rejected={"control_character": 1}), course=Course(refused=refused))
+    text = page(small_result(rejected={"control_character": 1}), history=RunHistory(refused=refused))
     assert "a  [31m  \\u202e{}?" in text
     assert "\u202e" not in text
     assert not set(text) & {chr(number) for number in (*range(9), *range(11, 32), *range(127, 160))}

@@ -43,7 +43,7 @@ from promptclimb.agent.events.types import (
     WaitCapped,
 )
 from promptclimb.agent.position import NAMES, Position
-from promptclimb.agent.present.run_view import SearchProgress, sparkline
+from promptclimb.agent.present.live import LiveProgress, sparkline
 from promptclimb.agent.present.terminal import Display, print_result
 from promptclimb.agent.results.result import ApiUsage, GroupAccuracies, Llm, SearchResult, Usage
 from tests.fakes.small_result import row, small_result
@@ -186,8 +186,8 @@ def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
             display(event)
     shown = " ".join(stream.getvalue().split())
     assert (
-        "1,234 of 5,000 calls, 3 failed attempts, 358,023 tokens (100,000 cached, at most 42,839 more), "
-        "$1.2500" in shown
+        "1,234 of 5,000 calls, 358,023 tokens (100,000 from a cache), $1.2500, and at most 42,839 more "
+        "tokens that the endpoint did not report" in shown
     )
     assert "left: 3,766 calls, 642,000 tokens, 92.5 minutes, $3.4500" in shown
     assert "1 of 8 rounds" in shown
@@ -310,11 +310,11 @@ def answered(*, replayed: bool = False) -> AnswerReceived:
     return AnswerReceived(position=Position(1, 1, 1), replayed=replayed, prompt_tokens=1, completion_tokens=1)
 
 
-def state_after(*events: Event) -> SearchProgress:
+def state_after(*events: Event) -> LiveProgress:
     """What is known after events."""
-    state = SearchProgress()
+    state = LiveProgress()
     for event in events:
-        state.take(event)
+        state.add(event)
     return state
 
 
@@ -364,7 +364,7 @@ def test_the_best_so_far_its_course_and_its_gain() -> None:
     state = state_after(BEGUN, scored(1, 0.5), STARTING)
     assert state.ahead == ["best so far 50.0% on train"]
     for event in (scored(2, 0.25), scored(3, 0.625), over(1)):
-        state.take(event)
+        state.add(event)
     assert state.ahead == [
         "best so far 62.5% on train ▁▁█",
         "+12.5 points over the best starting template",
@@ -386,16 +386,16 @@ def test_what_delays_it_is_shown_with_its_reason() -> None:
     """While it waits, for what and why; afterwards, how often; unusable answers and the queue too."""
     state = state_after(BEGUN, FAILED, RETRY)
     assert state.waiting.startswith("l: attempt 2 in 12 s, rate limit (too many requests")
-    state.take(Paused(endpoint="l", wait_s=30))
+    state.add(Paused(endpoint="l", wait_s=30))
     assert state.waiting == "l gets no requests for 30 s"
-    state.take(answered(replayed=True))
+    state.add(answered(replayed=True))
     assert state.waiting
     for event in (answered(), AnswerEmpty(position=Position(1, 1, 1), cut=False)):
-        state.take(event)
-    state.take(BatchScored(templates=8, seconds=0.5, waiting=3))
+        state.add(event)
+    state.add(BatchScored(templates=8, seconds=0.5, waiting=3))
     assert state.evaluated == "8 templates scored"
     assert state.waiting == ""
-    assert state.hindered == [
+    assert state.problems == [
         "1 retry (1 rate limit)",
         "1 pause",
         "1 of 2 answers without a template (50%)",
@@ -408,11 +408,11 @@ def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
     state = state_after(BEGUN, answered(replayed=True), over(1), answered(replayed=True), over(2))
     assert state.time_left(5.0) == []
     for event in (answered(), over(3)):
-        state.take(event)
+        state.add(event)
     assert state.time_left(10.0) == ["about 70 s left"]
     assert state.time_left(60.0) == ["about 7 min left"]
     for number in range(4, 11):
-        state.take(over(number))
+        state.add(over(number))
     assert state.time_left(60.0) == []
 
 
@@ -434,8 +434,8 @@ def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
         "1 of 10 rounds",
         "best so far 62.5% on train ▁█, +25.0 points over the default template, +12.5 points over "
         "the best starting template",
-        "7 of 10 calls, 1 failed attempt, 1,000 tokens, $0.0500",
-        "1 retry (1 rate limit)",
+        "7 of 10 calls, 1,000 tokens, $0.0500",
+        "1 failed attempt, 1 retry (1 rate limit)",
         "l: attempt 2 in 12 s, rate limit (too many requests",
         " left",
     ):
@@ -499,8 +499,8 @@ def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
     )
     text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
     assert (
-        "2 templates scored, 9 calls, 1,000 tokens, 2 s of active time, $1.5000, and at most 42,839 more "
-        "tokens ($0.2500) that the endpoint did not report\n2 attempts failed\n"
+        "2 templates scored, 9 calls, 1,000 tokens, $1.5000, and at most 42,839 more tokens ($0.2500) that "
+        "the endpoint did not report, 2 s of active time\n2 attempts failed\n"
     ) in text
 
 
@@ -519,16 +519,16 @@ def test_each_amount_has_an_owner_where_a_scorer_is_paid_too() -> None:
 
 def test_the_money_that_is_left_falls_as_the_scorer_is_paid() -> None:
     """The LLM's last word on it is older, or it has none to say."""
-    state = SearchProgress()
+    state = LiveProgress()
     paid = ScorerUsageChanged(
         calls=900, failed_calls=0, retries=0, prompt_tokens=0, completion_tokens=0, cost_usd=0.18,
         left={"scorer_calls": 100, "cost_usd": 0.27},
     )  # fmt: skip
     for event in (STARTED, USED, paid):
-        state.take(event)
+        state.add(event)
     assert state.left == ["3 calls", "2.5 minutes", "$0.2700", "100 scorer calls"]
-    assert state.spent[0] == "LLM: 7 of 10 calls"
-    state.take(replace(USED, left={**USED.left, "cost_usd": 0.25}))
+    assert state.spent[0] == "LLM: 7 of 10 calls, 1,000 tokens, $0.0500"
+    state.add(replace(USED, left={**USED.left, "cost_usd": 0.25}))
     assert "$0.2500" in state.left
 
 
@@ -589,10 +589,10 @@ def test_a_template_that_counts_twice_is_shown_once() -> None:
 
 def test_the_number_of_encoded_images_only_grows() -> None:
     """Splits and their augmented copies are encoded in turn; each has its own count."""
-    progress, seen = SearchProgress(), []
+    progress, seen = LiveProgress(), []
     split = ((64, 192, False), (192, 192, False), (48, 48, False))
     for done, of, copies in (*split, (64, 384, True), (384, 384, True), (384, 384, True)):
-        progress.take(ImagesEncoded(done=done, of=of, copies=copies))
+        progress.add(ImagesEncoded(done=done, of=of, copies=copies))
         seen.append(progress.line)
     assert seen == [
         "64 images encoded, 128 to go in this split",
@@ -606,10 +606,10 @@ def test_the_number_of_encoded_images_only_grows() -> None:
 
 def test_another_template_that_is_as_good_is_no_progress() -> None:
     """Chance orders equal ones; the first stays until a better one is found."""
-    progress = SearchProgress(started=STARTED)
+    progress = LiveProgress(started=STARTED)
     for event in (over(1, best="first {}"), over(2, best="as good {}")):
-        progress.take(event)
+        progress.add(event)
     assert progress.best is not None
     assert progress.best.best == "first {}"
-    progress.take(over(3, 0.75, best="better {}"))
+    progress.add(over(3, 0.75, best="better {}"))
     assert progress.best.best == "better {}"

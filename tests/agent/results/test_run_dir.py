@@ -13,8 +13,8 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import StoreExistsError
-from promptclimb.agent.present.figures import about_order
-from promptclimb.agent.results.result import Row
+from promptclimb.agent.present.sentences import about_order
+from promptclimb.agent.results.result import Row, words_of
 from promptclimb.agent.results.run_dir import (
     check_files,
     check_run_dir,
@@ -178,7 +178,7 @@ def test_no_cell_starts_a_formula(text: str) -> None:
 
 def test_the_leaderboard_reads_back() -> None:
     """Commas, quotes and absent validation accuracies survive the way through CSV."""
-    rows = [replace(line(1, 'a "{}", drawn'), source="llm", augmentations=0.25), line(2, "b {}", None)]
+    rows = [replace(line(1, 'a "{}", drawn'), source="llm", views=0.25), line(2, "b {}", None)]
     read = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
     names = ["rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"]
     assert list(read[0]) == names
@@ -190,7 +190,7 @@ def test_the_leaderboard_reads_back() -> None:
 
 def test_the_order_is_said_as_it_is() -> None:
     """What counts beside the training images, where there is anything; before the choice, those alone."""
-    seen = replace(line(1, "a {}", None), augmentations=0.25)
+    seen = replace(line(1, "a {}", None), views=0.25)
     said = {
         "counts validation images too": [line(1, "a {}")],
         "counts augmented copies too": [seen],
@@ -198,8 +198,10 @@ def test_the_order_is_said_as_it_is() -> None:
         "final choice: by training score.": [line(1, "a {}", None)],
     }
     for part, rows in said.items():
-        assert part in about_order(rows, chosen=True)
-        assert about_order(rows, chosen=False).startswith("Best first by training score so far;")
+        assert part in about_order(rows, words_of("template"), chosen=True)
+        assert about_order(rows, words_of("template"), chosen=False).startswith(
+            "Best first by training score so far;"
+        )
 
 
 def test_templates_are_a_json_list() -> None:

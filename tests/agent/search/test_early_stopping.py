@@ -12,7 +12,7 @@ from promptclimb.agent.config.sources import from_sources
 from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.present.run_view import state_of
+from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.result import ENDED_EARLY
 from promptclimb.agent.search.journal import RestartRecord
 from promptclimb.agent.search.restart import EarlyStopping

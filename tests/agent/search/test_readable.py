@@ -92,7 +92,7 @@ def test_the_note_says_how_much_higher_and_who_wrote() -> None:
         '"ink {}", made by combine, scored as high; "my very own {}" was preferred because the LLM'
         in tie.note
     )
-    near = [entry("ink {}", 80, augmentations=0.5002), entry("my {}", 80, INITIAL, views=0.5)]
+    near = [entry("ink {}", 80, views=0.5002), entry("my {}", 80, INITIAL, views=0.5)]
     assert "scored less than 0.1 points higher on" in ranked(config(), INFO, near).note
 
 
@@ -139,10 +139,10 @@ def test_it_is_preferred_where_images_are_counted(more: dict[str, Any]) -> None:
 
 def test_augmented_copies_count_as_in_the_rule() -> None:
     """Half: what is level on images can be beyond the margin by its copies, and the other way round."""
-    made = entry("ink {}", 80, augmentations=0.5)
-    assert best(made, entry("my {}", 80, INITIAL, augmentations=0.47)) == "ink {}"
-    assert best(made, entry("my {}", 80, INITIAL, augmentations=0.49)) == "my {}"
-    assert best(made, entry("my {}", 77, INITIAL, augmentations=0.499)) == "my {}"
+    made = entry("ink {}", 80, views=0.5)
+    assert best(made, entry("my {}", 80, INITIAL, views=0.47)) == "ink {}"
+    assert best(made, entry("my {}", 80, INITIAL, views=0.49)) == "my {}"
+    assert best(made, entry("my {}", 77, INITIAL, views=0.499)) == "my {}"
     assert best(made, entry("my {}", 77, INITIAL, views=None)) == "ink {}"  # then copies count for none
 
 

@@ -15,7 +15,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, StoreGoneError, StoreMismatchError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.present.run_view import state_of
+from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.run import SearchRun

@@ -23,7 +23,7 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.present.run_view import state_of
+from promptclimb.agent.results.history import state_of
 from promptclimb.agent.search.api import evaluate, resume, search
 from promptclimb.agent.search.run import OpenRun, SearchRun
 from promptclimb.agent.search.scorer_bounds import ScorerBounds

@@ -1,14 +1,22 @@
-"""Put the gain on the test images into sentences: the verdict, the chance level, and the test split."""
+"""Scores, gains, usage and orders in words, for the terminal, the report page and the result.
+
+Accuracies are in percent, a custom scorer's numbers as they are; candidates have the noun of their kind.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import CandidateNoun
+from ..events.types import UsageChanged, UsageEvent
+from ..methods.registry import METHODS
+from ..position import INITIAL, LLM
 from ..results.gain import (
     BEST_HAND_MADE,
     BEST_STARTING,
@@ -22,7 +30,7 @@ from ..results.gain import (
     significant_of,
     wilson,
 )
-from ..results.result import Best, Difference, Gain, SearchResult
+from ..results.result import ApiUsage, Best, Difference, Gain, Row, SearchResult, Usage
 
 CHANCE_MARK = "†"
 """Marks an accuracy in tables that may be no better than the chance level."""
@@ -193,3 +201,168 @@ def gain_cell(difference: Difference, words: CandidateNoun) -> GainCell:
     fixed, broken = difference.better, difference.worse
     apart = "" if fixed is None or broken is None else f"{fixed:,} fixed, {broken:,} broken"
     return GainCell(f"{difference.points:+z.1f}", f"{low:+z.1f} to {high:+z.1f}", apart)
+
+
+REJECTED: Mapping[str, str] = MappingProxyType(
+    {
+        "answer_too_long": "answers too long to be read to their ends",
+        "control_character": "with a control character",
+        "duplicate": "proposed twice in one answer",
+        "empty": "empty",
+        "scorer_failed": "that make the evaluator fail",
+        "known": "known already",
+        "markup": "names with markup",
+        "name_of_another_class": "names of another class",
+        "no_slot": "without the slot",
+        "own_name": "names that a class has already",
+        "proposed_for_another_class": "names proposed for another class before",
+        "several_slots": "with more than one slot {classes}",
+        "slot": "names with a slot or a brace",
+        "not_a_number": "scored with something that is not a number",
+        "stray_brace": "with a brace outside a slot",
+        "too_long": "with too many characters",
+        "too_many_lines": "answers with too many lines to be read to their ends",
+        "too_many_proposals": "beyond the number asked for",
+        "too_many_tokens": "too long for the model's text encoder",
+        "too_many_words": "with too many words",
+        "unknown_class": "names for a class that there is not",
+    }
+)
+"""Reasons of a rejection in words, after the number of lines; another evaluator may have more."""
+
+
+def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str = "") -> str:
+    """Return ``62.5`` for 0.625 in percent, else the number itself; a dash for None."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.4g}"
+
+
+def weighted(templates: Sequence[str]) -> list[str]:
+    """Return the different templates of an ensemble, in order, and how often each is in it: its weight."""
+    times = {1: "", 2: " (twice)"}
+    return [f"{text}{times.get(n, f' ({n} times)')}" for text, n in Counter(templates).items()]
+
+
+def gains_in_words(gains: Mapping[str, float], words: CandidateNoun, *, percent: bool) -> list[str]:
+    """Return ``+3.1 points over the default template`` for each gain by baseline."""
+    return [
+        f"{difference_text(gain, percent=percent)} over the {baseline_name(name, words)}"
+        for name, gain in gains.items()
+    ]
+
+
+def difference_text(difference: float, *, percent: bool) -> str:
+    """Return a difference of scores: ``+3.1 points`` for 0.031 in percent."""
+    return f"{100 * difference:+z.1f} points" if percent else f"{difference:+.4g}"
+
+
+def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
+    """Return how many of the new templates the LLM made, and of how many; None for no LLM or no new ones."""
+    sources = [row.source for row in result.leaderboard]
+    new = len(sources) - sources.count(INITIAL)
+    if llm_of_templates(result) is None or None in sources or not new:
+        return None
+    return sources.count(LLM), new
+
+
+def llm_of_templates(result: SearchResult) -> str | None:
+    """Return the LLM that was asked for templates; None if it was asked for class names alone, or not."""
+    method = METHODS.get(result.method)
+    return result.llm.model if method is None or method.asks_llm else None
+
+
+def chosen_by_more(rows: Iterable[Row]) -> bool:
+    """Return whether the final choice uses more than the training images."""
+    return any(row.val is not None or row.views is not None for row in rows)
+
+
+def about_order(rows: Sequence[Row], words: CandidateNoun, *, chosen: bool) -> str:
+    """Describe the order of rows in words; ``chosen`` if they are the final leaderboard."""
+    text = "Best first, in the order of the final choice: by training score."
+    if not chosen:
+        text = "Best first by training score so far; validation images and augmented copies count at the end."
+    elif chosen_by_more(rows):
+        val, views = (any(getattr(row, name) is not None for row in rows) for name in ("val", "views"))
+        also = [name for name, used in (("validation images", val), ("augmented copies", views)) if used]
+        text = (
+            f"Best first, in the order of the final choice, which counts {enumerated(also)} too: "
+            f"another {words.noun} may have the best training score."
+        )
+    if any(row.images is not None for row in rows):
+        text += (
+            " Those that a race dropped come last, by an estimate; their accuracy is that on the few images "
+            "that they were asked on."
+        )
+    return text
+
+
+def spent_text(usage: UsageEvent | ApiUsage, whose: str = "", *, calls: str = "") -> str:
+    """Say what an LLM or a scorer behind an API was asked and cost: ``LLM: 3 calls, 12 tokens, $0.0012``.
+
+    ``calls`` replaces the number of calls, where it is shown with its limit.
+    """
+    texts = [calls or counted(usage.calls, "call")]
+    if usage.tokens:
+        kinds = kinds_of_tokens(usage)
+        texts.append(f"{usage.tokens:,} tokens" + (f" ({kinds})" if kinds else ""))
+    if usage.cost_usd:  # a local LLM and an unknown price have none
+        texts.append(f"${usage.cost_usd:.4f}")
+    return f"{whose}{', '.join(texts)}{unreported(usage)}"
+
+
+def spent_rows(usage: UsageEvent | ApiUsage, whose: str = "") -> dict[str, str]:
+    """Return what an LLM or a scorer behind an API was asked and cost, by what it is."""
+    failed = f"{counted(usage.failed_calls, 'failed attempt')}, {usage.retries:,} retries"
+    rows = {f"{whose}calls": f"{usage.calls:,} ({failed})"}
+    if usage.tokens or not whose:
+        kinds = kinds_of_tokens(usage)
+        tokens = f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out"
+        rows[f"{whose}tokens"] = tokens + (f" ({kinds})" if kinds else "")
+    return rows | {f"{whose}cost": cost_text(usage.cost_usd) + unreported(usage)}
+
+
+def kinds_of_tokens(usage: UsageEvent | ApiUsage) -> str:
+    """Return the cached and reasoning tokens in words; empty if none are reported."""
+    if not isinstance(usage, Usage | UsageChanged):
+        return ""
+    kinds = {
+        "from a cache": usage.cached_tokens,
+        "written to a cache": usage.cache_written_tokens,
+        "of reasoning": usage.reasoning_tokens,
+    }
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+
+
+def unreported(usage: UsageEvent | ApiUsage) -> str:
+    """Return in words the upper bound on unreported usage, to append; empty for none."""
+    money = f"${usage.estimated_usd:.4f}" if usage.estimated_usd else ""
+    if usage.estimated_tokens:
+        most = f"{usage.estimated_tokens:,} more tokens{money and f' ({money})'}"
+    elif money:
+        most = f"{money} more"
+    else:
+        return ""
+    return f", and at most {most} that the endpoint did not report"
+
+
+def cost_text(dollars: float | None) -> str:
+    """Return a cost in words; None for an unknown one."""
+    if dollars is None:
+        return "unknown (no price given)"
+    return f"${dollars:.4f}" if dollars else "nothing"
+
+
+def left_text(limit: str, value: float) -> str:
+    """Return what is left of a limit, by its name in a result: ``$0.0150``, ``1,200 tokens``."""
+    if limit.startswith("cost"):
+        return f"${value:.4f}"
+    return f"{value:,.1f} minutes" if limit == "minutes" else f"{value:,.0f} {limit.replace('_', ' ')}"
+
+
+def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[str, float]:
+    """Return what is left of each limit of LLM and scorer; of money that they share, what was said last.
+
+    Money is only spent, so that is the least.
+    """
+    return {name: min(left[name] for left in (llm, scorer) if name in left) for name in {**llm, **scorer}}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.events.types import event_of
-from promptclimb.agent.present.run_view import Course, Progress, course_of_rows, view_of
 from promptclimb.agent.results.details import write_details
+from promptclimb.agent.results.history import Progress, RunHistory, history_of_rows, view_of
 from promptclimb.agent.results.run_dir import write_result
 from tests.agent.results.test_details import DETAILS
 from tests.fakes.small_result import row, small_result
@@ -23,13 +23,13 @@ def event(name: str, restart: int = 1, conversation: int = 0, round: int = 0, **
     return place | {"improved": False, "templates": 1} | more
 
 
-def course_of(lines: list[dict[str, Any]]) -> Course:
+def course_of(lines: list[dict[str, Any]]) -> RunHistory:
     """The course of a log with those lines."""
     progress = Progress()
     for line in lines:
         if (found := event_of(line)) is not None:
-            progress.take(found)
-    return progress.course
+            progress.add(found)
+    return progress.history
 
 
 STARTED = {
@@ -81,7 +81,7 @@ def test_dropped_templates_come_last_and_raise_no_curve(tmp_path: Path) -> None:
     assert [(one.template, one.train, one.images) for one in rows] == [
         ("both {}", 0.5, None), ("less {}", 0.5, 2), ("few {}", 1.0, 2),
     ]  # fmt: skip
-    assert course_of_rows(rows).curves == {2: ((0, 0.5),)}
+    assert history_of_rows(rows).curves == {2: ((0, 0.5),)}
 
 
 def test_a_finished_run_is_known_whole(run_dir: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_finished_run_is_known_whole(run_dir: Path) -> None:
     assert (view.result, view.details, view.state) == (RESULT, DETAILS, "finished")
     assert view.rows == RESULT.leaderboard
     assert view.lineage == DETAILS.lineage
-    assert not view.course.estimated
+    assert not view.history.estimated
     assert view.percent
 
 
@@ -105,7 +105,7 @@ def test_where_the_log_is_not_whole_the_leaderboard_is_used(
 ) -> None:
     """It was cut, or is of another: a course that lacks templates would be one that did not happen."""
     write_log(run_dir, events)
-    course = view_of(run_dir).course
+    course = view_of(run_dir).history
     assert course.estimated
     assert course.curves == {1: ((0, 0.5), (1, 0.5))}
 
@@ -179,7 +179,7 @@ def test_without_a_log_the_course_is_read_from_the_leaderboard() -> None:
         row(restart=1, train=0.6, conversation=2, round=1),
         row(restart=2, train=0.3, conversation=1, round=1),
     ]
-    course = course_of_rows(rows)
+    course = history_of_rows(rows)
     assert course.estimated
     assert course.curves[1] == ((0, 0.5), (1, 0.5), (2, 0.7), (3, 0.7))
     assert course.curves[2] == ((1, 0.3), (2, 0.3), (3, 0.3))

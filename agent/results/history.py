@@ -1,0 +1,363 @@
+"""A run's history and present state, from its log, its result and its details.
+
+Nothing that a live run holds is opened, and test is never evaluated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
+from pathlib import Path
+
+from ...evaluator.scoring import BASELINE_DEFAULT
+from ...prompts.kinds import TEMPLATE, KindWords
+from ..events.log import logged
+from ..events.types import (
+    BestEvent,
+    DefaultTemplateScored,
+    Event,
+    RestartFinished,
+    RoundSkipped,
+    ScorerUsageChanged,
+    SearchStarted,
+    SearchStopped,
+    StartingTemplatesScored,
+    TemplateRefused,
+    TemplateScored,
+    UsageChanged,
+)
+from ..position import Position
+from ..store.lock import is_live
+from .details import Ancestor, Details, lineage_of, read_details
+from .gain import BEST_STARTING
+from .result import OtherSchemaError, Row, SearchResult, are_shares, words_of
+from .run_dir import STORE, config_text, read_result
+
+OTHER_VERSION = "of another version"
+Curve = tuple[tuple[int, float], ...]
+"""Rounds done, and the best training score after them; round 0 is the starting templates."""
+MOST_EXAMPLES = 5
+_LONGEST_LINE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Lines and templates that were rejected for one reason, with a few distinct examples."""
+
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHistory:
+    """What happened in a run.
+
+    Attributes:
+        curves: By restart, its best score after each round.
+        rows: Every scored template, as each restart found it first; ranks are 0.
+        refused: Rejected lines and templates, by reason.
+        skipped: Rounds without an answer, by reason.
+        estimated: Whether curves come from the leaderboard, which names one restart per template.
+    """
+
+    curves: Mapping[int, Curve] = field(default_factory=dict)
+    rows: tuple[Row, ...] = ()
+    refused: Mapping[str, Refused] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    estimated: bool = False
+
+
+@dataclass(slots=True)
+class RestartProgress:
+    """The progress of a restart.
+
+    Attributes:
+        best: Its best template; empty before the first.
+        heights: Its best training score at the end of each round.
+        skipped: Rounds without an answer, and why.
+    """
+
+    best: str = ""
+    train: float = -math.inf
+    done: bool = False
+    heights: dict[Position, float] = field(default_factory=dict)
+    skipped: dict[Position, str] = field(default_factory=dict)
+
+    @property
+    def rounds(self) -> int:
+        return sum(not position.initial for position in self.heights.keys() | self.skipped.keys())
+
+    @property
+    def curve(self) -> Curve:
+        points: list[tuple[int, float]] = []
+        done = 0
+        for position in sorted(self.heights.keys() | self.skipped.keys()):
+            done += not position.initial
+            if (height := self.heights.get(position)) is not None:
+                # A restart's best never falls; a log that was cut may begin in its middle.
+                points.append((done, max(height, points[-1][1]) if points else height))
+        return tuple(points)
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """The progress of a search, by its events; what a resumed session repeats counts once.
+
+    Attributes:
+        started: That of the latest session, as are ``usage``, ``scorer_usage`` and ``stopped``.
+        default: Training score of the default template.
+        starting: Training score of the best starting template.
+        scored: Every scored template, by restart, as each restart found it first.
+        times: Times of the latest events by name in ISO 8601, the latest last; of a log only.
+    """
+
+    started: SearchStarted | None = None
+    usage: UsageChanged | None = None
+    scorer_usage: ScorerUsageChanged | None = None
+    stopped: SearchStopped | None = None
+    default: float | None = None
+    starting: float | None = None
+    restarts: dict[int, RestartProgress] = field(default_factory=dict)
+    scored: dict[tuple[int, str], TemplateScored] = field(default_factory=dict)
+    times: dict[str, str] = field(default_factory=dict)
+    _refused: dict[str, dict[tuple[Position, int], str]] = field(default_factory=dict)
+    _refusals: Counter[Position] = field(default_factory=Counter)
+
+    def add(self, event: Event) -> None:
+        match event:
+            case SearchStarted():
+                self.started, self.stopped = event, None
+                self._refusals.clear()  # what follows may be a repetition
+            case UsageChanged():
+                self.usage = event
+            case ScorerUsageChanged():
+                self.scorer_usage = event
+            case SearchStopped():
+                self.stopped = event
+            case DefaultTemplateScored():
+                self.default = event.train
+            case TemplateScored():
+                self.scored.setdefault((event.position.restart, event.template), event)
+            case TemplateRefused():
+                lines = self._refused.setdefault(event.reason, {})
+                lines[event.position, self._refusals[event.position]] = event.line[:_LONGEST_LINE]
+                self._refusals[event.position] += 1
+            case BestEvent() | RoundSkipped():
+                self._add_round(event)
+
+    def _add_round(self, event: BestEvent | RoundSkipped) -> None:
+        restart = self.restarts.setdefault(event.position.restart, RestartProgress())
+        if isinstance(event, RoundSkipped):
+            restart.skipped[event.position] = event.reason
+            return
+        if event.train > restart.train:  # another template as good is no progress
+            restart.best, restart.train = event.best, event.train
+        if isinstance(event, RestartFinished):
+            restart.done = True
+            return
+        restart.heights[event.position] = event.train
+        restart.skipped.pop(event.position, None)
+        if isinstance(event, StartingTemplatesScored):
+            self.starting = event.train if self.starting is None else max(event.train, self.starting)
+
+    @property
+    def rounds(self) -> int:
+        return sum(restart.rounds for restart in self.restarts.values())
+
+    @property
+    def restarts_are_done(self) -> bool:
+        done = sum(restart.done for restart in self.restarts.values())
+        return self.started is not None and done >= self.started.restarts
+
+    @property
+    def best(self) -> RestartProgress | None:
+        leading = max(self.restarts.values(), key=lambda restart: restart.train, default=None)
+        return leading if leading is not None and leading.best else None
+
+    @property
+    def prompts(self) -> str:
+        return TEMPLATE if self.started is None else self.started.prompts
+
+    def gains(self, best: float) -> dict[str, float]:
+        """Return the gains of the best training score by baseline; over the starting one after a round."""
+        baselines = {BASELINE_DEFAULT: self.default, BEST_STARTING: self.starting if self.rounds else None}
+        return {name: best - train for name, train in baselines.items() if train is not None}
+
+    @property
+    def history(self) -> RunHistory:
+        restarts = sorted(self.restarts.items())
+        curves = {number: restart.curve for number, restart in restarts}
+        fields = [event.fields() for event in self.scored.values()]
+        return RunHistory(
+            curves={number: curve for number, curve in curves.items() if curve},
+            rows=tuple(
+                Row(**{name: value for name, value in row.items() if name != "improved"}) for row in fields
+            ),
+            refused={
+                reason: Refused(
+                    count=len(lines), examples=tuple(dict.fromkeys(lines.values()))[:MOST_EXAMPLES]
+                )
+                for reason, lines in sorted(self._refused.items())
+            },
+            skipped=dict(Counter(why for _, restart in restarts for why in restart.skipped.values())),
+        )
+
+
+def history_of_rows(rows: Sequence[Row]) -> RunHistory:
+    """Estimate the history from a leaderboard."""
+    heights_by_restart: dict[int, dict[tuple[int, int], float]] = {}
+    for row in rows:
+        if row.images is not None:
+            continue  # the accuracy on a few images is no height of a curve
+        heights, step = heights_by_restart.setdefault(row.restart, {}), (row.conversation, row.round)
+        heights[step] = max(heights.get(step, -math.inf), row.train)
+    steps = sorted({step for heights in heights_by_restart.values() for step in heights} | {(0, 0)})
+    curves = {}
+    for restart, heights in sorted(heights_by_restart.items()):
+        best = accumulate((heights.get(step, -math.inf) for step in steps), max)
+        curves[restart] = tuple((done, height) for done, height in enumerate(best) if height > -math.inf)
+    return RunHistory(curves=curves, rows=tuple(rows), estimated=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """Everything known of a run.
+
+    Attributes:
+        state: "live" while a process works on it, "finished", "stopped" by a limit or an outage,
+            "unfinished" after an interruption or a crash, or "of another version".
+        progress: What its log says.
+        result: None while it is live, and until the run has first ended or been stopped.
+        unread: Why its result cannot be read, if it is of another version.
+        history: Empty in what ``state_of`` returns, as are ``details`` and ``config``.
+    """
+
+    run_dir: Path
+    state: str = "unfinished"
+    progress: Progress = field(default_factory=Progress)
+    result: SearchResult | None = None
+    unread: str | None = None
+    history: RunHistory = field(default_factory=RunHistory)
+    details: Details | None = None
+    config: str = ""
+
+    @property
+    def best(self) -> str | None:
+        """The best template, the chosen one once there is a result; None before the first."""
+        if self.result is not None:
+            return self.result.best.template
+        return None if self.progress.best is None else self.progress.best.best
+
+    @property
+    def train(self) -> float | None:
+        """Training accuracy of ``best``, a fraction of 1."""
+        if self.result is not None:
+            return self.result.best.train
+        return None if self.progress.best is None else self.progress.best.train
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """Training gains of the best template by baseline; over the starting ones after the first round."""
+        return {} if self.train is None else self.progress.gains(self.train)
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run stopped; the result of another version says nothing but that."""
+        if self.unread is not None or self.state == "live":
+            return self.unread
+        if self.result is not None:
+            return self.result.stop_reason
+        return None if self.progress.stopped is None else self.progress.stopped.reason
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The limits that stopped it, such as ``calls``; to resume, raise them."""
+        if self.result is not None:
+            return self.result.limits
+        return () if self.state == "live" or self.progress.stopped is None else self.progress.stopped.limits
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The leaderboard; before that, the templates scored so far, by training score, dropped ones last."""
+        if self.result is not None:
+            return self.result.leaderboard
+
+        def rank(row: Row) -> tuple[bool, float, int, int, int]:
+            dropped = row.images is not None
+            return dropped, -row.comparable, row.restart, row.conversation, row.round
+
+        row_by_template: dict[str, Row] = {}
+        for row in self.history.rows:
+            first = row_by_template.setdefault(row.template, row)
+            if first.images is not None and row.images is None:
+                row_by_template[row.template] = row  # another restart scored it on all images
+        return sorted(row_by_template.values(), key=rank)
+
+    @property
+    def lineage(self) -> Sequence[Ancestor]:
+        """The lineage of the best template; without requests and answers if these were not kept."""
+        rows = self.rows
+        if self.details is not None and self.details.lineage and self.result is not None:
+            return self.details.lineage
+        if self.result is not None:
+            # With new class names a neutral template may be best, which the search did not find.
+            rows = [row for row in rows if row.template == self.result.best.template]
+        if not rows:
+            return ()
+        known = self.rows if self.history.estimated else self.history.rows
+        return [Ancestor(**asdict(row)) for row in lineage_of(rows[0], known)]
+
+    @property
+    def prompts(self) -> str:
+        return self.progress.prompts if self.result is None else self.result.prompts
+
+    @property
+    def words(self) -> KindWords:
+        return words_of(self.prompts)
+
+    @property
+    def percent(self) -> bool:
+        """Whether the scores may be accuracies, shown in percent."""
+        if self.result is not None:
+            return self.result.has_accuracies
+        return are_shares(score for row in self.history.rows for score in (row.train, row.val))
+
+    @property
+    def last_event(self) -> tuple[str | None, str | None]:
+        """Name and time of the latest event in the log."""
+        return next(reversed(self.progress.times.items()), (None, None))
+
+
+def state_of(run_dir: Path, result: SearchResult | None = None) -> RunView:
+    """Read the state of a run; pass ``result`` if it is not on disk yet."""
+    progress = Progress()
+    for event, time in logged(run_dir):
+        progress.add(event)
+        progress.times.pop(event.name, None)
+        progress.times[event.name] = time
+    view = RunView(run_dir=run_dir, progress=progress)
+    if result is None:
+        if is_live(run_dir / STORE):
+            return replace(view, state="live")
+        try:
+            result = read_result(run_dir)
+        except OtherSchemaError as error:
+            return replace(view, state=OTHER_VERSION, unread=str(error))
+        except (OSError, ValueError):
+            return view  # missing or torn: a resume writes it
+    return replace(view, state=result.status, result=result)
+
+
+def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool = True) -> RunView:
+    """Read everything known of a run; pass ``result`` if it is not on disk yet."""
+    view = state_of(run_dir, result)
+    history = view.progress.history
+    if view.result is not None and len({row.template for row in history.rows}) < len(view.rows):
+        history = history_of_rows(view.rows)  # the log is cut or missing
+    details = read_details(run_dir)
+    if details is not None and not pictures:
+        details = replace(details, pictures=())
+    return replace(view, history=history, details=details, config=config_text(run_dir))
