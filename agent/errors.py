@@ -49,6 +49,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import ClassVar
 
 from ..evaluator.errors import (
     AskingEndedError as AskingEndedError,
@@ -83,6 +84,7 @@ from ..evaluator.errors import (
 from ..evaluator.errors import (
     UsageError as UsageError,
 )
+from ..evaluator.failures import FailureKind
 from .prices import TokenUsage as TokenUsage
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -96,6 +98,7 @@ class ChatError(PromptclimbError):
     """One attempt at the LLM, or at a scorer behind an API, failed.
 
     Attributes:
+        kind: Its row in the table of ``evaluator.failures``.
         status: HTTP status of the reply; None without a reply.
         headers: The reply's rate-limit headers, names in lower case.
         usage: Billed tokens by the reply; None if it reports none.
@@ -103,6 +106,8 @@ class ChatError(PromptclimbError):
         retry_after: Seconds that the endpoint asks to wait, or None.
         took_s: Seconds that the attempt took, set by the caller.
     """
+
+    KIND: ClassVar[FailureKind] = FailureKind.UNREACHABLE
 
     def __init__(
         self,
@@ -122,6 +127,10 @@ class ChatError(PromptclimbError):
         self.retry_after = retry_after
         self.took_s = 0.0
 
+    @property
+    def kind(self) -> FailureKind:
+        return self.KIND
+
 
 class TransientChatError(ChatError):
     """The network, a deadline or the server (408, 409, 425, 5xx) failed; another attempt may succeed."""
@@ -129,6 +138,8 @@ class TransientChatError(ChatError):
 
 class RateLimitedError(ChatError):
     """The endpoint asks for fewer requests (429)."""
+
+    KIND = FailureKind.BUSY
 
 
 class UnusableAnswerError(ChatError):
@@ -140,6 +151,14 @@ class UnusableAnswerError(ChatError):
         written: Upper bound of the tokens of its text and shown reasoning, where no usage is reported.
         final: It is too long even with the most tokens that are requested, so another one would be too.
     """
+
+    KINDS: ClassVar[Mapping[str, FailureKind]] = {
+        "no_content": FailureKind.EMPTY,
+        "length": FailureKind.CUT,
+        "content_filter": FailureKind.DECLINED,
+        "refusal": FailureKind.DECLINED,
+    }
+    """By reason; the other reasons are garbled replies."""
 
     def __init__(
         self,
@@ -156,29 +175,45 @@ class UnusableAnswerError(ChatError):
         self.written = written
         self.final = False
 
+    @property
+    def kind(self) -> FailureKind:
+        return self.KINDS.get(self.reason, FailureKind.GARBLED)
+
 
 class FatalChatError(ChatError):
     """Trying again cannot help."""
+
+    KIND = FailureKind.CLOSED
 
 
 class KeyRejectedError(FatalChatError):
     """The endpoint does not accept the key (401, 403)."""
 
+    KIND = FailureKind.MISDIRECTED
+
 
 class ModelNotFoundError(FatalChatError):
     """The endpoint has no such model, or no such address (404)."""
+
+    KIND = FailureKind.MISDIRECTED
 
 
 class BadRequestError(FatalChatError):
     """The endpoint refuses the request as it stands (400, 422, other 4xx)."""
 
+    KIND = FailureKind.REFUSED
+
 
 class ContextTooLongError(BadRequestError):
-    """The conversation is longer than the model's context, and no earlier message is left to drop."""
+    """The conversation is longer than the model's context."""
+
+    KIND = FailureKind.TOO_LONG
 
 
 class FlaggedRequestError(BadRequestError):
     """A content filter refuses what was asked."""
+
+    KIND = FailureKind.FLAGGED
 
 
 class QuotaSpentError(FatalChatError):
@@ -187,6 +222,8 @@ class QuotaSpentError(FatalChatError):
 
 class RedirectedError(FatalChatError):
     """The endpoint sends requests on to another host or port, where nothing is sent."""
+
+    KIND = FailureKind.MISDIRECTED
 
 
 class RequestTooLargeError(FatalChatError):

@@ -42,13 +42,12 @@ from genai_prices.types import ModelPrice, Tier, TieredPrices
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.errors import BudgetSpentError, RequestFailedError
-from promptclimb.agent.llm.ask import EndpointAsker
+from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.cost import TablePrice
 from promptclimb.agent.llm.pool import Endpoint
-from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.prices import PICODOLLARS
 from tests.fakes.clock import run_virtual
 

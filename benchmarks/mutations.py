@@ -46,7 +46,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "agent/store/records.py": STORE,
     "agent/store/writer.py": STORE,
     "agent/llm/budget.py": (f"{LLM}/test_limits.py", f"{LLM}/test_budget.py"),
-    "agent/llm/retry.py": (f"{LLM}/test_retry.py",),
+    "evaluator/failures.py": ("tests/evaluator/test_failures.py",),
     "agent/llm/limiter.py": PACING,
     "agent/llm/pool.py": tuple(f"{LLM}/test_{name}.py" for name in ("breaker", "choice", "pacing", "pool")),
 }

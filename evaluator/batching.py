@@ -1,9 +1,9 @@
 """Queue templates from many tasks for one scorer, called with batches in threads.
 
-Every waiter gets a verdict or an error. A failing call is halved until one template is left, which is tried
-again. If it goes on failing, a template that was scored before is scored again as a control. If the control
-passes, the template is at fault (``CrashingTemplateError``). If it fails too, or if nothing has been scored
-yet and several templates fail, the scorer is at fault (``ScoringFailedError``).
+Every waiter gets a verdict or an error. Each failing call is judged (``failures.judge``): it is halved until
+one template is left, which is tried again. If it goes on failing, a template that was scored before is scored
+again as a control. If the control passes, the template is at fault (``CrashingTemplateError``). If it fails
+too, or if nothing has been scored yet and several templates fail, the scorer is (``ScoringFailedError``).
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from .errors import (
     ScoringEndedError,
     ScoringFailedError,
 )
+from .failures import RULES, Evidence, FailureKind, NextStep, judge
 from .scoring import Score, Scorer, Verdict, batches_at_once, checked
 from .threads import DaemonThreads
 
-MAX_FAILURES = 3
-"""Failures of one template alone before it is blamed; before any score, also failing templates."""
 GRACE_S = 5.0
-_SHOWN = 300
+_LONGEST_MESSAGE = 300
 
 
 @dataclass(eq=False, slots=True)
@@ -39,9 +38,9 @@ class Job:
     future: asyncio.Future[Verdict]
     arrived: float  # in the loop's time
     waiters: int = 0
-    failures: int = 0  # calls with this template alone
+    crashes: int = 0  # calls with this template alone that failed
+    invalid_scores: int = 0
     control_passed: bool = False  # the scorer has scored another template since it failed
-    asked_again: bool = False  # its first answer was not a number
 
     def settle(self, verdict: Verdict) -> None:
         if not self.future.done():
@@ -57,17 +56,16 @@ class Job:
 
 @dataclass(slots=True)
 class _OpenBatch:
-    """The rest of a batch: parts to try, the last one first, and templates held back."""
+    """The rest of a batch: lists of jobs to try, the last one first, and jobs that are held back."""
 
-    parts: list[list[Job]]
-    # failed alone while no other template had ever been scored
-    held_back: list[Job] = field(default_factory=list)
+    untried: list[list[Job]]
+    held_back: list[Job] = field(default_factory=list)  # failed alone while nothing had ever been scored
     error: ScoringFailedError | None = None
 
     def fail(self, error: BaseException) -> None:
-        for job in (*self.held_back, *(job for part in self.parts for job in part)):
+        for job in (*self.held_back, *(job for jobs in self.untried for job in jobs)):
             job.fail(error)
-        self.parts, self.held_back = [], []
+        self.untried, self.held_back = [], []
 
 
 class Caller:
@@ -78,7 +76,7 @@ class Caller:
         self.max_batch = max_batch
         self._scorer = scorer
         self._threads = DaemonThreads(self.in_flight)
-        self._control: str | None = None
+        self._control: str | None = None  # the template that was scored last
 
     def close(self) -> None:
         """Start no more calls; a running one is not waited for."""
@@ -87,60 +85,73 @@ class Caller:
     async def score(self, batch: list[Job], closing: Callable[[], bool]) -> None:
         """Score a batch: every job of it gets a verdict or an error."""
         open_batch = _OpenBatch([batch])
-        while open_batch.parts and not closing():
-            part = open_batch.parts.pop()
-            if len(part) > self.max_batch:
-                open_batch.parts += [part[self.max_batch :], part[: self.max_batch]]
+        while open_batch.untried and not closing():
+            jobs = open_batch.untried.pop()
+            if len(jobs) > self.max_batch:
+                open_batch.untried += [jobs[self.max_batch :], jobs[: self.max_batch]]
                 continue
             try:
-                verdicts = await self._call([job.template for job in part])
+                verdicts = await self._call([job.template for job in jobs])
             except AskingEndedError as error:
                 # Some of them may need no more requests.
-                if len(part) == 1:
-                    part[0].fail(error)
+                if len(jobs) == 1:
+                    jobs[0].fail(error)
                 else:
-                    open_batch.parts += [[job] for job in reversed(part)]
+                    open_batch.untried += [[job] for job in reversed(jobs)]
             except ScoringEndedError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever the scorer raises is judged
-                await self._judge(part, error, open_batch)
+                await self._follow_up(jobs, error, open_batch)
             else:
-                open_batch.parts += self._settle(part, verdicts)
-            if not open_batch.parts and open_batch.held_back:
+                open_batch.untried += self._settle(jobs, verdicts)
+            if not open_batch.untried and open_batch.held_back:
                 self._reopen(open_batch)
         open_batch.fail(ScoringEndedError("the queue was closed before this template was scored"))
 
-    async def _judge(self, part: list[Job], error: Exception, open_batch: _OpenBatch) -> None:
-        if len(part) > 1:
-            middle = (len(part) + 1) // 2
-            if is_out_of_memory(error):
-                self.max_batch = min(self.max_batch, middle)
-            open_batch.parts += [part[middle:], part[:middle]]
-            return
-        (job,) = part
-        open_batch.error = _failed(job, error)
-        job.failures += 1
-        if job.failures >= MAX_FAILURES and job.control_passed:
-            job.fail(_crashing(job, error))
-        elif job.failures < MAX_FAILURES - 1 or job.control_passed:
-            open_batch.parts.append(part)
-        elif self._control is None:
-            open_batch.held_back.append(job)
-            if len(open_batch.held_back) == MAX_FAILURES:
-                open_batch.fail(open_batch.error)
-        elif await self._scores(self._control):
-            job.control_passed = True
-            open_batch.parts.append(part)
-        else:
-            open_batch.held_back.append(job)
-            open_batch.fail(open_batch.error)
+    async def _follow_up(self, jobs: list[Job], error: Exception, open_batch: _OpenBatch) -> None:
+        """Do what the judge says of a call that raised an error."""
+        job = jobs[0]
+        if len(jobs) == 1:
+            job.crashes += 1
+            open_batch.error = _scorer_fails(job, error)
+        step = self._judge(jobs, open_batch)
+        if step is NextStep.CONTROL:
+            job.control_passed = await self._scores(self._control or "")
+            step = self._judge(jobs, open_batch, control=job.control_passed)
+        match step:
+            case NextStep.SPLIT:
+                middle = (len(jobs) + 1) // 2
+                if is_out_of_memory(error):
+                    self.max_batch = min(self.max_batch, middle)
+                open_batch.untried += [jobs[middle:], jobs[:middle]]
+            case NextStep.RETRY:
+                open_batch.untried.append(jobs)
+            case NextStep.DROP:
+                job.fail(_template_crashes(job, error))
+            case _:
+                open_batch.held_back.append(job)
+                if step is NextStep.STOP:
+                    open_batch.fail(open_batch.error or error)
+
+    def _judge(self, jobs: list[Job], open_batch: _OpenBatch, *, control: bool | None = None) -> NextStep:
+        job = jobs[0]
+        suspect = job.crashes > RULES[FailureKind.CRASHED].tries
+        evidence = Evidence(
+            answers=self._control is not None,
+            failures=job.crashes,
+            in_a_row=len(open_batch.held_back) + suspect,
+            control=True if job.control_passed else control,
+            divisible=len(jobs) > 1,
+        )
+        return judge(FailureKind.CRASHED, evidence).step
 
     def _reopen(self, open_batch: _OpenBatch) -> None:
-        for job in open_batch.held_back:
-            job.control_passed = self._control is not None
+        """Try the held back jobs again if another one was scored since; else the scorer is at fault."""
         if self._control is None:
             open_batch.fail(open_batch.error or ScoringFailedError("the scorer fails"))
-        open_batch.parts, open_batch.held_back = [[job] for job in open_batch.held_back], []
+        for job in open_batch.held_back:
+            job.control_passed = True
+        open_batch.untried, open_batch.held_back = [[job] for job in open_batch.held_back], []
 
     async def _scores(self, control: str) -> bool:
         """Return whether the scorer still scores a template that it has scored before."""
@@ -154,32 +165,34 @@ class Caller:
 
     async def _call(self, templates: list[str]) -> Sequence[Verdict]:
         loop = asyncio.get_running_loop()
-        answers = await loop.run_in_executor(self._threads, _call, self._scorer, templates)
-        if len(answers) != len(templates):
-            raise ScoringEndedError(f"the scorer gave {len(answers)} answers for {len(templates)} templates")
-        return answers
+        verdicts = await loop.run_in_executor(self._threads, _call, self._scorer, templates)
+        if len(verdicts) != len(templates):
+            raise ScoringEndedError(f"the scorer gave {len(verdicts)} answers for {len(templates)} templates")
+        return verdicts
 
-    def _settle(self, part: list[Job], verdicts: Sequence[Verdict]) -> list[list[Job]]:
-        """Hand out verdicts; return the jobs whose answer is not a number, to be asked once more."""
-        again: list[list[Job]] = []
-        for job, given in zip(part, verdicts, strict=True):
-            verdict = checked(given)
-            if verdict is not given and not job.asked_again:
-                job.asked_again = True
-                again.append([job])
-                continue
+    def _settle(self, jobs: list[Job], verdicts: Sequence[Verdict]) -> list[list[Job]]:
+        """Hand out verdicts; return the jobs whose score is not a number, to be scored once more."""
+        retried: list[list[Job]] = []
+        for job, answer in zip(jobs, verdicts, strict=True):
+            verdict = checked(answer)
+            if verdict is not answer:
+                job.invalid_scores += 1
+                evidence = Evidence(answers=True, failures=job.invalid_scores)
+                if judge(FailureKind.NOT_A_NUMBER, evidence).step is NextStep.RETRY:
+                    retried.append([job])
+                    continue
             if isinstance(verdict, Score):
                 self._control = job.template
             job.settle(verdict)
-        return again
+        return retried
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that host or device memory ran out; needs no torch."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    said = str(error).lower()
+    message = str(error).lower()
     return named or (
-        isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
+        isinstance(error, RuntimeError) and ("out of memory" in message or "can't allocate memory" in message)
     )
 
 
@@ -191,18 +204,18 @@ def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
         raise ScoringEndedError("the scorer asked to leave the program") from error
 
 
-def _said(error: BaseException | None) -> str:
-    return (str(error) if isinstance(error, PromptclimbError) else repr(error))[:_SHOWN]
+def _shown(error: BaseException | None) -> str:
+    return (str(error) if isinstance(error, PromptclimbError) else repr(error))[:_LONGEST_MESSAGE]
 
 
-def _failed(job: Job, error: Exception) -> ScoringFailedError:
-    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_said(error)}")
+def _scorer_fails(job: Job, error: Exception) -> ScoringFailedError:
+    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {_shown(error)}")
     failure.__cause__ = error
     return failure
 
 
-def _crashing(job: Job, error: Exception) -> CrashingTemplateError:
-    text = f"the scorer failed on it {job.failures} times, while it scores others: {_said(error)}"
+def _template_crashes(job: Job, error: Exception) -> CrashingTemplateError:
+    text = f"the scorer failed on it {job.crashes} times, while it scores others: {_shown(error)}"
     failure = CrashingTemplateError(job.template, text)
     failure.__cause__ = error
     return failure
@@ -267,7 +280,7 @@ class ScoringQueue:
             await asyncio.wait({self._work})
         # Waiters have had this error already.
         if self._death is not None and error is None:
-            raise ScoringEndedError(f"scoring has ended: {_said(self._death)}") from self._death
+            raise ScoringEndedError(f"scoring has ended: {_shown(self._death)}") from self._death
 
     async def score(self, template: str) -> Verdict:
         """Score one template; equal templates in flight are scored once, and nan is asked for once more.
@@ -307,7 +320,7 @@ class ScoringQueue:
 
     def _check_alive(self) -> None:
         if self._death is not None:
-            raise ScoringEndedError(f"scoring has ended: {_said(self._death)}") from self._death
+            raise ScoringEndedError(f"scoring has ended: {_shown(self._death)}") from self._death
         if self._closing:
             raise ScoringEndedError("the queue of the scorer is closed")
 
@@ -364,7 +377,7 @@ class ScoringQueue:
         if self._death is None:
             error = ScoringEndedError("the queue was closed before this template was scored")
         else:
-            error = ScoringEndedError(f"scoring has ended: {_said(self._death)}")
+            error = ScoringEndedError(f"scoring has ended: {_shown(self._death)}")
             error.__cause__ = self._death
         for job in list(self._flying.values()):
             job.fail(error)

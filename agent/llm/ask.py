@@ -9,16 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Generic
 
+from ...evaluator.counts import counted
+from ...evaluator.failures import Evidence, FailureKind, Fault, Judgement, NextStep, judge
+from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
+from ..config.schema import SearchConfig
 from ..errors import (
+    BadRequestError,
     ChatError,
-    FatalChatError,
-    FlaggedRequestError,
     GaveUpError,
-    KeyRejectedError,
-    ModelNotFoundError,
-    QuotaSpentError,
     RateLimitedError,
-    RedirectedError,
     RequestFailedError,
     RequestTooLargeError,
     TransientChatError,
@@ -38,38 +37,133 @@ from ..events.types import (
     ignore_event,
 )
 from ..prices import PICODOLLARS, TokenUsage
+from ..stop import Stop
 from .budget import Budget, TokenBound
 from .chat import A, BilledAnswer, R
 from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent, Tariff, cost_at_most
 from .limiter import Permit, RateLimiter
-from .pool import Endpoint, EndpointPool, Member
-from .retry import FailureKind, Outage, RetryPolicy, classify, retrying
+from .pool import Endpoint, EndpointPool, Outage, PooledEndpoint
 
 GIVE_UP_AFTER_S = 1800.0
-UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError, RedirectedError)
-"""Errors for which an endpoint is removed; others may still answer."""
-OF_THE_REQUEST = frozenset({"content_filter", "refusal"})
-"""Unusable answers that are caused by the request rather than the endpoint."""
+PAID = frozenset({FailureKind.EMPTY, FailureKind.CUT, FailureKind.DECLINED})
+"""Unusable answers of the model itself: it may well give them again, and they are paid for."""
+REMOVING = frozenset({FailureKind.MISDIRECTED, FailureKind.CLOSED})
+"""Outcomes for which an endpoint that is at fault is removed."""
+NEVER_JSON = frozenset({"bad_json", "not_json"})
+"""Reasons of garbled replies that mean, if there was no other reply, that this is no such endpoint."""
+LOCAL_S = 1200.0
+"""A local model answers as fast as a busy machine lets it; its answer under way is not thrown away before."""
 LOOK_AGAIN_S = 1.0
 """Seconds between two looks at an attempt's patience."""
 SOONEST_S = 0.01
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How much patience one request gets.
+
+    Attributes:
+        attempts: Most attempts, not counting those after which the endpoint asks for a wait.
+        unusable_attempts: Most attempts that are paid for and give nothing usable.
+        total_s: Seconds of attempts and waits between them; waiting in the queue is not counted.
+        attempt_s: Seconds that one attempt may take.
+        first_wait_s: Longest wait after the first failure; it doubles with each.
+        longest_wait_s: Longest wait between two attempts of our own choosing.
+        longest_asked_s: Longest wait that an endpoint may ask for; after that it is tried anyway.
+    """
+
+    attempts: int = RETRY_ATTEMPTS
+    unusable_attempts: int = 4
+    total_s: float = RETRY_S
+    attempt_s: float = REQUEST_TIMEOUT_S
+    first_wait_s: float = 1.0
+    longest_wait_s: float = 60.0
+    longest_asked_s: float = 120.0
+
+    @classmethod
+    def of(cls, config: SearchConfig, *, local: bool = False) -> RetryPolicy:
+        """Return the policy of a config; ``local`` if the requests go to a local LLM."""
+        return cls(
+            attempts=config.retry_attempts,
+            total_s=config.retry_seconds,
+            attempt_s=max(config.request_timeout, LOCAL_S if local else 0.0),
+        )
+
+    def wait_s(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:
+        """Return the seconds to wait after the failed attempt, numbered from 1.
+
+        Full jitter (a uniform draw up to the exponential bound) has the least competing work in M. Brooker,
+        "Exponential Backoff and Jitter", AWS Architecture Blog, 2015. The bound grows even if the endpoint
+        asks for one second again and again: that is an outage it does not know of. The wait is at least
+        ``retry_after``, up to ``longest_asked_s``.
+        """
+        bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(attempt - 1, 30))
+        jitter = rng.uniform(0.0, bound)
+        if retry_after is None:
+            return jitter
+        return max(min(retry_after, self.longest_asked_s) + min(jitter, 1.0), jitter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A failed attempt, as it was judged."""
+
+    error: ChatError
+    judgement: Judgement
+    retry_after: float | None = None  # seconds that every endpoint is to be left alone
+
+    @property
+    def reason(self) -> str:
+        """The ``reason`` of ``RetryScheduled``."""
+        if self.judgement.step in (NextStep.DROP, NextStep.STOP):
+            return "no"
+        if self.judgement.step is NextStep.WAIT:
+            return "rate_limited"
+        return "unusable" if self.error.kind in PAID else "transient"
+
+
 @dataclass(slots=True)
 class _Asked(Generic[R]):
+    """One request, and what became of its attempts so far."""
+
     request: R
+    failures: list[_Failure] = field(default_factory=list)  # one for each attempt
+    waited_s: float = 0.0  # between them
     endpoint: str = ""  # asked last
-    number: int = 1  # of the attempt
-    tried: list[Member] = field(default_factory=list)  # endpoints at which the attempt has failed
+    tried: list[PooledEndpoint] = field(default_factory=list)  # at which the attempt under way has failed
+    failures_there: list[_Failure] = field(default_factory=list)
     most_tokens: int = 0  # answer tokens that are reserved for it
     max_tokens: int = 0  # answer tokens that were asked for last
+    exhausted: int = 0  # times that all attempts failed, while others were answered
+    answers_before: int = 0  # of other requests, when its attempts began
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt under way, from 1."""
+        return len(self.failures) + 1
+
+    def unusable(self, policy: RetryPolicy) -> bool:
+        """Return whether the model has answered often enough, and never usably."""
+        paid = [failure.error for failure in self.failures if failure.error.kind in PAID]
+        final = any(isinstance(error, UnusableAnswerError) and error.final for error in paid)
+        return final or len(paid) >= min(policy.unusable_attempts, policy.attempts)
+
+    def patience_ends(self, policy: RetryPolicy) -> bool:
+        # Attempts after which the endpoint asks for a wait are not counted: total_s ends those.
+        tries = [
+            failure
+            for failure in self.failures
+            if failure.judgement.step is not NextStep.WAIT and failure.retry_after is None
+        ]
+        took_s = sum(failure.error.took_s for failure in self.failures) + self.waited_s
+        return len(tries) >= policy.attempts or self.unusable(policy) or took_s >= policy.total_s
 
 
 @dataclass(slots=True)
 class _Attempt(Generic[R]):
     """One attempt at one endpoint, and its cost from the reservation to the bill."""
 
-    member: Member
+    endpoint: PooledEndpoint
     permit: Permit
     request: R  # as it is sent
     longer: bool  # asks for more answer tokens than the search does
@@ -98,8 +192,9 @@ class EndpointAsker(Generic[R, A]):
     """Asks one endpoint or several, within the limits.
 
     Each attempt reserves the most that it can cost, waits for an endpoint, and is settled with the endpoint's
-    bill. An attempt that was cut off, or an answer without usage, counts with all that was reserved. An
-    endpoint is removed if it rejects its key, has no such model or no quota left.
+    bill. An attempt that was cut off, or an answer without usage, counts with all that was reserved. Each
+    failure is judged by the table of ``evaluator.failures``. An endpoint is removed if it rejects its key,
+    has no such model or no quota left.
 
     With several endpoints, a failed request moves at once to another one that answers; only when all have
     failed is one attempt used up. A failing endpoint is suspended for growing pauses.
@@ -110,7 +205,10 @@ class EndpointAsker(Generic[R, A]):
     Args:
         has_answers: The run has earlier answers, so its settings are right: the meaning of a refusal does not
             depend on where a run was interrupted.
+        until_blamed: A request whose attempts are used up is given up only if others are answered. For a
+            scorer: without it a score would be wrong. An LLM's request costs one round.
         ledger: None stores nothing.
+        stop: Once it is requested, no attempt starts; attempts under way are marked as paid.
         rng: Source of jitter; affects no result.
     """
 
@@ -122,23 +220,29 @@ class EndpointAsker(Generic[R, A]):
         retry: RetryPolicy | None = None,
         give_up_after_s: float = GIVE_UP_AFTER_S,
         has_answers: bool = False,
+        until_blamed: bool = False,
         ledger: Ledger | None = None,
+        stop: Stop | None = None,
         emit: Listener = ignore_event,
         rng: random.Random | None = None,
     ) -> None:
         self.budget = budget
         self._policy = retry or RetryPolicy()
+        self._until_blamed = until_blamed
         self._ledger = ledger
+        self._stop = stop or Stop()
         self._emit = emit
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        self._members = [self._member(endpoint, has_answers) for endpoint in endpoints]
-        self._pool = EndpointPool(self._members)
+        self._endpoints = [self._pooled(endpoint, has_answers) for endpoint in endpoints]
+        self._pool = EndpointPool(self._endpoints)
         self._bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
         self._gave_up = False
+        self._answers = 0  # in this session
+        self._control: R | None = None  # the request that was answered last
 
-    def _member(self, endpoint: Endpoint, has_answers: bool) -> Member:
+    def _pooled(self, endpoint: Endpoint, has_answers: bool) -> PooledEndpoint:
         limiter = RateLimiter(
             endpoint.name,
             endpoint.limits,
@@ -147,14 +251,19 @@ class EndpointAsker(Generic[R, A]):
             longest_pause_s=self._policy.longest_asked_s,
             emit=self._emit,
         )
-        return Member(endpoint, limiter, clock=self._clock, has_answered=has_answers)
+        return PooledEndpoint(endpoint, limiter, clock=self._clock, has_answered=has_answers)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether any endpoint has answered, in earlier sessions too."""
+        return any(endpoint.has_answered for endpoint in self._endpoints)
 
     def close(self) -> None:
         """Report the limits of each endpoint that is still in use."""
-        for member in self._pool.members:
-            paces = member.limiter
-            rpm, tpm = paces.a_minute("requests"), paces.a_minute("tokens")
-            self._emit(EndpointPaced(endpoint=member.name, in_flight=paces.places, rpm=rpm, tpm=tpm))
+        for endpoint in self._pool.endpoints:
+            limiter = endpoint.limiter
+            rpm, tpm = limiter.a_minute("requests"), limiter.a_minute("tokens")
+            self._emit(EndpointPaced(endpoint=endpoint.name, in_flight=limiter.places, rpm=rpm, tpm=tpm))
 
     def cost_at_most(self, request: R) -> Spent:
         """Return the most that one attempt at a request may cost now: what is reserved for it."""
@@ -171,81 +280,144 @@ class EndpointAsker(Generic[R, A]):
             GaveUpError: Nothing has succeeded for too long.
             FatalChatError: No endpoint can answer, or none can answer this.
         """
-        asked = _Asked(request)
+        return await self._ask(request, until_blamed=self._until_blamed)
 
-        def report(attempt: int, wait_s: float, kind: FailureKind) -> None:
-            self._emit(RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=kind))
-
-        async def once(number: int) -> BilledAnswer[A]:
-            asked.number = number
-            return await self._attempt_everywhere(asked)
-
-        try:
-            return await retrying(once, self._policy, rng=self._rng, sleep=self._sleep, on_retry=report)
-        except RequestFailedError as error:
-            if wait := self._outage.rest_s():
-                for member in self._pool.members:
-                    member.limiter.rest(wait)
-            # A client object from Python has no address.
-            if "://" not in asked.endpoint:
-                raise
-            error.args = (f"{asked.endpoint}: {error}",)
-            raise
-
-    async def _attempt_everywhere(self, asked: _Asked[R]) -> BilledAnswer[A]:
-        """Make one attempt, at as many endpoints as may answer."""
-        asked.tried.clear()
-        failures: list[ChatError | RequestFailedError] = []
+    async def _ask(self, request: R, *, until_blamed: bool) -> BilledAnswer[A]:
+        asked = _Asked(request, answers_before=self._answers)
         while True:
-            try:
-                if (reply := await self._reserve_and_send(asked)) is not None:
-                    return reply
-            except UNFIT:
-                if not self._pool.members:
-                    raise
-            except RequestTooLargeError:
-                # An endpoint that takes longer answers may have gone while this waited for it.
-                if self._longest(asked.request).max_tokens >= asked.most_tokens:
-                    raise
-            except (ChatError, RequestFailedError) as error:
-                failures.append(error)
-                if not self._moves_on(asked, classify(error)):
-                    raise self._joint_error(asked, failures)  # noqa: B904 - it has a cause of its own
+            result = await self._reserve_and_send(asked)
+            if isinstance(result, BilledAnswer):
+                self._answers, self._control = self._answers + 1, request
+                return result
+            if result is None or self._asks_at_once(asked, result):
+                continue
+            # The attempt has failed at every endpoint that may answer.
+            failure = self._joint_failure(asked)
+            asked.failures.append(failure)
+            asked.tried.clear()
+            asked.failures_there.clear()
+            if (error := self._error_of(asked)) is None:
+                await self._wait_after(asked)
+                continue
+            if isinstance(error, RequestFailedError):
+                if wait_s := self._outage.rest_s():
+                    for endpoint in self._pool.endpoints:
+                        endpoint.limiter.rest(wait_s)
+                if until_blamed and not await self._is_at_fault(asked, error):
+                    asked.failures.clear()
+                    asked.waited_s, asked.answers_before = 0.0, self._answers
+                    continue
+            raise error from (failure.error.__cause__ if error is failure.error else failure.error)
 
-    def _joint_error(
-        self, asked: _Asked[R], failures: Sequence[ChatError | RequestFailedError]
-    ) -> ChatError | RequestFailedError:
-        """Return the error of an attempt that failed at each endpoint.
+    def _error_of(self, asked: _Asked[R]) -> ChatError | RequestFailedError | None:
+        """Return the error that ends a request after its last failure; None if it is asked again."""
+        error, judgement = asked.failures[-1].error, asked.failures[-1].judgement
+        # A client object from Python has no address.
+        at = f"{asked.endpoint}: " if "://" in asked.endpoint else ""
+        if judgement.step is NextStep.STOP:
+            return error
+        if judgement.step is NextStep.DROP:
+            # A filter or a full context would refuse it again, even in the next session.
+            certain = error.kind in (FailureKind.TOO_LONG, FailureKind.FLAGGED)
+            return RequestFailedError(
+                f"{at}the request is refused: {error}",
+                attempts=1,
+                answered=certain,
+                refused=not certain,
+                refusal=error if isinstance(error, BadRequestError) else None,
+            )
+        if not asked.patience_ends(self._policy):
+            return None
+        attempts = len(asked.failures)
+        return RequestFailedError(
+            f"{at}no usable answer in {counted(attempts, 'attempt')}: {error}",
+            attempts=attempts,
+            answered=asked.unusable(self._policy),
+        )
+
+    async def _wait_after(self, asked: _Asked[R]) -> None:
+        """Wait before the next attempt, but not beyond the time that is left."""
+        failure, attempt = asked.failures[-1], len(asked.failures)
+        wait_s = self._policy.wait_s(attempt, failure.retry_after, self._rng)
+        asked.waited_s += wait_s
+        self._emit(
+            RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=failure.reason)
+        )
+        left_s = self.budget.left_s()
+        await asyncio.sleep(wait_s if left_s is None else min(wait_s, left_s))
+        if left_s is not None and left_s <= wait_s:
+            raise self.budget.minutes_spent()
+
+    async def _is_at_fault(self, asked: _Asked[R], error: RequestFailedError) -> bool:
+        """Return whether a request whose attempts are used up fails by itself, while others are answered."""
+        last = asked.failures[-1]
+        if error.answered or error.refused:
+            return True
+        if last.judgement.step is NextStep.WAIT:
+            return False
+        if getattr(last.error, "reason", "") in NEVER_JSON and not self.has_answered:
+            return True
+        evidence = Evidence(
+            answers=self._control is not None,
+            failures=asked.exhausted + 1,
+            control=True if self._answers > asked.answers_before else None,
+        )
+        if judge(FailureKind.EXHAUSTED, evidence).step is NextStep.CONTROL:
+            evidence = replace(evidence, control=await self._control_is_answered())
+        asked.exhausted += evidence.control is True
+        return judge(FailureKind.EXHAUSTED, evidence).step is NextStep.DROP
+
+    async def _control_is_answered(self) -> bool:
+        """Return whether a request that was answered before is answered again."""
+        assert self._control is not None
+        try:
+            reply = await self._ask(self._control, until_blamed=False)
+        except RequestFailedError:
+            return False
+        if self._ledger is not None:
+            await self._ledger(reply.bill)
+        return True
+
+    def _joint_failure(self, asked: _Asked[R]) -> _Failure:
+        """Return the failure of an attempt that failed at each endpoint.
 
         Retry if any failure is worth it; fail the request if an endpoint that answers others refuses it; stop
         only if every endpoint refuses.
         """
-        last = failures[-1]
-        if len(self._members) < 2:
-            return last
-        for error in failures:
-            if isinstance(error, ChatError) and classify(error) != "no":
+        last = asked.failures_there[-1]
+        if len(self._endpoints) < 2:
+            return replace(last, retry_after=last.error.retry_after)
+        for failure in asked.failures_there:
+            if failure.judgement.step not in (NextStep.DROP, NextStep.STOP):
                 # Each endpoint's pause holds it back by itself: another one may be ready sooner.
-                error.retry_after = None
-                return error
-        refusals = (error for error in failures if isinstance(error, RequestFailedError))
-        refused = min(refusals, key=lambda error: error.refused, default=None)
-        if refused is not None or set(self._pool.members) <= {*asked.tried}:
-            return refused or last
-        return TransientChatError(f"refused, and the other endpoints do not answer: {last}")
+                return failure
+        dropped = [failure for failure in asked.failures_there if failure.judgement.step is NextStep.DROP]
+        if dropped:
+            return min(dropped, key=lambda failure: failure.error.kind is FailureKind.REFUSED)
+        if set(self._pool.endpoints) <= {*asked.tried}:
+            return last
+        message = f"refused, and the other endpoints do not answer: {last.error}"
+        return _Failure(TransientChatError(message), Judgement(Fault.OPEN, NextStep.RETRY))
 
-    def _moves_on(self, asked: _Asked[R], kind: FailureKind) -> bool:
+    def _asks_at_once(self, asked: _Asked[R], failure: _Failure) -> bool:
         """Return whether to send a failed request again at once: longer, or to another endpoint."""
-        member = asked.tried[-1]
-        if member.lengthened(asked.request).max_tokens != asked.max_tokens:
-            asked.tried.pop()
-        elif len(asked.tried) > len(self._members) or not self._pool.has_hope(asked.tried):
+        endpoint = asked.tried[-1]
+        if endpoint not in self._pool.endpoints:  # removed
+            if self._pool.endpoints:
+                return True
+            asked.failures_there[:] = [failure]
             return False
-        self._emit(RetryScheduled(endpoint=member.name, attempt=asked.number, wait_s=0.0, reason=kind))
+        if endpoint.with_answer_tokens(asked.request).max_tokens != asked.max_tokens:
+            asked.tried.pop()
+        elif len(asked.tried) > len(self._endpoints) or not self._pool.has_hope(asked.tried):
+            return False
+        self._emit(
+            RetryScheduled(endpoint=endpoint.name, attempt=asked.attempt, wait_s=0.0, reason=failure.reason)
+        )
         return True
 
-    async def _reserve_and_send(self, asked: _Asked[R]) -> BilledAnswer[A] | None:
-        """Make the attempt at one endpoint; None if more has to be reserved for it first."""
+    async def _reserve_and_send(self, asked: _Asked[R]) -> BilledAnswer[A] | _Failure | None:
+        """Make the attempt at one endpoint; None if something else has to be reserved for it first."""
         request, tried = asked.request, asked.tried
         longest = self._longest(request)
         asked.most_tokens = longest.max_tokens
@@ -253,25 +425,33 @@ class EndpointAsker(Generic[R, A]):
         reserved = await self.budget.reserve(most, self._highest_price(most))
         attempt: _Attempt[R] | None = None
         try:
-            member, permit = await self._permit(longest.tokens_at_most, tried)
+            endpoint, permit = await self._permit(longest.tokens_at_most, tried)
             with permit:
                 if self._outgrown(request, asked.most_tokens, reserved):
-                    member.limiter.unused(permit)
+                    endpoint.limiter.unused(permit)
                     return None
-                sent, moved = member.addressed(request), bool(tried)
+                sent, moved = endpoint.for_endpoint(request), bool(tried)
                 attempt = _Attempt(
-                    member,
+                    endpoint,
                     permit,
                     sent,
                     longer=sent.max_tokens > request.max_tokens,
                     moved=moved,
                     reserved=reserved,
-                    retries=int(asked.number > 1 or moved),
+                    retries=int(asked.attempt > 1 or moved),
                 )
-                asked.endpoint, asked.max_tokens = member.name, sent.max_tokens
-                tried.append(member)
+                asked.endpoint, asked.max_tokens = endpoint.name, sent.max_tokens
+                tried.append(endpoint)
                 answer = await self._deliver(attempt)
-                return BilledAnswer(answer, attempt.bill, member.name)
+                if isinstance(answer, _Failure):
+                    asked.failures_there.append(answer)
+                    return answer
+                return BilledAnswer(answer, attempt.bill, endpoint.name)
+        except RequestTooLargeError:
+            # An endpoint that takes longer answers may have gone while this waited for it.
+            if self._longest(request).max_tokens >= asked.most_tokens:
+                raise
+            return None
         finally:
             used = NOTHING if attempt is None else attempt.used
             self.budget.settle(reserved, used)
@@ -280,13 +460,13 @@ class EndpointAsker(Generic[R, A]):
 
     def _longest(self, request: R) -> R:
         return max(
-            (member.lengthened(request) for member in self._pool.members),
-            key=lambda each: each.max_tokens,
+            (endpoint.with_answer_tokens(request) for endpoint in self._pool.endpoints),
+            key=lambda longer: longer.max_tokens,
             default=request,
         )
 
     def _highest_price(self, tokens: TokenUsage) -> Tariff | None:
-        prices = [member.price for member in self._pool.members if member.price is not None]
+        prices = [endpoint.price for endpoint in self._pool.endpoints if endpoint.price is not None]
         return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
 
     def _outgrown(self, request: R, most_tokens: int, reserved: Spent) -> bool:
@@ -300,33 +480,33 @@ class EndpointAsker(Generic[R, A]):
             or cost_at_most(most, self._highest_price(most)) > reserved.estimated_picodollars
         )
 
-    async def _permit(self, tokens: int, tried: Sequence[Member]) -> tuple[Member, Permit]:
+    async def _permit(self, tokens: int, tried: Sequence[PooledEndpoint]) -> tuple[PooledEndpoint, Permit]:
         try:
             async with asyncio.timeout(self.budget.left_s()):
                 return await self._pool.acquire(tokens, avoid=tried, moved=bool(tried))
         except TimeoutError:
             raise self.budget.minutes_spent() from None
 
-    async def _sleep(self, seconds: float) -> None:
-        left = self.budget.left_s()
-        await asyncio.sleep(seconds if left is None else min(seconds, left))
-        if left is not None and left <= seconds:
-            raise self.budget.minutes_spent()
-
-    async def _deliver(self, attempt: _Attempt[R]) -> A:
+    async def _deliver(self, attempt: _Attempt[R]) -> A | _Failure:
+        """Send an attempt, and record what became of it in budget, pacing and log."""
         try:
             if self._ledger is not None and self.budget.is_limited:
                 attempt.written = attempt.reserved
                 await self._ledger(Bill(reserved=NOTHING.minus(attempt.reserved)))
+            self._stop.check()
             attempt.sent = True
-            answer = await self._call(attempt)
-        except ChatError as said:
-            error = attempt.member.judged(said)
-            failure = said if isinstance(error, RequestFailedError) else error
-            self._failed(attempt, failure, spared=self._spares(attempt, said, error))
+            self._stop.paid()
+            try:
+                answer = await self._call(attempt)
+            except BaseException:
+                self._stop.settled()
+                raise
+        except ChatError as error:
+            failure = _Failure(error, attempt.endpoint.interpret_failure(error))
+            self._failed(attempt, failure)
             await self._write(attempt)
             self._check_outage(attempt, failure)
-            raise error from said.__cause__
+            return failure
         except asyncio.CancelledError:
             attempt.bill_unknown()
             await self._write(attempt)
@@ -344,7 +524,7 @@ class EndpointAsker(Generic[R, A]):
             try:
                 async with asyncio.timeout(deadline_s) as deadline:
                     with self._watched(attempt, deadline):
-                        answer: A = await attempt.member.endpoint.client.chat(attempt.request)
+                        answer: A = await attempt.endpoint.endpoint.client.chat(attempt.request)
                         return answer
             except TimeoutError as error:
                 took = self._clock() - started
@@ -368,7 +548,7 @@ class EndpointAsker(Generic[R, A]):
         A request that failed elsewhere has its full time at an endpoint that is known to answer.
         """
         probe = attempt.permit.probe
-        if len(self._pool.members) < 2 or (attempt.moved and not probe):
+        if len(self._pool.endpoints) < 2 or (attempt.moved and not probe):
             yield
             return
         loop, started = asyncio.get_running_loop(), self._clock()
@@ -376,7 +556,7 @@ class EndpointAsker(Generic[R, A]):
 
         def look() -> None:
             nonlocal timer
-            left = self._pool.patience_s(attempt.member, probe=probe) - (self._clock() - started)
+            left = self._pool.patience_s(attempt.endpoint, probe=probe) - (self._clock() - started)
             if left <= 0:
                 deadline.reschedule(loop.time())
             else:
@@ -388,31 +568,32 @@ class EndpointAsker(Generic[R, A]):
             timer.cancel()
 
     def _succeeded(self, attempt: _Attempt[R], answer: A) -> None:
-        member, permit = attempt.member, attempt.permit
+        endpoint, permit = attempt.endpoint, attempt.permit
         if answer.usage_known:
             self._learn_bill(attempt, answer.usage)
-            attempt.billed = Spent.of(answer.usage, member.price)
+            attempt.billed = Spent.of(answer.usage, endpoint.price)
         else:
             self._bill_unknown(attempt, answer.written)
-            if not member.usage_missing:
-                member.usage_missing = True
-                self._emit(UsageMissing(endpoint=member.name))
-        member.answered(longer=attempt.longer)
-        if member.breaker.answered(probe=permit.probe) and member.suspended:
-            member.suspended = False
-            self._emit(EndpointResumed(endpoint=member.name))
-        member.limiter.read_headers(permit, answer.headers)
-        member.limiter.succeeded(permit, answer.usage.total if answer.usage_known else permit.tokens)
+            if not endpoint.usage_missing:
+                endpoint.usage_missing = True
+                self._emit(UsageMissing(endpoint=endpoint.name))
+        endpoint.answered(longer=attempt.longer)
+        if endpoint.breaker.answered(probe=permit.probe) and endpoint.suspended:
+            endpoint.suspended = False
+            self._emit(EndpointResumed(endpoint=endpoint.name))
+        endpoint.limiter.read_headers(permit, answer.headers)
+        endpoint.limiter.succeeded(permit, answer.usage.total if answer.usage_known else permit.tokens)
         self._outage.succeeded()
 
-    def _failed(self, attempt: _Attempt[R], error: ChatError, *, spared: bool) -> None:
-        """Record a failure; ``spared``: it does not count against the endpoint."""
-        member, permit, limiter = attempt.member, attempt.permit, attempt.member.limiter
+    def _failed(self, attempt: _Attempt[R], failure: _Failure) -> None:
+        """Record a failure in bill, pacing and breaker."""
+        error, endpoint, permit = failure.error, attempt.endpoint, attempt.permit
+        limiter = endpoint.limiter
         attempt.failed = 1
         if isinstance(error, UnusableAnswerError):
-            error.final = error.reason == "length" and attempt.longer
+            error.final = error.kind is FailureKind.CUT and attempt.longer
         if error.usage is not None:
-            attempt.billed = Spent.of(error.usage, member.price)
+            attempt.billed = Spent.of(error.usage, endpoint.price)
             self._learn_bill(attempt, error.usage)
         elif error.perhaps_billed:
             self._bill_unknown(attempt, error.written if isinstance(error, UnusableAnswerError) else 0)
@@ -421,32 +602,36 @@ class EndpointAsker(Generic[R, A]):
             limiter.refused(permit, error.retry_after, tokens="token" in str(error).lower())
         else:
             limiter.failed(error.retry_after)
-        if isinstance(error, UNFIT) and limiter.closed is None:
-            # Before the permit is given back, or it would let the next one run into the same refusal.
-            left = self._pool.remove(member, error)
-            self._emit(EndpointRemoved(endpoint=member.name, message=str(error), left=left))
+        if failure.judgement.step is NextStep.STOP and error.kind in REMOVING:
+            if limiter.closed is None:
+                # Before the permit is given back, or it would let the next one run into the same refusal.
+                left = self._pool.remove(endpoint, error)
+                self._emit(EndpointRemoved(endpoint=endpoint.name, message=str(error), left=left))
         elif not (
-            member.asked_too_much(error, longer=attempt.longer) or self._lengthens(attempt, error) or spared
+            endpoint.asked_too_much(error, longer=attempt.longer)
+            or self._lengthens(attempt, error)
+            or self._spares(attempt, failure)
         ):
-            wait = self._pool.suspend(member, error, probe=permit.probe)
-            if wait is not None and not member.suspended:
-                member.suspended = True
-                self._emit(EndpointSuspended(endpoint=member.name, message=str(error), wait_s=wait))
+            wait_s = self._pool.suspend(endpoint, error, probe=permit.probe)
+            if wait_s is not None and not endpoint.suspended:
+                endpoint.suspended = True
+                self._emit(EndpointSuspended(endpoint=endpoint.name, message=str(error), wait_s=wait_s))
         name, billed = type(error).__name__, bool(attempt.used.calls)
-        self._emit(ChatFailed(endpoint=member.name, error=name, message=str(error), billed=billed))
+        self._emit(ChatFailed(endpoint=endpoint.name, error=name, message=str(error), billed=billed))
 
-    def _spares(self, attempt: _Attempt[R], said: ChatError, error: ChatError | RequestFailedError) -> bool:
+    def _spares(self, attempt: _Attempt[R], failure: _Failure) -> bool:
         """Return whether a failure says nothing against the endpoint.
 
         A model that thinks too long does so elsewhere too, unless others have given usable answers.
         """
-        if isinstance(said, FlaggedRequestError):
+        kind = failure.error.kind
+        if kind is FailureKind.FLAGGED:
             return True
-        if isinstance(said, UnusableAnswerError) and said.reason in OF_THE_REQUEST:
-            return not attempt.permit.probe
-        if isinstance(said, UnusableAnswerError) and said.reason == "length":
-            return not any(one.breaker.closed for one in self._pool.members if one is not attempt.member)
-        return isinstance(error, RateLimitedError | RequestFailedError) and not attempt.permit.probe
+        if kind is FailureKind.CUT:
+            others = [endpoint for endpoint in self._pool.endpoints if endpoint is not attempt.endpoint]
+            return not any(endpoint.breaker.closed for endpoint in others)
+        fault, step = failure.judgement
+        return (fault is Fault.ITEM or step is NextStep.WAIT) and not attempt.permit.probe
 
     def _bill_unknown(self, attempt: _Attempt[R], written: int) -> None:
         """Bill what was reserved, or more if more tokens than that were written."""
@@ -456,43 +641,45 @@ class EndpointAsker(Generic[R, A]):
         most = TokenUsage(self._bound.of(attempt.request).prompt_tokens, written)
         self._bound.learn(attempt.request, TokenUsage(0, written))
         if most.total > attempt.reserved.estimated_tokens:
-            money = cost_at_most(most, attempt.member.price)
+            money = cost_at_most(most, attempt.endpoint.price)
             attempt.billed = Spent(calls=1, estimated_tokens=most.total, estimated_picodollars=money)
 
     def _learn_bill(self, attempt: _Attempt[R], usage: TokenUsage) -> None:
         self._bound.learn(attempt.request, usage)
-        if attempt.member.price is not None:
-            attempt.member.price.learn(usage)
+        if attempt.endpoint.price is not None:
+            attempt.endpoint.price.learn(usage)
 
     def _lengthens(self, attempt: _Attempt[R], error: ChatError) -> bool:
         """Ask for longer answers if they are cut before they begin, and limits allow it."""
-        if attempt.longer or not isinstance(error, UnusableAnswerError) or error.reason != "length":
+        if attempt.longer or error.kind is not FailureKind.CUT:
             return False
-        member, sent = attempt.member, attempt.request
-        if member.answers != "short":
-            return member.asks_more  # since this one was sent
-        client, longer = member.endpoint.client, member.longest(sent)
-        now = client.asked_tokens(longer)
-        if now <= client.asked_tokens(sent):
+        endpoint, sent = attempt.endpoint, attempt.request
+        if endpoint.answers != "short":
+            return endpoint.asks_more  # since this one was sent
+        longer = endpoint.with_max_answer(sent)
+        now = endpoint.asked_tokens(longer)
+        if now <= endpoint.asked_tokens(sent):
             return False
         most, left = self._bound.of(longer), self.budget.left()
         tokens = most.total + attempt.used.tokens_at_most
-        money = cost_at_most(most, member.price) + attempt.used.picodollars_at_most
+        money = cost_at_most(most, endpoint.price) + attempt.used.picodollars_at_most
         if (
-            not member.limiter.fits(longer.tokens_at_most)
+            not endpoint.limiter.fits(longer.tokens_at_most)
             or (left.tokens is not None and tokens > left.tokens)
             or (left.cost_usd is not None and money > left.cost_usd * PICODOLLARS)
         ):
             return False
-        member.answers = "trying"
-        self._emit(AnswerTokensRaised(endpoint=member.name, before=sent.max_tokens, now=now))
+        endpoint.answers = "trying"
+        self._emit(AnswerTokensRaised(endpoint=endpoint.name, before=sent.max_tokens, now=now))
         return True
 
-    def _check_outage(self, attempt: _Attempt[R], error: ChatError) -> None:
-        if isinstance(error, FatalChatError):
+    def _check_outage(self, attempt: _Attempt[R], failure: _Failure) -> None:
+        """Count a failure of the endpoint's; raise GaveUpError if nothing has succeeded for too long."""
+        error = failure.error
+        if failure.judgement.step in (NextStep.DROP, NextStep.STOP):
             return
         # A model's own unusable answers are no outage; another endpoint may do better after a while.
-        if classify(error) == "unusable" and len(self._members) < 2:
+        if error.kind in PAID and len(self._endpoints) < 2:
             return
         self._outage.failed(error.took_s)
         if not self._outage.over_the_limit or self._gave_up:
@@ -500,7 +687,7 @@ class EndpointAsker(Generic[R, A]):
         self._gave_up = True
         failing_s = self._outage.lasted_s
         gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
-        self._emit(GaveUp(endpoint=attempt.member.name, failing_s=failing_s, message=str(error)))
+        self._emit(GaveUp(endpoint=attempt.endpoint.name, failing_s=failing_s, message=str(error)))
         self._pool.fail(gave_up)
         raise gave_up from error
 

@@ -151,22 +151,13 @@ A = TypeVar("A", bound=Answer)
 
 
 class Client(Protocol):
-    """An endpoint that answers requests of one kind."""
+    """An endpoint that answers requests of one kind; all that a chat object from Python needs.
+
+    If it also has ``asked_tokens(request)``, that is the answer length that it asks for; 0 for no bound.
+    """
 
     async def chat(self, request: Any) -> Any:
-        """Make one attempt; see ``ChatClient.chat``."""
-        ...
-
-    def asked_tokens(self, request: Any) -> int:
-        """Return the answer length in tokens that is requested; 0 for no bound."""
-        return int(request.max_tokens)
-
-
-class ChatClient(Protocol):
-    """Answers chat requests; all that a chat object from Python needs."""
-
-    async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Make one attempt; never retries, never waits for a limit.
+        """Make one attempt; never retry, never wait for a limit.
 
         Raises:
             ChatError: One of its kinds, see ``agent.errors``.

@@ -23,8 +23,7 @@ from ..config.schema import SearchConfig
 from ..errors import EndpointError
 from ..events.types import Listener, Noted
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
-from ..stop import Stop
-from .chat import ChatClient, ChatRequest, Client
+from .chat import Client
 from .cost import find_price, similar
 from .headers import clean_key, is_azure, is_loopback, key_headers, why_unconnected
 from .limiter import RateLimits
@@ -48,14 +47,13 @@ async def open_endpoints(
     config: SearchConfig,
     environment: Mapping[str, str],
     *,
-    chat: ChatClient | None,
-    stop: Stop,
+    chat: Client | None,
     scrubber: Scrubber,
     emit: Listener,
 ) -> AsyncIterator[list[Endpoint]]:
     """Open every endpoint of a search, or only ``chat`` if set; they close with the context.
 
-    No attempt starts once ``stop`` was asked. ``scrubber`` learns every key.
+    ``scrubber`` learns every key.
 
     Raises:
         ConfigError: A key is missing, a price is unknown, or the local model cannot be used.
@@ -71,16 +69,16 @@ async def open_endpoints(
             yield [
                 Endpoint(
                     name="given",
-                    client=StoppableChat(chat, stop),
+                    client=chat,
                     price=price,
                     limits=_limits(config, None, in_flight=getattr(chat, "in_flight", None)),
                 )
             ]
         elif config.is_local:
-            yield [await _local(stack, config, stop, scrubber, emit)]
+            yield [await _local(stack, config, scrubber, emit)]
         else:
             usable = await _usable(config, environment, scrubber, emit)
-            opened = [await _remote(stack, one, key, config, stop, scrubber, emit) for one, key in usable]
+            opened = [await _remote(stack, one, key, config, scrubber, emit) for one, key in usable]
             for endpoint in opened:
                 if (price := endpoint.table_price) is not None:
                     emit(Noted(text=f"price of {endpoint.name}: {price}"))
@@ -107,32 +105,6 @@ def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Return the used rows of the price table by endpoint, for the result; empty without any."""
     rows = {one.name: dict(price.about) for one in endpoints if (price := one.table_price) is not None}
     return {"prices": rows} if rows else {}
-
-
-class StoppableChat(Client):
-    """A chat client that starts no attempt after a stop, and marks the tasks of started ones as paid."""
-
-    def __init__(
-        self, client: Client | ChatClient, stop: Stop, call: Callable[[Any], Awaitable[Any]] | None = None
-    ) -> None:
-        self._client = client
-        self._call = call or client.chat
-        self._stop = stop
-
-    async def chat(self, request: Any) -> Any:
-        """Make one attempt, by ``call`` if given; raises InterruptedRunError after a stop."""
-        self._stop.check()
-        self._stop.paid()
-        try:
-            return await self._call(request)
-        except BaseException:
-            self._stop.settled()
-            raise
-
-    def asked_tokens(self, request: Any) -> int:
-        # A chat object from Python has ``chat`` alone, and a client's own way is that of chat requests.
-        own = getattr(self._client, "asked_tokens", None) if isinstance(request, ChatRequest) else None
-        return int((own or super().asked_tokens)(request))
 
 
 async def _usable(
@@ -189,7 +161,6 @@ async def _remote(
     endpoint: EndpointConfig,
     key: Secret | None,
     config: SearchConfig,
-    stop: Stop,
     scrubber: Scrubber,
     emit: Listener,
 ) -> Endpoint:
@@ -213,7 +184,7 @@ async def _remote(
         name = f"{name} ({endpoint.key_env})"
     return Endpoint(
         name=name,
-        client=StoppableChat(await stack.enter_async_context(client), stop),
+        client=await stack.enter_async_context(client),
         model=endpoint.model,
         price=find_price(
             endpoint.price or config.price,
@@ -225,9 +196,7 @@ async def _remote(
     )
 
 
-async def _local(
-    stack: AsyncExitStack, config: SearchConfig, stop: Stop, scrubber: Scrubber, emit: Listener
-) -> Endpoint:
+async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber, emit: Listener) -> Endpoint:
     from .local_models import content_of, model_name
     from .local_server import LlamaServer, LlamaSettings, LocalChat, make_ready
 
@@ -248,7 +217,7 @@ async def _local(
     emit(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
     return Endpoint(
         name=LOCAL_LLM,
-        client=StoppableChat(client, stop),
+        client=client,
         model=settings.name,
         price=FREE,
         limits=_limits(config, None, in_flight=settings.slots),

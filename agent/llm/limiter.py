@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ..config.fields import CONCURRENCY
-from ..errors import FatalChatError
+from ..errors import ChatError
 from ..events.types import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, ignore_event
 from .headers import LimitKind, StatedLimit, stated_limit
 from .headers import retry_after as read_retry_after
@@ -179,7 +179,7 @@ class RateLimiter:
     ) -> None:
         self.name = name
         self.limits = limits
-        self.closed: FatalChatError | None = None
+        self.closed: ChatError | None = None
         self.took_s: deque[float] = deque(maxlen=SAMPLES)
         self._clock = clock
         self._rng = rng

@@ -17,25 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ...evaluator.errors import PromptclimbError
-from ..errors import (
-    BadRequestError,
-    ChatError,
-    ContextTooLongError,
-    FatalChatError,
-    FlaggedRequestError,
-    KeyRejectedError,
-    ModelNotFoundError,
-    RedirectedError,
-    RequestFailedError,
-    RequestTooLargeError,
-    TransientChatError,
-)
+from ...evaluator.failures import Evidence, FailureKind, Judgement, judge
+from ..errors import BadRequestError, ChatError, RequestTooLargeError
 from .chat import Client, R
 from .cost import CorrectedPrice, TablePrice, Tariff
 from .limiter import Permit, RateLimiter, RateLimits
@@ -51,10 +40,9 @@ LAST_ONE_FAILURES = 3
 LONGEST_ALONE_S = 30.0
 """Longest pause while no breaker is closed, so that the first endpoint to recover is found soon."""
 
-SINGLE_REFUSALS = 2
-"""Refusals in a row, of a key or a model that worked before, that are taken for a gateway's slip."""
-UNFIT_REQUESTS = 9
-"""Requests in a row that a working endpoint may refuse before it counts as refusing all."""
+SHORTEST_REST_S = 5.0
+LONGEST_REST_S = 300.0
+"""Of all endpoints in an outage."""
 MORE_TOKENS = 4
 """Factor by which answers are made longer, once, if they are cut before they begin."""
 
@@ -156,11 +144,12 @@ class Breaker:
         return self._pause_s
 
 
-class Member:
+class PooledEndpoint:
     """One endpoint of a pool, and what it has shown so far.
 
     Attributes:
         price: Corrected by the costs that it reports.
+        has_answered: Whether it has ever answered, earlier sessions included: its settings are right.
         usage_missing: Its missing usage was reported.
         suspended: Its suspension was reported.
         answers: Whether its answers need more tokens: no sign of it ("short"), perhaps ("trying"), it answers
@@ -179,10 +168,10 @@ class Member:
         self.limiter = limiter
         self.breaker = Breaker(clock)
         self.price = None if endpoint.price is None else CorrectedPrice(endpoint.price)
+        self.has_answered = has_answered
         self.usage_missing = self.suspended = False
         self.answers: Literal["short", "trying", "long", "capped"] = "short"
-        self._has_answered = has_answered
-        self._single_refusals = self._unfit = 0
+        self._in_a_row = Counter[FailureKind]()
 
     @property
     def name(self) -> str:
@@ -198,28 +187,34 @@ class Member:
         """Whether it answers, or may be found to, and waits for no pause."""
         return (self.breaker.closed or self.breaker.due) and not self.limiter.pauses
 
-    def longest(self, request: R) -> R:
+    def with_max_answer(self, request: R) -> R:
         """Return a request with as many answer tokens as may ever be requested."""
-        longest = request.max_tokens * MORE_TOKENS
-        return replace(request, max_tokens=longest)  # type: ignore[type-var]  # a dataclass
+        max_tokens = request.max_tokens * MORE_TOKENS
+        return replace(request, max_tokens=max_tokens)  # type: ignore[type-var]  # a dataclass
 
-    def lengthened(self, request: R) -> R:
+    def with_answer_tokens(self, request: R) -> R:
         """Return a request with as many answer tokens as are requested here, if a minute allows them."""
-        longest = self.longest(request)
-        asks_more = self.asks_more and self.limiter.fits(longest.tokens_at_most)
-        return longest if asks_more else request
+        if not self.asks_more:
+            return request
+        longer = self.with_max_answer(request)
+        return longer if self.limiter.fits(longer.tokens_at_most) else request
 
-    def addressed(self, request: R) -> R:
+    def for_endpoint(self, request: R) -> R:
         """Return a request as it is sent here."""
-        longest = self.lengthened(request)
+        request = self.with_answer_tokens(request)
         if self.endpoint.model is None:
-            return longest
-        return replace(longest, model=self.endpoint.model)  # type: ignore[type-var]  # a dataclass
+            return request
+        return replace(request, model=self.endpoint.model)  # type: ignore[type-var]  # a dataclass
+
+    def asked_tokens(self, request: R) -> int:
+        """Return the answer length in tokens that the client asks for; 0 for no bound."""
+        asked_tokens = getattr(self.endpoint.client, "asked_tokens", None)
+        return request.max_tokens if asked_tokens is None else int(asked_tokens(request))
 
     def answered(self, *, longer: bool) -> None:
         """Record an answer; ``longer``: the request asked for more tokens than the search does."""
-        self._has_answered = True
-        self._single_refusals = self._unfit = 0
+        self.has_answered = True
+        self._in_a_row.clear()
         if longer and self.answers == "trying":
             self.answers = "long"
 
@@ -230,38 +225,59 @@ class Member:
         self.answers = "capped"
         return True
 
-    def judged(self, error: ChatError) -> ChatError | RequestFailedError:
-        """Return the error that a failure amounts to.
+    def interpret_failure(self, error: ChatError) -> Judgement:
+        """Return whose fault a failed attempt is, and what follows."""
+        self._in_a_row[error.kind] += 1
+        in_a_row = self._in_a_row[error.kind]
+        # No control is asked for here: the other requests are control enough, and cost nothing more.
+        return judge(error.kind, Evidence(answers=self.has_answered, in_a_row=in_a_row, control=False))
 
-        A request that a content filter refuses fails alone. Once the endpoint has answered, a refused key or
-        model may be a slip, so it is asked again. Any refused request then fails alone: for certain if the
-        context is named, else only if others are answered.
+
+class Outage:
+    """A time in which no attempt succeeds: how long it lasts, and how long the endpoints rest."""
+
+    def __init__(self, give_up_after_s: float, clock: Callable[[], float]) -> None:
+        self._give_up_after_s = give_up_after_s
+        self._clock = clock
+        self._since: float | None = None
+        self._requests = 0
+
+    @property
+    def lasted_s(self) -> float:
+        """Seconds since the start of the first failure after the last success; 0 after a success."""
+        return 0.0 if self._since is None else self._clock() - self._since
+
+    @property
+    def over_the_limit(self) -> bool:
+        return self._since is not None and self.lasted_s >= self._give_up_after_s
+
+    def succeeded(self) -> None:
+        self._since = None
+        self._requests = 0
+
+    def failed(self, took_s: float) -> None:
+        """Record a failed attempt that took so many seconds."""
+        if self._since is None:
+            self._since = self._clock() - took_s
+
+    def rest_s(self) -> float:
+        """Return the seconds to wait after one more failed request, so that not every round is lost.
+
+        The first one may have failed by itself: 0.0. Then they are 5 s, doubling up to five minutes, but they
+        do not go beyond the time to give up.
         """
-        if not self._has_answered and not isinstance(error, FlaggedRequestError):
-            return error
-        if isinstance(error, KeyRejectedError | ModelNotFoundError | RedirectedError):
-            self._single_refusals += 1
-            if self._single_refusals <= SINGLE_REFUSALS:
-                stray = TransientChatError(str(error), status=error.status, headers=error.headers)
-                stray.took_s = error.took_s
-                return stray
-        if isinstance(error, BadRequestError):
-            self._unfit += 1
-            if self._unfit <= UNFIT_REQUESTS:
-                # A filter or a full context would refuse it again, even in the next session.
-                certain = isinstance(error, ContextTooLongError | FlaggedRequestError)
-                said = f"the request is refused: {error}"
-                return RequestFailedError(
-                    said, attempts=1, answered=certain, refused=not certain, refusal=error
-                )
-        return error
+        self._requests += 1
+        if self._since is None or self._requests < 2:
+            return 0.0
+        rest = min(SHORTEST_REST_S * 2.0 ** min(self._requests - 2, 10), LONGEST_REST_S)
+        return max(min(rest, self._give_up_after_s - self.lasted_s), 0.0)
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
     tokens: int
-    granted: asyncio.Future[tuple[Member, Permit]]
-    avoid: Collection[Member]
+    granted: asyncio.Future[tuple[PooledEndpoint, Permit]]
+    avoid: Collection[PooledEndpoint]
     moved: bool
 
 
@@ -274,8 +290,8 @@ class EndpointPool:
     by one timer.
     """
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self.members = list(members)
+    def __init__(self, endpoints: Sequence[PooledEndpoint]) -> None:
+        self.endpoints = list(endpoints)
         self._waiting: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._failure: PromptclimbError | None = None
@@ -285,8 +301,8 @@ class EndpointPool:
         return len(self._waiting)
 
     async def acquire(
-        self, tokens: int, *, avoid: Collection[Member] = (), moved: bool = False
-    ) -> tuple[Member, Permit]:
+        self, tokens: int, *, avoid: Collection[PooledEndpoint] = (), moved: bool = False
+    ) -> tuple[PooledEndpoint, Permit]:
         """Wait until one request may be sent; return its endpoint and a permit to be left.
 
         Args:
@@ -322,7 +338,7 @@ class EndpointPool:
             self._timer.cancel()
             self._timer = None
         shortest = math.inf
-        open_to: set[Member] | None = None
+        open_to: set[PooledEndpoint] | None = None
         blocked: list[_Waiter] = []
         while self._waiting and (open_to is None or open_to):
             waiter = self._waiting.popleft()
@@ -340,99 +356,100 @@ class EndpointPool:
             wait = max(shortest, SHORTEST_WAIT_S)
             self._timer = asyncio.get_running_loop().call_later(wait, self.move)
 
-    def has_hope(self, avoid: Collection[Member]) -> bool:
+    def has_hope(self, avoid: Collection[PooledEndpoint]) -> bool:
         """Return whether an endpoint other than these may answer."""
-        return any(one.has_hope for one in self.members if one not in avoid)
+        return any(endpoint.has_hope for endpoint in self.endpoints if endpoint not in avoid)
 
     def choose(
-        self, tokens: int, *, avoid: Collection[Member] = (), moved: bool = False
-    ) -> tuple[float, Member]:
+        self, tokens: int, *, avoid: Collection[PooledEndpoint] = (), moved: bool = False
+    ) -> tuple[float, PooledEndpoint]:
         """Return the seconds that a request has to wait, and the endpoint that it goes to then."""
-        if len(self.members) == 1:
-            return self.members[0].limiter.delay(tokens), self.members[0]
-        able = [one for one in self.members if one not in avoid]
-        if not any(one.has_hope for one in able):
-            able = self.members
-        known = [one for one in able if one.breaker.closed]
-        alone = not any(one.breaker.closed for one in self.members)
+        if len(self.endpoints) == 1:
+            return self.endpoints[0].limiter.delay(tokens), self.endpoints[0]
+        able = [endpoint for endpoint in self.endpoints if endpoint not in avoid]
+        if not any(endpoint.has_hope for endpoint in able):
+            able = self.endpoints
+        known = [endpoint for endpoint in able if endpoint.breaker.closed]
+        alone = not any(endpoint.breaker.closed for endpoint in self.endpoints)
 
-        def rank(one: Member) -> tuple[float, bool, int, float]:
-            wait = max(one.limiter.delay(tokens), one.breaker.wait_s(alone=alone))
-            idle = one.limiter.idle_s > HOLD_SHARE * one.limiter.mean_s  # it may have become quicker
-            return wait, one.breaker.closed, one.breaker.failures, 0.0 if idle else one.limiter.load()
+        def rank(endpoint: PooledEndpoint) -> tuple[float, bool, int, float]:
+            limiter, breaker = endpoint.limiter, endpoint.breaker
+            wait = max(limiter.delay(tokens), breaker.wait_s(alone=alone))
+            idle = limiter.idle_s > HOLD_SHARE * limiter.mean_s  # it may have become quicker
+            return wait, breaker.closed, breaker.failures, 0.0 if idle else limiter.load()
 
         # A request that has failed elsewhere makes no probe while an endpoint answers.
         chosen = min(known if known and moved else able, key=rank)
         return rank(chosen)[0], chosen
 
-    def patience_s(self, member: Member, *, probe: bool) -> float:
+    def patience_s(self, endpoint: PooledEndpoint, *, probe: bool) -> float:
         """Return the seconds after which an attempt is better made elsewhere; infinite if it is not.
 
         An endpoint that has answered gets four times the slowest recent answer of its own or of the others. A
         probe gets twice what the others take, twice as much after each failure, up to sixteen times; more
         while few of their answers are known.
         """
-        others = [one for one in self.members if one is not member]
-        known = [one.limiter for one in others if one.breaker.closed]
-        if not known and not any(one.has_hope for one in others):
+        others = [other for other in self.endpoints if other is not endpoint]
+        known = [other.limiter for other in others if other.breaker.closed]
+        if not known and not any(other.has_hope for other in others):
             return math.inf
-        there = min((max(one.took_s, default=0.0) for one in known), default=0.0)
+        elsewhere_s = min((max(limiter.took_s, default=0.0) for limiter in known), default=0.0)
         if not probe or not known:
-            slowest = max([*member.limiter.took_s, there])
+            slowest = max([*endpoint.limiter.took_s, elsewhere_s])
             return max(ANSWERED_TIMES * slowest, FIRST_PATIENCE_S)
-        times = PROBE_TIMES * 2.0 ** min(member.breaker.failures, 10)
-        few = PROBE_TIMES / max(sum(len(one.took_s) for one in known), 1)
-        return max(min(times + few, MOST_PROBE_TIMES) * there, SHORTEST_PATIENCE_S)
+        times = PROBE_TIMES * 2.0 ** min(endpoint.breaker.failures, 10)
+        few = PROBE_TIMES / max(sum(len(limiter.took_s) for limiter in known), 1)
+        return max(min(times + few, MOST_PROBE_TIMES) * elsewhere_s, SHORTEST_PATIENCE_S)
 
-    def suspend(self, member: Member, error: ChatError, *, probe: bool) -> float | None:
+    def suspend(self, endpoint: PooledEndpoint, error: ChatError, *, probe: bool) -> float | None:
         """Report a failure to the breaker; return the seconds of its pause, if any. None if it is alone."""
-        if len(self.members) < 2:
+        if len(self.endpoints) < 2:
             return None
-        last = not any(one.breaker.closed for one in self.members if one is not member)
-        return member.breaker.failed(error.took_s, probe=probe, last=last)
+        last = not any(other.breaker.closed for other in self.endpoints if other is not endpoint)
+        return endpoint.breaker.failed(error.took_s, probe=probe, last=last)
 
-    def remove(self, member: Member, error: FatalChatError) -> int:
+    def remove(self, endpoint: PooledEndpoint, error: ChatError) -> int:
         """Remove an endpoint, and return how many are left; without any, all waiting requests fail."""
-        member.limiter.closed = error
-        if member in self.members:
-            self.members.remove(member)
-        if not self.members:
+        endpoint.limiter.closed = error
+        if endpoint in self.endpoints:
+            self.endpoints.remove(endpoint)
+        if not self.endpoints:
             self.fail(error)
         self.move()
-        return len(self.members)
+        return len(self.endpoints)
 
     def fail(self, error: PromptclimbError) -> None:
         """Refuse all requests from now on, waiting ones included."""
         self._failure = self._failure or error
         self.move()
 
-    def _try(self, waiter: _Waiter, open_to: Collection[Member] | None) -> float:
+    def _try(self, waiter: _Waiter, open_to: Collection[PooledEndpoint] | None) -> float:
         """Serve a waiter, or return the seconds until it may be served."""
         try:
             self._check(waiter.tokens)
         except PromptclimbError as error:
             waiter.granted.set_exception(error)
             return 0.0
-        wait, member = self.choose(waiter.tokens, avoid=waiter.avoid, moved=waiter.moved)
-        if open_to is not None and member not in open_to:
+        wait, endpoint = self.choose(waiter.tokens, avoid=waiter.avoid, moved=waiter.moved)
+        if open_to is not None and endpoint not in open_to:
             return math.inf
         if wait > 0:
             return wait
-        probe = member.breaker.admit()
+        probe = endpoint.breaker.admit()
 
         def left() -> None:
-            member.breaker.leave(probe=probe)
+            endpoint.breaker.leave(probe=probe)
             self.move()
 
-        permit = member.limiter.admit(waiter.tokens, probe=probe, on_leave=left)
-        waiter.granted.set_result((member, permit))
+        permit = endpoint.limiter.admit(waiter.tokens, probe=probe, on_leave=left)
+        waiter.granted.set_result((endpoint, permit))
         return 0.0
 
     def _check(self, tokens: int) -> None:
         if self._failure is not None:
             raise self._failure
-        if not any(one.limiter.fits(tokens) for one in self.members):
-            most = max(one.limiter.limits.tpm or 0.0 for one in self.members)
+        if not any(endpoint.limiter.fits(tokens) for endpoint in self.endpoints):
+            most = max(endpoint.limiter.limits.tpm or 0.0 for endpoint in self.endpoints)
             raise RequestTooLargeError(
                 f"a request may need {tokens} tokens, but --tpm allows only {most:.0f} in a minute; "
                 "show fewer templates (--top-k), allow shorter answers (--answer-tokens), or raise --tpm"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ...evaluator.errors import AskingEndedError, UsageError
+from ...evaluator.failures import Evidence, NextStep, judge
 from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
@@ -27,7 +28,6 @@ from ..errors import (
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
-    RateLimitedError,
     RedirectedError,
     RequestFailedError,
     RequestTooLargeError,
@@ -36,23 +36,19 @@ from ..errors import (
 from ..events.types import Event, Listener, ScorerUsageChanged
 from ..prices import TokenUsage
 from ..stop import Stop
-from .ask import EndpointAsker
+from .ask import NEVER_JSON, EndpointAsker, RetryPolicy
 from .budget import Limits, ScorerBudget
-from .chat import BilledAnswer, Client, JsonAnswer
+from .chat import Client, JsonAnswer
 from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent
 from .limiter import RateLimits
-from .pool import UNFIT_REQUESTS, Endpoint
-from .retry import RetryPolicy
+from .pool import Endpoint
 from .scorer_costs import RequestSizes, cost_of_all, to_keep, why_refused
 
 KEY = "SCORER_API_KEY"
 USAGE_EVERY_S = 1.0
-MOST_FAILURES = 2
-"""Times that all attempts at one request may fail, while others are answered, before it counts as refused."""
 GRACE_S = 12.0
 """Longest wait, at the end, for requests in flight; a stop gives them ten seconds."""
 TOO_LARGE = 413
-NEVER_JSON = frozenset({"bad_json", "not_json"})
 
 
 class _SeldomUsage:
@@ -123,14 +119,15 @@ class ScorerCalls:
             Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost, minutes=config.max_minutes),
             spent,
         )
-        self._answered_before = spent.calls > 0
         self._asker: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(
             [Endpoint(name=name, client=client, price=config.scorer_price, limits=limits)],
             budget=self.budget,
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
-            has_answers=self._answered_before,
+            has_answers=spent.calls > 0,
+            until_blamed=True,
             ledger=self._write,
+            stop=stop,
             emit=self._emit,
             rng=random.Random(),
         )
@@ -144,17 +141,11 @@ class ScorerCalls:
         self._changed = threading.Condition()
         self._calls = 0
         self._closed = False
-        self._answer_count = 0
         self._refused_at_first = 0
         self._connect = connect
         self._reached: asyncio.Future[None] | None = None
         self._refusal: str | None = None
-        self._last: ApiRequest | None = None  # the last one that was answered
         self._kept_for = RequestSizes()
-
-    @property
-    def _has_answered(self) -> bool:
-        return self._answered_before or self._answer_count > 0
 
     async def write_to(self, ledger: Ledger, active_s: float) -> None:
         """Keep the account in a run's store from now on; opening took no active time."""
@@ -306,7 +297,7 @@ class ScorerCalls:
             return InterruptedRunError(getattr(self._stop.cause, "signal", 0))
         if not isinstance(failure, FatalChatError):
             return failure
-        if self._has_answered:
+        if self._asker.has_answered:
             return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
         remedy = "; check --scorer, --model and --scorer-url"
         if isinstance(failure, RedirectedError):
@@ -331,53 +322,33 @@ class ScorerCalls:
         await asyncio.shield(self._reached)
 
     async def _ask(self, request: ApiRequest) -> ApiAnswer:
-        failures = 0
-        while True:
-            before = self._answer_count
-            try:
-                billed = await self._asker.ask(request)
-            except RequestTooLargeError as error:
-                raise UsageError(
-                    f"--scorer-tpm {self._tpm:g} must be at least {request.tokens_at_most}: one request to "
-                    "the scorer may take so many tokens"
-                ) from error
-            except BadRequestError as error:
-                # Without an answer so far, the endpoint may refuse everything.
-                self._refused_at_first += not self._has_answered
-                if (reason := _reason(error)) == "refused" or self._refused_at_first > UNFIT_REQUESTS:
-                    raise
-                return ApiRefusal(reason, str(error))
-            except RequestFailedError as error:
-                cause = error.__cause__
-                if error.answered or error.refused:
-                    return ApiRefusal(_reason(error.refusal or cause), str(error))
-                if not self._has_answered and getattr(cause, "reason", "") in NEVER_JSON:
-                    raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
-                if not isinstance(cause, RateLimitedError):
-                    failures += self._answer_count > before or await self._answers_again()
-                if failures >= MOST_FAILURES:
-                    return ApiRefusal(FAILED, str(error))
-            else:
-                self._refused_at_first = 0
-                await self._count(request, billed)
-                return ApiReply(billed.answer.body)
-
-    async def _count(self, request: ApiRequest, billed: BilledAnswer[JsonAnswer]) -> None:
-        self._last = request
-        self._answer_count += 1
+        """Return an answer, or a refusal that is the request's own fault."""
+        try:
+            billed = await self._asker.ask(request)
+        except RequestTooLargeError as error:
+            raise UsageError(
+                f"--scorer-tpm {self._tpm:g} must be at least {request.tokens_at_most}: one request to "
+                "the scorer may take so many tokens"
+            ) from error
+        except BadRequestError as error:
+            # Without an answer so far, the endpoint may refuse everything.
+            self._refused_at_first += not self._asker.has_answered
+            evidence = Evidence(answers=True, in_a_row=self._refused_at_first, control=False)
+            if (reason := _reason(error)) == "refused" or judge(error.kind, evidence).step is NextStep.STOP:
+                raise
+            return ApiRefusal(reason, str(error))
+        except RequestFailedError as error:
+            cause = error.__cause__
+            if error.answered or error.refused:
+                return ApiRefusal(_reason(error.refusal or cause), str(error))
+            if not self._asker.has_answered and getattr(cause, "reason", "") in NEVER_JSON:
+                raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
+            return ApiRefusal(FAILED, str(error))
+        self._refused_at_first = 0
         if self._kept_for and self.budget.depends_on_size:
             self.budget.keep(self._kept())
         await self._write(billed.bill)
-
-    async def _answers_again(self) -> bool:
-        """Return whether a request that was answered before is answered again."""
-        if (request := self._last) is None:
-            return False
-        try:
-            await self._count(request, await self._asker.ask(request))
-        except RequestFailedError:
-            return False
-        return True
+        return ApiReply(billed.answer.body)
 
 
 def _reason(error: BaseException | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -26,10 +26,14 @@ from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChange
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
 from ..text import printable
+from .chat import Client, JsonAnswer
 from .cost import NOTHING, Spent
-from .endpoints import DEFAULT_KEY, StoppableChat, reach, warn_unencrypted
+from .endpoints import DEFAULT_KEY, reach, warn_unencrypted
 from .headers import clean_key
 from .scorer_calls import KEY, ScorerCalls
+
+if TYPE_CHECKING:
+    from .client import OpenAIChat
 
 PROGRESS_EVERY_S = 10.0
 """Seconds between lines on how far scoring without a search is."""
@@ -60,6 +64,16 @@ def scorer_key(url: str, base_url: str | None, environment: Mapping[str, str]) -
 def _place(url: str) -> tuple[str | None, int | None]:
     parts = urlsplit(url)
     return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+class _Posts(Client):
+    """Sends requests to a scorer by an HTTP client."""
+
+    def __init__(self, client: OpenAIChat) -> None:
+        self._client = client
+
+    async def chat(self, request: ApiRequest) -> JsonAnswer:
+        return await self._client.post(request)
 
 
 @asynccontextmanager
@@ -93,7 +107,7 @@ async def open_scorer(
     async with client:
         calls = ScorerCalls(
             config,
-            StoppableChat(client, stop, client.post),
+            _Posts(client),
             name=without_credentials(url),
             variable=key.variable,
             connect=lambda: _connect(url),

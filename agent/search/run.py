@@ -35,13 +35,12 @@ from ..events.types import (
     SearchFinished,
     SearchStarted,
 )
-from ..llm.ask import EndpointAsker
+from ..llm.ask import EndpointAsker, RetryPolicy
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.cost import NOTHING
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
-from ..llm.retry import RetryPolicy
 from ..llm.scorer_calls import ScorerCalls
 from ..llm.scorer_costs import sizes_of
 from ..llm.scorer_endpoint import open_scorer
@@ -390,7 +389,6 @@ class OpenRun:
                 config,
                 run.environment,
                 chat=None if run.chat is None else UserChat(run.chat, scrub=self._all_secrets.scrub),
-                stop=self._stop,
                 scrubber=self._keys_in_use,
                 emit=self._emit,
             )
@@ -487,6 +485,7 @@ class OpenRun:
             give_up_after_s=60 * config.give_up_after,
             has_answers=has_answers,
             ledger=store.put_usage,
+            stop=self._stop,
             emit=self._emit,
             rng=rng_for(config.seed, "jitter"),
         )

@@ -23,6 +23,7 @@ from .. import tally
 from ..counts import counted
 from ..datasets.pictures import thumbnail
 from ..errors import AskingEndedError, DataError, EvaluatorError, ScoringEndedError, TemplateRejectedError
+from ..failures import RULES, Evidence, FailureKind, NextStep, judge
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
@@ -50,14 +51,8 @@ T = TypeVar("T")
 
 IN_FLIGHT = 8
 """Batches of candidates scored at once: one that waits for its last answers does not hold up the others."""
-FIRST_FAULTS = 8
-"""Refused and misformed answers, before any other, after which an endpoint is given up."""
 MOST_FAILED = 2
 """Candidates for which an image gets no answer, whatever is tried, before it is left out for the others."""
-MOST_REFUSALS = 8
-"""Refusals in a row after which a request that was answered before is made again: is it the endpoint?"""
-ATTEMPTS = 3
-"""Requests for one answer before an endpoint that answers with anything else is given up."""
 LEAST_PROBABILITY = 1e-12
 REFUSED_WORDS = "images that the endpoint refused or failed to answer, which count as wrong"
 BYTES_PER_TOKEN = 2
@@ -362,7 +357,7 @@ class RemoteEvaluator(ABC):
         try:
             return self._ask_in_rounds(table, questions, refusals)
         except AskingEndedError:
-            if self._control is not None and self._refused_in_a_row < MOST_REFUSALS:
+            if self._control is not None and self._in_doubt is None:
                 table.keep(refusals)
             raise
 
@@ -370,49 +365,58 @@ class RemoteEvaluator(ABC):
         self, table: KeptValues[T], questions: list[Question], refusals: dict[str, T]
     ) -> dict[str, T]:
         """Ask all, then what is to be asked instead or again; ``refusals`` are those not believed yet."""
-        found: dict[str, T] = {}
-        faults, blame = 0, ""
-        questions = [one for one in questions if not self._is_hopeless(one)]
+        values_by_key: dict[str, T] = {}
+        faults, fault = 0, ""
+        questions = [question for question in questions if not self._is_hopeless(question)]
         while questions:
             again: list[Question] = []
             sent, failed = list[Question](), list[Exception]()
             requests = self._requests(questions, sent, failed)
             # Generators, as closing one gives up what it did not yield.
             with closing(cast("Generator[tuple[int, ApiAnswer]]", self.problem.ask(requests))) as answers:
-                for place, answer in answers:
-                    question = sent[place]
-                    values, instead, fault = self._judged(question, answer)
-                    again += instead
-                    blame = fault or blame
-                    if not fault:
+                for number, answer in answers:
+                    question = sent[number]
+                    kind, values, message = self._failure_of(question, answer)
+                    if kind is None:
                         self._control, self._refused_in_a_row = question, 0
-                        found |= table.keep({**refusals, **values})
+                        values_by_key |= table.keep({**refusals, **values})
                         refusals.clear()
-                    elif isinstance(answer, ApiRefusal) and answer.reason == FAILED:
-                        self._failed[question.image] += 1
-                        self._unanswered |= values
-                    elif isinstance(answer, ApiRefusal):
-                        refusals |= values
-                        self._refused_in_a_row += 1
-                    # An endpoint that has never answered would refuse the rest too, and may bill for that.
+                        continue
+                    fault, halves = message, question.halves() if kind is not FailureKind.MISREAD else []
                     faults += self._control is None
-                    if self._control is None and faults == FIRST_FAULTS:
-                        raise self._unfit(blame)
+                    self._refused_in_a_row += kind is FailureKind.QUESTION_REFUSED
+                    evidence = Evidence(
+                        answers=self._control is not None,
+                        failures=question.attempts,
+                        in_a_row=faults if self._control is None else self._refused_in_a_row,
+                        divisible=bool(halves),
+                    )
+                    match judge(kind, evidence).step:
+                        case NextStep.STOP:
+                            raise self._unfit(fault)
+                        case NextStep.SPLIT:
+                            again += halves
+                        case NextStep.RETRY:
+                            again.append(replace(question, attempts=question.attempts + 1))
+                        case _ if kind is FailureKind.QUESTION_FAILED:
+                            self._failed[question.image] += 1
+                            self._unanswered |= values
+                        case _:  # a control, if it is due, is asked for once this round has ended
+                            refusals |= values
             if failed:
                 raise failed[0]
-            if any(question.attempts > ATTEMPTS for question in again):
-                raise self._unfit(blame)
             questions = again + questions[len(sent) :]
             if (control := self._in_doubt) is not None:
                 self._check_that_it_answers(control)
         if refusals and self._control is None:
-            raise self._unfit(blame)
-        return found | table.keep(refusals)
+            raise self._unfit(fault)
+        return values_by_key | table.keep(refusals)
 
     @property
     def _in_doubt(self) -> Question | None:
         """What was answered before, if so many refusals in a row may be the endpoint's fault; else None."""
-        return self._control if self._refused_in_a_row >= MOST_REFUSALS else None
+        most = RULES[FailureKind.QUESTION_REFUSED].trusted
+        return self._control if self._refused_in_a_row > most else None
 
     def _requests(
         self, questions: Sequence[Question], sent: list[Question], failed: list[Exception]
@@ -429,17 +433,20 @@ class RemoteEvaluator(ABC):
             sent.append(question)
             yield request
 
-    def _judged(self, question: Question, answer: ApiAnswer) -> tuple[Mapping[str, Any], list[Question], str]:
-        """Return an answer's values, the questions to ask instead, and what is wrong with it, if anything."""
+    def _failure_of(
+        self, question: Question, answer: ApiAnswer
+    ) -> tuple[FailureKind | None, Mapping[str, Any], str]:
+        """Return what has become of a question (None for an answer), its values, and what is wrong."""
         if isinstance(answer, ApiRefusal):
-            halves = question.halves()
-            fault = f"it refuses every request: {answer.message}"
-            return {} if halves else question.read(answer), halves, fault
+            failed = answer.reason == FAILED
+            kind = FailureKind.QUESTION_FAILED if failed else FailureKind.QUESTION_REFUSED
+            values = {} if question.halves() else question.read(answer)
+            return kind, values, f"it refuses every request: {answer.message}"
         try:
-            return question.read(answer), [], ""
+            return None, question.read(answer), ""
         except BadReplyError as error:
-            fault = f"it does not answer as --scorer {self._scorer} does: {error}"
-            return {}, [replace(question, attempts=question.attempts + 1)], fault
+            message = f"it does not answer as --scorer {self._scorer} does: {error}"
+            return FailureKind.MISREAD, {}, message
 
     def _is_hopeless(self, question: Question) -> bool:
         """Return whether a question is not worth asking; then it has its values."""

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.batching import MAX_FAILURES, ScoringQueue, is_out_of_memory
+from promptclimb.evaluator.batching import ScoringQueue, is_out_of_memory
 from promptclimb.evaluator.errors import (
     ConfigError,
     CrashingTemplateError,
     ScoringEndedError,
     ScoringFailedError,
 )
+from promptclimb.evaluator.failures import RULES, FailureKind
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
 
@@ -102,7 +103,7 @@ async def test_a_template_that_crashes_the_scorer_fails_alone() -> None:
     assert isinstance(found[13], CrashingTemplateError)
     assert "boom" in str(found[13])
     alone = [batch for batch in scorer.batches if batch == (TEMPLATES[13],)]
-    assert len(alone) == MAX_FAILURES
+    assert len(alone) == RULES[FailureKind.CRASHED].drop_after
     last = max(index for index, batch in enumerate(scorer.batches) if batch == (TEMPLATES[13],))
     assert TEMPLATES[13] not in scorer.batches[last - 1]
 

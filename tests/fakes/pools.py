@@ -6,13 +6,13 @@ import asyncio
 from typing import Any, cast
 
 from promptclimb.agent.llm.limiter import Permit, RateLimiter
-from promptclimb.agent.llm.pool import Endpoint, EndpointPool, Member
+from promptclimb.agent.llm.pool import Endpoint, EndpointPool, PooledEndpoint
 
 
-def member(limiter: RateLimiter) -> Member:
+def member(limiter: RateLimiter) -> PooledEndpoint:
     """A member of a pool that is never asked."""
     endpoint = Endpoint(name=limiter.name, client=cast("Any", None))
-    return Member(endpoint, limiter, clock=asyncio.get_running_loop().time)
+    return PooledEndpoint(endpoint, limiter, clock=asyncio.get_running_loop().time)
 
 
 def pool_of(*limiters: RateLimiter) -> EndpointPool:

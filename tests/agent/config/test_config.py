@@ -24,8 +24,8 @@ from promptclimb.agent.config.sources import (
     spec_from_sources,
     to_toml,
 )
+from promptclimb.agent.llm.ask import RetryPolicy
 from promptclimb.agent.llm.limiter import RateLimits
-from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.settings import Group, Scope, applying_to

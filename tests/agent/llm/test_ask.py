@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import Price
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BadRequestError,
     BudgetSpentError,
     ChatError,
     GaveUpError,
+    InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
     QuotaSpentError,
@@ -39,16 +42,16 @@ from promptclimb.agent.events.types import (
     UsageMissing,
     ignore_event,
 )
-from promptclimb.agent.llm.ask import EndpointAsker
+from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
-from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
 from tests.fakes.chat_server import ChatServer, ServerOptions
@@ -371,11 +374,11 @@ async def test_a_pool_forgets_the_longer_answers_of_one_that_has_gone() -> None:
     long = Endpoint(name="long", client=thinker, limits=RateLimits(concurrency=1))
     small = Endpoint(name="small", client=other, limits=RateLimits(tpm=350))
     asker = asker_of([long, small])
-    member = next(member for member in asker._members if member.endpoint is long)
-    member.answers = "long"
+    pooled = next(pooled for pooled in asker._endpoints if pooled.endpoint is long)
+    pooled.answers = "long"
     waiting = [asyncio.create_task(asker.ask(request(number))) for number in range(3)]
     await asyncio.sleep(0.5)
-    asker._pool.remove(member, QuotaSpentError("none left"))
+    asker._pool.remove(pooled, QuotaSpentError("none left"))
     assert {(await each).endpoint for each in waiting} == {"long", "small"}
 
 
@@ -661,6 +664,106 @@ async def test_tokens_a_minute_hold_without_reported_usage() -> None:
     assert server.statistics.tokens < 60 * 100
 
 
+@virtual_time
+async def test_no_attempt_starts_after_a_stop() -> None:
+    """Nothing is sent, and nothing stays reserved."""
+    stop, client = Stop(), Scripted()
+    asker = asker_of(client, stop=stop)
+    await asker.ask(request())
+    stop.request(InterruptedRunError(15))
+    with pytest.raises(InterruptedRunError):
+        await asker.ask(request())
+    assert (client.calls, asker.budget.reserved) == (1, NOTHING)
+
+
+POLICY = RetryPolicy()
+
+
+class Longest(random.Random):
+    """Draws the upper end of whatever is drawn from."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class Shortest(random.Random):
+    """Draws the lower end of whatever is drawn from."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+@given(st.integers(1, 50), st.floats(0, 1e6) | st.none(), st.integers(0, 2**32))
+def test_waits_have_full_jitter_and_obey_the_endpoint_up_to_a_cap(
+    attempt: int, asked: float | None, seed: int
+) -> None:
+    """No less than asked, unless too much is asked; a little more, so that not all come back at once."""
+    wait = POLICY.wait_s(attempt, asked, random.Random(seed))
+    bound = min(POLICY.longest_wait_s, 2.0 ** (attempt - 1))
+    least = 0.0 if asked is None else min(asked, POLICY.longest_asked_s)
+    assert least <= wait <= max(bound, least + 1)
+
+
+def test_the_bound_of_a_wait_doubles_with_each_failure() -> None:
+    """From a second to a minute, where it stays however often it fails."""
+    waits = [POLICY.wait_s(attempt, None, Longest()) for attempt in (*range(1, 9), 5000)]
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert [POLICY.wait_s(attempt, None, Shortest()) for attempt in (1, 8)] == [0, 0]
+    assert POLICY.wait_s(1, 5.0, Shortest()) == 5.0
+    assert [POLICY.wait_s(attempt, 5.0, Longest()) for attempt in (1, 2)] == [6, 6]
+    assert POLICY.wait_s(1, 500.0, Longest()) == 121.0
+
+
+@pytest.mark.parametrize(("local", "seconds"), [(True, 1200.0), (False, 30.0)])
+def test_the_patience_is_that_of_the_config(local: bool, seconds: float) -> None:
+    """A local answer under way is not thrown away on a busy machine; it would begin from nothing again."""
+    config = SearchConfig(llm="local", retry_attempts=5, retry_seconds=77, request_timeout=30)
+    policy = RetryPolicy.of(config, local=local)
+    assert (policy.attempts, policy.total_s, policy.attempt_s) == (5, 77, seconds)
+
+
+async def failing(policy: RetryPolicy, *errors: Exception, took_s: float = 0.0) -> RequestFailedError:
+    """What comes of attempts that fail with these errors in turn, after the longest waits."""
+    turns = itertools.cycle(errors)
+    client = Scripted(always=lambda: next(turns), latency_s=took_s)
+    asker = EndpointAsker(
+        [Endpoint(name="one", client=client)], budget=Budget(Limits()), retry=policy, rng=Longest()
+    )
+    with pytest.raises(RequestFailedError) as caught:
+        await asker.ask(request())
+    return caught.value
+
+
+@virtual_time
+async def test_waits_and_attempts_use_up_the_time_together() -> None:
+    """Waits of 1, 2 and 4 s make 7; with attempts of 2 s that is reached after two waits."""
+    patient = RetryPolicy(attempts=100, total_s=7.0)
+    assert (await failing(patient, TransientChatError("x"))).attempts == 4
+    assert asyncio.get_running_loop().time() == 7
+    assert (await failing(patient, TransientChatError("x"), took_s=2.0)).attempts == 3
+    patient = RetryPolicy(attempts=100, total_s=7.5)
+    assert (await failing(patient, TransientChatError("x"))).attempts == 5
+    assert (await failing(RetryPolicy(attempts=100, total_s=0.5), TransientChatError("x"))).attempts == 2
+
+
+@virtual_time
+async def test_only_answers_that_were_given_count_as_answered() -> None:
+    """All that were allowed have to have been the model's own, be it because no more were allowed at all."""
+    once, twice = RetryPolicy(attempts=1), RetryPolicy(attempts=2)
+    refused, down = UnusableAnswerError("no", reason="refusal"), TransientChatError("down")
+    assert (await failing(twice, refused)).answered
+    assert not (await failing(twice, refused, down)).answered
+    assert not (await failing(twice, down)).answered
+    failed = await failing(once, down)
+    assert (failed.attempts, str(failed), failed.__cause__) == (
+        1,
+        "no usable answer in 1 attempt: down",
+        down,
+    )
+    unusable = await failing(POLICY, refused)
+    assert (unusable.attempts, unusable.answered) == (POLICY.unusable_attempts, True)
+
+
 async def until_spent(asker: EndpointAsker, restarts: int) -> None:
     """Ask until the budget ends it for every restart."""
 
@@ -776,7 +879,7 @@ def test_no_faults_timing_or_cancellation_overrun_a_budget(
         await asyncio.gather(*tasks, return_exceptions=True)
         assert billed <= calls
         assert budget.reserved == NOTHING
-        assert [member.limiter.in_flight for member in asker._pool.members] == [0]
+        assert [endpoint.limiter.in_flight for endpoint in asker._pool.endpoints] == [0]
 
     run_virtual(play())
 

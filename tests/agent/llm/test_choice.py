@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.limiter import RateLimiter, RateLimits
-from promptclimb.agent.llm.pool import HOLD_SHARE, EndpointPool, Member
+from promptclimb.agent.llm.pool import HOLD_SHARE, EndpointPool, PooledEndpoint
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.pools import member
 
 
-def endpoint(name: str, *took: float, concurrency: int = 4) -> Member:
+def endpoint(name: str, *took: float, concurrency: int = 4) -> PooledEndpoint:
     """A member that has seen answers, or none."""
     limits, clock = RateLimits(concurrency=concurrency), asyncio.get_running_loop().time
     one = member(RateLimiter(name, limits, clock=clock, rng=random.Random(0)))
@@ -112,7 +112,7 @@ def test_nobody_waits_for_ever_and_no_permit_leaks(
 
         async def restart(start: float, length: float, outcome: str) -> None:
             await asyncio.sleep(start)
-            tried: list[Member] = []
+            tried: list[PooledEndpoint] = []
             for _ in range(3):
                 one, permit = await pool.acquire(1, avoid=tried, moved=bool(tried))
                 with permit:

@@ -37,12 +37,11 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest
 from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
-from promptclimb.agent.llm.endpoints import StoppableChat, preflight
+from promptclimb.agent.llm.endpoints import preflight
 from promptclimb.agent.llm.refusals import failure_of
 from promptclimb.agent.llm.replies import MAX_BODY
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
-from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
@@ -692,11 +691,10 @@ async def test_a_client_says_how_long_an_answer_it_would_ask_for() -> None:
 
     longer = replace(REQUEST, max_tokens=2048)
     async with served(handler) as url, OpenAIChat(url) as chat:
-        stoppable = StoppableChat(chat, Stop())
-        assert stoppable.asked_tokens(longer) == 2048
+        assert chat.asked_tokens(longer) == 2048
         await chat.chat(longer)
-        assert stoppable.asked_tokens(longer) == 600
-        assert stoppable.asked_tokens(replace(REQUEST, max_tokens=100)) == 100
+        assert chat.asked_tokens(longer) == 600
+        assert chat.asked_tokens(replace(REQUEST, max_tokens=100)) == 100
 
 
 @pytest.mark.parametrize(

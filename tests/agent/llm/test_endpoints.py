@@ -17,7 +17,7 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 import promptclimb.agent.llm.endpoints
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
-from promptclimb.agent.errors import EndpointError, InterruptedRunError
+from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.llm import cost
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
@@ -25,7 +25,6 @@ from promptclimb.agent.llm.endpoints import Preflight, open_endpoints, price_not
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
-from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
@@ -50,25 +49,24 @@ class Fixed:
 @asynccontextmanager
 async def opened(
     environment: Mapping[str, str], events: list[Event] | None = None, chat: Any = None, **settings: Any
-) -> AsyncIterator[tuple[list[Endpoint], Scrubber, Stop]]:
+) -> AsyncIterator[tuple[list[Endpoint], Scrubber]]:
     """The endpoints of a config."""
-    scrubber, stop = Scrubber(), Stop()
+    scrubber = Scrubber()
     async with open_endpoints(
         SearchConfig(**{"llm": "m", **settings}),
         environment,
         chat=chat,
-        stop=stop,
         scrubber=scrubber,
         emit=(events if events is not None else []).append,
     ) as endpoints:
-        yield endpoints, scrubber, stop
+        yield endpoints, scrubber
 
 
 async def test_an_endpoint_answers_with_its_key_and_the_key_is_known_to_the_scrubber() -> None:
     """The key comes from the environment, goes into the header, and nowhere else."""
     async with (
         ChatServer(ServerOptions(key=KEY)) as server,
-        opened({"OPENAI_API_KEY": KEY}, base_url=server.base_url) as (endpoints, scrubber, _),
+        opened({"OPENAI_API_KEY": KEY}, base_url=server.base_url) as (endpoints, scrubber),
     ):
         answer = await endpoints[0].client.chat(REQUEST)
         assert answer.text
@@ -143,7 +141,7 @@ async def test_two_keys_at_one_address_are_named_by_their_variables() -> None:
     """Events name an endpoint so that a person knows which one is meant."""
     async with ChatServer() as server:
         pool = tuple({"base_url": server.base_url, "key_env": name} for name in ("KEY_ONE", "KEY_TWO"))
-        async with opened({"KEY_ONE": KEY, "KEY_TWO": KEY[::-1]}, endpoints=pool) as (endpoints, scrubber, _):
+        async with opened({"KEY_ONE": KEY, "KEY_TWO": KEY[::-1]}, endpoints=pool) as (endpoints, scrubber):
             assert [endpoint.name for endpoint in endpoints] == [
                 f"{server.base_url} (KEY_ONE)",
                 f"{server.base_url} (KEY_TWO)",
@@ -152,14 +150,11 @@ async def test_two_keys_at_one_address_are_named_by_their_variables() -> None:
 
 
 async def test_a_chat_of_ones_own_stands_in_place_of_all() -> None:
-    """It needs no key and no address, and starts nothing once a stop was asked for."""
-    async with opened({}, chat=Fixed(), rpm=60) as (endpoints, _, stop):
+    """It needs no key and no address."""
+    async with opened({}, chat=Fixed(), rpm=60) as (endpoints, _):
         (endpoint,) = endpoints
         assert (endpoint.name, endpoint.limits.rpm) == ("given", 60)
         assert (await endpoint.client.chat(REQUEST)).text == "- a {}"
-        stop.request(InterruptedRunError(15))
-        with pytest.raises(InterruptedRunError):
-            await endpoint.client.chat(REQUEST)
 
 
 async def test_a_method_without_an_llm_opens_nothing() -> None:
@@ -241,7 +236,7 @@ async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent(
 async def test_the_local_model_is_asked_as_often_as_it_has_slots(model: Callable[..., Path]) -> None:
     """It is reached by a key of its own, costs nothing, and what it cannot work on waits here."""
     events: list[Event] = []
-    async with opened({}, events, llm=f"local:{model()}", llm_slots=2, concurrency=8) as (endpoints, _, _):
+    async with opened({}, events, llm=f"local:{model()}", llm_slots=2, concurrency=8) as (endpoints, _):
         assert [event.text.split()[0] for event in events if isinstance(event, Noted)] == ["loading", "the"]
         (one,) = endpoints
         assert (one.name, one.model, one.limits.concurrency) == ("local", "a-model", 2)

@@ -363,10 +363,10 @@ async def test_an_endpoint_can_be_taken_out_and_the_last_one_fails_everybody() -
     held = [await acquire(pacer, 1), await acquire(pacer, 1)]
     waiting = [asyncio.create_task(acquire(pacer, 1)) for _ in range(3)]
     await asyncio.sleep(0)
-    assert pacer.remove(pacer.members[0], KeyRejectedError("no")) == 1
+    assert pacer.remove(pacer.endpoints[0], KeyRejectedError("no")) == 1
     next(permit for permit in held if permit.limiter is second).leave()
     assert (await waiting[0]).limiter is second
-    assert pacer.remove(pacer.members[0], KeyRejectedError("nor this")) == 0
+    assert pacer.remove(pacer.endpoints[0], KeyRejectedError("nor this")) == 0
     for task in waiting[1:]:
         with pytest.raises(KeyRejectedError, match="nor this"):
             await task

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -17,18 +17,19 @@ from promptclimb.agent.errors import (
     ChatError,
     GaveUpError,
     KeyRejectedError,
+    ModelNotFoundError,
     RateLimitedError,
     RequestFailedError,
     TransientChatError,
 )
 from promptclimb.agent.events.types import EndpointResumed, EndpointSuspended, Event, RetryScheduled
-from promptclimb.agent.llm.ask import EndpointAsker
+from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.cost import NOTHING
-from promptclimb.agent.llm.limiter import RateLimits
-from promptclimb.agent.llm.pool import Endpoint
-from promptclimb.agent.llm.retry import RetryPolicy
+from promptclimb.agent.llm.limiter import RateLimiter, RateLimits
+from promptclimb.agent.llm.pool import Endpoint, PooledEndpoint
+from promptclimb.evaluator.failures import RULES, NextStep
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.sick_chat import SICK, Restarted, SickChat, restart_pool
 
@@ -288,6 +289,29 @@ def test_no_faults_leak_a_permit_or_leave_a_request_waiting(
             await asyncio.gather(*tasks, return_exceptions=True)
         assert asker.budget.reserved == NOTHING
         assert asker._pool.waiting == 0
-        assert {member.limiter.in_flight for member in asker._members} == {0}
+        assert {endpoint.limiter.in_flight for endpoint in asker._endpoints} == {0}
 
     run_virtual(play())
+
+
+@pytest.mark.parametrize("error", [KeyRejectedError("no"), ModelNotFoundError("no"), BadRequestError("no")])
+def test_a_refusal_is_judged_by_what_the_endpoint_has_answered(error: ChatError) -> None:
+    """Before any answer the settings are wrong; after one a few in a row pass."""
+    assert pooled().interpret_failure(error).step is NextStep.STOP
+    for endpoint in (pooled(has_answered=True), pooled()):
+        endpoint.answered(longer=False)
+        passing = RULES[error.kind].trusted
+        for _ in range(2):
+            steps = [endpoint.interpret_failure(error).step for _ in range(passing)]
+            assert set(steps) == {NextStep.DROP if isinstance(error, BadRequestError) else NextStep.RETRY}
+            endpoint.answered(longer=False)
+        steps = [endpoint.interpret_failure(error).step for _ in range(passing + 1)]
+        assert steps.count(NextStep.STOP) == 1
+        assert steps[-1] is NextStep.STOP
+
+
+def pooled(*, has_answered: bool = False) -> PooledEndpoint:
+    """An endpoint that has answered in an earlier session, or not."""
+    limiter = RateLimiter("one", RateLimits(), clock=lambda: 0.0, rng=random.Random(0))
+    endpoint = Endpoint(name="one", client=cast("Any", None))
+    return PooledEndpoint(endpoint, limiter, clock=lambda: 0.0, has_answered=has_answered)

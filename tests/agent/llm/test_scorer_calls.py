@@ -26,12 +26,11 @@ from promptclimb.agent.errors import (
     TransientChatError,
 )
 from promptclimb.agent.events.types import Event
-from promptclimb.agent.llm.ask import EndpointAsker
+from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.pool import Endpoint
-from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.llm.scorer_calls import ScorerCalls
 from promptclimb.agent.llm.scorer_costs import sizes_of, why_refused
 from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
@@ -212,7 +211,7 @@ async def test_refusals_for_what_requests_hold_end_nothing_once_there_are_answer
 
 async def test_what_passes_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits with a wait, broken connections, pages, broken JSON, errors in a 200, bodies without end."""
-    monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.ask.RetryPolicy.wait_s", lambda *_given: 0.0)
     faults = ("429", "ok", "hang_up", "html", "garbage", "error_in_200", "503", "500", "huge", "deep")
     async with ScorerServer(ScorerOptions(script=faults)) as server, asking(server) as calls:
         found, why = await answers(calls, [question(number) for number in range(12)])
@@ -227,7 +226,7 @@ async def test_a_request_that_always_fails_while_others_are_answered_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One image that crashes the server ends nothing."""
-    monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.ask.RetryPolicy.wait_s", lambda *_given: 0.0)
     monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.rest", lambda *_given: None)
     options = ScorerOptions(faults={"bad": "500"}, latency_s=0.001)
     async with ScorerServer(options) as server, asking(server, scorer_concurrency=4) as calls:
@@ -242,7 +241,7 @@ async def test_a_request_that_always_fails_is_refused_though_no_other_is_in_flig
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that was answered before shows that the endpoint still answers."""
-    monkeypatch.setattr("promptclimb.agent.llm.retry.RetryPolicy.wait_s", lambda *_given: 0.0)
+    monkeypatch.setattr("promptclimb.agent.llm.ask.RetryPolicy.wait_s", lambda *_given: 0.0)
     monkeypatch.setattr("promptclimb.agent.llm.limiter.RateLimiter.rest", lambda *_given: None)
     async with ScorerServer(ScorerOptions(faults={"bad": "500"})) as server, asking(server) as calls:
         await answers(calls, [question("good")])

@@ -1,0 +1,165 @@
+"""Judge failures: whose fault one is, and what follows, by one table for all who ask.
+
+The LLM's client, a scorer behind an API and the scoring queue each ask an *answerer* (an endpoint, a scorer)
+for *items* (requests, questions about images, templates). Many a failure leaves open which of both is at
+fault; then it counts what became of other items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Fault(Enum):
+    """Whose fault a failure is."""
+
+    ITEM = "item"  # it would fail again, while others are answered
+    ANSWERER = "answerer"  # other items fail there too
+    OPEN = "open"  # not known yet
+
+
+class NextStep(Enum):
+    """What follows from a failure."""
+
+    RETRY = "retry"  # ask again; if there are several endpoints, another one
+    WAIT = "wait"  # ask again after the pause that the endpoint asks for
+    SPLIT = "split"  # ask for the parts of the item
+    HOLD = "hold"  # ask for other items first
+    CONTROL = "control"  # ask for an item that was answered before, then judge again
+    DROP = "drop"  # give the item up
+    STOP = "stop"  # give the answerer up
+
+
+class FailureKind(Enum):
+    """What may become of an item in place of an answer."""
+
+    # One attempt at an endpoint
+    UNREACHABLE = "the network, a deadline or the server failed"
+    GARBLED = "the reply cannot be read"
+    BUSY = "the endpoint asks for fewer requests"
+    EMPTY = "a paid answer holds no text"
+    CUT = "a paid answer was cut before its text began"
+    DECLINED = "a paid answer is a refusal by the model"
+    REFUSED = "the endpoint refuses the request"
+    TOO_LONG = "the request is longer than the model's context"
+    FLAGGED = "a content filter refuses the request"
+    MISDIRECTED = "the endpoint does not take the key, the model or the address"
+    CLOSED = "the account is empty, or the server is gone for good"
+    # One request of a scorer behind an API
+    EXHAUSTED = "all attempts at the request failed"
+    QUESTION_FAILED = "all attempts at the question failed, while others were answered"
+    QUESTION_REFUSED = "the endpoint refuses the question for what it holds"
+    MISREAD = "the answer is not of the scorer's protocol"
+    # One call of a scorer
+    CRASHED = "the call raised an error"
+    NOT_A_NUMBER = "the score is not a number"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How one kind of failure is judged.
+
+    Attributes:
+        fault: Whose fault it is; if that is open, the evidence decides.
+        step: What follows if it is not open.
+        tries: Failures of one item that may pass, so that it is simply asked for again.
+        unproven: Failures in a row after which an answerer that has never answered is at fault; 0 for never.
+        trusted: Failures in a row that do not yet make an answerer suspect that has answered.
+        drop_after: Failures of one item after which it is at fault, if others are answered; 0 for never.
+        stop: What follows if the answerer is at fault by the evidence.
+        certain: The kind names the item as the reason, so that it holds before any answer too.
+    """
+
+    fault: Fault = Fault.OPEN
+    step: NextStep = NextStep.DROP
+    tries: int = 0
+    unproven: int = 0
+    trusted: int = 0
+    drop_after: int = 1
+    stop: NextStep = NextStep.STOP
+    certain: bool = False
+
+
+_PASSING = Rule(fault=Fault.ANSWERER, step=NextStep.RETRY)
+_MOST_REFUSED = 9
+
+RULES: Mapping[FailureKind, Rule] = MappingProxyType(
+    {
+        FailureKind.UNREACHABLE: _PASSING,
+        FailureKind.GARBLED: _PASSING,
+        FailureKind.BUSY: Rule(fault=Fault.OPEN, step=NextStep.WAIT),
+        FailureKind.EMPTY: _PASSING,
+        FailureKind.CUT: _PASSING,
+        FailureKind.DECLINED: Rule(fault=Fault.ITEM, step=NextStep.RETRY),
+        FailureKind.REFUSED: Rule(unproven=1, trusted=_MOST_REFUSED),
+        FailureKind.TOO_LONG: Rule(unproven=1, trusted=_MOST_REFUSED),
+        FailureKind.FLAGGED: Rule(trusted=_MOST_REFUSED, certain=True),
+        # A gateway slips now and then: a key that worked is tried twice more.
+        FailureKind.MISDIRECTED: Rule(unproven=1, trusted=2, drop_after=0),
+        FailureKind.CLOSED: Rule(fault=Fault.ANSWERER, step=NextStep.STOP),
+        # A scorer's endpoint is given up by the length of its outage alone.
+        FailureKind.EXHAUSTED: Rule(unproven=1, drop_after=2, stop=NextStep.RETRY),
+        FailureKind.QUESTION_FAILED: Rule(fault=Fault.ITEM, step=NextStep.DROP, unproven=8),
+        FailureKind.QUESTION_REFUSED: Rule(unproven=8, trusted=7),
+        FailureKind.MISREAD: Rule(fault=Fault.ANSWERER, step=NextStep.STOP, tries=2, unproven=8),
+        FailureKind.CRASHED: Rule(tries=1, unproven=3, drop_after=3),
+        FailureKind.NOT_A_NUMBER: Rule(fault=Fault.ITEM, step=NextStep.DROP, tries=1),
+    }
+)
+"""The table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known when an item has failed.
+
+    Attributes:
+        answers: The answerer has answered an item.
+        failures: Failures of this item, this one included.
+        in_a_row: Items that failed in a row, this one included.
+        control: Whether another item was answered since this one failed; None if none was asked for.
+        divisible: The item has parts that can be asked for by themselves.
+    """
+
+    answers: bool
+    failures: int = 1
+    in_a_row: int = 1
+    control: bool | None = None
+    divisible: bool = False
+
+
+class Judgement(NamedTuple):
+    """Whose fault a failure is, and what follows from it."""
+
+    fault: Fault
+    step: NextStep
+
+
+def judge(kind: FailureKind, evidence: Evidence) -> Judgement:
+    """Judge one failure."""
+    rule = RULES[kind]
+    proven = evidence.answers or rule.certain
+    # Somebody who has answered nothing would fail at everything: the settings are wrong.
+    if not proven and 0 < rule.unproven <= evidence.in_a_row:
+        return Judgement(Fault.ANSWERER, rule.stop)
+    if evidence.divisible:
+        return Judgement(Fault.OPEN, NextStep.SPLIT)
+    if evidence.failures <= rule.tries:
+        return Judgement(Fault.OPEN, NextStep.RETRY)
+    if rule.fault is not Fault.OPEN or rule.step is NextStep.WAIT:
+        return Judgement(rule.fault, rule.step)
+    if not proven:
+        return Judgement(Fault.OPEN, NextStep.HOLD)
+    # It answers others, as far as is known; after a long row of failures a control decides.
+    answers_others = True if evidence.in_a_row <= rule.trusted else evidence.control
+    if answers_others is None:
+        return Judgement(Fault.OPEN, NextStep.CONTROL)
+    if not answers_others:
+        return Judgement(Fault.ANSWERER, rule.stop)
+    if evidence.failures < rule.drop_after or not rule.drop_after:
+        return Judgement(Fault.OPEN, NextStep.RETRY)
+    return Judgement(Fault.ITEM, NextStep.DROP)
