@@ -27,9 +27,8 @@ from ..events.types import Listener, Noted, ignore_event
 from ..prices import TokenUsage
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest, JsonAnswer
-from .dialects import Dialect, Sent, silently_cut
+from .dialects import MAX_MESSAGE, Dialect, Sent, failure_of, flagged, silently_cut
 from .headers import clean_key, is_loopback, key_headers, why_unconnected
-from .refusals import MAX_MESSAGE, failure_of, flagged
 from .replies import MAX_BODY, MAX_JSON, RawReply, billed, error_object, read_answer, read_json
 
 NO_KEY = "none"
@@ -129,7 +128,7 @@ class OpenAIChat:
         dialect = self.dialect
         spent: TokenUsage | None = None
         for number in range(self._most_refusals + 1):
-            sent = dialect.put(request, self._options)
+            sent = dialect.render(request, self._options)
             try:
                 answer = await self._once(sent)
             except _RefusedError as refused:
@@ -159,7 +158,7 @@ class OpenAIChat:
         return read_json(reply, request, self._scrubber)
 
     def asked_tokens(self, request: ChatRequest) -> int:
-        return self.dialect.put(request, self._options).max_tokens
+        return self.dialect.render(request, self._options).max_tokens
 
     async def __aenter__(self) -> Self:
         return self
@@ -219,16 +218,16 @@ class OpenAIChat:
         error, body = refused.error, refused.body
         if isinstance(error, BadRequestError):
             bare = not self._has_answered and error.status in (400, 422)
-            return dialect.after(body, sent, bare=bare and not flagged(body))
+            return dialect.learn_from(body, sent, bare=bare and not flagged(body))
         if isinstance(error, TransientChatError) and error.status and body:
-            return dialect.after(body, sent, bare=False, sure=True)
+            return dialect.learn_from(body, sent, bare=False, sure=True)
         return None
 
     def _learn(self, dialect: Dialect) -> None:
         before, self.dialect = self.dialect, self.dialect.joined(dialect)
         self._has_answered = True
-        if news := self.dialect.news(before):
-            self._emit(Noted(text=f"{self.base_url}: {news}"))
+        if changes := self.dialect.changes_since(before):
+            self._emit(Noted(text=f"{self.base_url}: {changes}"))
 
     def _warn_of_a_cut(self, sent: Sent, answer: ChatAnswer) -> None:
         prompt, completion = answer.prompt_tokens, answer.completion_tokens

@@ -34,8 +34,8 @@ from ..prices import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
 from ..text import whole_characters
 from .chat import CHARACTERS_PER_TOKEN, ChatAnswer, JsonAnswer, tokens_in
+from .dialects import failure_of, status_in
 from .headers import rate_limit_headers
-from .refusals import failure_of, status_in
 
 MAX_BODY = 4 * 2**20
 """Bytes of a reply that are read; completions are far smaller."""

@@ -37,8 +37,8 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.chat import HASHED_MAX_TOKENS, ChatRequest
 from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
+from promptclimb.agent.llm.dialects import failure_of
 from promptclimb.agent.llm.endpoints import preflight
-from promptclimb.agent.llm.refusals import failure_of
 from promptclimb.agent.llm.replies import MAX_BODY
 from promptclimb.agent.prices import TokenUsage
 from promptclimb.agent.secrets import Scrubber
@@ -678,23 +678,6 @@ async def test_a_compressed_body_is_decoded_no_further_than_it_is_read(status: i
         tracemalloc.stop()
     assert peak < 6 * MAX_BODY
     assert status in (200, 302) or "all broken" in str(error)
-
-
-async def test_a_client_says_how_long_an_answer_it_would_ask_for() -> None:
-    """Not longer than its endpoint was found to take, also seen through who knows of the stop."""
-
-    async def handler(request: web.Request) -> web.Response:
-        if (await request.json())["max_tokens"] > 600:
-            refusal = {"message": "max_tokens is too large: at most 600", "param": "max_tokens"}
-            return web.json_response({"error": refusal}, status=400)
-        return web.json_response(completion("- a {}"))
-
-    longer = replace(REQUEST, max_tokens=2048)
-    async with served(handler) as url, OpenAIChat(url) as chat:
-        assert chat.asked_tokens(longer) == 2048
-        await chat.chat(longer)
-        assert chat.asked_tokens(longer) == 600
-        assert chat.asked_tokens(replace(REQUEST, max_tokens=100)) == 100
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,30 @@
-"""What one endpoint takes, and how a conversation is shortened for it."""
+"""What one endpoint takes, how a conversation is shortened for it, and refusals in any form."""
 
 from __future__ import annotations
 
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.llm.chat import ChatRequest, size
-from promptclimb.agent.llm.dialects import Dialect, Sent, room, shortened, silently_cut
-from promptclimb.agent.llm.headers import clean_key, is_azure, key_headers
-from promptclimb.agent.llm.refusals import Overlong
+from promptclimb.agent.llm.dialects import (
+    FAMILIES,
+    TOO_LONG,
+    Dialect,
+    Sent,
+    other_name,
+    read_refusal,
+    shortened,
+    silently_cut,
+    status_in,
+    wait_in,
+)
+from promptclimb.agent.llm.headers import LONGEST_WAIT, clean_key, is_azure, key_headers
 from promptclimb.evaluator.errors import ConfigError
 from prompts.requests import Message
 
@@ -31,16 +46,16 @@ CONVERSATIONS = st.lists(st.text(max_size=300), max_size=12).map(
 )
 
 
-def after(
+def learned(
     dialect: Dialect, body: object, request: ChatRequest = REQUEST, *, bare: bool = False
 ) -> Dialect | None:
     """What a refusal of a request teaches."""
-    return dialect.after(body, dialect.put(request, {}), bare=bare)
+    return dialect.learn_from(body, dialect.render(request, {}), bare=bare)
 
 
 def test_all_that_is_optional_is_sent_until_it_is_refused() -> None:
     """The options of an endpoint come before those of a request."""
-    sent = Dialect().put(REQUEST, {"service_tier": "flex", "reasoning_effort": "high"})
+    sent = Dialect().render(REQUEST, {"service_tier": "flex", "reasoning_effort": "high"})
     assert sent.options == {
         "max_tokens": 100, "temperature": 1.4, "seed": 7, "reasoning_effort": "high", "top_k": 5,
         "service_tier": "flex",
@@ -51,84 +66,60 @@ def test_all_that_is_optional_is_sent_until_it_is_refused() -> None:
 
 def test_a_parameter_is_called_otherwise_and_then_left_out() -> None:
     """First by its other name; where that is refused too, not at all."""
-    first = after(Dialect(), {"param": "max_tokens", "message": "no"})
+    first = learned(Dialect(), {"param": "max_tokens", "message": "no"})
     assert first is not None
-    assert "max_completion_tokens" in first.put(REQUEST, {}).options
-    second = after(first, {"param": "max_completion_tokens", "message": "no"})
+    assert "max_completion_tokens" in first.render(REQUEST, {}).options
+    second = learned(first, {"param": "max_completion_tokens", "message": "no"})
     assert second is not None
     assert second.left_out == {"max_tokens"}
-    assert second.put(REQUEST, {}).max_tokens == 0
-
-
-def test_a_ceiling_holds_for_later_requests_below_it_too() -> None:
-    """What is lower is sent as it is."""
-    dialect = after(Dialect(), {"message": "temperature: range: -1 or 0..1"})
-    assert dialect is not None
-    assert dialect.put(REQUEST, {}).options["temperature"] == 1.0
-    mild = ChatRequest(messages=(USER,), model="m", temperature=0.3)
-    assert dialect.put(mild, {}).options["temperature"] == 0.3
+    assert second.render(REQUEST, {}).max_tokens == 0
 
 
 def test_a_refusal_without_a_name_leaves_everything_out_bound_last() -> None:
     """The bound of the answer is what keeps a request from costing more than was reserved."""
     body = {"error": {"message": "Bad request"}}
-    assert after(Dialect(), body) is None
-    first = after(Dialect(), body, bare=True)
+    assert learned(Dialect(), body) is None
+    first = learned(Dialect(), body, bare=True)
     assert first is not None
-    assert first.put(REQUEST, {}).options == {"max_tokens": 100}
-    second = after(first, body, bare=True)
+    assert first.render(REQUEST, {}).options == {"max_tokens": 100}
+    second = learned(first, body, bare=True)
     assert second is not None
-    assert second.put(REQUEST, {}).options == {}
-    assert after(second, body, bare=True) is None
+    assert second.render(REQUEST, {}).options == {}
+    assert learned(second, body, bare=True) is None
 
 
-def test_an_answer_is_cut_where_no_turn_is_left_to_go() -> None:
-    """Messages that fit alone get what room is left."""
-    said = "maximum context length is 128 tokens. However, you requested 150 tokens (50 in the messages"
-    dialect = after(Dialect(), {"message": said})
+@pytest.mark.parametrize(
+    "message",
+    ["max_tokens: at most 4 096", "the valid range of max_tokens is [1, 8192]", "max_tokens in [1,512]"],
+)
+def test_the_bound_of_an_answer_is_not_left_out_for_its_value(message: str) -> None:
+    """Its user is to lower it; a temperature that is too high is left out."""
+    assert learned(Dialect(), {"message": message}) is None
+    dialect = learned(Dialect(), {"message": "temperature: range: -1 or 0..1"})
     assert dialect is not None
-    assert dialect.put(REQUEST, {}).max_tokens == 74
-    assert after(Dialect(), {"message": "prompt is too long"}) is None
+    assert dialect.left_out == {"temperature"}
 
 
-def test_each_answer_has_the_room_beside_its_own_messages() -> None:
-    """A long request gets a short answer; a short one after it all that was asked for."""
-
-    def turn(words: int) -> ChatRequest:
-        content = "a word " * words
-        return ChatRequest(messages=({"role": "user", "content": content},), model="m", max_tokens=500)
-
-    said = "maximum context length is 1000 tokens. However, you requested 1200 tokens (700 in the messages"
-    dialect = after(Dialect(), {"message": said}, turn(400))
+def test_a_conversation_that_is_too_long_is_sent_shorter_from_then_on() -> None:
+    """If no message can be dropped, there is nothing to learn."""
+    too_long = {"message": "prompt is too long"}
+    assert learned(Dialect(), too_long) is None
+    request = replace(REQUEST, messages=(USER, *({"role": "assistant", "content": "a {}"}, USER) * 9))
+    dialect = learned(Dialect(), too_long, request)
     assert dialect is not None
-    assert dialect.put(turn(400), {}).max_tokens == 285
-    assert dialect.put(turn(100), {}).max_tokens == 500
-    assert 16 <= dialect.put(turn(560), {}).max_tokens < 100
-    assert dialect.put(turn(900), {}).max_tokens == 16
-    assert "1000 tokens" in dialect.news(Dialect())
-    assert Dialect().joined(dialect) == dialect == dialect.joined(Dialect())
-
-
-def test_a_ceiling_that_no_endpoint_has_is_not_believed() -> None:
-    """Half as much is tried; a lower ceiling learned later is reported too."""
-    dialect = after(Dialect(), {"message": "max_tokens: at most 4 096"})
-    assert dialect is not None
-    assert dialect.most == {"max_tokens": 50}
-    before = Dialect(most={"max_tokens": 90})
-    assert "max_tokens is 50 at most" in before.joined(dialect).news(before)
-    assert dialect.joined(before).most == {"max_tokens": 50}
+    assert size(dialect.render(request, {}).messages) * 2 < size(request.messages)
 
 
 def test_two_requests_at_once_teach_together() -> None:
     """What either learned is kept, of bounds the lower."""
-    one = Dialect(left_out=frozenset({"seed"}), fits=100)
-    two = Dialect(left_out=frozenset({"top_k"}), most={"temperature": 1.0}, merged=True, fits=80)
+    one = Dialect(left_out=frozenset({"seed"}), most_bytes=100)
+    two = Dialect(left_out=frozenset({"top_k"}), merged=True, most_bytes=80)
     both = one.joined(two)
     assert both.left_out == {"seed", "top_k"}
-    assert (both.fits, both.merged) == (80, True)
-    for said in ("seed", "top_k", "temperature", "system", "context"):
-        assert said in both.news(Dialect())
-    assert both.news(both) == ""
+    assert (both.most_bytes, both.merged) == (80, True)
+    for said in ("seed", "top_k", "system", "context"):
+        assert said in both.changes_since(Dialect())
+    assert both.changes_since(both) == ""
 
 
 @given(CONVERSATIONS, st.integers(0, 4000))
@@ -140,21 +131,6 @@ def test_a_shortened_conversation_keeps_its_ends(messages: tuple[Message, ...], 
     assert found[1:] == messages[len(messages) - len(found) + 1 :]
     assert size(found) <= most or len(found) <= 2
     assert shortened(found, most) == found
-
-
-@given(
-    st.builds(
-        Overlong,
-        window=st.none() | st.integers(0, 9999),
-        prompt=st.none() | st.integers(0, 9999),
-        both=st.none() | st.integers(0, 9999),
-    ),
-    st.integers(0, 5000),
-)
-def test_what_is_said_to_fit_is_less_than_what_did_not(sizes: Overlong, max_tokens: int) -> None:
-    """Whatever numbers an endpoint states."""
-    messages = (USER,) * 9
-    assert 0 <= room(sizes, messages, max_tokens) < size(messages)
 
 
 def test_a_silent_cut_is_seen_in_the_counts() -> None:
@@ -199,3 +175,127 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
 def test_a_request_without_options_has_none() -> None:
     """Its bound is not a stated one."""
     assert Sent("m", (USER,), {}).max_tokens == 0
+
+
+SENT = ("max_tokens", "temperature", "seed", "stop", "top_p", "reasoning_effort")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=40) | st.sampled_from(SENT),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | st.just("loc"), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_whatever_a_body_is_it_is_read(body: Any) -> None:
+    """Nothing raises; what is found is of the kind that it should be."""
+    refusal = read_refusal(body)
+    assert set(refusal.names(SENT)) <= set(SENT)
+    wait = wait_in(body)
+    assert wait is None or 0 <= wait <= LONGEST_WAIT
+    assert refusal.for_value in (True, False)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 200), st.sampled_from(['"', "[", "{", "[{", '{"a":']))
+def test_a_body_that_is_deep_is_read_to_a_bound(depth: int, opening: str) -> None:
+    """JSON in texts in JSON ends somewhere."""
+    body: Any = opening * depth
+    for _ in range(depth % 12):
+        body = json.dumps([body])
+    read_refusal({"message": body})
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"param": "seed", "message": "temperature is fine"}, ["seed"]),
+        ({"message": "Unrecognized request argument supplied: seed"}, ["seed"]),
+        ("`stop` is not supported", ["stop"]),
+        ({"detail": [{"loc": ["body", "top_p"], "msg": "Extra inputs are not permitted"}]}, ["top_p"]),
+        ({"error": "Model x does not support parameter reasoningEffort."}, ["reasoning_effort"]),
+        ({"message": "Use 'max_completion_tokens' instead; this is not supported"}, []),
+        ({"message": "the seed of all evil"}, []),
+        ({"message": "bad", "input": {"seed": "not supported"}}, []),
+        ({"message": "stopped: not allowed"}, []),
+        ({"message": json.dumps({"error": {"param": "temperature"}})}, ["temperature"]),
+        ({"code": "1214", "message": "temperature参数非法。请检查文档。"}, ["temperature"]),
+        ({"issues": [{"message": "Number must be less than or equal to 1", "path": ["top_p"]}]}, ["top_p"]),
+        ({"message": "no", "path": "/v1/chat/completions"}, []),
+    ],
+)
+def test_what_a_refusal_names(body: Any, named: list[str]) -> None:
+    """A field before a text, a whole word only, and nothing that merely repeats the request."""
+    assert read_refusal(body).names(SENT) == named
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "overloaded", "code": 10**400},
+        {"message": "exceeds the available context size", "n_ctx": math.nan, "n_prompt_tokens": math.inf},
+        {"message": f"maximum context length is {'9' * 5000} tokens and your request has 5 input"},
+        {"code": "4" * 5000, "status": 10**400},
+    ],
+)
+def test_a_number_that_nothing_can_have_is_ignored(body: dict[str, Any]) -> None:
+    """Neither an error of Python's nor a number is made of it."""
+    refusal = read_refusal(body)
+    assert not refusal.numbers
+    assert status_in(body) == 502
+
+
+@pytest.mark.parametrize(
+    ("body", "wait"),
+    [
+        ({"message": "try again in 1m2s"}, 62), ({"message": "Please retry in 33.3s."}, 33.3),
+        ({"message": "try again in 500ms"}, 0.5), ({"message": "Please wait 20 seconds before retrying"}, 20),
+        ({"message": "retry after 2 minutes 5 seconds"}, 125),
+        ({"message": "retry in 250 milliseconds"}, 0.25),
+        ({"details": [{"retryDelay": "34s"}]}, 34), ({"retry_after": 7}, 7), ({"retry_after": 7.5}, 7.5),
+        ({"metadata": {"headers": {"Retry-After": "12"}}}, 12), ({"message": "at most 5 requests"}, None),
+        ({"message": "try again in 40 days"}, None), ({"message": "wait a minute"}, None), (None, None),
+    ],
+)  # fmt: skip
+def test_waits_wherever_vendors_put_them(body: Any, wait: float | None) -> None:
+    """Members, headers in the body, and texts; nonsense is nothing."""
+    assert wait_in(body) == (None if wait is None else pytest.approx(wait))
+
+
+@pytest.mark.parametrize(
+    ("message", "too_long"),
+    [
+        ("request (2421 tokens) exceeds the available context size (1024 tokens)", True),
+        ("The input (5000 tokens) is longer than the model's context length (4,096 tokens).", True),
+        ("input token count (1,200,000) exceeds the maximum number of tokens allowed (1048576)", True),
+        ("contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context", True),
+        ("maximum prompt length is 131072 but the request contains 200000 tokens", True),
+        ("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000", True),
+        ("your prompt exceeds the context window of this model", True),
+        ("Input is too long for requested model.", True),
+        ("max_tokens is too large: 500000", False),
+        ("the answer is too long", False),
+    ],
+)
+def test_what_is_too_long(message: str, too_long: bool) -> None:
+    """By each vendor's words; other complaints are not meant."""
+    assert bool(TOO_LONG.search(read_refusal({"message": message}).text)) == too_long
+
+
+def test_every_family_has_words_of_its_own() -> None:
+    """No two entries of the table have one name, and none says nothing."""
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+    assert all(family.instead or family.no_system or family.streams or family.too_long for family in FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said", "model", "name"),
+    [
+        ("max_tokens", "no", "gpt-5", "max_completion_tokens"),
+        ("seed", "extra_forbidden", "mistral-small-latest", "random_seed"),
+        ("seed", "extra_forbidden", "llama-3", None), ("seed", "no", "mistral-small-latest", None),
+        ("temperature", "no", "gpt-5", None),
+    ],
+)  # fmt: skip
+def test_other_names(parameter: str, said: str, model: str, name: str | None) -> None:
+    """A name holds for the family that has it."""
+    assert other_name(parameter, said, model) == name
