@@ -44,12 +44,12 @@ class Position(NamedTuple):
         return f"restart {self.restart}, conversation {self.conversation}, round {self.round}"
 
 
-def derived(seed: int, *place: int | str) -> int:
+def derived(seed: int, *where: int | str) -> int:
     """Return a number in [0, 2**31), the range of endpoints' seeds, the same on every machine."""
-    text = "\0".join(str(part) for part in (seed, *place))
+    text = "\0".join(str(value) for value in (seed, *where))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-def rng_for(seed: int, *place: int | str) -> random.Random:
+def rng_for(seed: int, *where: int | str) -> random.Random:
     """Return an independent random stream for a place."""
-    return random.Random(derived(seed, *place))
+    return random.Random(derived(seed, *where))

@@ -45,7 +45,7 @@ class TokenUsage:
 
     def plus(self, other: TokenUsage) -> TokenUsage:
         """Return the sum of both; the later one decides the service tier."""
-        costs = [one.vendor_picodollars for one in (self, other) if one.vendor_picodollars is not None]
+        costs = [usage.vendor_picodollars for usage in (self, other) if usage.vendor_picodollars is not None]
         others: dict[str, Any] = {
             "vendor_picodollars": sum(costs) if costs else None,
             "service_tier": other.service_tier or self.service_tier,

@@ -38,8 +38,8 @@ def open_regular(path: Path, mode: str = "rb", *, most: int = MOST_BYTES) -> Bin
         raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
     # Path.open takes no opener.
     file = cast("BinaryIO", open(path, mode, BUFFER, opener=_opened))  # noqa: SIM115
-    found = os.fstat(file.fileno())
-    if stat.S_ISREG(found.st_mode) and found.st_size <= most:
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size <= most:
         return file
     file.close()
     raise OSError(errno.EFBIG, f"it has more than {most:,} bytes, or is not a file", str(path))

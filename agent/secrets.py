@@ -111,13 +111,13 @@ class Scrubber:
 
     def add(self, secret: str | Secret) -> None:
         value = (secret.reveal() if isinstance(secret, Secret) else secret).strip()
-        for one in {value, value.partition(":")[2]}:
-            if len(one) < SHORTEST:
+        for form in {value, value.partition(":")[2]}:
+            if len(form) < SHORTEST:
                 continue
-            self._whole.extend(_forms(one))
-            if len(one) >= PIECE + 4:
-                self._pieces.update(one[i : i + PIECE] for i in range(len(one) - PIECE + 1))
-                self._spread[one] = _spread(one)
+            self._whole.extend(_forms(form))
+            if len(form) >= PIECE + 4:
+                self._pieces.update(form[i : i + PIECE] for i in range(len(form) - PIECE + 1))
+                self._spread[form] = _spread(form)
         self._whole = sorted(set(self._whole), key=lambda form: (-len(form), form))
 
     def scrub(self, text: str) -> str:
@@ -153,18 +153,18 @@ class Scrubber:
 
     def scrub_error(self, error: BaseException) -> None:
         """Clean an error and its causes in place, so that a traceback shows no secret."""
-        seen: set[int] = set()
+        cleaned: set[int] = set()
         queue: list[BaseException | None] = [error]
         while queue:
-            one = queue.pop()
-            if one is None or id(one) in seen:
+            link = queue.pop()
+            if link is None or id(link) in cleaned:
                 continue
-            seen.add(id(one))
-            one.args = tuple(self.scrub_quoted(arg) if isinstance(arg, str) else arg for arg in one.args)
+            cleaned.add(id(link))
+            link.args = tuple(self.scrub_quoted(arg) if isinstance(arg, str) else arg for arg in link.args)
             for name in ("message", "body", "__notes__", "doc"):
-                if isinstance(held := getattr(one, name, None), str | dict | list):
-                    setattr(one, name, self.scrub_value(held, quoted=True))
-            queue += [one.__cause__, one.__context__]
+                if isinstance(content := getattr(link, name, None), str | dict | list):
+                    setattr(link, name, self.scrub_value(content, quoted=True))
+            queue += [link.__cause__, link.__context__]
 
     def _without_pieces(self, text: str) -> str:
         kept: list[str] = []

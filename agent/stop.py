@@ -29,21 +29,21 @@ class Stop:
         self._watched: set[asyncio.Task[Any]] = set()
         self._paid: set[asyncio.Task[Any]] = set()
         self._cancelled: set[asyncio.Task[Any]] = set()
-        self._part: Stop | None = None
+        self._child: Stop | None = None
 
-    def part(self) -> Stop:
+    def child(self) -> Stop:
         """Return the stop of the next of several searches: stopping all stops it too, but not the reverse."""
-        self._part = Stop(self._grace_s)
-        self._part.cause = self.cause
-        return self._part
+        self._child = Stop(self._grace_s)
+        self._child.cause = self.cause
+        return self._child
 
     def request(self, cause: Exception) -> None:
         """Ask the search to stop; the first cause counts. Safe in a signal handler of the loop."""
         if self.cause is not None:
             return
         self.cause = cause
-        if self._part is not None:
-            self._part.request(cause)
+        if self._child is not None:
+            self._child.request(cause)
         self._cancel(self._watched - self._paid)
         asyncio.get_running_loop().call_later(self._grace_s, lambda: self._cancel(self._watched))
 

@@ -168,7 +168,7 @@ class _RunningStudy:
 
             def session(config: SearchConfig) -> SearchRun:
                 curve = self.study.curve
-                return SearchRun(config=config, emit=Bus(show_once), stop=stop.part(), curve=curve)
+                return SearchRun(config=config, emit=Bus(show_once), stop=stop.child(), curve=curve)
 
             return outcome_of(cell, await run_search(cell, self._shared, self._refusals, session))
 

@@ -244,11 +244,11 @@ class Budget:
         """Return whether there is room now; raise BudgetSpentError if there never will be."""
         self.check_time()
         total = self._spent.plus(self._kept).plus(need)
-        money_kept = sum(one._kept.estimated_picodollars for one in self._sharing)
+        money_kept = sum(budget._kept.estimated_picodollars for budget in self._sharing)
         money = self._money_of_all() + money_kept + need.estimated_picodollars
         if exceeded := self._exceeded(total, money, money_kept):
-            said = enumerated(exceeded.values())
-            verb = f"limit of {said} is" if len(exceeded) == 1 else f"limits of {said} are"
+            limits_text = enumerated(exceeded.values())
+            verb = f"limit of {limits_text} is" if len(exceeded) == 1 else f"limits of {limits_text} are"
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
         others = self.reserved
         if self.depends_on_size and others.calls:
@@ -258,16 +258,18 @@ class Budget:
             others = replace(others, estimated_tokens=others.estimated_tokens + more)
         if self._most_money is not None and not self._all_are_known():
             return False
-        money += sum(one._money_in_flight() for one in self._sharing)
+        money += sum(budget._money_in_flight() for budget in self._sharing)
         return not self._exceeded(total.plus(others), money)
 
     def _all_are_known(self) -> bool:
         """Return whether a request of any budget beside this one has answers to judge its price by."""
-        others = [one for one in self._sharing if one is not self and one.reserved.calls]
-        return not others or (self._answers > 0 and all(one.reserved.calls <= one._answers for one in others))
+        busy_budgets = [budget for budget in self._sharing if budget is not self and budget.reserved.calls]
+        return not busy_budgets or (
+            self._answers > 0 and all(budget.reserved.calls <= budget._answers for budget in busy_budgets)
+        )
 
     def _money_of_all(self) -> int:
-        return sum(one._spent.picodollars_at_most for one in self._sharing)
+        return sum(budget._spent.picodollars_at_most for budget in self._sharing)
 
     def _money_in_flight(self) -> int:
         reserved = self.reserved
@@ -275,21 +277,21 @@ class Budget:
 
     def _exceeded(self, total: Spent, money: int, money_kept: int = 0) -> dict[str, str]:
         """Return each limit that is exceeded in words, with what is kept of it for the final evaluation."""
-        limits, found = self.limits, {}
+        limits, exceeded = self.limits, dict[str, str]()
         if limits.calls is not None and total.calls > limits.calls:
-            found[self.CALLS] = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
+            exceeded[self.CALLS] = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
             if kept := self._kept.calls:
-                found[self.CALLS] += f" ({kept:,} of them are kept for the final evaluation)"
+                exceeded[self.CALLS] += f" ({kept:,} of them are kept for the final evaluation)"
         if limits.tokens is not None and total.tokens_at_most > limits.tokens:
-            found["tokens"] = (
+            exceeded["tokens"] = (
                 f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
             )
         if self._most_money is not None and money > self._most_money:
             why = "the next request may cost more than is left"
             if money_kept:
                 why = f"{money_kept / PICODOLLARS:.4f} of it is kept for the final evaluation"
-            found["cost"] = f"{limits.cost_usd} US dollars ({why})"
-        return found
+            exceeded["cost"] = f"{limits.cost_usd} US dollars ({why})"
+        return exceeded
 
 
 class ScorerBudget(Budget):

@@ -208,8 +208,8 @@ class OpenAIChat:
             body = await _beginning(response.aiter_bytes(), MAX_JSON)
             if response.status_code >= 300:
                 advice = _redirected(response, request.path, SCORER_URL)
-                said = body.decode("utf-8", "replace")
-                raise _failed(response, said, self._scrubber.scrub_quoted, advice)
+                text = body.decode("utf-8", "replace")
+                raise _failed(response, text, self._scrubber.scrub_quoted, advice)
             return RawReply(response.status_code, response.headers, body)
         finally:
             await response.aclose()
@@ -248,8 +248,8 @@ class OpenAIChat:
             )
 
 
-def _sum(one: TokenUsage | None, other: TokenUsage | None) -> TokenUsage | None:
-    return one.plus(other) if one is not None and other is not None else one or other
+def _sum(first: TokenUsage | None, second: TokenUsage | None) -> TokenUsage | None:
+    return first.plus(second) if first is not None and second is not None else first or second
 
 
 class _RefusedError(Exception):
@@ -301,15 +301,15 @@ def _sdk_client(url: str, query: dict[str, str], key: str, http: DefaultAioHttpC
         raise ConfigError(f"{url!r} is not the address of a chat endpoint") from error
 
 
-async def _beginning(parts: AsyncIterator[bytes], most: int) -> bytes:
+async def _beginning(body: AsyncIterator[bytes], most: int) -> bytes:
     """Return a decoded body up to the piece with which it exceeds ``most`` bytes."""
-    found: list[bytes] = []
+    pieces: list[bytes] = []
     size = 0
-    async for part in parts:
-        found.append(part)
-        if (size := size + len(part)) > most:
+    async for piece in body:
+        pieces.append(piece)
+        if (size := size + len(piece)) > most:
             break
-    return b"".join(found)
+    return b"".join(pieces)
 
 
 def _staying_at(home: httpx2.URL) -> Callable[[httpx2.Request], Awaitable[None]]:
@@ -340,10 +340,10 @@ class _Beginning(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         left = MAX_FAILURE
-        async with aclosing(self._whole.aiter_bytes()) as parts:
-            async for part in parts:
-                yield part[:left]
-                if (left := left - len(part)) <= 0:
+        async with aclosing(self._whole.aiter_bytes()) as pieces:
+            async for piece in pieces:
+                yield piece[:left]
+                if (left := left - len(piece)) <= 0:
                     return
 
     async def aclose(self) -> None:
@@ -370,23 +370,23 @@ def translate(
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
         # The SDK calls every failed connection a timeout.
         host = f"[{refused.host}]" if ":" in refused.host else refused.host
-        said = f"no connection to {host}:{refused.port} ({why_unconnected(refused)})"
-        return TransientChatError(one_line(scrub(said), MAX_MESSAGE), perhaps_billed=False)
+        message = f"no connection to {host}:{refused.port} ({why_unconnected(refused)})"
+        return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=False)
     cause = error.__cause__
-    said = f"{error} ({type(cause).__name__}: {cause})" if cause else f"{type(error).__name__}: {error}"
+    message = f"{error} ({type(cause).__name__}: {cause})" if cause else f"{type(error).__name__}: {error}"
     never_sent = any(_in_chain(error, kind) for kind in (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
-    return TransientChatError(one_line(scrub(said), MAX_MESSAGE), perhaps_billed=not never_sent)
+    return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=not never_sent)
 
 
 def _failed(reply: httpx2.Response, text: str, scrub: Callable[[str], str], advice: str) -> ChatError:
     """Return the error that a reply of 3xx to 5xx means, with the usage that it reports."""
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
-        found = text.strip()
-    document = found if isinstance(found, dict) else {}
-    said = document.get("error", found) or f"Error code: {reply.status_code}"
-    failure = failure_of(reply.status_code, said, reply.headers, scrub, advice=advice)
+        content = text.strip()
+    document = content if isinstance(content, dict) else {}
+    error_body = document.get("error", content) or f"Error code: {reply.status_code}"
+    failure = failure_of(reply.status_code, error_body, reply.headers, scrub, advice=advice)
     failure.usage = billed(document)
     return failure
 
@@ -404,9 +404,9 @@ def _address(url: httpx2.URL, path: str) -> str:
 
 
 def _in_chain(error: BaseException, kind: type[E]) -> E | None:
-    one: BaseException | None = error
+    link: BaseException | None = error
     for _ in range(8):
-        if one is None or isinstance(one, kind):
-            return one
-        one = one.__cause__ or one.__context__
+        if link is None or isinstance(link, kind):
+            return link
+        link = link.__cause__ or link.__context__
     return None

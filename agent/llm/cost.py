@@ -122,10 +122,10 @@ class TablePrice:
     def most(self, usage: TokenUsage) -> int:
         """Return the highest cost in picodollars, whichever tokens are cached or reasoning, in any tier."""
         return max(
-            _picodollars(price, one)
+            _picodollars(price, tokens)
             for price in self._possible
             for prompt in {usage.prompt_tokens, *_below(usage.prompt_tokens, _tier_starts(price))}
-            for one in _extremes(prompt, usage.completion_tokens)
+            for tokens in _extremes(prompt, usage.completion_tokens)
         )
 
     @property
@@ -135,11 +135,11 @@ class TablePrice:
     def __str__(self) -> str:
         about = self.about
         tiers = about.get("service_tiers", {})
-        said = _in_words(about["dollars_per_million"])
-        said += "".join(f"; {tier}: {_in_words(prices)}" for tier, prices in tiers.items())
+        prices_text = _in_words(about["dollars_per_million"])
+        prices_text += "".join(f"; {tier}: {_in_words(prices)}" for tier, prices in tiers.items())
         above = f"; more above {about['more_above']:,} prompt tokens" if about["more_above"] else ""
         return (
-            f"{about['provider']} {about['model']}: {said} per million tokens{above} "
+            f"{about['provider']} {about['model']}: {prices_text} per million tokens{above} "
             f"({about['table']}, newest price of {about['table_date']})"
         )
 
@@ -162,7 +162,9 @@ def _picodollars(price: ModelPrice, usage: TokenUsage) -> int:
 def _extremes(prompt: int, completion: int) -> list[TokenUsage]:
     """Return the usages that include the most expensive one: the cost is linear."""
     caches = ((0, 0, 0), (prompt, 0, 0), (0, prompt, 0), (0, prompt, prompt))
-    return [TokenUsage(prompt, completion, *cache, part) for cache in caches for part in (0, completion)]
+    return [
+        TokenUsage(prompt, completion, *cache, reasoning) for cache in caches for reasoning in (0, completion)
+    ]
 
 
 def _below(prompt: int, starts: Iterable[int]) -> list[int]:
@@ -196,27 +198,27 @@ def table_price(
 ) -> TablePrice:
     """Return a model's price by the table; raise ConfigError if the table lacks it."""
     now = now or datetime.now(UTC)
-    provider, found = _find(_table(), without_credentials(base_url), model)
-    standard = _in_force(found, now, None)
+    provider, row = _find(_table(), without_credentials(base_url), model)
+    standard = _in_force(row, now, None)
     if standard is None:
         raise ConfigError(
-            f"--price auto: {_source()} has no text price for {provider.name}'s {found.id}; {_BY_HAND}"
+            f"--price auto: {_source()} has no text price for {provider.name}'s {row.id}; {_BY_HAND}"
         )
-    names = [variant.when[_TIER] for variant in found.price_variants or () if variant.when.keys() == {_TIER}]
-    priced = {name: _in_force(found, now, name) for name in names}
+    names = [variant.when[_TIER] for variant in row.price_variants or () if variant.when.keys() == {_TIER}]
+    priced = {name: _in_force(row, now, name) for name in names}
     services = {name: prices for name, prices in priced.items() if prices is not None}
     # Flex is cheaper than the standard price wherever it is offered; a higher price must be known.
     if service_tier not in (None, "default", "standard", "flex", *services):
         raise ConfigError(
             f"--price auto: {_source()} has no price for the service tier {service_tier!r} of "
-            f"{provider.name}'s {found.id}; {_BY_HAND}"
+            f"{provider.name}'s {row.id}; {_BY_HAND}"
         )
     starts = sorted({start for price in standard for start in _tier_starts(price)})
     about: dict[str, Any] = {
         "table": _source(),
         "table_date": _newest(now.date()).isoformat(),
         "provider": provider.id,
-        "model": found.id,
+        "model": row.id,
         "dollars_per_million": _dollars(standard),
         "more_above": starts[0] if starts else None,
     }
@@ -247,7 +249,7 @@ def _find(table: DataSnapshot, url: str, model: str) -> tuple[Provider, ModelInf
     try:
         return table.find_provider_model(model, provider, None, None)
     except LookupError:
-        hint = similar(model, [one.id for one in provider.models])
+        hint = similar(model, [row.id for row in provider.models])
         raise ConfigError(
             f"--price auto: {_source()} has no model {model!r} of {provider.name}{hint}; {_BY_HAND}"
         ) from None
@@ -255,8 +257,8 @@ def _find(table: DataSnapshot, url: str, model: str) -> tuple[Provider, ModelInf
 
 def similar(name: str, names: Sequence[str]) -> str:
     """Return `` (similar: a, b, c)`` for an unknown name; empty without similar names."""
-    found = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f" (similar: {', '.join(found)})" if found else ""
+    close_names = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f" (similar: {', '.join(close_names)})" if close_names else ""
 
 
 def _hours(model: ModelInfo) -> Sequence[int]:
@@ -264,16 +266,20 @@ def _hours(model: ModelInfo) -> Sequence[int]:
     from genai_prices.types import ModelPrice, TimeOfDateConstraint
 
     conditional = [] if isinstance(model.prices, ModelPrice) else model.prices
-    parts = [*conditional, *(model.price_variants or ())]
-    return range(24) if any(isinstance(one.constraint, TimeOfDateConstraint) for one in parts) else (0, 23)
+    prices = [*conditional, *(model.price_variants or ())]
+    return (
+        range(24) if any(isinstance(price.constraint, TimeOfDateConstraint) for price in prices) else (0, 23)
+    )
 
 
 def _in_force(model: ModelInfo, now: datetime, tier: str | None) -> list[ModelPrice] | None:
     """Return the prices of each hour of the day, today and in a week; None without a price of text."""
     context = None if tier is None else {_TIER: tier}
     hours = [now + timedelta(hours=hour) for hour in _hours(model)]
-    found = [model.get_prices(moment + later, context) for later in (timedelta(0), AHEAD) for moment in hours]
-    prices = [price for place, price in enumerate(found) if price not in found[:place]]
+    hourly_prices = [
+        model.get_prices(moment + later, context) for later in (timedelta(0), AHEAD) for moment in hours
+    ]
+    prices = [price for index, price in enumerate(hourly_prices) if price not in hourly_prices[:index]]
     return prices if all(None not in (price.input_mtok, price.output_mtok) for price in prices) else None
 
 
@@ -286,8 +292,8 @@ def _dollars(prices: Sequence[ModelPrice]) -> dict[str, float]:
 
 
 def _base(values: Sequence[Any]) -> float:
-    value = next(one for one in values if one is not None)
-    return round(float(value if isinstance(value, Decimal) else value.base), 9)
+    price = next(value for value in values if value is not None)
+    return round(float(price if isinstance(price, Decimal) else price.base), 9)
 
 
 @functools.cache
@@ -296,12 +302,12 @@ def _newest(today: date) -> date:
     from genai_prices.types import ModelPrice, StartDateConstraint
 
     days = [
-        one.constraint.start_date
+        price.constraint.start_date
         for provider in _table().providers
         for model in provider.models
         if not isinstance(model.prices, ModelPrice)
-        for one in model.prices
-        if isinstance(one.constraint, StartDateConstraint)
+        for price in model.prices
+        if isinstance(price.constraint, StartDateConstraint)
     ]
     return max((day for day in days if day <= today), default=min(days))
 
@@ -392,9 +398,9 @@ NOTHING = Spent()
 def totals(kind: type[T], spent: Spent | TokenUsage, **others: Any) -> T:
     """Return a record of what was spent: ``others``, and the values of ``spent`` that it has fields for."""
     record: Any = kind
-    names = {one.name for one in fields(record) if hasattr(spent, one.name)} - others.keys()
-    found: T = record(**{name: getattr(spent, name) for name in names}, **others)
-    return found
+    names = {item.name for item in fields(record) if hasattr(spent, item.name)} - others.keys()
+    filled: T = record(**{name: getattr(spent, name) for name in names}, **others)
+    return filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,5 +416,5 @@ class Bill:
 
 NO_BILL = Bill()
 Ledger: TypeAlias = Callable[[Bill], Awaitable[None]]
-"""Writes a bill that belongs to no answer, on disk when it returns; a reservation is one that settles less
-than nothing."""
+"""Writes a bill that belongs to no answer; it is on disk when this returns. One whose ``reserved`` is
+negative reserves that amount."""

@@ -78,7 +78,10 @@ async def open_endpoints(
             yield [await _local(stack, config, scrubber, emit)]
         else:
             usable = await _usable(config, environment, scrubber, emit)
-            opened = [await _remote(stack, one, key, config, scrubber, emit) for one, key in usable]
+            opened = [
+                await _remote(stack, endpoint_config, key, config, scrubber, emit)
+                for endpoint_config, key in usable
+            ]
             for endpoint in opened:
                 if (price := endpoint.table_price) is not None:
                     emit(Noted(text=f"price of {endpoint.name}: {price}"))
@@ -90,8 +93,8 @@ def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> Non
     if not config.needs_llm:
         return
     if not config.is_local:
-        for one in config.all_endpoints:
-            _key(one, environment)
+        for endpoint in config.all_endpoints:
+            _key(endpoint, environment)
     elif config.llm_fallback is None:
         from .local_server import check_here
 
@@ -103,7 +106,11 @@ def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> Non
 
 def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Return the used rows of the price table by endpoint, for the result; empty without any."""
-    rows = {one.name: dict(price.about) for one in endpoints if (price := one.table_price) is not None}
+    rows = {
+        endpoint.name: dict(price.about)
+        for endpoint in endpoints
+        if (price := endpoint.table_price) is not None
+    }
     return {"prices": rows} if rows else {}
 
 
@@ -111,28 +118,28 @@ async def _usable(
     config: SearchConfig, environment: Mapping[str, str], scrubber: Scrubber, emit: Listener
 ) -> list[tuple[EndpointConfig, Secret | None]]:
     """Return the endpoints that pass the preflight; if none does, raise the first one's fault."""
-    found: list[tuple[EndpointConfig, Secret | None]] = []
+    usable: list[tuple[EndpointConfig, Secret | None]] = []
     faults: list[EndpointError] = []
-    for one in config.all_endpoints:
-        key = _key(one, environment)
+    for endpoint in config.all_endpoints:
+        key = _key(endpoint, environment)
         scrubber.add(key or "")
-        scrubber.add(split_userinfo(one.base_url).userinfo)
+        scrubber.add(split_userinfo(endpoint.base_url).userinfo)
         try:
             seen = await preflight(
-                one.base_url, key, key_env=one.key_env, model=one.model or config.llm or ""
+                endpoint.base_url, key, key_env=endpoint.key_env, model=endpoint.model or config.llm or ""
             )
         except EndpointError as error:
             faults.append(error)
             continue
-        found.append((one, key))
-        warn_unencrypted(one.base_url, key, one.key_env, emit)
+        usable.append((endpoint, key))
+        warn_unencrypted(endpoint.base_url, key, endpoint.key_env, emit)
         if seen.note:
             emit(Noted(text=scrubber.scrub_quoted(seen.note)))
-    if not found:
+    if not usable:
         raise faults[0]
     for fault in faults:
         emit(Noted(text=scrubber.scrub_quoted(f"continuing without an endpoint: {fault}")))
-    return found
+    return usable
 
 
 def warn_unencrypted(url: str, key: Secret | None, variable: str, emit: Listener) -> None:
@@ -180,7 +187,7 @@ async def _remote(
         emit=emit,
     )
     name = without_credentials(endpoint.base_url)
-    if sum(without_credentials(one.base_url) == name for one in config.endpoints) > 1:
+    if sum(without_credentials(other_config.base_url) == name for other_config in config.endpoints) > 1:
         name = f"{name} ({endpoint.key_env})"
     return Endpoint(
         name=name,
@@ -201,7 +208,9 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
     from .local_server import LlamaServer, LlamaSettings, LocalChat, make_ready
 
     assert config.llm is not None
-    if (address := config.base_url or next((one.base_url for one in config.endpoints), None)) is not None:
+    if (
+        address := config.base_url or next((endpoint.base_url for endpoint in config.endpoints), None)
+    ) is not None:
         # Not an error, since it may come from OPENAI_BASE_URL; but the user must see that it is not used.
         shown = without_credentials(address)
         emit(Noted(text=f"--llm local runs on this machine: nothing is asked of {shown} (--base-url)"))
@@ -270,10 +279,10 @@ async def preflight(base_url: str, key: Secret | None, *, key_env: str, model: s
             f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
         ) as reply:
             body = await reply.content.read(_MAX_BODY)
-        found = _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
-        if found.models and model and model not in found.models:
-            await _check_unlisted(session, url, query, headers, model, found.models)
-        return found
+        result = _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
+        if result.models and model and model not in result.models:
+            await _check_unlisted(session, url, query, headers, model, result.models)
+        return result
 
     try:
         return await reach(url, "--base-url", visit)
@@ -332,10 +341,10 @@ async def _check_unlisted(
     except (aiohttp.ClientError, TimeoutError):
         return
     try:
-        said = json.loads(body)
+        document = json.loads(body)
     except (ValueError, RecursionError):
         return
-    if reply.status == 404 and lacks_model(said):
+    if reply.status == 404 and lacks_model(document):
         raise EndpointError(f"{url} has no model {model!r}{similar(model, listed)}; give another with --llm")
 
 
@@ -390,7 +399,7 @@ def _context(items: Sequence[dict[str, Any]], model: str) -> int | None:
         if item.get("id") == model or len(items) == 1:
             meta = item.get("meta")
             sizes = [
-                place.get(name) for place in (item, meta) if isinstance(place, dict) for name in _CONTEXT
+                holder.get(name) for holder in (item, meta) if isinstance(holder, dict) for name in _CONTEXT
             ]
             return next((size for size in sizes if isinstance(size, int) and size > 0), None)
     return None

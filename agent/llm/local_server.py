@@ -146,11 +146,11 @@ class LlamaServer:
         how = f"killed by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             how += "; was the memory full?"
-        said = [line.decode("utf-8", "replace").strip() for line in self._log]
-        words = said[-1] if said else ""
+        lines = [line.decode("utf-8", "replace").strip() for line in self._log]
+        words = lines[-1] if lines else ""
         if not self.base_url:
             # A failing load first logs the cause, then its consequences.
-            words = next((line.partition(" E ")[2] for line in said if " E " in line), words)
+            words = next((line.partition(" E ")[2] for line in lines if " E " in line), words)
         return printable(f"{how}: {words}"[:_WORDS]) if words else how
 
     async def _address(self, process: asyncio.subprocess.Process) -> str:
@@ -311,9 +311,9 @@ async def make_ready(llm: str, emit: Listener) -> Path:
         return model_file(llm, progress)
 
     try:
-        found = await in_thread(work)
+        file = await in_thread(work)
         _unusable.pop(llm, None)
-        return found
+        return file
     except EndpointError as error:
         _unusable[llm] = str(error)
         raise
@@ -342,9 +342,9 @@ def _check_library() -> None:
     if not is_installed():
         raise EndpointError(f"{PACKAGE} is not installed")
     command = [sys.executable, "-P", "-c", f"import {PACKAGE}"]
-    found = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if found.returncode:
-        lines = found.stderr.strip().splitlines() or [f"exit code {found.returncode}"]
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if result.returncode:
+        lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
         raise EndpointError(f"{PACKAGE} does not run here: {lines[-1][:300]}")
 
 

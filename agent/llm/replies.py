@@ -109,23 +109,23 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
         ChatError: The body is an error object, which some vendors send with a 200, alone or in a choice.
     """
     headers = rate_limit_headers(reply.headers)
-    found = _completion(reply, headers)
-    usage = billed(found)
-    if (said := _error_in(found)) is not None:
-        error = failure_of(status_in(said), said, reply.headers, scrubber.scrub_quoted)
+    completion = _completion(reply, headers)
+    usage = billed(completion)
+    if (error_body := _error_in(completion)) is not None:
+        error = failure_of(status_in(error_body), error_body, reply.headers, scrubber.scrub_quoted)
         error.usage = usage
         raise error
-    if half_reported(found, answered=False):
+    if half_reported(completion, answered=False):
         usage = None
 
     written = 0
 
-    def unusable(reason: str, said: str) -> NoReturn:
+    def unusable(reason: str, text: str) -> NoReturn:
         raise UnusableAnswerError(
-            said, reason=reason, status=reply.status, headers=headers, usage=usage, written=written
+            text, reason=reason, status=reply.status, headers=headers, usage=usage, written=written
         )
 
-    choices = found.get("choices")
+    choices = completion.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         unusable("no_choices", "the endpoint's answer has no choices")
     message = choices[0].get("message")
@@ -136,12 +136,12 @@ def read_answer(reply: RawReply, scrubber: Scrubber) -> ChatAnswer:
     answer = without_thinking(content)
     thought = _shows_reasoning(message) or answer != content
     text = _text(answer.lstrip("\n"), message, reason.lower(), unusable, thought=thought)
-    if half_reported(found, answered=True):
+    if half_reported(completion, answered=True):
         usage = None
     return ChatAnswer(
         text=scrubber.scrub(whole_characters(text)),
         finish_reason=reason,
-        model=scrubber.scrub(str(found.get("model") or "")),
+        model=scrubber.scrub(str(completion.get("model") or "")),
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
         thought=thought,
@@ -164,13 +164,13 @@ def read_json(reply: RawReply, request: ApiRequest, scrubber: Scrubber) -> JsonA
     """
     headers = rate_limit_headers(reply.headers)
     body = _json_value(reply, headers, MAX_JSON)
-    found = body if isinstance(body, dict) else {}
-    usage = billed(found)
+    document = body if isinstance(body, dict) else {}
+    usage = billed(document)
     if usage is not None and not request.max_tokens:
         usage = replace(usage, prompt_tokens=usage.total, completion_tokens=0, reasoning_tokens=0)
-    said = _error_in(found) if "choices" in found else found.get("error")
-    if said is not None and said != "":
-        error = failure_of(status_in(said), said, reply.headers, scrubber.scrub_quoted)
+    error_body = _error_in(document) if "choices" in document else document.get("error")
+    if error_body is not None and error_body != "":
+        error = failure_of(status_in(error_body), error_body, reply.headers, scrubber.scrub_quoted)
         error.usage = usage
         raise error
     try:
@@ -192,21 +192,21 @@ def read_json(reply: RawReply, request: ApiRequest, scrubber: Scrubber) -> JsonA
 def _clean(value: Any, scrubber: Scrubber) -> Any:
     """Return a JSON value without secrets; vectors of numbers, which hold none, are not copied."""
     if isinstance(value, dict):
-        return {scrubber.scrub(name): _clean(one, scrubber) for name, one in value.items()}
+        return {scrubber.scrub(name): _clean(item, scrubber) for name, item in value.items()}
     if isinstance(value, list):
-        if all(type(one) is float or type(one) is int for one in value):
+        if all(type(item) is float or type(item) is int for item in value):
             return value
-        return [_clean(one, scrubber) for one in value]
+        return [_clean(item, scrubber) for item in value]
     return scrubber.scrub(value) if isinstance(value, str) else value
 
 
 def error_object(reply: RawReply) -> object:
     """Return the error in the body of a successful reply; None if it holds none."""
     try:
-        found = _parsed(reply)
+        document = _parsed(reply)
     except (ValueError, RecursionError):
         return None
-    return _error_in(found) if isinstance(found, dict) else None
+    return _error_in(document) if isinstance(document, dict) else None
 
 
 def _parsed(reply: RawReply, most: int = MAX_BODY) -> object:
@@ -214,19 +214,19 @@ def _parsed(reply: RawReply, most: int = MAX_BODY) -> object:
     if reply.headers.get("content-type", "").startswith("text/event-stream") or body.lstrip().startswith(
         _FIELD[:2]
     ):
-        if (found := joined_stream(body)) is None:
+        if (completion := joined_stream(body)) is None:
             raise ValueError("the stream has no end")
-        return found
+        return completion
     return json.loads(body)
 
 
 def _completion(reply: RawReply, headers: Mapping[str, str]) -> dict[str, Any]:
-    found = _json_value(reply, headers, MAX_BODY)
-    if not isinstance(found, dict):
+    document = _json_value(reply, headers, MAX_BODY)
+    if not isinstance(document, dict):
         raise UnusableAnswerError(
             "the endpoint's answer is not a JSON object", reason="bad_json", headers=headers
         )
-    return found
+    return document
 
 
 def _json_value(reply: RawReply, headers: Mapping[str, str], most: int) -> Any:
@@ -248,44 +248,50 @@ def _json_value(reply: RawReply, headers: Mapping[str, str], most: int) -> Any:
         ) from error
 
 
-def _error_in(found: Mapping[str, Any]) -> object:
+def _error_in(completion: Mapping[str, Any]) -> object:
     """Return an error in place of the answer: on top, in the choice, as its finish reason, or alone."""
-    choices = found.get("choices")
+    choices = completion.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     message = choice.get("message")
     answered = isinstance(message, dict) and bool(message.get("content"))
-    if (error := found.get("error")) and not answered:
+    if (error := completion.get("error")) and not answered:
         return error
     if (error := choice.get("error")) or choice.get("finish_reason") == "error":
         return error or {"message": "the answer ended in an error"}
     if choices:
         return None
-    if isinstance(error := found.get("base_resp"), dict) and error.get("status_code"):
+    if isinstance(error := completion.get("base_resp"), dict) and error.get("status_code"):
         return {"message": f"{error.get('status_msg') or 'no reason given'} ({error['status_code']})"}
-    return found if any(isinstance(found.get(name), str) and found[name] for name in _INSTEAD) else None
+    return (
+        completion
+        if any(isinstance(completion.get(name), str) and completion[name] for name in _INSTEAD)
+        else None
+    )
 
 
 def _content(content: object) -> str:
     if isinstance(content, list):
-        parts = (part if isinstance(part, dict) else {"text": part} for part in content)
-        content = "".join(str(part.get("text") or "") for part in parts if part.get("type") not in _THINKING)
+        pieces = (piece if isinstance(piece, dict) else {"text": piece} for piece in content)
+        content = "".join(
+            str(piece.get("text") or "") for piece in pieces if piece.get("type") not in _THINKING
+        )
     return content if isinstance(content, str) else ""
 
 
 def _written(message: Mapping[str, Any]) -> int:
     """Return an upper bound of the tokens of what was written; servers repeat reasoning under two names."""
     content, *thoughts = (
-        tokens_in(one if isinstance(one, str) else json.dumps(one)) if one else 0
-        for one in map(message.get, ("content", *_SHOWN_THOUGHTS))
+        tokens_in(text if isinstance(text, str) else json.dumps(text)) if text else 0
+        for text in map(message.get, ("content", *_SHOWN_THOUGHTS))
     )
     return content + max(thoughts)
 
 
 def _shows_reasoning(message: Mapping[str, Any]) -> bool:
     content = message.get("content")
-    parts = content if isinstance(content, list) else []
+    pieces = content if isinstance(content, list) else []
     return any(message.get(name) for name in _SHOWN_THOUGHTS) or any(
-        isinstance(part, dict) and part.get("type") in _THINKING for part in parts
+        isinstance(piece, dict) and piece.get("type") in _THINKING for piece in pieces
     )
 
 
@@ -319,7 +325,7 @@ def joined_stream(body: bytes) -> dict[str, Any] | None:
 
     Only endpoints that refuse anything else are asked to stream, but some servers always do.
     """
-    found: dict[str, Any] = {}
+    completion: dict[str, Any] = {}
     choice: dict[str, Any] = {"message": {}}
     content: list[Any] = []
     ended = False
@@ -327,8 +333,10 @@ def joined_stream(body: bytes) -> dict[str, Any] | None:
         if piece is None:
             ended = True
             continue
-        found |= {name: value for name, value in piece.items() if name != "choices" and value is not None}
-        ended |= "error" in found
+        completion |= {
+            name: value for name, value in piece.items() if name != "choices" and value is not None
+        }
+        ended |= "error" in completion
         first = _first_choice(piece)
         ended |= bool(first.get("finish_reason"))
         choice |= {name: first[name] for name in ("finish_reason", "error") if first.get(name)}
@@ -341,11 +349,11 @@ def joined_stream(body: bytes) -> dict[str, Any] | None:
                     choice["message"][name] = choice["message"].get(name, "") + text
     if not ended:
         return None
-    if "error" in found and content:
-        choice["error"] = found["error"]  # after half an answer
-    texts = all(isinstance(part, str) for part in content)
+    if "error" in completion and content:
+        choice["error"] = completion["error"]  # after half an answer
+    texts = all(isinstance(text, str) for text in content)
     choice["message"]["content"] = "".join(content) if texts else content
-    return found if "error" in found and not content else {**found, "choices": [choice]}
+    return completion if "error" in completion and not content else {**completion, "choices": [choice]}
 
 
 def _pieces(body: bytes) -> Iterator[dict[str, Any] | None]:
@@ -376,28 +384,28 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
 
     What vendors leave open is read as its more expensive meaning.
     """
-    found = reply.get("usage")
-    if not isinstance(found, dict):
+    usage = reply.get("usage")
+    if not isinstance(usage, dict):
         return None
-    reasoning = _highest(found, _REASONING)
-    prompt = _prompt_tokens(found, reasoning)
-    total = _count(found.get("total_tokens"))
-    completion = max(_completion_tokens(found), total - prompt)
+    reasoning = _highest(usage, _REASONING)
+    prompt = _prompt_tokens(usage, reasoning)
+    total = _count(usage.get("total_tokens"))
+    completion = max(_completion_tokens(usage), total - prompt)
     if reasoning > completion:  # It cannot be part of what is smaller.
         completion += reasoning
     if not prompt + completion:
         return None
-    cached = min(_highest(found, _READ), prompt)
-    written = min(_highest(found, _WRITTEN), prompt - cached)
-    tier = reply.get("service_tier") or found.get("service_tier")
+    cached = min(_highest(usage, _READ), prompt)
+    written = min(_highest(usage, _WRITTEN), prompt - cached)
+    tier = reply.get("service_tier") or usage.get("service_tier")
     return TokenUsage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=cached,
         cache_written_tokens=written,
-        cache_1h_tokens=min(_highest(found, _CACHE_1H), written),
+        cache_1h_tokens=min(_highest(usage, _CACHE_1H), written),
         reasoning_tokens=reasoning,
-        vendor_picodollars=_vendor_cost(found),
+        vendor_picodollars=_vendor_cost(usage),
         service_tier=tier[:_LONGEST_TIER] if isinstance(tier, str) else None,
     )
 
@@ -410,38 +418,38 @@ def half_reported(reply: Mapping[str, Any], *, answered: bool) -> bool:
     usage = billed(reply)
     if usage is None or usage.vendor_picodollars is not None:
         return False
-    found = reply["usage"]
-    none = not answered and ("completion_tokens" in found or "output_tokens" in found)
-    total = _count(found.get("total_tokens"))
+    counts = reply["usage"]
+    none = not answered and ("completion_tokens" in counts or "output_tokens" in counts)
+    total = _count(counts.get("total_tokens"))
     return not (usage.completion_tokens or none) or not (usage.prompt_tokens or total)
 
 
-def _prompt_tokens(found: Mapping[str, Any], reasoning: int) -> int:
+def _prompt_tokens(usage: Mapping[str, Any], reasoning: int) -> int:
     """Return all tokens of the messages; Anthropic counts its two kinds of cached ones separately."""
-    beside = sum(_count(found.get(f"cache_{what}_input_tokens")) for what in ("read", "creation"))
-    if "prompt_tokens" not in found:
-        return _count(found.get("input_tokens")) + beside
-    prompt, total = _count(found.get("prompt_tokens")), _count(found.get("total_tokens"))
-    extra = total - prompt - _completion_tokens(found)
+    beside = sum(_count(usage.get(f"cache_{what}_input_tokens")) for what in ("read", "creation"))
+    if "prompt_tokens" not in usage:
+        return _count(usage.get("input_tokens")) + beside
+    prompt, total = _count(usage.get("prompt_tokens")), _count(usage.get("total_tokens"))
+    extra = total - prompt - _completion_tokens(usage)
     inside = beside <= prompt and total > 0 and (extra < beside or extra == reasoning)
     return prompt if inside else prompt + beside
 
 
-def _completion_tokens(found: Mapping[str, Any]) -> int:
-    return _count(found.get("completion_tokens", found.get("output_tokens")))
+def _completion_tokens(usage: Mapping[str, Any]) -> int:
+    return _count(usage.get("completion_tokens", usage.get("output_tokens")))
 
 
-def _vendor_cost(found: Mapping[str, Any]) -> int | None:
+def _vendor_cost(usage: Mapping[str, Any]) -> int | None:
     """Return the picodollars that the endpoint says it charged, rounded up; None if it says nothing."""
-    ticks = found.get("cost_in_usd_ticks")
+    ticks = usage.get("cost_in_usd_ticks")
     if _is_amount(ticks):
         return min(math.ceil(ticks), _MOST) * _PICODOLLARS_A_TICK
-    dollars = found.get("cost")
+    dollars = usage.get("cost")
     if not _is_amount(dollars):
         return None
-    details = found.get("cost_details")
+    details = usage.get("cost_details")
     behind = details.get("upstream_inference_cost") if isinstance(details, dict) else None
-    own_key = found.get("is_byok")
+    own_key = usage.get("is_byok")
     charged = Decimal(str(dollars))
     # Without ``is_byok``, a fee below the vendor's charge shows that the user's own key paid.
     if _is_amount(behind) and (own_key is True or (own_key is None and behind > dollars)):
@@ -449,11 +457,11 @@ def _vendor_cost(found: Mapping[str, Any]) -> int | None:
     return int((min(charged, Decimal(_MOST)) * PICODOLLARS).to_integral_value(ROUND_CEILING))
 
 
-def _highest(found: Mapping[str, Any], places: tuple[tuple[str, ...], ...]) -> int:
+def _highest(usage: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int:
     counts = []
-    for place in places:
-        value: object = found
-        for name in place:
+    for path in paths:
+        value: object = usage
+        for name in path:
             value = value.get(name) if isinstance(value, dict) else None
         counts.append(_count(value))
     return max(counts)

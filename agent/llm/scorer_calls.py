@@ -168,11 +168,11 @@ class ScorerCalls:
                 if step == "send":
                     self._send(caller)
                     continue
-                place, future = caller.landed.popleft()
+                number, future = caller.landed.popleft()
                 caller.pending.discard(future)
                 try:
                     if (error := _error_of(future)) is None:
-                        yield place, future.result()
+                        yield number, future.result()
                     else:
                         caller.failure = caller.failure or error  # raised below, once all ended
                 finally:
@@ -205,7 +205,7 @@ class ScorerCalls:
     def _send(self, caller: _Caller) -> None:
         """Send the next request, if there is one, in the place that is taken."""
         try:
-            place, request = next(caller.requests, (0, None))
+            number, request = next(caller.requests, (0, None))
         except BaseException:
             self._release()
             raise
@@ -216,9 +216,9 @@ class ScorerCalls:
         future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
         caller.pending.add(future)
 
-        def landed(found: Future[ApiAnswer]) -> None:
+        def landed(future: Future[ApiAnswer]) -> None:
             with self._changed:
-                caller.landed.append((place, found))
+                caller.landed.append((number, future))
                 self._changed.notify_all()
 
         future.add_done_callback(landed)
@@ -359,7 +359,7 @@ def _reason(error: BaseException | None) -> str:
         return "context"
     if isinstance(error, UnusableAnswerError):
         return error.reason
-    status, said = getattr(error, "status", None), str(error).lower()
-    if status == TOO_LARGE or ("image" in said and any(word in said for word in ("large", "exceed", "size"))):
+    status, text = getattr(error, "status", None), str(error).lower()
+    if status == TOO_LARGE or ("image" in text and any(word in text for word in ("large", "exceed", "size"))):
         return "too_large"
-    return "unreadable_image" if "image" in said and "model" not in said else "refused"
+    return "unreadable_image" if "image" in text and "model" not in text else "refused"

@@ -21,7 +21,7 @@ RequestSizes: TypeAlias = Counter[tuple[int, int]]
 
 def sizes_of(requests: Iterable[ApiRequest]) -> RequestSizes:
     """Count requests by their sizes."""
-    return Counter((one.prompt_tokens, one.max_tokens) for one in requests)
+    return Counter((request.prompt_tokens, request.max_tokens) for request in requests)
 
 
 def cost_of_all(requests: RequestSizes, most: Callable[[TokenUsage], int]) -> Spent:

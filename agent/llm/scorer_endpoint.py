@@ -157,9 +157,9 @@ class TrialAsk:
             PromptclimbError: The endpoint does not answer with JSON.
             TimeoutError: It does not answer in time.
         """
-        for place, request in enumerate(requests):
+        for number, request in enumerate(requests):
             self.requests += 1
-            yield place, ApiReply(asyncio.run(self._body(request)))
+            yield number, ApiReply(asyncio.run(self._body(request)))
 
     async def _body(self, request: ApiRequest) -> Any:
         from .client import OpenAIChat

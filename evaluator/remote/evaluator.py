@@ -91,14 +91,14 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def at(self, places: Sequence[int]) -> ImageSet:
-        if any(not 0 <= place < len(self) for place in places):
+    def at(self, indices: Sequence[int]) -> ImageSet:
+        if any(not 0 <= index < len(self) for index in indices):
             raise EvaluatorError(f"the split {self.split} has {counted(len(self), 'image')}")
         return replace(
             self,
-            paths=tuple(self.paths[place] for place in places),
-            labels=self.labels[list(places)],
-            contents=tuple(self.contents[place] for place in places),
+            paths=tuple(self.paths[index] for index in indices),
+            labels=self.labels[list(indices)],
+            contents=tuple(self.contents[index] for index in indices),
             mark="",
         )
 
@@ -222,41 +222,38 @@ class RemoteEvaluator(ABC):
             ScoringEndedError: Whatever goes wrong, as it is no candidate's fault.
         """
         verdicts: list[Verdict | None] = [self.reject(template) for template in templates]
-        parts = [self.split("train"), self.split("val")]
+        splits = [self.split("train"), self.split("val")]
         decided = None
         while decided is None:
-            wanted = [place for place, verdict in enumerate(verdicts) if verdict is None]
+            wanted = [index for index, verdict in enumerate(verdicts) if verdict is None]
             try:
-                decided = self.decide([[templates[place]] for place in wanted], parts)
+                decided = self.decide([[templates[index]] for index in wanted], splits)
             except TemplateRejectedError as error:
-                for place in wanted:
-                    if templates[place] == error.template:
-                        verdicts[place] = Rejection(error.reason, error.message)
+                for index in wanted:
+                    if templates[index] == error.template:
+                        verdicts[index] = Rejection(error.reason, error.message)
             except DataError as error:  # an image is gone, or the disk is full
                 raise ScoringEndedError(str(error)) from error
-        for place, (train, val) in zip(wanted, decided, strict=True):
-            verdicts[place] = self._score(train, val)
+        for index, (train, val) in zip(wanted, decided, strict=True):
+            verdicts[index] = self._score(train, val)
         return [verdict for verdict in verdicts if verdict is not None]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
-        parts = [self.split(name) for name in ("train", "val", *(("test",) if test else ()))]
-        found = self._measured(ensembles, parts)
-        for one in found:
-            for decisions, images in zip(one or (), parts, strict=False):
+        splits = [self.split(name) for name in ("train", "val", *(("test",) if test else ()))]
+        scores: list[SplitScores | None] = []
+        for decided in self._measured(ensembles, splits):
+            if decided is None:
+                scores.append(None)
+                continue
+            shares: list[float | None] = []
+            for decisions, images in zip(decided, splits, strict=True):
                 if decisions.refused:
-                    contents = {images.contents[place] for place in decisions.refused}
+                    contents = {images.contents[index] for index in decisions.refused}
                     self._refused[images.split] = self._refused.get(images.split, set()) | contents
-
-        def share(decisions: SplitDecisions, images: ImageSet) -> float | None:
-            return tally.correct(decisions.predicted, images.labels) / len(images) if len(images) else None
-
-        shares = [
-            None if one is None else [share(*pair) for pair in zip(one, parts, strict=True)] for one in found
-        ]
-        return [
-            None if one is None else SplitScores(train=one[0], val=one[1], test=one[2] if test else None)
-            for one in shares
-        ]
+                correct = tally.correct(decisions.predicted, images.labels)
+                shares.append(correct / len(images) if len(images) else None)
+            scores.append(SplitScores(train=shares[0], val=shares[1], test=shares[2] if test else None))
+        return scores
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
         images = self.split(split)
@@ -284,7 +281,7 @@ class RemoteEvaluator(ABC):
 
     def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
         paths = self.split(split).paths
-        return [thumbnail(paths[place]) if place < len(paths) else None for place in places]
+        return [thumbnail(paths[index]) if index < len(paths) else None for index in places]
 
     def split(self, name: str) -> ImageSet:
         """Return the images of a split; opens the test images when first needed."""
@@ -331,25 +328,25 @@ class RemoteEvaluator(ABC):
             AskingEndedError: The ``ApiAsk`` cannot go on; what was answered is kept.
             ScoringEndedError: The endpoint does not answer in the protocol's form.
         """
-        found: dict[str, T] = {}
+        values: dict[str, T] = {}
         missing = list(dict.fromkeys(keys))
         while missing:
             with self._claims.of(missing) as mine:
-                found |= table.find(mine)
-                answered = (key for key in mine if key in found and not self.is_refusal(found[key]))
+                values |= table.find(mine)
+                answered = (key for key in mine if key in values and not self.is_refusal(values[key]))
                 if self._control is None and (key := next(answered, None)) is not None:
                     (self._control,) = ask_for([key])
-                known = found.keys() | self._unanswered.keys()
+                known = values.keys() | self._unanswered.keys()
                 if unknown := [key for key in mine if key not in known]:
-                    found |= self._ask_all(table, ask_for(unknown))
-                found |= {key: self._unanswered[key] for key in mine if key in self._unanswered}
-            if lost := [key for key in mine if key not in found]:
+                    values |= self._ask_all(table, ask_for(unknown))
+                values |= {key: self._unanswered[key] for key in mine if key in self._unanswered}
+            if lost := [key for key in mine if key not in values]:
                 raise ScoringEndedError(
                     f"{counted(len(lost), 'question was', 'questions were')} not answered"
                 )
-            missing = [key for key in missing if key not in found]
+            missing = [key for key in missing if key not in values]
             self._claims.wait_for(missing)
-        return found
+        return values
 
     def _ask_all(self, table: KeptValues[T], questions: list[Question]) -> dict[str, T]:
         """Ask questions until all have values; refusals are kept once another request is answered."""
@@ -475,12 +472,14 @@ class RemoteEvaluator(ABC):
         )
 
     def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
-        found = self._measured(ensembles, [images])
-        predicted = tuple(None if one is None else tuple(one[0].predicted.tolist()) for one in found)
+        decided = self._measured(ensembles, [images])
+        predicted = tuple(
+            None if decisions is None else tuple(decisions[0].predicted.tolist()) for decisions in decided
+        )
         return Predictions(tuple(images.labels.tolist()), predicted)
 
     def _measured(
-        self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]
+        self, ensembles: Sequence[Sequence[str]], splits: Sequence[ImageSet]
     ) -> list[list[SplitDecisions] | None]:
         for ensemble in ensembles:
             if not ensemble:
@@ -488,8 +487,8 @@ class RemoteEvaluator(ABC):
             for candidate in ensemble:
                 if (rejection := self.reject(candidate)) is not None:
                     raise TemplateRejectedError(candidate, rejection.reason, rejection.message)
-        decided = iter(self.decide([one for one in ensembles if self.measurable(one)], parts))
-        return [next(decided) if self.measurable(one) else None for one in ensembles]
+        decided = iter(self.decide([ensemble for ensemble in ensembles if self.measurable(ensemble)], splits))
+        return [next(decided) if self.measurable(ensemble) else None for ensemble in ensembles]
 
     def _score(self, train: SplitDecisions, val: SplitDecisions) -> Score:
         images, val_images = self.split("train"), self.split("val")
@@ -530,15 +529,15 @@ def _grey_box(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], labels:
 
 def examples(answers: Sequence[str]) -> tuple[str, ...]:
     """Return some different unreadable answers, each as one short line."""
-    found = dict.fromkeys(" ".join(answer.split())[:LONGEST_UNREADABLE] for answer in answers)
-    return tuple(found)[:MOST_UNREADABLE]
+    shortened = dict.fromkeys(" ".join(answer.split())[:LONGEST_UNREADABLE] for answer in answers)
+    return tuple(shortened)[:MOST_UNREADABLE]
 
 
 def batched(items: Iterable[T], most: int) -> Iterator[list[T]]:
     """Yield the items in lists of at most ``most``."""
     left = iter(items)
-    while some := list(islice(left, most)):
-        yield some
+    while batch := list(islice(left, most)):
+        yield batch
 
 
 def path_below(url: str, path: str) -> str:

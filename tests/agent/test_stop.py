@@ -100,13 +100,13 @@ async def test_nothing_is_left_of_a_cancellation() -> None:
 async def test_the_part_that_fails_stops_alone() -> None:
     """What comes after it goes on; a stop of the whole reaches the part that is at work, and later ones."""
     whole = Stop()
-    failed = whole.part()
+    failed = whole.child()
     failed.request(PromptclimbError("its own"))
     whole.check()
-    at_work = whole.part()
+    at_work = whole.child()
     at_work.check()
     whole.request(InterruptedRunError(15))
-    for part in (at_work, whole.part()):
+    for child in (at_work, whole.child()):
         with pytest.raises(InterruptedRunError) as found:
-            part.check()
+            child.check()
         assert found.value.signal == 15
