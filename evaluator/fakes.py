@@ -99,8 +99,8 @@ class FakeEvaluator:
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         self.opened += test
-        found = [self._examine(list(ensemble)) for ensemble in ensembles]
-        return found if test else [replace(scores, test=None) for scores in found]
+        examined = [self._examine(list(ensemble)) for ensemble in ensembles]
+        return examined if test else [replace(scores, test=None) for scores in examined]
 
     def _answer(self, template: str) -> Verdict:
         words = len(template.split())

@@ -83,11 +83,11 @@ _turns: weakref.WeakKeyDictionary[object, threading.Semaphore] = weakref.WeakKey
 _finding = threading.Lock()
 
 
-def turns_of(given: object, at_once: int) -> threading.Semaphore:
+def turns_of(owner: object, at_once: int) -> threading.Semaphore:
     """Return the semaphore of a user's object, shared between searches; the first ``at_once`` counts."""
     with _finding:
         try:
-            return _turns.setdefault(given, threading.Semaphore(at_once))
+            return _turns.setdefault(owner, threading.Semaphore(at_once))
         except TypeError:  # no weak reference allowed, or not hashable
             return threading.Semaphore(at_once)
 

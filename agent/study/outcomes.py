@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import hits
 from ...evaluator.threads import in_thread
-from ...evaluator.white_box.running import run
+from ...evaluator.white_box.running import run_all
 from ..llm.cost import Spent
 from ..results.details import BEST, ENSEMBLE, Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
@@ -185,9 +185,9 @@ async def fit_reference(cell: Cell, stop: Stop) -> RunOutcome:
     try:
         if (fit := _read_fit(cell)) is None:
             assert cell.white_box is not None
-            name, options = cell.white_box, cell.options
+            references = {cell.white_box: cell.options}
             with stop.watching():
-                result = await in_thread(lambda: run(name, cell.config, split="test", options=options))
+                (result,) = await in_thread(lambda: run_all(references, cell.config, split="test"))
             (predicted,) = result.predictions.predicted
             assert predicted is not None
             labels = list(result.predictions.labels)

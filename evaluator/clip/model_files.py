@@ -43,14 +43,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise ModelError(f"the checkpoint {path} is {'empty' if path.is_file() else 'not a file'}")
-    found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    state = found.get("state_dict", found) if isinstance(found, dict) else None
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"the checkpoint {path} holds no dictionary of tensors")
     if not state:
         raise ModelError(f"the checkpoint {path} holds no tensors")
-    names = list(state)
-    return {name.removeprefix("module."): state[name] for name in names}
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -99,10 +98,19 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
     import huggingface_hub
 
     for name in names:
-        found = huggingface_hub.try_to_load_from_cache(repository, name)
-        if isinstance(found, str):
-            return Path(found)
-    _check_network(repository, names)
+        cached = huggingface_hub.try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return Path(cached)
+    # Try one connection first: the hub's client would retry for a minute.
+    host, port = hub_address()
+    if hub_offline() or not reachable(host, port):
+        why = "HF_HUB_OFFLINE is set" if hub_offline() else f"{host} cannot be reached"
+        raise ModelError(
+            f"{repository} is not in the hub's cache and {why}. Where there is a network, run "
+            f"`hf download {repository} {names[0]}` and copy the folder "
+            f"models--{repository.replace('/', '--')} into {huggingface_hub.constants.HF_HUB_CACHE}; "
+            f"or give the weights file itself as --pretrained FILE"
+        )
     failures = []
     for name in names:
         report(f"downloading {name} of {repository} from the hub")
@@ -117,7 +125,9 @@ def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
     """Return the weights file of one of open_clip's tags."""
     if hub := tag.get("hf_hub"):
         repository, _, name = hub.rpartition("/")
-        return repository_files(repository, _alternatives(name), report)
+        stem, dot, ending = name.rpartition(".")
+        safe = [f"{stem}.safetensors"] if dot and ending in {"bin", "pth", "pt"} else []
+        return repository_files(repository, [*safe, name] if name else WEIGHTS_NAMES, report)
     url = str(tag["url"])
     target = Path.home() / ".cache" / "clip" / url.rsplit("/", 1)[-1]
     if target.is_file():
@@ -132,31 +142,6 @@ def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
         return Path(open_clip.pretrained.download_pretrained_from_url(url))
     except (OSError, RuntimeError) as error:
         raise ModelError(f"{url} could not be downloaded: {error}") from error
-
-
-def _alternatives(name: str) -> list[str]:
-    """Return names to look for, safetensors first; an empty name means open_clip's usual ones."""
-    if not name:
-        return list(WEIGHTS_NAMES)
-    stem, dot, ending = name.rpartition(".")
-    safe = f"{stem}.safetensors" if dot and ending in {"bin", "pth", "pt"} else ""
-    return [safe, name] if safe else [name]
-
-
-def _check_network(repository: str, names: Sequence[str]) -> None:
-    """Try one connection first: the hub's client would retry for a minute."""
-    import huggingface_hub.constants as constants
-
-    host, port = hub_address()
-    if not hub_offline() and reachable(host, port):
-        return
-    why = "HF_HUB_OFFLINE is set" if hub_offline() else f"{host} cannot be reached"
-    raise ModelError(
-        f"{repository} is not in the hub's cache and {why}. Where there is a network, run "
-        f"`hf download {repository} {names[0]}` and copy the folder "
-        f"models--{repository.replace('/', '--')} into {constants.HF_HUB_CACHE}; "
-        f"or give the weights file itself as --pretrained FILE"
-    )
 
 
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
@@ -315,6 +300,6 @@ def _file_says(weights: Path) -> bool | None:
 
 
 def _nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
-    by_lower = {one.lower(): one for one in known}
-    near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=cutoff)]
-    return f" (did you mean {' or '.join(near)}?)" if near else ""
+    by_lower = {known_name.lower(): known_name for known_name in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=cutoff)
+    return f" (did you mean {' or '.join(by_lower[lower] for lower in near)}?)" if near else ""

@@ -45,19 +45,15 @@ def parse_devices(name: str) -> list[torch.device]:
     if not _FORM.fullmatch(name):
         raise ModelError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:0, cuda:0,1 or mps")
     if name == "auto":
-        return [_best()]
+        if torch.cuda.is_available():
+            return [torch.device("cuda", 0)]
+        return [torch.device("mps" if torch.backends.mps.is_available() else "cpu")]
     kind, _, numbers = name.partition(":")
     chosen = [torch.device(kind, int(number)) for number in numbers.split(",") if number]
     chosen = chosen or [torch.device(kind, 0) if kind == "cuda" else torch.device(kind)]
     for device in chosen:
         _check(device)
     return chosen
-
-
-def _best() -> torch.device:
-    if torch.cuda.is_available():
-        return torch.device("cuda", 0)
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def _check(device: torch.device) -> None:
@@ -75,13 +71,10 @@ def best_dtype(device: torch.device) -> torch.dtype:
         return torch.bfloat16 if major >= 8 else torch.float16
     if device.type == "mps":
         return torch.float16
-    return torch.bfloat16 if _cpu_has_bf16() else torch.float32
-
-
-def _cpu_has_bf16() -> bool:
-    """Return whether the CPU has bf16 instructions; torch versions report it differently."""
+    # Versions of torch report the bf16 instructions of a CPU differently.
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
+    has_bf16 = any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
+    return torch.bfloat16 if has_bf16 else torch.float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,7 +186,7 @@ class OpenClipEvaluator:
 
     def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
         paths = self.split(split).paths
-        return [thumbnail(paths[place]) if place < len(paths) else None for place in places]
+        return [thumbnail(paths[index]) if index < len(paths) else None for index in places]
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -126,23 +126,23 @@ def split_scores(answer: object, *, test: bool) -> SplitScores | None:
 
 def predictions(answer: object, count: int) -> Predictions:
     """Return the predictions of each of ``count`` ensembles."""
-    found = checked_fields(Predictions, answer)
-    listed(found.predicted, "lists of labels", count)
-    for labels in found.predicted:
+    checked = checked_fields(Predictions, answer)
+    listed(checked.predicted, "lists of labels", count)
+    for labels in checked.predicted:
         if labels is not None:
-            listed(labels, "labels", len(found.labels))
-    return found
+            listed(labels, "labels", len(checked.labels))
+    return checked
 
 
 def named_predictions(answer: object, count: int, classes: int) -> Predictions:
     """Return the predictions of each of ``count`` renamings; every label must be that of a class."""
-    found = predictions(answer, count)
-    if not found.labels:
+    checked = predictions(answer, count)
+    if not checked.labels:
         raise WrongAnswerError("gave no labels, so it classified no image")
-    largest = max(max(labels) for labels in (found.labels, *found.predicted) if labels is not None)
+    largest = max(max(labels) for labels in (checked.labels, *checked.predicted) if labels is not None)
     if largest >= classes:
         raise WrongAnswerError(f"gave the label {shown(largest)}, and the {classes} classes begin with 0")
-    return found
+    return checked
 
 
 def info(answer: object) -> EvaluatorInfo:

@@ -176,8 +176,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         }
         text_by_key = {keys.key(text): text for texts in texts_by_named.values() for text in texts}
 
-        def request(some: list[str]) -> ApiRequest:
-            texts = [text_by_key[key] for key in some]
+        def request(chunk: list[str]) -> ApiRequest:
+            texts = [text_by_key[key] for key in chunk]
             body = self._dialect.of_texts(model, texts)
             return ApiRequest(path=self._path, body=body, prompt_tokens=text_tokens(*texts))
 

@@ -47,11 +47,11 @@ class SoftPrompt:
             )
         used = sorted({token for row in names for token in row})
         self._used = self._tower.tokens[torch.tensor(used, device=self._tower.device)]  # [U, D]
-        place = {token: number for number, token in enumerate(used)}
+        row_by_token = {token: row for row, token in enumerate(used)}  # in the table of ``features``
         texts = []
         for label, row in enumerate(names):
             first = len(used) + (label * context if class_specific else 0)
-            start, *rest = (place[token] for token in row)
+            start, *rest = (row_by_token[token] for token in row)
             vectors = range(first, first + context)
             texts.append(Text((start, *vectors, *rest), 1 if class_specific else 1 + context))
         self._passes: list[Pass] = list(pack(texts, max_rows=MAX_ROWS, quantum=1, device=self._tower.device))
@@ -92,16 +92,10 @@ def embedded(encoder: TextEncoder, words: str) -> Tensor:
     behind = [text.tokens for text in encoder.texts(f"{words} {NAME_ALONE}")]
     count = len(behind[0]) - len(alone[0])
     tokens = behind[0][1 : 1 + count]
-    if not _are_apart(tokens, alone, behind):
+    # The words must have the same tokens before every name.
+    if not tokens or behind != [(name[0], *tokens, *name[1:]) for name in alone]:
         raise ModelError(f"the context cannot begin as {words!r}: it has no tokens of its own before a name")
     return tower.tokens[torch.tensor(tokens, device=tower.device)].clone()
-
-
-def _are_apart(
-    tokens: Sequence[int], alone: Sequence[Sequence[int]], behind: Sequence[Sequence[int]]
-) -> bool:
-    expected = [(name[0], *tokens, *name[1:]) for name in alone]
-    return bool(tokens) and expected == [tuple(row) for row in behind]
 
 
 BATCH = 32
@@ -161,7 +155,7 @@ def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
 
     trials = list(grid(options, problem.shots))
     problem.report(f"coop-tuned: a grid of {len(trials)} trainings")
-    return max((learn(problem, one, seed=seed) for one in trials), key=rank)
+    return max((learn(problem, trial, seed=seed) for trial in trials), key=rank)
 
 
 def grid(options: CoopOptions, shots: int) -> Iterator[CoopOptions]:
@@ -173,9 +167,9 @@ def grid(options: CoopOptions, shots: int) -> Iterator[CoopOptions]:
 
 def check_room(encoder: TextEncoder, options: CoopOptions) -> None:
     """Check that the model reads texts with so many vectors before the class name."""
-    for one in grid(options, 1) if options.tuned else (options,):
-        count = one.context if one.init == RANDOM else len(embedded(encoder, one.init))
-        SoftPrompt(encoder, count, class_specific=one.class_specific)
+    for trial in grid(options, 1) if options.tuned else (options,):
+        count = trial.context if trial.init == RANDOM else len(embedded(encoder, trial.init))
+        SoftPrompt(encoder, count, class_specific=trial.class_specific)
 
 
 def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
@@ -190,15 +184,16 @@ def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
     problem.report(f"coop: {context.numel():,} numbers to learn, {epochs} epochs, {len(labels)} images")
     for lr in learning_rates(options.lr, epochs):
         optimizer.param_groups[0]["lr"] = lr
-        found = []
+        batch_losses = []
         for batch in batches(len(labels), generator):
-            logits = problem.loaded.logit_scale * features[batch] @ prompt.features(context).T
+            # The images are features already: gradients flow through the text tower alone.
+            logits = problem.loaded.logit_scale * features[batch] @ prompt.features(context).T  # [B, C]
             loss = functional.cross_entropy(logits, labels[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            found.append(loss.item())
-        losses.append(sum(found) / len(found))
+            batch_losses.append(loss.item())
+        losses.append(sum(batch_losses) / len(batch_losses))
     vectors = context.detach()
     with torch.no_grad():
         return Learned(vectors, prompt.features(vectors).cpu(), tuple(losses), options)

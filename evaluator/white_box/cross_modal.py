@@ -77,13 +77,14 @@ def train(
     ``val`` is checked every hundredth step.
     """
     generator = torch.Generator().manual_seed(seed)
-    streams = [stream(split, half, generator) for split in shots]
+    streams = [batches(split, half, generator) for split in shots]
     heads = AdamW(begin.expand(len(SETTINGS), -1, -1).clone())
     best = Head(-1, begin, SETTINGS[0], 0, 2 * half)
     for step in range(steps):
-        parts = [next(one) for one in streams]
-        features = torch.cat([part[0] for part in parts])
-        labels = torch.cat([part[1] for part in parts])
+        # Half a batch of images and half a batch of texts.
+        halves = [next(stream) for stream in streams]
+        features = torch.cat([features for features, _ in halves])  # [B, E]
+        labels = torch.cat([labels for _, labels in halves])  # [B]
         heads.step(gradient(heads.weights, features, labels), [rate(lr, step, steps) for lr, _ in SETTINGS])
         if step % LOOK_EVERY == 0:
             best = better(best, heads.weights, val, step=step + 1)
@@ -123,7 +124,7 @@ def rate(lr: float, step: int, steps: int) -> float:
     return lr * (1 + math.cos(math.pi * (step - WARM_UP) / steps)) / 2
 
 
-def stream(split: Labelled, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(split: Labelled, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches forever, reshuffled each epoch; an incomplete batch is dropped."""
     while True:
         order = torch.randperm(len(split), generator=generator)
@@ -136,7 +137,7 @@ def better(best: Head, weights: Tensor, val: Labelled, *, step: int) -> Head:
     """Return the best head so far."""
     decided = torch.einsum("sce,ne->snc", weights, val.features).argmax(dim=-1)  # [S, n]
     right = (decided == val.labels).sum(dim=1)
-    place = int(right.argmax())
-    if int(right[place]) <= best.right:
+    index = int(right.argmax())
+    if int(right[index]) <= best.right:
         return best
-    return Head(int(right[place]), weights[place].clone(), SETTINGS[place], step, best.batch)
+    return Head(int(right[index]), weights[index].clone(), SETTINGS[index], step, best.batch)

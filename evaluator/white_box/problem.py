@@ -90,8 +90,9 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
         report(note)
     loaded = load_model(spec.model, spec.pretrained, device, report=report)
     images = image_encoder(spec, loaded, report, lambda *_given: None)
-    (seen, train), (also_seen, val) = (labelled(images, items, data) for items in (data.train, data.val))
-    hashes = [None if one is None else one.images for one in (seen, also_seen)]
+    splits = [labelled(images, items, data) for items in (data.train, data.val)]
+    hashes = [None if features is None else features.images for features, _ in splits]
+    train, val = (split for _, split in splits)
     full = spec.model_copy(update={"precision": "fp32"})
     encoder = build_encoder(full, [loaded], data.classes, report)
     assert isinstance(encoder, TextEncoder)  # a single model has no replicas
@@ -112,25 +113,25 @@ def open_problem(spec: EvaluatorSpec, report: Report) -> Problem:
 
 
 def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, seed: int) -> WhiteBoxResult:
-    """Fit a reference to the shots of a problem and classify a split; see ``run``."""
+    """Fit a reference to the shots of a problem and classify a split; see ``run_all``."""
     fit = cast("Fit", importlib.import_module(f".{REFERENCES[name].module}", __package__).fit)
     started = time.perf_counter()
     fitted = fit(problem, options, seed=seed)
     seconds = time.perf_counter() - started
     problem.report(f"{name}: fitted in {seconds:.1f} s")
-    seen = problem.split(split)
-    decided = fitted.decide(seen)
+    images = problem.split(split)
+    decided = fitted.decide(images)
     return WhiteBoxResult(
         name=name,
         train=_accuracy(fitted, problem.train),
         val=_accuracy(fitted, problem.val) if len(problem.val) else None,
-        test=correct(decided, seen) / len(seen) if split == "test" else None,
+        test=correct(decided, images) / len(images) if split == "test" else None,
         split=split,
-        predictions=Predictions(tuple(seen.labels.tolist()), (tuple(decided.tolist()),)),
+        predictions=Predictions(tuple(images.labels.tolist()), (tuple(decided.tolist()),)),
         chosen=fitted.chosen,
         trained=fitted.trained,
         seconds=seconds,
-        content={**problem.content, split: seen.image_set},
+        content={**problem.content, split: images.image_set},
     )
 
 

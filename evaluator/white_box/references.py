@@ -82,7 +82,7 @@ class Reference:
     title: str
     module: str  # module in this folder with its ``fit``
     options: type[MethodOptions]
-    given: Mapping[str, Any] = field(default_factory=dict)
+    preset: Mapping[str, Any] = field(default_factory=dict)  # options that its name says
 
 
 REFERENCES: Mapping[str, Reference] = MappingProxyType(
@@ -152,7 +152,7 @@ class WhiteBoxResult:
 
 def names_in(text: str) -> tuple[str, ...]:
     """Return the references of a comma-separated list, each once."""
-    names = tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+    names = tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
     if not names:
         raise ConfigError(f"no white-box reference is named; known are {', '.join(REFERENCES)}")
     for name in names:
@@ -166,4 +166,4 @@ def check_reference(name: str, options: Mapping[str, Any] | None = None) -> Meth
     if reference is None:
         hint = near(name, REFERENCES) or f"; known are {', '.join(REFERENCES)}"
         raise ConfigError(f"there is no white-box reference {shown(name)}{hint}")
-    return reference.options(**{**reference.given, **(options or {})})
+    return reference.options(**{**reference.preset, **(options or {})})

@@ -9,20 +9,7 @@ from typing import Any
 from ..errors import ConfigError, DataError
 from ..scoring import Split
 from ..spec import EvaluatorSpec, Report
-from .references import REFERENCES, MethodOptions, WhiteBoxResult, check_reference
-
-
-def run(
-    name: str,
-    spec: EvaluatorSpec,
-    *,
-    split: Split = "test",
-    seed: int | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> WhiteBoxResult:
-    """Run one reference; see ``run_all``. ``options`` override those of its name."""
-    (found,) = run_all({name: options or {}}, spec, split=split, seed=seed)
-    return found
+from .references import REFERENCES, CoopOptions, MethodOptions, WhiteBoxResult, check_reference
 
 
 def run_all(
@@ -47,8 +34,9 @@ def run_all(
         DataError: The data set cannot be used, or lacks images of the split or for choosing.
         ModelError: The model cannot be used, or not in this way.
     """
-    given = dict(references) if isinstance(references, Mapping) else {name: {} for name in references}
-    options = {name: check_reference(name, more) for name, more in given.items()}
+    if not isinstance(references, Mapping):
+        references = {name: {} for name in references}
+    options = {name: check_reference(name, own) for name, own in references.items()}
     if not spec.is_clip:
         raise ConfigError(f"white-box references look into a CLIP, and {spec.scorer_name} is not one")
     from .problem import open_problem, solve
@@ -57,18 +45,19 @@ def run_all(
     if split == "val" and not len(problem.val):
         raise DataError(f"{problem.dataset} has no val images; choose another split")
     check_val(options, problem.dataset, len(problem.val))
-    chosen = problem.seed if seed is None else seed
-    return tuple(solve(name, problem, one, split=split, seed=chosen) for name, one in options.items())
+    if seed is None:
+        seed = problem.seed
+    return tuple(solve(name, problem, own, split=split, seed=seed) for name, own in options.items())
 
 
 def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> None:
     """Raise DataError if a method chooses on validation images and the data set has no such images."""
-    choosing = [name for name, one in options.items() if one.chooses_on_val]
+    choosing = [name for name, own in options.items() if own.chooses_on_val]
     if choosing and not val:
-        others = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
+        usable = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
         raise DataError(
             f"{choosing[0]} chooses on validation images, and {dataset} has none; without them there "
-            f"are {', '.join(others)}"
+            f"are {', '.join(usable)}"
         )
 
 
@@ -89,7 +78,6 @@ def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Repo
     from ..clip.models import load_model
     from ..clip.texts.text_encoder import TextEncoder
     from .coop import check_room
-    from .references import CoopOptions
 
     def downloads(line: str) -> None:
         if line.startswith("downloading"):
@@ -97,11 +85,11 @@ def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Repo
 
     loaded = load_model(spec.model, spec.pretrained, torch.device("cpu"), report=downloads)
     full = spec.model_copy(update={"precision": "fp32"})
-    looked: set[tuple[object, ...]] = set()
-    for one in planned:
-        key = (one.options.model_dump_json(), one.classes)
-        if isinstance(one.options, CoopOptions) and key not in looked:
-            looked.add(key)
-            encoder = build_encoder(full, [loaded], one.classes, downloads)
+    checked: set[tuple[object, ...]] = set()
+    for fit in planned:
+        key = (fit.options.model_dump_json(), fit.classes)
+        if isinstance(fit.options, CoopOptions) and key not in checked:
+            checked.add(key)
+            encoder = build_encoder(full, [loaded], fit.classes, downloads)
             assert isinstance(encoder, TextEncoder)
-            check_room(encoder, one.options)
+            check_room(encoder, fit.options)

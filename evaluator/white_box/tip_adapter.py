@@ -30,8 +30,10 @@ def fit(problem: Problem, options: TipAdapterOptions, *, seed: int) -> Fitted:
         alpha, beta = search(problem.val, problem.train, weights)
 
     def decided(split: Labelled) -> Tensor:
-        parts = torch.split(split.features.float(), CHUNK)
-        return torch.cat([logits(part, problem.train, weights, alpha, beta).argmax(dim=1) for part in parts])
+        chunks = torch.split(split.features.float(), CHUNK)
+        return torch.cat(
+            [logits(chunk, problem.train, weights, alpha, beta).argmax(dim=1) for chunk in chunks]
+        )
 
     chosen = {"alpha": alpha, "beta": beta, "templates": list(templates)}
     return Fitted(decide=decided, chosen=chosen, trained=2 if options.tuned else 0)
@@ -60,9 +62,9 @@ def search(
     text = SCALE * val.features @ weights.T
     best, chosen = -1, (alphas[0], betas[0])
     for beta in betas:
-        found = answers(affinity, cache, beta)
+        cached = answers(affinity, cache, beta)
         for alpha in alphas:
-            right = correct((text + alpha * found).argmax(dim=1), val)
+            right = correct((text + alpha * cached).argmax(dim=1), val)
             if right > best:
                 best, chosen = right, (alpha, beta)
     return chosen

@@ -1,4 +1,4 @@
-"""The interface of an evaluator, the fake one, and words for messages."""
+"""The interface of an evaluator, and words for messages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.counts import counted, enumerated
-from promptclimb.evaluator.errors import EvaluatorError, TemplateRejectedError, UsageError
-from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.errors import TemplateRejectedError, UsageError
 from promptclimb.evaluator.files import cache_dir
-from promptclimb.evaluator.scoring import Evaluator, Rejection, Score
+from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 from tests.paths import ROOT
 
 SHARES = st.floats(0, 1)
@@ -31,17 +30,11 @@ SHARES = st.floats(0, 1)
         logprob=st.none() | st.floats(-9, 0),
         views=st.none() | SHARES,
     )
+    | st.just(Rejection("too_many_tokens", "80 tokens"))
 )
-def test_scores_survive_json(score: Score) -> None:
+def test_verdicts_survive_json(verdict: Verdict) -> None:
     """What is stored is read back equal."""
-    stored = StoredScore("a {}", score)
-    assert reader(StoredScore)(row_text(stored)) == stored
-
-
-def test_rejections_survive_json() -> None:
-    """A rejection is read back equal."""
-    rejection = Rejection("too_many_tokens", "80 tokens")
-    stored = StoredScore("a {}", rejection)
+    stored = StoredScore("a {}", verdict)
     assert reader(StoredScore)(row_text(stored)) == stored
 
 
@@ -60,38 +53,6 @@ def test_scoring_errors_cross_processes() -> None:
     """An error keeps its template, reason and message when it is carried over."""
     error = pickle.loads(pickle.dumps(TemplateRejectedError("a {}", "failed", "because")))
     assert (error.template, error.reason, error.message) == ("a {}", "failed", "because")
-
-
-def test_the_fake_is_an_evaluator_that_can_be_searched() -> None:
-    """It keeps the protocol, answers equal questions equally, and its favourites score higher."""
-    fake = FakeEvaluator(favourites={"sketch": 1.0})
-    assert isinstance(fake, Evaluator)
-    plain, better = fake.score(["a photo of a {}", "a sketch of a {}"])
-    assert isinstance(plain, Score)
-    assert isinstance(better, Score)
-    assert better.train > plain.train
-    assert fake.score(["a photo of a {}"]) == [plain]
-    assert FakeEvaluator(favourites={"sketch": 1.0}).score(["a sketch of a {}"]) == [better]
-    assert fake.info.fingerprint != FakeEvaluator(seed=2).info.fingerprint
-
-
-def test_the_fake_rejects_and_examines() -> None:
-    """Long templates are rejected; the test split is counted when it is opened."""
-    fake = FakeEvaluator(max_words=3, val=False)
-    assert isinstance(fake.score(["a b c {}"])[0], Rejection)
-    with pytest.raises(TemplateRejectedError):
-        fake.examine([["a b c {}"]])
-    single, ensemble = fake.examine([["a {}"], ["a {}", "the {}"]])
-    assert single.val is None
-    assert ensemble.test is not None
-    assert fake.opened == 2
-
-
-def test_the_fake_notices_two_threads() -> None:
-    """Scoring from inside a batch is what a second thread would do, and is an error."""
-    fake = FakeEvaluator(before_batch=lambda _batch: fake.score(["b {}"]))
-    with pytest.raises(EvaluatorError, match="2 threads"):
-        fake.score(["a {}"])
 
 
 def test_the_cache_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,23 +78,19 @@ def test_the_light_part_of_the_room_needs_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "words", "expected"),
+    ("text", "expected"),
     [
-        (1, ("call",), "1 call"),
-        (0, ("call",), "0 calls"),
-        (1200, ("call",), "1,200 calls"),
-        (1, ("such class", "such classes"), "1 such class"),
-        (2, ("such class", "such classes"), "2 such classes"),
+        (counted(1, "call"), "1 call"),
+        (counted(0, "call"), "0 calls"),
+        (counted(1200, "call"), "1,200 calls"),
+        (counted(1, "such class", "such classes"), "1 such class"),
+        (counted(2, "such class", "such classes"), "2 such classes"),
+        (enumerated(""), ""),
+        (enumerated("a"), "a"),
+        (enumerated("ab"), "a and b"),
+        (enumerated("abc"), "a, b and c"),
     ],
 )
-def test_one_of_a_thing_is_no_plural(number: int, words: tuple[str, ...], expected: str) -> None:
-    """Its noun stands in the singular, whatever its plural looks like."""
-    assert counted(number, *words) == expected
-
-
-@pytest.mark.parametrize(
-    ("things", "expected"), [("", ""), ("a", "a"), ("ab", "a and b"), ("abc", "a, b and c")]
-)
-def test_several_things_are_listed_with_one_and(things: str, expected: str) -> None:
-    """Before the last; commas between the others."""
-    assert enumerated(things) == expected
+def test_numbers_and_lists_in_messages(text: str, expected: str) -> None:
+    """A noun follows its number, and "and" stands before the last of several things."""
+    assert text == expected

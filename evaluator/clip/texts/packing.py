@@ -46,11 +46,12 @@ class Pass:
 def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.device) -> Iterator[Pass]:
     """Yield passes of at most ``max_rows`` rows, or one longer text, padded to a multiple of ``quantum``."""
 
-    def place(index: int) -> tuple[int, tuple[int, ...], int]:
+    def sort_key(index: int) -> tuple[int, tuple[int, ...], int]:
         text = texts[index]
         return text.shared, text.tokens[: text.shared], len(text.tokens)
 
-    order = sorted(range(len(texts)), key=place)
+    # Texts with the same beginning come together, so that a pass stores it once.
+    order = sorted(range(len(texts)), key=sort_key)
     for chosen in _fill(texts, order, max_rows):
         yield _build(texts, chosen, quantum, device)
 
@@ -75,6 +76,7 @@ def _fill(texts: Sequence[Text], order: Iterable[int], max_rows: int) -> Iterato
 
 
 def _build(texts: Sequence[Text], chosen: Sequence[int], quantum: int, device: torch.device) -> Pass:
+    # Chains of equal shape make a group: first the shared beginnings, then what follows them.
     heads = sorted({texts[i].tokens[: texts[i].shared] for i in chosen if texts[i].shared}, key=len)
     tails: dict[tuple[int, int], list[int]] = {}
     for index in chosen:
@@ -100,15 +102,15 @@ class _Layout:
         self._heads: dict[tuple[int, ...], int] = {}
         self._rows = 0
 
-    def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:  # shared beginnings of equal length
+    def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:
+        """Add shared beginnings of equal length."""
         tokens = np.asarray(heads, dtype=np.int64)  # [n, P]
         for row, head in enumerate(heads):
             self._heads[head] = self._rows + row * tokens.shape[1]
         self._groups.append(self._group(tokens, np.empty((len(heads), 0), np.int64), 0))
 
-    def add_tails(
-        self, texts: Sequence[Text], shared: int
-    ) -> None:  # ends of equal length after shared beginnings
+    def add_tails(self, texts: Sequence[Text], shared: int) -> None:
+        """Add ends of equal length after shared beginnings."""
         tokens = np.asarray([text.tokens[shared:] for text in texts], dtype=np.int64)  # [n, Q]
         starts = [self._heads[text.tokens[:shared]] if shared else 0 for text in texts]
         before = np.asarray(starts, dtype=np.int64)[:, None] + np.arange(shared)  # [n, P]

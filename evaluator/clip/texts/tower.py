@@ -88,6 +88,14 @@ class Affine:
         """[..., in] -> [..., out], with the exact GELU at the end of it."""
         return linear(x.to(self.weight.dtype), self.weight, self.bias, gelu=True)
 
+    def cast(self, dtype: torch.dtype) -> Affine:
+        """Return the layer in another type."""
+        return Affine(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
+
+
+_LAYERS = ("qkv", "out", "up", "down")
+"""The matrix products of a block."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -137,24 +145,16 @@ class Tower:
 
     def flops(self, rows: int) -> int:
         """Return the matrix products' multiply-adds for ``rows`` tokens, without attention."""
-        return sum(2 * rows * layer.weight.numel() for block in self.blocks for layer in _layers(block))
+        weights = (getattr(block, name).weight for block in self.blocks for name in _LAYERS)
+        return sum(2 * rows * weight.numel() for weight in weights)
 
     def cast(self, dtype: torch.dtype) -> Tower:
         """Return the tower with the blocks' matrix products in ``dtype``."""
-        return replace(self, blocks=tuple(_cast_block(block, dtype) for block in self.blocks))
-
-
-def _layers(block: Block) -> tuple[Affine, ...]:
-    return block.qkv, block.out, block.up, block.down
-
-
-def _cast_block(block: Block, dtype: torch.dtype) -> Block:
-    qkv, out, up, down = (_cast(layer, dtype) for layer in _layers(block))
-    return replace(block, qkv=qkv, out=out, up=up, down=down)
-
-
-def _cast(layer: Affine, dtype: torch.dtype) -> Affine:
-    return Affine(layer.weight.to(dtype), None if layer.bias is None else layer.bias.to(dtype))
+        blocks = [
+            replace(block, **{name: getattr(block, name).cast(dtype) for name in _LAYERS})
+            for block in self.blocks
+        ]
+        return replace(self, blocks=tuple(blocks))
 
 
 def read_tower(model: nn.Module) -> Tower:
@@ -172,7 +172,10 @@ def read_tower(model: nn.Module) -> Tower:
     _need(pool in ("argmax", "eos"), f"its text is pooled by {pool!r}, not at the end of text")
     _need(getattr(text, "cls_emb", None) is None, "its text tower appends a class token")
     _need(not getattr(text, "use_pad_mask", False), "its text tower masks padding")
-    _need(_is_causal(getattr(text, "attn_mask", None)), "its text attention is not causal")
+    mask: Any = getattr(text, "attn_mask", None)
+    causal = isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[0] == mask.shape[1]
+    causal = causal and torch.equal(mask, torch.full_like(mask, -math.inf).triu_(1))
+    _need(causal, "its text attention is not causal")
     blocks: Any = getattr(text.transformer, "resblocks", None)
     _need(isinstance(blocks, nn.ModuleList) and len(blocks) > 0, "its transformer has no residual blocks")
     embedding: Any = getattr(text, "token_embedding", None)
@@ -194,13 +197,9 @@ def _need(holds: bool, reason: str) -> None:
         raise NotCausalError(reason)
 
 
-def _is_causal(mask: Tensor | None) -> bool:
-    if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
-        return False
-    return torch.equal(mask, torch.full_like(mask, -math.inf).triu_(1))
-
-
 def _read_block(block: Any) -> Block:
+    from open_clip.transformer import QuickGELU
+
     attention = block.attn
     _need(type(attention) is nn.MultiheadAttention, f"its attention is a {type(attention).__name__}")
     _need(attention.in_proj_weight is not None and attention.bias_k is None, "its attention has extra parts")
@@ -215,16 +214,10 @@ def _read_block(block: Any) -> Block:
         scale1=_read_scale(block.ls_1),
         norm2=_read_norm(block.ln_2),
         up=_read_affine(block.mlp.c_fc),
-        act=_read_activation(block.mlp.gelu),
+        act=quick_gelu if type(block.mlp.gelu) is QuickGELU else block.mlp.gelu,
         down=_read_affine(block.mlp.c_proj),
         scale2=_read_scale(block.ls_2),
     )
-
-
-def _read_activation(act: Activation) -> Activation:
-    from open_clip.transformer import QuickGELU
-
-    return quick_gelu if type(act) is QuickGELU else act
 
 
 def quick_gelu(x: Tensor) -> Tensor:

@@ -290,10 +290,10 @@ async def test_a_reference_that_cannot_be_fitted_stops_alone(
 ) -> None:
     """What torch raises is a reason like any other."""
 
-    def run(*_: object, **__: object) -> None:
+    def run_all(*_: object, **__: object) -> None:
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr(outcomes, "run", run)
+    monkeypatch.setattr(outcomes, "run_all", run_all)
     (cell,) = cells(study(data=["frames"], seeds=[1], methods=["tip-adapter"]), tmp_path)
     outcome = await fit_reference(cell, Stop())
     assert (outcome.status, outcome.counts, outcome.reason) == (

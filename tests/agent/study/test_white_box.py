@@ -28,9 +28,10 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """References that are right on three of four images; what each was given, in order."""
     given: list[dict[str, Any]] = []
 
-    def run(name: str, spec: Any, *, split: str, options: Any) -> WhiteBoxResult:
+    def run_all(references: dict[str, Any], spec: Any, *, split: str) -> tuple[WhiteBoxResult, ...]:
+        ((name, options),) = references.items()
         given.append({"name": name, "data": spec.data, "split": split, **options})
-        return WhiteBoxResult(
+        result = WhiteBoxResult(
             name=name,
             train=1.0,
             val=None,
@@ -41,8 +42,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             trained=2,
             seconds=0.5,
         )
+        return (result,)
 
-    monkeypatch.setattr(outcomes_module, "run", run)
+    monkeypatch.setattr(outcomes_module, "run_all", run_all)
     return given
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,15 +105,6 @@ def open_clips_accuracy(folder: Path, weights: Path, templates: list[str]) -> fl
     return hits / total
 
 
-def test_it_is_an_evaluator(evaluator: OpenClipEvaluator) -> None:
-    """What is opened keeps the protocol and says what it scores on."""
-    assert isinstance(evaluator, Evaluator)
-    info = evaluator.info
-    assert (info.classes, info.shots, dict(info.sizes)) == (4, 4, {"train": 16, "val": 12, "test": 48})
-    assert info.baselines["default template"] == ("a photo of a {}",)
-    assert info.precision == "fp32"
-
-
 @pytest.mark.parametrize("templates", [*([template] for template in TEMPLATES), TEMPLATES])
 def test_accuracies_are_open_clips_own(
     templates: list[str], evaluator: OpenClipEvaluator, folder: Path, weights: Path
@@ -129,7 +121,11 @@ def test_any_list_in_any_order_gives_the_same_scores(chosen: list[str], evaluato
 
 
 def test_scores_are_fractions_with_their_counts(evaluator: OpenClipEvaluator) -> None:
-    """Accuracies come with the number of correctly classified images."""
+    """Accuracies come with the number of correctly classified images; the info says of how many."""
+    info = evaluator.info
+    assert isinstance(evaluator, Evaluator)
+    assert (info.classes, info.shots, dict(info.sizes)) == (4, 4, {"train": 16, "val": 12, "test": 48})
+    assert (info.baselines["default template"], info.precision) == (("a photo of a {}",), "fp32")
     (score,) = evaluator.score(["a photo of a {}."])
     assert isinstance(score, Score)
     assert score.correct is not None
@@ -286,8 +282,6 @@ def test_an_image_left_out_shrinks_its_split_and_is_reported(
     spec: EvaluatorSpec, folder: Path, tmp_path: Path
 ) -> None:
     """With skip, a broken image costs itself and nothing else, and stands in the notes once it is known."""
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / "test" / "cat" / "3.png").write_bytes(b"broken")
@@ -307,8 +301,6 @@ def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
     spec: EvaluatorSpec, folder: Path, tmp_path: Path
 ) -> None:
     """Both ends look whole, so only decoding shows it; what was decoded ahead is there at the end."""
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     torn = copy / "test" / "cat" / "3.png"
@@ -343,8 +335,6 @@ def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Pat
 
 def test_warnings_stand_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
     """Leaks, copies among the shots, splits made by rule, and the device in fact used."""
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     for number in range(1, 6):

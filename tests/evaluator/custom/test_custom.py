@@ -63,13 +63,6 @@ def test_numbers_become_scores() -> None:
     assert found == [Score(train=0.5), *given[1:]]
 
 
-@pytest.mark.parametrize("answer", [None, "much", [1]])
-def test_an_answer_of_no_kind_is_named(answer: object) -> None:
-    """The error shows the answer and what would have been one."""
-    with pytest.raises(EvaluatorError, match="neither a number, a Score nor a Rejection"):
-        ScorerEvaluator(Answers(answer), SPEC).score(["a {}"])
-
-
 def test_no_figure_is_given_that_was_not_measured() -> None:
     """An ensemble of several cannot be averaged, a rejection is not an accuracy of 0, nor is nan a number."""
     evaluator = ScorerEvaluator(Answers(0.5, 0.25), SPEC)
@@ -281,49 +274,54 @@ def test_failures_of_the_scorer_are_left_to_the_queue() -> None:
         as_evaluator(Saying(score=raising(MemoryError())), SPEC).score(["a {}"])
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (None, "answered None, not a list of 2"),
-        ([None], "gave 1 answers"),
-        ([0.5, 0.5], "answered 0.5, which is not of the class SplitScores"),
-        ([None, SplitScores(math.nan, None, None)], "answered with nan for train"),
-        ([None, SplitScores(0.5, None, math.inf)], "answered with inf for test"),
-        ([None, SplitScores("0.5", None, None)], "answered with '0.5' for train"),  # type: ignore[arg-type]
-        (raising(RuntimeError("lost")), r": RuntimeError: lost \(.*line \d+\)"),
-        (raising(asyncio.CancelledError()), ": CancelledError"),
-        (raising(StopIteration()), ": StopIteration"),
-        (raising(SystemExit(3)), ": SystemExit: 3"),
-    ],
-)
-def test_an_examination_that_goes_wrong_is_one_error(answer: Any, said: str) -> None:
-    """It names the user's method and what it answered."""
-    with pytest.raises(EvaluatorError, match=f"Saying.examine ?{said}"):
-        as_evaluator(Saying(examine=answer), SPEC).examine([["a {}"], ["b {}"]])
-
-
 def test_a_test_figure_that_was_not_asked_for_is_left_out() -> None:
     """A closed split stays closed, whatever the user's code does."""
     box = as_evaluator(Saying(examine=[SplitScores(0.5, 0.5, 0.5)]), SPEC)
     assert box.examine([["a {}"]], test=False) == [SplitScores(0.5, 0.5, None)]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        None,
-        Inspection([1, 2], "abc"),  # type: ignore[arg-type]
-        Inspection((ClassAccuracy("cat", "many", 2),), ()),  # type: ignore[arg-type]
-        Inspection((), (Confusion("cat", None, 1),)),  # type: ignore[arg-type]
-        raising(RuntimeError("lost")),
-    ],
-)
-def test_an_inspection_that_goes_wrong_is_one_error(answer: Any) -> None:
-    """As with an examination."""
-    box = as_evaluator(Saying(inspect=answer), SPEC)
-    assert isinstance(box, Inspector)
-    with pytest.raises(EvaluatorError, match=r"Saying\.inspect"):
-        box.inspect(["a {}"], split="test")
+LOST = RuntimeError("lost")
+WRONG: list[tuple[str, Any, str]] = [
+    ("score", [None, 0.5], "answered None, which is neither a number, a Score nor a Rejection"),
+    ("score", ["much", 0.5], "answered 'much', which is neither"),
+    ("score", [[1], 0.5], "answered .1., which is neither"),
+    ("examine", None, "answered None, not a list of 2"),
+    ("examine", [None], "gave 1 answers"),
+    ("examine", [0.5, 0.5], "answered 0.5, which is not of the class SplitScores"),
+    ("examine", [None, SplitScores(math.nan, None, None)], "answered with nan for train"),
+    ("examine", [None, SplitScores(0.5, None, math.inf)], "answered with inf for test"),
+    ("examine", [None, SplitScores("0.5", None, None)], "answered with '0.5' for train"),  # type: ignore[arg-type]
+    ("examine", raising(LOST), r": RuntimeError: lost \(.*line \d+\)"),
+    ("examine", raising(asyncio.CancelledError()), ": CancelledError"),
+    ("examine", raising(StopIteration()), ": StopIteration"),
+    ("examine", raising(SystemExit(3)), ": SystemExit: 3"),
+    ("inspect", None, "answered None, which is not of the class Inspection"),
+    ("inspect", Inspection([1, 2], "abc"), "answered with 1 for classes.0"),  # type: ignore[arg-type]
+    ("inspect", Inspection((ClassAccuracy("cat", "many", 2),), ()), "'many' for classes.0"),  # type: ignore[arg-type]
+    ("inspect", Inspection((), (Confusion("cat", None, 1),)), "None for confusions.0.taken_for"),  # type: ignore[arg-type]
+    ("inspect", raising(LOST), ": RuntimeError: lost"),
+    ("predict", None, "answered None, which is not of the class Predictions"),
+    ("predict", Predictions((0, 1), ()), "gave 0 lists of labels, and 1 were asked for"),
+    ("predict", Predictions((0, 1), ((0,),)), "gave 1 labels, and 2 were asked for"),
+    ("predict", Predictions((0, 1), ((0, "cat"),)), "'cat' for predicted.0.1"),  # type: ignore[arg-type]
+    ("predict", Predictions((0, -1), ((0, 1),)), "-1 for labels.1"),
+    ("predict", raising(LOST), ": RuntimeError: lost"),
+]
+
+
+@pytest.mark.parametrize(("method", "answer", "words"), WRONG)
+def test_a_wrong_answer_is_one_error(method: str, answer: Any, words: str) -> None:
+    """It names the user's method and what it answered."""
+    scorer = Labelling(answer) if method == "predict" else Saying(**{method: answer})
+    evaluator: Any = as_evaluator(scorer, SPEC)
+    asked: dict[str, Callable[[], Any]] = {
+        "score": lambda: evaluator.score(["a {}", "b {}"]),
+        "examine": lambda: evaluator.examine([["a {}"], ["b {}"]]),
+        "inspect": lambda: evaluator.inspect(["a {}"], split="test"),
+        "predict": lambda: evaluator.predict([["a {}"]], split="test"),
+    }
+    with pytest.raises(EvaluatorError, match=rf"{type(scorer).__name__}\.{method} ?.*{words}"):
+        asked[method]()
 
 
 def test_an_inspection_is_plain() -> None:
@@ -376,25 +374,6 @@ def test_predictions_are_plain() -> None:
     assert isinstance(box, Predictor)
     assert not isinstance(box, Inspector)
     assert box.predict([["a {}"], ["a {}", "b {}"]], split="val") == Predictions((0, 1), ((0, 0), None))
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        None,
-        Predictions((0, 1), ()),
-        Predictions((0, 1), ((0,),)),
-        Predictions((0, 1), ((0, "cat"),)),  # type: ignore[arg-type]
-        Predictions((0, -1), ((0, 1),)),
-        raising(RuntimeError("lost")),
-    ],
-)
-def test_predictions_that_go_wrong_are_one_error(answer: Any) -> None:
-    """Too few, too many, or no labels: it says so, and whose answer it was."""
-    box = as_evaluator(Labelling(answer), SPEC)
-    assert isinstance(box, Predictor)
-    with pytest.raises(EvaluatorError, match=r"Labelling\.predict"):
-        box.predict([["a {}"]], split="test")
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 
 from promptclimb.evaluator.errors import ConfigError, DataError, ModelError
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.white_box.references import REFERENCES, check_reference, names_in
-from promptclimb.evaluator.white_box.running import run, run_all
+from promptclimb.evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference, names_in
+from promptclimb.evaluator.white_box.running import run_all
 from tests.fakes.few_shots import pictures
 from tests.paths import ROOT
 
@@ -22,6 +22,12 @@ from tests.paths import ROOT
 def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
     """Three classes of pictures, and a model with random weights."""
     return pictures(tmp_path_factory.mktemp("few"))
+
+
+def run(name: str, spec: EvaluatorSpec, options: Any = None, **more: Any) -> WhiteBoxResult:
+    """Fit one reference."""
+    (result,) = run_all({name: options or {}}, spec, **more)
+    return result
 
 
 FEW_STEPS: dict[str, dict[str, Any]] = {
