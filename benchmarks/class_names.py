@@ -45,7 +45,7 @@ from promptclimb.agent.search.name_choice import Predicted, Renaming, choose_nam
 from promptclimb.agent.search.naming import FOUND_TRIED, REPAIRED
 from promptclimb.evaluator.pico import sets
 from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, SHORT_WORDS
-from promptclimb.prompts.requests import Message
+from promptclimb.prompts.requests import ChatMessage
 from promptclimb.prompts.starting import draw as draw_templates
 from promptclimb.prompts.template_kind import KIND
 
@@ -89,9 +89,9 @@ EXAMPLES = {
 }
 
 
-def request(word: str) -> list[Message]:
+def request(word: str) -> list[ChatMessage]:
     """Return what a local LLM is asked about a class name."""
-    examples: list[Message] = []
+    examples: list[ChatMessage] = []
     for example, names in EXAMPLES.items():
         answer = "\n".join(f"- {name}" for name in names.split("; "))
         examples += [{"role": "user", "content": example}, {"role": "assistant", "content": answer}]

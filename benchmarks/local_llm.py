@@ -34,7 +34,7 @@ from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings, free_
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.replies import parse_reply
-from promptclimb.prompts.requests import Message, Outcome, Wanted, feedback, request_p
+from promptclimb.prompts.requests import ChatMessage, Outcome, Wanted, feedback, request_p
 from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
 from promptclimb.prompts.template_kind import BUILT_IN, KIND
@@ -67,7 +67,9 @@ class Asked:
         )
         self.timings: list[dict[str, float]] = []
 
-    async def chat(self, messages: Sequence[Message], *, seed: int, tokens: int = 160, **form: Any) -> str:
+    async def chat(
+        self, messages: Sequence[ChatMessage], *, seed: int, tokens: int = 160, **form: Any
+    ) -> str:
         """Return an answer."""
         body = {"messages": list(messages), "max_tokens": tokens, "seed": seed, "top_p": 0.95, **form}
         async with self.session.post(f"{self._server.base_url}/chat/completions", json=body) as reply:

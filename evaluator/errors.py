@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from .messages import Message
+
 
 class PromptclimbError(Exception):
-    """The root of every error that this program raises on purpose; ``str()`` is a sentence for the user."""
+    """The root of every error that this program raises on purpose.
+
+    Args:
+        parts: The sentence for the user: texts, references to settings and commands, and errors.
+
+    Attributes:
+        message: The sentence; ``str()`` of the error spells it as in Python.
+    """
+
+    def __init__(self, *parts: object) -> None:
+        self.message = Message(*parts)
+        super().__init__(self.message)
 
 
 class UsageError(PromptclimbError):
@@ -28,28 +41,31 @@ class EvaluatorError(PromptclimbError):
 
 
 class TemplateRejectedError(EvaluatorError):
-    """A template that was to be examined cannot be scored; ``reason`` is a slug, ``message`` a sentence."""
+    """A template that was to be examined cannot be scored.
 
-    def __init__(self, template: str, reason: str, message: str = "") -> None:
+    ``reason`` is a slug, ``explanation`` a sentence.
+    """
+
+    def __init__(self, template: str, reason: str, explanation: str = "") -> None:
         self.template = template
         self.reason = reason
-        self.message = message or reason
-        super().__init__(f"{template!r}: {self.message}")
+        self.explanation = explanation or reason
+        super().__init__(f"{template!r}: {self.explanation}")
 
     def __reduce__(self) -> tuple[type[TemplateRejectedError], tuple[str, str, str]]:
-        return type(self), (self.template, self.reason, self.message)
+        return type(self), (self.template, self.reason, self.explanation)
 
 
 class CrashingTemplateError(EvaluatorError):
     """One template makes the scorer fail again and again, while others are scored."""
 
-    def __init__(self, template: str, message: str) -> None:
+    def __init__(self, template: str, explanation: str) -> None:
         self.template = template
-        self.message = message
-        super().__init__(f"{template!r}: {message}")
+        self.explanation = explanation
+        super().__init__(f"{template!r}: {explanation}")
 
     def __reduce__(self) -> tuple[type[CrashingTemplateError], tuple[str, str]]:
-        return type(self), (self.template, self.message)
+        return type(self), (self.template, self.explanation)
 
 
 class ScoringFailedError(EvaluatorError):

@@ -18,6 +18,7 @@ import platformdirs
 from pydantic import BeforeValidator
 
 from .errors import ConfigError, DataError, UsageError
+from .messages import Setting, Verbatim
 
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Bytes of one name and of a whole path, with room for files written below it."""
@@ -32,10 +33,11 @@ MOST_SETTINGS_BYTES = 4 * 2**20
 """Largest file of settings, wordings or names that is read."""
 
 
-def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = True) -> Path:
+def user_path(raw: str | os.PathLike[str], name: str | Setting, *, follow_links: bool = True) -> Path:
     """Return a user's path as an absolute one, ``~`` expanded; it need not exist.
 
-    ``name``, such as ``--run-dir``, is for the message; ``follow_links=False`` keeps a linked folder's name.
+    ``name``, such as ``Setting("run_dir")``, is for the message; ``follow_links=False`` keeps a linked
+    folder's name.
 
     Raises:
         ConfigError: It is empty, has a NUL, is not UTF-8 (``config.toml`` and ``result.json`` could not name
@@ -44,7 +46,9 @@ def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = Tr
     try:
         return _absolute(os.fspath(raw), follow_links=follow_links)
     except ValueError as error:
-        raise ConfigError(f"{name} {os.fspath(raw)!r}: {error}") from error
+        raw_text = Verbatim(repr(os.fspath(raw)))
+        label = Setting(name.name, raw_text) if isinstance(name, Setting) else f"{name} {raw_text}"
+        raise ConfigError(label, f": {error}") from error
 
 
 def checked_path(raw: Any) -> Any:

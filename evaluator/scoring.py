@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias, get_args, runti
 from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from .errors import ConfigError, UsageError
-from .settings import shown
+from .messages import shown
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 Split: TypeAlias = Literal["train", "val", "test"]

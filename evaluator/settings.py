@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import reprlib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, get_arg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from .errors import ConfigError
+from .messages import InvalidValueError, Message, Setting, Verbatim, joined, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,8 +36,6 @@ Scope = Literal[
 MOST_PROBLEMS = 5
 _DERIVED = "?"
 BY_CONTENT = "(a file or folder, by its content)"
-_SHOWN = reprlib.Repr()
-_SHOWN.maxstring = _SHOWN.maxother = 200
 _WORDS: Mapping[str, str] = MappingProxyType(
     {
         "bool_parsing": "it must be true or false",
@@ -169,13 +167,12 @@ class Settings(BaseModel):
                 super().__init__(**values)
             except ValidationError as error:
                 options = options_of(type(self))
-                said = explain(
+                raise explained(
                     error,
                     values,
-                    lambda path, value: f"{path}={value}" if value else path,
-                    lambda name: f"unknown setting {name!r}{near(name, options)}",
-                )
-                raise ConfigError(in_python(said, options)) from error
+                    label_setting,
+                    lambda name: Message(f"unknown setting {name!r}{near(name, options)}"),
+                ) from error
 
     @field_validator("*", mode="before")
     @classmethod
@@ -273,33 +270,46 @@ def _without_place(value: Any) -> Any:
     return BY_CONTENT if Path(value).is_absolute() else value
 
 
-def explain(
+def label_setting(path: str, value: object) -> Message:
+    """Refer to the setting at a path such as ``endpoints.1.price``, with its value if that may be shown."""
+    name, dot, inside = path.partition(".")
+    return Message(Setting(name, value), f"{dot}{inside}")
+
+
+def explained(
     error: ValidationError,
     values: Mapping[str, Any],
-    label: Callable[[str, str], str],
-    unknown: Callable[[str], str],
+    label: Callable[[str, object], Message],
+    unknown: Callable[[str], Message],
     inner: Iterable[str] = (),
     first: int = 0,
-) -> str:
-    """Return the message of an error in values.
+) -> ConfigError:
+    """Return the error of wrong values in our words.
 
-    ``label`` names a field by its path, with its value if that may be shown. ``unknown`` explains a wrong
-    name; ``inner`` are the names inside of fields, and ``first`` is the number of a list's first member.
+    Args:
+        error: What pydantic raised.
+        values: The values by field.
+        label: Names a field by its path, with its value; None where the value may not be shown.
+        unknown: Explains an unknown name.
+        inner: Names inside of fields.
+        first: The number of a list's first member.
     """
 
-    def one(part: Mapping[str, Any]) -> str:
-        field, *inside = part["loc"] or ("",)
+    def explain(problem: Mapping[str, Any]) -> Message:
+        field, *inside = problem["loc"] or ("",)
         if not field:
-            return plain(part)
-        if part["type"] == "extra_forbidden" and not inside:
+            return plain(problem)
+        if problem["type"] == "extra_forbidden" and not inside:
             return unknown(field)
-        path = ".".join(str(step + first) if isinstance(step, int) else step for step in part["loc"])
+        path = ".".join(str(step + first) if isinstance(step, int) else step for step in problem["loc"])
         # A URL may hold a password, and a body a key.
-        secret = bool(inside) or any(word in field for word in ("url", "body", "endpoints"))
-        hint = near(str(inside[-1]), inner) if part["type"] == "extra_forbidden" else ""
-        return f"{label(path, '' if secret else shown(values.get(field)))}: {plain(part)}{hint}"
+        is_secret = bool(inside) or any(word in field for word in ("url", "body", "endpoints"))
+        value = None if is_secret else Verbatim(shown(values.get(field)))
+        hint = near(str(inside[-1]), inner) if problem["type"] == "extra_forbidden" else ""
+        return Message(label(path, value), ": ", plain(problem), hint)
 
-    return "; ".join(one(cast("Mapping[str, Any]", part)) for part in error.errors()[:MOST_PROBLEMS])
+    problems = error.errors()[:MOST_PROBLEMS]
+    return ConfigError(joined("; ", [explain(cast("Mapping[str, Any]", problem)) for problem in problems]))
 
 
 def near(name: str, names: Iterable[str]) -> str:
@@ -308,27 +318,24 @@ def near(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
-def shown(value: object) -> str:
-    """Return a value for a message, shortened in the middle if long; never raise."""
-    try:
-        return _SHOWN.repr(value)
-    except ValueError:  # Python limits the digits of a number as text
-        return f"a {type(value).__name__} too long to show"
-
-
-def plain(part: Mapping[str, Any]) -> str:
-    """Return the message of a pydantic error in our words."""
-    kind, given = part["type"], part.get("input")
-    if kind == "string_too_short" and not given:
-        return "it is empty; give a value, or leave it out"
+def plain(problem: Mapping[str, Any]) -> Message:
+    """Return what one of pydantic's problems says, in our words."""
+    kind, value = problem["type"], problem.get("input")
+    if kind == "string_too_short" and not value:
+        return Message("it is empty; give a value, or leave it out")
     if kind in _WORDS:
-        limits = part.get("ctx", {}).items()
-        text = _WORDS[kind].format(**{name: _whole(one) for name, one in limits})
-        if kind == "literal_error" and isinstance(given, str):
-            return text + near(given, re.findall("'([^']+)'", part["ctx"]["expected"]))
-        return text + (_rewritten(given.strip(), kind) if isinstance(given, str) else "")
-    message = str(part["msg"]).removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+        limits = problem.get("ctx", {}).items()
+        text = _WORDS[kind].format(**{name: _whole(limit) for name, limit in limits})
+        if kind == "literal_error" and isinstance(value, str):
+            hint = near(value, re.findall("'([^']+)'", problem["ctx"]["expected"]))
+        else:
+            hint = _rewritten(value.strip(), kind) if isinstance(value, str) else ""
+        return Message(text, hint)
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidValueError):
+        return cause.message
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return Message(message[:1].lower(), message[1:])
 
 
 def _whole(limit: Any) -> Any:

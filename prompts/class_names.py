@@ -20,7 +20,7 @@ from typing import Any
 
 from .kinds import CLASS_NAMES, CandidateError, RefusedLine
 from .replies import LIST_MARK, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS, without_thinking
-from .requests import Message, by_example, name_in_row, names_shown, one_line, user_message
+from .requests import ChatMessage, by_example, name_in_row, names_shown, one_line, user_message
 from .template import SLOT, check_characters, single_spaced, spelling_key, with_slots
 from .template_kind import TemplateKind
 
@@ -240,7 +240,7 @@ def names_asked(classes: int) -> int:
 
 def rich_request(
     template: str, class_names: Sequence[str], shown: Sequence[ClassRecord], *, description: str
-) -> list[Message]:
+) -> list[ChatMessage]:
     """Ask for names of the shown classes, ``MOST_CLASSES`` at most, with all that is known of them."""
     per_class = names_asked(len(shown))
     facts = [f"What the pictures show: {description}"] if description else []
@@ -279,7 +279,7 @@ def _record_lines(shown: Sequence[ClassRecord]) -> Iterator[str]:
             yield f"    tried: {name} (+{gained} -{lost})"
 
 
-def short_name_request(class_name: str) -> list[Message]:
+def short_name_request(class_name: str) -> list[ChatMessage]:
     """Ask a small model for names of one class, by a request that stands by itself."""
     short = _words()["short"]
     return by_example(short["system"], short["examples"].items(), one_line(class_name, 100))

@@ -43,7 +43,7 @@ _UNREADABLE_CHARACTERS = 80
 _MOST_FURTHER_DIGITS = 3
 
 
-class Message(TypedDict):
+class ChatMessage(TypedDict):
     """One message of a conversation, as chat endpoints take it."""
 
     role: Literal["system", "user", "assistant"]
@@ -131,7 +131,7 @@ class Wanted:
         return f"{self.proposals} {noun}" + ("" if self.proposals == 1 else "s")
 
 
-def request_pn(best: Sequence[Outcome], worst: Sequence[Outcome], wanted: Wanted) -> list[Message]:
+def request_pn(best: Sequence[Outcome], worst: Sequence[Outcome], wanted: Wanted) -> list[ChatMessage]:
     """Open a conversation of method *pn*, from the best (best first) and worst candidates (worst last)."""
     if not worst:
         return request_p(best, wanted)
@@ -143,7 +143,7 @@ def request_pn(best: Sequence[Outcome], worst: Sequence[Outcome], wanted: Wanted
     return [user_message(wanted.task, *lists, _with_rules(task, wanted))]
 
 
-def request_p(best: Sequence[Outcome], wanted: Wanted) -> list[Message]:
+def request_p(best: Sequence[Outcome], wanted: Wanted) -> list[ChatMessage]:
     """Open a conversation of method *p*: the best candidates alone."""
     task = (
         "Find out what they have in common. "
@@ -152,21 +152,21 @@ def request_p(best: Sequence[Outcome], wanted: Wanted) -> list[Message]:
     return [user_message(wanted.task, listed(wanted.words.heading("best"), best), _with_rules(task, wanted))]
 
 
-def request_ape(current: Outcome, wanted: Wanted) -> list[Message]:
+def request_ape(current: Outcome, wanted: Wanted) -> list[ChatMessage]:
     """Ask for other wordings of the best candidate so far: APE (arXiv 2211.01910)."""
     task = f"Say the same in other words: write {wanted.count('variation')} of it that keep its meaning."
     shown = listed(wanted.words.heading("current"), [current])
     return [user_message(wanted.task, shown, _with_rules(task, wanted))]
 
 
-def request_opro(trajectory: Sequence[Outcome], wanted: Wanted) -> list[Message]:
+def request_opro(trajectory: Sequence[Outcome], wanted: Wanted) -> list[ChatMessage]:
     """Show what was tried with its scores, the best last, and ask for better: OPRO (arXiv 2309.03409)."""
     task = f"Write {wanted.new_ones}, different from all of these, that should score higher than the last."
     shown = listed(wanted.words.heading("trajectory"), trajectory, wanted.scale)
     return [user_message(wanted.task, shown, _with_rules(task, wanted))]
 
 
-def feedback(outcomes: Sequence[Outcome], wanted: Wanted, *, best_before: float) -> Message:
+def feedback(outcomes: Sequence[Outcome], wanted: Wanted, *, best_before: float) -> ChatMessage:
     """Say what each proposal scored against the best before it, and ask for the next.
 
     ``outcomes`` are the last answer's proposals in order; empty if it could not be read.
@@ -229,7 +229,7 @@ def _with_rules(task: str, wanted: Wanted) -> str:
     )
 
 
-def user_message(*paragraphs: str) -> Message:
+def user_message(*paragraphs: str) -> ChatMessage:
     """Return paragraphs as one message of the user."""
     return {"role": "user", "content": "\n\n".join(paragraphs)}
 
@@ -263,7 +263,7 @@ def opening(
     best: Sequence[Outcome],
     worst: Sequence[Outcome],
     anew: bool,
-) -> list[Message]:
+) -> list[ChatMessage]:
     """Open a rich conversation.
 
     ``best`` has the best first, ``worst`` the worst last. ``anew``: an earlier conversation found some of the
@@ -294,7 +294,7 @@ def next_message(
     best: Sequence[Outcome],
     confused: Sequence[tuple[str, str]],
     unreadable: tuple[float | None, Sequence[str]] = (None, ()),
-) -> Message:
+) -> ChatMessage:
     """Say what the proposals of the last answer scored, and ask for more.
 
     ``confused`` has pairs of class names that the best candidate confuses: the true one, and the one taken
@@ -324,7 +324,7 @@ def next_message(
     return user_message(*paragraphs)
 
 
-def short_request(wordings: Wordings, known: Information, *, proposals: int) -> list[Message]:
+def short_request(wordings: Wordings, known: Information, *, proposals: int) -> list[ChatMessage]:
     """Ask a small model for candidates, five at most, by a request that stands by itself."""
     count = min(proposals, SHORT_LINES)
     if known.description:
@@ -337,15 +337,15 @@ def short_request(wordings: Wordings, known: Information, *, proposals: int) -> 
     return by_example(wordings.say("short.system", count=count), wordings.examples, ask)
 
 
-def plain_request(wordings: Wordings, description: str) -> list[Message]:
+def plain_request(wordings: Wordings, description: str) -> list[ChatMessage]:
     """Ask a small model to say in plain words what is described; the answer holds no candidates."""
     system = wordings.say("short.plain_system", count=SHORT_LINES)
     return by_example(system, wordings.plain_examples, wordings.say("short.plain", description=description))
 
 
-def by_example(system: str, examples: Iterable[tuple[str, str]], ask: str) -> list[Message]:
+def by_example(system: str, examples: Iterable[tuple[str, str]], ask: str) -> list[ChatMessage]:
     """Ask a small model by a request that stands by itself, after examples of asking and answering."""
-    messages: list[Message] = [{"role": "system", "content": system}]
+    messages: list[ChatMessage] = [{"role": "system", "content": system}]
     for asked, answered in examples:
         messages += [user_message(asked), {"role": "assistant", "content": answered}]
     return [*messages, user_message(ask)]

@@ -13,7 +13,7 @@ from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.scoring import Score
-from promptclimb.prompts.requests import Message, Outcome
+from promptclimb.prompts.requests import ChatMessage, Outcome
 from promptclimb.prompts.template import Template
 
 TRIED = [Outcome(f"- template {{}} {place}", place / 100) for place in range(40, 48)]
@@ -38,7 +38,7 @@ def view(names: Sequence[str] = ()) -> View:
     )
 
 
-def messages(of: View, *, shuffled: bool) -> tuple[Message, ...]:
+def messages(of: View, *, shuffled: bool) -> tuple[ChatMessage, ...]:
     """What the second request of a conversation says."""
     steps = conversation(of, shuffled=shuffled)
     next(steps)

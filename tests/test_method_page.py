@@ -13,8 +13,8 @@ import pytest
 from promptclimb.prompts.kinds import CandidateError
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import (
+    ChatMessage,
     Information,
-    Message,
     Outcome,
     Wanted,
     feedback,
@@ -83,7 +83,7 @@ def said(content: str) -> str:
     return f"```text\n{content}\n```\n"
 
 
-def conversation(messages: Sequence[Message]) -> str:
+def conversation(messages: Sequence[ChatMessage]) -> str:
     """Messages one after the other, with their roles if there are several."""
     if len(messages) == 1:
         return said(messages[0]["content"])

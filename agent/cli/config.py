@@ -13,6 +13,7 @@ import tomli_w
 
 from ...evaluator.errors import ConfigError
 from ...evaluator.files import user_path
+from ...evaluator.messages import Message
 from ...evaluator.settings import Option
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import from_sources, places_of
@@ -65,15 +66,15 @@ def config(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, str | None]:
+def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, ConfigError | None]:
     """Return the config, and why a search would refuse it if only an LLM is missing."""
     flags, file = given_settings(arguments), arguments.config_file
     try:
-        return from_sources(flags, os.environ, file, report=lambda line: say(f"note: {line}")), None
+        return from_sources(flags, os.environ, file, report=lambda line: say(Message("note: ", line))), None
     except ConfigError as error:
         if "llm" in places_of(flags, os.environ, file):
             raise
-        return from_sources({**flags, "llm": "none"}, os.environ, file), str(error)
+        return from_sources({**flags, "llm": "none"}, os.environ, file), error
 
 
 def _shown() -> list[Option]:

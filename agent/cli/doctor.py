@@ -22,6 +22,7 @@ from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, spec_from_sources
+from ..config.spelling import on_command_line
 from ..llm.chat import ChatAnswer, ChatRequest
 from ..llm.dialects import Dialect
 from ..llm.endpoints import DEFAULT_KEY, Preflight, preflight
@@ -66,7 +67,8 @@ def _checked(check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except (PromptclimbError, ImportError, OSError) as error:
-        return "wrong", str(error) or type(error).__name__
+        text = on_command_line(error.message) if isinstance(error, PromptclimbError) else str(error)
+        return "wrong", text or type(error).__name__
 
 
 def _python() -> Finding:
@@ -160,7 +162,8 @@ def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, st
         address = check_url(url) or DEFAULT_BASE_URL
         listing = asyncio.run(_listing(address, secret, model or ""))
     except (ValueError, PromptclimbError) as error:
-        yield "endpoint", "wrong", str(error)
+        text = str(error) if isinstance(error, ValueError) else on_command_line(error.message)
+        yield "endpoint", "wrong", text
         return
     shown = split_query(without_credentials(address))[0]
     if listing.note is not None:
@@ -181,7 +184,7 @@ def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, st
     except TimeoutError:
         yield "chat", "wrong", f"{model} has not answered within {PATIENCE_S - LIST_S:.0f} s"
     except PromptclimbError as error:
-        yield "chat", "wrong", f"{model} does not answer: {error}"
+        yield "chat", "wrong", f"{model} does not answer: {on_command_line(error.message)}"
 
 
 async def _chat(address: str, key: Secret | None, model: str) -> list[tuple[str, str]]:
@@ -254,7 +257,7 @@ def _scorer(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     except TimeoutError:
         yield "scorer", "wrong", f"{settings['model']} has not answered within {PATIENCE_S:.0f} s"
     except PromptclimbError as error:
-        yield "scorer", "wrong", str(error)
+        yield "scorer", "wrong", on_command_line(error.message)
     else:
         took = f"in {time.monotonic() - started:.1f} s, {counted(ask.requests, 'request')}"
         state = "ok" if answer == _DRAWN[0] else "note"

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
+from ...evaluator.messages import Message
 from ...evaluator.remote.asking import ApiAnswer, ApiEvaluator, ApiRequest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
@@ -60,7 +61,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     config = config.as_opened(info)
     used = fallen_back(config)
     if used.general_words:
-        say(f"note: {used.general_words}")
+        say(Message("note: ", used.general_words))
     bound = estimate(used, info.class_names)
     both = _with_scorer(used, evaluator)
     if as_json:
@@ -80,7 +81,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         check_trackers(config.track)
         check_endpoints(config, os.environ)
     except UsageError as error:
-        say_refused(str(error))
+        say_refused(error)
         return exit_codes.WRONG
     return exit_codes.FINISHED
 
@@ -109,7 +110,7 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
     try:
         check_llms([one.config for one in waiting], SharedLimits(folder))
     except UsageError as error:
-        say_refused(str(error), "suite")
+        say_refused(error, "suite")
         return exit_codes.WRONG
     return exit_codes.FINISHED
 

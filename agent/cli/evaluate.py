@@ -15,6 +15,7 @@ from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
 from ..config.schema import ScoringConfig
+from ..config.spelling import on_command_line
 from ..present.sentences import score_text, spent_text
 from ..results.details import ConfusionMatrix
 from ..results.gain import wilson
@@ -191,7 +192,7 @@ def _names(text: str) -> tuple[str, ...]:
     try:
         return names_in(text)
     except ConfigError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise argparse.ArgumentTypeError(on_command_line(error.message)) from error
 
 
 def add_options(parser: Parser) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...evaluator.errors import PromptclimbError, UsageError
+from ..config.spelling import on_command_line
 from ..errors import InterruptedRunError
 from ..secrets import Scrubber, secrets_named_in
 from .exit_codes import FAILED, FINISHED, WRONG
@@ -63,7 +64,7 @@ def _run(given: argparse.Namespace) -> int:
     try:
         return int(given.run(given))
     except UsageError as error:
-        say(f"error: {scrub(str(error))}")
+        say(f"error: {scrub(on_command_line(error.message))}")
         return WRONG
     except InterruptedRunError as error:
         return 128 + error.signal
@@ -72,7 +73,10 @@ def _run(given: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         say(f"error: {error}; `make install` installs what is missing")
         return FAILED
-    except (PromptclimbError, OSError) as error:
+    except PromptclimbError as error:
+        say(f"error: {scrub(on_command_line(error.message) or type(error).__name__)}")
+        return FAILED
+    except OSError as error:
         say(f"error: {scrub(str(error) or type(error).__name__)}")
         return FAILED
     except Exception as error:  # noqa: BLE001 - the last stop: a line for the user, the rest in a file

@@ -16,6 +16,9 @@ from typing import Any, TextIO, cast
 
 from rich.console import Console
 
+from ...evaluator.errors import PromptclimbError
+from ...evaluator.messages import Message
+from ..config.spelling import on_command_line
 from ..text import printable, visible
 
 
@@ -95,13 +98,13 @@ def unfailing_streams() -> Iterator[Stream]:
 
 def say(text: str) -> None:
     """Write a line on standard error; what it quotes may come from a run of somebody else's."""
-    sys.stderr.write(visible(text) + "\n")
+    sys.stderr.write(visible(on_command_line(text)) + "\n")
     sys.stderr.flush()
 
 
-def say_refused(why: str, what: str = "search") -> None:
+def say_refused(why: str | PromptclimbError, what: str = "search") -> None:
     """Report why a search would be refused, in a command that only shows settings."""
-    say(f"note: the {what} would be refused: {why}")
+    say(Message(f"note: the {what} would be refused: ", why))
 
 
 def result_alone() -> AbstractContextManager[object]:

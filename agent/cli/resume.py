@@ -30,7 +30,7 @@ def resume(arguments: argparse.Namespace) -> int:
     try:
         config = _with_credentials(stored_config(run_dir, changes, trust=arguments.trust))
     except UntrustedRunError as error:
-        raise UsageError(f"{error}:\n  {resume_command(run_dir)} --trust") from error
+        raise UsageError(error, f":\n  {resume_command(run_dir)} --trust") from error
     return run_session(
         config,
         lambda session: replace(session, concludes=arguments.conclude).resume(run_dir),

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from ...evaluator.counts import enumerated
+from ...evaluator.messages import Message
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
@@ -77,7 +78,10 @@ def search(arguments: argparse.Namespace) -> int:
 
     say_unknown_variables()
     config = from_sources(
-        given_settings(arguments), os.environ, arguments.config_file, report=lambda line: say(f"note: {line}")
+        given_settings(arguments),
+        os.environ,
+        arguments.config_file,
+        report=lambda line: say(Message("note: ", line)),
     )
     say_unused([config])
     check_data_name(config)
@@ -92,7 +96,7 @@ def say_unused(configs: Sequence[SearchConfig]) -> None:
     """Report settings without effect: an unused description or LLM, limits if no LLM is asked."""
     for line in dict.fromkeys(config.unused_description for config in configs):
         if line is not None:
-            say(f"note: {line}")
+            say(Message("note: ", line))
     if any(config.llm for config in configs) and not any(config.needs_llm for config in configs):
         say(f"note: --llm is not used by method {configs[0].method}")
     say_idle_limits(configs)

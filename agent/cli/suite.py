@@ -15,8 +15,8 @@ from filelock import BaseFileLock
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.files import user_path
+from ...evaluator.messages import Message, shown
 from ...evaluator.scoring import BASELINE_DEFAULT
-from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
@@ -186,7 +186,7 @@ class _RunningStudy:
             outcomes = [*self.outcomes, *outcomes_so_far(self.cells[len(self.outcomes) :])]
             self.write(outcomes)
         except (OSError, PromptclimbError) as error:
-            say(f"no tables: {error}")
+            say(Message("no tables: ", error))
         else:
             finished, runs = sum(outcome.counts for outcome in outcomes), counted(len(outcomes), "run")
             say(f"tables of {finished:,} finished of {runs}: {short_path(self.folder / MARKDOWN)}")
@@ -211,7 +211,7 @@ def _lock(folder: Path) -> BaseFileLock:
     except StoreLockedError:
         raise
     except StoreError as error:
-        raise ConfigError(f"--suite-dir {error}; choose another folder") from error
+        raise ConfigError("--suite-dir ", error, "; choose another folder") from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -245,7 +245,7 @@ def _from_file(arguments: argparse.Namespace) -> _RunningStudy:
         running = _RunningStudy(study, folder, file, configs_of_file(os.environ, flags))
         check_budget(study, running.cells)
     except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from error
+        raise ConfigError(f"{file}: ", error) from error
     return running
 
 

@@ -14,8 +14,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ...evaluator.errors import UsageError
 from ...evaluator.files import MOST_SETTINGS_BYTES, checked_path, read_text, user_path
+from ...evaluator.messages import InvalidValueError, Message, Setting, shown
 from ...evaluator.network import check_url
-from ...evaluator.settings import BY_CONTENT, shown
+from ...evaluator.settings import BY_CONTENT
 from ..prices import TokenUsage, per_token
 from ..secrets import Scrubber
 
@@ -29,16 +30,19 @@ MOST_A_MINUTE, MOST_DOLLARS, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e9, 1e7
 LONGEST_NUMBER, LONGEST_BODY, LONGEST_DESCRIPTION = 18, 10_000, 2_000
 """Characters of a number of templates, of ``--extra-body`` and of a description."""
 WORD = r"^[a-z][a-z0-9_-]{0,31}$"
-RESERVED_MEMBERS = {
+_SENT_AS_TAKEN = "; it is sent by the name that the endpoint takes"
+RESERVED_MEMBERS: Mapping[str, str] = {
     "messages": "it is what the search asks",
-    "model": "give it with --llm",
-    "max_tokens": "give it with --answer-tokens",
-    "max_completion_tokens": "give --answer-tokens; it is sent by the name that the endpoint takes",
-    "temperature": "give it with --temperature",
-    "seed": "give it with --seed",
-    "random_seed": "give --seed; it is sent by the name that the endpoint takes",
-    "reasoning_effort": "give it with --reasoning-effort",
-    "service_tier": "give it with --service-tier",
+    "model": Message("give it with ", Setting("llm")),
+    "max_tokens": Message("give it with ", Setting("answer_tokens")),
+    "max_completion_tokens": Message(
+        "give ", Setting("answer_tokens"), "; it is sent by the name that the endpoint takes"
+    ),
+    "temperature": Message("give it with ", Setting("temperature")),
+    "seed": Message("give it with ", Setting("seed")),
+    "random_seed": Message("give ", Setting("seed"), _SENT_AS_TAKEN),
+    "reasoning_effort": Message("give it with ", Setting("reasoning_effort")),
+    "service_tier": Message("give it with ", Setting("service_tier")),
     "stream": "answers are read whole",
     "stream_options": "answers are read whole",
     "n": "one answer per request is read",
@@ -253,7 +257,7 @@ def _read(path: Path) -> str:
     try:
         return read_text(user_path(path, "the file"), what="file", most=MOST_SETTINGS_BYTES)
     except UsageError as error:
-        raise ValueError(str(error)) from error
+        raise InvalidValueError(error) from error
 
 
 def parse_extra_body(value: Any) -> Any:
@@ -269,7 +273,7 @@ def parse_extra_body(value: Any) -> Any:
         raise ValueError("write a JSON object, such as '{\"top_p\": 0.9}'")
     for name, reason in RESERVED_MEMBERS.items():
         if name in value:
-            raise ValueError(f"{name!r} has no place in it: {reason}")
+            raise InvalidValueError(f"{name!r} has no place in it: ", reason)
     for name, text in _texts("", value):
         if _SECRET.search(name) or Scrubber().scrub_quoted(text) != text:
             raise ValueError("it seems to hold a secret; keys are read from the environment alone")
@@ -365,7 +369,7 @@ def local_model(llm: str) -> str | Path:
     """Return the name of a local model that can be fetched, or the user's own file."""
     named = llm.removeprefix(LOCAL_LLM).removeprefix(":") or LOCAL_MODELS[0]
     # A link may lack the ending, as in Hugging Face's cache.
-    return user_path(named, f"--llm {LOCAL_LLM}", follow_links=False) if _is_file(named) else named
+    return user_path(named, Setting("llm"), follow_links=False) if _is_file(named) else named
 
 
 def absolute_llm(llm: str) -> str:

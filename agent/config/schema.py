@@ -20,6 +20,7 @@ from pydantic import field_validator, model_validator
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.files import UserPath
+from ...evaluator.messages import InvalidValueError, Message, Setting, Verbatim
 from ...evaluator.network import check_url
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, one_of, options_of, setting
@@ -58,9 +59,10 @@ from .fields import (
     without_credentials,
 )
 
-DESCRIPTION_TIP = (
-    'Tip: --describe "..." ([describe] in a study\'s file) says what your images show and usually brings '
-    "the largest gain."
+DESCRIPTION_TIP = Message(
+    "Tip: ",
+    Setting("describe", "TEXT"),
+    " ([describe] in a study's file) says what your images show and usually brings the largest gain.",
 )
 MOST_ROUNDS = 10_000
 """Most restarts, conversations or rounds, so that a mistyped number does not fill the memory."""
@@ -457,13 +459,20 @@ class ScoringConfig(EvaluatorSpec):
     @model_validator(mode="after")
     def _limits_fit(self) -> Self:
         if self.scorer == "zero-shot" and isinstance(self.scorer_price, Price):
-            raise ValueError(
-                "--scorer zero-shot has no tokens to pay for; give --scorer-price N/call, dollars per request"
+            raise InvalidValueError(
+                Setting("scorer", "zero-shot"),
+                " has no tokens to pay for; give ",
+                Setting("scorer_price", Verbatim("N/call")),
+                ", dollars per request",
             )
         if self.max_cost is not None and self.is_api and self.scorer_price is None:
-            raise ValueError(
-                "--max-cost needs the scorer's price too: give --scorer-price N/call, dollars per request, "
-                "or --scorer-price IN/OUT, dollars per million tokens (not with zero-shot)"
+            raise InvalidValueError(
+                Setting("max_cost"),
+                " needs the scorer's price too: give ",
+                Setting("scorer_price", Verbatim("N/call")),
+                ", dollars per request, or ",
+                Setting("scorer_price", "IN/OUT"),
+                ", dollars per million tokens (not with zero-shot)",
             )
         return self
 
@@ -525,43 +534,60 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         return DESCRIPTION_TIP
 
     @property
-    def general_words(self) -> str | None:
+    def general_words(self) -> Message | None:
         """A note that ``combine`` lacks a description to take words from; None if it has one."""
         if self.method != "combine" or (self.describe and not self.blind):
             return None
-        return f"{'--blind' if self.describe else 'no --describe'}: combine uses general words"
+        why: tuple[object, ...] = (Setting("blind", True),) if self.describe else ("no ", Setting("describe"))
+        return Message(*why, ": combine uses general words")
 
     @property
-    def unused_description(self) -> str | None:
+    def unused_description(self) -> Message | None:
         """Why the description is not used; None if it is used or missing."""
         if not self.describe or (self.uses_description and not self.blind):
             return None
-        why = "with --blind" if self.uses_description else f"by method {self.method}"
-        return f"--describe is not used {why}"
+        why = ("with ", Setting("blind", True)) if self.uses_description else (f"by method {self.method}",)
+        return Message(Setting("describe"), " is not used ", *why)
 
     @property
-    def missing_llm(self) -> str | None:
+    def missing_llm(self) -> Message | None:
         """What to say if an LLM is needed but not named; a ``chat`` object needs no name."""
         if not self.needs_llm or self.llm is not None:
             return None
-        return (
-            f"method {self.method!r} needs an LLM: give --llm MODEL, or --method combine for a search "
-            f"without one, or --llm local for one on this machine ({how_to_install('local')})"
+        return Message(
+            f"method {self.method!r} needs an LLM: give ",
+            Setting("llm", "MODEL"),
+            ", or ",
+            Setting("method", "combine"),
+            " for a search without one, or ",
+            Setting("llm", "local"),
+            f" for one on this machine ({how_to_install('local')})",
         )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.scorer == "chat" and self.search_for != INSTRUCTION:
-            raise ValueError("--scorer chat is asked by an instruction; give --search-for instruction")
+            raise InvalidValueError(
+                Setting("scorer", "chat"),
+                " is asked by an instruction; give ",
+                Setting("search_for", INSTRUCTION),
+            )
         if self.searches_names and self.blind:
-            raise ValueError(
-                "--search-for class-names shows the LLM the names of the classes; leave --blind out"
+            raise InvalidValueError(
+                Setting("search_for", CLASS_NAMES),
+                " shows the LLM the names of the classes; leave ",
+                Setting("blind", True),
+                " out",
             )
         if self.cache_answers and self.shared_cache is None:
-            raise ValueError("--cache-answers needs --shared-cache DIR")
+            raise InvalidValueError(Setting("cache_answers", True), " needs ", Setting("shared_cache", "DIR"))
         if self.max_cost is not None and self.needs_llm and not self.priced:
-            raise ValueError(
-                "--max-cost needs a price: give --price IN/OUT, dollars per million tokens, or --price auto"
+            raise InvalidValueError(
+                Setting("max_cost"),
+                " needs a price: give ",
+                Setting("price", "IN/OUT"),
+                ", dollars per million tokens, or ",
+                Setting("price", "auto"),
             )
         return self
 

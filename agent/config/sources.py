@@ -17,7 +17,16 @@ from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError, PromptclimbError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
-from ...evaluator.settings import applying_to, current_names, explain, in_python, near, with_current_names
+from ...evaluator.messages import Message, Setting
+from ...evaluator.settings import (
+    applying_to,
+    current_names,
+    explained,
+    in_python,
+    label_setting,
+    near,
+    with_current_names,
+)
 from .fields import EndpointConfig, absolute_llm, text_or_file
 from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
@@ -28,6 +37,7 @@ _GIVEN = tuple(name for name, option in OPTIONS.items() if option.flag or name =
 """The settings that a file can hold."""
 _OF_A_STUDY = "methods"
 """A setting of every study file and of no settings file."""
+_CONFIG_FILE = Setting("config")
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
 """Prefixed variables that other modules read."""
 
@@ -69,14 +79,16 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def read_toml(file: Path | str, what: str = "config file", option: str = "--config") -> dict[str, Any]:
-    """Read settings from a file; messages call it ``what``, given by ``option``."""
-    path = user_path(file, option)
+def read_toml(
+    file: Path | str, what: str = "config file", name: Setting | str = _CONFIG_FILE
+) -> dict[str, Any]:
+    """Read settings from a file; messages call it ``what``, given by ``name``."""
+    path = user_path(file, name)
     try:
         text = read_text(path, what=what, most=MOST_SETTINGS_BYTES)
         return parse_toml(text, where=f"the {what} {path}")
     except DataError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(error) from error
 
 
 def from_sources(
@@ -100,7 +112,7 @@ def from_sources(
             report(f"{toml_path}: {line}")
     config = absolute(from_layers([(place, with_files(layer)) for place, layer in layers]))
     if report is not None and config.describe and not any("data" in layer for _place, layer in layers):
-        report(f"no --data is given: searching on the bundled set {config.data}")
+        report(Message("no ", Setting("data"), f" is given: searching on the bundled set {config.data}"))
     _check_until(config, layers)
     return config
 
@@ -192,17 +204,20 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
         if not isinstance(error.__cause__, ValidationError):
             raise
 
-        def label(path: str, value: str) -> str:
+        def label(path: str, value: object) -> Message:
             field, dot, inside = path.partition(".")
-            place = places.get(field)
-            where = "" if place in (None, COMMAND_LINE) else f" (from {place})"
-            return f"{_called(field, place)}{dot}{inside}{value and ' '}{value}{where}"
+            source = places.get(field, COMMAND_LINE)
+            if source == COMMAND_LINE:
+                return label_setting(path, value)
+            name = variable_of(field) if source == ENVIRONMENT else field
+            return Message(name, dot, inside, "" if value is None else f" {value}", f" (from {source})")
 
-        def unknown(name: str) -> str:
-            return f"unknown setting {name!r} in {places[name]}{_hint(name, values[name])}"
+        def unknown(name: str) -> Message:
+            return Message(f"unknown setting {name!r} in {places[name]}{_hint(name, values[name])}")
 
-        said = explain(error.__cause__, values, label, unknown, EndpointConfig.model_fields, first=1)
-        raise ConfigError(said) from None
+        raise explained(
+            error.__cause__, values, label, unknown, EndpointConfig.model_fields, first=1
+        ) from None
 
 
 def to_toml(config: SearchConfig) -> str:
@@ -219,7 +234,7 @@ def absolute(config: SearchConfig, *, names_only: bool = False) -> SearchConfig:
     found: dict[str, Path | str] = {}
     for name, value in config:
         if isinstance(value, Path):
-            found[name] = user_path(value, flag_of(name) or name)
+            found[name] = user_path(value, Setting(name))
         elif isinstance(value, str) and (name in _HOLD_PATHS or (OPTIONS[name].reads and not names_only)):
             found[name] = _HOLD_PATHS[name](value) if name in _HOLD_PATHS else _existing(name, value)
         elif name == "model" and not names_only:
@@ -232,12 +247,14 @@ def absolute(config: SearchConfig, *, names_only: bool = False) -> SearchConfig:
 
 def _absolute_scorer(text: str) -> str:
     source, colon, factory = text.rpartition(":")
-    return f"{user_path(source, '--custom-scorer')}{colon}{factory}" if source.endswith(".py") else text
+    return (
+        f"{user_path(source, Setting('custom_scorer'))}{colon}{factory}" if source.endswith(".py") else text
+    )
 
 
 def _absolute_model(text: str) -> str:
     folder = text.removeprefix(_MODEL_FOLDER)
-    return text if folder == text else f"{_MODEL_FOLDER}{user_path(folder, f'--model {_MODEL_FOLDER}')}"
+    return text if folder == text else f"{_MODEL_FOLDER}{user_path(folder, Setting('model'))}"
 
 
 _MODEL_FOLDER = "local-dir:"
@@ -253,7 +270,7 @@ def _existing(name: str, text: str) -> str:
     if name == "data" and any(one.name == text for one in known()):
         return text
     try:
-        path = user_path(text, flag_of(name))
+        path = user_path(text, Setting(name))
         return str(path) if (path.is_file() if OPTIONS[name].reads == "file" else path.exists()) else text
     except (ConfigError, OSError):  # not a path, or one too long: a name, or nothing that exists
         return text
@@ -279,6 +296,5 @@ def python_words() -> Iterator[None]:
     try:
         yield
     except PromptclimbError as error:
-        if error.args and isinstance(error.args[0], str):
-            error.args = (in_python(error.args[0], OPTIONS), *error.args[1:])
+        error.args = (in_python(str(error), OPTIONS),)
         raise

@@ -14,7 +14,7 @@ from ..prices import TokenUsage
 from .cost import Bill
 
 if TYPE_CHECKING:
-    from ...prompts.requests import Message
+    from ...prompts.requests import ChatMessage
 
 CHARACTERS_PER_TOKEN = 3.0
 TOKENS_PER_MESSAGE = 8
@@ -55,7 +55,7 @@ class ChatRequest:
     """
 
     SIZE_IS_BOUND: ClassVar[bool] = False
-    messages: tuple[Message, ...]
+    messages: tuple[ChatMessage, ...]
     model: str
     temperature: float = 1.0
     max_tokens: int = 1024
@@ -194,7 +194,7 @@ def tokens_in(text: str) -> int:
     return math.ceil(letters / CHARACTERS_PER_TOKEN) + wide
 
 
-def size(messages: Sequence[Message]) -> int:
+def size(messages: Sequence[ChatMessage]) -> int:
     """Return the bytes of a conversation, from which its tokens are estimated."""
     texts = (str(message["content"]) for message in messages)
     return sum(len(text.encode("utf-8", "surrogatepass")) + BYTES_A_MESSAGE for text in texts)

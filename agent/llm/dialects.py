@@ -30,7 +30,7 @@ from .chat import size
 from .headers import parse_moment, rate_limit_headers, retry_after
 
 if TYPE_CHECKING:
-    from ...prompts.requests import Message
+    from ...prompts.requests import ChatMessage
     from .chat import ChatRequest
 
 KEPT_SHARE = 1 / 3
@@ -239,7 +239,7 @@ class Sent(NamedTuple):
     """One request as it is sent, with its optional parameters by name."""
 
     model: str
-    messages: tuple[Message, ...]
+    messages: tuple[ChatMessage, ...]
     options: Mapping[str, Any]
 
     @property
@@ -356,9 +356,9 @@ class Dialect:
         return replace(self, left_out=self.left_out | {ours.get(name, name) for name in names})
 
 
-def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def _merged(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
     """Return a conversation without system messages, with adjacent messages of one role joined."""
-    merged: list[Message] = []
+    merged: list[ChatMessage] = []
     for message in messages:
         role, text = message["role"], message["content"]
         role = "user" if role == "system" else role
@@ -368,7 +368,7 @@ def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(merged)
 
 
-def shortened(messages: tuple[Message, ...], most_bytes: int) -> tuple[Message, ...]:
+def shortened(messages: tuple[ChatMessage, ...], most_bytes: int) -> tuple[ChatMessage, ...]:
     """Drop the oldest messages after the opening (up to the first user message) to fit; the newest stays."""
     first_user = next((index for index, message in enumerate(messages) if message["role"] == "user"), None)
     opening = messages if first_user is None else messages[: first_user + 1]
@@ -380,7 +380,7 @@ def shortened(messages: tuple[Message, ...], most_bytes: int) -> tuple[Message, 
 
 
 def silently_cut(
-    messages: Sequence[Message], max_tokens: int, *, prompt: int, completion: int, reason: str
+    messages: Sequence[ChatMessage], max_tokens: int, *, prompt: int, completion: int, reason: str
 ) -> bool:
     """Return whether an answer's usage shows that the endpoint cut the conversation or had no room.
 

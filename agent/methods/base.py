@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeAlias
 from ...evaluator.scoring import Objective
 from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, PromptKind, kind_named
 from ...prompts.replies import without_thinking
-from ...prompts.requests import Message, Outcome, Wanted
+from ...prompts.requests import ChatMessage, Outcome, Wanted
 from ...prompts.wording import Wordings, built_in
 from .memory import Entry, Memory
 
@@ -105,7 +105,7 @@ class Ask:
             repeating the request in the next round.
     """
 
-    messages: Sequence[Message]
+    messages: Sequence[ChatMessage]
     handles_skip: bool = False
 
 
@@ -113,7 +113,7 @@ class Ask:
 class Consult:
     """Ask the LLM for a text that is not a list of candidates. The round continues; fields as in ``Ask``."""
 
-    messages: Sequence[Message]
+    messages: Sequence[ChatMessage]
     handles_skip: bool = False
 
 
@@ -233,12 +233,12 @@ class Conversation:
         max_turns: Rounds shown in a request, the newest included; this bounds its length and cost.
     """
 
-    def __init__(self, opening: Sequence[Message], *, max_turns: int) -> None:
+    def __init__(self, opening: Sequence[ChatMessage], *, max_turns: int) -> None:
         self._opening = tuple(opening)
-        self._rounds: list[tuple[Message, Message]] = []
+        self._rounds: list[tuple[ChatMessage, ChatMessage]] = []
         self._max_turns = max_turns
 
-    def add(self, answer: str, feedback: Message) -> None:
+    def add(self, answer: str, feedback: ChatMessage) -> None:
         """Add the LLM's answer, without its thinking, and the feedback on it."""
         # Thinking first: the cut must keep the answer that follows a long thought.
         content = without_thinking(answer)[:MAX_ANSWER_CHARACTERS] or "(nothing)"
@@ -246,7 +246,7 @@ class Conversation:
         # The coming round counts as one of those shown.
         del self._rounds[: max(0, len(self._rounds) - (self._max_turns - 1))]
 
-    def messages(self) -> tuple[Message, ...]:
+    def messages(self) -> tuple[ChatMessage, ...]:
         """Return the messages to send now: the opening and the latest rounds with their scores."""
         return (*self._opening, *(message for round_messages in self._rounds for message in round_messages))
 

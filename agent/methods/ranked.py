@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...prompts.requests import Message, feedback, request_ape, request_opro, request_p, request_pn
+from ...prompts.requests import ChatMessage, feedback, request_ape, request_opro, request_p, request_pn
 from .base import Ask, Conversation, SearchMethod, Steps, View, shown
 
 
@@ -18,7 +18,7 @@ def _p(view: View) -> Steps:
     return _in_conversation(view, request_p(shown(view.memory.best(view.top_k)), view.wanted))
 
 
-def _in_conversation(view: View, opening: Sequence[Message]) -> Steps:
+def _in_conversation(view: View, opening: Sequence[ChatMessage]) -> Steps:
     """Ask, then report each proposal's score, so that the LLM sees a direction."""
     conversation = Conversation(opening, max_turns=view.max_turns)
     while True:

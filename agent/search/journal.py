@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
-from ...prompts.requests import Message
+from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
 from ..errors import GaveUpError, RequestFailedError, StoreMismatchError, UnusableAnswerError
 from ..events.types import AnswerReceived, Listener, SearchStopped
@@ -62,7 +62,7 @@ class RestartRecord:
     unanswered: int = 0
     last_skip: str = ""
     ended: str = ""
-    exchanges: dict[Position, tuple[tuple[Message, ...], str]] = field(default_factory=dict)
+    exchanges: dict[Position, tuple[tuple[ChatMessage, ...], str]] = field(default_factory=dict)
     done: bool = False
 
 
@@ -208,7 +208,7 @@ class Journal:
         """Rounds skipped since the last answer; unwritten, so that a resumed run asks for them again."""
         return len(self._skipped)
 
-    async def ask(self, messages: Sequence[Message], position: Position) -> tuple[ChatAnswer, bool]:
+    async def ask(self, messages: Sequence[ChatMessage], position: Position) -> tuple[ChatAnswer, bool]:
         """Ask the LLM at a position, note it in the record, and return the answer and whether it was on disk.
 
         Raises as ``answer`` does.

@@ -29,7 +29,7 @@ from ...prompts.class_names import (
     rich_request,
     short_name_request,
 )
-from ...prompts.requests import Message
+from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError
 from ..events.types import Listener, NameRefused, NameRoundFinished, NameScored, Noted
@@ -199,7 +199,7 @@ class NameRounds:
         return [name for name in names if name not in self._tried.get(label, ())][:MOST_NAMES_ASKED]
 
     async def _ask(
-        self, messages: Sequence[Message], place: Position, labels: Sequence[int], each: int
+        self, messages: Sequence[ChatMessage], place: Position, labels: Sequence[int], each: int
     ) -> list[tuple[int, str]]:
         """Ask for ``each`` names of some classes, and return the new ones."""
         try:

@@ -285,7 +285,7 @@ class Racer:
             except TemplateRejectedError as error:
                 if error.template not in left:
                     raise
-                answers[error.template] = Rejection(error.reason, self._scrub(error.message))
+                answers[error.template] = Rejection(error.reason, self._scrub(error.explanation))
                 continue
             for text, labels in zip(left, found.predicted, strict=True):
                 if labels is None:

@@ -129,7 +129,7 @@ class Scorebook:
         except CrashingTemplateError as error:
             # Kept as a rejection of this run only: it must not end the run, nor change what the LLM was
             # shown when the run is resumed.
-            return Rejection(SCORER_FAILED, self._scrub(error.message))
+            return Rejection(SCORER_FAILED, self._scrub(error.explanation))
         except AskingEndedError as error:
             raise why_ended(error) from error
         except (ScoringFailedError, ScoringEndedError) as error:

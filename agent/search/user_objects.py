@@ -12,7 +12,7 @@ from typing import Any
 
 from ...evaluator.counts import enumerated
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
-from ...evaluator.settings import shown
+from ...evaluator.messages import shown
 from ...evaluator.threads import in_thread
 from ..errors import FatalChatError, TransientChatError, UnusableAnswerError
 from ..llm.chat import ChatAnswer, ChatRequest

@@ -43,7 +43,7 @@ from .trust import signatures
 from .writer import ACCOUNTS, USAGE, Account, Writer
 
 if TYPE_CHECKING:
-    from ...prompts.requests import Message
+    from ...prompts.requests import ChatMessage
 
 FOLDER = "store"
 _BUILDING = f"{FOLDER}.new."
@@ -295,7 +295,7 @@ class Store(Rows):
         request_hash: str,
         answer: ChatAnswer,
         bill: Bill = NO_BILL,
-        messages: Sequence[Message] = (),
+        messages: Sequence[ChatMessage] = (),
     ) -> None:
         """Write an answer, its cost and its request in one transaction.
 
@@ -306,7 +306,7 @@ class Store(Rows):
         rows = {key: StoredAnswer(request_hash, answer), **self._asked(position, messages)}
         await self._writer.write(rows, bill, new=key)
 
-    def _asked(self, position: Position, messages: Sequence[Message]) -> dict[str, Any]:
+    def _asked(self, position: Position, messages: Sequence[ChatMessage]) -> dict[str, Any]:
         """Return rows for what was asked; each message of a conversation is kept once."""
         if not messages:
             return {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.errors import ConfigError
-from ...evaluator.settings import shown
+from ...evaluator.messages import shown
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import (
     COMMAND_LINE,

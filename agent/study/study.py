@@ -19,7 +19,8 @@ from pydantic import (
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError
-from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown, with_current_names
+from ...evaluator.messages import shown
+from ...evaluator.settings import MOST_PROBLEMS, near, plain, with_current_names
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS

@@ -27,6 +27,7 @@ from ..errors import (
     TemplateRejectedError,
     UsageError,
 )
+from ..messages import shown
 from ..scoring import (
     BASELINE_DEFAULT,
     DEFAULT_TEMPLATE,
@@ -40,7 +41,6 @@ from ..scoring import (
     batches_at_once,
     checked,
 )
-from ..settings import shown
 from ..spec import DEFAULT_DATA, DEFAULT_SHOTS, EvaluatorSpec
 from ..threads import turns_of
 from . import plain_values

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
+from ..messages import shown
 from ..scoring import GREY_BOX, UNREADABLE, Predictions, Rejection
-from ..settings import shown
 from .asking import ApiAnswer, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, dialect_of
 from .evaluator import (

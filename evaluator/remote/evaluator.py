@@ -24,6 +24,7 @@ from ..counts import counted
 from ..datasets.pictures import thumbnail
 from ..errors import AskingEndedError, DataError, EvaluatorError, ScoringEndedError, TemplateRejectedError
 from ..failures import RULES, Evidence, FailureKind, NextStep, judge
+from ..messages import shown
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
@@ -41,7 +42,6 @@ from ..scoring import (
     Thumbnail,
     Verdict,
 )
-from ..settings import shown
 from ..tally import Labels
 from .asking import FAILED, ApiAnswer, ApiAsk, ApiRefusal, ApiRequest
 from .labels import KeptValues, LabelStore
@@ -231,7 +231,7 @@ class RemoteEvaluator(ABC):
             except TemplateRejectedError as error:
                 for index in wanted:
                     if templates[index] == error.template:
-                        verdicts[index] = Rejection(error.reason, error.message)
+                        verdicts[index] = Rejection(error.reason, error.explanation)
             except DataError as error:  # an image is gone, or the disk is full
                 raise ScoringEndedError(str(error)) from error
         for index, (train, val) in zip(wanted, decided, strict=True):

@@ -10,8 +10,9 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from ..errors import ConfigError
+from ..messages import shown
 from ..scoring import Predictions
-from ..settings import Settings, near, shown, technical
+from ..settings import Settings, near, technical
 
 RANDOM = "random"
 """``init`` of a context that starts from noise instead of words."""

@@ -52,7 +52,7 @@ def test_objectives_pick_their_value() -> None:
 def test_scoring_errors_cross_processes() -> None:
     """An error keeps its template, reason and message when it is carried over."""
     error = pickle.loads(pickle.dumps(TemplateRejectedError("a {}", "failed", "because")))
-    assert (error.template, error.reason, error.message) == ("a {}", "failed", "because")
+    assert (error.template, error.reason, error.explanation) == ("a {}", "failed", "because")
 
 
 def test_the_cache_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from promptclimb.prompts.requests import (
     NAMES_OF_MANY,
     SCALES,
     SHORT_LINES,
+    ChatMessage,
     Information,
-    Message,
     Outcome,
     Wanted,
     feedback,
@@ -44,7 +44,7 @@ def wanted(proposals: int, max_words: int = 15, objective: str = "accuracy") -> 
     return Wanted(words=TEMPLATE_WORDS, proposals=proposals, max_words=max_words, objective=objective)
 
 
-def said(messages: list[Message]) -> str:
+def said(messages: list[ChatMessage]) -> str:
     assert [message["role"] for message in messages] == ["user"]
     return messages[0]["content"]
 

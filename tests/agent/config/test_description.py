@@ -12,6 +12,7 @@ from promptclimb.agent.config.fields import LONGEST_DESCRIPTION, parse_descripti
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import from_layers, from_sources, read_toml, to_toml
 from promptclimb.evaluator.errors import ConfigError
+from tests.fakes.typed import raises_typed
 
 NO_LLM = {"method": "random"}
 
@@ -91,7 +92,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, sai
     """One line: which file, what is wrong."""
     file = tmp_path / "about.txt"
     file.write_bytes(content)
-    with pytest.raises(ConfigError, match=f"--describe.*about.txt.*{said}") as caught:
+    with raises_typed(ConfigError, match=f"--describe.*about.txt.*{said}") as caught:
         from_sources({**NO_LLM, "describe": str(file)}, {})
     assert len(str(caught.value).splitlines()) == 1
 
@@ -99,7 +100,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, sai
 @pytest.mark.parametrize("text", ["pictures.txt", "./pictures", "../x", "/no/such/file", "~/about.md"])
 def test_a_file_that_is_not_there_is_not_taken_for_a_text(text: str) -> None:
     """A mistyped name would be reported to the LLM as what the pictures show."""
-    with pytest.raises(ConfigError, match=r"--describe.*there is no file"):
+    with raises_typed(ConfigError, match=r"--describe.*there is no file"):
         from_sources({**NO_LLM, "describe": text}, {})
 
 
@@ -123,7 +124,7 @@ def test_any_text_is_taken_or_refused_in_words(text: str) -> None:
 def test_a_search_without_a_description_says_what_would_help() -> None:
     """Only where the method would use it and nobody has forbidden it."""
     given = {"data": "fake", "llm": "m"}
-    assert "--describe" in (SearchConfig(**given).description_tip or "")
+    assert "describe=TEXT" in (SearchConfig(**given).description_tip or "")
     assert "[describe]" in (SearchConfig(**given, method="combine").description_tip or "")
     for more in ({"describe": "tally marks"}, {"blind": True}, {"method": "pn"}, {"method": "random"}):
         assert SearchConfig(**given, **more).description_tip is None
@@ -134,7 +135,7 @@ def test_a_description_without_data_names_the_set_that_is_used(tmp_path: Path) -
     lines: list[str] = []
     flags = {"describe": "birds at a feeder", "method": "combine"}
     from_sources(flags, {}, report=lines.append)
-    assert lines == ["no --data is given: searching on the bundled set backgrounds"]
+    assert lines == ["no data is given: searching on the bundled set backgrounds"]
     from_sources({**flags, "data": "dice"}, {}, report=lines.append)
     from_sources(flags, {"PROMPTCLIMB_DATA": "dice"}, report=lines.append)
     from_sources({"method": "combine"}, {}, report=lines.append)

@@ -26,9 +26,9 @@ from promptclimb.agent.llm.dialects import (
 )
 from promptclimb.agent.llm.headers import LONGEST_WAIT, clean_key, is_azure, key_headers
 from promptclimb.evaluator.errors import ConfigError
-from prompts.requests import Message
+from prompts.requests import ChatMessage
 
-USER: Message = {"role": "user", "content": "hello"}
+USER: ChatMessage = {"role": "user", "content": "hello"}
 REQUEST = ChatRequest(
     messages=({"role": "system", "content": "be kind"}, USER),
     model="m",
@@ -123,7 +123,7 @@ def test_two_requests_at_once_teach_together() -> None:
 
 
 @given(CONVERSATIONS, st.integers(0, 4000))
-def test_a_shortened_conversation_keeps_its_ends(messages: tuple[Message, ...], most: int) -> None:
+def test_a_shortened_conversation_keeps_its_ends(messages: tuple[ChatMessage, ...], most: int) -> None:
     """Opening and newest message stay, what is between is a tail of it, and it fits if anything does."""
     found = shortened(messages, most)
     assert found[0] == messages[0]
@@ -135,7 +135,7 @@ def test_a_shortened_conversation_keeps_its_ends(messages: tuple[Message, ...], 
 
 def test_a_silent_cut_is_seen_in_the_counts() -> None:
     """A window that is exactly full, or far fewer tokens than the text can have; nothing else."""
-    long: tuple[Message, ...] = ({"role": "user", "content": "a word " * 3000},)
+    long: tuple[ChatMessage, ...] = ({"role": "user", "content": "a word " * 3000},)
     cases = [
         ((2000, "length"), True),
         ((2000, "stop"), True),

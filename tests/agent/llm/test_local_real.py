@@ -24,7 +24,7 @@ from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.replies import parse_reply
-from promptclimb.prompts.requests import Message, Outcome, Wanted, feedback, request_pn
+from promptclimb.prompts.requests import ChatMessage, Outcome, Wanted, feedback, request_pn
 from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN, TEMPLATE_WORDS
@@ -63,17 +63,17 @@ async def chatting(model: Path, **settings: int) -> AsyncIterator[tuple[LlamaSer
         yield server, chat
 
 
-async def ask(chat: LocalChat, messages: list[Message], seed: int, max_tokens: int = 120) -> ChatAnswer:
+async def ask(chat: LocalChat, messages: list[ChatMessage], seed: int, max_tokens: int = 120) -> ChatAnswer:
     return await chat.chat(ChatRequest(messages=tuple(messages), model="m", max_tokens=max_tokens, seed=seed))
 
 
 async def ask_briefly(chat: LocalChat) -> ChatAnswer:
     """Hold the model to one short answer: it takes a core a tenth of a second to write a token."""
-    asked: Message = {"role": "user", "content": "Write a template."}
+    asked: ChatMessage = {"role": "user", "content": "Write a template."}
     return await chat.chat(ChatRequest(messages=(asked,), model="m", max_tokens=120, extra_body=BRIEFLY))
 
 
-def opening(seed: int) -> list[Message]:
+def opening(seed: int) -> list[ChatMessage]:
     captions = [Template.parse(text, max_words=None) for text in BUILT_IN]
     shown = [Outcome(template.text) for template in draw([captions], 30, Random(seed))]
     return request_pn(shown[:15], shown[15:], WANTED)
@@ -106,7 +106,7 @@ async def test_a_conversation_of_several_turns(model: Path, capfd: pytest.Captur
 async def test_a_conversation_that_outgrows_the_context_is_refused(model: Path) -> None:
     """The reply names the context and does not end the server."""
     async with chatting(model, context=1024) as (server, chat):
-        long: list[Message] = [{"role": "user", "content": "a photo of a {}\n" * 1_000}]
+        long: list[ChatMessage] = [{"role": "user", "content": "a photo of a {}\n" * 1_000}]
         with pytest.raises(BadRequestError, match="exceeds the available context size"):
             await ask(chat, long, seed=1)
         assert (await ask_briefly(chat)).text

@@ -18,7 +18,7 @@ from promptclimb.agent.llm.client import OpenAIChat
 from promptclimb.agent.llm.endpoints import Preflight, preflight
 from promptclimb.agent.secrets import Secret
 from promptclimb.evaluator.fakes import FakeEvaluator
-from prompts.requests import Message
+from prompts.requests import ChatMessage
 from tests.fakes.foreign import free_port, need, running
 from tests.fakes.tiny_gguf import write_tiny_gguf
 
@@ -65,9 +65,9 @@ async def ready(url: str, key: str | None = None) -> Preflight:
     return await preflight(url, secret, key_env="K", model="")
 
 
-def turns(number: int) -> tuple[Message, ...]:
+def turns(number: int) -> tuple[ChatMessage, ...]:
     """A conversation with so many turns behind it."""
-    found: list[Message] = [{"role": "user", "content": "Write templates for cats and dogs."}]
+    found: list[ChatMessage] = [{"role": "user", "content": "Write templates for cats and dogs."}]
     for turn in range(number):
         found += [{"role": "assistant", "content": f"{turn}: {SAID}"}, {"role": "user", "content": "go on"}]
     return tuple(found)
@@ -133,7 +133,7 @@ async def test_a_conversation_is_fitted_into_the_context_of_llama_cpp(tmp_path: 
                 assert answer.text == "- a photo of a {}"
                 assert answer.prompt_tokens + request.max_tokens <= CONTEXT
             assert chat.requests == 4
-            hopeless: Message = {"role": "user", "content": SAID * 100}
+            hopeless: ChatMessage = {"role": "user", "content": SAID * 100}
             with pytest.raises(ContextTooLongError):
                 await chat.chat(replace(REQUEST, messages=(hopeless,)))
 

@@ -11,22 +11,22 @@ from promptclimb.agent.errors import ChatError, UnusableAnswerError
 from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from prompts.requests import Message
+from prompts.requests import ChatMessage
 from tests.fakes.recorded import ANSWER, Recorded, RecordedServer, recorded
 from tests.paths import ROOT
 
 RECORDED = recorded()
-OPENING: tuple[Message, ...] = (
+OPENING: tuple[ChatMessage, ...] = (
     {"role": "system", "content": "You write captions."},
     {"role": "user", "content": "Write templates for these classes: cat, dog."},
 )
-NEWEST: Message = {"role": "user", "content": "Write better ones."}
+NEWEST: ChatMessage = {"role": "user", "content": "Write better ones."}
 SAID = "a picture that someone took of a {} on a rainy day, " * 8
 
 
-def conversation(record: Recorded) -> tuple[Message, ...]:
+def conversation(record: Recorded) -> tuple[ChatMessage, ...]:
     """An opening, so many turns, and the newest message of the user."""
-    turns: list[Message] = []
+    turns: list[ChatMessage] = []
     for number in range(record.turns):
         turns += [{"role": "assistant", "content": f"{number}: {SAID}"}, {"role": "user", "content": "go on"}]
     if record.when.get("repeated_role"):

@@ -26,12 +26,12 @@ from promptclimb.agent.methods.base import (
 from promptclimb.agent.search import restart
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.prompts.requests import Message
+from promptclimb.prompts.requests import ChatMessage
 from tests.fakes.chat_by_hash import text_for
 from tests.fakes.clock import run_virtual
 
 
-def said(text: str) -> Sequence[Message]:
+def said(text: str) -> Sequence[ChatMessage]:
     """A request of one message."""
     return [{"role": "user", "content": text}]
 

@@ -32,14 +32,14 @@ from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
-from promptclimb.prompts.requests import Message
+from promptclimb.prompts.requests import ChatMessage
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.wording import built_in
 
 POOL = [Template.parse(f"{word} {{}}") for word in ("bad", "dull", "fair", "good", "plain")]
 TRAIN = {"bad {}": 0.1, "dull {}": 0.2, "fair {}": 0.3, "good {}": 0.4, "plain {}": 0.25, "better {}": 0.6,
          "best {}": 0.8, "finest {}": 0.8}  # fmt: skip
-SAID: list[Message] = [{"role": "user", "content": "go on"}]
+SAID: list[ChatMessage] = [{"role": "user", "content": "go on"}]
 
 
 class Answers(Journal):
