@@ -11,7 +11,6 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError, UsageError
-from ...evaluator.messages import Message
 from ...evaluator.remote.asking import ApiAnswer, ApiEvaluator, ApiRequest
 from ...evaluator.remote.dialects import costliest_dialect, dialect_of
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
@@ -61,7 +60,7 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
     config = config.as_opened(info)
     used = fallen_back(config)
     if used.general_words:
-        say(Message("note: ", used.general_words))
+        say(f"note: {used.general_words}")
     bound = estimate(used, info.class_names)
     both = _with_scorer(used, evaluator)
     if as_json:

@@ -534,12 +534,11 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         return DESCRIPTION_TIP
 
     @property
-    def general_words(self) -> Message | None:
+    def general_words(self) -> str | None:
         """A note that ``combine`` lacks a description to take words from; None if it has one."""
         if self.method != "combine" or (self.describe and not self.blind):
             return None
-        why: tuple[object, ...] = (Setting("blind", True),) if self.describe else ("no ", Setting("describe"))
-        return Message(*why, ": combine uses general words")
+        return f"{'blind' if self.describe else 'no description'}: combine uses general words"
 
     @property
     def unused_description(self) -> Message | None:

@@ -142,7 +142,7 @@ def test_combine_without_a_description_says_what_words_it_uses(
 ) -> None:
     """Once in a dry run and once in a result: its words have nothing to do with the images."""
     few = ["search", "--method", "combine", "--restarts", "1", "--rounds", "1", "--initial", "5"]
-    note, run = "no --describe: combine uses general words", ["--run-dir", str(tmp_path / "r")]
+    note, run = "no description: combine uses general words", ["--run-dir", str(tmp_path / "r")]
     for given, described in itertools.product((["--dry-run"], run), (False, True)):
         shutil.rmtree(tmp_path / "r", ignore_errors=True)
         assert main([*few, *given, *(["--describe", "tally marks"] if described else [])]) == 0

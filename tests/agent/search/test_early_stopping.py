@@ -24,6 +24,7 @@ from promptclimb.prompts.template import Template
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 from tests.fakes.parrot import Parrot
+from tests.fakes.typed import raises_typed
 
 SIZES = {"train": 100, "val": 100}
 
@@ -205,7 +206,7 @@ def test_a_restart_that_uses_up_its_rounds_did_not_end_early(tmp_path: Path) -> 
 )
 def test_a_wrong_stop_is_refused(flag: str, value: str) -> None:
     """With the option's name."""
-    with pytest.raises(ConfigError, match=f"--{flag} '{value}'"):
+    with raises_typed(ConfigError, match=f"--{flag} '{value}'"):
         from_sources({"method": "random", flag: value}, {})
 
 
@@ -222,5 +223,5 @@ def test_a_percentage_without_its_sign_is_asked_about(value: str, tmp_path: Path
 
 def test_a_decimal_comma_is_answered_with_how_it_is_written() -> None:
     """One line that names the option."""
-    with pytest.raises(ConfigError, match=r"--until '0,95': write .* 0\.95, or 95%, with a point"):
+    with raises_typed(ConfigError, match=r"--until '0,95': write .* 0\.95, or 95%, with a point"):
         from_sources({"method": "random", "until": "0,95"}, {})
