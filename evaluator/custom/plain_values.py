@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from ..messages import shown
 from ..scoring import (
     LONGEST_UNREADABLE,
     MOST_CONFUSED,
@@ -23,7 +24,7 @@ from ..scoring import (
     SplitScores,
     Verdict,
 )
-from ..settings import plain, shown
+from ..settings import plain
 
 T = TypeVar("T")
 
