@@ -27,23 +27,26 @@ def splits(classes: int) -> Splits:
     return Splits(name="made up", classes=names, train=items, val=(), test=items, root=Path("/data"))
 
 
-def test_own_names_stay() -> None:
-    """None and "split" are the same."""
-    assert rename(splits(2), None) == rename(splits(2), "split") == splits(2)
-
-
-def test_names_that_most_models_do_not_read_are_noted() -> None:
-    """Accents are no other script, nor are digits and signs; names from a file may put it right."""
-    ours = replace(splits(4), classes=("vert étoile", "№ 7, 50 %", "чайник", "猫"))
-    (note,) = check(ours)
-    assert note.startswith("2 class names, such as 'чайник', in other letters than Latin ones")
-    assert list(check(splits(4))) == []
-
-
-def test_names_that_differ_only_in_capitals_are_noted() -> None:
-    """The texts of two such classes are one to most tokenizers, so that one of them is never found."""
-    (note,) = check(replace(splits(3), classes=("Cat", "dog", "cat")))
-    assert "'Cat' and 'cat' differ only in their capitals" in note
+@pytest.mark.parametrize(
+    ("classes", "notes"),
+    [
+        (("cat", "dog"), ()),
+        (
+            ("vert étoile", "№ 7, 50 %", "чайник", "猫"),
+            ("2 class names, such as 'чайник', in other letters than",),
+        ),
+        (("Cat", "dog", "cat"), ("check the class names: 'Cat' and 'cat' differ only in their capitals",)),
+    ],
+)
+def test_names_that_most_models_do_not_read_are_noted(
+    classes: tuple[str, ...], notes: tuple[str, ...]
+) -> None:
+    """Accents are no other script, nor are digits and signs; capitals are one to most tokenizers."""
+    ours = replace(splits(len(classes)), classes=classes)
+    assert rename(ours, None) == rename(ours, "split") == ours
+    assert [line.startswith(start) for line, start in zip(check(ours), notes, strict=True)] == [True] * len(
+        notes
+    )
 
 
 def test_openai_names_are_open_clips_thousand() -> None:
@@ -65,13 +68,7 @@ def test_openai_names_with_better_ones_are_read_from_a_file(tmp_path: Path) -> N
         rename(splits(1000), str(tmp_path / "n.txt"))
 
 
-def test_openai_names_fit_imagenet_only() -> None:
-    """The number of classes decides."""
-    with pytest.raises(DataError, match="1000 names, but made up has 2 classes"):
-        rename(splits(2), "openai")
-
-
-def test_a_file_of_names_is_taken_as_it_stands(tmp_path: Path) -> None:
+def test_a_file_of_names_is_used_unchanged(tmp_path: Path) -> None:
     """Underscores and casing are the user's own; white space at the ends is not."""
     file = tmp_path / "names.txt"
     file.write_bytes("\ufeff Snow_Leopard \r\n{cat} 100%\n\n".encode())
@@ -157,12 +154,15 @@ def test_a_wrong_file_of_names_is_refused(tmp_path: Path, raw: bytes, message: s
         rename(splits(2), str(file))
 
 
-def test_a_missing_file_of_names_is_named(tmp_path: Path) -> None:
-    """And a folder in its place too."""
-    with pytest.raises(DataError, match=r"names\.txt does not exist"):
-        rename(splits(2), str(tmp_path / "names.txt"))
-    with pytest.raises(DataError, match="is a folder"):
-        rename(splits(2), str(tmp_path))
+def test_a_list_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    """A file that is not there, a folder in its place, OpenAI's names for other classes."""
+    for choice, message in (
+        (str(tmp_path / "names.txt"), r"names\.txt does not exist"),
+        (str(tmp_path), "is a folder"),
+        ("openai", "1000 names, but made up has 2 classes"),
+    ):
+        with pytest.raises(DataError, match=message):
+            rename(splits(2), choice)
 
 
 @given(st.text())

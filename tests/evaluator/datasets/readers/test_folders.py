@@ -46,30 +46,22 @@ def test_split_folders_are_taken_as_they_are(tmp_path: Path, make_images: MakeIm
     assert found.notes == ()
 
 
-def test_without_val_the_split_is_empty(tmp_path: Path, make_images: MakeImages) -> None:
-    """No images are taken from the user's train folder behind their back, and a note says what it means."""
-    for part in ("train", "test"):
-        make_images(tmp_path / part, {"a": 4, "b": 4})
-    found = load(str(tmp_path), shots=4)
-    assert found.val == ()
-    assert any("no val split" in note for note in found.notes)
-
-
-def test_without_test_it_is_made_from_val(tmp_path: Path, make_images: MakeImages) -> None:
-    """Half of each class's val images, said so; train is left alone."""
-    make_images(tmp_path / "train", {"a": 4, "b": 4})
-    make_images(tmp_path / "valid", {"a": 6, "b": 7})
-    found = read_folder(tmp_path)
-    assert (len(found.train), len(found.val), len(found.test)) == (8, 6, 7)
-    assert not set(found.val) & set(found.test)
-    assert any("half of the val images" in note for note in found.notes)
-
-
-def test_a_train_folder_alone_is_split_by_rule(tmp_path: Path, make_images: MakeImages) -> None:
-    """DIR/train/CLASS without the others is a flat folder one level down."""
-    make_images(tmp_path / "train", {"a": 10, "b": 10})
-    found = read_folder(tmp_path)
-    assert (len(found.train), len(found.val), len(found.test)) == (10, 4, 6)
+@pytest.mark.parametrize(
+    ("counts", "sizes", "note"),
+    [
+        ({"train/a": 4, "train/b": 4, "test/a": 4, "test/b": 4}, (8, 0, 8), "no val split"),
+        ({"train/a": 4, "train/b": 4, "valid/a": 6, "valid/b": 7}, (8, 6, 7), "half of the val images"),
+        ({"train/a": 10, "train/b": 10}, (10, 4, 6), "test were made"),
+    ],
+)
+def test_missing_splits_are_made_by_rule_or_stay_empty(
+    tmp_path: Path, make_images: MakeImages, counts: dict[str, int], sizes: tuple[int, ...], note: str
+) -> None:
+    """Test from val, all from train alone; no images of a train folder with a test split become val."""
+    splits = read_folder(make_images(tmp_path, counts))
+    assert (len(splits.train), len(splits.val), len(splits.test)) == sizes
+    assert len(set(splits.train + splits.val + splits.test)) == sum(sizes)
+    assert any(note in line for line in splits.notes)
 
 
 def test_a_class_may_be_called_train(tmp_path: Path, make_images: MakeImages) -> None:
@@ -138,27 +130,14 @@ def test_images_below_a_class_folder_count(tmp_path: Path, make_images: MakeImag
     assert len(read_folder(tmp_path).train) == 6
 
 
-def test_files_that_are_not_images_are_skipped_and_counted(tmp_path: Path, make_images: MakeImages) -> None:
-    """Thumbs.db and notes are named in a note; hidden files are not worth one."""
+def test_other_files_are_skipped_and_counted(tmp_path: Path, make_images: MakeImages) -> None:
+    """Hidden ones are not worth a note; for HEIC the note says how to convert it."""
     make_images(tmp_path, {"a": 4, "b": 4})
-    for name in ("a/Thumbs.db", "a/notes.txt", "b/.DS_Store", "readme.md"):
-        (tmp_path / name).write_text("no image")
-    notes = read_folder(tmp_path).notes
-    assert any("2 files that are not images" in note and ".db" in note for note in notes)
-
-
-def test_photographs_in_a_format_that_is_not_read_are_called_so(
-    tmp_path: Path, make_images: MakeImages
-) -> None:
-    """An iPhone's HEIC is not rubbish: a note counts them and says how to convert them."""
-    make_images(tmp_path, {"a": 4, "b": 4})
-    for name in ("a/IMG_1.HEIC", "b/IMG_2.heic", "b/notes.txt"):
+    for name in ("a/Thumbs.db", "a/notes.txt", "b/.DS_Store", "readme.md", "a/IMG_1.HEIC", "b/IMG_2.heic"):
         (tmp_path / name).write_bytes(b"ftypheic")
-    notes = read_folder(tmp_path).notes
-    (unread,) = (note for note in notes if "photographs in a format that is not read" in note)
-    assert "2 photographs" in unread
-    assert "(.heic); convert them to JPEG first" in unread
-    assert any("1 file that is not an image (.txt)" in note for note in notes)
+    unread, other = (note for note in read_folder(tmp_path).notes if note.startswith("skipped"))
+    assert "2 photographs in a format that is not read (.heic); convert them to JPEG first" in unread
+    assert "2 files that are not images (.db, .txt)" in other
 
 
 @pytest.mark.parametrize(
@@ -195,20 +174,12 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path, make_images: MakeI
     for image in (tmp_path / "store" / "b").iterdir():
         (data / "b" / image.name).symlink_to(image)
     (data / "b" / "loop").symlink_to(data)
+    (data / "b" / "above").symlink_to(tmp_path)  # would bring the images of every class
     (tmp_path / "store" / "a" / "again").symlink_to(tmp_path / "store" / "a")
-    found = read_folder(data)
-    paths = {item.path for item in found.train + found.val + found.test if item.label == 0}
-    assert {path.parent.name for path in paths} == {"a"}
-    assert len(paths) == 4
-
-
-def test_a_link_to_a_folder_above_brings_no_other_class(tmp_path: Path, make_images: MakeImages) -> None:
-    """Otherwise the images of every class would be images of this one too."""
-    make_images(tmp_path, {"a": 4, "b": 4})
-    (tmp_path / "b" / "all").symlink_to(tmp_path)
-    (tmp_path / "b" / "more").symlink_to(tmp_path.parent)
-    found = read_folder(tmp_path)
-    assert len(found.train + found.val + found.test) == 8
+    splits = read_folder(data)
+    items = splits.train + splits.val + splits.test
+    assert {(item.label, item.path.parent.name) for item in items} == {(0, "a"), (1, "b")}
+    assert len(items) == 8
 
 
 def test_a_folder_by_a_relative_path_gives_absolute_paths(
@@ -242,65 +213,38 @@ def test_any_text_may_be_a_class_name(tmp_path: Path, make_images: MakeImages) -
     assert set(read_folder(tmp_path).classes) == set(NAMES)
 
 
-def broken(folder: Path, kind: str, make_images: MakeImages) -> Path:  # noqa: C901 - a list of cases
-    """A folder with one thing wrong in it."""
-    if kind == "absent":
-        return folder / "absent"
-    if kind == "file":
-        save_image(folder / "picture.png", 1)
-        return folder / "picture.png"
-    if kind == "loose":
-        save_image(folder / "picture.png", 1)
-    elif kind == "one class":
-        make_images(folder, {"cat": 5})
-    elif kind == "no images":
-        make_images(folder, {"cat": 0, "dog": 0})
-    elif kind == "empty class":
-        make_images(folder, {"cat": 5, "dog": 0})
-    elif kind == "single image":
-        make_images(folder, {"cat": 5, "dog": 1})
-    elif kind == "stranger":
-        make_images(folder, {"train/a": 3, "train/b": 3, "test/a": 1, "test/c": 1})
-    elif kind == "one deeper":
-        make_images(folder, {"all/cat": 4, "all/dog": 4})
-    elif kind == "two deeper":
-        make_images(folder, {"all/images/cat": 4, "all/images/dog": 4})
-    elif kind == "table beside":
-        make_images(folder, {"images": 4})
-        (folder / "list.csv").write_text("path,label\n")
-    elif kind == "loose and a table":
-        save_image(folder / "picture.png", 1)
-        (folder / "list.CSV").write_text("path,label\n")
-    elif kind == "duplicate":
-        make_images(folder, {"polar_bear": 4, "polar bear": 4})
-    return folder
-
-
 @pytest.mark.parametrize(
-    ("kind", "message"),
+    ("place", "counts", "message"),
     [
-        ("absent", "no data set called"),
-        ("file", "picture.png is a file"),
-        ("empty", "is empty"),
-        ("loose", "no class folders"),
-        ("one class", "at least two are needed$"),
-        ("one deeper", "one class only.*all holds 2 folders: if they are the classes, name that$"),
-        ("two deeper", "one class only.*all.images holds 2 folders: if they are the classes, name that$"),
-        ("table beside", "one class only.*; or, if .*list.csv lists the images, name that$"),
-        ("loose and a table", "no class folders; .* if .*list.CSV lists the images, name that$"),
-        ("no images", "holds an image"),
-        ("empty class", "dog holds no image"),
-        ("single image", "single image"),
-        ("stranger", "no images under"),
-        ("duplicate", "stands for 2 classes"),
+        ("absent", {}, "no data set called"),
+        ("000.png", {"": 1}, "000.png is a file"),
+        ("", {"": 0}, "is empty"),
+        ("", {"": 1}, "no class folders"),
+        ("", {"cat": 5}, "at least two are needed$"),
+        ("", {"all/cat": 4, "all/dog": 4}, "one class only.*all holds 2 folders: if they .*, name that$"),
+        ("", {"all/images/cat": 4, "all/images/dog": 4}, "one class only.*all.images holds 2 folders: if "),
+        (
+            "",
+            {"images": 4, "list.csv": -1},
+            "one class only.*; or, if .*list.csv lists the images, name that$",
+        ),
+        ("", {"": 1, "list.CSV": -1}, "no class folders; .* if .*list.CSV lists the images, name that$"),
+        ("", {"cat": 0, "dog": 0}, "holds an image"),
+        ("", {"cat": 5, "dog": 0}, "dog holds no image"),
+        ("", {"cat": 5, "dog": 1}, "single image"),
+        ("", {"train/a": 3, "train/b": 3, "test/a": 1, "test/c": 1}, "no images under"),
+        ("", {"polar_bear": 4, "polar bear": 4}, "stands for 2 classes"),
     ],
 )
-def test_what_cannot_be_used_is_said(
-    tmp_path: Path, make_images: MakeImages, kind: str, message: str
+def test_a_folder_that_cannot_be_used_is_explained(
+    tmp_path: Path, make_images: MakeImages, place: str, counts: dict[str, int], message: str
 ) -> None:
-    """Each kind of broken folder has a message that names it."""
+    """Each kind of broken folder has a message that names it; -1 stands for a table."""
+    make_images(tmp_path, {name: count for name, count in counts.items() if count >= 0})
+    for name in (name for name, count in counts.items() if count < 0):
+        (tmp_path / name).write_text("path,label\n")
     with pytest.raises(DataError, match=message) as caught:
-        load(str(broken(tmp_path, kind, make_images)), shots=1)
+        load(f"{tmp_path}/{place}".rstrip("/"), shots=1)
     assert str(tmp_path) in str(caught.value)
 
 

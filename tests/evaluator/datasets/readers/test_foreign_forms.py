@@ -114,23 +114,20 @@ def test_torchvision_sets_are_written_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "root", "message"),
     [
-        ("MNIST", r"cannot be read from .*download=True"),
-        ("CIFAR10", "pickles, which are never opened"),
-        ("Nonsense", "not one of those"),
+        ("MNIST", True, r"cannot be read from .*download=True"),
+        ("CIFAR10", True, "pickles, which are never opened"),
+        ("Nonsense", True, "not one of those"),
+        ("MNIST", False, "data.root"),
     ],
 )
-def test_a_torchvision_set_that_cannot_be_read_is_said(tmp_path: Path, name: str, message: str) -> None:
-    """Not on disk, kept in pickles, not known."""
+def test_a_torchvision_set_that_cannot_be_read_is_explained(
+    tmp_path: Path, name: str, root: bool, message: str
+) -> None:
+    """Not on disk, kept in pickles, not known, without a folder to look in."""
     with pytest.raises(DataError, match=message):
-        load(f"torchvision:{name}", data_root=tmp_path, shots=1)
-
-
-def test_torchvision_needs_a_data_root() -> None:
-    """The message names the flag."""
-    with pytest.raises(DataError, match="--data-root"):
-        load("torchvision:MNIST", shots=1)
+        load(f"torchvision:{name}", data_root=tmp_path if root else None, shots=1)
 
 
 def test_a_folder_is_not_taken_for_a_scheme(
