@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,31 +25,6 @@ ENDS: Mapping[bytes, bytes] = MappingProxyType(
 """How a complete JPEG and PNG begin and end."""
 TAIL_BYTES = 4096
 """Where the end is searched: some cameras write a little after it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataContent:
-    """A few-shot problem's class names, hashes of shots and test images, and test labels."""
-
-    classes: tuple[str, ...]
-    shots: str
-    test: str
-    labels: tuple[int, ...]
-
-
-def content_of(data: FewShotData, digest: Callable[[Path], str]) -> DataContent:
-    """Return a data set's content; reads all drawn and test images, and scores none."""
-
-    def images(items: Sequence[Item]) -> str | None:
-        return image_set_hash([digest(item.path) for item in items]) if items else None
-
-    test = data.test.open()
-    return DataContent(
-        classes=tuple(data.classes),
-        shots=shots_hash(data, images(data.train), images(data.val)),
-        test=images(test) or "",
-        labels=tuple(item.label for item in test),
-    )
 
 
 def shots_hash(data: FewShotData, train: str | None, val: str | None) -> str:
