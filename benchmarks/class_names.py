@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.peers.kept import lines_of
 from promptclimb.agent.search.name_choice import Predicted, Renaming, choose_names
-from promptclimb.agent.search.naming import FOUND_TRIED, REPAIRED
+from promptclimb.agent.search.name_search import FOUND_TRIED, REPAIRED
 from promptclimb.evaluator.pico import sets
 from promptclimb.prompts.class_names import NEUTRAL_TEMPLATES, SHORT_WORDS
 from promptclimb.prompts.requests import ChatMessage

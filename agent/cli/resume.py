@@ -16,6 +16,7 @@ from ..errors import UntrustedRunError
 from ..llm.budget import LIMITS
 from ..results.history import state_of
 from ..results.run_dir import runs_in, stored_config
+from ..search.run import resume_run
 from .folders import run_folder
 from .options import add_json, add_live, add_search_options, given_settings
 from .output import resume_command, say, short_path
@@ -33,7 +34,7 @@ def resume(arguments: argparse.Namespace) -> int:
         raise UsageError(error, f":\n  {resume_command(run_dir)} --trust") from error
     return run_session(
         config,
-        lambda session: replace(session, concludes=arguments.conclude).resume(run_dir),
+        lambda request: resume_run(replace(request, concludes=arguments.conclude), run_dir),
         as_json=arguments.as_json,
         live=arguments.live,
     )

@@ -20,7 +20,8 @@ from ..llm.headers import is_azure
 from ..present.terminal import Display, print_result
 from ..results.result import SearchResult
 from ..results.run_dir import is_run
-from ..search.run import SearchRun
+from ..search.opening import RunRequest
+from ..search.run import start_run
 from ..stop import Stop
 from . import exit_codes
 from .interrupts import run_interruptible
@@ -89,7 +90,7 @@ def search(arguments: argparse.Namespace) -> int:
         from .dry_run import dry_run_search
 
         return dry_run_search(config, as_json=arguments.as_json)
-    return run_session(config, lambda run: run.start(), as_json=arguments.as_json, live=arguments.live)
+    return run_session(config, start_run, as_json=arguments.as_json, live=arguments.live)
 
 
 def say_unused(configs: Sequence[SearchConfig]) -> None:
@@ -169,7 +170,7 @@ def _not_kept(config: SearchConfig) -> str | None:
 
 def run_session(
     config: SearchConfig,
-    work: Callable[[SearchRun], Awaitable[SearchResult]],
+    work: Callable[[RunRequest], Awaitable[SearchResult]],
     *,
     as_json: bool,
     live: int | None = None,
@@ -187,7 +188,7 @@ def run_session(
                 say(f"live: {page.address}")
                 listeners.append(page)
             display = stack.enter_context(Display(screen))
-            return await work(SearchRun(config=config, emit=Bus(display, *listeners), stop=stop))
+            return await work(RunRequest(config=config, emit=Bus(display, *listeners), stop=stop))
 
     try:
         with result_alone():

@@ -27,7 +27,7 @@ from ..llm.budget import LIMITS
 from ..present.terminal import Display
 from ..results.gain import BEST_STARTING
 from ..results.result import SearchResult
-from ..search.run import SearchRun
+from ..search.opening import RunRequest
 from ..stop import Stop
 from ..store.lock import lock_folder, refuse_beside_another, was_locked
 from ..study.document import FILES, MARKDOWN, findings, pages, write_findings
@@ -166,11 +166,11 @@ class _RunningStudy:
                 if isinstance(event, Noted):
                     self._noted.add(event.text)
 
-            def session(config: SearchConfig) -> SearchRun:
+            def request_of(config: SearchConfig) -> RunRequest:
                 curve = self.study.curve
-                return SearchRun(config=config, emit=Bus(show_once), stop=stop.child(), curve=curve)
+                return RunRequest(config=config, emit=Bus(show_once), stop=stop.child(), curve=curve)
 
-            return outcome_of(cell, await run_search(cell, self._shared, self._refusals, session))
+            return outcome_of(cell, await run_search(cell, self._shared, self._refusals, request_of))
 
     def write(self, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
         """Write the study's files; return its document."""

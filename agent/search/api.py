@@ -40,9 +40,10 @@ from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import stored_config
 from ..store.trust import OF_EVALUATOR, OF_LLM
 from .inputs import check_scorer_takes
-from .measuring import shares_right
+from .opening import RunRequest
 from .predicting import predictor_of_run, shared_labels
-from .run import SearchRun
+from .run import resume_run, start_run
+from .test_evaluation import shares_right
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +95,27 @@ class Evaluation:
             "model": {"name": self.model, "pretrained": self.pretrained},
             "split": self.split,
             "images": self.images,
-            "scores": [{"template": one.template, self.split: one.accuracy} for one in self.scores],
-            "ensemble": {"templates": [one.template for one in self.scores], self.split: self.ensemble},
+            "scores": [{"template": score.template, self.split: score.accuracy} for score in self.scores],
+            "ensemble": {"templates": [score.template for score in self.scores], self.split: self.ensemble},
         }
         if self.inspection is not None:
-            document["classes"] = [one.to_json() for one in self.inspection.classes]
-            document["confusions"] = [asdict(one) for one in self.inspection.confusions[:most_confusions]]
+            document["classes"] = [accuracy.to_json() for accuracy in self.inspection.classes]
+            confusions = self.inspection.confusions[:most_confusions]
+            document["confusions"] = [asdict(confusion) for confusion in confusions]
         if (matrix := self.matrix) is not None:
-            for label, one in enumerate(document["classes"]):
-                one |= {"recall": matrix.recall(label), "precision": matrix.precision(label)}
+            for label, row in enumerate(document["classes"]):
+                row |= {"recall": matrix.recall(label), "precision": matrix.precision(label)}
             document["matrix"] = [matrix.row(label) for label in range(len(matrix.classes))]
         if self.white_box:
-            document["white_box"] = [one.to_json() for one in self.white_box]
+            document["white_box"] = [reference.to_json() for reference in self.white_box]
         if self.scorer_usage is not None:
             document["scorer_usage"] = asdict(self.scorer_usage)
             document["labels"] = str(self.labels)
         return document
 
 
-@accepts_earlier_names(evaluator="custom_scorer", prompts="search_for")
 @python_words()
+@accepts_earlier_names(evaluator="custom_scorer", prompts="search_for")
 def evaluate(
     templates: Iterable[str],
     spec: EvaluatorSpec,
@@ -173,10 +175,10 @@ def evaluate(
     try:
         with scorer_in_thread(config, os.environ, report=report) if asks else nullcontext() as ask:
             if custom_scorer is not None:
-                found = as_evaluator(custom_scorer, config)
+                scorer = as_evaluator(custom_scorer, config)
             else:
-                found = open_evaluator(config.without_choice(), report=report, ask=ask, labels=labels)
-            measured = _measured(found, texts, kind, config, split, inspect, white_box, report)
+                scorer = open_evaluator(config.without_choice(), report=report, ask=ask, labels=labels)
+            measured = _measured(scorer, texts, kind, config, split, inspect, white_box, report)
     except BudgetSpentError as error:
         kept = f"{error}; labels are kept in {labels}: with a higher limit, only the rest is requested"
         raise BudgetSpentError(kept, limit=error.limit, limits=error.limits) from error
@@ -191,7 +193,7 @@ score_templates: Callable[..., Evaluation] = inspect.unwrap(evaluate)
 
 
 def _measured(
-    found: Evaluator,
+    evaluator: Evaluator,
     texts: list[str],
     kind: PromptKind,
     spec: EvaluatorSpec,
@@ -201,14 +203,23 @@ def _measured(
     report: Callable[[str], None] | None,
 ) -> Evaluation:
     # A custom scorer does not report the size of its training split.
-    if split != "train" and not found.info.sizes.get(split):
-        raise UsageError(f"{found.info.dataset} has no {split} images; choose another split")
+    info = evaluator.info
+    if split != "train" and not info.sizes.get(split):
+        raise UsageError(f"{info.dataset} has no {split} images; choose another split")
     alone = len(texts) == 1 or not kind.averaged
     try:
         ensembles = [*([text] for text in texts), *([] if alone else [texts])]
-        answers = _shares(found, ensembles, split)
-        singles, together = answers[: len(texts)], None if len(texts) > 1 and alone else answers[-1]
-        inspection = _inspected(found, texts, split) if inspect else None
+        if isinstance(evaluator, ApiEvaluator) and isinstance(evaluator, Predictor):
+            # Where images cost money, no other split is asked about.
+            accuracies = shares_right(evaluator.predict(ensembles, split=split))
+        else:
+            on_splits = evaluator.examine(ensembles, test=split == "test")
+            accuracies = [getattr(scores, split, None) for scores in on_splits]
+        inspection = None
+        if inspect:
+            if not isinstance(evaluator, Inspector):
+                raise UsageError("this evaluator does not say which classes it confuses")
+            inspection = evaluator.inspect(texts, split=split)
     except TemplateRejectedError as error:
         raise UsageError(str(error)) from error
 
@@ -217,24 +228,17 @@ def _measured(
             report(line)
 
     return Evaluation(
-        dataset=found.info.dataset,
-        model=found.info.model,
-        pretrained=found.info.pretrained,
+        dataset=info.dataset,
+        model=info.model,
+        pretrained=info.pretrained,
         split=split,
-        images=found.info.sizes.get(split) or 0,
-        scores=tuple(map(TemplateAccuracy, texts, singles)),
-        ensemble=together,
+        images=info.sizes.get(split) or 0,
+        scores=tuple(map(TemplateAccuracy, texts, accuracies)),
+        ensemble=None if len(texts) > 1 and alone else accuracies[-1],
         inspection=inspection,
         white_box=run_all(white_box, spec, split=split, report=report_references) if white_box else (),
         prompts=kind.name,
     )
-
-
-def _shares(found: Evaluator, ensembles: list[list[str]], split: Split) -> list[float | None]:
-    """Return the accuracies on one split; where images cost money, no other split is asked about."""
-    if isinstance(found, ApiEvaluator) and isinstance(found, Predictor):
-        return shares_right(found.predict(ensembles, split=split))
-    return [getattr(one, split, None) for one in found.examine(ensembles, test=split == "test")]
 
 
 def _checked(text: object, kind: PromptKind) -> str:
@@ -244,12 +248,6 @@ def _checked(text: object, kind: PromptKind) -> str:
         return kind.parse_scored(text).scored_as
     except CandidateError as error:
         raise UsageError(f"{text!r} is not {kind.words.a_noun}: {error}") from error
-
-
-def _inspected(evaluator: Evaluator, templates: list[str], split: Split) -> Inspection:
-    if not isinstance(evaluator, Inspector):
-        raise UsageError("this evaluator does not say which classes it confuses")
-    return evaluator.inspect(templates, split=split)
 
 
 @accepts_earlier_names(evaluator="custom_scorer")
@@ -281,8 +279,8 @@ async def search(
         config = SearchConfig.of(config)
         if custom_scorer is None:
             check_data_name(config)
-        run = SearchRun(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
-        return await run.start()
+        request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
+        return await start_run(request)
 
 
 @accepts_earlier_names(evaluator="custom_scorer")
@@ -321,22 +319,22 @@ async def resume(
         folder = user_path(run_dir, "run_dir")
         safe = {*(() if custom_scorer is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
         config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
-        run = SearchRun(
+        request = RunRequest(
             config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event), concludes=conclude
         )
-        return await run.resume(folder)
+        return await resume_run(request, folder)
 
 
-def search_sync(config: SearchConfig, **given: Any) -> SearchResult:
+def search_sync(config: SearchConfig, **arguments: Any) -> SearchResult:
     """Run ``search`` without an event loop; raises UsageError if one is running."""
     _check_no_loop("search")
-    return asyncio.run(search(config, **given))
+    return asyncio.run(search(config, **arguments))
 
 
-def resume_sync(run_dir: Path | str, **given: Any) -> SearchResult:
+def resume_sync(run_dir: Path | str, **arguments: Any) -> SearchResult:
     """Run ``resume`` without an event loop; raises UsageError if one is running."""
     _check_no_loop("resume")
-    return asyncio.run(resume(run_dir, **given))
+    return asyncio.run(resume(run_dir, **arguments))
 
 
 def predict(
@@ -429,9 +427,9 @@ def _check_no_loop(function: str) -> None:
     )
 
 
-def _check_type(function: str, name: str, given: object, kinds: Any, wanted: str) -> None:
-    if not isinstance(given, kinds):
-        raise UsageError(f"{function}: {name} must be {wanted}, not {type(given).__qualname__}")
+def _check_type(function: str, name: str, value: object, types: Any, wanted: str) -> None:
+    if not isinstance(value, types):
+        raise UsageError(f"{function}: {name} must be {wanted}, not {type(value).__qualname__}")
 
 
 def _bus(on_event: Listener | None) -> Bus:

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -46,15 +47,17 @@ from ...evaluator.scoring import (
     Score,
     SplitScores,
     checked,
+    hits,
 )
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import CandidateError, PromptKind, kind_named
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
 from ..position import INITIAL, LLM, Position
+from ..present.notes import FailedStep, Preference
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING
-from ..results.result import PREFERRED, UNGROWN, Row
-from .measuring import Ballots, call_evaluator
+from ..results.result import Row
+from .event_loop import call_evaluator
 
 MOST_CANDIDATES = 20
 """The best of the ranking, from which one may join; each costs one averaged classifier per round."""
@@ -80,7 +83,7 @@ def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accur
 
 
 def ranking(
-    found: Iterable[Entry],
+    scored: Iterable[Entry],
     *,
     sizes: Mapping[str, int],
     objective: Objective = "accuracy",
@@ -90,24 +93,24 @@ def ranking(
 
     Those that a race dropped come last, by their estimates.
 
-    The order of ``found`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
+    The order of ``scored`` does not matter; ``seed`` decides ties; ``sizes`` are the images in train and val.
     """
-    entries = list(found)
+    entries = list(scored)
     few_shot, _ = few_shot_value(entries, sizes=sizes, objective=objective)
 
     def rank(entry: Entry) -> tuple[bool, float, float, int, str]:
         dropped = not entry.score.whole
-        first = entry.value if dropped else few_shot(entry)
+        value = entry.value if dropped else few_shot(entry)
         tie_break = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
-        return (dropped, -first, -entry.value, len(entry.text.split()), tie_break)
+        return (dropped, -value, -entry.value, len(entry.text.split()), tie_break)
 
     # Many restarts find the same candidates. Sorting holds the interpreter, so merge them first.
     best: dict[str, tuple[tuple[bool, float, float, int, str, Position], Entry]] = {}
     for entry in entries:
-        place = (*rank(entry), entry.position)
+        entry_rank = (*rank(entry), entry.position)
         held = best.get(entry.key)
-        if held is None or place < held[0]:
-            best[entry.key] = place, entry
+        if held is None or entry_rank < held[0]:
+            best[entry.key] = entry_rank, entry
     return [entry for _, entry in sorted(best.values(), key=itemgetter(0))]
 
 
@@ -117,13 +120,13 @@ def few_shot_value(
     """Return what the rule compares first of a whole entry among these, and on how many images."""
     whole = [entry.score for entry in entries if entry.score.whole]
     pools = all(score.val_value(objective) is not None for score in whole)
-    views = objective in COUNTED and all(score.views is not None for score in whole)
+    counts_copies = objective in COUNTED and all(score.views is not None for score in whole)
 
     def value(entry: Entry) -> float:
-        found = pooled(entry.score, sizes, objective) if pools else entry.value
-        copies = entry.score.views
+        on_images = pooled(entry.score, sizes, objective) if pools else entry.value
+        on_copies = entry.score.views if counts_copies else None
         # Rounded as in ``pooled``.
-        return found if copies is None or not views else round((found + copies) / 2, 9)
+        return on_images if on_copies is None else round((on_images + on_copies) / 2, 9)
 
     return value, sizes.get("train", 0) + (sizes.get("val", 0) if pools else 0)
 
@@ -141,10 +144,10 @@ def within_margin(value: float, best: float, images: int, margin: float = READAB
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Candidates in the order of the choice; ``note`` says why the first one was preferred."""
+    """Candidates in the order of the choice; ``preference`` says why the first one is not the best one."""
 
     order: Sequence[Entry]
-    note: str = ""
+    preference: Preference | None = None
 
     @property
     def best(self) -> Entry:
@@ -158,32 +161,26 @@ def ranked(config: SearchConfig, info: EvaluatorInfo, scored: Sequence[Entry]) -
     if not config.prefer_readable or not applies or not order:
         return Ranked(order)
     # One that another restart put together may be one restart's own.
-    written: dict[str, str] = {}
+    source_by_key: dict[str, str] = {}
     for entry in scored:
         if entry.source in (INITIAL, LLM):
-            written.setdefault(entry.key, entry.source)
+            source_by_key.setdefault(entry.key, entry.source)
     best = order[0]
-    first = next((entry for entry in order if entry.key in written and entry.score.whole), None)
-    if first is None or first is best:
+    written = next((entry for entry in order if entry.key in source_by_key and entry.score.whole), None)
+    if written is None or written is best:
         return Ranked(order)
     few_shot, images = few_shot_value(scored, sizes=info.sizes, objective=config.objective)
-    if not within_margin(few_shot(first), few_shot(best), images):
+    if not within_margin(few_shot(written), few_shot(best), images):
         return Ranked(order)
-    note = _preference(best, first.text, few_shot(best) - few_shot(first), by=written[first.key])
-    if config.searches_names:
-        note = f"with the original class names, {note}"
-    return Ranked([first, *(entry for entry in order if entry is not first)], note)
-
-
-def _preference(best: Entry, preferred: str, lead: float, *, by: str) -> str:
-    """Return in words why the best one by the rule is not chosen; ``by`` is the other one's source."""
-    points = f"{100 * lead:.1f} points" if lead >= 0.0005 else "less than 0.1 points"
-    higher = f"{points} higher on the few-shot images, which is within chance" if lead else "as high"
-    why = "the LLM wrote it" if by == LLM else "it is a starting template"
-    return (
-        f'"{best.text}", made by {best.source}, scored {higher}; "{preferred}" was preferred because {why} '
-        "(--no-prefer-readable)"
+    preference = Preference(
+        best=best.text,
+        made_by=best.source,
+        lead=few_shot(best) - few_shot(written),
+        preferred=written.text,
+        by_llm=source_by_key[written.key] == LLM,
+        with_original_names=config.searches_names,
     )
+    return Ranked([written, *(entry for entry in order if entry is not written)], preference)
 
 
 async def grow_ensemble(
@@ -194,34 +191,78 @@ async def grow_ensemble(
     It begins with the first ``start`` of ``ranked``; an ensemble of one is not grown. With ``in_pairs``, two
     templates join at a time. ``sizes`` are the images in train and val.
     """
-    joining: list[tuple[str, ...]] = [(one,) for one in ranked[:MOST_CANDIDATES]]
+    joining: list[tuple[str, ...]] = [(template,) for template in ranked[:MOST_CANDIDATES]]
     if in_pairs:
         joining = list(combinations_with_replacement(ranked[:MOST_VOTERS], 2))
     chosen = tuple(ranked[:start])
     if len(chosen) < 2:
         return chosen
-    (now,) = _keys(await measure([chosen]), sizes)
-    if now is None:
+
+    async def values(ensembles: Sequence[tuple[str, ...]]) -> list[tuple[float, float] | None]:
+        """Return what compares ensembles: their pooled shares, then those on train."""
+        return [
+            None
+            if scores is None or scores.train is None
+            else (pooled(Score(train=scores.train, val=scores.val), sizes), scores.train)
+            for scores in await measure(ensembles)
+        ]
+
+    (value,) = await values([chosen])
+    if value is None:
         return None
     while len(chosen) + len(joining[0]) <= MOST_IN_ENSEMBLE:
         larger = [(*chosen, *more) for more in joining]
-        keys = _keys(await measure(larger), sizes)
-        found = [(key, -place) for place, key in enumerate(keys) if key is not None]
-        if not found or max(found)[0] <= now:
+        # Of equal ones the first, which is higher in the ranking.
+        measured = [
+            (larger_value, -index)
+            for index, larger_value in enumerate(await values(larger))
+            if larger_value is not None
+        ]
+        if not measured or max(measured)[0] <= value:
             break
-        now, place = max(found)
-        chosen = larger[-place]
+        value, index = max(measured)
+        chosen = larger[-index]
     return chosen
 
 
-def _keys(found: Sequence[SplitScores | None], sizes: Mapping[str, int]) -> list[tuple[float, float] | None]:
-    """Return the keys that compare ensembles: their pooled shares, then those on train."""
-    return [
-        None
-        if one is None or one.train is None
-        else (pooled(Score(train=one.train, val=one.val), sizes), one.train)
-        for one in found
-    ]
+class Ballots:
+    """The labels that candidates give the images of some splits, for majority votes among them.
+
+    If labels are level in a vote, the first one wins.
+    """
+
+    def __init__(self, predictor: Predictor, candidates: Iterable[str], splits: Iterable[str]) -> None:
+        self._index_of = {candidate: index for index, candidate in enumerate(dict.fromkeys(candidates))}
+        single = [[candidate] for candidate in self._index_of]
+        self._predictions = {split: predictor.predict(single, split=split) for split in splits}
+
+    def vote(self, ensemble: Sequence[str], split: str) -> tuple[int, ...] | None:
+        """Return the label that an ensemble gives each image; None if a candidate has no predictions."""
+        predicted = self._predictions[split].predicted
+        voters = [predicted[self._index_of[candidate]] for candidate in ensemble]
+        labels = [voter for voter in voters if voter is not None]
+        if len(labels) < len(ensemble):
+            return None
+        # Counter lists level labels in order of first appearance.
+        return tuple(Counter(votes).most_common(1)[0][0] for votes in zip(*labels, strict=True))
+
+    def scores(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores | None]:
+        """Score ensembles of candidates by vote; None for one with a candidate without predictions."""
+        scores: list[SplitScores | None] = []
+        for ensemble in ensembles:
+            shares = {
+                split: share_right(voted, predictions.labels)
+                for split, predictions in self._predictions.items()
+                if (voted := self.vote(ensemble, split))
+            }
+            train = shares.get("train")
+            scores.append(None if train is None else SplitScores(train, shares.get("val"), None))
+        return scores
+
+
+def share_right(predicted: Sequence[int], labels: Sequence[int]) -> float:
+    """Return the share of images whose predicted label is the true one."""
+    return sum(hits(predicted, labels)) / len(labels)
 
 
 def candidates_at_most(config: SearchConfig, info: EvaluatorInfo, curve: int = 0) -> int:
@@ -257,6 +298,8 @@ class Choice:
     Attributes:
         rows: The leaderboard, best first.
         evaluated: How many texts were scored.
+        preference: Why ``best`` is not the best one by the rule; None if it is.
+        ungrown: Why the ensemble is only the first few of the ranking; None if it could be grown.
         curve: The choice after that many templates: points of a learning curve.
     """
 
@@ -265,7 +308,8 @@ class Choice:
     baselines: Mapping[str, ChosenGroup]
     rows: tuple[Row, ...]
     evaluated: int
-    notes: Mapping[str, str]
+    preference: Preference | None
+    ungrown: FailedStep | None
     curve: Mapping[int, Entry]
 
 
@@ -274,56 +318,58 @@ async def choose(
 ) -> Choice:
     """Choose by the selection rule, also at each point of a learning curve; the test split stays closed."""
 
-    def ranking_of(some: Sequence[Entry]) -> Ranked:
-        return ranked(config, evaluator.info, some)
+    def ranking_of(entries: Sequence[Entry]) -> Ranked:
+        return ranked(config, evaluator.info, entries)
 
     def rank_all() -> tuple[Ranked, tuple[Row, ...], int, dict[int, Entry]]:
-        found = ranking_of(scored)
-        rows = tuple(row_of(place, one) for place, one in enumerate(found.order, start=1))
-        picks = {count: ranking_of(first).best for count, first in first_templates(scored, curve).items()}
-        chosen_after = {count: pick for count, pick in picks.items() if pick.score.whole}
-        return found, rows, len({entry.text for entry in scored}), chosen_after
+        ranking = ranking_of(scored)
+        rows = tuple(row_of(rank, entry) for rank, entry in enumerate(ranking.order, start=1))
+        best_after = {
+            count: ranking_of(first).best for count, first in first_templates(scored, curve).items()
+        }
+        whole = {count: best for count, best in best_after.items() if best.score.whole}
+        return ranking, rows, len({entry.text for entry in scored}), whole
 
     # Ordering the templates of many restarts takes seconds.
-    found, rows, evaluated, chosen_after = await in_thread(rank_all)
-    order, kind = found.order, kind_named(config.search_for)
+    ranking, rows, evaluated, chosen_after = await in_thread(rank_all)
+    order, kind = ranking.order, kind_named(config.search_for)
     if not order:
         raise PromptclimbError(
             f"the search was stopped before the first {kind.words.noun} was scored; resume it with more"
         )
     scored_as = [entry.scored_as for entry in order if entry.score.whole]
-    size = config.ensemble_size if kind.averaged else 1
-    together, notes = await choose_ensemble(evaluator, scored_as, size)
-    if found.note:
-        notes[PREFERRED] = found.note
-    texts = {entry.scored_as: entry.text for entry in reversed(order)}
+    ensemble, ungrown = await choose_ensemble(
+        evaluator, scored_as, config.ensemble_size if kind.averaged else 1
+    )
+    text_of = {entry.scored_as: entry.text for entry in reversed(order)}
     baselines = {
-        name: ChosenGroup(tuple(templates), shown=tuple(_shown(kind, one) for one in templates))
+        name: ChosenGroup(tuple(templates), shown=tuple(_shown(kind, template) for template in templates))
         for name, templates in evaluator.info.baselines.items()
     }
     if hand_made := await _hand_made(config, evaluator):
         baselines[BEST_HAND_MADE] = ChosenGroup.of(ranking_of(hand_made).best)
-    starting = [one for one in scored if one.position.initial]
+    starting = [entry for entry in scored if entry.position.initial]
     baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranking_of(starting))).best)
     return Choice(
-        best=found.best,
+        best=ranking.best,
         ensemble=ChosenGroup(
-            together,
-            order[0].score if len(together) == 1 else None,
-            tuple(texts[template] for template in together),
+            ensemble,
+            order[0].score if len(ensemble) == 1 else None,
+            tuple(text_of[template] for template in ensemble),
         ),
         baselines={name: group for name, group in baselines.items() if group.templates},
         rows=rows,
         evaluated=evaluated,
-        notes=notes,
+        preference=ranking.preference,
+        ungrown=ungrown,
         curve=chosen_after,
     )
 
 
 async def choose_ensemble(
     evaluator: Evaluator, ranked: Sequence[str], size: int
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the templates to average, ``size`` or more, and a note if that failed."""
+) -> tuple[tuple[str, ...], FailedStep | None]:
+    """Return the templates to average, ``size`` or more, and why it is only these if that failed."""
     sizes = evaluator.info.sizes
 
     async def averaged(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
@@ -333,17 +379,15 @@ async def choose_ensemble(
         return ballots.scores(ensembles)
 
     try:
-        found = await grow_ensemble(ranked, averaged, start=size, sizes=sizes)
-        if found is None and isinstance(evaluator, Predictor):
+        ensemble = await grow_ensemble(ranked, averaged, start=size, sizes=sizes)
+        if ensemble is None and isinstance(evaluator, Predictor):
             voters = ranked[: max(MOST_VOTERS, size)]
             splits = [split for split in ("train", "val") if sizes.get(split, 0)]
             ballots = await call_evaluator(lambda: Ballots(evaluator, voters, splits))
-            found = await grow_ensemble(ranked, voted, start=size, sizes=sizes, in_pairs=True)
-        return found or tuple(ranked[:size]), {}
+            ensemble = await grow_ensemble(ranked, voted, start=size, sizes=sizes, in_pairs=True)
     except Exception as error:  # noqa: BLE001 - noted in the result
-        return tuple(ranked[:size]), {
-            UNGROWN: f"the ensemble is the first {size} of the ranking: {message_of(error)}"
-        }
+        return tuple(ranked[:size]), FailedStep(message_of(error), size)
+    return ensemble or tuple(ranked[:size]), None
 
 
 def row_of(rank: int, entry: Entry) -> Row:
@@ -376,12 +420,14 @@ def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int,
     """Return the first n distinct templates for each n reached, in order of rounds across restarts."""
     if not counts:
         return {}
-    known: dict[str, Entry] = {}
-    for one in sorted(
-        scored, key=lambda one: (one.position.conversation, one.position.round, one.position.restart)
-    ):
-        known.setdefault(one.key, one)
-    in_turn = list(known.values())
+
+    def when(entry: Entry) -> tuple[int, int, int]:
+        return entry.position.conversation, entry.position.round, entry.position.restart
+
+    first_by_key: dict[str, Entry] = {}
+    for entry in sorted(scored, key=when):
+        first_by_key.setdefault(entry.key, entry)
+    in_turn = list(first_by_key.values())
     return {count: in_turn[:count] for count in sorted(set(counts)) if 0 < count <= len(in_turn)}
 
 
@@ -391,18 +437,18 @@ async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
     if len(templates) < 2:
         return []
     try:
-        answers = await call_evaluator(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
+        verdicts = await call_evaluator(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
     except AskingEndedError:
         return []  # a limit was reached before they were scored
     return [
         Entry(
             candidate=kind.parse_scored(template),
-            score=answer,
-            value=answer.value(config.objective),
+            score=verdict,
+            value=verdict.value(config.objective),
             position=Position(0),
         )
-        for template, answer in zip(templates, answers, strict=True)
-        if isinstance(answer, Score)
+        for template, verdict in zip(templates, verdicts, strict=True)
+        if isinstance(verdict, Score)
     ]
 
 

@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+from ...evaluator.errors import PromptclimbError
 from ...evaluator.threads import in_thread
+from ..errors import EvaluationFailedError
 
 FULL_COLLECTION_AFTER = 2
 """Middle collections before a full one, in place of 10: each full one then has less to look at."""
@@ -91,6 +93,16 @@ def short_collections() -> Iterator[None]:
         gc.callbacks.remove(collected)
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+async def call_evaluator(work: Callable[[], T]) -> T:
+    """Run the evaluator's work in a thread; any failure is a PromptclimbError."""
+    try:
+        return await in_thread(work)
+    except PromptclimbError:
+        raise
+    except Exception as error:
+        raise EvaluationFailedError(f"the evaluator failed at the end of the search: {error!r}") from error
 
 
 async def to_the_end(work: Callable[[], T]) -> T:

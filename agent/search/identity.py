@@ -9,7 +9,7 @@ is opened (``known_identity``), images and weights once they are read (``check_c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ...evaluator.counts import counted, enumerated
@@ -87,8 +87,8 @@ def with_changes(config: SearchConfig, before: Mapping[str, Any], *, chosen: boo
             f"{enumerated(flags)}: the run has chosen already. Resume it without, or start a new run",
             differences=tuple(changed),
         )
-    kept = {name: value for name, value in before.items() if name not in changed}
-    return kept | {name: mine[name] for name in changed if name in mine}
+    unchanged = {name: value for name, value in before.items() if name not in changed}
+    return unchanged | {name: mine[name] for name in changed if name in mine}
 
 
 def check_content(store: Store, info: EvaluatorInfo) -> None:
@@ -99,9 +99,10 @@ def check_content(store: Store, info: EvaluatorInfo) -> None:
     names: set[str] = set(store.note(IMAGE_NAMES) or ())
     files = set(info.files)
     changes = [
-        f"{counted(len(found), 'image is', 'images are')} {what}: {_some(found)}"
-        for what, found in (("gone", names - files), ("new", files - names))
-        if found and names and files
+        f"{counted(len(changed), 'image is', 'images are')} {what}: {', '.join(sorted(changed)[:MOST_NAMED])}"
+        + (", ..." if len(changed) > MOST_NAMED else "")
+        for what, changed in (("gone", names - files), ("new", files - names))
+        if changed and names and files
     ]
     if not changes and before.get("weights") != info.content["weights"]:
         changes = ["the model's weights are others"]
@@ -113,10 +114,6 @@ def check_content(store: Store, info: EvaluatorInfo) -> None:
             f"{'; '.join(changes)}. Restore what was there, under the same names, or start a new run",
             differences=tuple(changes),
         )
-
-
-def _some(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
 def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,7 @@ from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
 from ..errors import EndpointError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
+from ..present.notes import LlmFallback, fallback_note
 from ..results.result import LLM_FALLBACK
 from ..store.shared import check_cache
 from .user_objects import name_of
@@ -30,23 +32,23 @@ from .user_objects import name_of
 
 async def ready_evaluator(
     config: SearchConfig,
-    given: object | None,
+    custom: object | None,
     listener: Listener,
     *,
     ask: ApiAsk | None = None,
     labels: Path | None = None,
 ) -> Evaluator:
-    """Return the given evaluator, or open the one that the config names; see ``open_evaluator``.
+    """Adapt a custom scorer, or open the evaluator that the config names; see ``open_evaluator``.
 
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or cannot share scores.
     """
     kind = kind_named(config.search_for)
-    if given is None:
+    if custom is None:
         check_scorer_takes(config)
         evaluator, name = await _open(config, listener, ask, labels), config.custom_scorer or config.model
     else:
-        evaluator, name = as_evaluator(given, config), name_of(given)
+        evaluator, name = as_evaluator(custom, config), name_of(custom)
     if isinstance(evaluator, ScorerEvaluator):
         evaluator.compare_with(kind.default)
     info = evaluator.info
@@ -81,8 +83,8 @@ def check_scorer_takes(config: SearchConfig) -> None:
 def _check_renames(evaluator: Evaluator, name: str) -> None:
     """Raise ConfigError if an evaluator cannot score other names of single classes."""
     info = evaluator.info
-    known = len(info.class_names) == info.classes > 0 and info.sizes.get("train", 0) > 0
-    if known and isinstance(evaluator, NamePredictor):
+    describes_data = len(info.class_names) == info.classes > 0 and info.sizes.get("train", 0) > 0
+    if describes_data and isinstance(evaluator, NamePredictor):
         return
     raise ConfigError(
         f"--search-for class-names cannot score names with {name}: give it a method "
@@ -127,7 +129,7 @@ def pinned_evaluator(config: SearchConfig) -> SearchConfig:
 
 async def try_local_llm(
     config: SearchConfig, emit: Listener, earlier_notes: Mapping[str, Any] | None
-) -> tuple[SearchConfig, dict[str, str]]:
+) -> tuple[SearchConfig, dict[str, Any]]:
     """Fetch and load a local LLM on trial, if a method may replace it; return the config and notes.
 
     ``earlier_notes`` are those of a resumed run, None for a new one. A run that began without an LLM
@@ -148,11 +150,9 @@ async def try_local_llm(
                 await make_ready(llm, emit)
     if (reason := is_available(llm)) is None:
         return config, {}
-    method = config.llm_fallback
-    note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
-    note += ", and for class names by common kinds of things" if config.searches_names else ""
-    emit(Noted(text=note))
-    return without_llm(config), {LLM_FALLBACK: note}
+    fallback = LlmFallback(reason, str(config.llm_fallback), config.searches_names)
+    emit(Noted(text=fallback_note(fallback)))
+    return without_llm(config), {LLM_FALLBACK: asdict(fallback)}
 
 
 def fallen_back(
@@ -195,7 +195,7 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
         if len(unique) < 2:
             raise ConfigError(f"--initial {config.initial}: it has one {noun}; a restart needs at least 2")
         return unique
-    pool = [one for group in kind.starting(config.starting_pool) for one in group]
+    pool = [candidate for group in kind.starting(config.starting_pool) for candidate in group]
     if config.initial is not None and config.initial > len(pool):
         raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} {noun}s")
     return pool
@@ -221,11 +221,11 @@ def check_places(config: SearchConfig, *, names_only: bool) -> None:
     """
     check_cache(config.shared_cache)
     for name, option in OPTIONS.items():
-        place = getattr(config, name)
-        if not option.reads or (names_only and isinstance(place, str)):
+        path = getattr(config, name)
+        if not option.reads or (names_only and isinstance(path, str)):
             continue
-        if isinstance(place, str | Path) and Path(place).is_absolute() and not Path(place).exists():
+        if isinstance(path, str | Path) and Path(path).is_absolute() and not Path(path).exists():
             raise ConfigError(
-                f"{place} is not there any more. If it has moved, give {flag_of(name)} PLACE "
+                f"{path} is not there any more. If it has moved, give {flag_of(name)} PLACE "
                 f"(its content decides, not where it lies)"
             )

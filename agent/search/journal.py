@@ -1,21 +1,36 @@
-"""Records of restarts, and their requests to the LLM: an answer is on disk before it is used, and reused."""
+"""A restart's access to the LLM and to the scorer: answers and scores are on disk before they are used.
+
+What is on disk already is used again: a resumed run neither asks nor scores twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict
 
+from ...evaluator.errors import AskingEndedError, CrashingTemplateError, ScoringEndedError, ScoringFailedError
+from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
 from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
-from ..errors import GaveUpError, RequestFailedError, StoreMismatchError, UnusableAnswerError
-from ..events.types import AnswerReceived, Listener, SearchStopped
+from ..errors import (
+    BudgetSpentError,
+    EvaluationFailedError,
+    GaveUpError,
+    RequestFailedError,
+    StoreMismatchError,
+    UnusableAnswerError,
+    why_ended,
+)
+from ..events.types import AnswerReceived, DefaultTemplateScored, Listener, SearchStopped
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..methods.memory import Entry
 from ..position import Position, derived
+from ..present.notes import EarlyEnd
 from ..stop import Stop
 from ..store.run import Store
 from .event_loop import FairScheduler
@@ -27,8 +42,16 @@ MOST_UNUSABLE_AT_FIRST = 4
 """Requests of a run that get unusable answers before any gets a usable one."""
 MOST_REPEATS = 2
 """Answers in a row without a new template that end a conversation: a new one does better."""
+NOTHING_MORE = "the search is being concluded"
+"""Why nothing is asked for any more."""
 MOST_SHOWN_OF_A_LINE = 200
 """Characters of a refused line in an event."""
+AT_ONCE = 64
+"""Maximum new templates of one restart in the queue: enough for full batches."""
+MOST_AT_ONCE = 1024
+"""Maximum templates of all restarts in the queue, each with a task; restarts wait in line to add to them."""
+SCORER_FAILED = "scorer_failed"
+"""Reason of a rejection: the scorer fails repeatedly on this template, and on no other."""
 
 
 @dataclass(slots=True)
@@ -45,7 +68,7 @@ class RestartRecord:
         replayed: Answers that were on disk already.
         unanswered: Its last rounds, if they got no answer.
         last_skip: Why the last skipped round got no answer.
-        ended: Why it stopped early; empty if it did not.
+        early_end: Why it stopped early; None if it did not.
         done: It went through all its rounds, or met a stopping criterion of the config.
     """
 
@@ -61,7 +84,7 @@ class RestartRecord:
     replayed: int = 0
     unanswered: int = 0
     last_skip: str = ""
-    ended: str = ""
+    early_end: EarlyEnd | None = None
     exchanges: dict[Position, tuple[tuple[ChatMessage, ...], str]] = field(default_factory=dict)
     done: bool = False
 
@@ -215,18 +238,18 @@ class Journal:
         """
         config, record = self._config, self.record
         # The first request of a round keeps the seed from when a round had only one.
-        place = position if position.sample else position[:3]
+        seed = derived(config.seed, *(position if position.sample else position[:3]))
         request = ChatRequest(
             messages=tuple(messages),
             model=config.placeless_llm or "",
             temperature=config.temperature,
             max_tokens=config.answer_tokens,
-            seed=derived(config.seed, *place),
+            seed=seed,
             reasoning_effort=config.reasoning_effort,
             extra_body=config.extra_body,
         )
         now = asyncio.get_running_loop().time
-        asked = now()
+        started = now()
         try:
             answer, replayed = await self.answer(position, request)
         except Skipped as skip:
@@ -243,7 +266,7 @@ class Journal:
                 replayed=replayed,
                 prompt_tokens=answer.prompt_tokens,
                 completion_tokens=answer.completion_tokens,
-                seconds=0.0 if replayed else round(now() - asked, 3),
+                seconds=0.0 if replayed else round(now() - started, 3),
                 model=answer.model,
                 finish_reason=answer.finish_reason,
             )
@@ -263,23 +286,12 @@ class Journal:
             self._check_request(position, stored.request_hash, request)
             await self._scheduler.turn()
             return stored.answer, True
-        if (skip := self._store.note(_name("skip", position), _Skip.model_validate)) is not None:
+        if (skip := self._store.note(_note_of("skip", position), _Skip.model_validate)) is not None:
             self._check_request(position, skip.request, request)
             await self._scheduler.turn()
             raise Skipped(skip.reason, unusable=skip.unusable)
         self._stop.check()
         self._empty.check()
-        return await self._request(position, request), False
-
-    def count(self, *, empty: bool, cut: bool) -> None:
-        self._empty.count(empty=empty, cut=cut)
-
-    async def keep_refused(self) -> None:
-        """Mark requests refused at the end of the restart, once all restarts have ended."""
-        for position, request_hash in self._refused.items():
-            await self._store.put_note(_name("refused", position), request_hash)
-
-    async def _request(self, position: Position, request: ChatRequest) -> ChatAnswer:
         try:
             try:
                 billed = await self._asker.ask(request)
@@ -292,7 +304,15 @@ class Journal:
         # Nothing is lost from here on, so a stop need not wait for scores.
         self._stop.check()
         await self._scheduler.turn()
-        return billed.answer
+        return billed.answer, False
+
+    def count(self, *, empty: bool, cut: bool) -> None:
+        self._empty.count(empty=empty, cut=cut)
+
+    async def keep_refused(self) -> None:
+        """Mark requests refused at the end of the restart, once all restarts have ended."""
+        for position, request_hash in self._refused.items():
+            await self._store.put_note(_note_of("refused", position), request_hash)
 
     async def _skip(self, position: Position, request: ChatRequest, error: RequestFailedError) -> Skipped:
         cause = error.__cause__
@@ -301,7 +321,7 @@ class Journal:
         if unusable:
             cut = isinstance(cause, UnusableAnswerError) and cause.reason == "length"
             self._empty.count(empty=True, cut=cut, unusable=str(error))
-        refused_before = self._store.note(_name("refused", position)) == request.hash
+        refused_before = self._store.note(_note_of("refused", position)) == request.hash
         if error.refused:
             self._refused[position] = request.hash
         if error.answered or (error.refused and refused_before):
@@ -310,7 +330,7 @@ class Journal:
 
     async def _write_skipped(self) -> None:
         for position, skip in list(self._skipped.items()):
-            await self._store.put_note(_name("skip", position), skip.model_dump())
+            await self._store.put_note(_note_of("skip", position), skip.model_dump())
             del self._skipped[position]
             self._refused.pop(position, None)
 
@@ -325,5 +345,123 @@ class Journal:
             )
 
 
-def _name(kind: str, position: Position) -> str:
+def _note_of(kind: str, position: Position) -> str:
     return f"{kind}:" + ".".join(str(number) for number in position)
+
+
+class Scorebook:
+    """The access of all restarts to the scorer: each template is scored once for a run, resumes included.
+
+    Scores are kept by exact text: two spellings of a template may score differently. ``scrub`` takes secrets
+    out of what the scorer says.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scorer: TemplateScorer,
+        *,
+        scrub: Callable[[str], str] = str,
+        scheduler: FairScheduler | None = None,
+    ) -> None:
+        self._store = store
+        self._scorer = scorer
+        self._scrub = scrub
+        self._scheduler = scheduler or FairScheduler()
+        self._adding = asyncio.Lock()
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._read: dict[str, Verdict] = {}
+        self._lock_by_template: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def has(self, template: str) -> bool:
+        """Return whether the score of a template is on disk."""
+        return self._known(template) is not None
+
+    async def score(self, template: str) -> Verdict:
+        """Return the score of one template, from disk or from the evaluator."""
+        if (known := self._known(template)) is not None:
+            return known
+        # One at a time: a custom scorer may vary between calls, but two restarts must get the same score.
+        async with self._lock_by_template.setdefault(template, asyncio.Lock()):
+            if (known := self._known(template)) is not None:
+                return known
+            verdict = await self._ask(template)
+            await self._store.put_score(template, template, verdict)
+            self._read[template] = verdict
+            return verdict
+
+    def known(self, templates: Sequence[str]) -> dict[str, Verdict]:
+        """Return the verdicts that are on disk."""
+        verdicts = {template: self._known(template) for template in templates}
+        return {template: verdict for template, verdict in verdicts.items() if verdict is not None}
+
+    async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
+        """Score several templates, in their order; requested together, so that they share batches.
+
+        Raises:
+            BudgetSpentError: A scorer behind an API has reached a limit; those that could be scored are.
+            GaveUpError: Likewise, it has not answered for too long.
+        """
+        verdicts = self.known(templates)
+        new = [template for template in dict.fromkeys(templates) if template not in verdicts]
+        for start in range(0, len(new), AT_ONCE):
+            verdicts |= await self._score_together(new[start : start + AT_ONCE])
+        await self._scheduler.turn()
+        return [verdicts[template] for template in templates]
+
+    async def score_default(self, info: EvaluatorInfo, emit: Listener) -> None:
+        """Score the default template, if any, to show gains during the run; no ranking or request has it."""
+        templates = info.baselines.get(BASELINE_DEFAULT, ())
+        if len(templates) != 1:
+            return  # several together are measured at the end
+        try:
+            verdict = await self.score(templates[0])
+        except (EvaluationFailedError, BudgetSpentError, GaveUpError):
+            return  # what is broken fails on the starting templates too, and there it ends the search
+        if isinstance(verdict, Score):
+            emit(DefaultTemplateScored(template=templates[0], train=verdict.train, val=verdict.val))
+
+    async def _score_together(self, templates: Sequence[str]) -> dict[str, Verdict]:
+        tasks: dict[str, asyncio.Task[Verdict | BudgetSpentError | GaveUpError]] = {}
+
+        async def verdict_or_limit(template: str) -> Verdict | BudgetSpentError | GaveUpError:
+            try:
+                return await self.score(template)
+            except (BudgetSpentError, GaveUpError) as error:
+                return error  # raised once the others are scored
+
+        # One restart after the other, so that the first can continue while the others' templates wait.
+        async with asyncio.TaskGroup() as group, self._adding:
+            for template in templates:
+                await self._room.acquire()
+                tasks[template] = group.create_task(verdict_or_limit(template))
+                tasks[template].add_done_callback(lambda _done: self._room.release())
+        verdicts: dict[str, Verdict] = {}
+        for template, task in tasks.items():
+            if isinstance(result := task.result(), BudgetSpentError | GaveUpError):
+                raise result
+            verdicts[template] = result
+        return verdicts
+
+    def _known(self, template: str) -> Verdict | None:
+        """Return what is on disk, cached: restarts find the same templates all the time."""
+        if (verdict := self._read.get(template)) is not None:
+            return verdict
+        if (stored := self._store.score(template)) is None:
+            return None
+        return self._read.setdefault(template, stored.verdict)
+
+    async def _ask(self, template: str) -> Verdict:
+        try:
+            verdict = await self._scorer.score(template)
+        except CrashingTemplateError as error:
+            # Kept as a rejection of this run only: it must not end the run, nor change what the LLM was
+            # shown when the run is resumed.
+            return Rejection(SCORER_FAILED, self._scrub(error.explanation))
+        except AskingEndedError as error:
+            raise why_ended(error) from error
+        except (ScoringFailedError, ScoringEndedError) as error:
+            raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
+        if isinstance(verdict, Rejection):
+            return Rejection(verdict.reason, self._scrub(verdict.message))
+        return verdict

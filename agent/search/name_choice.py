@@ -39,7 +39,10 @@ def paired_counts(labels: Sequence[int], now: Predicted, before: Predicted) -> t
 
     Predictions beyond the labels, those of augmented copies, are left out.
     """
-    pairs = [(one == true, was == true) for true, one, was in zip(labels, now, before, strict=False)]
+    pairs = [
+        (label_now == true, label_before == true)
+        for true, label_now, label_before in zip(labels, now, before, strict=False)
+    ]
     return pairs.count((True, False)), pairs.count((False, True))
 
 
@@ -60,31 +63,31 @@ class _FewShot:
 
     @classmethod
     def of(cls, labels: Sequence[int], copies: int) -> _FewShot:
-        """Take the copies, the last of the labels, into account if each image has equally many."""
+        """Count the copies, the last of the labels, if each image has equally many."""
         images = len(labels) - copies
         even = images > 0 and copies % images == 0
         return cls(labels if even else labels[:images], images, copies // images if even else 0)
 
-    def weight(self, place: int) -> float:
+    def weight(self, index: int) -> float:
         if not self.each:
             return 1.0
-        return 0.5 if place < self.images else 0.5 / self.each
+        return 0.5 if index < self.images else 0.5 / self.each
 
     def compare(self, now: Predicted, before: Predicted) -> _Evidence:
         """Return the gain in images, and its standard error."""
-        changes: dict[int, float] = defaultdict(float)
-        for place in compress(range(len(self.labels)), map(ne, now, before)):
-            true = self.labels[place]
-            better = (now[place] == true) - (before[place] == true)
-            if better:
-                image = place if place < self.images else (place - self.images) // self.each
-                changes[image] += better * self.weight(place)
-        return _Evidence(sum(changes.values()), math.sqrt(sum(one * one for one in changes.values())))
+        change_by_image: dict[int, float] = defaultdict(float)
+        for index in compress(range(len(self.labels)), map(ne, now, before)):
+            true = self.labels[index]
+            change = (now[index] == true) - (before[index] == true)
+            if change:
+                image = index if index < self.images else (index - self.images) // self.each
+                change_by_image[image] += change * self.weight(index)
+        changes = change_by_image.values()
+        return _Evidence(sum(changes), math.sqrt(sum(change * change for change in changes)))
 
     def wrong(self, predicted: Predicted) -> float:
-        return sum(
-            self.weight(place) for place in compress(range(len(self.labels)), map(ne, predicted, self.labels))
-        )
+        wrong_indices = compress(range(len(self.labels)), map(ne, predicted, self.labels))
+        return sum(map(self.weight, wrong_indices))
 
     def holds(self, now: Predicted, base: Predicted) -> bool:
         """Return whether a renaming repairs its share of the errors."""
@@ -93,14 +96,19 @@ class _FewShot:
         return self.compare(now, base).gain >= share_to_repair * self.wrong(base)
 
 
-class Right(NamedTuple):
-    """The share of the few-shot images that is right, averaged with that of their copies; and the images."""
+class FewShotAccuracy(NamedTuple):
+    """The accuracy on the few-shot images.
+
+    Attributes:
+        share: Of the images that are classified correctly, averaged with that of their copies.
+        images: How many that are, without copies.
+    """
 
     share: float
     images: int
 
     @classmethod
-    def of(cls, labels: Sequence[int], predicted: Predicted, copies: int) -> Right:
+    def of(cls, labels: Sequence[int], predicted: Predicted, copies: int) -> FewShotAccuracy:
         """Count; the last ``copies`` of the labels belong to copies."""
         few_shot = _FewShot.of(labels, copies)
         share = 1.0 - few_shot.wrong(predicted) / few_shot.images
@@ -124,7 +132,7 @@ async def choose_names(
 ) -> dict[int, str]:
     """Return the accepted name of each class that gets one.
 
-    1. **Alone.** Each class takes the name that gains most alone, if that gain is above one standard error
+    1. **Alone.** Each class gets the name that gains most alone, if that gain is above one standard error
        (``SURE``). An image that changes counts as one throw of a coin, so that a single image never decides;
        two that agree do. The bar is low because the next step is the guard.
     2. **Together.** All of them are scored once as a whole and must repair a share of the errors: 13 % at 20
@@ -133,7 +141,7 @@ async def choose_names(
        where names are ambiguous, mostly more. Held-out folds cannot separate these: images of one class that
        share a look (a red car) favour "red car" in every fold. docs/results.md has figures.
     3. **In context.** If the whole holds, each class in turn may return to its original name, if that loses
-       nothing, or take its best other name, if that gains anything. What is left over from a conflict between
+       nothing, or get its best other name, if that gains anything. What is left over from a conflict between
        two names goes. Any gain counts, as the whole is already known to be needed.
 
     A whole renaming is scored once if it does not hold, otherwise at most once more for each class and each
@@ -150,54 +158,45 @@ async def choose_names(
         final: Whether to do steps 2 and 3; a choice for the next request needs neither, and scores nothing.
     """
     few_shot = _FewShot.of(labels, copies)
-    alone = {
+    # Alone: the names of each class by their gain.
+    evidence_by_label = {
         label: sorted(
             ((few_shot.compare(predicted, base), name) for name, predicted in names.items()),
-            key=lambda one: -one[0].gain,
+            key=lambda pair: -pair[0].gain,
         )
         for label, names in tried.items()
         if names
     }
-    order = sorted(alone, key=lambda label: (-alone[label][0][0].gain, label))
+    order = sorted(evidence_by_label, key=lambda label: (-evidence_by_label[label][0][0].gain, label))
     chosen: dict[int, str] = {}
     for label in order:
-        for evidence, name in alone[label]:
+        for evidence, name in evidence_by_label[label]:
             if evidence.sure and name not in chosen.values():
                 chosen[label] = name
                 break
     if not chosen or not final:
         return chosen
+    # Together.
     now = await predict(chosen)
     if not few_shot.holds(now, base):
         return {}
-    ranked = {label: [name for _, name in alone[label]] for label in order}
-    return await _improved(few_shot, base, chosen, now, ranked, predict)
-
-
-async def _improved(
-    few_shot: _FewShot,
-    base: Predicted,
-    chosen: dict[int, str],
-    now: Predicted,
-    ranked: Mapping[int, Sequence[str]],
-    predict: Predict,
-) -> dict[int, str]:
-    """Give each class its original name or its best other name if that helps, and return the renaming."""
+    # In context.
     checks = 0
-    for label, names in ranked.items():
-        others = [name for name in names if name not in chosen.values()][:1]
-        options = [{**chosen, label: name} for name in others]
+    for label in order:
+        alternative = next(
+            (name for _, name in evidence_by_label[label] if name not in chosen.values()), None
+        )
+        options = [] if alternative is None else [{**chosen, label: alternative}]
         if label in chosen:
-            options.append({one: name for one, name in chosen.items() if one != label})
+            options.append({renamed: name for renamed, name in chosen.items() if renamed != label})
         checks += len(options)
         if checks > MOST_CHECKS:
             break
-        best = 0.0
-        before = now
+        best, before = 0.0, now
         for option in options:
-            then = await predict(option) if option else base
-            gain = few_shot.compare(then, before).gain
+            predicted = await predict(option) if option else base
+            gain = few_shot.compare(predicted, before).gain
             # Without new name if that is as good.
             if gain > best + _ROUNDING or (label not in option and gain >= best - _ROUNDING):
-                best, chosen, now = gain, option, then
+                best, chosen, now = gain, option, predicted
     return chosen

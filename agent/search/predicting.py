@@ -80,21 +80,18 @@ class ApiFolderPredictor(ImagePredictor):
                 for paths in batched(images, BATCH):
                     complaints = evaluator.problem.pictures.complaints(paths)
                     readable = [path for path, bad in zip(paths, complaints, strict=True) if not bad]
-                    (found,) = evaluator.decide([self.templates], [unlabelled(evaluator, readable)])
-                    labels = dict(zip(readable, found[0].predicted.tolist(), strict=True))
-                    for path, bad in zip(paths, complaints, strict=True):
-                        yield _decided(path, bad, labels.get(path, UNREADABLE))
+                    (decisions,) = evaluator.decide([self.templates], [unlabelled(evaluator, readable)])
+                    label_by_path = dict(zip(readable, decisions[0].predicted.tolist(), strict=True))
+                    for path, complaint in zip(paths, complaints, strict=True):
+                        if complaint:
+                            yield path, (), (), DataError(complaint)
+                        elif (label := label_by_path[path]) == UNREADABLE:
+                            yield path, (), (), DataError(f"{path.name}: the answer names no class")
+                        else:
+                            yield path, (label,), (), None
             finally:
                 priced = self.spec.scorer_price is not None
                 self.usage = ApiUsage.of(ask.budget.spent, priced=priced)
-
-
-def _decided(path: Path, bad: str, label: int) -> Decided:
-    if bad:
-        return path, (), (), DataError(bad)
-    if label == UNREADABLE:
-        return path, (), (), DataError(f"{path.name}: the answer names no class")
-    return path, (label,), (), None
 
 
 def predictor_of_run(
@@ -110,36 +107,33 @@ def predictor_of_run(
     No code that the run's folder names is run. ``changes`` are settings that replace the run's own.
     ``class_names`` has names by label, or new ones by the run's names; other classes keep theirs.
     """
-    found = ChosenPrompts(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
-    found.check_named("classes to predict")
-    is_api = found.config.is_api
+    prompts = ChosenPrompts(run_dir, result_of(run_dir), ENSEMBLE if ensemble else BEST)
+    prompts.check_named("classes to predict")
+    is_api = prompts.config.is_api
     if not is_api:
-        found.check_clip("classes to predict")
-    if ensemble and class_names is None and (original := without_names(found.result.best)):
+        prompts.check_clip("classes to predict")
+    if ensemble and class_names is None and (original := without_names(prompts.result.best)):
         report(f"the ensemble{original}")
     used = OF_MODEL | {"scorer_url"}  # other settings are not
     config = stored_config(run_dir, changes, safe=OPTIONS.keys() - used)
     if class_names is None:
-        names: Sequence[str] = found.class_names
-        texts: Sequence[str] = found.named(names)
+        names: Sequence[str] = prompts.class_names
+        texts: Sequence[str] = prompts.named(names)
+    elif isinstance(class_names, Mapping):
+        if unknown := next((name for name in class_names if name not in prompts.class_names), None):
+            raise UsageError(f"{run_dir} has no class {unknown!r}; name its classes, or one name a line")
+        names = texts = [class_names.get(name, name) for name in prompts.class_names]
     else:
-        names = texts = _replaced(class_names, found) if isinstance(class_names, Mapping) else class_names
+        names = texts = class_names
     if is_api:
-        given = {name: value for name, value in config if name in (changes or ())}
-        config = config.model_copy(update={**dict.fromkeys(_OF_THE_RUN), **given})
-        return ApiFolderPredictor(config, names, found.templates, shared_labels(config), report, texts=texts)
-    predictor = FolderPredictor(config, names, found.templates, report, texts=texts)
+        changed = {name: value for name, value in config if name in (changes or ())}
+        config = config.model_copy(update={**dict.fromkeys(_OF_THE_RUN), **changed})
+        labels = shared_labels(config)
+        return ApiFolderPredictor(config, names, prompts.templates, labels, report, texts=texts)
+    predictor = FolderPredictor(config, names, prompts.templates, report, texts=texts)
     if stored_weights(run_dir) not in (None, predictor.weights):
         report(f"note: {config.pretrained} has other weights than those that {run_dir} used")
     return predictor
-
-
-def _replaced(new: Mapping[str, str], found: ChosenPrompts) -> list[str]:
-    """Return the run's class names, some of them replaced."""
-    own = found.class_names
-    if unknown := next((name for name in new if name not in own), None):
-        raise UsageError(f"{found.run_dir} has no class {unknown!r}; name its classes, or one name a line")
-    return [new.get(name, name) for name in own]
 
 
 def shared_labels(config: SearchConfig) -> Path:

@@ -65,11 +65,11 @@ UNCLASSIFIED = "unclassified"
 LEVEL_IMAGES = 16
 """Images on which a dropped candidate counts as level with the leader, beside those that it was asked on."""
 RaceBlock: TypeAlias = tuple[Stage, Sequence[int]]
-"""A stage, and the places of the images that are new in it."""
+"""A stage, and the indices of the images that are new in it."""
 Hits: TypeAlias = Sequence[bool]
 """Whether one candidate classifies each image correctly, in the order in which they were asked."""
 AskSome: TypeAlias = Callable[[Sequence[str], Sequence[int]], Awaitable[Mapping[str, Hits | Rejection]]]
-"""Classifies the images at some places by each of some candidates."""
+"""Classifies the images at these indices by each of these candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +118,24 @@ Raced: TypeAlias = Finalist | Dropped | Rejection
 def race_blocks(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[RaceBlock]:
     """Return the stages with their images; a stage that leaves no image for the finalists is left out."""
     order, classes = stratified(labels, seed), len(set(labels))
-    found: list[RaceBlock] = []
+    blocks: list[RaceBlock] = []
     done = 0
     for stage in stages:
-        asked = round(stage.images * classes)
-        if done < asked < len(order):
-            found.append((stage, order[done:asked]))
-            done = asked
-    return found
+        until = round(stage.images * classes)
+        if done < until < len(order):
+            blocks.append((stage, order[done:until]))
+            done = until
+    return blocks
 
 
 def labels_at_most(candidates: int, blocks: Sequence[RaceBlock], images: int) -> int:
     """Return how many labels a race takes at most, those of all images by its finalists included."""
-    remaining, done, found = candidates, 0, 0
-    for stage, places in blocks:
-        found += remaining * len(places)
-        done += len(places)
+    remaining, done, labels = candidates, 0, 0
+    for stage, image_indices in blocks:
+        labels += remaining * len(image_indices)
+        done += len(image_indices)
         remaining = min(remaining, _most_staying(stage, candidates))
-    return found + remaining * (images - done)
+    return labels + remaining * (images - done)
 
 
 def _most_staying(stage: Stage, candidates: int) -> int:
@@ -143,14 +143,14 @@ def _most_staying(stage: Stage, candidates: int) -> int:
 
 
 def stratified(labels: Sequence[int], seed: int) -> list[int]:
-    """Return all places: one of each class, then a second one of each, in an order that the seed draws."""
-    drawn = [hashlib.sha256(f"{seed} {place}".encode()).digest() for place in range(len(labels))]
-    rank: dict[int, int] = {}
-    of_class: dict[int, int] = {}
-    for place in sorted(range(len(labels)), key=drawn.__getitem__):
-        rank[place] = of_class.get(labels[place], 0)
-        of_class[labels[place]] = rank[place] + 1
-    return sorted(rank, key=lambda place: (rank[place], drawn[place]))
+    """Return all image indices: one of each class, then a second of each, in an order that the seed draws."""
+    drawn = [hashlib.sha256(f"{seed} {index}".encode()).digest() for index in range(len(labels))]
+    rank: dict[int, int] = {}  # within its class
+    count_by_label: dict[int, int] = {}
+    for index in sorted(range(len(labels)), key=drawn.__getitem__):
+        rank[index] = count_by_label.get(labels[index], 0)
+        count_by_label[labels[index]] = rank[index] + 1
+    return sorted(rank, key=lambda index: (rank[index], drawn[index]))
 
 
 async def race(
@@ -162,10 +162,10 @@ async def race(
     candidates does not matter.
     """
     running = _Running(candidates, incumbent)
-    for stage, places in blocks:
+    for stage, image_indices in blocks:
         if running.decided:
             break
-        running.take(await ask_some(running.asked, places))
+        running.add(await ask_some(running.asked, image_indices))
         running.drop(stage)
     return {text: running.outcomes.get(text, Finalist()) for text in candidates}
 
@@ -175,7 +175,7 @@ class _Running:
     candidates: Sequence[str]
     incumbent: str | None
     outcomes: dict[str, Raced] = field(default_factory=dict)
-    rows: dict[str, list[bool]] = field(default_factory=dict)
+    hits: dict[str, list[bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.remaining = sorted(self.candidates, key=lambda text: hashlib.sha256(text.encode()).digest())
@@ -189,10 +189,10 @@ class _Running:
         """Whether more labels would drop nobody."""
         return len(self.remaining) <= (self.incumbent is None)
 
-    def take(self, answers: Mapping[str, Hits | Rejection]) -> None:
+    def add(self, answers: Mapping[str, Hits | Rejection]) -> None:
         for text, answer in answers.items():
             if not isinstance(answer, Rejection):
-                self.rows.setdefault(text, []).extend(answer)
+                self.hits.setdefault(text, []).extend(answer)
             elif text == self.incumbent:  # the scorer has changed its mind
                 self.incumbent = None
             else:
@@ -203,7 +203,7 @@ class _Running:
         """Drop those who are too far behind the leader, and those beyond the stage's share."""
         if not self.remaining:
             return
-        right = {text: sum(self.rows[text]) for text in self.asked}
+        right = {text: sum(self.hits[text]) for text in self.asked}
         # Sorting is stable: ties stay in the earlier order, which began as that of the hash.
         self.remaining.sort(key=lambda text: -right[text])
         leader, margin = self.remaining[0], stage.among
@@ -211,17 +211,17 @@ class _Running:
             leader, margin = self.incumbent, stage.margin
         most = _most_staying(stage, len(self.candidates))
         staying = []
-        for place, text in enumerate(self.remaining):
-            if place < most and self._keeps_up(text, leader, margin):
+        for rank, text in enumerate(self.remaining):
+            if rank < most and self._keeps_up(text, leader, margin):
                 staying.append(text)
             else:
-                self.outcomes[text] = Dropped(right[text], len(self.rows[text]), right[leader] - right[text])
+                self.outcomes[text] = Dropped(right[text], len(self.hits[text]), right[leader] - right[text])
         self.remaining = staying
 
     def _keeps_up(self, text: str, leader: str, margin: float) -> bool:
-        pairs = list(zip(self.rows[leader], self.rows[text], strict=True))
-        behind = sum(one - other for one, other in pairs)
-        differing = sum(one != other for one, other in pairs)
+        pairs = list(zip(self.hits[leader], self.hits[text], strict=True))
+        behind = sum(of_leader - of_text for of_leader, of_text in pairs)
+        differing = sum(of_leader != of_text for of_leader, of_text in pairs)
         return behind <= 0 or behind <= margin * math.sqrt(differing)
 
 
@@ -250,7 +250,7 @@ class Racer:
     ) -> dict[str, Raced] | None:
         """Return the outcome of a step from disk; None if it has not raced."""
         rows = self._store.note(
-            _name(texts, incumbent, position), lambda rows: {text: _raced(*rest) for text, *rest in rows}
+            _note_of(texts, incumbent, position), lambda rows: {text: _raced(*rest) for text, *rest in rows}
         )
         return None if rows is None else _of_all(texts, rows)
 
@@ -266,39 +266,36 @@ class Racer:
             return known
         racing = [text for text in dict.fromkeys(texts) if text != incumbent]
         async with self._room:
-            found = await race(racing, incumbent, await self._blocks(), self._ask)
-        name = _name(texts, incumbent, position)
-        await self._store.put_note(name, [_row(text, one) for text, one in found.items()])
-        return _of_all(texts, found)
+            if not self._labels:
+                # Without candidates, nothing is asked: these are the true labels.
+                self._labels = (await self._predict((), range(self._images))).labels
+            outcomes = await race(racing, incumbent, race_blocks(self._labels, self._seed), self._ask)
+        rows = [_row(text, outcome) for text, outcome in outcomes.items()]
+        await self._store.put_note(_note_of(texts, incumbent, position), rows)
+        return _of_all(texts, outcomes)
 
-    async def _blocks(self) -> list[RaceBlock]:
-        if not self._labels:
-            # Without candidates, nothing is asked: these are the true labels.
-            self._labels = (await self._predict((), range(self._images))).labels
-        return race_blocks(self._labels, self._seed)
-
-    async def _ask(self, texts: Sequence[str], places: Sequence[int]) -> dict[str, Hits | Rejection]:
+    async def _ask(self, texts: Sequence[str], image_indices: Sequence[int]) -> dict[str, Hits | Rejection]:
         answers: dict[str, Hits | Rejection] = {}
         while left := [text for text in texts if text not in answers]:
             try:
-                found = await self._predict(left, places)
+                predictions = await self._predict(left, image_indices)
             except TemplateRejectedError as error:
                 if error.template not in left:
                     raise
                 answers[error.template] = Rejection(error.reason, self._scrub(error.explanation))
                 continue
-            for text, labels in zip(left, found.predicted, strict=True):
+            for text, labels in zip(left, predictions.predicted, strict=True):
                 if labels is None:
                     answers[text] = Rejection(UNCLASSIFIED, "the scorer gives no labels for it")
                 else:
-                    answers[text] = hits(labels, found.labels)
+                    answers[text] = hits(labels, predictions.labels)
         return answers
 
-    async def _predict(self, texts: Sequence[str], places: Sequence[int]) -> Predictions:
+    async def _predict(self, texts: Sequence[str], image_indices: Sequence[int]) -> Predictions:
         ensembles = [[text] for text in texts]
         try:
             return await in_thread(
-                lambda: self._evaluator.predict_some(ensembles, split="train", places=places)
+                lambda: self._evaluator.predict_some(ensembles, split="train", places=image_indices)
             )
         except AskingEndedError as error:
             raise why_ended(error) from error
@@ -326,10 +323,10 @@ def racer_of(
     return Racer(evaluator, images, store, seed=config.seed, scrub=scrub)
 
 
-def _name(texts: Sequence[str], incumbent: str | None, position: Position) -> str:
+def _note_of(texts: Sequence[str], incumbent: str | None, position: Position) -> str:
     step = "\0".join([incumbent or "", *texts])
-    place = ".".join(str(part) for part in position[:3])
-    return f"race:{place}:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+    where = ".".join(map(str, position[:3]))
+    return f"race:{where}:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 def _row(text: str, raced: Raced) -> list[Any]:
@@ -344,6 +341,6 @@ def _raced(*values: Any) -> Raced:
     return Rejection(**values[0]) if len(values) == 1 else Dropped(*values)
 
 
-def _of_all(texts: Sequence[str], found: Mapping[str, Raced]) -> dict[str, Raced]:
+def _of_all(texts: Sequence[str], outcomes: Mapping[str, Raced]) -> dict[str, Raced]:
     """Return what became of each candidate; the incumbent, which was scored before, does not race."""
-    return {text: found.get(text, Finalist()) for text in texts}
+    return {text: outcomes.get(text, Finalist()) for text in texts}

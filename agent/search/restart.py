@@ -31,15 +31,14 @@ from ..events.types import (
     TemplateRefused,
     TemplateScored,
 )
-from ..llm.chat import ChatAnswer
 from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
+from ..present.notes import EarlyEnd, early_end
 from .choice import pooled
-from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, RestartRecord, Skipped
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, RestartRecord, Scorebook, Skipped
 from .racing import Dropped, Finalist, Raced, Racer
-from .scorebook import Scorebook
 
 REPEATS = frozenset({"known", "duplicate"})
 """Reasons for refusing a proposal that is not new."""
@@ -52,7 +51,6 @@ class EarlyStopping:
         self._record = record
         self._config = config
         self._sizes = sizes
-        self._words = kind_named(config.search_for).words
         self._scored = 0
         self._best = self._best_pooled = float("-inf")
         self._rounds_without_gain = -1
@@ -68,35 +66,33 @@ class EarlyStopping:
         self._before_step = len(self._record.scored), self._record.rejected.copy()
 
     def end_round(self) -> None:
-        """Take in the outcome of a round, or of the starting templates."""
+        """Count the outcome of a round, or of the starting templates."""
         record = self._record
-        scored, (free, refused_free) = record.scored[self._scored :], self._before_step
+        new, (scored_free, refused_free) = record.scored[self._scored :], self._before_step
         self._scored = len(record.scored)
-        best = max((entry.value for entry in scored), default=self._best)
+        best = max((entry.value for entry in new), default=self._best)
         self._rounds_without_gain = 0 if best > self._best else self._rounds_without_gain + 1
         self._best = max(self._best, best)
-        whole = [pooled(entry.score, self._sizes) for entry in scored if entry.score.whole]
+        whole = [pooled(entry.score, self._sizes) for entry in new if entry.score.whole]
         self._best_pooled = max([self._best_pooled, *whole])
         refused = record.rejected - refused_free
-        nothing_new = bool(refused) and len(record.scored) == free and REPEATS.issuperset(refused)
+        nothing_new = bool(refused) and len(record.scored) == scored_free and REPEATS.issuperset(refused)
         self._repeats = self._repeats + 1 if nothing_new else 0
         self.begin_step()
 
     @property
-    def ends_conversation(self) -> str | None:
-        """Why the conversation is over; None if it continues."""
-        if self._repeats < MOST_REPEATS:
-            return None
-        return f"{counted(MOST_REPEATS, 'answer')} in a row held nothing new"
+    def ends_conversation(self) -> bool:
+        """Whether several answers in a row held nothing new."""
+        return self._repeats >= MOST_REPEATS
 
     @property
-    def ends_restart(self) -> str | None:
+    def ends_restart(self) -> EarlyEnd | None:
         """Why the restart is over; None if it continues."""
         until, patience = self._config.until, self._config.patience
         if until is not None and self._best_pooled >= until:
-            return self._words.worded(f"a template reached --until {until:g}")
+            return EarlyEnd("until", until)
         if patience is not None and self._rounds_without_gain >= patience:
-            return self._words.worded(f"no better template in {counted(patience, 'round')} (--patience)")
+            return EarlyEnd("patience", patience)
         return None
 
 
@@ -140,8 +136,8 @@ class Restart:
         """Go through all rounds; ``record`` has what was done, whatever ends it."""
         await self._score_starting()
         for conversation in range(1, self._config.conversations + 1):
-            if reason := self._stopping.ends_restart:
-                self._end_early(reason)
+            if end := self._stopping.ends_restart:
+                self._end_early(end)
                 break
             await self._conversation(conversation)
         self.record.unanswered = self._journal.unanswered
@@ -184,44 +180,46 @@ class Restart:
         )
 
     async def _conversation(self, conversation: int) -> None:
-        place = Position(self.record.number, conversation)
-        steps = self._method.conversation(self._view(lambda: place))
+        position = Position(self.record.number, conversation)
+        steps = self._method.conversation(self._view(lambda: position))
         script = Script(steps, most_requests=self._method.requests)
         self._stopping.begin_conversation()
         for number in range(1, self._config.rounds + 1):
-            place = Position(self.record.number, conversation, number)
+            position = Position(self.record.number, conversation, number)
             try:
-                if not await self._round(script, place):
+                if not await self._round(script, position):
                     return
             except Skipped as skip:
                 script.skip()
-                self._emit(RoundSkipped(position=place, reason=skip.reason))
+                self._emit(RoundSkipped(position=position, reason=skip.reason))
             else:
                 best = self._memory.best(1)[0]
-                self._emit(RoundFinished(position=place, best=best.text, train=best.score.train))
+                self._emit(RoundFinished(position=position, best=best.text, train=best.score.train))
                 self._stopping.end_round()
-                if reason := self._stopping.ends_restart:
+                if end := self._stopping.ends_restart:
                     if number < self._config.rounds:
-                        self._end_early(reason)
+                        self._end_early(end)
                     return
-                if reason := self._stopping.ends_conversation:
-                    where = f"restart {place.restart}, conversation {conversation}"
-                    self._emit(Noted(text=f"{where} ends here: {reason}"))
+                if self._stopping.ends_conversation:
+                    where = f"restart {self.record.number}, conversation {conversation}"
+                    answers = counted(MOST_REPEATS, "answer")
+                    self._emit(Noted(text=f"{where} ends here: {answers} in a row held nothing new"))
                     return
 
-    def _end_early(self, reason: str) -> None:
-        if not self.record.ended:
-            self.record.ended = reason
+    def _end_early(self, end: EarlyEnd) -> None:
+        if self.record.early_end is None:
+            self.record.early_end = end
+            reason = early_end(end, self._kind.words)
             self._emit(Noted(text=f"restart {self.record.number} ends early: {reason}"))
 
-    async def _round(self, script: Script, place: Position) -> bool:
+    async def _round(self, script: Script, position: Position) -> bool:
         """Do the steps of one round; return False if the method has ended its conversation."""
         sample = 0
         while isinstance(step := script.next(sample), Consult) or (isinstance(step, Propose) and step.free):
             if isinstance(step, Propose):
-                script.take(Feedback(outcomes=await self._propose(step, place)))
+                script.take(Feedback(outcomes=await self._propose(step, position)))
                 continue
-            thought, _ = await self._journal.ask(step.messages, place._replace(sample=sample))
+            thought, _ = await self._journal.ask(step.messages, position._replace(sample=sample))
             script.take(Feedback(text=thought.text))
             sample += 1
         if step is None:
@@ -230,32 +228,30 @@ class Restart:
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
-            answer, replayed = await self._journal.ask(step.messages, place._replace(sample=sample))
+            answer, replayed = await self._journal.ask(step.messages, position._replace(sample=sample))
             text, proposals = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
-            self._count(answer, place, empty=not proposals.candidates, replayed=replayed)
-            outcomes = await self._judge(proposals, place)
-            self.record.proposed += sum(one.score is not None for one in outcomes)
+            empty = not proposals.candidates
+            cut = empty and answer.finish_reason == "length"
+            self.record.empty += empty
+            self.record.cut += cut
+            if empty:
+                self._emit(AnswerEmpty(position=position, cut=cut))
+            if not replayed:
+                self._journal.count(empty=empty, cut=cut)
+            outcomes = await self._judge(proposals, position)
+            self.record.proposed += sum(outcome.score is not None for outcome in outcomes)
         else:
-            outcomes = await self._propose(step, place)
+            outcomes = await self._propose(step, position)
         script.take(Feedback(text=text, outcomes=outcomes, best_before=before))
         return True
 
-    async def _propose(self, step: Propose, place: Position) -> list[Outcome]:
+    async def _propose(self, step: Propose, position: Position) -> list[Outcome]:
         """Score candidates that the method made itself."""
-        if not self._all_scored(step.candidates, place):
+        if not self._all_scored(step.candidates, position):
             self._check()
-        return await self._score(step.candidates, place, step.source or self._config.method)
+        return await self._score(step.candidates, position, step.source or self._config.method)
 
-    def _count(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
-        cut = empty and answer.finish_reason == "length"
-        self.record.empty += empty
-        self.record.cut += cut
-        if empty:
-            self._emit(AnswerEmpty(position=place, cut=cut))
-        if not replayed:
-            self._journal.count(empty=empty, cut=cut)
-
-    def _view(self, place: Callable[[], Position]) -> View:
+    def _view(self, position: Callable[[], Position]) -> View:
         config = self._config
         return View(
             memory=self._memory,
@@ -264,7 +260,7 @@ class Restart:
             top_k=config.top_k,
             max_words=config.most_words,
             max_turns=config.max_turns,
-            rng=lambda: rng_for(config.seed, *place()[:3]),
+            rng=lambda: rng_for(config.seed, *position()[:3]),
             kind=self._kind,
             description=config.description if self._method.uses_description else "",
             class_names=self._info.class_names if self._method.uses_class_names and not config.blind else (),
@@ -288,23 +284,23 @@ class Restart:
             else:
                 fresh.append(candidate)
         refused += [
-            self._refuse(each.line, each.reason, each.message, position) for each in proposals.refused
+            self._refuse(line.line, line.reason, line.message, position) for line in proposals.refused
         ]
         return [*await self._score(fresh, position, LLM), *refused[: 2 * self._config.proposals]]
 
     def _all_scored(self, candidates: Sequence[Candidate], position: Position) -> bool:
         texts = [candidate.scored_as for candidate in candidates]
         if self._racer is not None and texts:
-            raced = self._racer.known(texts, self._incumbent, position)
-            if raced is None:
+            outcomes = self._racer.known(texts, self._incumbent, position)
+            if outcomes is None:
                 return False
-            texts = _finalists(raced)
+            texts = _finalists(outcomes)
         return all(map(self._scores.has, texts))
 
     @property
     def _incumbent(self) -> str | None:
-        known = self._memory.best(1)
-        return known[0].scored_as if known else None
+        best = self._memory.best(1)
+        return best[0].scored_as if best else None
 
     async def _score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
         """Score candidates, after a race the finalists only, and return what became of each."""
@@ -316,20 +312,21 @@ class Restart:
             scored = await self._score_finalists(raced)
         except (BudgetSpentError, GaveUpError):
             # What could be scored still counts.
-            self._take(candidates, {**raced, **self._scores.known(_finalists(raced))}, position, source)
+            known = self._scores.known(_finalists(raced))
+            self._add_all(candidates, {**raced, **known}, position, source)
             raise
-        return self._take(candidates, {**raced, **scored}, position, source)
+        return self._add_all(candidates, {**raced, **scored}, position, source)
 
     async def _score_finalists(self, raced: Mapping[str, Raced]) -> dict[str, Verdict]:
-        texts = _finalists(raced)
-        scored = dict(zip(texts, await self._scores.score_all(texts), strict=True))
-        if self._incumbent is None and not any(isinstance(one, Score) for one in scored.values()):
+        finalists = _finalists(raced)
+        scored = dict(zip(finalists, await self._scores.score_all(finalists), strict=True))
+        if self._incumbent is None and not any(isinstance(verdict, Score) for verdict in scored.values()):
             # There must be a best one to improve on.
-            others = [text for text, one in raced.items() if isinstance(one, Dropped)]
-            scored |= zip(others, await self._scores.score_all(others), strict=True)
+            dropped = [text for text, outcome in raced.items() if isinstance(outcome, Dropped)]
+            scored |= zip(dropped, await self._scores.score_all(dropped), strict=True)
         return scored
 
-    def _take(
+    def _add_all(
         self,
         candidates: Sequence[Candidate],
         verdicts: Mapping[str, Verdict | Raced],
@@ -337,12 +334,13 @@ class Restart:
         source: str,
     ) -> list[Outcome]:
         """Rank what was scored, refuse what cannot be, and leave out finalists without a score."""
-        known = self._memory.best(1)
+        objective = self._config.objective
+        best_before = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
-        best = known[0].value if known and source != INITIAL else float("inf")
-        scores = [one.score for one in known]
-        scores += [one for one in verdicts.values() if isinstance(one, Score)]
-        leading = max(scores, key=lambda one: one.value(self._config.objective), default=None)
+        best = best_before[0].value if best_before and source != INITIAL else float("inf")
+        scores = [entry.score for entry in best_before]
+        scores += [verdict for verdict in verdicts.values() if isinstance(verdict, Score)]
+        leading = max(scores, key=lambda score: score.value(objective), default=None)
         outcomes = []
         for candidate in candidates:
             verdict = verdicts[candidate.scored_as]
@@ -351,36 +349,32 @@ class Restart:
                 continue
             if isinstance(verdict, Finalist) or leading is None:
                 continue
-            score, value = self._valued(verdict, leading)
+            if isinstance(verdict, Dropped):  # its estimate is below the leading one
+                score, value = verdict.score(leading), verdict.estimate(leading.value(objective))
+            else:
+                score, value = verdict, verdict.value(objective)
             entry = Entry(candidate=candidate, score=score, value=value, position=position, source=source)
-            outcomes.append(self._rank(entry, improved=score.whole and value > best))
+            outcomes.append(self._add(entry, improved=score.whole and value > best))
             if score.whole:
                 best = max(best, value)
         return outcomes
 
-    def _valued(self, verdict: Score | Dropped, leading: Score) -> tuple[Score, float]:
-        """Return a score and its value to rank by; estimates below the leading one, if a race dropped it."""
-        objective = self._config.objective
-        if isinstance(verdict, Dropped):
-            return verdict.score(leading), verdict.estimate(leading.value(objective))
-        return verdict, verdict.value(objective)
-
-    def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
-        self._memory.add(scored)
-        self.record.scored.append(scored)
+    def _add(self, entry: Entry, *, improved: bool) -> Outcome:
+        self._memory.add(entry)
+        self.record.scored.append(entry)
         self._emit(
             TemplateScored(
-                position=scored.position,
-                template=scored.text,
-                train=scored.score.train,
-                val=scored.score.val,
+                position=entry.position,
+                template=entry.text,
+                train=entry.score.train,
+                val=entry.score.val,
                 improved=improved,
-                source=scored.source,
-                images=scored.score.images,
-                estimate=scored.score.estimate,
+                source=entry.source,
+                images=entry.score.images,
+                estimate=entry.score.estimate,
             )
         )
-        return Outcome(scored.text, score=scored.value, pictures=scored.score.images)
+        return Outcome(entry.text, score=entry.value, pictures=entry.score.images)
 
     def _refuse(self, line: str, reason: str, message: str, position: Position) -> Outcome:
         self.record.rejected[reason] += 1
@@ -401,4 +395,4 @@ def _drawn(groups: Sequence[Sequence[Candidate]], most: int, seed: int, restart:
 
 def _finalists(raced: Mapping[str, Raced]) -> list[str]:
     """Return the candidates that are to be scored on all images."""
-    return [text for text, one in raced.items() if isinstance(one, Finalist)]
+    return [text for text, outcome in raced.items() if isinstance(outcome, Finalist)]

@@ -13,12 +13,20 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.counts import counted, enumerated
-from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator, Score
+from ...evaluator.counts import enumerated
+from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..methods.memory import Entry
-from ..position import LLM, Position
+from ..position import LLM
+from ..present.notes import (
+    MANY_UNREAD,
+    RacedLabels,
+    SearchFacts,
+    UnreadAnswers,
+    notes_of,
+    run_notes,
+)
 from ..present.page import write_report
 from ..results.details import (
     BEST,
@@ -34,16 +42,10 @@ from ..results.details import (
 from ..results.gain import BEST_STARTING, GroupOnTest
 from ..results.history import view_of
 from ..results.result import (
-    CONCLUDED,
-    EMPTY,
-    ENDED_EARLY,
-    NOTHING_USABLE,
-    RACED,
-    UNREAD,
+    UNGROWN,
     ApiUsage,
     Best,
     Dataset,
-    GroupAccuracies,
     Llm,
     Model,
     Row,
@@ -58,15 +60,13 @@ from ..secrets import Scrubber
 from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
+from .event_loop import call_evaluator
 from .journal import RestartRecord, Searched
-from .measuring import call_evaluator
 from .test_evaluation import EvaluatedChoice, openings
 
 MOST_PICTURES = 12
 """Maximum images that the best template fixes, and maximum that it breaks."""
 MOST_SHOWN = 8
-MANY_UNREAD = 0.2
-"""Least share of answers that name no class that the result warns of."""
 
 
 def build_result(
@@ -84,10 +84,7 @@ def build_result(
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")
-    raced = _labels_note(searched.scored, info)
-    saved = {} if raced is None else {RACED: words_of(config.search_for).worded(raced)}
-    if unread := _unread_note(best.score):
-        saved[UNREAD] = unread
+    facts = facts_of(info, searched, choice, evaluated)
     return SearchResult(
         status="finished" if stopped is None else "stopped",
         stop_reason=None if stopped is None else stopped.reason,
@@ -100,7 +97,11 @@ def build_result(
             sizes=Sizes(**{split: int(info.sizes.get(split, 0)) for split in ("train", "val", "test")}),
         ),
         model=Model(name=info.model, pretrained=info.pretrained),
-        llm=_llm(config, user_objects),
+        llm=Llm(
+            model=config.llm if config.needs_llm else None,
+            # A chat object from Python answers in this process, not at the config's address.
+            base_url=config.shown_url if config.needs_llm and "chat" not in user_objects else None,
+        ),
         method=config.method,
         prompts=config.search_for,
         objective=config.objective,
@@ -112,9 +113,13 @@ def build_result(
             class_names=evaluated.class_names,
         ),
         ensemble=evaluated.ensemble,
-        baselines={name: one for name, one in evaluated.baselines.items() if one.train is not None},
+        baselines={name: group for name, group in evaluated.baselines.items() if group.train is not None},
         leaderboard=choice.rows,
-        usage=_usage(config, store, searched.all_records),
+        usage=Usage.of(
+            store.usage,
+            priced=not config.needs_llm or config.priced,
+            replayed=sum(record.replayed for record in searched.all_records),
+        ),
         evaluated=choice.evaluated,
         rejected=searched.rejected,
         wall_s=round(store.usage.active_s, 3),
@@ -122,11 +127,8 @@ def build_result(
         budget=searched.budget,
         notes={
             **info.notes,
-            **notes,
-            **choice.notes,
-            **evaluated.notes,
-            **{name: words_of(config.search_for).worded(text) for name, text in _notes(searched).items()},
-            **saved,
+            **run_notes(notes),
+            **notes_of(facts, words_of(config.search_for)),
         },
         inspection=evaluated.inspection,
         versions=Versions(
@@ -139,30 +141,47 @@ def build_result(
         device=None if device is None else str(device),
         test_opened=openings(store),
         gain=evaluated.gain,
-        scorer_usage=_scorer_usage(config, store),
+        scorer_usage=ApiUsage.of(store.scorer_usage, priced=config.scorer_price is not None)
+        if config.is_api or store.scorer_usage.calls
+        else None,
     )
 
 
-def _notes(searched: Searched) -> dict[str, str]:
-    """Return notes on empty answers and on restarts that stopped early, by short name."""
-    found = {}
-    if searched.concluded:
-        found[CONCLUDED] = "the search was concluded before its last round (--conclude)"
-    records, of = searched.records, counted(len(searched.records), "restart")
-    if reasons := Counter(record.ended for record in records if record.ended):
-        ended = (f"{count:,} of {of} ended early: {reason}" for reason, count in reasons.items())
-        found[ENDED_EARLY] = "; ".join(ended)
-    answers, empty, cut = (sum(getattr(one, name) for one in records) for name in ("answers", "empty", "cut"))
-    if empty:
-        note = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
-        found[EMPTY] = f"{note}; {cut:,} of them were cut: raise --answer-tokens" if cut else note
-    all_records = searched.all_records
-    answers = sum(record.answers for record in all_records)
-    if (answers or searched.asked_llm) and not any(record.proposed for record in all_records):
-        answered = answers or any(record.unusable for record in all_records)
-        what = "proposed no new template that could be scored" if answered else "gave no answer"
-        found[NOTHING_USABLE] = f"the LLM {what}"
-    return found
+def facts_of(
+    info: EvaluatorInfo, searched: Searched, choice: Choice, evaluated: EvaluatedChoice
+) -> SearchFacts:
+    """Return what the notes of the result say of a search."""
+    records, all_records = searched.records, searched.all_records
+    answered = any(record.answers for record in all_records)
+    asked = answered or searched.asked_llm
+    unread = choice.best.score.unreadable
+    return SearchFacts(
+        failed={**({} if choice.ungrown is None else {UNGROWN: choice.ungrown}), **evaluated.failed},
+        preference=choice.preference,
+        concluded=searched.concluded,
+        restarts=len(records),
+        early_ends=Counter(record.early_end for record in records if record.early_end is not None),
+        answers=sum(record.answers for record in records),
+        empty=sum(record.empty for record in records),
+        cut=sum(record.cut for record in records),
+        gave_nothing=asked and not any(record.proposed for record in all_records),
+        answered=answered or any(record.unusable for record in all_records),
+        raced=_raced_labels(searched.scored, info),
+        unread=UnreadAnswers(unread, choice.best.score.unreadable_examples)
+        if unread and unread >= MANY_UNREAD
+        else None,
+    )
+
+
+def _raced_labels(scored: Iterable[Entry], info: EvaluatorInfo) -> RacedLabels | None:
+    """Return how many labels races saved; None if no candidate was dropped."""
+    full = info.sizes.get("train", 0) + info.sizes.get("val", 0)
+    images_of: dict[str, int] = {}
+    for entry in scored:
+        images_of[entry.scored_as] = max(images_of.get(entry.scored_as, 0), entry.score.images or full)
+    asked, most = sum(images_of.values()), full * len(images_of)
+    dropped = sum(images < full for images in images_of.values())
+    return None if asked == most else RacedLabels(asked, most, dropped, len(images_of))
 
 
 def write_files(
@@ -182,7 +201,7 @@ def write_files(
     return written
 
 
-def reopen(run_dir: Path, done: SearchResult, extension: Mapping[str, int]) -> None:
+def reopen(run_dir: Path, finished: SearchResult, extension: Mapping[str, int]) -> None:
     """Mark a finished run that is extended as stopped, without test accuracies; keep a copy of its result."""
     shutil.copyfile(run_dir / RESULT, run_dir / BEFORE[RESULT])
     with suppress(FileNotFoundError):  # a custom scorer need not report its decisions
@@ -191,39 +210,16 @@ def reopen(run_dir: Path, done: SearchResult, extension: Mapping[str, int]) -> N
     write_result(
         run_dir,
         replace(
-            done,
+            finished,
             status="stopped",
             stop_reason=f"it was extended to {more}, which are not done yet",
-            best=replace(done.best, test=None),
-            ensemble=_without_test(done.ensemble),
-            baselines={name: _without_test(one) for name, one in done.baselines.items()},
+            best=replace(finished.best, test=None),
+            ensemble=replace(finished.ensemble, test=None),
+            baselines={name: replace(group, test=None) for name, group in finished.baselines.items()},
             inspection=None,
             gain=None,
         ),
     )
-
-
-def _without_test(found: GroupAccuracies) -> GroupAccuracies:
-    return replace(found, test=None)
-
-
-def _llm(config: SearchConfig, user_objects: Mapping[str, str]) -> Llm:
-    if not config.needs_llm:
-        return Llm(model=None, base_url=None)
-    # A chat object from Python answers in this process, not at the config's address.
-    return Llm(model=config.llm, base_url=None if "chat" in user_objects else config.shown_url)
-
-
-def _scorer_usage(config: SearchConfig, store: Store) -> ApiUsage | None:
-    spent = store.scorer_usage
-    if not config.is_api and not spent.calls:
-        return None
-    return ApiUsage.of(spent, priced=config.scorer_price is not None)
-
-
-def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:
-    replayed = sum(record.replayed for record in records)
-    return Usage.of(store.usage, priced=not config.needs_llm or config.priced, replayed=replayed)
 
 
 async def details_of(
@@ -253,8 +249,8 @@ async def details_of(
 
 
 async def _decisions(evaluator: Evaluator, on_test: Mapping[str, GroupOnTest]) -> Decisions | None:
-    predicted = {name: one for name, one in on_test.items() if one.predicted is not None}
-    labels = next((one.labels for one in predicted.values() if one.labels is not None), None)
+    predicted = {name: group for name, group in on_test.items() if group.predicted is not None}
+    labels = next((group.labels for group in predicted.values() if group.labels is not None), None)
     if labels is None:
         return None
     key: str | None = None
@@ -267,7 +263,7 @@ async def _decisions(evaluator: Evaluator, on_test: Mapping[str, GroupOnTest]) -
         image_set=key,
         classes=tuple(evaluator.info.class_names),
         labels=tuple(labels),
-        predicted={name: tuple(one.predicted or ()) for name, one in predicted.items()},
+        predicted={name: tuple(group.predicted or ()) for name, group in predicted.items()},
     )
 
 
@@ -275,58 +271,62 @@ async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str)
     before, after = decisions.predicted.get(baseline), decisions.predicted.get(BEST)
     if before is None or after is None:
         return ()
-    right, broken = list[int](), list[int]()
-    for place, (true, was, now) in enumerate(zip(decisions.labels, before, after, strict=True)):
-        if (was == true) != (now == true):
-            (right if now == true else broken).append(place)
+    labels = decisions.labels
+    fixed, broken = list[int](), list[int]()  # image indices
+    for index, (true, label_before, label_after) in enumerate(zip(labels, before, after, strict=True)):
+        if (label_before == true) != (label_after == true):
+            (fixed if label_after == true else broken).append(index)
     chosen = [
-        *_spread(right, [(decisions.labels[place], before[place]) for place in right]),
-        *_spread(broken, [(decisions.labels[place], after[place]) for place in broken]),
+        *_spread(fixed, [(labels[index], before[index]) for index in fixed]),
+        *_spread(broken, [(labels[index], after[index]) for index in broken]),
     ]
     try:
-        made = await call_evaluator(lambda: evaluator.thumbnails("test", chosen))
+        thumbnails = await call_evaluator(lambda: evaluator.thumbnails("test", chosen))
         return tuple(
             Picture(
-                true=decisions.class_name(decisions.labels[place]),
-                before=decisions.class_name(before[place]),
-                after=decisions.class_name(after[place]),
-                name=one.name,
-                jpeg=base64.b64encode(one.jpeg).decode("ascii"),
+                true=decisions.class_name(labels[index]),
+                before=decisions.class_name(before[index]),
+                after=decisions.class_name(after[index]),
+                name=thumbnail.name,
+                jpeg=base64.b64encode(thumbnail.jpeg).decode("ascii"),
             )
-            for place, one in zip(chosen, made, strict=True)
-            if one is not None
+            for index, thumbnail in zip(chosen, thumbnails, strict=True)
+            if thumbnail is not None
         )
     except Exception:  # noqa: BLE001 - the report can do without
         return ()
 
 
-def _spread(places: Sequence[int], kinds: Sequence[tuple[int, int]]) -> list[int]:
-    """Pick one of each kind in turn, the most frequent kinds first."""
-    by_kind: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for place, kind in zip(places, kinds, strict=True):
-        by_kind[kind].append(place)
-    ordered = sorted(by_kind.values(), key=len, reverse=True)
-    in_turn = [place for turn in zip_longest(*ordered) for place in turn if place is not None]
+def _spread(image_indices: Sequence[int], confusions: Sequence[tuple[int, int]]) -> list[int]:
+    """Pick an image of each confusion in turn, the most frequent confusions first."""
+    indices_by_confusion: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, confusion in zip(image_indices, confusions, strict=True):
+        indices_by_confusion[confusion].append(index)
+    ordered = sorted(indices_by_confusion.values(), key=len, reverse=True)
+    in_turn = [index for turn in zip_longest(*ordered) for index in turn if index is not None]
     return in_turn[:MOST_PICTURES]
 
 
 def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...]:
     rows = [row_of(0, entry) for record in records for entry in record.scored]
-    exchanges = {place: one for record in records for place, one in record.exchanges.items()}
-    found = []
+    exchanges = {position: exchange for record in records for position, exchange in record.exchanges.items()}
+    ancestors = []
     for row in lineage_of(best, rows):
-        place = Position(row.restart, row.conversation, row.round)
-        samples = [one for one in exchanges if one[:3] == place[:3]] if row.source == LLM else []
+        round_ = (row.restart, row.conversation, row.round)
+        samples = [position for position in exchanges if position[:3] == round_] if row.source == LLM else []
         # Of several requests in a round, the last one asked for templates.
         messages, answer = exchanges[max(samples)] if samples else ((), "")
         texts = [str(message["content"]) for message in messages if message["role"] != "system"]
         earlier = [
-            one
-            for one in rows
-            if one.restart == row.restart and (one.conversation, one.round) < (row.conversation, row.round)
+            candidate
+            for candidate in rows
+            if candidate.restart == row.restart
+            and (candidate.conversation, candidate.round) < (row.conversation, row.round)
         ]
-        shown = [one.template for one in shown_in(texts, earlier) if one.template != row.template]
-        found.append(
+        shown = [
+            candidate.template for candidate in shown_in(texts, earlier) if candidate.template != row.template
+        ]
+        ancestors.append(
             Ancestor(
                 **asdict(row),
                 shown=tuple(shown[:MOST_SHOWN]),
@@ -335,33 +335,4 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
                 answer=answer,
             )
         )
-    return tuple(found)
-
-
-def _unread_note(score: Score) -> str:
-    """Return how many answers to the best instruction name no class, if many do not."""
-    if not score.unreadable or score.unreadable < MANY_UNREAD:
-        return ""
-    examples = enumerated(repr(one) for one in score.unreadable_examples)
-    cut = any(one.startswith("(cut)") for one in score.unreadable_examples)
-    return (
-        f"{100 * score.unreadable:.0f} % of the answers to the best instruction on train name no class, and "
-        f"count as wrong, such as {examples}"
-        + ("; cut ones need a higher --scorer-answer-tokens" if cut else "")
-    )
-
-
-def _labels_note(scored: Iterable[Entry], info: EvaluatorInfo) -> str | None:
-    """Return how many labels races saved, in words; None if no candidate was dropped."""
-    images: dict[str, int] = {}
-    full = info.sizes.get("train", 0) + info.sizes.get("val", 0)
-    for entry in scored:
-        images[entry.scored_as] = max(images.get(entry.scored_as, 0), entry.score.images or full)
-    asked, most = sum(images.values()), full * len(images)
-    if asked == most:
-        return None
-    dropped = sum(one < full for one in images.values())
-    return (
-        f"racing asked for {asked:,} of the {most:,} labels of full scoring: {dropped:,} of {len(images):,} "
-        "templates were dropped before they saw all images"
-    )
+    return tuple(ancestors)

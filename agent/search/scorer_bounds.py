@@ -22,7 +22,7 @@ from ..llm.scorer_costs import cost_of_all, part_of, sizes_of, to_keep, why_refu
 from ..prices import PICODOLLARS
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
-from .naming import FOUND_TRIED
+from .name_search import FOUND_TRIED
 from .racing import labels_at_most, race_blocks, races
 
 

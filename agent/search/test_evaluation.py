@@ -1,9 +1,14 @@
-"""Evaluate the choice of a search on every split, and once on the held-out test split."""
+"""Evaluate the choice of a search on every split, and once on the held-out test split.
+
+Where an evaluator predicts labels but cannot average, several candidates together are measured by majority
+vote.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TypeVar
 
 from pydantic import ConfigDict, NonNegativeInt, TypeAdapter
@@ -20,12 +25,12 @@ from ...evaluator.scoring import (
     hits,
 )
 from ..errors import EvaluationFailedError
+from ..present.notes import FailedStep
 from ..present.sentences import gain_of
 from ..results.details import BEST, ENSEMBLE, Pick, agrees
 from ..results.gain import ORIGINAL_NAMES, GroupOnTest
 from ..results.result import (
     MOST_CONFUSIONS,
-    PREFERRED,
     UNEXAMINED,
     UNINSPECTED,
     UNNAMED,
@@ -37,30 +42,35 @@ from ..results.result import (
     words_of,
 )
 from ..store.run import Store
-from .choice import Choice, ChosenGroup, message_of
+from .choice import Ballots, Choice, ChosenGroup, message_of, share_right
+from .event_loop import call_evaluator
 from .journal import NamesRecord
-from .measuring import call_evaluator, group_scores, predicted_labels
 
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
+SPLITS = ("train", "val", "test")
 T = TypeVar("T")
+FailedSteps = dict[str, FailedStep]
+"""Steps that failed, by the name of their note in the result."""
 _COUNT = TypeAdapter(NonNegativeInt, config=ConfigDict(strict=True))
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatedChoice:
     """The accuracies of a choice; those on test are None if the test split stayed closed.
 
     Attributes:
+        failed: Steps that failed.
         on_test: The choice on the test images, by name; empty if the test split stayed closed.
         inspection: Accuracy by class of the best template.
+        class_names: The new name of each class that got one; None if none were searched for.
         curve: Points of a learning curve.
     """
 
     best: GroupAccuracies
     ensemble: GroupAccuracies
     baselines: Mapping[str, GroupAccuracies]
-    notes: dict[str, str]
+    failed: Mapping[str, FailedStep]
     on_test: Mapping[str, GroupOnTest] = field(default_factory=dict)
     inspection: SplitInspection | None = None
     class_names: Mapping[str, str] | None = None
@@ -89,117 +99,124 @@ async def evaluate_choice(
         StoreError: The opening cannot be stored; the test split stays closed.
         AskingEndedError: A scorer behind an API cannot be asked; a resumed run continues.
     """
+    failed: FailedSteps = {}
     test = test and evaluator.info.sizes.get("test", 0) > 0
     groups = [ChosenGroup.of(choice.best), choice.ensemble, *choice.baselines.values()]
-    of_curve = [ChosenGroup.of(one) for one in choice.curve.values()]
-    accuracies, notes = await _accuracies(evaluator, store, [*groups, *of_curve], test=test)
-    best, ensemble, *others = accuracies[: len(groups)]
-    found = EvaluatedChoice(
-        best=best, ensemble=ensemble, baselines=dict(zip(choice.baselines, others, strict=True)), notes=notes
-    )
-    opened = test and UNOPENED not in notes
-    renaming = {} if names is None else names.renaming
-    if names is not None:
-        found.class_names = {evaluator.info.class_names[label]: name for label, name in renaming.items()}
+    curve_groups = [ChosenGroup.of(entry) for entry in choice.curve.values()]
+    accuracies, opened = await _accuracies(evaluator, store, [*groups, *curve_groups], failed, test=test)
+    best, ensemble, *of_baselines = accuracies[: len(groups)]
+    baselines = dict(zip(choice.baselines, of_baselines, strict=True))
+    # Image by image, for intervals and the report.
+    on_test: dict[str, GroupOnTest] = {}
+    inspection = None
     if opened:
-        await _inspect(evaluator, choice.best.scored_as, found)
-        by_image = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
-        found.on_test = dict(zip((BEST, ENSEMBLE, *choice.baselines), by_image, strict=True))
-    if names is not None and renaming:
-        await _rename(evaluator, names.template, renaming, found, test=opened)
-    if not opened:
-        return found
-    on_test = dict(found.on_test)
-    ensemble_on_test = on_test.pop(ENSEMBLE)
-    found.gain = gain_of(
-        on_test.pop(BEST),
-        None if renaming else ensemble_on_test,
-        on_test,
-        images=evaluator.info.sizes["test"],
-        words=words_of(prompts),
-        preferred=PREFERRED in choice.notes,
+        inspection = await _inspect(evaluator, choice.best.scored_as, failed)
+        by_image = await _image_by_image(evaluator, groups, accuracies[: len(groups)], failed)
+        on_test = dict(zip((BEST, ENSEMBLE, *choice.baselines), by_image, strict=True))
+    # With new class names, the best template with the original ones becomes a baseline.
+    class_names = None if names is None else dict[str, str]()
+    if names is not None and names.renaming:
+        renamed = await _measure_renamed(evaluator, names, failed, test=opened)
+        if renamed is not None:  # otherwise there is no accuracy to show beside them
+            all_names = evaluator.info.class_names
+            class_names = {all_names[label]: name for label, name in names.renaming.items()}
+            baselines[ORIGINAL_NAMES], best = best, renamed.accuracies
+            if opened:
+                on_test[ORIGINAL_NAMES], on_test[BEST] = on_test[BEST], renamed.on_test
+                inspection = renamed.inspection
+    gain = None
+    if opened:
+        others = {name: group for name, group in on_test.items() if name not in (BEST, ENSEMBLE)}
+        gain = gain_of(
+            on_test[BEST],
+            None if names is not None and names.renaming else on_test[ENSEMBLE],
+            others,
+            images=evaluator.info.sizes["test"],
+            words=words_of(prompts),
+            preferred=choice.preference is not None,
+        )
+    points = zip(choice.curve.items(), accuracies[len(groups) :], strict=True)
+    return EvaluatedChoice(
+        best=best,
+        ensemble=ensemble,
+        baselines=baselines,
+        failed=failed,
+        on_test=on_test,
+        inspection=inspection,
+        class_names=class_names,
+        gain=gain,
+        curve=tuple(Pick(after=after, template=entry.text, test=at.test) for (after, entry), at in points)
+        if opened
+        else (),
     )
-    found.curve = tuple(
-        Pick(after=after, template=one.text, test=scores.test)
-        for (after, one), scores in zip(choice.curve.items(), accuracies[len(groups) :], strict=True)
-    )
-    return found
 
 
-async def _noted(notes: dict[str, str], key: str, failed: str, work: Awaitable[T]) -> T | None:
-    """Return what comes of work; None if it fails, with a note that says why."""
+async def _try(failed: FailedSteps, name: str, work: Awaitable[T], detail: str = "") -> T | None:
+    """Return the outcome of a step; None if it fails, which is then added to the failed ones."""
     try:
         return await work
     except AskingEndedError:
         raise
     except Exception as error:  # noqa: BLE001 - noted in the result
-        notes[key] = f"{failed}: {message_of(error)}"
+        failed[name] = FailedStep(message_of(error), detail)
         return None
 
 
-async def _rename(
-    evaluator: Evaluator, template: str, renaming: Mapping[int, str], found: EvaluatedChoice, *, test: bool
-) -> None:
-    """Measure the template with new class names; the best one with the original names becomes a baseline.
+@dataclass(frozen=True, slots=True)
+class _Renamed:
+    accuracies: GroupAccuracies
+    on_test: GroupOnTest
+    inspection: SplitInspection | None
 
-    If that fails on train, the best one with the original names stays.
-    """
+
+async def _measure_renamed(
+    evaluator: Evaluator, names: NamesRecord, failed: FailedSteps, *, test: bool
+) -> _Renamed | None:
+    """Measure the template with new class names; None if that fails on train."""
     assert isinstance(evaluator, NamePredictor), "names are searched for with such an evaluator only"
-    sizes, names = evaluator.info.sizes, evaluator.info.class_names
-    splits = [
-        split for split in ("train", "val", "test") if sizes.get(split, 0) and (test or split != "test")
-    ]
+    template, renaming, class_names = names.template, names.renaming, evaluator.info.class_names
 
     async def measured(split: str) -> tuple[Sequence[int], Sequence[int], list[bool]]:
         answer = await call_evaluator(lambda: evaluator.predict_named(template, [renaming], split=split))
         predicted = answer.predicted[0] or ()
         return answer.labels, predicted, hits(predicted, answer.labels)
 
-    original, before = found.best, found.on_test.get(BEST)
-    renamed = {}
-    for split in splits:
-        failed = f"the new class names could not be examined on {split}"
-        if (one := await _noted(found.notes, UNNAMED, failed, measured(split))) is not None:
-            renamed[split] = one
-    if "train" not in renamed:  # no accuracy to show beside them
-        found.class_names = {}
-        return
-    shares = {split: sum(right) / len(right) for split, (_, _, right) in renamed.items()}
-    found.best = GroupAccuracies(
-        templates=(template,),
-        train=shares.get("train"),
-        val=shares.get("val"),
-        test=shares.get("test"),
-    )
-    found.baselines = {**found.baselines, ORIGINAL_NAMES: original}
-    if before is None:
-        return
-    labels, predicted, right = renamed.get("test", ((), (), None))
-    found.on_test = {
-        **found.on_test,
-        ORIGINAL_NAMES: before,
-        BEST: GroupOnTest(
+    by_split = {}
+    for split in SPLITS:
+        if evaluator.info.sizes.get(split, 0) and (test or split != "test"):
+            answer = await _try(failed, UNNAMED, measured(split), split)
+            if answer is not None:
+                by_split[split] = answer
+    if "train" not in by_split:
+        return None
+    shares = {split: sum(right) / len(right) for split, (_, _, right) in by_split.items()}
+    labels, predicted, right = by_split.get("test", ((), (), None))
+    return _Renamed(
+        GroupAccuracies(
+            templates=(template,), train=shares["train"], val=shares.get("val"), test=shares.get("test")
+        ),
+        GroupOnTest(
             templates=(template,),
             test=shares.get("test"),
             hits=right,
             predicted=predicted or None,
             labels=labels or None,
-            names=tuple(sorted((names[label], name) for label, name in renaming.items())),
+            names=tuple(sorted((class_names[label], name) for label, name in renaming.items())),
         ),
-    }
-    found.inspection = _inspection(names, labels, predicted) if predicted else None
+        _inspection(class_names, labels, predicted) if predicted else None,
+    )
 
 
 def _inspection(names: Sequence[str], labels: Sequence[int], predicted: Sequence[int]) -> SplitInspection:
-    import numpy as np  # takes longer to import than everything else that ``--help`` needs
+    import numpy as np  # takes longer to import than everything else that help pages need
 
     from ...evaluator import tally
 
-    taken, true = np.array(predicted), np.array(labels)
+    predicted_labels, true_labels = np.array(predicted), np.array(labels)
     return SplitInspection(
         split="test",
-        classes=tally.class_accuracies(taken, true, names),
-        confusions=tally.named_confusions(taken, true, names, MOST_CONFUSIONS),
+        classes=tally.class_accuracies(predicted_labels, true_labels, names),
+        confusions=tally.named_confusions(predicted_labels, true_labels, names, MOST_CONFUSIONS),
     )
 
 
@@ -209,29 +226,26 @@ def openings(store: Store) -> int:
 
 
 async def _accuracies(
-    evaluator: Evaluator, store: Store, groups: Sequence[ChosenGroup], *, test: bool
-) -> tuple[list[GroupAccuracies], dict[str, str]]:
-    notes: dict[str, str] = {}
-    found: Sequence[SplitScores | None] | None = None
+    evaluator: Evaluator, store: Store, groups: Sequence[ChosenGroup], failed: FailedSteps, *, test: bool
+) -> tuple[list[GroupAccuracies], bool]:
+    """Return the accuracies of groups, and whether they were evaluated on test."""
+    scores: Sequence[SplitScores | None] | None = None
     if test:
         # Stored before it happens: a run that dies in the middle has opened it all the same.
         await store.put_note(OPENINGS, openings(store) + 1)
-        failed = "the test split could not be examined"
-        found = await _noted(notes, UNOPENED, failed, _scores(evaluator, groups, test=True))
-    if found is None:
-        failed = "ensembles could not be examined"
-        found = await _noted(notes, UNEXAMINED, failed, _scores(evaluator, groups, test=False))
+        scores = await _try(failed, UNOPENED, _scores(evaluator, groups, test=True))
+    opened = scores is not None
+    if scores is None:
+        scores = await _try(failed, UNEXAMINED, _scores(evaluator, groups, test=False))
     accuracies: list[GroupAccuracies] = []
-    for group, scores in zip(groups, found or [None] * len(groups), strict=True):
-        train, val, on_test = (
-            (None, None, None) if scores is None else (scores.train, scores.val, scores.test)
-        )
+    for group, split_scores in zip(groups, scores or [None] * len(groups), strict=True):
+        on_splits = SplitScores(None, None, None) if split_scores is None else split_scores
+        train, val = on_splits.train, on_splits.val
         if train is None and group.known is not None:
             train, val = group.known.train, group.known.val
-        accuracies.append(
-            GroupAccuracies(templates=group.shown or group.templates, train=train, val=val, test=on_test)
-        )
-    return accuracies, notes
+        templates = group.shown or group.templates
+        accuracies.append(GroupAccuracies(templates=templates, train=train, val=val, test=on_splits.test))
+    return accuracies, opened
 
 
 async def _scores(
@@ -254,71 +268,117 @@ async def _scores(
         # Those that need no more requests can still be measured.
         if len(groups) == 1:
             return [None]
-        return [one for group in groups for one in await _scores(evaluator, [group], test=False)]
-    found = iter(await _scores(evaluator, readable, test=test))
-    return [next(found) if group in readable else None for group in groups]
+        return [scores for group in groups for scores in await _scores(evaluator, [group], test=False)]
+    scores_in_turn = iter(await _scores(evaluator, readable, test=test))
+    return [next(scores_in_turn) if group in readable else None for group in groups]
 
 
-async def _inspect(evaluator: Evaluator, best: str, found: EvaluatedChoice) -> None:
+def group_scores(
+    evaluator: Evaluator, ensembles: Sequence[Sequence[str]], *, test: bool
+) -> list[SplitScores | None]:
+    """Score ensembles as ``Evaluator.examine`` does, by vote if it predicts but cannot average."""
+    scores = list(evaluator.examine(ensembles, test=test))
+    if not isinstance(evaluator, Predictor):
+        return scores
+    unscored = [
+        index
+        for index, split_scores in enumerate(scores)
+        if len(ensembles[index]) > 1 and (split_scores is None or split_scores.train is None)
+    ]
+    voting = [ensembles[index] for index in unscored]
+    shares = {
+        split: shares_right(predicted_labels(evaluator, voting, split))
+        for split in SPLITS
+        if unscored and evaluator.info.sizes.get(split, 0) and (test or split != "test")
+    }
+    for number, index in enumerate(unscored):
+        train, val, on_test = (shares[split][number] if split in shares else None for split in SPLITS)
+        scores[index] = None if train is None else SplitScores(train, val, on_test)
+    return scores
+
+
+def predicted_labels(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -> Predictions:
+    """Return the label that each ensemble gives each image, by vote if it cannot be averaged."""
+    predictions = predictor.predict(ensembles, split=split)
+    votes = [
+        labels is None and len(ensemble) > 1
+        for ensemble, labels in zip(ensembles, predictions.predicted, strict=True)
+    ]
+    if not any(votes):
+        return predictions
+    voters = [candidate for ensemble in compress(ensembles, votes) for candidate in ensemble]
+    ballots = Ballots(predictor, voters, [split])
+    predicted = (
+        ballots.vote(ensemble, split) if vote else labels
+        for ensemble, labels, vote in zip(ensembles, predictions.predicted, votes, strict=True)
+    )
+    return Predictions(predictions.labels, tuple(predicted))
+
+
+def shares_right(predictions: Predictions) -> list[float | None]:
+    """Return what share of the images each ensemble classifies correctly; None if it cannot be read."""
+    return [
+        None if not labels else share_right(labels, predictions.labels) for labels in predictions.predicted
+    ]
+
+
+async def _inspect(evaluator: Evaluator, best: str, failed: FailedSteps) -> SplitInspection | None:
+    """Return the accuracy of the best template by class, if the evaluator reports it."""
     if not isinstance(evaluator, Inspector):
-        return
+        return None
     work = call_evaluator(lambda: evaluator.inspect([best], split="test"))
-    all_pairs = await _noted(found.notes, UNINSPECTED, "the classes could not be distinguished", work)
-    if all_pairs is not None:
-        confusions = all_pairs.confusions[:MOST_CONFUSIONS]
-        found.inspection = SplitInspection(split="test", classes=all_pairs.classes, confusions=confusions)
+    if (inspection := await _try(failed, UNINSPECTED, work)) is None:
+        return None
+    confusions = inspection.confusions[:MOST_CONFUSIONS]
+    return SplitInspection(split="test", classes=inspection.classes, confusions=confusions)
 
 
 async def _image_by_image(
     evaluator: Evaluator,
     groups: Sequence[ChosenGroup],
     accuracies: Sequence[GroupAccuracies],
-    notes: dict[str, str],
+    failed: FailedSteps,
 ) -> list[GroupOnTest]:
-    """Return groups on test with each image's label, if the evaluator reports it; else add a note."""
-    predicted: list[tuple[int, ...] | None] = [None] * len(groups)
+    """Return groups on test with each image's label, if the evaluator reports it."""
+    predicted_by_group: list[tuple[int, ...] | None] = [None] * len(groups)
     labels: tuple[int, ...] = ()
     if isinstance(evaluator, Predictor):
-        places = [place for place, one in enumerate(accuracies) if one.test is not None]
+        tested = [index for index, group in enumerate(accuracies) if group.test is not None]
 
         async def checked_predictions() -> Predictions:
-            asked = [groups[place].templates for place in places]
-            found = await call_evaluator(lambda: predicted_labels(evaluator, asked, "test"))
-            _check_predictions(found, [accuracies[place] for place in places], evaluator)
-            return found
+            ensembles = [groups[index].templates for index in tested]
+            predictions = await call_evaluator(lambda: predicted_labels(evaluator, ensembles, "test"))
+            images = evaluator.info.sizes.get("test", 0)
+            for index, predicted in zip(tested, predictions.predicted, strict=True):
+                if predicted is not None:
+                    _check_predictions(hits(predicted, predictions.labels), accuracies[index], images)
+            return predictions
 
-        failed = "intervals are not paired, as no predictions could be had"
-        if (found := await _noted(notes, UNPAIRED, failed, checked_predictions())) is not None:
-            labels = found.labels
-            for place, answer in zip(places, found.predicted, strict=True):
-                predicted[place] = answer
+        if (predictions := await _try(failed, UNPAIRED, checked_predictions())) is not None:
+            labels = predictions.labels
+            for index, predicted in zip(tested, predictions.predicted, strict=True):
+                predicted_by_group[index] = predicted
     return [
         GroupOnTest(
             templates=group.templates,
-            test=one.test,
-            hits=None if answer is None else hits(answer, labels),
-            predicted=answer,
-            labels=None if answer is None else labels,
+            test=on_splits.test,
+            hits=None if predicted is None else hits(predicted, labels),
+            predicted=predicted,
+            labels=None if predicted is None else labels,
         )
-        for group, one, answer in zip(groups, accuracies, predicted, strict=True)
+        for group, on_splits, predicted in zip(groups, accuracies, predicted_by_group, strict=True)
     ]
 
 
-def _check_predictions(
-    predictions: Predictions, found: Sequence[GroupAccuracies], evaluator: Evaluator
-) -> None:
+def _check_predictions(right: Sequence[bool], accuracies: GroupAccuracies, images: int) -> None:
     """Raise EvaluationFailedError if predictions contradict the evaluator's own accuracies."""
-    images = evaluator.info.sizes.get("test", 0)
-    for answer, one in zip(predictions.predicted, found, strict=True):
-        if answer is None or one.test is None:
-            continue
-        right = hits(answer, predictions.labels)
-        if len(right) != images:
-            raise EvaluationFailedError(
-                f"predict reports {counted(len(right), 'label')} of the {counted(images, 'image')} on test"
-            )
-        if not agrees(right, one.test):
-            raise EvaluationFailedError(
-                f"predict gives {one.templates[0]!r:.80} an accuracy of {sum(right) / images:.4f} on test, "
-                f"and examine {one.test:.4f}"
-            )
+    assert accuracies.test is not None
+    if len(right) != images:
+        raise EvaluationFailedError(
+            f"predict reports {counted(len(right), 'label')} of the {counted(images, 'image')} on test"
+        )
+    if not agrees(right, accuracies.test):
+        raise EvaluationFailedError(
+            f"predict gives {accuracies.templates[0]!r:.80} an accuracy of {sum(right) / images:.4f} on "
+            f"test, and examine {accuracies.test:.4f}"
+        )

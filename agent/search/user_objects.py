@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,24 +25,24 @@ MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, N
 """Program errors rather than network errors: the next attempt would fail in the same way."""
 
 
-def name_of(one: object) -> str:
+def name_of(user_object: object) -> str:
     """Return the name of an object's class, or of a function, for people: ``module.Class``."""
-    named: Any = one if inspect.isroutine(one) else type(one)
+    named: Any = user_object if inspect.isroutine(user_object) else type(user_object)
     return f"{named.__module__}.{named.__qualname__}"
 
 
 def object_names(*, evaluator: object | None, chat: object | None) -> dict[str, str]:
     """Return the class names of the given objects by role."""
     objects = {"evaluator": evaluator, "chat": chat}
-    return {what: name_of(one) for what, one in objects.items() if one is not None}
+    return {role: name_of(custom) for role, custom in objects.items() if custom is not None}
 
 
 def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Raise UsageError if a resumed run lacks Python objects of its start; see ``object_names``."""
-    if missing := {what: name for what, name in before.items() if what not in now}:
+    if missing := {role: name for role, name in before.items() if role not in now}:
         keyword_of = {"evaluator": "custom_scorer", "chat": "chat"}
-        named = enumerated(f"{keyword_of.get(what, what)}={name}" for what, name in missing.items())
-        arguments = ", ".join(f"{keyword_of.get(what, what)}=..." for what in missing)
+        named = enumerated(f"{keyword_of.get(role, role)}={name}" for role, name in missing.items())
+        arguments = ", ".join(f"{keyword_of.get(role, role)}=..." for role in missing)
         raise UsageError(
             f"{run_dir} was made in Python with {named}, which only Python has: resume it there "
             f"by promptclimb.resume({str(run_dir)!r}, {arguments})"
@@ -54,7 +55,7 @@ class UserChat:
     ``chat(request)`` takes a ``ChatRequest`` and returns a ``ChatAnswer``; ``chat(messages)`` takes
     ``[{"role", "content"}]`` and may return a text, which is counted as free. The parameter's name decides.
     Either may be plain or async. A plain one blocks, so it runs in a thread: one call at a time, or as many
-    as an attribute ``in_flight`` says. A call abandoned at a deadline holds its place until it returns.
+    as an attribute ``in_flight`` says. A call abandoned at a deadline counts until it returns.
 
     ``scrub`` takes secrets out of what it raises. ``in_flight`` is None for any number.
 
@@ -77,7 +78,7 @@ class UserChat:
                 f"in_flight of {self._name} is {shown(calls)}; expected how many calls it takes at once"
             )
         self.in_flight: int | None = calls
-        self._places = asyncio.Semaphore(calls or 1)
+        self._room = asyncio.Semaphore(calls or 1)
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Ask the object; see ``ChatClient``.
@@ -88,15 +89,21 @@ class UserChat:
             FatalChatError: It has a mistake, asks to leave the program, or returned neither a text nor a
                 ``ChatAnswer``.
         """
-        given = request if self._takes_request else [dict(message) for message in request.messages]
+        argument = request if self._takes_request else [dict(message) for message in request.messages]
         try:
-            answer = await self._in_thread(lambda: self._call(given)) if self._blocks else self._call(given)
+            if self._blocks:
+                answer = await self._in_thread(lambda: self._call(argument))
+            else:
+                answer = self._call(argument)
             if inspect.isawaitable(answer):
                 answer = await answer
         except PromptclimbError:
             raise
         except GeneratorExit as error:
-            if not _runs():  # the interpreter closes what was never finished
+            running = None
+            with suppress(RuntimeError):
+                running = asyncio.current_task()
+            if running is None:  # the interpreter closes what was never finished
                 raise
             raise self._explained(error) from error
         except (Exception, SystemExit, BaseExceptionGroup) as error:
@@ -106,22 +113,23 @@ class UserChat:
         return self._checked(answer, request)
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
-        await self._places.acquire()
-        running = asyncio.ensure_future(in_thread(call))
-        running.add_done_callback(self._ended)
-        return await asyncio.shield(running)
+        await self._room.acquire()
 
-    def _ended(self, call: asyncio.Future[Any]) -> None:
-        self._places.release()
-        if not call.cancelled():
-            call.exception()  # nobody waits for that of a call which was left
+        def ended(running: asyncio.Future[Any]) -> None:
+            self._room.release()
+            if not running.cancelled():
+                running.exception()  # nobody waits for that of a call which was left
+
+        running = asyncio.ensure_future(in_thread(call))
+        running.add_done_callback(ended)
+        return await asyncio.shield(running)
 
     def _explained(self, error: BaseException) -> FatalChatError | TransientChatError:
         message = self._scrub(f"{self._name}.chat failed: {type(error).__name__}: {error}")
         if not isinstance(error, MISTAKES):
             return TransientChatError(message)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return FatalChatError(f"{message} ({place.filename}, line {place.lineno})")
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return FatalChatError(f"{message} ({frame.filename}, line {frame.lineno})")
 
     def _checked(self, answer: Any, request: ChatRequest) -> ChatAnswer:
         if answer is None:
@@ -132,21 +140,14 @@ class UserChat:
             wanted = "a ChatAnswer" if self._takes_request else "a text"
             raise FatalChatError(f"{self._name}.chat must answer with {wanted}; it answered {shown(answer)}")
         counts = (answer.prompt_tokens, answer.completion_tokens)
-        if not isinstance(answer.text, str) or not all(isinstance(one, int) and one >= 0 for one in counts):
+        counts_valid = all(isinstance(count, int) and count >= 0 for count in counts)
+        if not isinstance(answer.text, str) or not counts_valid:
             raise FatalChatError(
                 f"{self._name}.chat answered {shown(answer)}, whose text or tokens are invalid"
             )
         if (billed := answer.billed) is not None and not (isinstance(billed, TokenUsage) and billed.possible):
             raise FatalChatError(f"{self._name}.chat answered {shown(billed)} as billed, which is impossible")
         return replace(answer, text=whole_characters(answer.text))
-
-
-def _runs() -> bool:
-    """Return whether an event loop runs this very code."""
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False
 
 
 def _first_parameter(call: Callable[..., Any]) -> str:

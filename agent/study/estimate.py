@@ -40,7 +40,7 @@ from ..methods.registry import METHODS
 from ..position import Position
 from ..prices import PICODOLLARS, TokenUsage
 from ..search.inputs import read_pool, read_wordings
-from ..search.names import MOST_TAKEN_FOR
+from ..search.name_rounds import MOST_TAKEN_FOR
 
 Number = TypeVar("Number", int, float)
 LONGEST_NAME = 50

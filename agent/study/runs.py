@@ -21,7 +21,8 @@ from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..search.identity import known_identity
 from ..search.inputs import fallen_back, pinned_evaluator
-from ..search.run import SearchRun
+from ..search.opening import RunRequest
+from ..search.run import resume_run, start_run
 from ..secrets import Scrubber, secrets_named_in
 from ..store.manifest import check_identity
 from ..store.run import Store
@@ -212,7 +213,7 @@ def same_settings(cell: Cell) -> Iterator[None]:
 
 
 async def run_search(
-    cell: Cell, shared: SharedLimits, refusals: Refusals, opened: Callable[[SearchConfig], SearchRun]
+    cell: Cell, shared: SharedLimits, refusals: Refusals, opened: Callable[[SearchConfig], RunRequest]
 ) -> SearchEnd:
     """Start a search, resume it, or read its result.
 
@@ -229,10 +230,10 @@ async def run_search(
         if (last := _last_result(cell)) is not None and last.status == "stopped":
             reached = tuple(name.removeprefix("max_") for name in limits)
             return replace(last, stop_reason=reason, limits=reached)
-    session = opened(shared.share(cell.config))
+    request = opened(shared.share(cell.config))
     try:
         with same_settings(cell):
-            result = await (session.resume(cell.run_dir) if has_begun else session.start())
+            result = await (resume_run(request, cell.run_dir) if has_begun else start_run(request))
     except StoreLockedError as error:
         return stopped_by(error)  # another process works on it, so its usage cannot be read
     except PromptclimbError as error:

@@ -18,7 +18,7 @@ from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
 from ..results.run_dir import write_atomically
-from ..search.measuring import share_right
+from ..search.choice import share_right
 from ..store.run import StoreReader
 from .grid import Cell
 from .outcomes import Blocks, RunOutcome, mean_over_sets

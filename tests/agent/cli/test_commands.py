@@ -32,6 +32,7 @@ from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.agent.search.api import load_data, search_sync
+from promptclimb.agent.search.run import start_run
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.errors import UsageError
@@ -280,7 +281,7 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
     )
     code = run_session(
         config,
-        lambda session: replace(session, chat=Prose(), evaluator=FakeEvaluator()).start(),
+        lambda request: start_run(replace(request, chat=Prose(), evaluator=FakeEvaluator())),
         as_json=False,
     )
     assert code == NOTHING_USABLE
@@ -776,7 +777,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     def exploding(*_given: object, **_named: object) -> None:
         raise ZeroDivisionError(f"never seen {KEY}")
 
-    monkeypatch.setattr("promptclimb.agent.search.run.ready_evaluator", exploding)
+    monkeypatch.setattr("promptclimb.agent.search.opening.ready_evaluator", exploding)
     assert call("search", "--method", "random", "--run-dir", "r") == 1
     assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
     (crash,) = tmp_path.glob("promptclimb-crash-*.txt")

@@ -101,7 +101,7 @@ async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in
     for _ in range(2):
         found, notes = await try_local_llm(config(), events.append, {})
         assert (found.method, found.llm) == ("random", None)
-        assert "the index is offline" in notes[LLM_FALLBACK]
+        assert "the index is offline" in notes[LLM_FALLBACK]["reason"]
     assert fetching == ["local"]
     assert fallen_back(config()) == found
     assert sum(isinstance(event, Noted) for event in events) == 2

@@ -16,10 +16,11 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.run_dir import read_result
-from promptclimb.agent.search import measuring
 from promptclimb.agent.search.api import search
-from promptclimb.agent.search.choice import choose_ensemble, first_templates, pooled, ranking
-from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.search.choice import Ballots, choose_ensemble, first_templates, pooled, ranking
+from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.run import start_run
+from promptclimb.agent.search.test_evaluation import group_scores, predicted_labels
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Objective, Predictions, Score, SplitScores
 from promptclimb.prompts.template import Template
@@ -94,7 +95,7 @@ def test_without_views_of_all_they_count_for_none() -> None:
     entries = [viewed("one {}", 10, 2, None), viewed("my {}", 12, 1, None), viewed("her {}", 11, 3, None)]
     as_ever = order(entries)
     assert as_ever == ["her {}", "my {}", "one {}"]
-    some = [replace(one, score=replace(one.score, augmentations=0.99)) for one in entries[:1]]
+    some = [replace(one, score=replace(one.score, views=0.99)) for one in entries[:1]]
     assert order([*some, *entries[1:]]) == as_ever
 
 
@@ -233,7 +234,7 @@ def test_the_first_of_several_labels_that_are_level_wins() -> None:
             return Predictions((2,), tuple(None if len(one) > 1 else (len(one[0]),) for one in ensembles))
 
     ensembles = [["ab", "abc"], ["abc", "ab"], ["abc", "ab", "xy"], ["ab"]]
-    assert measuring.predicted_labels(Three(), ensembles, "val").predicted == ((2,), (3,), (2,), (2,))
+    assert predicted_labels(Three(), ensembles, "val").predicted == ((2,), (3,), (2,), (2,))
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * len(TRUE)), min_size=4, max_size=4), st.data())
@@ -242,8 +243,8 @@ def test_ballots_count_as_the_box_is_examined(reported: list[tuple[int, ...]], d
     box = Labels(dict(zip(LETTERS[:4], reported, strict=True)))
     ensemble = data.draw(st.lists(st.sampled_from(LETTERS[:4]), min_size=2, max_size=7))
     splits = [split for split in ("train", "val") if box.info.sizes.get(split)]
-    (counted,) = measuring.Ballots(box, LETTERS[:4], splits).scores([ensemble])
-    (scores,) = measuring.group_scores(box, [ensemble], test=False)
+    (counted,) = Ballots(box, LETTERS[:4], splits).scores([ensemble])
+    (scores,) = group_scores(box, [ensemble], test=False)
     assert counted == scores
 
 
@@ -252,11 +253,11 @@ async def test_an_ensemble_that_votes_grows_where_two_more_make_it_better() -> N
     wrong, otherwise = (1, 1, 2, 0, 1, 2), (0, 1, 2, 1, 1, 2)
     reported = dict.fromkeys(LETTERS, wrong) | {LETTERS[2]: otherwise, LETTERS[5]: TRUE}
     box = Labels(reported)
-    templates, notes = await choose_ensemble(box, LETTERS, 3)
+    templates, ungrown = await choose_ensemble(box, LETTERS, 3)
     assert templates[:3] == tuple(LETTERS[:3])
     assert LETTERS[5] in templates[3:]
-    assert notes == {}
-    (before, after) = measuring.group_scores(Labels(reported), [LETTERS[:3], templates], test=False)
+    assert ungrown is None
+    (before, after) = group_scores(Labels(reported), [LETTERS[:3], templates], test=False)
     assert before is not None
     assert after is not None
     assert (after.train or 0) > (before.train or 0)
@@ -303,7 +304,7 @@ async def test_all_of_it_is_seen_in_one_opening(tmp_path: Path) -> None:
     """The test split is opened once, and the result is that of a search that keeps nothing of it."""
     alone = await search(config(tmp_path / "alone"), evaluator=FakeEvaluator())
     evaluator = FakeEvaluator()
-    kept = await SearchRun(config=config(tmp_path / "kept"), evaluator=evaluator, curve=CURVE).start()
+    kept = await start_run(RunRequest(config=config(tmp_path / "kept"), evaluator=evaluator, curve=CURVE))
     assert evaluator.opened == kept.test_opened == 1
     assert (kept.best, kept.ensemble, kept.leaderboard) == (alone.best, alone.ensemble, alone.leaderboard)
     details = read_details(tmp_path / "kept")
@@ -320,7 +321,7 @@ async def test_a_stopped_search_leaves_the_split_held_out(tmp_path: Path) -> Non
     """Nothing is kept of a split that was not opened."""
     stopped = config(tmp_path / "run").model_copy(update={"max_minutes": 0.0})
     evaluator = FakeEvaluator()
-    result = await SearchRun(config=stopped, evaluator=evaluator, curve=CURVE).start()
+    result = await start_run(RunRequest(config=stopped, evaluator=evaluator, curve=CURVE))
     assert result.status == "stopped"
     assert evaluator.opened == 0
     details = read_details(tmp_path / "run")
@@ -331,10 +332,10 @@ async def test_a_stopped_search_leaves_the_split_held_out(tmp_path: Path) -> Non
 async def test_a_choice_may_be_that_of_the_first_templates(tmp_path: Path) -> None:
     """The last point of a curve over all templates is the choice itself."""
     found = await search(config(tmp_path / "first"), evaluator=FakeEvaluator())
-    session = SearchRun(
+    request = RunRequest(
         config=config(tmp_path / "again"), evaluator=FakeEvaluator(), curve=(found.evaluated,)
     )
-    await session.start()
+    await start_run(request)
     details = read_details(tmp_path / "again")
     assert details is not None
     (pick,) = details.curve

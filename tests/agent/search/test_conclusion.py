@@ -18,7 +18,7 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.journal import RestartRecord, Searched
-from promptclimb.agent.search.run import OpenRun, Resolved, SearchRun
+from promptclimb.agent.search.run import choose_and_test
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError, PromptclimbError
@@ -32,7 +32,7 @@ from promptclimb.evaluator.scoring import (
     SplitScores,
 )
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.wording import built_in
+from tests.fakes.run_session import session_of
 
 CONFIG = SearchConfig(data="fake", method="random", ensemble_size=2)
 ASKING = SearchConfig(data="fake", method="pn", llm="m", ensemble_size=2)
@@ -101,9 +101,8 @@ async def finish(
     chat: object | None = None,
 ) -> SearchResult:
     """The result alone."""
-    run = OpenRun(SearchRun(config=config, chat=chat), Path(), Resolved(config, notes, [], built_in()))
-    run.evaluator, run.store = evaluator, store
-    return (await run.choose_and_test(found))[0]
+    session = session_of(config, evaluator, store, notes=notes, chat=chat)
+    return (await choose_and_test(session, found))[0]
 
 
 def fail(*, on_test: bool = True, always: bool = False) -> Callable[[Sequence[Sequence[str]], bool], None]:

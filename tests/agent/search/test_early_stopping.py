@@ -12,6 +12,7 @@ from promptclimb.agent.config.sources import from_sources
 from promptclimb.agent.events.types import Event, Noted
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
+from promptclimb.agent.present.notes import EarlyEnd
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.result import ENDED_EARLY
 from promptclimb.agent.search.journal import RestartRecord
@@ -60,7 +61,7 @@ def test_a_restart_ends_after_rounds_without_a_better_template() -> None:
         searched.round(*values)
         assert searched.stopping.ends_restart is None
     searched.round()
-    assert searched.stopping.ends_restart == "no better template in 2 rounds (--patience)"
+    assert searched.stopping.ends_restart == EarlyEnd("patience", 2)
 
 
 def test_a_restart_ends_where_train_and_val_together_reach_the_target() -> None:
@@ -69,7 +70,7 @@ def test_a_restart_ends_where_train_and_val_together_reach_the_target() -> None:
     searched.round(0.9, val=0.6)
     assert searched.stopping.ends_restart is None
     searched.round(0.8, val=0.8)
-    assert searched.stopping.ends_restart == "a template reached --until 0.8"
+    assert searched.stopping.ends_restart == EarlyEnd("until", 0.8)
 
 
 def test_nothing_ends_a_restart_that_was_not_asked_for() -> None:
@@ -77,7 +78,7 @@ def test_nothing_ends_a_restart_that_was_not_asked_for() -> None:
     searched = Restarted()
     for _ in range(50):
         searched.round(1.0)
-    assert (searched.stopping.ends_restart, searched.stopping.ends_conversation) == (None, None)
+    assert (searched.stopping.ends_restart, searched.stopping.ends_conversation) == (None, False)
 
 
 def test_a_conversation_ends_after_two_answers_of_nothing_new() -> None:
@@ -85,11 +86,11 @@ def test_a_conversation_ends_after_two_answers_of_nothing_new() -> None:
     searched = Restarted()
     searched.round(0.5)
     searched.round(refused=("known", "duplicate"))
-    assert searched.stopping.ends_conversation is None
+    assert not searched.stopping.ends_conversation
     searched.round(refused=("known",))
-    assert searched.stopping.ends_conversation == "2 answers in a row held nothing new"
+    assert searched.stopping.ends_conversation
     searched.stopping.begin_conversation()
-    assert searched.stopping.ends_conversation is None
+    assert not searched.stopping.ends_conversation
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_an_answer_with_anything_else_is_no_repetition(
     searched.round(0.5)
     for answer in (("known",), refused, ("known",)):
         searched.round(*(values if answer is refused else ()), refused=answer)
-    assert searched.stopping.ends_conversation is None
+    assert not searched.stopping.ends_conversation
 
 
 def test_what_is_scored_beside_a_request_is_no_part_of_its_answer() -> None:
@@ -112,11 +113,11 @@ def test_what_is_scored_beside_a_request_is_no_part_of_its_answer() -> None:
     searched = Restarted(patience=3)
     searched.round(0.5)
     for answer in (1, 2):
-        assert searched.stopping.ends_conversation is None
+        assert not searched.stopping.ends_conversation
         searched.score(0.5 + answer / 10)
         searched.stopping.begin_step()
         searched.round(refused=("known",))
-    assert searched.stopping.ends_conversation == "2 answers in a row held nothing new"
+    assert searched.stopping.ends_conversation
     for _ in range(2):
         searched.round(refused=("known",))
         assert searched.stopping.ends_restart is None

@@ -18,7 +18,8 @@ from promptclimb import SearchResult
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.run import start_run
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import ClassAccuracy, Inspection, Rejection, Score, SplitScores, Verdict
@@ -181,13 +182,13 @@ def test_a_key_that_an_evaluator_says_is_written_nowhere(tmp_path: Path, method:
         data="fake", llm="fake", method=method, restarts=1, conversations=1, rounds=1, initial=300,
         run_dir=tmp_path / "run",
     )  # fmt: skip
-    session = SearchRun(
+    request = RunRequest(
         config=config,
         evaluator=Leaky(),
         chat=ChatByHash() if method == "pn" else None,
         environment={"SOME_API_KEY": KEY},
     )
-    result = run_virtual(session.start())
+    result = run_virtual(start_run(request))
     assert result.rejected["scorer_failed"] > 0
     assert result.rejected["too_long"] > 0
     assert "401 for [secret]" in str(result.notes)

@@ -120,7 +120,9 @@ def test_changed_images_are_named_before_an_llm_is_loaded(
     small: dict[str, Any] = {"data": str(tmp_path / "data"), "model": model, "views": 0, "shots": 2}
     small |= {"method": "random", "restarts": 1, "conversations": 1, "rounds": 1, "initial": 4}
     search_sync(SearchConfig(**small, run_dir=tmp_path / "r"))
-    monkeypatch.setattr("promptclimb.agent.search.run.open_endpoints", lambda *_, **__: pytest.fail("opened"))
+    monkeypatch.setattr(
+        "promptclimb.agent.search.opening.open_endpoints", lambda *_, **__: pytest.fail("opened")
+    )
     monkeypatch.setattr(SearchConfig, "is_local", True)
 
     def refused() -> str:

@@ -25,7 +25,8 @@ from promptclimb.agent.results.gain import ORIGINAL_NAMES
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import REPORT, RESULT, read_result
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.run import resume_run, start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.counts import counted
 from promptclimb.evaluator.errors import ConfigError, TemplateRejectedError
@@ -352,8 +353,8 @@ def test_a_limit_in_the_middle_keeps_everything(tmp_path: Path, calls: int) -> N
 def concluded(run_dir: Path, evaluator: NamingBox, **more: Any) -> SearchResult:
     """The result of a run that is resumed to finish with what is scored; nobody is asked."""
     chat = NameChat()
-    run = SearchRun(config=config(run_dir, **more), evaluator=evaluator, chat=chat, concludes=True)
-    result = run_virtual(run.resume(run_dir))
+    request = RunRequest(config=config(run_dir, **more), evaluator=evaluator, chat=chat, concludes=True)
+    result = run_virtual(resume_run(request, run_dir))
     assert chat.asked == []
     return result
 
@@ -456,9 +457,9 @@ def test_an_interruption_keeps_what_was_paid_for(tmp_path: Path) -> None:
                 stop.request(InterruptedRunError(2))
             return answer
 
-    run = SearchRun(config=config(tmp_path / "r"), evaluator=box(), chat=Interrupting(), stop=stop)
+    request = RunRequest(config=config(tmp_path / "r"), evaluator=box(), chat=Interrupting(), stop=stop)
     with pytest.raises(InterruptedRunError):
-        run_virtual(run.start())
+        run_virtual(start_run(request))
     chat = NameChat(ANSWERS[2:])
     assert run_virtual(resume(tmp_path / "r", evaluator=box(), chat=chat)).best == found(tmp_path / "x").best
     assert len(chat.asked) == 2

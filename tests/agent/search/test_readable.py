@@ -19,12 +19,14 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import INITIAL, LLM, Position
+from promptclimb.agent.present.notes import preferred
 from promptclimb.agent.present.terminal import print_result
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.result import PREFERRED
 from promptclimb.agent.results.run_dir import REPORT, RESULT, stored_config
-from promptclimb.agent.search.choice import ranked, ranking, within_margin
-from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.search.choice import Ranked, ranked, ranking, within_margin
+from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.run import start_run
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -79,10 +81,16 @@ def test_the_first_of_the_ranking_that_was_written_is_taken_and_the_rest_stays()
     ]
     found = ranked(config(), INFO, entries)
     assert [one.text for one in found.order] == ["my {}", "ink {}", "red ink {}", "a very old {}"]
-    assert found.note == (
+    assert note_of(found) == (
         '"ink {}", made by combine, scored 0.5 points higher on the few-shot images, which is within chance; '
         '"my {}" was preferred because it is a starting template (--no-prefer-readable)'
     )
+
+
+def note_of(order: Ranked) -> str:
+    """What the result says of a preference."""
+    assert order.preference is not None
+    return preferred(order.preference)
 
 
 def test_the_note_says_how_much_higher_and_who_wrote() -> None:
@@ -90,16 +98,16 @@ def test_the_note_says_how_much_higher_and_who_wrote() -> None:
     tie = ranked(config(), INFO, [entry("ink {}", 80), entry("my very own {}", 80, LLM)])
     assert (
         '"ink {}", made by combine, scored as high; "my very own {}" was preferred because the LLM'
-        in tie.note
+        in note_of(tie)
     )
     near = [entry("ink {}", 80, views=0.5002), entry("my {}", 80, INITIAL, views=0.5)]
-    assert "scored less than 0.1 points higher on" in ranked(config(), INFO, near).note
+    assert "scored less than 0.1 points higher on" in note_of(ranked(config(), INFO, near))
 
 
 def test_of_names_the_note_is_about_the_first_step() -> None:
     """With new names another template may be best."""
     entries = [entry("ink {}", 80), entry("my {}", 80, INITIAL)]
-    note = ranked(config(prompts="class-names"), INFO, entries).note
+    note = note_of(ranked(config(search_for="class-names"), INFO, entries))
     assert note.startswith('with the original class names, "ink {}", made by combine, scored as high')
 
 
@@ -109,7 +117,7 @@ def test_a_best_one_that_was_written_stays(source: str) -> None:
     found = ranked(
         config(), INFO, [entry("ink {}", 80, source), entry("my {}", 80, INITIAL), entry("red {}", 79)]
     )
-    assert (found.best.text, found.note) == ("ink {}", "")
+    assert (found.best.text, found.preference) == ("ink {}", None)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +219,7 @@ def test_at_most_one_template_moves_and_only_to_the_front(
     texts = [one.text for one in found.order]
     assert sorted(texts) == sorted(plain)
     assert [one for one in plain if one != texts[0]] == texts[1:]
-    assert bool(found.note) == (texts[0] != plain[0])
+    assert (found.preference is not None) == (texts[0] != plain[0])
     written = {one.text for one in entries if one.source in (INITIAL, LLM)}
     shares = {one.text: (one.score.train * 160 + 20) / 200 for one in entries}
     near = [one for one in plain if one in written and within_margin(shares[one], shares[plain[0]], 200)]
@@ -255,8 +263,8 @@ def searched(given: SearchConfig) -> SearchResult:
 
 def test_it_is_best_everywhere(tmp_path: Path, mine: Path) -> None:
     """In the result, the leaderboard, the ensemble, the lineage and the learning curve."""
-    session = SearchRun(config=run_config(tmp_path / "r", mine), evaluator=Level(), curve=(2, 5))
-    found = run_virtual(session.start())
+    request = RunRequest(config=run_config(tmp_path / "r", mine), evaluator=Level(), curve=(2, 5))
+    found = run_virtual(start_run(request))
     assert found.leaderboard[1].source == "combine"
     assert found.leaderboard[1].train > found.leaderboard[0].train
     assert [found.best.template, found.leaderboard[0].template, found.ensemble.templates[0]] == [MINE] * 3

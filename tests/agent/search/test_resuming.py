@@ -18,7 +18,8 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.run import resume_run
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import PromptclimbError, UsageError
@@ -73,14 +74,14 @@ def test_what_stopped_an_earlier_session_is_not_reported_of_a_later_one(
     before = (stopped / RESULT).read_text("utf-8")
     assert main(["report", str(stopped)]) == 0
     stop, killed = Stop(), stopped.with_name("killed")
-    session = SearchRun(
+    request = RunRequest(
         config=config(stopped, max_calls=100),
         evaluator=FakeEvaluator(),
         chat=Interrupting(stop, stopped, killed),
         stop=stop,
     )
     with pytest.raises(InterruptedRunError):
-        run_virtual(session.resume(stopped))
+        run_virtual(resume_run(request, stopped))
     for run_dir in (stopped, killed):
         state = state_of(run_dir)
         assert (state.state, state.stop_reason, state.limits) == ("unfinished", None, ())
@@ -226,9 +227,9 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
             return await super().chat(request)
 
     extended = extensible(run_dir, restarts=3)
-    session = SearchRun(config=extended, evaluator=FakeEvaluator(), chat=Interrupting(), stop=stop)
+    request = RunRequest(config=extended, evaluator=FakeEvaluator(), chat=Interrupting(), stop=stop)
     with pytest.raises(InterruptedRunError):
-        run_virtual(session.resume(run_dir))
+        run_virtual(resume_run(request, run_dir))
     state = state_of(run_dir)
     assert state.state == "stopped"
     assert state.stop_reason == "it was extended to 3 restarts, which are not done yet"

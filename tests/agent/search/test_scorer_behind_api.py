@@ -24,8 +24,12 @@ from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
+from promptclimb.agent.search import restart_workers
 from promptclimb.agent.search.api import evaluate, resume, search
-from promptclimb.agent.search.run import OpenRun, SearchRun
+from promptclimb.agent.search.journal import NamesRecord
+from promptclimb.agent.search.name_search import NameSearch
+from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.run import start_run
 from promptclimb.agent.search.scorer_bounds import ScorerBounds
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import UsageError
@@ -181,7 +185,7 @@ async def test_a_run_that_has_scored_nothing_is_resumed_within_limits_that_have_
     async with ScorerServer(ScorerOptions(latency_s=0.002)) as server:
         server.on_answer = lambda answers: stop.request(InterruptedRunError(2)) if answers == 2 else None
         with pytest.raises(InterruptedRunError):
-            await SearchRun(config=config(server.url), stop=stop).start()
+            await start_run(RunRequest(config=config(server.url), stop=stop))
         asked = server.requests
         with pytest.raises(UsageError, match=r"max_scorer_calls=51 must be at least 52: .* 33, and 19 are"):
             await resume(tmp_path / "run", changes={"max_scorer_calls": 51})
@@ -264,7 +268,7 @@ async def test_an_interrupted_run_resumes_without_a_question_asked_twice(
     async with ScorerServer(ScorerOptions(latency_s=0.002)) as server:
         server.on_answer = lambda answers: stop.request(InterruptedRunError(2)) if answers == 30 else None
         with pytest.raises(InterruptedRunError):
-            await SearchRun(config=config(server.url), stop=stop).start()
+            await start_run(RunRequest(config=config(server.url), stop=stop))
         assert 30 <= server.answered <= 30 + IN_FLIGHT
         assert (await resume(tmp_path / "run")).status == "finished"
         assert max(server.asked.values()) == 1
@@ -297,7 +301,7 @@ async def test_a_wrong_key_or_model_is_the_users_to_fix(
     """Exit code 2, with the scorer's options."""
     async with ScorerServer(ScorerOptions(always=fault)) as server:
         with pytest.raises(EndpointError) as error:
-            await SearchRun(config=config(server.url)).start()
+            await start_run(RunRequest(config=config(server.url)))
     assert advice in str(error.value)
     assert "OPENAI" not in str(error.value)
 
@@ -598,13 +602,13 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
 
     bounds: list[ScorerBounds] = []
 
-    def choice(run: OpenRun, *given: Any) -> Any:
-        assert isinstance(run.evaluator, ApiEvaluator)
-        bounds.append(ScorerBounds(run.config, run.evaluator.info, run.evaluator, 9000, rounds=1))
-        return name_search(run, *given)
+    def search_names(record: NamesRecord, config: SearchConfig, **parts: Any) -> NameSearch:
+        evaluator = parts["evaluator"]
+        assert isinstance(evaluator, ApiEvaluator)
+        bounds.append(ScorerBounds(config, evaluator.info, evaluator, 9000, rounds=1))
+        return NameSearch(record, config, **parts)
 
-    name_search = OpenRun._name_search
-    monkeypatch.setattr(OpenRun, "_name_search", choice)
+    monkeypatch.setattr(restart_workers, "NameSearch", search_names)
     searched = {"search_for": "class-names", "name_rounds": 1, "initial": 2, "rounds": 1, "style": "rich"}
     async with ScorerServer(ScorerOptions(blur=3.0)) as server:
         result = await search(config(server.url, llm="x", **searched), chat=Generous())

@@ -35,7 +35,8 @@ from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW, MOST_UNUSABLE_AT_FIRST
-from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import UsageError
@@ -325,7 +326,7 @@ async def test_a_signal_waits_for_what_is_paid_and_for_nothing_else(tmp_path: Pa
     loop.call_later(30, stop.request, InterruptedRunError(2))
     wanted = config(tmp_path / "r", concurrency=3)
     with pytest.raises(InterruptedRunError) as caught:
-        await SearchRun(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
+        await start_run(RunRequest(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop))
     assert caught.value.signal == 2
     assert loop.time() < 51
     with Store.open(tmp_path / "r") as store:
@@ -343,7 +344,7 @@ async def test_the_grace_has_an_end(tmp_path: Path) -> None:
     loop.call_later(1, stop.request, InterruptedRunError(15))
     wanted = config(tmp_path / "r", request_timeout=1e6, retry_seconds=1e6)
     with pytest.raises(InterruptedRunError):
-        await SearchRun(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
+        await start_run(RunRequest(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop))
     assert loop.time() < 7
 
 

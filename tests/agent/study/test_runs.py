@@ -12,7 +12,8 @@ import pytest
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.results.run_dir import STORE, stored_config
-from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.search.opening import RunRequest
+from promptclimb.agent.search.run import resume_run
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.runs import (
@@ -61,9 +62,9 @@ def cells(folder: Path, count: int = 3, **limits: Any) -> list[Cell]:
     ]
 
 
-def session(config: SearchConfig, chat: Chat) -> SearchRun:
+def session(config: SearchConfig, chat: Chat) -> RunRequest:
     """What a suite opens, without a model or an endpoint."""
-    return SearchRun(config=config, evaluator=FakeEvaluator(), chat=chat)
+    return RunRequest(config=config, evaluator=FakeEvaluator(), chat=chat)
 
 
 def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[SearchEnd]:
@@ -116,10 +117,10 @@ def test_a_search_of_a_suite_can_be_resumed_by_itself(tmp_path: Path) -> None:
     chat = Chat()
     run_suite(tmp_path, chat, max_calls=3)
     stored = stored_config(tmp_path / "s2")
-    stopped = asyncio.run(session(stored, chat).resume(tmp_path / "s2"))
+    stopped = asyncio.run(resume_run(session(stored, chat), tmp_path / "s2"))
     assert (stopped.status, chat.calls) == ("stopped", 3)
     more = stored_config(tmp_path / "s2", {"max_calls": 2})
-    assert asyncio.run(session(more, chat).resume(tmp_path / "s2")).status == "finished"
+    assert asyncio.run(resume_run(session(more, chat), tmp_path / "s2")).status == "finished"
     assert states(run_suite(tmp_path, chat, max_calls=6)) == ["finished"] * 3
 
 
@@ -207,7 +208,7 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
                 cell,
                 shared,
                 Refusals(),
-                lambda config: SearchRun(config=config, evaluator=Fails(), chat=chat),
+                lambda config: RunRequest(config=config, evaluator=Fails(), chat=chat),
             )
             for cell in cells(tmp_path, max_calls=1)
         ]

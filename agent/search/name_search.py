@@ -15,16 +15,15 @@ from ..config.schema import SearchConfig
 from ..errors import GaveUpError
 from ..events.types import Listener, NamesChosen, Noted
 from ..store.run import Store
-from .journal import Journal, NamesRecord
-from .name_choice import Renaming, Right
-from .names import FewShotPredictions, NameRounds, renaming_key
+from .journal import NOTHING_MORE, Journal, NamesRecord
+from .name_choice import FewShotAccuracy, Renaming
+from .name_rounds import FewShotPredictions, NameRounds, renaming_key
 
 FOUND_TRIED = 5
 """The best templates found, which are tried with the new names."""
 REPAIRED = 0.5
 """Share of a neutral template's errors that the best one found must repair for names to be searched in it."""
-UNREAD = Right(-1.0, 0)
-NOTHING_MORE = "the search is being concluded"
+UNREAD = FewShotAccuracy(-1.0, 0)
 
 
 class NameSearch:
@@ -32,7 +31,7 @@ class NameSearch:
 
     Args:
         record: What is done, whatever ends it.
-        found: The templates of the search, best first.
+        templates: Those that the restarts scored on all images, best first.
         check: Raises if the search is to stop, before anything is scored anew.
         concludes: Whether no new name is to be asked for or scored; those on disk are still chosen from.
         asks_scorer: Whether the scorer is behind an API, which then refuses what it has not answered before.
@@ -46,7 +45,7 @@ class NameSearch:
         record: NamesRecord,
         config: SearchConfig,
         *,
-        found: Sequence[str],
+        templates: Sequence[str],
         evaluator: NamePredictor,
         info: EvaluatorInfo,
         store: Store,
@@ -60,7 +59,7 @@ class NameSearch:
         self._concludes = concludes
         self._asks_scorer = asks_scorer
         self._config = config
-        self._found = found
+        self._templates = templates
         self._info = info
         self._store = store
         self._journal = journal
@@ -75,7 +74,7 @@ class NameSearch:
         """
         record = self.record
         template = await self._template_to_search_in()
-        if await self._right(template, {}) == UNREAD:
+        if await self._accuracy(template, {}) == UNREAD:
             self._emit(Noted(text="no class names are searched for: the scorer can read none in a template"))
             record.done = True
             return
@@ -91,7 +90,7 @@ class NameSearch:
             check_new=self._check_new,
             emit=self._emit,
         )
-        without = await self._right(self._found[0], {})
+        without = await self._accuracy(self._templates[0], {})
         concluded: Exception | None = None
         try:
             try:
@@ -102,10 +101,10 @@ class NameSearch:
                 concluded = end
                 await rounds.choose()
         finally:
-            if rounds.holds and rounds.right.share > without.share:
+            if rounds.holds and rounds.accuracy.share > without.share:
                 record.template, record.renaming = template, rounds.renaming
-        right = await self._choose_again(template, rounds, without)
-        self._emit(NamesChosen(renamed=len(record.renaming), right=right.images, images=rounds.images))
+        accuracy = await self._choose_again(template, rounds, without)
+        self._emit(NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=rounds.images))
         if concluded is not None:
             raise concluded
         record.done = True
@@ -116,53 +115,50 @@ class NameSearch:
 
     async def _template_to_search_in(self) -> str:
         defaults = self._info.baselines.get(BASELINE_DEFAULT, ())[:1]
-        neutral = {
-            one: await self._right(one, {}, self._check_new)
-            for one in dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES))
+        accuracy_by_neutral = {
+            template: await self._accuracy(template, {}, self._check_new)
+            for template in dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES))
         }
-        best = max(neutral, key=lambda one: neutral[one].share)
-        found = self._found[0]
-        repaired = (await self._right(found, {})).share - neutral[best].share
-        if neutral[best] == UNREAD or repaired > REPAIRED * (1.0 - neutral[best].share):
-            return found
-        return best
+        neutral = max(accuracy_by_neutral, key=lambda template: accuracy_by_neutral[template].share)
+        best = self._templates[0]
+        before = accuracy_by_neutral[neutral]
+        repaired = (await self._accuracy(best, {})).share - before.share
+        return best if before == UNREAD or repaired > REPAIRED * (1.0 - before.share) else neutral
 
-    async def _choose_again(self, template: str, rounds: NameRounds, without: Right) -> Right:
-        """Take the template that is best with the new names, or none of them if that is as good.
+    async def _choose_again(
+        self, template: str, rounds: NameRounds, without: FewShotAccuracy
+    ) -> FewShotAccuracy:
+        """Use the template that is best with the new names, or none of the names if that is as good.
 
-        ``template`` is that of the rounds; ``without`` is what is right in the best one found with the
-        original names. Return what is right in the end.
+        ``template`` is that of the rounds; ``without`` is the accuracy of the best one found with the
+        original names. Return the accuracy of what was chosen.
         """
         renaming = rounds.renaming
         if not renaming:
             return without
-        right = {template: rounds.right}
-        for other in self._found[:FOUND_TRIED]:
-            if other not in right:
-                right[other] = await self._right(other, renaming)
-        best = max(right, key=lambda one: right[one].share)
-        if right[best].share <= without.share:
+        accuracy_by_template = {template: rounds.accuracy}
+        for candidate in self._templates[:FOUND_TRIED]:
+            if candidate not in accuracy_by_template:
+                accuracy_by_template[candidate] = await self._accuracy(candidate, renaming)
+        best = max(accuracy_by_template, key=lambda candidate: accuracy_by_template[candidate].share)
+        if accuracy_by_template[best].share <= without.share:
             return without
         self.record.template, self.record.renaming = best, renaming
-        return right[best]
+        return accuracy_by_template[best]
 
-    async def _right(
+    async def _accuracy(
         self, template: str, renaming: Renaming, check_new: Callable[[], None] = lambda: None
-    ) -> Right:
-        """Return what is right of the few-shot images, on disk before it is used."""
-        row = f"right:{renaming_key(template, renaming)}"
-        known = self._store.note(row, Right._make)
-        if known is None:
+    ) -> FewShotAccuracy:
+        """Return a template's accuracy, on disk before it is used; -1 if the model cannot read a name."""
+        note = f"right:{renaming_key(template, renaming)}"
+        accuracy = self._store.note(note, FewShotAccuracy._make)
+        if accuracy is None:
             self._check()
             check_new()
-            known = await self._predicted(template, renaming)
-            await self._store.put_note(row, list(known))
-        return known
-
-    async def _predicted(self, template: str, renaming: Renaming) -> Right:
-        """Return the same from the scorer; less than nothing where the model cannot read a name."""
-        try:
-            labels, copies, (predicted,) = await self._few_shot.predict(template, [renaming])
-        except TemplateRejectedError:
-            predicted = None
-        return UNREAD if predicted is None else Right.of(labels, predicted, copies)
+            try:
+                labels, copies, (predicted,) = await self._few_shot.predict(template, [renaming])
+            except TemplateRejectedError:
+                predicted = None
+            accuracy = UNREAD if predicted is None else FewShotAccuracy.of(labels, predicted, copies)
+            await self._store.put_note(note, list(accuracy))
+        return accuracy

@@ -14,12 +14,12 @@ from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import NO_BILL
 from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.agent.search.journal import RestartRecord
+from promptclimb.agent.search.opening import with_shared_cache
 from promptclimb.agent.search.restart import Restart
-from promptclimb.agent.search.restarts import Workers
-from promptclimb.agent.search.run import OpenRun, Resolved, SearchRun
+from promptclimb.agent.search.restart_workers import Workers
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.prompts.wording import built_in
+from tests.fakes.run_session import session_of
 
 URL = "http://127.0.0.1:9/v1"
 REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m")
@@ -48,9 +48,7 @@ async def test_an_endpoint_that_is_asked_otherwise_shares_no_answers(
     asker, evaluator = Counting(), FakeEvaluator()
     for way in (*ways, *ways):
         config = SearchConfig(llm="m", shared_cache=tmp_path / "c", cache_answers=True, **way)
-        run = OpenRun(SearchRun(config=config), tmp_path, Resolved(config, {}, [], built_in()))
-        run.evaluator = evaluator
-        with run.with_shared_cache(evaluator, asker) as (_, sharing):
+        with with_shared_cache(session_of(config, evaluator), evaluator, asker) as (_, sharing):
             await sharing.ask(REQUEST)
     assert asker.asked == 2
 

@@ -22,7 +22,6 @@ from ...prompts.class_names import (
     MOST_NAMES_ASKED,
     SHORT_NAMES,
     ClassRecord,
-    NameProposals,
     NameReader,
     kind_names,
     names_asked,
@@ -36,17 +35,16 @@ from ..events.types import Listener, NameRefused, NameRoundFinished, NameScored,
 from ..position import NAMES, Position
 from ..store.disk import canonical
 from ..store.run import Store
+from .event_loop import call_evaluator
 from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, NamesRecord, Skipped
-from .measuring import call_evaluator
-from .name_choice import Predicted, Renaming, Right, choose_names, paired_counts, repairs_enough
+from .name_choice import FewShotAccuracy, Predicted, Renaming, choose_names, paired_counts, repairs_enough
 
 AT_ONCE = 32
 """Renamings in one call of the scorer."""
 MOST_TAKEN_FOR = 3
 TEMPLATES = "named_templates"
 """The note of the templates in which names were searched, in order: an extended run may search in another."""
-_ROW = "named:"
-Key = tuple[tuple[int, str], ...]
+RenamingKey = tuple[tuple[int, str], ...]
 
 
 def renaming_key(template: str, renaming: Renaming) -> str:
@@ -88,12 +86,12 @@ class NameRounds:
         self._journal = journal
         self._check_new = check_new
         self._emit = emit
-        self._info = info
+        self._class_names = info.class_names
         self._reader = NameReader(info.class_names, template)
         self._scores = NameScores(template, few_shot, store, check)
         self._store = store
         self._tried: dict[int, dict[str, Predicted]] = {}
-        self._asked = Counter[int]()
+        self._times_asked = Counter[int]()
         self._now: Predicted = ()
 
     async def run(self) -> None:
@@ -103,21 +101,27 @@ class NameRounds:
         self._now = self._scores.base
         repeats = 0
         for number in range(1, self._config.name_rounds + 1):
-            if reason := self._over(repeats):
+            reason = None
+            if not self._confusions():
+                reason = "no image of a class that may be renamed is wrong"
+            elif repeats >= MOST_REPEATS:
+                reason = f"{counted(MOST_REPEATS, 'round')} in a row held no new name"
+            if reason is not None:
                 self._emit(Noted(text=f"the search for class names ends early: {reason}"))
                 break
-            place = Position(NAMES, conversation, number)
-            skipped = self.record.skipped
-            new = await self._round(place)
-            if new or skipped == self.record.skipped:
-                repeats = 0 if new else repeats + 1
+            position = Position(NAMES, conversation, number)
+            skipped_before = self.record.skipped
+            new_names = await self._round(position)
+            # A round without an answer says nothing about whether the LLM repeats itself.
+            if new_names or skipped_before == self.record.skipped:
+                repeats = 0 if new_names else repeats + 1
             await self._choose(final=False)
             self._emit(
                 NameRoundFinished(
-                    position=place,
+                    position=position,
                     renamed=len(self.renaming),
-                    right=self.right.images,
-                    images=self._scores.images,
+                    right=self.accuracy.images,
+                    images=self.images,
                 )
             )
         await self.choose()
@@ -129,18 +133,11 @@ class NameRounds:
 
     async def _conversation(self) -> int:
         """Return the number of the conversation on this template; one number for each template."""
-        known = self._store.note(TEMPLATES, lambda row: [str(one) for one in row]) or []
-        if self._template not in known:
-            known = [*known, self._template]
-            await self._store.put_note(TEMPLATES, known)
-        return known.index(self._template) + 1
-
-    def _over(self, repeats: int) -> str | None:
-        if not self._wrong():
-            return "no image of a class that may be renamed is wrong"
-        if repeats >= MOST_REPEATS:
-            return f"{counted(MOST_REPEATS, 'round')} in a row held no new name"
-        return None
+        templates = self._store.note(TEMPLATES, lambda row: list(map(str, row))) or []
+        if self._template not in templates:
+            templates = [*templates, self._template]
+            await self._store.put_note(TEMPLATES, templates)
+        return templates.index(self._template) + 1
 
     @property
     def images(self) -> int:
@@ -148,9 +145,9 @@ class NameRounds:
         return self._scores.images
 
     @property
-    def right(self) -> Right:
-        """What is right with the names so far."""
-        return Right.of(self._scores.labels, self._now, self._scores.copies)
+    def accuracy(self) -> FewShotAccuracy:
+        """The accuracy with the names so far."""
+        return FewShotAccuracy.of(self._scores.labels, self._now, self._scores.copies)
 
     @property
     def holds(self) -> bool:
@@ -158,132 +155,130 @@ class NameRounds:
         scores = self._scores
         return bool(self.renaming) and repairs_enough(scores.labels, self._now, scores.base, scores.copies)
 
-    def _wrong(self) -> Counter[tuple[int, int]]:
+    def _confusions(self) -> Counter[tuple[int, int]]:
         """Return how many images of each renamable class are taken for which other one."""
-        found = Counter[tuple[int, int]]()
-        for true, taken in zip(self._scores.labels[: self._scores.images], self._now, strict=False):
-            if true != taken and true in self._reader.renamable:
-                found[true, taken] += 1
-        return found
+        true_labels = self._scores.labels[: self.images]
+        return Counter(
+            (true, predicted)
+            for true, predicted in zip(true_labels, self._now, strict=False)
+            if true != predicted and true in self._reader.renamable
+        )
 
-    async def _round(self, place: Position) -> int:
+    async def _round(self, position: Position) -> int:
         """Ask, score the new names, and return how many there were."""
-        wrong = self._wrong()
-        labels = _to_ask(wrong, self._asked)
-        self._asked.update(labels)
+        confusions = self._confusions()
+        labels = _labels_to_ask(confusions, self._times_asked)
+        self._times_asked.update(labels)
         config = self._config
-        new: list[tuple[int, str]] = []
+        names: list[tuple[int, str]] = []
         if config.llm is None:
-            new = [(label, name) for label in labels for name in self._kind_names(label)]
-        elif self._short:
+            names = [(label, name) for label in labels for name in self._kind_names(label)]
+        elif self._asks_for_one_class:
             for sample, label in enumerate(labels):
-                messages = short_name_request(self._info.class_names[label])
-                new += await self._ask(messages, place._replace(sample=sample), [label], SHORT_NAMES)
+                messages = short_name_request(self._class_names[label])
+                names += await self._ask(messages, position._replace(sample=sample), [label], SHORT_NAMES)
         else:
-            shown = [self._record_of(label, wrong) for label in labels]
+            records = [self._record_of(label, confusions) for label in labels]
             messages = rich_request(
-                self._template, self._info.class_names, shown, description=config.description
+                self._template, self._class_names, records, description=config.description
             )
-            new = await self._ask(messages, place, labels, names_asked(len(labels)))
-        return await self._score(new, place)
+            names = await self._ask(messages, position, labels, names_asked(len(labels)))
+        # The same name may come in several answers of one round.
+        return await self._score(list(dict.fromkeys(names)), position)
 
     @property
-    def _short(self) -> bool:
+    def _asks_for_one_class(self) -> bool:
         """Whether each request is a short one, for one class."""
         return self._config.request_style == "short"
 
     def _kind_names(self, label: int) -> list[str]:
         """Return the next names of a class without an LLM, as many as a request asks for."""
-        rng = random.Random(f"{self._config.seed} {label}")
-        names = kind_names(self._info.class_names[label], rng)
+        names = kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
         return [name for name in names if name not in self._tried.get(label, ())][:MOST_NAMES_ASKED]
 
     async def _ask(
-        self, messages: Sequence[ChatMessage], place: Position, labels: Sequence[int], each: int
+        self, messages: Sequence[ChatMessage], position: Position, labels: Sequence[int], each: int
     ) -> list[tuple[int, str]]:
         """Ask for ``each`` names of some classes, and return the new ones."""
         try:
-            answer, _ = await self._journal.ask(messages, place)
+            answer, _ = await self._journal.ask(messages, position)
         except Skipped as skip:
-            self._emit(Noted(text=f"{place} is skipped: {skip.reason}"))
+            self._emit(Noted(text=f"{position} is skipped: {skip.reason}"))
             return []
-        only = labels[0] if self._short else None
-        read = self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length")
-        return self._new(read, place, each, each * len(labels))
-
-    def _new(self, read: NameProposals, place: Position, each: int, most: int) -> list[tuple[int, str]]:
-        found: dict[tuple[int, str], None] = {}
-        new = Counter[int]()
+        only = labels[0] if self._asks_for_one_class else None
+        proposals = self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length")
+        new: dict[tuple[int, str], None] = {}
+        count_by_label = Counter[int]()
         # Behind an API each name costs requests; elsewhere those beyond the number asked for are welcome.
-        limited = self._config.is_api
-        for label, name in read.names:
-            line = f"{self._info.class_names[label]}: {name}"
-            if name in self._tried.get(label, ()) or (label, name) in found:
-                self._refuse(line, "known", place)
-            elif limited and (new[label] == each or len(found) == most):
-                self._refuse(line, "too_many_proposals", place)
+        limited, most = self._config.is_api, each * len(labels)
+        for label, name in proposals.names:
+            if name in self._tried.get(label, ()) or (label, name) in new:
+                self._refuse(f"{self._class_names[label]}: {name}", "known", position)
+            elif limited and (count_by_label[label] == each or len(new) == most):
+                self._refuse(f"{self._class_names[label]}: {name}", "too_many_proposals", position)
             else:
-                new[label] += 1
-                found[label, name] = None
-        for refused in read.refused:
-            self._refuse(refused.line, refused.reason, place)
-        return list(found)
+                count_by_label[label] += 1
+                new[label, name] = None
+        for refused in proposals.refused:
+            self._refuse(refused.line, refused.reason, position)
+        return list(new)
 
-    def _refuse(self, line: str, reason: str, place: Position) -> None:
+    def _refuse(self, line: str, reason: str, position: Position) -> None:
         self.record.rejected[reason] += 1
-        self._emit(NameRefused(position=place, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
+        self._emit(NameRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
 
-    async def _score(self, new: Sequence[tuple[int, str]], place: Position) -> int:
-        # The same name may come in several answers of one round.
-        unique = list(dict.fromkeys(new))
-        found = await self._scores.predict_all(
-            [{label: name} for label, name in unique], check_new=self._check_new
+    async def _score(self, names: Sequence[tuple[int, str]], position: Position) -> int:
+        """Score each name alone, and return how many there are."""
+        predictions = await self._scores.predict_all(
+            [{label: name} for label, name in names], check_new=self._check_new
         )
-        for (label, name), predicted in zip(unique, found, strict=True):
-            class_name = self._info.class_names[label]
+        for (label, name), predicted in zip(names, predictions, strict=True):
+            class_name = self._class_names[label]
             if predicted is None:
-                self._refuse(f"{class_name}: {name}", "too_many_tokens", place)
+                self._refuse(f"{class_name}: {name}", "too_many_tokens", position)
                 continue
             self._tried.setdefault(label, {})[name] = predicted
             self.record.proposed += 1
-            gained, lost = self._counts(predicted)
+            gained, lost = self._gained_and_lost(predicted)
             self._emit(
-                NameScored(position=place, class_name=class_name, new_name=name, gained=gained, lost=lost)
+                NameScored(position=position, class_name=class_name, new_name=name, gained=gained, lost=lost)
             )
-        return len(unique)
+        return len(names)
 
-    def _counts(self, predicted: Predicted) -> tuple[int, int]:
-        scores = self._scores
-        return paired_counts(scores.labels[: scores.images], predicted, scores.base)
+    def _gained_and_lost(self, predicted: Predicted) -> tuple[int, int]:
+        return paired_counts(self._scores.labels[: self.images], predicted, self._scores.base)
 
-    def _record_of(self, label: int, wrong: Mapping[tuple[int, int], int]) -> ClassRecord:
-        scores, names = self._scores, self._info.class_names
-        places = [place for place in range(scores.images) if scores.labels[place] == label]
-        taken = Counter(
+    def _record_of(self, label: int, confusions: Mapping[tuple[int, int], int]) -> ClassRecord:
+        """Return what a request shows of a class."""
+        scores, names = self._scores, self._class_names
+        image_indices = [index for index in range(self.images) if scores.labels[index] == label]
+        taken_for = Counter(
             {
-                names[other]: count
-                for (true, other), count in wrong.items()
-                if true == label and other != UNREADABLE
+                names[predicted]: count
+                for (true, predicted), count in confusions.items()
+                if true == label and predicted != UNREADABLE
             }
         )
-        tried = self._tried.get(label, {}).items()
         return ClassRecord(
             name=names[label],
             current=self.renaming.get(label),
-            images=len(places),
-            before=sum(scores.base[place] == label for place in places),
-            right=sum(self._now[place] == label for place in places),
-            taken_for=taken.most_common(MOST_TAKEN_FOR),
-            tried=[(name, *self._counts(predicted)) for name, predicted in tried],
+            images=len(image_indices),
+            before=sum(scores.base[index] == label for index in image_indices),
+            right=sum(self._now[index] == label for index in image_indices),
+            taken_for=taken_for.most_common(MOST_TAKEN_FOR),
+            tried=[
+                (name, *self._gained_and_lost(predicted))
+                for name, predicted in self._tried.get(label, {}).items()
+            ],
         )
 
     async def _choose(self, *, final: bool) -> None:
         scores = self._scores
 
         async def predict(renaming: Renaming) -> Predicted:
-            (found,) = await scores.predict_all([renaming])
+            (predicted,) = await scores.predict_all([renaming])
             # Names that are read alone may be too many together.
-            return [UNREADABLE] * len(scores.labels) if found is None else found
+            return [UNREADABLE] * len(scores.labels) if predicted is None else predicted
 
         renaming = await choose_names(
             scores.labels, scores.base, self._tried, predict, copies=scores.copies, final=final
@@ -311,31 +306,32 @@ class FewShotPredictions:
 
         Predictions are None where the model cannot read a name.
         """
-        labels, copies, found = await self._predict(template, renamings)
+        labels, copies, predictions = await self._predict(template, renamings)
         if copies % (len(labels) - copies):
             self.copies = False
-            labels, copies, found = await self._predict(template, renamings)
-        return labels, copies, found
+            labels, copies, predictions = await self._predict(template, renamings)
+        return labels, copies, predictions
 
     async def _predict(
         self, template: str, renamings: Sequence[Renaming]
     ) -> tuple[array[int], int, list[array[int] | None]]:
         labels, copies = array("i"), 0
-        found: list[array[int] | None] = [array("i") for _ in renamings]
+        predictions: list[array[int] | None] = [array("i") for _ in renamings]
         for split in (*self._splits, "views") if self.copies else self._splits:
-            predict = partial(self._evaluator.predict_named, template, renamings, split=split)
-            some = await call_evaluator(predict)
-            labels.extend(some.labels)
-            copies = len(some.labels) if split == "views" else 0
-            for place, predicted in enumerate(some.predicted):
-                so_far = found[place]
+            on_split = await call_evaluator(
+                partial(self._evaluator.predict_named, template, renamings, split=split)
+            )
+            labels.extend(on_split.labels)
+            copies = len(on_split.labels) if split == "views" else 0
+            for index, predicted in enumerate(on_split.predicted):
+                so_far = predictions[index]
                 if predicted is None or so_far is None:
-                    found[place] = None
+                    predictions[index] = None
                     continue
-                if len(predicted) != len(some.labels):
+                if len(predicted) != len(on_split.labels):
                     raise EvaluationFailedError("predict_named gives unequally many labels and predictions")
                 so_far.extend(predicted)
-        return labels, copies, found
+        return labels, copies, predictions
 
 
 class NameScores:
@@ -354,7 +350,7 @@ class NameScores:
         self._few_shot = few_shot
         self._store = store
         self._check = check
-        self._known: dict[Key, Predicted | None] = {}
+        self._known: dict[RenamingKey, Predicted | None] = {}
         self.labels: Predicted = ()
         self.base: Predicted = ()
         self.copies = 0
@@ -366,9 +362,9 @@ class NameScores:
 
     async def open(self) -> None:
         """Predict with the original names."""
-        row = self._row(())
+        note = self._note_of(())
         stored = self._store.note(
-            row, lambda one: (array("i", one["labels"]), array("i", one["predicted"]), int(one["copies"]))
+            note, lambda row: (array("i", row["labels"]), array("i", row["predicted"]), int(row["copies"]))
         )
         if stored is None:
             self._check()
@@ -377,7 +373,7 @@ class NameScores:
                 raise EvaluationFailedError("predict_named gives no predictions without new names")
             stored = labels, predicted, copies
             await self._store.put_note(
-                row, {"labels": list(labels), "predicted": list(predicted), "copies": copies}
+                note, {"labels": list(labels), "predicted": list(predicted), "copies": copies}
             )
         self.labels, self.base, self.copies = stored
         self._few_shot.copies = bool(self.copies)
@@ -391,54 +387,61 @@ class NameScores:
         """
         keys = [tuple(sorted(renaming.items())) for renaming in renamings]
         for key in dict.fromkeys(keys):
-            stored = None if key in self._known else self._store.note(self._row(key), self._read)
+            stored = None if key in self._known else self._store.note(self._note_of(key), self._read)
             if stored is not None:
                 (self._known[key],) = stored
         missing = [key for key in dict.fromkeys(keys) if key not in self._known]
         for start in range(0, len(missing), AT_ONCE):
-            part = missing[start : start + AT_ONCE]
+            batch = missing[start : start + AT_ONCE]
             self._check()
             check_new()
-            _, _, found = await self._few_shot.predict(self._template, [dict(key) for key in part])
-            rows = [self._written(predicted) for predicted in found]
-            await self._store.put_notes(dict(zip(map(self._row, part), rows, strict=True)))
-            self._known |= zip(part, found, strict=True)
+            _, _, predictions = await self._few_shot.predict(self._template, [dict(key) for key in batch])
+            notes = {
+                self._note_of(key): self._row_of(predicted)
+                for key, predicted in zip(batch, predictions, strict=True)
+            }
+            await self._store.put_notes(notes)
+            self._known |= zip(batch, predictions, strict=True)
         return [self._known[key] for key in keys]
 
-    def _row(self, key: Key) -> str:
-        return _ROW + renaming_key(self._template, dict(key))
+    def _note_of(self, key: RenamingKey) -> str:
+        return f"named:{renaming_key(self._template, dict(key))}"
 
-    def _written(self, predicted: Predicted | None) -> dict[str, Any]:
+    def _row_of(self, predicted: Predicted | None) -> dict[str, Any]:
         """Return predictions for the disk: where they differ, and to what; None if a name cannot be read."""
         if predicted is None:
             return {"at": None, "to": None}
         pairs = enumerate(zip(predicted, self.base, strict=True))
-        at = [place for place, (one, was) in pairs if one != was]
-        return {"at": at, "to": [predicted[place] for place in at]}
+        changed = [index for index, (now, before) in pairs if now != before]
+        return {"at": changed, "to": [predicted[index] for index in changed]}
 
     def _read(self, row: Any) -> tuple[Predicted | None]:
         if row["at"] is None:
             return (None,)
-        found = array("i", self.base)
-        for place, label in zip(row["at"], row["to"], strict=True):
-            found[place] = label
-        return (found,)
+        predicted = array("i", self.base)
+        for index, label in zip(row["at"], row["to"], strict=True):
+            predicted[index] = label
+        return (predicted,)
 
 
-def _to_ask(wrong: Mapping[tuple[int, int], int], asked: Mapping[int, int]) -> list[int]:
+def _labels_to_ask(confusions: Mapping[tuple[int, int], int], times_asked: Mapping[int, int]) -> list[int]:
     """Return the labels to ask for: those asked least often first, then those most often wrong.
 
     Each is followed by the classes that it is taken for, if those are wrong too, so that a request shows
     both.
     """
-    images = Counter[int]()
+    wrong_images = Counter[int]()
     taken_for: dict[int, list[int]] = {}
-    for (true, taken), count in sorted(wrong.items(), key=lambda item: (-item[1], item[0])):
-        images[true] += count
-        taken_for.setdefault(true, []).append(taken)
-    found: dict[int, None] = {}
-    for label in sorted(images, key=lambda one: (asked.get(one, 0), -images[one], one)):
-        for one in (label, *taken_for[label]):
-            if one in images and asked.get(one, 0) == asked.get(label, 0):
-                found.setdefault(one)
-    return list(found)[:MOST_CLASSES]
+    for (true, predicted), count in sorted(confusions.items(), key=lambda item: (-item[1], item[0])):
+        wrong_images[true] += count
+        taken_for.setdefault(true, []).append(predicted)
+
+    def rank(label: int) -> tuple[int, int, int]:
+        return times_asked.get(label, 0), -wrong_images[label], label
+
+    to_ask: dict[int, None] = {}
+    for label in sorted(wrong_images, key=rank):
+        for candidate in (label, *taken_for[label]):
+            if candidate in wrong_images and times_asked.get(candidate, 0) == times_asked.get(label, 0):
+                to_ask.setdefault(candidate)
+    return list(to_ask)[:MOST_CLASSES]

@@ -1,0 +1,213 @@
+"""The notes of a result: facts that a search reports, and the sentences that say them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ...evaluator.counts import counted, enumerated
+from ...prompts.kinds import CandidateNoun
+from ..results.result import (
+    CONCLUDED,
+    EMPTY,
+    ENDED_EARLY,
+    LLM_FALLBACK,
+    NOTHING_USABLE,
+    PREFERRED,
+    RACED,
+    UNEXAMINED,
+    UNGROWN,
+    UNINSPECTED,
+    UNNAMED,
+    UNOPENED,
+    UNPAIRED,
+    UNREAD,
+)
+
+MANY_UNREAD = 0.2
+"""Least share of answers that name no class that the result warns of."""
+_FAILED: Mapping[str, str] = {
+    UNGROWN: "the ensemble is the first {} of the ranking",
+    UNOPENED: "the test split could not be examined",
+    UNEXAMINED: "ensembles could not be examined",
+    UNINSPECTED: "the classes could not be distinguished",
+    UNPAIRED: "intervals are not paired, as no predictions could be had",
+    UNNAMED: "the new class names could not be examined on {}",
+}
+"""What failed, by the name of its note; with a place for the step's ``detail``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStep:
+    """A step at the end of a search that failed without costing the result.
+
+    Attributes:
+        cause: The error's message.
+        detail: The split, or the number of templates.
+    """
+
+    cause: str
+    detail: str | int = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """A candidate that was preferred to the best one by the rule.
+
+    Attributes:
+        made_by: The method that put the best one together.
+        lead: How much higher the best one is on the few-shot images.
+        by_llm: Whether the LLM wrote the preferred one; otherwise it is a starting candidate.
+        with_original_names: Whether new class names were searched for afterwards.
+    """
+
+    best: str
+    made_by: str
+    lead: float
+    preferred: str
+    by_llm: bool
+    with_original_names: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyEnd:
+    """Why a restart ended before its last round.
+
+    Attributes:
+        setting: The setting that ended it.
+        value: The setting's value: an accuracy, or rounds without a better candidate.
+    """
+
+    setting: Literal["until", "patience"]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class RacedLabels:
+    """Labels that races asked for, of those that full scoring needs; and the candidates that were dropped."""
+
+    asked: int
+    full: int
+    dropped: int
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadAnswers:
+    """The share of answers to the best instruction that name no class, and examples of them."""
+
+    share: float
+    examples: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LlmFallback:
+    """The local LLM could not be used, and a method without one was used in its place."""
+
+    reason: str
+    method: str
+    searches_names: bool
+
+    @classmethod
+    def of_note(cls, note: Any) -> LlmFallback | str | None:
+        """Return the fact in a run's note; earlier versions stored a sentence."""
+        return cls(**note) if isinstance(note, Mapping) else note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFacts:
+    """What the notes of a result say of its search.
+
+    Attributes:
+        failed: Steps that failed, by the name of the note.
+        early_ends: How many restarts ended early, by why.
+        answers: Answers of the LLM to restarts.
+        empty: Those in which no candidate could be read.
+        cut: Empty ones that were cut at the token limit.
+        gave_nothing: Whether the LLM was asked, and no new candidate of its own could be scored.
+        answered: Whether any answer came.
+    """
+
+    failed: Mapping[str, FailedStep] = field(default_factory=dict)
+    preference: Preference | None = None
+    concluded: bool = False
+    restarts: int = 0
+    early_ends: Mapping[EarlyEnd, int] = field(default_factory=dict)
+    answers: int = 0
+    empty: int = 0
+    cut: int = 0
+    gave_nothing: bool = False
+    answered: bool = False
+    raced: RacedLabels | None = None
+    unread: UnreadAnswers | None = None
+
+
+def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
+    """Return the notes on a search by their names; ``words`` name what it searched for."""
+    notes = {
+        name: f"{_FAILED[name].format(step.detail)}: {step.cause}" for name, step in facts.failed.items()
+    }
+    if facts.preference is not None:
+        notes[PREFERRED] = preferred(facts.preference)
+    if facts.concluded:
+        notes[CONCLUDED] = "the search was concluded before its last round (--conclude)"
+    if facts.early_ends:
+        of = counted(facts.restarts, "restart")
+        ends = (f"{n:,} of {of} ended early: {early_end(end, words)}" for end, n in facts.early_ends.items())
+        notes[ENDED_EARLY] = "; ".join(ends)
+    if facts.empty:
+        empty = f"no {words.noun} could be read in {facts.empty:,} of {counted(facts.answers, 'answer')}"
+        cut = f"; {facts.cut:,} of them were cut: raise --answer-tokens" if facts.cut else ""
+        notes[EMPTY] = empty + cut
+    if facts.gave_nothing:
+        what = f"proposed no new {words.noun} that could be scored" if facts.answered else "gave no answer"
+        notes[NOTHING_USABLE] = f"the LLM {what}"
+    if (raced := facts.raced) is not None:
+        notes[RACED] = (
+            f"racing asked for {raced.asked:,} of the {raced.full:,} labels of full scoring: "
+            f"{raced.dropped:,} of {raced.candidates:,} {words.noun}s were dropped before they saw all images"
+        )
+    if (unread := facts.unread) is not None:
+        any_cut = any(example.startswith("(cut)") for example in unread.examples)
+        notes[UNREAD] = (
+            f"{100 * unread.share:.0f} % of the answers to the best instruction on train name no class, and "
+            f"count as wrong, such as {enumerated(map(repr, unread.examples))}"
+            + ("; cut ones need a higher --scorer-answer-tokens" if any_cut else "")
+        )
+    return notes
+
+
+def early_end(end: EarlyEnd, words: CandidateNoun) -> str:
+    """Say why a restart ended early."""
+    if end.setting == "until":
+        return f"{words.a_noun} reached --until {end.value:g}"
+    return f"no better {words.noun} in {counted(int(end.value), 'round')} (--patience)"
+
+
+def preferred(preference: Preference) -> str:
+    """Say why the best candidate by the rule was not chosen."""
+    lead = preference.lead
+    points = f"{100 * lead:.1f} points" if lead >= 0.0005 else "less than 0.1 points"
+    higher = f"{points} higher on the few-shot images, which is within chance" if lead else "as high"
+    why = "the LLM wrote it" if preference.by_llm else "it is a starting template"
+    names = "with the original class names, " if preference.with_original_names else ""
+    return (
+        f'{names}"{preference.best}", made by {preference.made_by}, scored {higher}; '
+        f'"{preference.preferred}" was preferred because {why} (--no-prefer-readable)'
+    )
+
+
+def fallback_note(fallback: LlmFallback) -> str:
+    """Say that a method is used in place of the local LLM."""
+    note = f"the local LLM cannot be used ({fallback.reason}): searching without an LLM, by method "
+    names = ", and for class names by common kinds of things" if fallback.searches_names else ""
+    return f"{note}{fallback.method}{names}"
+
+
+def run_notes(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the notes of a run's store as a result has them: facts as sentences."""
+    fallback = LlmFallback.of_note(notes.get(LLM_FALLBACK))
+    if isinstance(fallback, LlmFallback):
+        return {**notes, LLM_FALLBACK: fallback_note(fallback)}
+    return dict(notes)

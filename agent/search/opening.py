@@ -1,0 +1,410 @@
+"""Open all that a run works with, first that which fails sooner; everything closes with the session."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ...evaluator.remote.asking import ApiEvaluator
+from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Score, TemplateScorer
+from ...evaluator.threads import in_thread
+from ...prompts.kinds import Candidate, kind_named
+from ...prompts.wording import Wordings
+from ..config.schema import SearchConfig
+from ..config.sources import to_toml
+from ..events.sinks import SINKS, Sink
+from ..events.trackers.known import check_trackers
+from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
+from ..events.types import Bus, Noted, RunOpened, SearchStarted
+from ..llm.ask import EndpointAsker, RetryPolicy
+from ..llm.budget import Budget, Limits
+from ..llm.chat import Asker, ChatAnswer, ChatRequest
+from ..llm.cost import NOTHING
+from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
+from ..llm.pool import Endpoint
+from ..llm.scorer_calls import ScorerCalls
+from ..llm.scorer_costs import sizes_of
+from ..llm.scorer_endpoint import open_scorer
+from ..position import rng_for
+from ..results.run_dir import CONFIG, FILES, LABELS, complete_result, put_away, write_atomically
+from ..secrets import Scrubber, secrets_named_in
+from ..stop import Stop
+from ..store.run import Store
+from ..store.shared import SharedAsker, SharedCache, SharedScorer
+from ..store.trust import OF_EVALUATOR, OF_LLM
+from .choice import candidates_at_most
+from .event_loop import entered, short_collections
+from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
+from .inputs import ready_evaluator
+from .result_writer import reopen
+from .scorer_bounds import ScorerBounds
+from .user_objects import UserChat, object_names
+
+ALL_RESTARTS_DONE = "all_restarts_done"
+"""The note that all rounds are done, and how many there were: what is left needs no LLM."""
+PRICES = "prices"
+"""The note of the prices that were paid, for a session that no longer needs an endpoint."""
+LlmAsker: TypeAlias = EndpointAsker[ChatRequest, ChatAnswer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """A run as the caller asks for it; see ``run.start_run`` and ``run.resume_run``.
+
+    Attributes:
+        evaluator: None to open the one that the config names.
+        chat: None to open the endpoints that the config names.
+        environment: Where API keys are.
+        notes: Facts to add to the result's notes.
+        curve: Numbers of templates after which the choice at that point is evaluated on test too, in the same
+            opening of the test split.
+        concludes: Whether a resumed run asks for nothing more, and finishes with what is scored.
+    """
+
+    config: SearchConfig
+    evaluator: object | None = None
+    chat: object | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    emit: Bus = field(default_factory=Bus)
+    stop: Stop = field(default_factory=Stop)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    curve: tuple[int, ...] = ()
+    concludes: bool = False
+
+    @property
+    def user_objects(self) -> dict[str, str]:
+        return object_names(evaluator=self.evaluator, chat=self.chat)
+
+    def limited(self, config: SearchConfig) -> SearchConfig:
+        """Return a config with the limits that hold: concluding needs time that a run may no longer have."""
+        return config.model_copy(update={"max_minutes": None}) if self.concludes else config
+
+
+@dataclass(frozen=True, slots=True)
+class RunInputs:
+    """Settings and texts of a run, resolved before anything is opened; ``notes`` belong in its result."""
+
+    config: SearchConfig
+    notes: Mapping[str, Any]
+    pool: list[Candidate]
+    wordings: Wordings
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSession:
+    """All that is open while a run is worked on.
+
+    Attributes:
+        config: With what the opened data decide.
+        endpoints: Empty if every answer is on disk.
+        scorer_calls: Asks a scorer behind an API; None for any other scorer.
+        budget: The limits on the LLM and on time.
+        has_answers: The run has answers of an earlier session.
+        keys_in_use: Taken out of templates; only these, since a short password would change them.
+        all_secrets: Every known secret, taken out of what the user's own objects say.
+    """
+
+    request: RunRequest
+    inputs: RunInputs
+    run_dir: Path
+    config: SearchConfig
+    store: Store
+    evaluator: Evaluator
+    endpoints: Sequence[Endpoint]
+    scorer_calls: ScorerCalls | None
+    budget: Budget
+    llm: LlmAsker
+    has_answers: bool
+    keys_in_use: Scrubber
+    all_secrets: Scrubber
+
+    def check(self) -> None:
+        """Raise if a stop was asked for, or no time is left."""
+        self.request.stop.check()
+        self.budget.check_time()
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    evaluator: Evaluator
+    endpoints: Sequence[Endpoint]
+    scorer_calls: ScorerCalls | None
+
+
+@asynccontextmanager
+async def open_session(
+    request: RunRequest, run_dir: Path, inputs: RunInputs, earlier: Store | None = None
+) -> AsyncIterator[RunSession]:
+    """Open sinks, endpoints, evaluator and store, and announce the run; ``earlier``: of a resumed run."""
+    check_trackers(inputs.config.track)
+    async with AsyncExitStack() as stack:
+        opener = _Opener(
+            request=request,
+            inputs=inputs,
+            run_dir=run_dir,
+            earlier=earlier,
+            stack=stack,
+            keys_in_use=Scrubber(),
+            all_secrets=Scrubber(secrets_named_in(request.environment)),
+        )
+        sinks = await opener.open_sinks()
+        try:
+            with request.stop.watching():
+                models = await opener.open_models()
+        finally:
+            if earlier is not None:  # opening is no active time, as it is not where a run starts
+                earlier.restart_clock()
+        config = inputs.config.as_opened(models.evaluator.info)
+        store = await opener.open_store(config, models)
+        if (calls := models.scorer_calls) is not None:
+            await calls.write_to(partial(store.put_usage, account="scorer"), store.usage.active_s)
+            stack.push_async_callback(calls.close)  # before the store does
+        write_atomically(run_dir / CONFIG, to_toml(config))
+        finished = complete_result(run_dir)
+        if finished is not None:
+            reopen(run_dir, finished, store.extension)
+        of_llm = OF_LLM if request.chat is not None or not config.needs_llm else frozenset()
+        of_evaluator = OF_EVALUATOR if request.evaluator is not None else frozenset()
+        await store.put_config(config.to_public(), of_llm | of_evaluator)
+        for sink in sinks:
+            sink.start()
+        _announce(request.emit, run_dir, config, models, resumed=earlier is not None)
+        if finished is None:  # from here on the run is described by its log, until it has a new result
+            put_away(run_dir)
+        if paid := price_notes(models.endpoints):
+            await store.put_note(PRICES, paid)
+        stack.enter_context(short_collections())
+        # The clock of the budget starts here: all that follows is active time.
+        budget = Budget(
+            Limits.of(request.limited(config)),
+            spent=store.usage,
+            shares_cost_with=None if calls is None else calls.budget,
+        )
+        has_answers = next(store.answers(), None) is not None
+        llm: LlmAsker = EndpointAsker(
+            models.endpoints,
+            budget=budget,
+            retry=RetryPolicy.of(config, local=config.is_local),
+            give_up_after_s=60 * config.give_up_after,
+            has_answers=has_answers,
+            ledger=store.put_usage,
+            stop=request.stop,
+            emit=request.emit,
+            rng=rng_for(config.seed, "jitter"),
+        )
+        request.emit(budget.usage_changed())
+        yield RunSession(
+            request=request,
+            inputs=inputs,
+            run_dir=run_dir,
+            config=config,
+            store=store,
+            evaluator=models.evaluator,
+            endpoints=models.endpoints,
+            scorer_calls=calls,
+            budget=budget,
+            llm=llm,
+            has_answers=has_answers,
+            keys_in_use=opener.keys_in_use,
+            all_secrets=opener.all_secrets,
+        )
+
+
+def _announce(emit: Bus, run_dir: Path, config: SearchConfig, models: _Models, *, resumed: bool) -> None:
+    info = models.evaluator.info
+    if (hint := config.description_tip) is not None:
+        emit(Noted(text=hint))
+    emit(RunOpened(run_dir=str(run_dir)))
+    emit(
+        SearchStarted(
+            run_dir=str(run_dir),
+            dataset=info.dataset,
+            classes=info.classes,
+            model=f"{info.model} ({info.pretrained})" if info.pretrained else info.model,
+            llm=config.llm if config.needs_llm else None,
+            method=config.method,
+            restarts=config.restarts,
+            rounds=config.all_rounds,
+            resumed=resumed,
+            prompts=config.search_for,
+        )
+    )
+    if models.scorer_calls is not None:
+        emit(models.scorer_calls.budget.usage_changed())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opener:
+    """Opens the parts of a session; what it opens closes with ``stack``."""
+
+    request: RunRequest
+    inputs: RunInputs
+    run_dir: Path
+    earlier: Store | None
+    stack: AsyncExitStack
+    keys_in_use: Scrubber
+    all_secrets: Scrubber
+
+    async def open_sinks(self) -> Sequence[Sink]:
+        """Open the log and the trackers; all get events from now on, and write once they are started."""
+        config, emit, scrub = self.inputs.config, self.request.emit, self.keys_in_use.scrub_value
+        sinks: list[Sink] = [self.stack.enter_context(open_sink(self.run_dir, scrub)) for open_sink in SINKS]
+        if config.track:
+            tracked = TrackedRun(
+                run_dir=self.run_dir,
+                settings=config.to_public(),
+                files=FILES,
+                earlier=await asyncio.to_thread(scored_before, self.run_dir),
+                scrub=scrub,
+            )
+            for tracker in trackers_of(config.track, tracked, emit=emit, scrub=self.all_secrets.scrub):
+                await self.stack.enter_async_context(tracker)
+                sinks.append(tracker)
+        for sink in sinks:
+            self.stack.enter_context(emit.joined(sink))
+        return sinks
+
+    async def open_models(self) -> _Models:
+        """Open what scores and what proposes; first that which fails sooner."""
+        request, config, earlier = self.request, self.inputs.config, self.earlier
+        calls, labels = None, None
+        if request.evaluator is None and config.is_api:
+            calls, labels = await self._open_scorer_calls()
+        if request.chat is not None or not config.is_local:
+            endpoints = await self._open_endpoints()
+            evaluator = await self._open_evaluator(calls, labels)
+        else:
+            # To load a local LLM takes longer than to find no images.
+            if earlier is None:  # one that has all its answers needs no LLM any more
+                check_endpoints(config, request.environment)
+            evaluator = await self._open_evaluator(calls, labels)
+            if earlier is not None:
+                check_content(earlier, evaluator.info)
+            endpoints = await self._open_endpoints()
+        return _Models(evaluator, endpoints, calls)
+
+    async def _open_scorer_calls(self) -> tuple[ScorerCalls, Path]:
+        """Open the endpoint of a scorer behind an API, and make the folder for what it answers."""
+        config, earlier = self.inputs.config, self.earlier
+        calls = await self.stack.enter_async_context(
+            open_scorer(
+                self.request.limited(config),
+                self.request.environment,
+                spent=NOTHING if earlier is None else earlier.scorer_usage,
+                stop=self.request.stop,
+                scrubber=self.keys_in_use,
+                emit=self.request.emit,
+            )
+        )
+        if earlier is None:  # one that has all its labels needs no scorer any more
+            await calls.check_address()
+        folder = self.run_dir if config.shared_cache is None else Path(config.shared_cache)
+        folder.mkdir(parents=True, exist_ok=True)
+        return calls, folder / LABELS
+
+    async def _open_endpoints(self) -> Sequence[Endpoint]:
+        request, config, earlier = self.request, self.inputs.config, self.earlier
+        all_done = earlier is not None and earlier.note(ALL_RESTARTS_DONE) == config.all_rounds
+        if all_done or request.concludes:
+            return ()  # every answer that is used is on disk
+        return await self.stack.enter_async_context(
+            open_endpoints(
+                config,
+                request.environment,
+                chat=None if request.chat is None else UserChat(request.chat, scrub=self.all_secrets.scrub),
+                scrubber=self.keys_in_use,
+                emit=request.emit,
+            )
+        )
+
+    async def _open_evaluator(self, calls: ScorerCalls | None, labels: Path | None) -> Evaluator:
+        had_labels = labels is not None and await in_thread(labels.exists)
+        evaluator = await ready_evaluator(
+            self.inputs.config, self.request.evaluator, self.request.emit, ask=calls, labels=labels
+        )
+        if isinstance(evaluator, ApiEvaluator) and calls is not None:
+            await self._keep_for_final(evaluator, evaluator.info, calls, had_labels=had_labels)
+        return evaluator
+
+    async def _keep_for_final(
+        self, evaluator: ApiEvaluator, info: EvaluatorInfo, calls: ScorerCalls, *, had_labels: bool
+    ) -> None:
+        """Keep back what the final evaluation may cost, and check that there is room for the start too."""
+        config, earlier = self.inputs.config, self.earlier
+        candidates = candidates_at_most(config, info, len(self.request.curve))
+        test_sizes = await in_thread(lambda: sizes_of(evaluator.test_requests(candidates)))
+        # Labels of other runs, in a shared cache, cost this one nothing.
+        paid_itself = earlier is not None and config.shared_cache is None and earlier.scorer_usage.calls > 0
+        start = NOTHING
+        pays = paid_itself or not had_labels
+        if pays and not self.request.concludes and not self._has_started(info):
+            pool = len(self.inputs.pool)
+            start = ScorerBounds(config.as_opened(info), info, evaluator, pool).start.spent
+        calls.keep_for_final(test_sizes, start, kind_named(config.search_for).words.noun)
+
+    def _has_started(self, info: EvaluatorInfo) -> bool:
+        """Return whether an earlier session has scored a candidate beside the default one."""
+        if self.earlier is None:
+            return False
+        defaults = info.baselines.get(BASELINE_DEFAULT, ())
+        verdicts = (stored.verdict for _, stored in self.earlier.scores() if stored.template not in defaults)
+        return any(isinstance(verdict, Score) for verdict in verdicts)
+
+    async def open_store(self, config: SearchConfig, models: _Models) -> Store:
+        """Create the store, or check that the run is the one of the earlier session."""
+        info, earlier, request = models.evaluator.info, self.earlier, self.request
+        content = next((endpoint.content for endpoint in models.endpoints if endpoint.content), None)
+        if content is None and earlier is not None:  # no file is asked any more
+            content = earlier.manifest.identity.get(LLM_CONTENT)
+        identity = identity_of(config, info, self.inputs.pool, self.inputs.wordings, content)
+        if earlier is not None:
+            check_content(earlier, info)
+            earlier.check_identity(identity)
+            return earlier
+        about = {
+            "identity": identity,
+            "config": config.to_public(),
+            "given": request.user_objects,
+            "notes": dict(self.inputs.notes),
+            "content": dict(info.content),
+        }
+        store = await self.stack.enter_async_context(entered(lambda: Store.create(self.run_dir, about)))
+        await store.put_note(IMAGE_NAMES, list(info.files))
+        return store
+
+
+@contextmanager
+def with_shared_cache(
+    session: RunSession, scorer: TemplateScorer, asker: Asker
+) -> Iterator[tuple[TemplateScorer, Asker]]:
+    """Yield a scorer and an asker that look into the shared cache first, if the config has one.
+
+    A run still writes all that it uses into its own store, so it can be resumed without that folder. Scores
+    are shared by the evaluator's fingerprint, answers by who gives them: a custom chat, an address, or the
+    content of a model's file.
+    """
+    config, info = session.config, session.evaluator.info
+    if config.shared_cache is None:
+        yield scorer, asker
+        return
+    with SharedCache(config.shared_cache) as cache:
+        if config.cache_answers:
+            answering = session.request.user_objects.get("chat") or _answering(config, session.endpoints)
+            asker = SharedAsker(cache, asker, answering)
+        space = f"{info.fingerprint}:{info.precision}:{config.objective}"
+        yield SharedScorer(cache, scorer, space), asker
+
+
+def _answering(config: SearchConfig, endpoints: Sequence[Endpoint]) -> str:
+    """Return who answers: the address, or a model file's content hash; plus the overrides of its settings."""
+    file = next((f"local:{endpoint.content}" for endpoint in endpoints if endpoint.content), None)
+    address = config.shown_url or file or str(config.llm)
+    overrides = config.overrides if config.shown_url else []
+    return f"{address} {json.dumps(overrides, sort_keys=True)}" if any(overrides) else address

@@ -1,0 +1,238 @@
+"""Run all restarts, several at a time, and then the search for class names, to what ends them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+from ...evaluator.errors import PromptclimbError
+from ...evaluator.scoring import NamePredictor, TemplateScorer, Verdict
+from ...evaluator.threads import in_thread
+from ...prompts.kinds import kind_named
+from ..errors import (
+    AskingEndedError,
+    BudgetSpentError,
+    EndpointError,
+    FatalChatError,
+    GaveUpError,
+    InterruptedRunError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    RestartCancelledError,
+    why_ended,
+)
+from ..events.types import SearchStopped
+from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
+from ..position import NAMES
+from ..stop import Stop
+from .choice import ranked
+from .event_loop import FairScheduler
+from .journal import (
+    NOTHING_MORE,
+    EmptyAnswers,
+    Journal,
+    NamesRecord,
+    RestartRecord,
+    Scorebook,
+    Searched,
+)
+from .name_search import NameSearch
+from .opening import RunSession
+from .racing import racer_of
+from .restart import Restart
+
+CANCELLED = 0
+"""The signal number of an interruption by the surrounding program."""
+
+
+async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker) -> Searched:
+    """Run the restarts, then the search for class names, if there is one."""
+    request, config, info, store = session.request, session.config, session.evaluator.info, session.store
+    scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
+    scheduler = FairScheduler()
+    scorebook = Scorebook(store, scorer, scrub=scrub, scheduler=scheduler)
+    with stop.watching():
+        await scorebook.score_default(info, emit)
+    racer = racer_of(config, session.evaluator, store, scrub=scrub)
+    journal_of = partial(
+        Journal,
+        config=config,
+        store=store,
+        asker=asker,
+        stop=stop,
+        empty_answers=EmptyAnswers(
+            has_answers=session.has_answers, noun=kind_named(config.search_for).words.noun
+        ),
+        scheduler=scheduler,
+        emit=emit,
+    )
+    journals = [journal_of(RestartRecord(number)) for number in range(1, config.restarts + 1)]
+    restarts = (
+        Restart(
+            config,
+            pool=session.inputs.pool,
+            info=info,
+            wordings=session.inputs.wordings,
+            journal=journal,
+            scores=scorebook,
+            racer=racer,
+            check=session.check,
+            emit=emit,
+        )
+        for journal in journals
+    )
+    workers = Workers(restarts, scheduler, stop=stop)
+    searched = Searched(records=workers.records, stopped=await workers.run(config.concurrency))
+    # A search that is concluded has the names that were found before it was extended.
+    names_follow = searched.stopped is None or (request.concludes and searched.scored)
+    if names_follow and config.searches_names:
+        assert isinstance(session.evaluator, NamePredictor), "checked when it was opened"
+        ranking = await in_thread(lambda: ranked(config, info, searched.scored))
+        templates = [entry.scored_as for entry in ranking.order if entry.score.whole]
+        names = NamesRecord(NAMES, template=templates[0])
+        journals.append(journal_of(names))
+        search = NameSearch(
+            names,
+            config,
+            templates=templates,
+            evaluator=session.evaluator,
+            info=info,
+            store=store,
+            journal=journals[-1],
+            check=session.check,
+            concludes=request.concludes,
+            asks_scorer=session.scorer_calls is not None,
+            emit=emit,
+        )
+        stopped = await Workers([search], scheduler, stop=stop).run(1)
+        searched = replace(searched, names=names, stopped=searched.stopped or stopped)
+    if all(record.done for record in searched.all_records):
+        for journal in journals:
+            await journal.keep_refused()
+    return searched
+
+
+class NothingMore:
+    """The ``Asker`` and ``TemplateScorer`` of a search that is concluded: it ends with what is on disk."""
+
+    async def ask(self, request: ChatRequest) -> BilledAnswer[ChatAnswer]:
+        raise GaveUpError(NOTHING_MORE)
+
+    async def score(self, template: str) -> Verdict:
+        raise GaveUpError(NOTHING_MORE)
+
+
+class Workers:
+    """Work on restarts, several at a time; a worker never fails, it asks the stop to end the others.
+
+    After a limit, restarts already begun continue until they reach it too. An error or a signal ends the
+    others without losing what is paid for. Only the record of an ended restart is kept.
+    """
+
+    def __init__(
+        self, restarts: Iterable[Restart | NameSearch], scheduler: FairScheduler, *, stop: Stop
+    ) -> None:
+        self._waiting = deque(restarts)
+        self.records = tuple(restart.record for restart in self._waiting)
+        self._scheduler = scheduler
+        self._stop = stop
+        self._limits: list[BudgetSpentError | GaveUpError] = []
+
+    async def run(self, at_once: int) -> SearchStopped | None:
+        """Run the restarts, ``at_once`` at a time; return what stopped the search, if anything.
+
+        Raises:
+            PromptclimbError: A signal, or an error of one restart.
+            asyncio.CancelledError: The surrounding program cancelled it; what was paid for is on disk.
+        """
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._work()) for _ in range(min(at_once, len(self._waiting)))]
+            try:
+                await asyncio.wait(tasks)
+            except asyncio.CancelledError:
+                self._stop.request(InterruptedRunError(CANCELLED))
+                await asyncio.wait(tasks)
+                raise
+        if self._stop.cause is not None:
+            raise self._explained(self._stop.cause)
+        # An unfinished search must not pass for a finished one: its test split would be opened.
+        if not self._limits and not all(record.done for record in self.records):
+            raise RestartCancelledError()
+        if self._limits:
+            return stop_event(*self._limits)
+        # An outage at the very end does not finish the search: a resume asks for the last rounds again.
+        records = [record for record in self.records if record.unanswered]
+        if not records:
+            return None
+        rounds = sum(record.unanswered for record in records)
+        last = "the last round" if rounds == 1 else f"the last {rounds:,} rounds"
+        return SearchStopped(reason=f"no answer in {last} ({records[-1].last_skip}); resume asks again")
+
+    async def _work(self) -> None:
+        while self._waiting:
+            restart = self._waiting.popleft()
+            try:
+                with self._stop.watching():
+                    await self._scheduler.turn()
+                    if self._limits and not restart.begun:
+                        continue
+                    try:
+                        await restart.run()
+                    except AskingEndedError as error:
+                        raise why_ended(error) from error
+            except (BudgetSpentError, GaveUpError) as limit:
+                # Restarts of an earlier session are still replayed: answers on disk cost nothing, and without
+                # them the result would be poorer than the earlier one.
+                self._limits.append(limit)
+            except InterruptedRunError:
+                return
+            except asyncio.CancelledError:
+                # Not from the stop or the caller: those arrive as an interruption.
+                self._stop.request(RestartCancelledError())
+                return
+            except Exception as error:  # noqa: BLE001 - handed on by the stop, once the others are safe
+                self._stop.request(single(error))
+                return
+
+    def _explained(self, cause: Exception) -> Exception:
+        """Return the cause, as the user's to fix if an endpoint refused before any answer was paid for."""
+        answered = any(record.answers or record.unusable for record in self.records)
+        if not isinstance(cause, FatalChatError) or answered:
+            return cause
+        remedy = ""
+        if isinstance(cause, KeyRejectedError):
+            remedy = (
+                "; check the key in OPENAI_API_KEY, or in the variable that `key_env` names "
+                "in the --config file"
+            )
+        elif isinstance(cause, ModelNotFoundError):
+            remedy = (
+                "; check the model's name in --llm, and --base-url: is the address right? "
+                "It usually ends in /v1"
+            )
+        error = EndpointError(f"{cause}{remedy}")
+        error.__cause__ = cause
+        return error
+
+
+def stop_event(first: BudgetSpentError | GaveUpError, *more: BudgetSpentError | GaveUpError) -> SearchStopped:
+    """Return what stopped a search: the first reason, and every limit that was reached."""
+    if isinstance(first, GaveUpError):
+        return SearchStopped(reason=str(first))
+    limits = [
+        name for error in (first, *more) if isinstance(error, BudgetSpentError) for name in error.limits
+    ]
+    return SearchStopped(reason=str(first), limit=first.limit, limits=tuple(dict.fromkeys(limits)))
+
+
+def single(error: BaseException) -> Exception:
+    """Return the main error of a group, ours before foreign ones; a lone error is itself."""
+    main = error
+    if isinstance(error, BaseExceptionGroup):
+        main = error.subgroup(PromptclimbError) or error
+    while isinstance(main, BaseExceptionGroup):
+        main = main.exceptions[0]
+    return main if isinstance(main, Exception) else RuntimeError(repr(main))

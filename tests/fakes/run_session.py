@@ -1,0 +1,33 @@
+"""A session of a run without anything open but the evaluator and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from promptclimb import SearchConfig
+from promptclimb.agent.search.opening import RunInputs, RunRequest, RunSession
+from promptclimb.agent.secrets import Scrubber
+from promptclimb.agent.store.run import Store
+from promptclimb.evaluator.scoring import Evaluator
+from promptclimb.prompts.wording import built_in
+
+
+def session_of(
+    config: SearchConfig,
+    evaluator: Evaluator,
+    store: Store | None = None,
+    *,
+    notes: Mapping[str, str] = MappingProxyType({}),
+    chat: object | None = None,
+) -> RunSession:
+    """A session that can share answers, choose and test, but not ask."""
+    nothing = cast("Any", None)
+    return RunSession(
+        request=RunRequest(config=config, chat=chat), inputs=RunInputs(config, notes, [], built_in()),
+        run_dir=Path(), config=config, store=nothing if store is None else store, evaluator=evaluator,
+        endpoints=(), scorer_calls=None, budget=nothing, llm=nothing, has_answers=False,
+        keys_in_use=Scrubber(), all_secrets=Scrubber(),
+    )  # fmt: skip
