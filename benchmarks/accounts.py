@@ -46,8 +46,8 @@ from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.cost import TablePrice
 from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.llm.price_table import TablePrice
 from promptclimb.agent.prices import PICODOLLARS
 from tests.fakes.clock import run_virtual
 

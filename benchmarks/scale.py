@@ -40,11 +40,11 @@ from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
+from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator

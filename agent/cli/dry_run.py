@@ -20,10 +20,10 @@ from ..config.sources import flag_of
 from ..events.trackers.known import check_trackers
 from ..events.types import Bus, Noted
 from ..llm.budget import LIMITS
-from ..llm.cost import Spent
 from ..llm.endpoints import check_endpoints
 from ..llm.pool import MORE_TOKENS
 from ..present.terminal import Display
+from ..prices import Spent
 from ..results.result import words_of, words_of_all
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator
 from ..search.scorer_bounds import Part, ScorerBounds

@@ -36,11 +36,10 @@ from ..events.types import (
     UsageMissing,
     ignore_event,
 )
-from ..prices import PICODOLLARS, TokenUsage
+from ..prices import NO_BILL, NOTHING, PICODOLLARS, Bill, Ledger, Spent, Tariff, TokenUsage, cost_at_most
 from ..stop import Stop
 from .budget import Budget, TokenBound
 from .chat import A, BilledAnswer, R
-from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent, Tariff, cost_at_most
 from .limiter import Permit, RateLimiter
 from .pool import Endpoint, EndpointPool, Outage, PooledEndpoint
 

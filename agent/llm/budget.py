@@ -16,9 +16,8 @@ from ...evaluator.counts import counted, enumerated
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
-from ..prices import PICODOLLARS, TokenUsage
+from ..prices import NOTHING, PICODOLLARS, Spent, Tariff, TokenUsage, cost_at_most, totals
 from .chat import Request
-from .cost import NOTHING, Spent, Tariff, cost_at_most, totals
 
 HEADROOM = 1.5
 SAFETY_FACTOR = 50

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..errors import NO_HEADERS
-from ..prices import TokenUsage
-from .cost import Bill
+from ..prices import Bill, TokenUsage
 
 if TYPE_CHECKING:
     from ...prompts.requests import ChatMessage

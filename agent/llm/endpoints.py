@@ -24,11 +24,11 @@ from ..errors import EndpointError
 from ..events.types import Listener, Noted
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .chat import Client
-from .cost import find_price, similar
 from .dialects import lacks_model
 from .headers import clean_key, is_azure, is_loopback, key_headers, why_unconnected
 from .limiter import RateLimits
 from .pool import Endpoint
+from .price_table import find_price, similar
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 T = TypeVar("T")

@@ -25,9 +25,10 @@ from typing import Literal
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.failures import Evidence, FailureKind, Judgement, judge
 from ..errors import BadRequestError, ChatError, RequestTooLargeError
+from ..prices import CorrectedPrice, Tariff
 from .chat import Client, R
-from .cost import CorrectedPrice, TablePrice, Tariff
 from .limiter import Permit, RateLimiter, RateLimits
+from .price_table import TablePrice
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 300.0

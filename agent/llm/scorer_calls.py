@@ -34,12 +34,11 @@ from ..errors import (
     UnusableAnswerError,
 )
 from ..events.types import Event, Listener, ScorerUsageChanged
-from ..prices import TokenUsage
+from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, TokenUsage
 from ..stop import Stop
 from .ask import NEVER_JSON, EndpointAsker, RetryPolicy
 from .budget import Limits, ScorerBudget
 from .chat import Client, JsonAnswer
-from .cost import NO_BILL, NOTHING, Bill, Ledger, Spent
 from .limiter import RateLimits
 from .pool import Endpoint
 from .scorer_costs import RequestSizes, cost_of_all, to_keep, why_refused

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from ...evaluator.remote.asking import ApiRequest
-from ..prices import PICODOLLARS, TokenUsage
+from ..prices import NOTHING, PICODOLLARS, Spent, TokenUsage
 from .budget import Limits
-from .cost import NOTHING, Spent
 
 KEPT_PERCENT = 102
 """What is kept for the final evaluation, of what it takes, as some attempts fail and are billed."""

@@ -23,11 +23,11 @@ from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import why_ended
 from ..events.types import ChatFailed, Event, Listener, Noted, ScorerUsageChanged, ignore_event
+from ..prices import NOTHING, Spent
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from ..stop import Stop
 from ..text import printable
 from .chat import Client, JsonAnswer
-from .cost import NOTHING, Spent
 from .endpoints import DEFAULT_KEY, reach, warn_unencrypted
 from .headers import clean_key
 from .scorer_calls import KEY, ScorerCalls

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from ...evaluator.pico.models import TOY_MODEL
 from ...evaluator.scoring import REFUSED_IMAGES, Inspection
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, CandidateNoun, KindWords, PromptKind, kind_named
-from ..llm.cost import Spent, totals
+from ..prices import Spent, totals
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20

@@ -26,13 +26,13 @@ from ..events.types import Bus, Noted, RunOpened, SearchStarted
 from ..llm.ask import EndpointAsker, RetryPolicy
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
-from ..llm.cost import NOTHING
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..llm.scorer_calls import ScorerCalls
 from ..llm.scorer_costs import sizes_of
 from ..llm.scorer_endpoint import open_scorer
 from ..position import rng_for
+from ..prices import NOTHING
 from ..results.run_dir import CONFIG, FILES, LABELS, complete_result, put_away, write_atomically
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop

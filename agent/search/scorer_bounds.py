@@ -17,9 +17,8 @@ from ...prompts.class_names import (
 from ...prompts.kinds import kind_named
 from ..config.schema import SearchConfig
 from ..llm.budget import Limits
-from ..llm.cost import NOTHING, Spent, cost_at_most
 from ..llm.scorer_costs import cost_of_all, part_of, sizes_of, to_keep, why_refused
-from ..prices import PICODOLLARS
+from ..prices import NOTHING, PICODOLLARS, Spent, cost_at_most
 from .choice import candidates_at_most
 from .name_choice import MOST_CHECKS
 from .name_search import FOUND_TRIED

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ...evaluator.scoring import Verdict
 from ..errors import StoreExistsError, StoreMissingError
 from ..llm.chat import ChatAnswer
-from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
 from ..position import NAMES, Position
+from ..prices import NO_BILL, NOTHING, Bill, Spent
 from .disk import DATABASE_FILES, FILE_NAME, TextCache, TextView, canonical, inspect, translated
 from .lock import check_regular, is_running, lock
 from .manifest import MANIFEST, RunManifest, check_identity, new_manifest, read_manifest

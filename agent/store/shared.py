@@ -20,7 +20,7 @@ from ...evaluator.errors import ConfigError
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
 from ..errors import StoreCorruptError, StoreVersionError
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
-from ..llm.cost import NO_BILL
+from ..prices import NO_BILL
 from ..versions import PROGRAM, program_version
 from .disk import FILE_NAME, TextCache, canonical, inspect, translated
 from .manifest import MANIFEST

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from ..errors import StoreError, StoreGoneError
-from ..llm.cost import NO_BILL, NOTHING, Bill, Spent
+from ..prices import NO_BILL, NOTHING, Bill, Spent
 from .disk import FILE_NAME, TextCache, canonical, translated
 from .lock import LOCK_NAME
 from .records import LOOKED_UP, row_text

@@ -32,13 +32,13 @@ from ...prompts.template import MAX_CHARACTERS
 from ..config.fields import Style
 from ..config.schema import SearchConfig
 from ..llm.chat import ChatRequest
-from ..llm.cost import Tariff, find_price
 from ..llm.pool import MORE_TOKENS
+from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import Position
-from ..prices import PICODOLLARS, TokenUsage
+from ..prices import PICODOLLARS, Tariff, TokenUsage
 from ..search.inputs import read_pool, read_wordings
 from ..search.name_rounds import MOST_TAKEN_FOR
 

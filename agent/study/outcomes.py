@@ -15,7 +15,7 @@ from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import hits
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.running import run_all
-from ..llm.cost import Spent
+from ..prices import Spent
 from ..results.details import BEST, ENSEMBLE, Decisions, agrees, read_details
 from ..results.gain import is_no_better, may_be_chance
 from ..results.result import ApiUsage, SearchResult

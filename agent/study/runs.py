@@ -16,7 +16,7 @@ from ...evaluator.settings import with_current_names
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
 from ..llm.budget import LIMITS, Budget, Limits
-from ..llm.cost import NOTHING, Spent
+from ..prices import NOTHING, Spent
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..search.identity import known_identity

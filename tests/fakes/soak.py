@@ -27,10 +27,9 @@ from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
-from promptclimb.agent.llm.cost import NOTHING, Bill
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
-from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.prices import NOTHING, Bill, TokenUsage
 from tests.fakes.clock import run_virtual
 
 FAULTS: Mapping[str, Callable[[], ChatError]] = {

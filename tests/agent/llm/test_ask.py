@@ -46,11 +46,10 @@ from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.position import Position
-from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.prices import NOTHING, Bill, Spent, TokenUsage
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
-from promptclimb.agent.llm.cost import NOTHING, Spent, cost
-from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.prices import NOTHING, Spent, TokenUsage, cost
 from tests.fakes.clock import run_virtual, virtual_time
 
 PRICE = Price(prompt=0.15, completion=0.6)

@@ -19,7 +19,7 @@ from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.events.types import Event, Noted
-from promptclimb.agent.llm import cost
+from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.endpoints import Preflight, open_endpoints, price_notes
 from promptclimb.agent.llm.pool import Endpoint
@@ -197,8 +197,8 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelInfo(id="m", match=ClauseEquals(equals="m"), prices=priced)
     vendor = Provider(id="home", name="Home", api_pattern=r"http://127\.0\.0\.1", models=[model])
     snapshot = DataSnapshot(providers=[vendor], from_auto_update=False)
-    monkeypatch.setattr(cost, "_table", lambda: snapshot)
-    monkeypatch.setattr(cost, "_newest", lambda _today: date(2026, 5, 1))
+    monkeypatch.setattr(price_table, "_table", lambda: snapshot)
+    monkeypatch.setattr(price_table, "_newest", lambda _today: date(2026, 5, 1))
 
 
 @pytest.mark.usefixtures("table")

@@ -11,8 +11,7 @@ from promptclimb.agent.config.fields import Price
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.cost import NOTHING, Spent
-from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.prices import NOTHING, Spent, TokenUsage
 from tests.fakes.clock import virtual_time
 
 LITTLE = TokenUsage(1, 1)

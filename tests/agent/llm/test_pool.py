@@ -26,9 +26,9 @@ from promptclimb.agent.events.types import EndpointResumed, EndpointSuspended, E
 from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
-from promptclimb.agent.llm.cost import NOTHING
 from promptclimb.agent.llm.limiter import RateLimiter, RateLimits
 from promptclimb.agent.llm.pool import Endpoint, PooledEndpoint
+from promptclimb.agent.prices import NOTHING
 from promptclimb.evaluator.failures import RULES, NextStep
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.sick_chat import SICK, Restarted, SickChat, restart_pool

@@ -29,12 +29,11 @@ from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
-from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.scorer_calls import ScorerCalls
 from promptclimb.agent.llm.scorer_costs import sizes_of, why_refused
 from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
-from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.prices import NOTHING, Bill, Spent, TokenUsage
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import AskingEndedError, ConfigError, UsageError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest

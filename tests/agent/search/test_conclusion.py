@@ -13,9 +13,9 @@ import pytest
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.events.types import SearchStopped
-from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
+from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.journal import RestartRecord, Searched
 from promptclimb.agent.search.run import choose_and_test

@@ -19,8 +19,8 @@ from promptclimb.agent.errors import (
     UnusableAnswerError,
 )
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
-from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
+from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.agent.search.journal import (
     MOST_EMPTY_IN_A_ROW,

@@ -11,7 +11,7 @@ import pytest
 
 from promptclimb import SearchConfig
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
-from promptclimb.agent.llm.cost import NO_BILL
+from promptclimb.agent.prices import NO_BILL
 from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.agent.search.journal import RestartRecord
 from promptclimb.agent.search.opening import with_shared_cache

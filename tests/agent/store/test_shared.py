@@ -10,7 +10,7 @@ import pytest
 
 from promptclimb.agent.errors import StoreCorruptError, StoreVersionError
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
-from promptclimb.agent.llm.cost import NO_BILL, Bill, Spent
+from promptclimb.agent.prices import NO_BILL, Bill, Spent
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from promptclimb.agent.versions import program_version

@@ -31,8 +31,8 @@ from promptclimb.agent.errors import (
     StoreVersionError,
 )
 from promptclimb.agent.llm.chat import ChatAnswer
-from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.position import Position
+from promptclimb.agent.prices import NOTHING, Bill, Spent
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.agent.store.records import StoredAnswer, StoredScore, reader, row_text
 from promptclimb.agent.store.run import Store, StoreReader, _appear

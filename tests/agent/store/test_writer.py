@@ -12,8 +12,8 @@ import pytest
 
 from promptclimb.agent.errors import StoreError
 from promptclimb.agent.llm.chat import ChatAnswer
-from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.position import Position
+from promptclimb.agent.prices import NOTHING, Bill, Spent
 from promptclimb.agent.store.records import reader
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.scoring import Score

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
+from promptclimb.agent.prices import NOTHING, Bill, Spent
 from promptclimb.agent.results.run_dir import STORE, stored_config
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import resume_run

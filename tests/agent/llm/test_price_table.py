@@ -27,9 +27,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import AUTO, Price
-from promptclimb.agent.llm import cost
-from promptclimb.agent.llm.cost import CorrectedPrice, TablePrice, find_price, table_price
-from promptclimb.agent.prices import TokenUsage
+from promptclimb.agent.llm import price_table
+from promptclimb.agent.llm.price_table import TablePrice, find_price, table_price
+from promptclimb.agent.prices import CorrectedPrice, TokenUsage
 from promptclimb.evaluator.errors import ConfigError
 from tests.agent.test_prices import usages
 
@@ -91,10 +91,10 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A small table of one vendor."""
     vendor = Provider(id="vendor", name="Vendor", api_pattern=r"https://api\.vendor\.test", models=MODELS)
     snapshot = DataSnapshot(providers=[vendor], from_auto_update=False)
-    monkeypatch.setattr(cost, "_table", lambda: snapshot)
-    cost._newest.cache_clear()
+    monkeypatch.setattr(price_table, "_table", lambda: snapshot)
+    price_table._newest.cache_clear()
     yield
-    cost._newest.cache_clear()
+    price_table._newest.cache_clear()
 
 
 def charged(name: str, usage: TokenUsage, tier: str | None = None) -> float:
@@ -204,9 +204,9 @@ def test_every_row_of_the_bundled_table_bounds_what_it_charges() -> None:
     """Whatever the table holds, a reservation is never below a charge; what is no text is refused."""
     usage = TokenUsage(300_000, 1000, cached_tokens=100_000, cache_written_tokens=50_000, cache_1h_tokens=9)
     rows = 0
-    for provider in cost._table().providers:
+    for provider in price_table._table().providers:
         for each in provider.models:
-            prices = cost._in_force(each, NOW, None)
+            prices = price_table._in_force(each, NOW, None)
             if prices is None:
                 continue
             price = TablePrice(standard=prices)

@@ -1,32 +1,29 @@
-"""The cost of requests: prices, the price table of ``--price auto``, and the usage of a run.
+"""The price table of ``price="auto"``.
 
-The table comes with the installed package genai-prices; nothing is fetched. If a price depends on the hour or
-changes within a week, the highest counts. The table knows no account discounts, no tools billed by use, and
-no service tier set in a vendor's console.
+It comes with the installed package genai-prices; nothing is fetched. If a price depends on the hour or
+changes within a week, the highest counts. It knows no account discounts, no tools billed by use, and no
+service tier set in a vendor's console.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
-import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from fractions import Fraction
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...evaluator.errors import ConfigError
 from ..config.fields import AUTO, Price, without_credentials
-from ..prices import PICODOLLARS, TokenUsage
+from ..prices import PICODOLLARS, Tariff, TokenUsage
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, ModelPrice, Provider
 
-T = TypeVar("T")
 PACKAGE = "genai-prices"
 AHEAD = timedelta(days=7)
 """How far ahead a higher price already counts, since a run may take days."""
@@ -39,60 +36,6 @@ _SHOWN = {
     "out": ("output_mtok",),
 }
 """The table's names of each shown price; a missing price falls back to the next name."""
-
-
-class Tariff(Protocol):
-    """The price of an endpoint."""
-
-    def charge(self, usage: TokenUsage) -> int:
-        """Return the cost of these tokens in picodollars."""
-        ...
-
-    def most(self, usage: TokenUsage) -> int:
-        """Return the highest cost in picodollars, whichever of these tokens are cached."""
-        ...
-
-
-def cost(usage: TokenUsage, price: Tariff | None) -> int:
-    """Return an answer's cost in picodollars: as reported by the endpoint, else by the price, else 0."""
-    if usage.vendor_picodollars is not None:
-        return usage.vendor_picodollars
-    return 0 if price is None else price.charge(usage)
-
-
-def cost_at_most(tokens: TokenUsage, price: Tariff | None) -> int:
-    """Return the highest cost of these tokens in picodollars; 0 without a price."""
-    return 0 if price is None else price.most(tokens)
-
-
-class CorrectedPrice:
-    """A price that is raised when an endpoint reports a higher cost.
-
-    The highest cost of a request then grows by the same factor; a price of 0 is corrected by the most
-    expensive reported token.
-    """
-
-    def __init__(self, price: Tariff) -> None:
-        self._price = price
-        self._times = Fraction(1)
-        self._token = Fraction(0)
-
-    def charge(self, usage: TokenUsage) -> int:
-        """Return the cost of these tokens by the configured price, in picodollars."""
-        return self._price.charge(usage)
-
-    def most(self, usage: TokenUsage) -> int:
-        return max(math.ceil(self._price.most(usage) * self._times), math.ceil(usage.total * self._token))
-
-    def learn(self, usage: TokenUsage) -> None:
-        """Compare a reported cost with the price."""
-        reported, priced = usage.vendor_picodollars, self._price.charge(usage)
-        if reported is None or reported <= priced:
-            return
-        if priced:
-            self._times = max(self._times, Fraction(reported, priced))
-        elif usage.total:
-            self._token = max(self._token, Fraction(reported, usage.total))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,111 +253,3 @@ def _newest(today: date) -> date:
         if isinstance(price.constraint, StartDateConstraint)
     ]
     return max((day for day in days if day <= today), default=min(days))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What a run has used, earlier sessions included.
-
-    Attempts without a bill count against limits with the most that they can have cost (estimated fields).
-
-    Attributes:
-        calls: Attempts that were, or may have been, billed.
-        failed_calls: Attempts without a usable answer, billed or not.
-        retries: Attempts repeated after a failed one.
-        picodollars: Cost of billed tokens, in 1e-12 US dollars.
-        vendor_calls: Calls whose cost the endpoint reported.
-        vendor_picodollars: The part of the cost that was reported.
-        active_s: Seconds of work.
-    """
-
-    calls: int = 0
-    failed_calls: int = 0
-    retries: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    cache_written_tokens: int = 0
-    reasoning_tokens: int = 0
-    picodollars: int = 0
-    vendor_calls: int = 0
-    vendor_picodollars: int = 0
-    estimated_tokens: int = 0
-    estimated_picodollars: int = 0
-    active_s: float = 0.0
-
-    @classmethod
-    def of(cls, usage: TokenUsage, price: Tariff | None) -> Spent:
-        """Return the usage of one billed attempt."""
-        return totals(
-            cls,
-            usage,
-            picodollars=cost(usage, price),
-            vendor_calls=int(usage.vendor_picodollars is not None),
-            vendor_picodollars=usage.vendor_picodollars or 0,
-        )
-
-    @property
-    def tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-    @property
-    def tokens_at_most(self) -> int:
-        """All tokens, estimated ones included, as limits count them."""
-        return self.tokens + self.estimated_tokens
-
-    @property
-    def picodollars_at_most(self) -> int:
-        """The whole cost, estimates included, as limits count it."""
-        return self.picodollars + self.estimated_picodollars
-
-    @property
-    def cost_usd(self) -> float:
-        """The known cost in US dollars."""
-        return self.picodollars / PICODOLLARS
-
-    @property
-    def estimated_usd(self) -> float:
-        """The most that attempts without a bill cost, in US dollars."""
-        return self.estimated_picodollars / PICODOLLARS
-
-    @property
-    def reported_usd(self) -> float | None:
-        """The reported part of the cost in US dollars; None if nothing was reported."""
-        return round(self.vendor_picodollars / PICODOLLARS, 9) if self.vendor_calls else None
-
-    def plus(self, other: Spent) -> Spent:
-        names = self.__dataclass_fields__
-        return Spent(**{name: getattr(self, name) + getattr(other, name) for name in names})
-
-    def minus(self, other: Spent) -> Spent:
-        names = self.__dataclass_fields__
-        return Spent(**{name: getattr(self, name) - getattr(other, name) for name in names})
-
-
-NOTHING = Spent()
-
-
-def totals(kind: type[T], spent: Spent | TokenUsage, **others: Any) -> T:
-    """Return a record of what was spent: ``others``, and the values of ``spent`` that it has fields for."""
-    record: Any = kind
-    names = {item.name for item in fields(record) if hasattr(spent, item.name)} - others.keys()
-    filled: T = record(**{name: getattr(spent, name) for name in names}, **others)
-    return filled
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """The usage of one attempt, and the stored reservation that it settles."""
-
-    usage: Spent = NOTHING
-    reserved: Spent = NOTHING
-
-    def plus(self, other: Bill) -> Bill:
-        return Bill(self.usage.plus(other.usage), self.reserved.plus(other.reserved))
-
-
-NO_BILL = Bill()
-Ledger: TypeAlias = Callable[[Bill], Awaitable[None]]
-"""Writes a bill that belongs to no answer; it is on disk when this returns. One whose ``reserved`` is
-negative reserves that amount."""
