@@ -45,7 +45,7 @@ $(VENV)/.installed-audit: $(VENV)/.installed-dev
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@$(INSTALL) '.[dev,docs,endpoints-test,hf,interop,local,mlflow,optimizers,page-test,ray,tensorboard,trackers-test,wandb]'
+	@$(INSTALL) '.[dev,docs,endpoints-test,hf,interop,local,mlflow,page-test,ray,tensorboard,trackers-test,wandb]'
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 	  || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
 	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2

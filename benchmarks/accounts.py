@@ -22,7 +22,6 @@ It adds up what it bills with decimals and prices of its own, and apart from tha
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import json
@@ -41,6 +40,7 @@ from genai_prices.types import ModelPrice, Tier, TieredPrices
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.common import argument_parser
 from promptclimb.agent.errors import BudgetSpentError, RequestFailedError
 from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits
@@ -70,6 +70,8 @@ REPORTED = (
 UNUSABLE = ("no_text", "all_thinking", "error_with_usage")
 UNREPORTED = ("no_usage", "cut_json", "broken", "deadline", "504")
 UNBILLED = ("429", "500", "503")
+CACHED = ("cached", "deepseek", "anthropic", "litellm", "flex", "openrouter", "own_key", "no_usage")
+"""Kinds whose prompts are read from a cache in part."""
 KINDS = (*REPORTED * 3, *UNUSABLE, *UNREPORTED, *UNBILLED)
 
 
@@ -139,34 +141,25 @@ class Vendor:
         tokens = self._tokens(kind, size, rng)
         if kind in UNREPORTED:
             self.unreported += tokens.dollars
-            return await self._unsaid(kind, request, tokens)
+            return await self._unreported(kind, request, tokens)
         self.reported += tokens.dollars
         return web.json_response(_reply(kind, tokens))
 
     def _tokens(self, kind: str, size: int, rng: random.Random) -> Tokens:
         prompt = max(int(size * rng.uniform(0.22, 0.3)), 8)
-        found = Tokens(prompt, rng.randint(5, MAX_TOKENS))
-        if kind in (
-            "cached",
-            "deepseek",
-            "anthropic",
-            "litellm",
-            "flex",
-            "openrouter",
-            "own_key",
-            "no_usage",
-        ):
-            found.cached = rng.randint(0, prompt)
+        tokens = Tokens(prompt, rng.randint(5, MAX_TOKENS))
+        if kind in CACHED:
+            tokens.cached = rng.randint(0, prompt)
         if kind in ("written", "anthropic", "litellm", "broken"):
-            found.written = rng.randint(0, prompt - found.cached)
+            tokens.written = rng.randint(0, prompt - tokens.cached)
         if kind == "kept":
-            found.kept = rng.randint(0, prompt)
+            tokens.kept = rng.randint(0, prompt)
         if kind in ("thinking", "outside", "ticks", "all_thinking"):
-            found.thought = rng.randint(1, found.completion)
-        found.flex = kind in ("flex", "no_usage")
-        return found
+            tokens.thought = rng.randint(1, tokens.completion)
+        tokens.flex = kind in ("flex", "no_usage")
+        return tokens
 
-    async def _unsaid(self, kind: str, request: web.Request, tokens: Tokens) -> web.StreamResponse:
+    async def _unreported(self, kind: str, request: web.Request, tokens: Tokens) -> web.StreamResponse:
         reply = _reply("plain", tokens)
         if kind == "deadline":
             await asyncio.sleep(HANG_S)
@@ -242,9 +235,9 @@ def _anthropic(tokens: Tokens) -> dict[str, Any]:
 
 
 def _litellm(tokens: Tokens) -> dict[str, Any]:
-    found = _openai(tokens)
-    found["prompt_tokens_details"] = {"cached_tokens": tokens.cached, "cache_creation_tokens": tokens.written}
-    return found | {
+    usage = _openai(tokens)
+    usage["prompt_tokens_details"] = {"cached_tokens": tokens.cached, "cache_creation_tokens": tokens.written}
+    return usage | {
         "cache_read_input_tokens": tokens.cached,
         "cache_creation_input_tokens": tokens.written,
     }
@@ -300,7 +293,7 @@ async def spend(
     """Ask until so many requests have come, or the budget is spent; return both accounts."""
     async with Vendor(seed) as vendor, OpenAIChat(vendor.base_url, max_connections=AT_ONCE) as chat:
         budget = Budget(Limits(cost_usd=dollars))
-        proposer = EndpointAsker(
+        asker = EndpointAsker(
             [Endpoint(name="fake", client=chat, price=tariff())],
             budget=budget,
             retry=RetryPolicy(attempt_s=60.0),
@@ -313,7 +306,7 @@ async def spend(
             while calls is None or vendor.kinds.total() < calls:
                 turn += 1
                 try:
-                    await proposer.ask(request(turn * AT_ONCE + number))
+                    await asker.ask(request(turn * AT_ONCE + number))
                 except RequestFailedError:
                     continue
                 except BudgetSpentError:
@@ -365,15 +358,11 @@ def limits(budgets: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, as is done anyhow")
+    parser = argument_parser(__doc__)
     parser.add_argument("--calls", type=int, default=CALLS)
     parser.add_argument("--budgets", type=int, default=BUDGETS)
-    arguments = parser.parse_args()
-    found = {"account": account(arguments.calls), "limits": limits(arguments.budgets)}
-    print(json.dumps(found, indent=2))
+    options = parser.parse_args()
+    print(json.dumps({"account": account(options.calls), "limits": limits(options.budgets)}, indent=2))
 
 
 if __name__ == "__main__":

@@ -32,10 +32,10 @@ set. A child is a fork that runs the command line's own entry, so that torch is 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import importlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -48,7 +48,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,7 +55,10 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any, TypeAlias
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common import FakeServer, argument_parser
+
 FORK = multiprocessing.get_context("fork")
 Child: TypeAlias = ForkProcess
 CONCURRENCY = 4
@@ -146,32 +148,10 @@ def small_disk(folder: Path) -> Iterator[Disk]:
             subprocess.run(["umount", str(folder)], check=True)
 
 
-class Endpoint:
-    """A faulty chat endpoint in a process of its own."""
-
-    def __init__(self, seed: int, faults: dict[str, float], latency_s: tuple[float, float]) -> None:
-        options = {"faults": faults, "fault_seed": seed, "latency_s": latency_s}
-        command = [sys.executable, "-m", "tests.fakes.chat_server", "--options", json.dumps(options)]
-        self._server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self._server.stdout is not None
-        self.base_url = self._server.stdout.readline().strip()
-
-    def __enter__(self) -> Endpoint:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.kill()
-        self._server.communicate()
-
-    def statistics(self) -> dict[str, Any]:
-        """Return what it has seen, once nothing is under way that will end."""
-        for _ in range(200):
-            with urllib.request.urlopen(self.base_url.removesuffix("/v1") + "/stats", timeout=30) as reply:
-                found: dict[str, Any] = json.load(reply)
-            if found["in_flight"] <= found["faults"].get("hang", 0):
-                return found
-            time.sleep(0.05)
-        raise RuntimeError(f"the endpoint does not come to rest: {found['in_flight']} in flight")
+def faulty_endpoint(seed: int, faults: dict[str, float], latency_s: tuple[float, float]) -> FakeServer:
+    """Return a chat endpoint with faults."""
+    options = {"faults": faults, "fault_seed": seed, "latency_s": latency_s}
+    return FakeServer("chat_server", "--options", json.dumps(options))
 
 
 @dataclass(kw_only=True)
@@ -186,7 +166,7 @@ class Run:
         """Start or resume the run."""
         settings = {**self.settings, "run_dir": str(self.run_dir)}
         options = (("--" + name.replace("_", "-"), str(value)) for name, value in settings.items())
-        arguments = ["search", *(part for option in options for part in option)]
+        arguments = ["search", *itertools.chain.from_iterable(options)]
         if (self.run_dir / "store").exists():
             arguments = ["resume", str(self.run_dir)]
         child = FORK.Process(target=as_command, args=(self.log, arguments))
@@ -214,8 +194,8 @@ class Run:
 
     def result(self) -> dict[str, Any]:
         """Return its result."""
-        found: dict[str, Any] = json.loads((self.run_dir / "result.json").read_bytes())
-        return found
+        result: dict[str, Any] = json.loads((self.run_dir / "result.json").read_bytes())
+        return result
 
 
 def begin(log: Path) -> None:
@@ -278,19 +258,19 @@ class Chaos:
     def round(self, folder: Path, seed: int) -> float:
         """Make a run twice and compare; how many seconds the undisturbed one took."""
         faults = UNBILLED if self.figures.rounds % 2 else FAULTS
-        with Endpoint(seed, faults, self._latency_s) as endpoint:
+        with faulty_endpoint(seed, faults, self._latency_s) as endpoint:
             calm = self._run("calm", folder, endpoint, seed=seed, concurrency=2)
             began = time.monotonic()
             calm.finish(calm.child())
-            calm_s, asked = time.monotonic() - began, endpoint.statistics()
-        with Endpoint(seed, faults, self._latency_s) as endpoint:
+            calm_s, asked = time.monotonic() - began, endpoint.at_rest()
+        with faulty_endpoint(seed, faults, self._latency_s) as endpoint:
             struck = self._run("struck", folder, endpoint, seed=seed, concurrency=CONCURRENCY)
             known = dict[str, str]()
             for kind, unkept in self._strikes(struck, endpoint, calm_s):
                 self.figures.asked_twice[kind] += unkept
                 self.figures.before_the_first_answer += not (now := struck.journal())
                 known |= now
-            stats = endpoint.statistics()
+            stats = endpoint.at_rest()
         self._compare(calm, struck, asked, stats, billed=faults is FAULTS)
         at_the_end = struck.journal()
         for run in (calm, struck):
@@ -303,19 +283,19 @@ class Chaos:
 
     def limited(self, folder: Path, calm_s: float) -> None:
         """Kill a run that has a limit on calls until it stops."""
-        with Endpoint(0, FAULTS, self._latency_s) as endpoint:
+        with faulty_endpoint(0, FAULTS, self._latency_s) as endpoint:
             run = self._run("limited", folder, endpoint, seed=0, concurrency=CONCURRENCY, max_calls=MAX_CALLS)
             for _ in self._strikes(run, endpoint, calm_s, only="kill"):
                 pass
-            self.figures.overrun = max(endpoint.statistics()["billed"] - MAX_CALLS, 0)
+            self.figures.overrun = max(endpoint.at_rest()["billed"] - MAX_CALLS, 0)
 
-    def _run(self, name: str, folder: Path, endpoint: Endpoint, **more: Any) -> Run:
+    def _run(self, name: str, folder: Path, endpoint: FakeServer, **more: Any) -> Run:
         settings = {**self._task, **SEARCH, "base_url": endpoint.base_url, **more}
         return Run(settings=settings, run_dir=self._disk.folder / f"{name}-{self.figures.rounds}",
                    log=folder / f"{name}.log")  # fmt: skip
 
     def _strikes(
-        self, run: Run, endpoint: Endpoint, calm_s: float, only: str = ""
+        self, run: Run, endpoint: FakeServer, calm_s: float, only: str = ""
     ) -> Iterator[tuple[str, int]]:
         """Strike a run until a child of it ends by itself.
 
@@ -334,9 +314,9 @@ class Chaos:
                 return
             self.figures.strikes[kind] += 1
             answers = len(run.journal())
-            given = sum(endpoint.statistics()["answered"].values()) - answers
-            yield kind, given - unkept
-            unkept = given
+            lost_answers = sum(endpoint.at_rest()["answered"].values()) - answers
+            yield kind, lost_answers - unkept
+            unkept = lost_answers
             # A machine that has more to do than before must not keep the run from its end.
             longest_s *= 1.0 if answers > before else 1.2
 
@@ -350,11 +330,11 @@ class Chaos:
         child.join(300)
         self._disk.clear()
         code = child.exitcode
-        said = run.log.read_bytes()[length:].decode("utf-8", "replace")
+        output = run.log.read_bytes()[length:].decode("utf-8", "replace")
         if code == 0 and kind != "kill":
             return True
-        if code not in ENDS[kind] or "Traceback" in said or "unexpected" in said:
-            self.figures.wrong_ends.append(f"{kind}: {code} {said[-600:]}")
+        if code not in ENDS[kind] or "Traceback" in output or "unexpected" in output:
+            self.figures.wrong_ends.append(f"{kind}: {code} {output[-600:]}")
         return False
 
     def _card(self) -> str:
@@ -368,8 +348,10 @@ class Chaos:
         names = ("prompt_tokens", "completion_tokens", "cost_usd")
         pairs = {
             "leaderboard": [(run.run_dir / "leaderboard.csv").read_bytes() for run in (calm, struck)],
-            "requests": [sorted(found["answered"]) for found in (asked, stats)],
-            "bill": [] if billed else [[one["usage"][name] for name in names] for one in (first, second)],
+            "requests": [sorted(counts["answered"]) for counts in (asked, stats)],
+            "bill": []
+            if billed
+            else [[result["usage"][name] for name in names] for result in (first, second)],
         } | {name: [first[name], second[name]] for name in first if name not in OF_THE_SESSION}
         figures.differences += [
             f"round {figures.rounds}: {name}" for name, pair in pairs.items() if pair and pair[0] != pair[1]
@@ -382,33 +364,29 @@ class Chaos:
 
 def main() -> None:
     """Strike often enough and print the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser = argument_parser(__doc__)
     parser.add_argument("--kills", type=int, default=30, help="at least so many, and each other strike once")
     parser.add_argument("--real", action="store_true", help="the real evaluator, with a bundled model")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--latency", type=float, nargs=2, default=(0.1, 0.8), metavar="S", help="of an answer"
     )
-    given = parser.parse_args()
-    figures, began = Figures("RN-pico" if given.real else "fake"), time.monotonic()
+    options = parser.parse_args()
+    figures, began = Figures("RN-pico" if options.real else "fake"), time.monotonic()
     os.nice(10)  # The children inherit it, and what is imported, which takes longer than most searches here.
     os.environ |= {"OPENAI_API_KEY": "sk-not-a-real-key", "OMP_NUM_THREADS": "1"}
-    sys.path.insert(0, str(ROOT))
-    for module in (*IMPORTED, *(REAL_IMPORTED if given.real else ())):
+    for module in (*IMPORTED, *(REAL_IMPORTED if options.real else ())):
         importlib.import_module(module)
     with tempfile.TemporaryDirectory() as name, small_disk(Path(name) / "disk") as disk:
         figures.disk = "tmpfs" if disk.mounted else "RLIMIT_FSIZE"
         os.environ["PROMPTCLIMB_CACHE"] = f"{name}/cache"
-        task = REAL if given.real else FAKE
-        chaos = Chaos(task, disk, figures, random.Random(given.seed), tuple(given.latency))
-        while figures.strikes["kill"] < given.kills or not all(figures.strikes[kind] for kind in DECK):
-            calm_s = chaos.round(Path(name), given.seed + figures.rounds)
+        task = REAL if options.real else FAKE
+        chaos = Chaos(task, disk, figures, random.Random(options.seed), tuple(options.latency))
+        while figures.strikes["kill"] < options.kills or not all(figures.strikes[kind] for kind in DECK):
+            calm_s = chaos.round(Path(name), options.seed + figures.rounds)
             if figures.rounds == 1:
                 chaos.limited(Path(name), calm_s)
-            if not given.json:
+            if not options.json:
                 print(figures, file=sys.stderr)
     print(json.dumps({**vars(figures), "seconds": round(time.monotonic() - began)}))
 

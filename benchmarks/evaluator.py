@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import logging
 import statistics
 import sys
@@ -32,7 +31,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# In front of this folder, where the name `evaluator` is this very file.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import open_clip
@@ -40,6 +38,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.common import argument_parser, print_document
 from promptclimb.evaluator.clip.models import best_dtype
 from promptclimb.evaluator.clip.texts.packing import Text, pack
 from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder, most_rows, row_quantum
@@ -96,19 +95,19 @@ def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     began = clock()
-    found = work()
+    returned = work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return clock() - began, found
+    return clock() - began, returned
 
 
 def own_way(bench: Bench, names: Sequence[str], template: str, dtype: torch.dtype | None) -> Tensor:
     """Return open_clip's classifier for one template: [E, C]."""
     with torch.autocast(bench.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-        found: Tensor = open_clip.build_zero_shot_classifier(
+        classifier: Tensor = open_clip.build_zero_shot_classifier(
             bench.model, bench.tokenizer, names, [template], device=bench.device
         )
-    return found
+    return classifier
 
 
 def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
@@ -163,14 +162,15 @@ def compare(
         took, theirs = timed(partial(own_way, bench, names, template, None), bench.device)
         times["a"].append(took)
         times["b"].append(timed(partial(own_way, bench, names, template, torch.bfloat16), bench.device)[0])
-        for way, one in ours.items():
-            times[way].append(timed(partial(one.vectors, chosen), bench.device)[0] / len(chosen))
+        for way, text_encoder in ours.items():
+            seconds, _ = timed(partial(text_encoder.vectors, chosen), bench.device)
+            times[way].append(seconds / len(chosen))
             peaks[way].append(matrix_peak(kinds[way], bench.device))
         largest = max(largest, (ours["c"].vectors([template])[0].T - theirs).abs().max().item())
-    middle = {way: statistics.median(found) for way, found in times.items()}
+    middle = {way: statistics.median(seconds) for way, seconds in times.items()}
     texts = (text for template in chosen for text in ours["c"].texts(template))
     useful = useful_operations(read_tower(bench.model), texts) / len(chosen)
-    share = {way: useful / middle[way] / statistics.median(found) for way, found in peaks.items()}
+    share = {way: useful / middle[way] / statistics.median(own) for way, own in peaks.items()}
     return {
         "classes": len(names),
         "templates": len(chosen),
@@ -188,11 +188,11 @@ def compare(
 
 def encoder(bench: Bench, names: Sequence[str], dtype: torch.dtype = torch.float32) -> TextEncoder:
     """Build this program's encoder, which remembers nothing, and warm it up."""
-    found = TextEncoder(
+    text_encoder = TextEncoder(
         bench.model, bench.tokenizer, names, bench.tokenizer.context_length, dtype=dtype, memory=0
     )
-    found.vectors(templates(1))
-    return found
+    text_encoder.vectors(templates(1))
+    return text_encoder
 
 
 def off_cpu(
@@ -201,7 +201,7 @@ def off_cpu(
     """Return how far each way's vectors lie from a CPU's in fp32 at most: {way: difference}."""
     there = replace(bench, model=copy.deepcopy(bench.model).cpu(), device=torch.device("cpu"))
     exact = encoder(there, names).vectors(chosen)
-    return {way: (one.vectors(chosen).cpu() - exact).abs().max().item() for way, one in ours.items()}
+    return {way: (own.vectors(chosen).cpu() - exact).abs().max().item() for way, own in ours.items()}
 
 
 def sweep(bench: Bench) -> dict[str, list[dict[str, float]]]:
@@ -209,21 +209,25 @@ def sweep(bench: Bench) -> dict[str, list[dict[str, float]]]:
     names = list(open_clip.IMAGENET_CLASSNAMES)
 
     def cost(classes: int, chosen: Sequence[str]) -> float:
-        one = encoder(bench, names[:classes])
-        return min(timed(partial(one.vectors, chosen), bench.device)[0] for _ in range(2))
+        text_encoder = encoder(bench, names[:classes])
+        return min(timed(partial(text_encoder.vectors, chosen), bench.device)[0] for _ in range(2))
 
-    worded = {
+    templates_by_words = {
         count: " ".join(["a photo of a {}", *["really"] * (count - 4)]) for count in SWEEP_WORDS if count > 4
     }
-    worded |= {count: " ".join(["{}", *["drawn"] * (count - 1)]) for count in SWEEP_WORDS if count <= 4}
+    templates_by_words |= {
+        count: " ".join(["{}", *["drawn"] * (count - 1)]) for count in SWEEP_WORDS if count <= 4
+    }
     return {
         "classes": [{"x": count, "s": cost(count, templates(8))} for count in SWEEP_CLASSES],
         "templates": [{"x": count, "s": cost(20, templates(count))} for count in SWEEP_TEMPLATES],
-        "words": [{"x": count, "s": cost(100, [template])} for count, template in sorted(worded.items())],
+        "words": [
+            {"x": count, "s": cost(100, [template])} for count, template in sorted(templates_by_words.items())
+        ],
     }
 
 
-def plot(found: dict[str, list[dict[str, float]]], name: str, path: Path) -> None:
+def plot(points_by_axis: dict[str, list[dict[str, float]]], name: str, path: Path) -> None:
     """Draw the sweep as a picture."""
     import matplotlib
 
@@ -231,7 +235,7 @@ def plot(found: dict[str, list[dict[str, float]]], name: str, path: Path) -> Non
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-    for axis, (what, points) in zip(axes, found.items(), strict=True):
+    for axis, (what, points) in zip(axes, points_by_axis.items(), strict=True):
         draw = axis.plot if what == "words" else axis.loglog
         draw([point["x"] for point in points], [point["s"] for point in points], "o-")
         axis.set(xlabel=what, ylabel="seconds")
@@ -309,9 +313,7 @@ def table_row(name: str, case: dict[str, Any]) -> str:
 
 def main() -> None:
     """Read options, measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument(
         "--models", nargs="+", default=["ViT-B-32"], help="the first one's figures stand on top"
     )
@@ -325,12 +327,10 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true", help="cost against classes, templates and words too")
     parser.add_argument("--sweep-model", default="ViT-pico")
     parser.add_argument("--plot", type=Path, help="an SVG file for the sweep; needs matplotlib")
-    parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    document = measure(options)
-    print(json.dumps(document, indent=None if options.json else 2))
+    print_document(measure(options), options)
 
 
 if __name__ == "__main__":

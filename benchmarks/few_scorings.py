@@ -2,27 +2,31 @@
 
     python benchmarks/few_scorings.py --keep docs/results/few-scorings.jsonl
 
-The sets, descriptions and few shots are those of benchmarks/optimizers.py, so a line of its table at as many
-scorings can be read beside this one. Rows that are kept are not searched again.
+Sets, descriptions and few shots are those of the comparison with other optimizers. Rows that are kept are not
+searched again.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import itertools
 import logging
-import statistics
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.peers.grid import sentences
-from benchmarks.peers.kept import add_line, lines_of
-from promptclimb import SearchConfig, search_sync
+from benchmarks.common import (
+    Row,
+    argument_parser,
+    compared_sets,
+    mean_over_sets,
+    print_document,
+    read_rows,
+    rows_of,
+    search_once,
+)
 
 SCORINGS = (10, 20, 40, 80)
 SEEDS = (1, 2, 3)
@@ -31,74 +35,58 @@ START = 5
 METHODS = {"combine, with description": ("combine", True), "random": ("random", False)}
 
 
-def rows(kept: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield every row, from those kept or searched now."""
-    for seed in SEEDS:
-        for data, sentence in sentences().items():
-            for name, (method, described) in METHODS.items():
-                for scorings in SCORINGS:
-                    row = {"row": name, "data": data, "seed": seed, "scorings": scorings}
-                    yield kept.get(json.dumps(row)) or row | _found(
-                        row, method, sentence if described else None
-                    )
+def cells() -> Iterator[Row]:
+    """Yield the searches."""
+    for seed, data, name, scorings in itertools.product(SEEDS, compared_sets(), METHODS, SCORINGS):
+        yield {"row": name, "data": data, "seed": seed, "scorings": scorings}
 
 
-def _found(row: Mapping[str, Any], method: str, describe: str | None) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        result = search_sync(
-            SearchConfig(
-                data=row["data"],
-                seed=row["seed"],
-                shots=16,
-                model="RN-pico",
-                method=method,
-                describe=describe,
-                restarts=1,
-                conversations=1,
-                initial=START,
-                rounds=row["scorings"] // START - 1,
-                proposals=START,
-                augmentations=0,
-                prefer_readable=False,
-                run_dir=Path(folder) / "run",
-            )
-        )
+def searched(cell: Row) -> Row:
+    """Return what a search chose."""
+    method, described = METHODS[cell["row"]]
+    result = search_once(
+        data=cell["data"],
+        seed=cell["seed"],
+        shots=16,
+        model="RN-pico",
+        method=method,
+        describe=compared_sets()[cell["data"]] if described else None,
+        initial=START,
+        rounds=cell["scorings"] // START - 1,
+        proposals=START,
+        augmentations=0,
+    )
     return {"evaluated": result.evaluated, "template": result.best.template, "test": result.best.test}
 
 
-def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return test accuracies in %, the means over sets of the means over seeds, by row and scorings."""
-    table: dict[str, Any] = {}
-    for name in METHODS:
-        for scorings in SCORINGS:
-            by_set: dict[str, list[float]] = {}
-            for row in found:
-                if (row["row"], row["scorings"]) == (name, scorings):
-                    by_set.setdefault(row["data"], []).append(100 * row["test"])
-            if by_set:
-                mean = statistics.fmean(map(statistics.fmean, by_set.values()))
-                table.setdefault(name, {})[str(scorings)] = round(mean, 2)
+def summary(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return test accuracies in %, the means over sets of the means over seeds, by method and scorings."""
+    by_set: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for row in rows:
+        tests = by_set.setdefault((row["row"], row["scorings"]), {})
+        tests.setdefault(row["data"], []).append(100 * row["test"])
+    table: dict[str, dict[str, float]] = {name: {} for name in METHODS}
+    for name, scorings in sorted(by_set):
+        table[name][str(scorings)] = round(mean_over_sets(by_set[name, scorings]), 2)
     return table
+
+
+def few(folder: Path, name: str) -> Iterator[Sequence[str]]:
+    """Yield the table of docs/results.md."""
+    yield ("", *(f"{scorings} scorings" for scorings in SCORINGS))
+    for method, tests in summary(read_rows(folder / f"{name}.jsonl")).items():
+        yield (method, *(f"{tests[str(scorings)]:.1f}" for scorings in SCORINGS))
 
 
 def main() -> None:
     """Search, keep rows, print the document."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--keep", type=Path, help="file of rows")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    kept = {
-        json.dumps({name: row[name] for name in ("row", "data", "seed", "scorings")}): row
-        for row in lines_of(options.keep)
-    }
-    known, found = list(kept.values()), []
-    for row in rows(kept):
-        found.append(row)
-        if options.keep is not None and row not in known:
-            add_line(options.keep, row)
-    print(json.dumps({"rows": len(found), "test": summary(found)}, indent=1))
+    rows = rows_of(cells(), searched, options.keep)
+    document: dict[str, Any] = {"rows": len(rows), "test": summary(rows)}
+    print_document(document, options)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,7 @@ sizes in rising order: ``memory_mb`` is what the process's peak has grown by sin
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import resource
 import sys
 import tempfile
 import time
@@ -28,35 +25,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-# In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.common import SlowChat, argument_parser, peak_mb, print_document
 from promptclimb import SearchConfig, search
 from promptclimb.agent.events.types import Event, StartingTemplatesScored
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
 from promptclimb.evaluator.spec import EvaluatorSpec
-from tests.fakes.words import reply_text
 
 BEAT_S = 0.005
 LATE_S = 0.05
 Out = TypeVar("Out")
-
-
-class SlowChat:
-    """Answers every request after the same time, with as many lines."""
-
-    def __init__(self, latency_s: float, lines: int) -> None:
-        self._latency_s = latency_s
-        self._lines = lines
-
-    async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Return one answer; what it proposes depends on the request alone."""
-        # Before the wait: a crowd's answers arrive in one pass of the loop, and are not the search's work.
-        text = reply_text(request.hash, self._lines)
-        await asyncio.sleep(self._latency_s)
-        return ChatAnswer(text=text, prompt_tokens=200, completion_tokens=40)
 
 
 class Timed:
@@ -138,12 +118,6 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
     }
 
 
-def peak_mb() -> float:
-    """Return the most memory that the process has held so far, in MB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
 def warm(spec: EvaluatorSpec) -> Evaluator:
     """Return the evaluator, its image features encoded in advance: they are no part of what is measured."""
     evaluator = open_evaluator(spec)
@@ -153,15 +127,12 @@ def warm(spec: EvaluatorSpec) -> Evaluator:
 
 def main() -> None:
     """Read options, measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--data", default="tallies")
     parser.add_argument("--model", default="RN-pico")
     parser.add_argument("--pretrained", default="pico")
     parser.add_argument("--latency", type=float, default=1.0, help="seconds that the fake LLM takes")
     parser.add_argument("--restarts", type=int, nargs="*", default=[100, 200], help="sizes of the crowds")
-    parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args()
     evaluator = warm(EvaluatorSpec(data=options.data, model=options.model, pretrained=options.pretrained))
     shapes = {"search": {"restarts": 4, "conversations": 2, "rounds": 8, "proposals": 8, "initial": 20}}
@@ -176,7 +147,7 @@ def main() -> None:
         before = before or peak_mb()
         document[name]["memory_mb"] = peak_mb() - before
     document = {key: document["search"][key] for key in ("ratio", "longest_loop_stall_ms")} | document
-    print(json.dumps(document, indent=None if options.json else 2))
+    print_document(document, options)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ limits on calls, tokens, requests a minute and in flight are checked from outsid
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -36,6 +35,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.common import argument_parser
 from promptclimb.agent.errors import ChatError
 from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
@@ -88,11 +88,11 @@ def semaphore(chat: OpenAIChat) -> Ask:
 
 def semaphore_of(chat: OpenAIChat, size: int) -> Ask:
     """So many at once, with back-off."""
-    room = asyncio.Semaphore(size)
+    slots = asyncio.Semaphore(size)
     rng = random.Random(0)
 
     async def ask(asked: ChatRequest) -> object:
-        async with room:
+        async with slots:
             for attempt in range(1000):
                 try:
                     return await chat.chat(asked)
@@ -136,13 +136,13 @@ async def measure(way: Way, options: ServerOptions) -> dict[str, float]:
 
 def pool_case(sickness: Sickness, alone_s: float) -> dict[str, float]:
     """Put a sick endpoint beside a healthy one, in both orders."""
-    found = []
+    outcomes = []
     for sick_at in (0, 1):
         chats = [SickChat(None), SickChat(None)]
         chats[sick_at] = SickChat(sickness)
         searched = run_virtual(restart_pool(chats))
-        found.append((searched.seconds, searched.lost, searched.attempts[sick_at]))
-    seconds, lost, asked = (max(each) for each in zip(*found, strict=True))
+        outcomes.append((searched.seconds, searched.lost, searched.attempts[sick_at]))
+    seconds, lost, asked = map(max, zip(*outcomes, strict=True))
     return {"times": round(seconds / alone_s, 3), "lost": lost, "asked": asked}
 
 
@@ -154,16 +154,13 @@ def pool() -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Measure each way and print the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser = argument_parser(__doc__)
     parser.add_argument("--real", action="store_true", help="in real time: three minutes for each way")
     parser.add_argument("--only", nargs="*", default=None, help="these ways alone, `pool` for the pool")
     parser.add_argument("--soak", type=int, metavar="TURNS", help="soak for so many turns, and nothing else")
-    given = parser.parse_args()
-    if given.soak is not None:
-        print(json.dumps({"soak": vars(soak(given.soak))}, indent=1))
+    options = parser.parse_args()
+    if options.soak is not None:
+        print(json.dumps({"soak": vars(soak(options.soak))}, indent=1))
         return
     sliding = ServerOptions(style="sliding", rpm=RPM, latency_s=LATENCY)
     set_rpm = proposer(RateLimits(rpm=RPM, concurrency=RESTARTS))
@@ -180,15 +177,15 @@ def main() -> None:
         "fixed": (set_rpm, ServerOptions(style="fixed", rpm=RPM, latency_s=LATENCY)),
         "bucket": (set_rpm, ServerOptions(style="bucket", rpm=RPM, latency_s=LATENCY)),
     }
-    run: Any = asyncio.run if given.real else run_virtual
+    run: Any = asyncio.run if options.real else run_virtual
     figures: dict[str, Any] = {
-        name: run(measure(*how)) for name, how in ways.items() if given.only is None or name in given.only
+        name: run(measure(*how)) for name, how in ways.items() if options.only is None or name in options.only
     }
-    if given.only is None or "pool" in given.only:
+    if options.only is None or "pool" in options.only:
         figures["pool"] = pool()
     print(
         json.dumps(
-            figures if given.json else {**figures, "time": "real" if given.real else "virtual"}, indent=1
+            figures if options.json else {**figures, "time": "real" if options.real else "virtual"}, indent=1
         )
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -14,23 +13,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from promptclimb.evaluator.datasets.hand_made import imagenet_templates
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.models import bundled_models
-from promptclimb.prompts.template_kind import BUILT_IN
 from training.model import encode_text, fast
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 BATCH = 250
 VIEWS = 8
-FRAMES = (
-    "{m}", "a photo of {m}", "a picture of {m}", "this is {m}", "an image of {m}", "{m} on paper",
-    "{m}, close up", "{m} on a table", "a small {m}", "one {m}", "{m} in black and white",
-    "{m} on a white background", "a clear {m}", "{m}.", "a bad photo of {m}", "a drawing of {m}",
-    "{m} seen from afar", "itap of {m}",
-)  # fmt: skip
-"""Captions around a template that matches the pictures."""
 
 
 class Clip:
@@ -52,25 +42,25 @@ class Clip:
         self.logit_scale = float(model.logit_scale.detach().exp())
 
     @torch.no_grad()
-    def pictures(self, found: Iterator[Image.Image]) -> Floats:
+    def pictures(self, pictures: Iterator[Image.Image]) -> Floats:
         """Return features of pictures: [pictures, E]."""
-        parts = []
-        while batch := list(islice(found, BATCH)):
+        features = []
+        while batch := list(islice(pictures, BATCH)):
             with fast():
-                pixels = torch.stack([self._transform(one.convert("RGB")) for one in batch])
-                parts.append(self._model.encode_image(pixels, normalize=True).float().numpy())
-        return np.concatenate(parts)
+                pixels = torch.stack([self._transform(picture.convert("RGB")) for picture in batch])
+                features.append(self._model.encode_image(pixels, normalize=True).float().numpy())
+        return np.concatenate(features)
 
     @torch.no_grad()
     def texts(self, templates: Sequence[str], classes: Sequence[str]) -> Floats:
         """Return features of every template filled with every class name: [T, C, E]."""
-        parts = []
+        features = []
         for start in range(0, len(templates), 32):
-            filled = [one.replace("{}", name) for one in templates[start : start + 32] for name in classes]
-            tokens = self._tokenize(filled)
+            batch = templates[start : start + 32]
+            tokens = self._tokenize([template.replace("{}", name) for template in batch for name in classes])
             tokens = tokens[:, : int(tokens.argmax(-1).max()) + 1]
-            parts.append(encode_text(self._model, tokens).float().numpy())
-        return np.concatenate(parts).reshape(len(templates), len(classes), -1)
+            features.append(encode_text(self._model, tokens).float().numpy())
+        return np.concatenate(features).reshape(len(templates), len(classes), -1)
 
 
 def fresh(name: str, count: int, mark: str, *, tested: bool) -> Iterator[tuple[int, Image.Image]]:
@@ -82,11 +72,11 @@ def fresh(name: str, count: int, mark: str, *, tested: bool) -> Iterator[tuple[i
         mark: Identifies these pictures.
         tested: Whether they are drawn with what test pictures are drawn with, or with what few-shot ones are.
     """
-    of = sets.spec(name)
+    spec = sets.spec(name)
     for number in range(count):
-        label = number % len(of.classes)
+        label = number % len(spec.classes)
         rng = Random(f"{name}/{mark}/{number}")
-        scene = sets.scene_of(of, of.classes[label], rng)
+        scene = sets.scene_of(spec, spec.classes[label], rng)
         yield label, Image.fromarray(sets.draw(scene, rng, sets._art(tested)))
 
 
@@ -105,96 +95,45 @@ def augmented_copies(pictures: Iterable[Image.Image], rng: Random) -> Iterator[I
             yield ImageEnhance.Contrast(view).enhance(rng.uniform(0.8, 1.2))
 
 
-def features_of(clip: Clip, drawn: Iterator[tuple[int, Image.Image]]) -> tuple[Floats, Ints]:
-    """Return features [n, E] and labels [n] of what is drawn."""
+def encode(clip: Clip, labelled: Iterator[tuple[int, Image.Image]]) -> tuple[Floats, Ints]:
+    """Return features [n, E] and labels [n] of labelled pictures."""
     labels: list[int] = []
 
     def pictures() -> Iterator[Image.Image]:
-        for label, picture in drawn:
+        for label, picture in labelled:
             labels.append(label)
             yield picture
 
-    found = clip.pictures(pictures())
-    return found, np.array(labels)
+    features = clip.pictures(pictures())
+    return features, np.array(labels)
+
+
+def features_of(data: str, model: str, clip: Clip, cache: Path | None) -> Mapping[str, Floats]:
+    """Draw and encode a set with augmented copies of its few-shot images, or read it back from ``cache``.
+
+    Returns:
+        By split: features ``train_x`` [n, E], labels ``train_y`` [n], copies ``train_views`` [n, VIEWS, E].
+    """
+    file = None if cache is None else cache / f"{model}-{data}.npz"
+    if file is not None and file.exists():
+        with np.load(file) as kept:
+            return {key: kept[key] for key in kept.files}
+    features: dict[str, Floats] = {}
+    classes = sets.spec(data).classes
+    for split in ("train", "val", "test"):
+        labelled = list(sets.pictures(data, split))
+        features[f"{split}_y"] = np.array([classes.index(label) for label, _ in labelled])
+        features[f"{split}_x"] = clip.pictures(picture for _, picture in labelled)
+        if split != "test":
+            copies = clip.pictures(augmented_copies((picture for _, picture in labelled), Random(data)))
+            features[f"{split}_views"] = copies.reshape(len(labelled), VIEWS, -1)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **features)
+    return features
 
 
 def classifier(vectors: Floats) -> Floats:
     """Return the classifier of an ensemble: [T, C, E] -> [C, E]."""
     mean = vectors.mean(0)
     return mean / np.linalg.norm(mean, axis=1, keepdims=True)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """One set under one model.
-
-    Attributes:
-        name: The set.
-        templates: Built-in ones, and variations of those that match the pictures.
-        texts: Their class vectors: [T, C, E].
-        hand_made: Class vectors of the templates made by hand for this set.
-        openai: Those of the 80 templates that OpenAI published for ImageNet.
-        features: Of its pictures, by split: [n, E].
-        views: Of augmented copies of the few-shot pictures, by split: [n, VIEWS, E].
-        labels: By split: [n].
-        scale: The factor between cosine and logit.
-    """
-
-    name: str
-    templates: tuple[str, ...]
-    texts: Floats
-    hand_made: Floats
-    openai: Floats
-    features: Mapping[str, Floats]
-    views: Mapping[str, Floats]
-    labels: Mapping[str, Ints]
-    scale: float
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return self.texts.shape[1]
-
-
-def variations(matching: Sequence[str]) -> Iterator[str]:
-    """Yield templates in frames, and with one word left out."""
-    for one in matching:
-        yield from (frame.replace("{m}", one) for frame in FRAMES)
-        words = one.split()
-        shorter = (" ".join(words[:i] + words[i + 1 :]) for i in range(len(words)))
-        yield from (found for found in shorter if "{}" in found)
-
-
-def encoded(name: str, clip: Clip, pictures: int, cache: Path | None) -> Encoded:
-    """Draw and encode a set, or read it back from ``cache``."""
-    file = None if cache is None else cache / f"{name}.npz"
-    if file is None or not file.exists():
-        of = sets.spec(name)
-        templates = list(dict.fromkeys((*BUILT_IN, *variations(of.matching))))
-        found = {"templates": np.array(templates), "text": clip.texts(templates, of.classes)}
-        found["hand_made"] = clip.texts(of.matching, of.classes)
-        found["openai"] = clip.texts(imagenet_templates(), of.classes)
-        for split in ("train", "val", "test"):
-            drawn = list(sets.pictures(name, split, pictures))
-            found[f"{split}_y"] = np.array([of.classes.index(label) for label, _ in drawn])
-            found[f"{split}_x"] = clip.pictures(picture for _, picture in drawn)
-            if split != "test":
-                copies = clip.pictures(augmented_copies((picture for _, picture in drawn), Random(name)))
-                found[f"{split}_views"] = copies.reshape(len(drawn), VIEWS, -1)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, **found)
-    else:
-        with np.load(file) as kept:
-            found = {key: kept[key] for key in kept.files}
-    return Encoded(
-        name,
-        tuple(map(str, found["templates"])),
-        found["text"],
-        found["hand_made"],
-        found["openai"],
-        {split: found[f"{split}_x"] for split in ("train", "val", "test")},
-        {split: found[f"{split}_views"] for split in ("train", "val")},
-        {split: found[f"{split}_y"] for split in ("train", "val", "test")},
-        clip.logit_scale,
-    )

@@ -1,6 +1,6 @@
 """Replay races on recorded labels: labels asked for against the test accuracy of the pick.
 
-    python benchmarks/racing.py --cache CACHE --json docs/results/racing.json
+    python benchmarks/racing.py --cache CACHE --keep docs/results/racing.json
 
 For each bundled set and seed (RN-pico, 16 shots), which images each template classifies correctly is computed
 once and kept in ``--cache``. Three series are replayed, each under several orders of the images:
@@ -20,12 +20,10 @@ measurably. Tighter shares had been replayed on the reported sets before.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import math
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,8 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.over_sets import over_sets
-from promptclimb import SearchConfig, search_sync
+from benchmarks.common import argument_parser, over_sets, print_document, search_once
 from promptclimb.agent.position import rng_for
 from promptclimb.agent.search.racing import STAGES, Finalist, Hits, Stage, race, race_blocks
 from promptclimb.evaluator.open import open_evaluator
@@ -84,115 +81,109 @@ def recorded(name: str, seed: int, cache: Path) -> Recorded:
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, **_computed(name, seed))
-    found = np.load(path)
+    labels = np.load(path)
     return Recorded(
-        found["train"],
-        found["train_labels"].tolist(),
-        found["test"],
-        found["rounds"],
-        len(found["val_labels"]),
+        labels["train"],
+        labels["train_labels"].tolist(),
+        labels["test"],
+        labels["rounds"],
+        len(labels["val_labels"]),
     )
 
 
 def _computed(name: str, seed: int) -> dict[str, Any]:
-    texts = [one.text for one in draw(KIND.starting("grammar"), RANDOM, rng_for(seed, "racing", name))]
-    with tempfile.TemporaryDirectory() as folder:
-        result = search_sync(
-            SearchConfig(
-                data=name,
-                seed=seed,
-                shots=16,
-                model="RN-pico",
-                method="combine",
-                describe=sets.title(name),
-                restarts=1,
-                conversations=1,
-                initial=RANDOM,
-                rounds=ROUNDS,
-                proposals=AT_ONCE,
-                augmentations=0,
-                prefer_readable=False,
-                run_dir=Path(folder) / "run",
-            )
-        )
+    result = search_once(
+        data=name,
+        seed=seed,
+        shots=16,
+        model="RN-pico",
+        method="combine",
+        describe=sets.title(name),
+        initial=RANDOM,
+        rounds=ROUNDS,
+        proposals=AT_ONCE,
+        augmentations=0,
+    )
     rows = sorted(result.leaderboard, key=lambda row: (row.round, row.rank))
-    texts += [row.template for row in rows]
+    drawn = draw(KIND.starting("grammar"), RANDOM, rng_for(seed, "racing", name))
+    texts = [template.text for template in drawn] + [row.template for row in rows]
     evaluator = open_evaluator(
         EvaluatorSpec(data=name, shots=16, seed=seed, model="RN-pico", augmentations=0)
     )
-    found: dict[str, Any] = {"rounds": np.array([-1] * RANDOM + [row.round for row in rows])}
+    arrays: dict[str, Any] = {"rounds": np.array([-1] * RANDOM + [row.round for row in rows])}
     for split in ("train", "val", "test"):
-        predictions = evaluator.predict([[one] for one in texts], split=split)
+        predictions = evaluator.predict([[text] for text in texts], split=split)
         labels = np.array(predictions.labels)
-        right = np.stack([np.array(one) == labels for one in predictions.predicted])
-        found[split] = right.mean(1) if split == "test" else right
-        found[f"{split}_labels"] = labels
-    return found
+        right = np.stack([np.array(predicted) == labels for predicted in predictions.predicted])
+        arrays[split] = right.mean(1) if split == "test" else right
+        arrays[f"{split}_labels"] = labels
+    return arrays
 
 
 class Replay:
     """Races on one recorded set, with the images in the order that ``order`` draws."""
 
-    def __init__(self, of: Recorded, stages: Sequence[Stage], order: int) -> None:
-        self._of = of
+    def __init__(self, labels: Recorded, stages: Sequence[Stage], order: int) -> None:
+        self._recorded = labels
         self._stages = stages
         self._order = order
         self.asked = self.asked_val = self.candidates = 0
 
-    def pick(self, places: Sequence[int], incumbent: int | None = None) -> int:
-        """Return the best of some templates and the incumbent on train, if they race for it."""
-        names = {f"{self._order} {place}": place for place in places}
+    def pick(self, templates: Sequence[int], incumbent: int | None = None) -> int:
+        """Return the best of some templates and the incumbent on train, by index, if they race for it."""
+        names = {f"{self._order} {index}": index for index in templates}
         champion = None if incumbent is None else "incumbent"
 
         asked = dict.fromkeys(names, 0)
 
-        async def ask_some(texts: Sequence[str], images: Sequence[int]) -> dict[str, Hits]:
+        async def ask_labels(texts: Sequence[str], images: Sequence[int]) -> dict[str, Hits]:
             for text in texts:
                 if text != champion:  # its labels are known
                     asked[text] += len(images)
             return {
-                text: self._of.right[incumbent if text == champion else names[text], images].tolist()
+                text: self._recorded.right[incumbent if text == champion else names[text], images].tolist()
                 for text in texts
             }
 
-        blocks = race_blocks(self._of.labels, self._order, self._stages)
-        outcomes = asyncio.run(race(list(names), champion, blocks, ask_some))
+        blocks = race_blocks(self._recorded.labels, self._order, self._stages)
+        outcomes = asyncio.run(race(list(names), champion, blocks, ask_labels))
         finalists = [names[text] for text, outcome in outcomes.items() if isinstance(outcome, Finalist)]
         for text, count in asked.items():
-            self.asked += len(self._of.labels) if isinstance(outcomes[text], Finalist) else count
-        self.asked_val += self._of.val * len(finalists)
-        self.candidates += len(places)
-        standing = finalists if incumbent is None else [incumbent, *finalists]
+            self.asked += len(self._recorded.labels) if isinstance(outcomes[text], Finalist) else count
+        self.asked_val += self._recorded.val * len(finalists)
+        self.candidates += len(templates)
+        candidates = finalists if incumbent is None else [incumbent, *finalists]
         # Of equals the incumbent, else chance.
-        coins = np.random.default_rng(self._order).random(len(self._of.test))
-        return max(standing, key=lambda one: (self._of.right[one].sum(), one == incumbent, coins[one]))
+        coins = np.random.default_rng(self._order).random(len(self._recorded.test))
+        right = self._recorded.right.sum(1)
+        return max(candidates, key=lambda index: (right[index], index == incumbent, coins[index]))
 
     def shares(self) -> tuple[float, float]:
         """Return the labels asked for, as shares of those on train and of all."""
-        train, val = self.candidates * len(self._of.labels), self.candidates * self._of.val
+        train, val = self.candidates * len(self._recorded.labels), self.candidates * self._recorded.val
         return self.asked / train, (self.asked + self.asked_val) / (train + val)
 
 
-def starting(replay: Replay, of: Recorded) -> int:
+def starting(replay: Replay, labels: Recorded) -> int:
     """Return the pick of random templates."""
-    return replay.pick(np.flatnonzero(of.rounds == -1).tolist())
+    return replay.pick(np.flatnonzero(labels.rounds == -1).tolist())
 
 
-def close(replay: Replay, of: Recorded) -> int:
+def close(replay: Replay, labels: Recorded) -> int:
     """Return the pick of the best proposals against an incumbent."""
-    proposed = np.flatnonzero(of.rounds >= 0)
-    early = proposed[of.rounds[proposed] <= EARLY]
-    incumbent = int(early[of.right[early].sum(1).argmax()])
-    best = proposed[np.argsort(-of.test[proposed], kind="stable")]
-    return replay.pick([int(one) for one in best if one != incumbent][:RANDOM], incumbent)
+    proposed = np.flatnonzero(labels.rounds >= 0)
+    early = proposed[labels.rounds[proposed] <= EARLY]
+    incumbent = int(early[labels.right[early].sum(1).argmax()])
+    best = proposed[np.argsort(-labels.test[proposed], kind="stable")]
+    return replay.pick([int(index) for index in best if index != incumbent][:RANDOM], incumbent)
 
 
-def restart(replay: Replay, of: Recorded) -> int:
+def restart(replay: Replay, labels: Recorded) -> int:
     """Return the pick of a restart."""
-    best = replay.pick(np.flatnonzero(of.rounds == 0).tolist())
+    best = replay.pick(np.flatnonzero(labels.rounds == 0).tolist())
     replay.asked = replay.asked_val = replay.candidates = 0
     for number in range(1, ROUNDS + 1):
-        if step := np.flatnonzero(of.rounds == number).tolist():
+        if step := np.flatnonzero(labels.rounds == number).tolist():
             best = replay.pick(step, best)
     return best
 
@@ -205,30 +196,32 @@ def scaled(strength: float) -> tuple[Stage, ...]:
     return tuple(replace(stage, keep=min(1.0, strength * stage.keep)) for stage in STAGES)
 
 
-def table(found: dict[str, list[Recorded]], orders: int) -> dict[str, Any]:
+def table(recorded_by_set: dict[str, list[Recorded]], orders: int) -> dict[str, Any]:
     """Return labels and regret of each rule, by series."""
-    rules = {"halving": HALVING} | {f"race, shares x {one:g}": scaled(one) for one in STRENGTHS}
+    rules = {"halving": HALVING} | {
+        f"race, shares x {strength:g}": scaled(strength) for strength in STRENGTHS
+    }
     results: dict[str, Any] = {}
     for series, play in SERIES.items():
         for rule, stages in rules.items():
             regrets: dict[str, list[float]] = defaultdict(list)
             shares: list[tuple[float, float]] = []
-            for name, seeds in found.items():
-                for of in seeds:
+            for name, seeds in recorded_by_set.items():
+                for labels in seeds:
                     differences = []
                     for order in range(orders):
-                        full = of.test[play(Replay(of, (), order), of)]
-                        raced = Replay(of, stages, order)
-                        differences.append(100 * float(full - of.test[play(raced, of)]))
+                        full = labels.test[play(Replay(labels, (), order), labels)]
+                        raced = Replay(labels, stages, order)
+                        differences.append(100 * float(full - labels.test[play(raced, labels)]))
                         shares.append(raced.shares())
                     regrets[name].append(float(np.mean(differences)))
             regret = over_sets(regrets, f"{series} {rule}")
-            labels, with_val = (round(100 * float(one), 1) for one in np.mean(shares, axis=0))
+            on_train, with_val = (round(100 * float(share), 1) for share in np.mean(shares, axis=0))
             results.setdefault(series, {})[rule] = {
-                "labels": labels,
+                "labels": on_train,
                 "with_val": with_val,
                 "regret": round(regret.mean, 2),
-                "interval": [round(one, 2) for one in regret.interval],
+                "interval": [round(end, 2) for end in regret.interval],
             }
             print(series, rule, results[series][rule], file=sys.stderr)
     return results
@@ -236,28 +229,26 @@ def table(found: dict[str, list[Recorded]], orders: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--data", choices=tuple(DATA), default="report", help="which sets and seeds")
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps labels")
     parser.add_argument("--orders", type=int, default=8, help="orders of the images")
-    parser.add_argument("--json", type=Path, help="file for the figures too")
+    parser.add_argument("--keep", type=Path, help="file for the figures too")
     options = parser.parse_args()
-    found = {
-        name: [recorded(name, seed, options.cache) for seed in SEEDS[options.data]]
+    seeds = SEEDS[options.data]
+    recorded_by_set = {
+        name: [recorded(name, seed, options.cache) for seed in seeds]
         for name in DATA[options.data].split(",")
     }
     document = {
-        "sets": len(found),
-        "seeds": len(SEEDS[options.data]),
+        "sets": len(recorded_by_set),
+        "seeds": len(seeds),
         "orders": options.orders,
-        "results": table(found, options.orders),
+        "results": table(recorded_by_set, options.orders),
     }
-    said = json.dumps(document, indent=1)
-    if options.json is not None:
-        options.json.write_text(said + "\n", encoding="utf-8")
-    print(said)
+    if options.keep is not None:
+        options.keep.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print_document(document, options)
 
 
 if __name__ == "__main__":

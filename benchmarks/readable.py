@@ -12,127 +12,103 @@ after. Rows that are kept are not searched again.
 
 from __future__ import annotations
 
-import argparse
-import json
+import itertools
 import logging
 import statistics
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.peers.grid import all_sentences
-from benchmarks.peers.kept import add_line, lines_of
-from promptclimb import SearchConfig, SearchResult, evaluate, search_sync
+from benchmarks.common import (
+    Row,
+    argument_parser,
+    described_sets,
+    print_document,
+    rows_of,
+    search_once,
+    standard_error,
+    whole_numbers,
+)
+from promptclimb import SearchConfig, SearchResult, evaluate
 from promptclimb.agent.methods.memory import INITIAL
-from promptclimb.agent.results.result import Row as Scored
+from promptclimb.agent.results.result import Row as LeaderboardRow
 from promptclimb.agent.search.choice import within_margin
 
 MARGINS = (0.0, 0.1, 0.25, 0.5, 1.0)
-Row = Mapping[str, Any]
 
 
-def few_shot(scored: Scored, train: int, val: int) -> float:
-    """Return what the selection rule compares first: half the accuracy on images, half that on copies."""
-    assert scored.train is not None
-    assert scored.val is not None
-    assert scored.views is not None
-    return ((scored.train * train + scored.val * val) / (train + val) + scored.views) / 2
-
-
-def searched(data: str, shots: int, seed: int) -> dict[str, Any]:
+def searched(cell: Row) -> Row:
     """Search a set; return the best template, and the best starting one that comes into question."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = SearchConfig(
-            data=data,
-            shots=shots,
-            seed=seed,
-            model="RN-pico",
-            method="combine",
-            describe=all_sentences()[data],
-            restarts=1,
-            conversations=1,
-            initial=80,
-            rounds=6,
-            prefer_readable=False,
-            run_dir=Path(folder) / "run",
-        )
-        result = search_sync(config)
-        best = result.leaderboard[0]
-        written = next(row for row in result.leaderboard if row.source == INITIAL)
-        tests = [one.accuracy for one in evaluate([best.template, written.template], config).scores]
-    return {"best": _row(best, result, tests[0]), "written": _row(written, result, tests[1])}
-
-
-def _row(scored: Scored, result: SearchResult, test: float | None) -> dict[str, Any]:
-    sizes = result.dataset.sizes
-    few = few_shot(scored, sizes.train, sizes.val or 0)
-    images = sizes.train + (sizes.val or 0)
+    data = {**cell, "model": "RN-pico"}
+    result = search_once(
+        **data, method="combine", describe=described_sets()[cell["data"]], initial=80, rounds=6
+    )
+    best = result.leaderboard[0]
+    written = next(row for row in result.leaderboard if row.source == INITIAL)
+    scores = evaluate([best.template, written.template], SearchConfig(**data)).scores
     return {
-        "template": scored.template,
-        "source": scored.source,
-        "few_shot": few,
-        "images": images,
+        name: _template(row, result, score.accuracy)
+        for name, row, score in zip(("best", "written"), (best, written), scores, strict=True)
+    }
+
+
+def _template(row: LeaderboardRow, result: SearchResult, test: float | None) -> Row:
+    """Return a template with what the selection rule compares: its accuracy on images and copies."""
+    train, val = result.dataset.sizes.train, result.dataset.sizes.val or 0
+    assert None not in (row.train, row.val, row.views)
+    on_images = ((row.train or 0.0) * train + (row.val or 0.0) * val) / (train + val)
+    return {
+        "template": row.template,
+        "source": row.source,
+        "few_shot": (on_images + (row.views or 0.0)) / 2,
+        "images": train + val,
         "test": test,
     }
 
 
-def rows(kept: Sequence[Row], shots: Sequence[int], seeds: Sequence[int]) -> Iterator[Row]:
-    """Yield every row, from those kept or searched now."""
-    known = {(row["data"], row["shots"], row["seed"]): row for row in kept}
-    for seed in seeds:
-        for some in shots:
-            for data in all_sentences():
-                found = known.get((data, some, seed))
-                yield found or {"data": data, "shots": some, "seed": seed, **searched(data, some, seed)}
-
-
-def summary(found: Sequence[Row], margin: float) -> dict[str, Any]:
+def summary(rows: Sequence[Row], margin: float) -> dict[str, Any]:
     """Return what the preference costs at a margin."""
-    lost: dict[str, list[float]] = {}
+    lost_by_set: dict[str, list[float]] = {}
     before = after = 0
-    for row in found:
+    for row in rows:
         best, written = row["best"], row["written"]
         changes = within_margin(written["few_shot"], best["few_shot"], best["images"], margin)
         before += best["source"] == INITIAL
         after += changes
-        lost.setdefault(row["data"], []).append(100 * (best["test"] - written["test"]) * changes)
-    means = list(map(statistics.fmean, lost.values()))
+        lost_by_set.setdefault(row["data"], []).append(100 * (best["test"] - written["test"]) * changes)
+    means = list(map(statistics.fmean, lost_by_set.values()))
     return {
         "margin": margin,
         "points_lost": round(statistics.fmean(means), 2),
-        "standard_error": round(statistics.stdev(means) / len(means) ** 0.5, 2),
+        "standard_error": round(standard_error(means), 2),
         "worst_set": round(max(means), 1),
         "written": [before, after],
-        "of": len(found),
+        "of": len(rows),
     }
 
 
 def main() -> None:
     """Search, keep rows, print the document."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--shots", default="16", help="training images per class")
     parser.add_argument("--seeds", default="1,2,3", help="few-shot images and starting templates")
     parser.add_argument("--keep", type=Path, help="file of rows")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    kept = lines_of(options.keep)
-    shots, seeds = ([int(one) for one in text.split(",")] for text in (options.shots, options.seeds))
-    found = []
-    for row in rows(kept, shots, seeds):
-        found.append(row)
-        if options.keep is not None and row not in kept:
-            add_line(options.keep, dict(row))
-    document = {
-        str(some): [summary([row for row in found if row["shots"] == some], margin) for margin in MARGINS]
-        for some in shots
+    counts = whole_numbers(options.shots)
+    cells = [
+        {"data": data, "shots": shots, "seed": seed}
+        for seed, shots, data in itertools.product(whole_numbers(options.seeds), counts, described_sets())
+    ]
+    rows = rows_of(cells, searched, options.keep)
+    by_shots = {
+        str(shots): [summary([row for row in rows if row["shots"] == shots], margin) for margin in MARGINS]
+        for shots in counts
     }
-    print(json.dumps(document, indent=1))
+    print_document(by_shots, options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Names in recorded data, and today's."""
+"""Translate names in recorded data into today's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ WORDS: Mapping[str, str] = {
     ", told it in unusual words": ", description in unusual words",
     ", told the class names": ", class names only",
     ", told nothing": ", no information",
+    ", told, from the pool": ", with description, from our starting templates",
+    ", told, by altered views": ", with description, augmented copies",
     "guided, untold": "guided, class names only",
     ", untold": ", without description",
     ", told": ", with description",
@@ -22,7 +24,7 @@ WORDS: Mapping[str, str] = {
 
 def todays(name: str) -> str:
     """Return a recorded name in today's words."""
-    for old, new in WORDS.items():
-        if old in name:
-            return name.replace(old, new)
+    for recorded, word in WORDS.items():
+        if recorded in name:
+            return name.replace(recorded, word)
     return name

@@ -16,7 +16,6 @@ fork that runs the command line's entry.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import math
@@ -26,18 +25,18 @@ import random
 import shutil
 import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common import FakeServer, argument_parser, print_document
+
 FORK = multiprocessing.get_context("fork")
 FAULTS = {"noise": 0.05, "synonyms": 0.05, "filtered": 0.01, "limited": 0.03, "cut_off": 0.02, "slow": 0.01}
 SMALL = (
@@ -49,37 +48,9 @@ CONCURRENCY = 8
 POLL_S = 0.02
 
 
-class Served:
-    """A server with faults in a process of its own."""
-
-    def __init__(self, faults: dict[str, Any]) -> None:
-        command = [sys.executable, "-m", "tests.fakes.faulty_scorer", "--faults", json.dumps(faults)]
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().strip()
-
-    def stats(self) -> dict[str, Any]:
-        """Return what it has seen."""
-        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/stats") as reply:
-            found: dict[str, Any] = json.load(reply)
-        return found
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.wait()
-
-
-@contextmanager
-def served(**faults: Any) -> Iterator[Served]:
-    """Serve while the context is open."""
-    server = Served(faults)
-    try:
-        yield server
-    finally:
-        server.close()
+def served(**faults: Any) -> FakeServer:
+    """Return a scorer behind an API with faults."""
+    return FakeServer("faulty_scorer", "--faults", json.dumps(faults))
 
 
 def command(log: Path, arguments: Sequence[str]) -> None:
@@ -99,21 +70,11 @@ def start(folder: Path, arguments: Sequence[str]) -> ForkProcess:
     return process
 
 
-def search(server: Served, run_dir: Path, scorer: str, *more: str) -> list[str]:
+def search(server: FakeServer, run_dir: Path, scorer: str, *more: str) -> list[str]:
     """Return the arguments of a search that asks a server."""
     return [
-        *(
-            "search",
-            "--method",
-            "random",
-            "--scorer",
-            scorer,
-            "--scorer-url",
-            server.url,
-            "--model",
-            "RN-pico",
-        ),
-        *("--run-dir", str(run_dir), "--scorer-concurrency", str(CONCURRENCY), *more),
+        *("search", "--method", "random", "--scorer", scorer, "--scorer-url", server.base_url),
+        *("--model", "RN-pico", "--run-dir", str(run_dir), "--scorer-concurrency", str(CONCURRENCY), *more),
     ]
 
 
@@ -123,8 +84,8 @@ def result_of(run_dir: Path) -> dict[str, Any]:
     if not path.exists():
         log = (run_dir.parent / "log.txt").read_text()[-3000:]
         raise SystemExit(f"{run_dir.name} ended without a result:\n{log}")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    result: dict[str, Any] = json.loads(path.read_text())
+    return result
 
 
 def budgets(folder: Path, number: int, seed: int) -> dict[str, Any]:
@@ -132,22 +93,22 @@ def budgets(folder: Path, number: int, seed: int) -> dict[str, Any]:
     rng, exceeded, ends = random.Random(seed), [], dict[str, int]()
     used: list[float] = []
     with served(**FAULTS, seed=seed) as server:
-        for one in range(number):
-            before, run_dir = server.stats(), folder / f"budget-{one}"
-            chat = one % 2 == 1
+        for seed_of_search in range(number):
+            before, run_dir = server.statistics(), folder / f"budget-{seed_of_search}"
+            chat = seed_of_search % 2 == 1
             kind = ("--search-for", "instruction") if chat else ()
-            if chat and one % 4 == 1:
+            if chat and seed_of_search % 4 == 1:
                 limit = round(rng.uniform(0.42, 0.6), 4)
                 more = ("--max-cost", str(limit), "--scorer-price", f"{PRICE_IN}/{PRICE_OUT}")
             else:
                 limit = rng.randint(1_350, 2_100) if chat else rng.randint(1_520, 2_400)
                 more = ("--max-scorer-calls", str(limit))
             # Without races, so that there is more to ask than the limit allows.
-            more = (*more, "--racing", "off", "--seed", str(one))
-            given = search(server, run_dir, "chat" if chat else "zero-shot", *SMALL, *kind, *more)
-            process = start(folder, given)
+            more = (*more, "--racing", "off", "--seed", str(seed_of_search))
+            scorer = "chat" if chat else "zero-shot"
+            process = start(folder, search(server, run_dir, scorer, *SMALL, *kind, *more))
             process.join()
-            after = server.stats()
+            after = server.statistics()
             ends[str(process.exitcode)] = ends.get(str(process.exitcode), 0) + 1
             if "--max-cost" in more:
                 tokens = [after[name] - before[name] for name in ("prompt_tokens", "completion_tokens")]
@@ -188,39 +149,38 @@ def kills(folder: Path, number: int, seed: int) -> dict[str, Any]:
     with served(**FAULTS, seed=seed, latency_s=0.01) as server:
         process = start(folder, search(server, calm, "zero-shot", *more))
         process.join()
-        answers = server.stats()["answers"]
-    lost, made, resumed = 0, 0, False
-    kept: set[tuple[Any, ...]] = set()
+        answers = server.statistics()["answers"]
+    lost, killed, resumed = 0, 0, False
+    on_disk: set[tuple[Any, ...]] = set()
     with served(**FAULTS, seed=seed, latency_s=0.01) as server:
         while True:
             # Nothing to resume where a kill came before the run was made.
             known = (struck / "config.toml").exists()
-            given = ["resume", str(struck)] if known else search(server, struck, "zero-shot", *more)
+            arguments = ["resume", str(struck)] if known else search(server, struck, "zero-shot", *more)
             resumed = resumed or known
-            process = start(folder, given)
-            at = server.stats()["answers"] + rng.randint(1, max(2, 2 * answers // max(number, 1)))
-            while made < number and process.is_alive() and server.stats()["answers"] < at:
+            process = start(folder, arguments)
+            at = server.statistics()["answers"] + rng.randint(1, max(2, 2 * answers // max(number, 1)))
+            while killed < number and process.is_alive() and server.statistics()["answers"] < at:
                 time.sleep(POLL_S)
-            if made >= number or not process.is_alive():
+            if killed >= number or not process.is_alive():
                 process.join()
                 break
             process.kill()
             process.join()
-            made += 1
-            while server.stats()["in_flight"]:
-                time.sleep(POLL_S)
-            now = labels_in(struck)
-            lost += len(kept - now)
-            kept = now
-        lost += len(kept - labels_in(struck))
-        stats = server.stats()
+            killed += 1
+            server.at_rest()
+            labels = labels_in(struck)
+            lost += len(on_disk - labels)
+            on_disk = labels
+        lost += len(on_disk - labels_in(struck))
+        stats = server.statistics()
     boards = [result_of(run_dir)["leaderboard"] for run_dir in (calm, struck)]
     return {
-        "kills": made,
+        "kills": killed,
         "labels": stats["different"],
         "lost": lost,
         "twice": stats["twice"],
-        "in_flight_at_most": made * CONCURRENCY,
+        "in_flight_at_most": killed * CONCURRENCY,
         "resumed": resumed,
         "same_result": boards[0] == boards[1],
         "exit_code": process.exitcode,
@@ -240,22 +200,22 @@ def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
     # Templates of the one round, validation images of the best and the test images take about 1,700.
     initial = max(2, math.ceil((labels - 1_500) / (12 * 16)) - 5)
     with served() as server:
-        given = search(
+        arguments = search(
             server, folder / "rate", "zero-shot", "--scorer-rpm", str(rpm), "--racing", "off",
             "--shots", "16", "--restarts", "1", "--conversations", "1", "--rounds", "1",
             "--initial", str(initial), "--test-images", "12",
         )  # fmt: skip
-        process = start(folder, given)
-        early, most, stats = math.nan, 0.0, server.stats()
+        process = start(folder, arguments)
+        early, most, stats = math.nan, 0.0, server.statistics()
         while process.is_alive():
             with contextlib.suppress(OSError):  # it may end meanwhile
                 now = memory_mib(process.pid or 0)
-                stats = server.stats()
+                stats = server.statistics()
                 if math.isnan(early) and stats["answers"] >= labels // 5:
                     early = now
                 most = max(most, now)
             time.sleep(0.25)
-        stats = server.stats()
+        stats = server.statistics()
     seconds = stats["last_s"] - stats["first_s"]
     return {
         "labels": stats["answers"],
@@ -271,32 +231,29 @@ def rate(folder: Path, labels: int, rpm: int) -> dict[str, Any]:
 
 def main() -> None:
     """Run the parts asked for and print JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--parts", default="budgets,kills,rate")
     parser.add_argument("--budgets", type=int, default=40)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--labels", type=int, default=10_000)
     parser.add_argument("--rpm", type=int, default=12_000)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
+    options = parser.parse_args()
     import promptclimb.agent.search.api  # noqa: F401 - the forks have it
 
-    parts, began = given.parts.split(","), time.monotonic()
+    parts, began = options.parts.split(","), time.monotonic()
     figures: dict[str, Any] = {"faults": FAULTS, "cpus": os.cpu_count()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["PROMPTCLIMB_CACHE"] = f"{name}/cache"
         if "budgets" in parts:
-            figures["budgets"] = budgets(folder, given.budgets, given.seed)
+            figures["budgets"] = budgets(folder, options.budgets, options.seed)
         if "kills" in parts:
-            figures["kills"] = kills(folder, given.kills, given.seed)
+            figures["kills"] = kills(folder, options.kills, options.seed)
         if "rate" in parts:
-            figures["rate"] = rate(folder, given.labels, given.rpm)
+            figures["rate"] = rate(folder, options.labels, options.rpm)
     figures["seconds"] = round(time.monotonic() - began)
-    print(json.dumps(figures, indent=1))
+    print_document(figures, options)
 
 
 if __name__ == "__main__":

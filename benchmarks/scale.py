@@ -18,14 +18,11 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import bisect
 import gc
-import json
 import os
 import random
-import resource
 import statistics
 import sys
 import tempfile
@@ -36,6 +33,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.common import ROOT, SlowChat, argument_parser, peak_mb, print_document
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.ask import EndpointAsker
 from promptclimb.agent.llm.budget import Budget, Limits
@@ -57,23 +55,9 @@ TURNS = 5
 WRITERS = 200
 
 
-class FakeChat:
-    """Answers each request after a while."""
-
-    def __init__(self, latency_s: float) -> None:
-        self.calls = 0
-        self._latency_s = latency_s
-
-    async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """One answer."""
-        self.calls += 1
-        await asyncio.sleep(self._latency_s)
-        return ChatAnswer(text=reply_text(request.hash), prompt_tokens=200, completion_tokens=40)
-
-
 async def loop_overhead() -> dict[str, float]:
     """Processor time for each call, of the proposer and of bare sleeping tasks."""
-    chat = FakeChat(1.0)
+    chat = SlowChat(1.0)
     requests = [
         ChatRequest(messages=({"role": "user", "content": f"{n}"},), model="m") for n in range(RESTARTS)
     ]
@@ -109,7 +93,7 @@ def whole_search() -> dict[str, float]:
             data="fake", llm="fake", restarts=RESTARTS, conversations=1, rounds=3, proposals=3, initial=4,
             concurrency=RESTARTS, run_dir=Path(folder) / "run",
         )  # fmt: skip
-        chat, before = FakeChat(0.5), peak_mb()
+        chat, before = SlowChat(0.5), peak_mb()
         started, worked = time.perf_counter(), time.process_time()
         asyncio.run(search(config, evaluator=FakeEvaluator(), chat=chat))
         wall, work = time.perf_counter() - started, time.process_time() - worked
@@ -119,11 +103,6 @@ def whole_search() -> dict[str, float]:
         "search_s": round(wall, 1),
         "mb_per_restart": round((peak_mb() - before) / RESTARTS, 4),
     }
-
-
-def peak_mb() -> float:
-    """Return the most memory that the process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def scored(text: str, value: float) -> Entry:
@@ -210,7 +189,7 @@ def growth(templates: int = 8, rounds: int = 3) -> list[dict[str, float]]:
 
     torch.set_num_threads(1)
     loaded = load_model("RN-pico", "pico", torch.device("cpu"))
-    found = []
+    rows = []
     for classes in (10, 100, 1000):
         names = imagenet_class_names()[:classes]
         encoder = TextEncoder(loaded.model, loaded.tokenizer, names, loaded.context_length)
@@ -222,7 +201,7 @@ def growth(templates: int = 8, rounds: int = 3) -> list[dict[str, float]]:
             features = torch.nn.functional.normalize(torch.randn(len(labels), weights.shape[1]), dim=1)
             split = Labelled(features, labels, classes)
             decisions = statistics.median(milliseconds(decide, split, weights) for _ in range(2 * rounds))
-            found.append(
+            rows.append(
                 {
                     "classes": classes,
                     "shots": shots,
@@ -230,13 +209,13 @@ def growth(templates: int = 8, rounds: int = 3) -> list[dict[str, float]]:
                     "decisions_ms": round(decisions, 3),
                 }
             )
-    return found
+    return rows
 
 
-def milliseconds(work: Callable[..., object], *given: object) -> float:
+def milliseconds(work: Callable[..., object], *arguments: object) -> float:
     """Return the processor time of a call."""
     started = time.process_time()
-    work(*given)
+    work(*arguments)
     return (time.process_time() - started) * 1e3
 
 
@@ -248,11 +227,11 @@ def through_ray(rounds: int = 40) -> dict[str, dict[int, float]]:
     from promptclimb.evaluator.open import open_evaluator
     from promptclimb.prompts.template_kind import BUILT_IN
 
-    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])  # of the actor
+    os.environ["PYTHONPATH"] = str(ROOT)  # of the actor
     spec = EvaluatorSpec(device="cpu")
     ray.init(num_cpus=1, log_to_driver=False)
     ways = {"here": open_evaluator(spec), "ray": open_evaluator(spec.model_copy(update={"ray": "auto"}))}
-    found: dict[str, dict[int, float]] = {name: {} for name in ways}
+    fastest: dict[str, dict[int, float]] = {name: {} for name in ways}
     for size in (1, 8, 32):
         times: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(rounds + 2):
@@ -263,31 +242,29 @@ def through_ray(rounds: int = 40) -> dict[str, dict[int, float]]:
                 times[name].append((time.perf_counter() - started) * 1e3)
         for name in ways:
             # The least, not the median: who else is at work here delays a call by more than it costs.
-            found[name][size] = round(min(times[name][2:]), 2)
+            fastest[name][size] = round(min(times[name][2:]), 2)
     ray.shutdown()
     return {
-        **found,
-        "over": {size: round(found["ray"][size] - here, 2) for size, here in found["here"].items()},
+        **fastest,
+        "over": {size: round(fastest["ray"][size] - here, 2) for size, here in fastest["here"].items()},
     }
 
 
 def main() -> None:
     """Measure all and print the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser = argument_parser(__doc__)
     parser.add_argument("--answers", type=int, default=100_000, help="size of the store")
-    parser.add_argument("--only", choices=("growth", "ray"), help="this part alone, which is in no other run")
-    given = parser.parse_args()
-    if given.only is not None:
-        part = {"growth": growth, "ray": through_ray}[given.only]()
-        print(json.dumps({given.only: part}, indent=None if given.json else 1))
+    parser.add_argument(
+        "--only", choices=("growth", "ray"), help="this measurement alone, which is in no other run"
+    )
+    options = parser.parse_args()
+    if options.only is not None:
+        print_document({options.only: {"growth": growth, "ray": through_ray}[options.only]()}, options)
         return
     figures: dict[str, Any] = {"restarts": RESTARTS, **whole_search(), **asyncio.run(loop_overhead())}
     figures |= memory_adds()
-    figures["store"] = asyncio.run(store_size(given.answers))
-    print(json.dumps(figures, indent=None if given.json else 1))
+    figures["store"] = asyncio.run(store_size(options.answers))
+    print_document(figures, options)
 
 
 if __name__ == "__main__":

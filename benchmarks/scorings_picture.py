@@ -1,6 +1,6 @@
 """Draw accuracy against the number of templates scored, from the rows in docs/results.
 
-    python benchmarks/scorings_picture.py          # docs/scorings.svg; needs the extra `study`
+    python benchmarks/scorings_picture.py          # docs/scorings.svg; needs matplotlib
 
 Lines are methods without an LLM at few scorings, points are optimizers with a strong LLM at the mean number
 that they score. All have the same ten sets and three seeds.
@@ -8,18 +8,16 @@ that they score. All have the same ten sets and three seeds.
 
 from __future__ import annotations
 
-import json
+import io
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import few_scorings
-from benchmarks.peers import tables
+from benchmarks.common import RESULTS, read_rows
+from benchmarks.result_tables import COMPARED, compared_optimizers
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 TICKS = (5, 10, 20, 40, 80, 160)
 WITHOUT = ", without description"
 """Drawn as an outline."""
@@ -28,22 +26,20 @@ MARKERS = "D^vPXp*h<>dH8s+x1"
 
 def points(results: Path) -> dict[str, tuple[float, float]]:
     """Return the mean number of templates scored and the test accuracy in %, by optimizer."""
-    rows = tables.document(_rows(results / "optimizers-recorded.jsonl"))["rows"]
-    return {name: (row["scored"], row["test"]) for name, row in rows.items() if row["test"] > 0}
+    rows = compared_optimizers(read_rows(results / f"{COMPARED[0]}.jsonl"))
+    return {name: (row["scored"], row["test"]) for name, row in rows.items()}
 
 
 def lines(results: Path) -> dict[str, list[tuple[float, float]]]:
-    """Return the same along a curve, by method."""
-    table = few_scorings.summary(_rows(results / "few-scorings.jsonl"))
+    """Return the same along a curve, by method without an LLM."""
+    table = few_scorings.summary(read_rows(results / "few-scorings.jsonl"))
     return {
-        name: [(float(scorings), test) for scorings, test in found.items()] for name, found in table.items()
+        name: [(float(scorings), test) for scorings, test in tests.items()] for name, tests in table.items()
     }
 
 
 def svg(results: Path) -> str:
     """Return the picture, the same for the same rows."""
-    import io
-
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -52,10 +48,10 @@ def svg(results: Path) -> str:
         axes = figure.subplots()
         for (name, curve), style in zip(lines(results).items(), ("o-", "s--"), strict=True):
             axes.plot(*zip(*curve, strict=True), style, label=f"{name} (no LLM)", color="black")
-        for place, (name, (scored, test)) in enumerate(points(results).items()):
-            colour = f"C{place % 10}"
+        for number, (name, (scored, test)) in enumerate(points(results).items()):
+            colour = f"C{number % 10}"
             inside = "none" if WITHOUT in name else colour
-            axes.plot(scored, test, MARKERS[place], color=colour, markerfacecolor=inside, label=name)
+            axes.plot(scored, test, MARKERS[number], color=colour, markerfacecolor=inside, label=name)
         axes.set_xscale("log")
         axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
         axes.minorticks_off()
@@ -68,9 +64,5 @@ def svg(results: Path) -> str:
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
-def _rows(file: Path) -> Sequence[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line]
-
-
 if __name__ == "__main__":
-    (DOCS / "scorings.svg").write_text(svg(DOCS / "results"), "utf-8")
+    (RESULTS.parent / "scorings.svg").write_text(svg(RESULTS), "utf-8")

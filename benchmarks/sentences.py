@@ -20,23 +20,27 @@ import logging
 import random
 import statistics
 import sys
-import tempfile
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.peers.kept import add_line
-from promptclimb import SearchConfig, search_sync
+from benchmarks.common import (
+    ROOT,
+    Row,
+    argument_parser,
+    described_sets,
+    print_document,
+    read_rows,
+    rows_of,
+    search_once,
+    whole_numbers,
+)
 
-ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "benchmarks" / "recorded" / "sentences.json"
-SUITE = ROOT / "suites" / "bundled.toml"
 AUTHOR, NOBODY = "author", "nobody"
-KEY = ("method", "writer", "data", "shots", "seed")
-DRAWS = 4000
+RESAMPLES = 4000
 SPREADS = {
     "between sentences for a set": "sentences",
     "between writers' means": "writers",
@@ -44,108 +48,87 @@ SPREADS = {
 }
 """How gains spread, as pages and the document name it."""
 
-Row = Mapping[str, Any]
 Gains = Mapping[tuple[str, str], Sequence[float]]
 """Gains by seed, of each writer's sentence for each set."""
 
 
 def sentences() -> dict[str, dict[str, str]]:
-    """Return the sentences by writer and set; of nobody there are empty ones."""
-    author: dict[str, str] = tomllib.loads(SUITE.read_text("utf-8"))["describe"]
+    """Return the sentences by writer and set; empty ones for nobody."""
+    author = described_sets()
     others: dict[str, dict[str, str]] = json.loads(RECORDED.read_text("utf-8"))
     return {NOBODY: dict.fromkeys(author, ""), AUTHOR: author, **others}
 
 
-def rows(kept: Mapping[str, Row], options: argparse.Namespace) -> Iterator[Row]:
-    """Yield every row, from those kept or searched now."""
-    said = sentences()
-    arms = [("random", NOBODY), *(("combine", writer) for writer in said)]
-    arms += [("guided", writer) for writer in said] if options.llm else []
-    for seed in map(int, options.seeds.split(",")):
-        for data in said[AUTHOR]:
-            for shots in map(int, options.shots.split(",")):
+def cells(options: argparse.Namespace) -> Iterator[Row]:
+    """Yield the searches."""
+    writers = list(sentences())
+    arms = [("random", NOBODY), *(("combine", writer) for writer in writers)]
+    arms += [("guided", writer) for writer in writers] if options.llm else []
+    for seed in whole_numbers(options.seeds):
+        for data in described_sets():
+            for shots in whole_numbers(options.shots):
                 for method, writer in arms:
-                    row = dict(zip(KEY, (method, writer, data, shots, seed), strict=True))
-                    sentence = said[writer][data]
-                    yield kept.get(json.dumps(row)) or row | _found(row, sentence or None, options.llm)
+                    yield {"method": method, "writer": writer, "data": data, "shots": shots, "seed": seed}
 
 
-def _found(row: Row, describe: str | None, llm: str | None) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        result = search_sync(
-            SearchConfig(
-                data=row["data"],
-                seed=row["seed"],
-                shots=row["shots"],
-                method=row["method"],
-                describe=describe,
-                llm=llm if row["method"] == "guided" else None,
-                restarts=1,
-                conversations=1,
-                initial=80,
-                rounds=6,
-                prefer_readable=False,
-                run_dir=Path(folder) / "run",
-            )
-        )
-    usage = result.usage
+def searched(cell: Row, llm: str | None) -> Row:
+    """Return what a search chose."""
+    result = search_once(
+        data=cell["data"],
+        seed=cell["seed"],
+        shots=cell["shots"],
+        method=cell["method"],
+        describe=sentences()[cell["writer"]][cell["data"]] or None,
+        llm=llm if cell["method"] == "guided" else None,
+        initial=80,
+        rounds=6,
+    )
     return {
         "evaluated": result.evaluated,
-        "calls": usage.calls,
+        "calls": result.usage.calls,
         "template": result.best.template,
         "test": result.best.test,
     }
 
 
-def summary(found: Sequence[Row]) -> dict[str, Any]:
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the gains by method and shots, of each writer and over all, and how far they spread."""
-    table: dict[str, Any] = {}
     base = {
-        (row["data"], row["shots"], row["seed"]): row["test"] for row in found if row["method"] == "random"
+        (row["data"], row["shots"], row["seed"]): row["test"] for row in rows if row["method"] == "random"
     }
-    arms = sorted(
-        {(row["method"], row["shots"]) for row in found} - {("random", row["shots"]) for row in found}
-    )
-    for method, shots in arms:
-        gains: dict[tuple[str, str], list[float]] = {}
-        for row in found:
-            if (row["method"], row["shots"]) == (method, shots):
-                gain = 100 * (row["test"] - base[row["data"], shots, row["seed"]])
-                gains.setdefault((row["writer"], row["data"]), []).append(gain)
-        table[f"{method}, {shots} shot{'s' * (shots > 1)}"] = _table(gains)
-    return table
+    gains: dict[tuple[str, int], dict[tuple[str, str], list[float]]] = {}
+    for row in rows:
+        if row["method"] != "random":
+            gain = 100 * (row["test"] - base[row["data"], row["shots"], row["seed"]])
+            by_sentence = gains.setdefault((row["method"], row["shots"]), {})
+            by_sentence.setdefault((row["writer"], row["data"]), []).append(gain)
+    return {
+        f"{method}, {shots} shot{'s' * (shots > 1)}": _summed(gains[method, shots])
+        for method, shots in sorted(gains)
+    }
 
 
-def _table(gains: Gains) -> dict[str, Any]:
+def _summed(gains: Gains) -> dict[str, Any]:
     writers = sorted({writer for writer, _ in gains} - {NOBODY, AUTHOR})
     sets = sorted({data for _, data in gains})
-    cells = {key: statistics.fmean(values) for key, values in gains.items()}
+    means = {sentence: statistics.fmean(values) for sentence, values in gains.items()}
     by_writer = {
-        writer: round(statistics.fmean(cells[writer, data] for data in sets), 2)
+        writer: round(statistics.fmean(means[writer, data] for data in sets), 2)
         for writer in (NOBODY, AUTHOR, *writers)
     }
-    within = [statistics.stdev(cells[writer, data] for writer in writers) for data in sets]
-    between = [statistics.stdev(cells[writer, data] for data in sets) for writer in writers]
+    within = [statistics.stdev(means[writer, data] for writer in writers) for data in sets]
+    between = [statistics.stdev(means[writer, data] for data in sets) for writer in writers]
+    others = statistics.fmean(by_writer[writer] for writer in writers)
     return {
         "writers": by_writer,
-        "mean": round(statistics.fmean(by_writer[writer] for writer in writers), 2),
-        "median": round(statistics.median(cells[writer, data] for writer in writers for data in sets), 2),
+        "mean": round(others, 2),
+        "median": round(statistics.median(means[writer, data] for writer in writers for data in sets), 2),
         "interval": _interval(gains, writers, sets),
-        "author_over_others": round(
-            by_writer[AUTHOR] - statistics.fmean(by_writer[writer] for writer in writers), 2
-        ),
+        "author_over_others": round(by_writer[AUTHOR] - others, 2),
         "spread": {
             "sentences": round(statistics.fmean(within), 2),
-            "writers": round(statistics.stdev(by_writer[one] for one in writers), 2),
+            "writers": round(statistics.stdev(by_writer[writer] for writer in writers), 2),
             "sets": round(statistics.fmean(between), 2),
-        },
-        "by_set": {
-            data: {
-                "lowest": round(min(cells[writer, data] for writer in writers), 1),
-                "highest": round(max(cells[writer, data] for writer in writers), 1),
-                AUTHOR: round(cells[AUTHOR, data], 1),
-            }
-            for data in sets
         },
     }
 
@@ -154,42 +137,44 @@ def _interval(gains: Gains, writers: Sequence[str], sets: Sequence[str]) -> tupl
     """Return a bootstrap interval of the mean, sets and writers and, in each cell, seeds resampled."""
     rng = random.Random(1)
     means = []
-    for _ in range(DRAWS):
-        some_writers, some_sets = rng.choices(writers, k=len(writers)), rng.choices(sets, k=len(sets))
-        drawn = [
-            statistics.fmean(rng.choices(gains[writer, data], k=len(gains[writer, data])))
-            for writer in some_writers
-            for data in some_sets
-        ]
-        means.append(statistics.fmean(drawn))
+    for _ in range(RESAMPLES):
+        drawn_writers, drawn_sets = rng.choices(writers, k=len(writers)), rng.choices(sets, k=len(sets))
+        seeds = [gains[writer, data] for writer in drawn_writers for data in drawn_sets]
+        means.append(statistics.fmean(statistics.fmean(rng.choices(each, k=len(each))) for each in seeds))
     means.sort()
-    return round(means[int(0.025 * DRAWS)], 2), round(means[int(0.975 * DRAWS)], 2)
+    return round(means[int(0.025 * RESAMPLES)], 2), round(means[int(0.975 * RESAMPLES)], 2)
+
+
+def writers(folder: Path, name: str) -> Iterator[Sequence[str]]:
+    """Yield the table of docs/results.md: what descriptions gain, by who wrote them."""
+    arms = summary(read_rows(folder / f"{name}.jsonl"))
+    yield ("", *arms)
+
+    def line(name: str, figure: Callable[[Mapping[str, Any]], float]) -> Sequence[str]:
+        return (name, *(f"{figure(arm):+.1f}" for arm in arms.values()))
+
+    yield line("no sentence", lambda arm: arm["writers"][NOBODY])
+    yield line("the author's", lambda arm: arm["writers"][AUTHOR])
+    intervals = (
+        f"{arm['mean']:+.1f} ({arm['interval'][0]:.1f} to {arm['interval'][1]:.1f})" for arm in arms.values()
+    )
+    yield ("five others, mean", *intervals)
+    yield line("their median over writers and sets", lambda arm: arm["median"])
+    for title, spread in SPREADS.items():
+        yield (f"deviation {title}", *(f"{arm['spread'][spread]:.1f}" for arm in arms.values()))
 
 
 def main() -> None:
     """Search, keep rows, print the document."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--keep", type=Path, help="file of rows")
     parser.add_argument("--shots", default="1,16")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--llm", help="LLM of the method guided, such as local (default: guided is left out)")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    kept: dict[str, Row] = {}
-    if options.keep is not None and options.keep.is_file():
-        for line in options.keep.read_text("utf-8").splitlines():
-            if line:
-                row = json.loads(line)
-                kept[json.dumps({name: row[name] for name in KEY})] = row
-    known, found = list(kept.values()), []
-    for row in rows(kept, options):
-        found.append(row)
-        if options.keep is not None and row not in known:
-            add_line(options.keep, row)
-            known.append(row)
-    print(json.dumps({"rows": len(found), "gain": summary(found)}, indent=1))
+    rows = rows_of(cells(options), lambda cell: searched(cell, options.llm), options.keep)
+    print_document({"rows": len(rows), "gain": summary(rows)}, options)
 
 
 if __name__ == "__main__":

@@ -32,10 +32,6 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --llm local --scorer chat": "asks a model of another server",
     "python benchmarks/sentences.py": "624 searches, half an hour; test_results_page makes its table",
     "python benchmarks/class_names.py": "half an hour; test_recorded_answers plays a part",
-    "python benchmarks/finding_out.py": "12 searches; test_recorded_answers makes one",
-    "python benchmarks/with_llm.py --llm local": "test_results_page makes its table",
-    "python benchmarks/optimizers.py --llm local": "two hours; test_results_page checks its rows",
-    "python benchmarks/optimizers.py --llm by-hand": "most of an hour; test_recorded_answers plays a part",
     "clip_benchmark eval": "fetches a model and a data set; tests/agent/results runs clip_benchmark",
 }
 """Commands that are not run, by how they begin, and why."""

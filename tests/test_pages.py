@@ -66,7 +66,8 @@ def check_script(words: list[str]) -> None:
     """Make sure that a program of the checkout which is no command of ours is there and has the options."""
     source = source_of(words[1]) if words[0] == "-m" else ROOT / words[0]
     assert source is not None
-    assert {word for word in words if word.startswith("--")} <= options_of(source)
+    shared = options_of(ROOT / "benchmarks" / "common.py") if source.parent.name == "benchmarks" else set()
+    assert {word for word in words if word.startswith("--")} <= options_of(source) | shared
 
 
 def options_of(source: Path) -> set[str]:

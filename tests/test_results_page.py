@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import results_page, with_llm_table
-from benchmarks.over_sets import holm, over_sets
-from benchmarks.peers import tables as peers
-from benchmarks.recorded_names import todays
+from benchmarks import results_page
+from benchmarks.common import holm, over_sets, read_rows
+from benchmarks.result_tables import COMPARED, compared_optimizers
 from tests.paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -23,7 +23,7 @@ PAGE = (DOCS / "results.md").read_text("utf-8")
 
 DRAWN_AGAIN = ("optimizers", "differences", "writers")
 """Kinds of tables with intervals, which are drawn again."""
-PARTS = {f"{part['kind']} {part['name']}": part[0] for part in results_page.PART.finditer(PAGE)}
+PARTS = {f"{part['kind']} {part['name']}": part[0] for part in results_page.TABLE.finditer(PAGE)}
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,13 @@ def test_every_kind_of_table_is_on_the_page() -> None:
 
 def test_every_raw_file_is_named_on_a_page_or_makes_a_table() -> None:
     """No data without a reader."""
-    parts = {part["name"] for part in results_page.PART.finditer(PAGE)} | set(results_page.COMPARED)
+    parts = {part["name"] for part in results_page.TABLE.finditer(PAGE)} | set(COMPARED)
     made = {
         f"{name}{ending}" for name in parts for ending in (".csv", "-large.csv", "-transfer.csv", ".jsonl")
     }
     pages = PAGE + (ROOT / "docs" / "method.md").read_text("utf-8")
-    assert [one.name for one in RESULTS.iterdir() if one.name not in made and one.name not in pages] == []
+    files = [file.name for file in RESULTS.iterdir() if file.name != "README.md"]
+    assert [name for name in files if name not in made and name not in pages] == []
 
 
 def test_a_mean_is_over_data_sets_of_the_means_over_seeds() -> None:
@@ -80,9 +81,8 @@ def test_templates_on_the_page_were_found() -> None:
 @pytest.mark.parametrize("name", ["optimizers-scorings", "optimizers-scorings-local"])
 def test_the_counts_with_many_scorings_are_those_of_the_rows(name: str) -> None:
     """Of the sets on which our search is near the best."""
-    rows = [json.loads(line) for line in (RESULTS / f"{name}.jsonl").read_text("utf-8").splitlines()]
-    standing = peers.document(rows)["rows"]["guided, with description"]["standing"]
-    assert f"on {standing['near']} of {standing['of']}" in PAGE
+    row = compared_optimizers(read_rows(RESULTS / f"{name}.jsonl"))["guided, with description"]
+    assert f"on {row['near']} of {row['sets']}" in PAGE
 
 
 def test_a_difference_over_sets_has_a_median_and_a_trimmed_mean() -> None:
@@ -137,17 +137,10 @@ def test_an_unknown_table_and_an_unfinished_study_are_named(tmp_path: Path) -> N
         results_page.main([f"small={tmp_path}"], docs=tmp_path)
 
 
-def test_the_table_of_a_benchmark_is_over_what_every_arm_has_played() -> None:
-    """A line per arm and one for the starting templates; cells that an arm lacks count nowhere."""
-    kept = (RESULTS / "with-llm.jsonl").read_text("utf-8").splitlines()
-    rows = [{**row, "arm": todays(row["arm"])} for row in map(json.loads, kept)]
-    names = ["random", "guided, with description"]
-    played = with_llm_table.played_by_all([row for row in rows if row != rows[0]], names)
-    assert len(played) == 2 * (12 * 3 - 1)
-    document = with_llm_table.document_of(played, names, over=results_page.BASE, initial=80)
-    head, _, *lines = with_llm_table.markdown(document).splitlines()
-    assert len(lines) == 3
-    assert {line.count("|") for line in lines} == {head.count("|")}
+def test_every_file_of_rows_says_what_made_it() -> None:
+    """The page beside the rows names each file."""
+    named = re.findall(r"[\w.-]+", (RESULTS / "README.md").read_text("utf-8"))
+    assert {file.name for file in RESULTS.iterdir()} <= {*named, "README.md"}
 
 
 def test_the_readme_shows_the_means() -> None:

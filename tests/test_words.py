@@ -86,12 +86,10 @@ EXCEPTIONS = {
     "agent/store/disk.py": {r"resets?"},  # a method of diskcache
     "benchmarks/recorded_names.py": None,  # the names in recorded data
     "tests/test_results_page.py": None,  # names of recorded files
-    "benchmarks/peers/job.py": {r"(?:un|fore)?told|tell(?:s|ing)?", r"altered views?"},  # recorded names
-    "benchmarks/peers/black_box.py": {r"leagues?"},  # seeds of a recorded draw
     **{
         f"{name}.py": {r"resets?"}  # names of libraries and of a fault
         for name in (
-            *("benchmarks/peers/promptolution_player", "benchmarks/scale", "benchmarks/chaos"),
+            *("benchmarks/scale", "benchmarks/chaos"),
             "training/loop",
             "tests/training/test_train",
         )

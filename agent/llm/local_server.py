@@ -352,7 +352,7 @@ def free_threads() -> int:
     """Return how many threads are worth starting now; at least one.
 
     llama.cpp's threads wait for each other by spinning. If one of them shares its core, the others waste
-    theirs: on two busy cores two threads are several times slower than one (``benchmarks/local_llm.py``). So
+    theirs: on two busy cores two threads are several times slower than one. So
     only idle cores count, and one is left to the evaluator.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,263 @@
+"""Make the tables of finished studies with an LLM from rows that docs/results/README.md accounts for."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.common import Row, mean_over_sets, read_rows, standard_error
+from benchmarks.recorded_names import todays
+from promptclimb.agent.methods.registry import REMOVED
+from promptclimb.agent.study.differences import SetDifferences, interval_of, mean_of
+
+Line = Sequence[str]
+Cells = Mapping[tuple[str, int], Row]
+"""Rows by set and seed."""
+
+OURS = "guided, with description"
+OPTIMIZERS = (
+    *(OURS, f"{OURS}, augmented copies", "guided, class names only", "pn", "random"),
+    *(
+        f"{name}, {information}"
+        for name in ("GEPA", "OPRO", "EvoPromptGA", "CAPO")
+        for information in (
+            *("with description", "without description"),
+            "with description, from our starting templates",
+        )
+    ),
+)
+"""Rows of the comparison with other optimizers, in the order of its table."""
+COMPARED = ("optimizers-recorded", "optimizers")
+"""The recorded rows with a strong LLM, and those with the local one."""
+MARGIN = 0.5
+"""Points below the best that do not matter."""
+SCORES_ARMS = ("random", "combine", "pn, class names", "pn, class names, shuffled")
+"""What is shown of the study of scores alone."""
+GROUPS: Mapping[str, Sequence[str]] = {
+    "ambiguous": (
+        *("shared-names", "natural-names", "mixed-names", "names-among-animals"),
+        "names-among-things",
+    ),
+    "Latin": ("latin-names",),
+    "plain": (
+        *("plain-names", "photos", "artworks", "drawn-things", "dreams", "right-hand-things"),
+        *("tallies", "dice", "coloured-things"),
+    ),
+}
+"""Sets of the study of class names, by what their names are."""
+FOUND = "found"
+"""The arm of that study with the best starting template and the original names."""
+NAME_COMPARISONS = (
+    *(("strong", second, "ambiguous") for second in ("shared", "name-words")),
+    *(("local", second, "ambiguous") for second in ("shared", "name-words")),
+    *(("strong joint", second, "ambiguous") for second in (FOUND, "permuted joint")),
+    ("local joint", FOUND, "ambiguous"),
+    *(("strong joint", FOUND, group) for group in ("Latin", "plain")),
+)
+RESAMPLES = 2000
+
+
+def over(points: float, interval: Sequence[float], star: str = "") -> str:
+    """Return a difference with its interval, as tables show it."""
+    low, high = interval
+    return f"{points:+z.1f}{star} ({low:z.1f} to {high:z.1f})"
+
+
+def optimizers(folder: Path, _name: str) -> Iterator[Line]:
+    """Yield what each optimizer found with the strong and with the local LLM."""
+    strong, local = (compared_optimizers(read_rows(folder / f"{name}.jsonl")) for name in COMPARED)
+    yield (
+        *("", "strong LLM", "guided over it", "mean rank", "near best", "templates", "requests"),
+        *("local LLM", "guided over it"),
+    )
+    for name, row in strong.items():
+        with_local = local.get(name)
+        yield (
+            name,
+            f"{row['test']:.1f}",
+            row["ours_over_it"],
+            f"{row['rank']:.1f}",
+            f"{row['near']} of {row['sets']}",
+            f"{row['scored']:.0f}",
+            f"{row['answered']:.1f}",
+            f"{with_local['test']:.1f}" if with_local else "",
+            with_local["ours_over_it"] if with_local else "",
+        )
+
+
+def compared_optimizers(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+    """Return accuracy, costs, rank and the difference to ``OURS`` by optimizer.
+
+    A mean is over sets of the means over seeds. The interval of a difference, which is over the cells that
+    both have, resamples test images, seeds and sets.
+    """
+    cells_by_name: dict[str, dict[tuple[str, int], Row]] = {}
+    for row in rows:
+        if "error" not in row:
+            cells_by_name.setdefault(todays(row["row"]), {})[row["data"], row["seed"]] = row
+    table = {}
+    for name in (name for name in OPTIMIZERS if name in cells_by_name):
+        cells = cells_by_name[name]
+        tests_by_set: dict[str, list[float]] = {}
+        for (data, _), row in cells.items():
+            tests_by_set.setdefault(data, []).append(100 * row["test"])
+        table[name] = {
+            "test": mean_over_sets(tests_by_set),
+            "scored": statistics.mean(row["scored"] for row in cells.values()),
+            "answered": statistics.mean(row["answered"] for row in cells.values()),
+            "ours_over_it": "" if name == OURS else _ours_over(cells_by_name[OURS], cells),
+            **_ranked(name, cells_by_name),
+        }
+    return table
+
+
+def _ours_over(ours: Cells, theirs: Cells) -> str:
+    differences_by_set: dict[str, list[npt.NDArray[np.int8]]] = {}
+    for cell in sorted(ours.keys() & theirs.keys()):
+        difference = _hits(ours[cell]) - _hits(theirs[cell])
+        differences_by_set.setdefault(cell[0], []).append(difference)
+    if not differences_by_set:
+        return ""
+    sets = [
+        SetDifferences([float(images.mean()) for images in seeds], seeds)
+        for seeds in differences_by_set.values()
+    ]
+    interval, _ = interval_of(sets, ("images", "seeds", "sets"))
+    assert interval is not None
+    return over(100 * mean_of(sets), [100 * end for end in interval])
+
+
+def _hits(row: Row) -> npt.NDArray[np.int8]:
+    """Return which test images are correctly classified, as 0 and 1."""
+    packed = np.frombuffer(bytes.fromhex(row["right"]), np.uint8)
+    return np.unpackbits(packed)[: row["images"]].astype(np.int8)
+
+
+def _ranked(name: str, cells_by_name: Mapping[str, Cells]) -> dict[str, float]:
+    """Return a mean rank over sets, and on how many of them it is at most ``MARGIN`` below the best.
+
+    A set counts with the seeds that every row has. Rows that tie share the mean of their ranks.
+    """
+    shared = set.intersection(*map(set, cells_by_name.values()))
+    ranks, near = [], 0
+    for data in sorted({data for data, _ in shared}):
+        means = {
+            other: 100 * statistics.mean(cells[cell]["test"] for cell in shared if cell[0] == data)
+            for other, cells in cells_by_name.items()
+        }
+        above = sum(mean > means[name] for mean in means.values())
+        level = sum(mean == means[name] for mean in means.values())
+        ranks.append(above + (level + 1) / 2)
+        near += means[name] >= max(means.values()) - MARGIN
+    return {"rank": statistics.mean(ranks), "near": near, "sets": len(ranks)}
+
+
+def searches(folder: Path, name: str) -> Iterator[Line]:
+    """Yield searches with the local LLM, by what it was given, beside methods without an LLM."""
+    rows = [{**row, "arm": todays(row["arm"])} for row in read_rows(folder / f"{name}.jsonl")]
+    rows = [row for row in rows if row["arm"].partition(",")[0] not in REMOVED]
+    cells = len({(row["set"], row["seed"]) for row in rows})
+    yield ("", "test", "over random (standard error)", "sets above", "requests")
+    mean, differences = _against(rows, "random", "random", figure="initial")
+    yield ("best of 80 starting templates", f"{mean:.1f}", _with_error(differences), "", "0")
+    for arm in sorted(dict.fromkeys(row["arm"] for row in rows), key=lambda arm: arm != "random"):
+        mean, differences = _against(rows, arm, "random")
+        above = sum(difference > 0 for difference in differences)
+        compared = (_with_error(differences), f"{above} of {len(differences)}")
+        requests = sum(row["calls"] for row in rows if row["arm"] == arm) / cells
+        yield (arm, f"{mean:.1f}", *(("0", "") if arm == "random" else compared), f"{requests:.1f}")
+
+
+def _against(rows: Sequence[Row], arm: str, base: str, *, figure: str = "test") -> tuple[float, list[float]]:
+    """Return the mean of a figure over sets in %, and its differences to another arm's test by set."""
+
+    def means(name: str, column: str) -> list[float]:
+        by_set: dict[str, list[float]] = {}
+        for row in rows:
+            if row["arm"] == name:
+                by_set.setdefault(row["set"], []).append(100 * row[column])
+        return [statistics.mean(by_set[data]) for data in sorted(by_set)]
+
+    own = means(arm, figure)
+    return statistics.mean(own), [mean - other for mean, other in zip(own, means(base, "test"), strict=True)]
+
+
+def _with_error(differences: Sequence[float]) -> str:
+    return f"{statistics.mean(differences):+z.1f} ({standard_error(differences):.1f})"
+
+
+def finding(folder: Path, name: str) -> Iterator[Line]:
+    """Yield what true scores bring an LLM, a line for each share of plurals among the starting templates."""
+    rows = read_rows(folder / f"{name}.jsonl")
+    best = "best of them"
+    yield ("starting templates", best, *SCORES_ARMS, "over random (standard error)", "over shuffled")
+    for plural in sorted({row["plural"] for row in rows}):
+        shown = [row for row in rows if row["plural"] == plural and row["arm"] in SCORES_ARMS]
+        tests = {
+            arm: {(row["set"], row["seed"]): 100 * row["test"] for row in shown if row["arm"] == arm}
+            for arm in SCORES_ARMS
+        }
+        starting = statistics.fmean(100 * row["starting"] for row in shown)
+        random_arm, _, names, shuffled = (tests[arm] for arm in SCORES_ARMS)
+        differences = [
+            [names[cell] - other[cell] for cell in names if cell in other] for other in (random_arm, shuffled)
+        ]
+        means = [starting, *(statistics.fmean(by_cell.values()) for by_cell in tests.values())]
+        yield (
+            f"{plural:.0%} plural" if plural else "as drawn",
+            *(f"{mean:.1f}" for mean in means),
+            *map(_with_error, differences),
+        )
+
+
+def names(folder: Path, name: str) -> Iterator[Line]:
+    """Yield what new names of classes gain on kinds of sets, RN-pico."""
+    return names_table([row for row in read_rows(folder / f"{name}.jsonl") if row["model"] == "RN-pico"])
+
+
+def names_table(rows: Sequence[Row]) -> Iterator[Line]:
+    """Yield a head and the differences between arms, a column for each number of shots."""
+    counts = sorted({row["shots"] for row in rows})
+    yield ("", *(f"{shots} shot{'s' * (shots > 1)}" for shots in counts))
+    for first, second, group in NAME_COMPARISONS:
+        columns = [_differences_by_set(rows, group, shots, first, second) for shots in counts]
+        if all(columns):
+            yield (
+                f"{len(columns[0])} {group}: {first} over {second}",
+                *("{:+.1f} ({:.1f} to {:.1f})".format(*_bootstrap(by_set)) for by_set in columns),
+            )
+            if group == "plain":
+                worst = [min(map(statistics.fmean, by_set.values())) for by_set in columns]
+                yield ("worst of them", *(f"{points:+.1f}" for points in worst))
+
+
+def _differences_by_set(
+    rows: Sequence[Row], group: str, shots: int, first: str, second: str
+) -> dict[str, list[float]]:
+    """Return the differences between two arms by set, one per draw, where both were measured."""
+    by_set: dict[str, list[float]] = {}
+    for row in rows:
+        if row["data"] in GROUPS[group] and row["shots"] == shots and first in row and second in row:
+            by_set.setdefault(row["data"], []).append(row[first] - row[second])
+    return by_set
+
+
+def _bootstrap(differences_by_set: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+    """Return the mean over sets of the means over draws, and its 95 % interval over both."""
+    rng = random.Random(0)
+    sets = list(differences_by_set.values())
+    means = []
+    for _ in range(RESAMPLES):
+        drawn_sets = rng.choices(sets, k=len(sets))
+        means.append(
+            statistics.fmean(statistics.fmean(rng.choices(draws, k=len(draws))) for draws in drawn_sets)
+        )
+    means.sort()
+    cut = RESAMPLES // 40
+    return mean_over_sets(differences_by_set), means[cut], means[-cut - 1]
