@@ -41,11 +41,7 @@ def refused(answer: str, max_words: int = 60) -> list[str]:
         ("One of <class names>.", "One of {classes}.", "One of {classes}."),
         ("One of {{options}}.", "One of {classes}.", "One of {classes}."),
         ("One of {}.", "One of {classes}.", "One of {classes}."),
-        (
-            '{classes}: as {"class": "NAME"}',
-            '{classes}: as {"class": "NAME"}',
-            '{classes}: as {"class": "NAME"}',
-        ),
+        (*['{classes}: as {"class": "NAME"}'] * 3,),
         (r"\n{classes}\n", "{classes}", "{classes}"),
         (r"{classes}\n\n 0", r"{classes} \n 0", "{classes}\n0"),
     ],
@@ -128,21 +124,19 @@ def test_what_repeats_our_request_is_no_instruction() -> None:
     assert refused("- Which: {classes}?\n- Which: {classes} ?") == ["duplicate"]
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "- {classes}\n",
-        "{",
-        "- \\n",
-        "- {classes} {classes} ",
-        "<b>",
-        "%s {0} ",
-        "\n",
-        "- x\n {classes}\n",
-        '["',
-        "**",
-    ],
+HOSTILE = (
+    "- {classes}\n",
+    "{",
+    "- \\n",
+    "- {classes} {classes} ",
+    "<b>",
+    "%s {0} ",
+    "\n",
+    "- x\n {classes}\n",
 )
+
+
+@pytest.mark.parametrize("piece", [*HOSTILE, '["', "**"])
 def test_hostile_answers_take_bounded_time(piece: str) -> None:
     """A bounded part of them is read."""
     start = time.process_time()
@@ -159,21 +153,9 @@ def test_html_stays_text_and_format_strings_are_never_formatted() -> None:
     assert ListedClasses(["a", "b"], 1).fill(text).startswith("<script>alert(1)</script> %s %(x)s one of ")
 
 
-PIECES = [
-    "- ",
-    "{classes}",
-    "\\n",
-    "\n",
-    "a",
-    "{",
-    "}",
-    '"',
-    "**",
-    "1. ",
-    "Instruction 2: ",
-    "[CLASSES]",
-    "`",
-]
+PIECES = (
+    *("- ", "{classes}", "\\n", "\n", "a", "{", "}", '"', "**", "1. ", "Instruction 2: ", "[CLASSES]", "`"),
+)
 
 
 @given(st.text(max_size=80) | st.lists(st.sampled_from(PIECES)).map("".join))
@@ -199,14 +181,10 @@ def test_the_starting_instructions_are_of_many_forms_and_all_different() -> None
     assert 0 < len(numbered) < len(texts)
 
 
-def test_frames_are_instructions() -> None:
-    """With any words in their gaps."""
+def test_frames_and_the_default_are_instructions() -> None:
+    """The default is written twice, as prompts/ and evaluator/ do not know each other."""
     for frame in (*KIND.frames, *KIND.double_frames):
         assert KIND.parse(frame.replace("<w>", "wings").replace("<v>", "tail"), max_words=KIND.max_words)
-
-
-def test_the_default_is_what_the_evaluator_compares_with() -> None:
-    """It is written twice, as prompts/ and evaluator/ do not know each other."""
     assert kind_named("instruction") is KIND
     assert KIND.default == DEFAULT_INSTRUCTION == KIND.parse_own(KIND.example).scored_as
 

@@ -109,12 +109,8 @@ def test_feedback_says_what_each_proposal_did() -> None:
     assert "- an old {} (stayed at 58.3 %)" in lines
     assert "- a photo (not tried: it has no slot {} for the class name)" in lines
     assert "The best so far is 62.5 %." in message["content"]
-
-
-def test_feedback_on_an_unreadable_answer_says_what_is_wanted() -> None:
-    """With nothing read, the form is repeated."""
-    content = feedback([], best_before=0.5, wanted=wanted(3))["content"]
-    assert content.startswith("No template could be read in your answer.")
+    unreadable = feedback([], best_before=0.5, wanted=wanted(3))["content"]
+    assert unreadable.startswith("No template could be read in your answer.")
 
 
 def test_unequal_scores_are_set_apart() -> None:
@@ -221,18 +217,13 @@ def test_an_opening_says_what_is_known() -> None:
     assert "a dial" not in text
 
 
-def test_what_is_not_known_is_asked_for_as_guesses() -> None:
+def test_an_opening_without_knowledge_asks_for_guesses_and_a_later_one_begins_anew() -> None:
     """Without a description an angle is given; without class names nothing is said of classes."""
     text = opened(replace(KNOWN, description="", class_names=()))
     assert "a dial" in text
-    assert "The classes are" not in text
     assert "Form guesses" in text
-
-
-def test_a_later_conversation_begins_anew() -> None:
-    """It does not say that this is the first round."""
-    assert "First round" in opened()
-    assert "First round" not in opened(anew=True)
+    assert "The classes are" not in text
+    assert ("First round" in opened(), "First round" in opened(anew=True)) == (True, False)
 
 
 def test_many_class_names_are_a_sample_with_their_number() -> None:
@@ -244,9 +235,7 @@ def test_many_class_names_are_a_sample_with_their_number() -> None:
     assert "There are 1000 classes" in opened(replace(KNOWN, class_names=many))
     assert len(names_shown(many[:MOST_NAMES]).split(", ")) == MOST_NAMES
 
-
-def test_a_class_name_with_a_comma_is_in_quotation_marks() -> None:
-    """So that five classes do not read as six; other names stay as they are."""
+    # Quotation marks, so that five classes do not read as six.
     assert names_shown(["give way", "yield, no entry", 'the "red, round" one']) == (
         'give way, "yield, no entry", "the \\"red, round\\" one"'
     )
@@ -264,6 +253,10 @@ def test_a_later_message_has_scores_best_first_refusals_and_confusions() -> None
     )
     assert "'three' is most often taken for 'thir teen'" in text
     assert "Write 4 more" in text
+    empty = next_message(WORDS, WANTED, outcomes=[], best=RANKED, confused=[])["content"]
+    assert "No template could be read" in empty
+    assert "a {}, carved" in empty
+    assert "taken for" not in empty
 
 
 def test_an_estimate_says_that_it_is_one() -> None:
@@ -278,14 +271,6 @@ def test_an_estimate_says_that_it_is_one() -> None:
     assert "- b {} (about 54 %, judged by 6 pictures)\n- d {} (rose to 50.0 % from 25.0 %)" in lines
 
 
-def test_an_answer_without_a_template_gets_the_form() -> None:
-    """And what is best all the same."""
-    text = next_message(WORDS, WANTED, outcomes=[], best=RANKED, confused=[])["content"]
-    assert "No template could be read" in text
-    assert "a {}, carved" in text
-    assert "taken for" not in text
-
-
 def test_a_short_request_stands_by_itself() -> None:
     """Worked examples as earlier turns, no scores, and no class names where the pictures are described."""
     *before, last = short_request(WORDS, KNOWN, proposals=20)
@@ -296,22 +281,21 @@ def test_a_short_request_stands_by_itself() -> None:
     assert "%" not in "".join(message["content"] for message in before)
 
 
-def test_a_request_for_plain_words_shows_the_form_and_is_no_longer_than_one_for_templates() -> None:
+def test_a_request_for_plain_words_is_no_longer_than_one_for_templates() -> None:
     """It has the description and no class names, and asks for no template."""
     *before, last = plain_request(WORDS, KNOWN.description)
     assert [message["role"] for message in before] == ["system", "user", "assistant", "user", "assistant"]
     assert "roman numerals on stone" in last["content"]
     assert "[CLASS]" not in str(before)
-    short = short_request(WORDS, KNOWN, proposals=SHORT_LINES)
-    assert len(str([*before, last])) < len(str(short))
+    assert len(str([*before, last])) < len(str(short_request(WORDS, KNOWN, proposals=SHORT_LINES)))
 
 
-def test_a_short_request_has_class_names_where_nothing_else_is_known() -> None:
+@pytest.mark.parametrize(("class_names", "words"), [(KNOWN.class_names, "one, two lines"), ((), "a dial")])
+def test_a_short_request_has_class_names_where_nothing_else_is_known(
+    class_names: tuple[str, ...], words: str
+) -> None:
     """With an angle, so that requests differ; and with nothing at all the angle alone."""
-    guess = short_request(WORDS, replace(KNOWN, description=""), proposals=3)[-1]["content"]
-    assert "one, two lines" in guess
-    assert "a dial" in guess
-    blind = short_request(WORDS, Information(description="", class_names=(), angle="a dial"), proposals=3)[
-        -1
-    ]["content"]
-    assert "a dial" in blind
+    known = Information(description="", class_names=class_names, angle="a dial")
+    ask = short_request(WORDS, known, proposals=3)[-1]["content"]
+    assert words in ask
+    assert "a dial" in ask

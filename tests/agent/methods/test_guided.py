@@ -119,19 +119,15 @@ def test_a_model_that_cannot_follow_is_asked_shortly_from_then_on() -> None:
     assert len(asked) > FIRST_ANSWERS
 
 
-def test_without_a_description_a_model_that_reads_gets_every_round() -> None:
-    """There is nothing of the user's to combine."""
+def test_without_a_description_words_of_form_help_a_small_model_alone() -> None:
+    """They bring more than it does, so most rounds become theirs; a model that reads gets every round."""
     steps = list(played(view(style="rich", description=""), llm=[0.1], free=0.9, rounds=6))
     assert all(isinstance(step, Ask) for step in steps)
     assert "numerals" not in str(steps)
-
-
-def test_without_a_description_words_of_form_stand_beside_a_small_model() -> None:
-    """They bring more than it does, so most rounds become theirs."""
     steps = list(played(view(style="short", description=""), llm=[0.1], free=0.9, rounds=8))
-    free = [step for step in steps if isinstance(step, Propose)]
-    assert len(free) > len(steps) / 2
-    assert all(step.source == "combine" for step in free)
+    proposed = [step for step in steps if isinstance(step, Propose)]
+    assert len(proposed) > len(steps) / 2
+    assert all(step.source == "combine" for step in proposed)
 
 
 def test_a_blind_restart_says_no_class_name() -> None:
@@ -156,9 +152,7 @@ def test_after_a_request_without_an_answer_the_free_way_is_next() -> None:
     assert all(step == llm[0] for step in llm)
     assert all(step.handles_skip for step in llm)
 
-
-def test_without_a_free_way_the_request_is_made_again() -> None:
-    """Nothing else is there to do."""
+    # Where nothing else is there to do, the request is made again.
     steps = GUIDED.conversation(view(style="rich", description=""))
     assert next(steps) == steps.send(Feedback(skipped=True))
 
@@ -296,27 +290,15 @@ def pulls(rates: dict[str, float], rounds: int, seed: int = 0) -> Counter[str]:
     return counts
 
 
-def test_every_arm_is_pulled_once_in_order() -> None:
-    """Before anything is known, nothing is preferred but the order."""
+def test_the_bandit_gives_most_to_what_pays() -> None:
+    """Whichever of the two it is; the other is still tried, and equal histories lead to equal choices."""
     bandit = Bandit()
     first = bandit.choose(ARMS)
     bandit.learn(first, 1.0)
     assert (first, bandit.choose(ARMS)) == ARMS
-
-
-def test_what_pays_gets_most_and_the_other_is_still_tried() -> None:
-    """Whichever of the two it is."""
     for good, poor in (ARMS, ARMS[::-1]):
         counts = pulls({good: 0.6, poor: 0.1}, 60)
         assert counts[good] > 40
         assert counts[poor] >= 3
-
-
-def test_where_nothing_pays_both_are_tried_alike() -> None:
-    """No reward, no preference."""
     assert pulls({"llm": 0.0, "free": 0.0}, 20) == {"llm": 10, "free": 10}
-
-
-def test_choices_follow_from_the_rewards() -> None:
-    """Equal histories, equal choices: a resumed restart goes the same way."""
     assert pulls({"llm": 0.3, "free": 0.3}, 40, seed=3) == pulls({"llm": 0.3, "free": 0.3}, 40, seed=3)

@@ -94,16 +94,6 @@ def test_spellings_of_a_template_are_one_entry() -> None:
     assert "nothing" not in memory
 
 
-def test_without_a_seed_it_is_seed_0_and_nothing_is_asked_for_as_nothing() -> None:
-    """The default is a seed like any other; a k below 1 gives no template."""
-    plain, seeded = Memory(), Memory(0)
-    for number in range(8):
-        plain.add(scored(f"tied {number}", 0.5))
-        seeded.add(scored(f"tied {number}", 0.5))
-    assert list(plain) == list(seeded)
-    assert (plain.best(0), plain.best(-1), plain.worst(0), plain.worst(-1)) == ([], [], [], [])
-
-
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_only_finite_numbers_are_ranked(value: float) -> None:
     """A template without a score is absent, not zero, and not NaN either."""
@@ -126,12 +116,9 @@ def test_what_equals_the_last_of_the_best_is_in_no_list_of_bad_ones() -> None:
     assert [entry.text for entry in memory.best(1)] == ["bright {}"]
     assert memory.worst(1) == memory.worst(15)
 
-
-def test_fewer_than_2k_give_the_best_precedence() -> None:
-    """With five templates and k = 4 the best have four and the worst one."""
-    memory = Memory()
+    few = Memory()
     for number in range(5):
-        memory.add(scored(str(number), number / 10))
-    assert [entry.text for entry in memory.best(4)] == ["4 {}", "3 {}", "2 {}", "1 {}"]
-    assert [entry.text for entry in memory.worst(4)] == ["0 {}"]
-    assert memory.worst(9) == []
+        few.add(scored(str(number), number / 10))
+    assert [entry.text for entry in few.best(4)] == ["4 {}", "3 {}", "2 {}", "1 {}"]
+    assert [entry.text for entry in few.worst(4)] == ["0 {}"]
+    assert (few.worst(9), few.worst(0), few.worst(-1), few.best(-1)) == ([], [], [], [])
