@@ -109,7 +109,7 @@ def predict(memory: Memory, texts: Sequence[str]) -> list[float]:
     """
     if not texts:
         return []
-    import numpy as np  # takes longer to import than everything else that ``--help`` needs
+    import numpy as np  # takes longer to import than everything else that the help needs
 
     ranked = list(memory)
     best, rest = ranked[: MAX_LEARNT_FROM // 2], ranked[MAX_LEARNT_FROM // 2 :]

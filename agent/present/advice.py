@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
-from ...evaluator.pico.models import REAL_MODEL, TOY_MODEL
+from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
 from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import INSTRUCTION
 from ...prompts.template import positional
@@ -58,8 +58,9 @@ def next_steps(view: RunView) -> list[str]:
         return [first, *(_on_answers(result, folder) if result else [])]
     if TOY_MODEL in result.notes:
         return [
-            f"Search again with a real model: promptclimb search {REAL_MODEL} and your other options. Its "
-            "weights are downloaded once (605 MB); promptclimb models --grep ViT lists others."
+            f"Search again with a real model: promptclimb search --model {REAL_MODEL} --pretrained "
+            f"{REAL_WEIGHTS} and your other options. Its weights are downloaded once (605 MB); "
+            "promptclimb models --grep ViT lists others."
         ]
     steps = []
     if UNOPENED in result.notes:

@@ -280,7 +280,7 @@ class ImageEncoder:
         vectors, manifest = features
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad and self.on_bad_image == "fail":
-            raise DataError(f"{bad[0]}; {HOW_TO_GO_ON}")
+            raise DataError(f"{bad[0]}; ", HOW_TO_GO_ON)
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
             self.report(f"images left out: {bad[0]}{more}")
@@ -335,7 +335,7 @@ class ImageEncoder:
             for index, result in enumerate(decoded):
                 if isinstance(result, DataError):
                     if self.on_bad_image == "fail":
-                        raise DataError(f"{result}; {HOW_TO_GO_ON}") from result
+                        raise DataError(result, "; ", HOW_TO_GO_ON) from result
                     bad.append((index, str(result)))
                 else:
                     kept += [index] * len(result)

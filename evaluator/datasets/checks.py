@@ -11,12 +11,13 @@ from types import MappingProxyType
 
 from ..counts import counted
 from ..errors import DataError
+from ..messages import Message, Setting
 from .class_names import duplicates, not_latin, refuse_duplicates
 from .pictures import open_rgb
 from .values import FewShotData, Item, Splits, count_by_label
 
 WORKERS, AT_ONCE = 4, 64
-HOW_TO_GO_ON = "--on-bad-image skip leaves such images out"
+HOW_TO_GO_ON = Message(Setting("on_bad_image", "skip"), " leaves such images out")
 SKIPPED = "skipped: "
 """How the note on unreadable images begins."""
 ENDS: Mapping[bytes, bytes] = MappingProxyType(
@@ -64,7 +65,7 @@ def check(splits: Splits) -> Iterator[str]:
         named = counted(len(foreign), "class name", "class names")
         yield (
             f"{named}, such as {foreign[0]!r}, in other letters than Latin ones: most CLIPs were trained on "
-            "English captions; --class-names FILE gives others"
+            "English captions; a file of class names gives others"
         )
     if twice := duplicates(name.casefold() for name in dict.fromkeys(splits.classes)):
         alike = [name for name in splits.classes if name.casefold() == twice[0]]
@@ -94,8 +95,8 @@ def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> 
     images = counted(len(leaks), "test image is", "test images are")
     fact = f"{images} among the shots too, such as {tested} (as {shot})"
     if not allow:
-        raise DataError(f"{fact}; remove them, or go on all the same with --allow-leak")
-    yield f"a leak, which a search takes with --allow-leak only: {fact}"
+        raise DataError(f"{fact}; remove them, or go on all the same with ", Setting("allow_leak", True))
+    yield f"a leak, which stops a search unless it is allowed: {fact}"
 
 
 def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Path, Path]]:
@@ -149,7 +150,7 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
         return
     fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({counted(len(faults), 'such image')})"
     if not skip:
-        raise DataError(f"{fact}; {HOW_TO_GO_ON}")
+        raise DataError(f"{fact}; ", HOW_TO_GO_ON)
     yield f"{SKIPPED}{fact}"
 
 

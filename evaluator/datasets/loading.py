@@ -16,6 +16,7 @@ from typing import Literal, cast
 
 from ..errors import DataError
 from ..files import seen_files, user_path
+from ..messages import Message, Setting
 from ..pico.models import NAMES, toy_model_note
 from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec, parse_columns
 from .checks import check, check_leaks, check_repeats, check_whole
@@ -42,7 +43,7 @@ SCHEMES: Mapping[str, str] = MappingProxyType(
         "torchvision": "torchvision_sets",
     }
 )
-"""``--data SCHEME:REST``: the module in ``readers`` with ``read(rest, data_root)``; imported when needed."""
+"""For data named ``SCHEME:REST``: modules in ``readers`` with ``read(rest, data_root)``."""
 
 _TABLES = ", ".join(TABLE_SUFFIXES)
 
@@ -77,7 +78,7 @@ def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
 def data_root_or_default(data_root: Path | None) -> Path | None:
     """Return the data root given, else the environment's DATA, else None; absolute, links not resolved."""
     if data_root is not None:
-        return user_path(data_root, "--data-root", follow_links=False)
+        return user_path(data_root, Setting("data_root"), follow_links=False)
     from_environment = os.environ.get("DATA")
     return user_path(from_environment, "DATA", follow_links=False) if from_environment else None
 
@@ -91,7 +92,12 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     """
     root = data_root_or_default(spec.data_root)
     if spec.columns is not None and not spec.data.lower().endswith(TABLE_SUFFIXES):
-        raise DataError(f"--columns describes a table ({_TABLES}), and --data {spec.data} is not one")
+        raise DataError(
+            Setting("columns"),
+            f" describes a table ({_TABLES}), and ",
+            Setting("data", spec.data),
+            " is not one",
+        )
     try:
         read = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
     except OSError as error:  # such as a forbidden link
@@ -107,7 +113,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         test = part_of_test(splits.test, images=spec.test_images, seed=spec.seed)
         notes.append(
             f"evaluated on {len(test):,} of {len(splits.test):,} test images, drawn from each class in "
-            "proportion (--test-images)"
+            "proportion"
         )
         splits = replace(splits, test=test)
     shots, shots_line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
@@ -140,15 +146,17 @@ def check_data_name(spec: EvaluatorSpec) -> None:
     """
     if spec.custom_scorer is None and "data" in spec.model_fields_set and _folder_of_that_name(spec.data):
         raise DataError(
-            f"{spec.data} is a data set of that name and a folder here: write --data ./{spec.data} for the "
-            "folder, or run elsewhere for the data set"
+            f"{spec.data} is a data set of that name and a folder here: write ",
+            Setting("data", f"./{spec.data}"),
+            " for the folder, or run elsewhere for the data set",
         )
 
 
 def _warning_of_that_name(data: str) -> str | None:
     if not _folder_of_that_name(data):
         return None
-    return f"{data} is the data set of that name; to read the folder {data} here, write --data ./{data}"
+    folder = Setting("data", f"./{data}")
+    return Message(f"{data} is the data set of that name; to read the folder {data} here, write ", folder)
 
 
 def _folder_of_that_name(data: str) -> bool:
@@ -210,7 +218,7 @@ def read_splits(
 def _read_path(
     raw: str, data_root: Path | None, class_names: str | None, columns: Mapping[str, str]
 ) -> Splits:
-    path = user_path(raw, "--data", follow_links=False)
+    path = user_path(raw, Setting("data"), follow_links=False)
     try:
         exists = path.exists()
     except OSError:  # name too long
@@ -221,7 +229,7 @@ def _read_path(
         return coop.read_in_place(path) or read_folder(path)
     if path.suffix.lower() in TABLE_SUFFIXES:
         listed = class_names not in (None, OPENAI, SPLIT)
-        names = read_names_file(user_path(str(class_names), "--class-names")) if listed else None
+        names = read_names_file(user_path(str(class_names), Setting("class_names"))) if listed else None
         return read_table(
             path,
             data_root=data_root,
@@ -233,7 +241,10 @@ def _read_path(
 
 def _unknown(raw: str, path: Path) -> str:
     if "://" in raw:
-        return f"--data takes no address such as {raw!r}: download the data, and give their folder or table"
+        return Message(
+            Setting("data"),
+            f" takes no address such as {raw!r}: download the data, and give their folder or table",
+        )
     names = [source.name for source in known()]
     similar = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
     try:

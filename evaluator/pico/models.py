@@ -9,16 +9,16 @@ ROOM = Path(__file__).resolve().parent
 CHECKPOINTS = ROOM / "checkpoints"
 TOY_MODEL = "toy_model"
 """Name of the note that a bundled model scored other images than the bundled ones."""
-REAL_MODEL = "--model ViT-B-32 --pretrained laion2b_s34b_b79k"
-"""A real model to recommend; 605 MB are downloaded once."""
+REAL_MODEL, REAL_WEIGHTS = "ViT-B-32", "laion2b_s34b_b79k"
+"""A real model to recommend and its pretrained weights; 605 MB are downloaded once."""
 
 
 def toy_model_note(name: str) -> str:
     """Return the note, with a model to use instead and how to get it."""
     return (
         f"{name} is a bundled toy model, trained on small drawings: these figures say nothing about a real "
-        f"model on your images. Use one: {REAL_MODEL} (downloads 605 MB, once; "
-        "`promptclimb models --grep ViT` lists others)"
+        f"model on your images. Use one, such as {REAL_MODEL} with the pretrained weights {REAL_WEIGHTS} "
+        "(downloads 605 MB, once; `promptclimb models` lists others)"
     )
 
 

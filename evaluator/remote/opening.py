@@ -138,7 +138,7 @@ def _images(
     complaints = pictures.complaints([item.path for item in items])
     bad = tuple(complaint for complaint in complaints if complaint)
     if bad and spec.on_bad_image == "fail":
-        raise DataError(f"{bad[0]}; {HOW_TO_GO_ON}")
+        raise DataError(f"{bad[0]}; ", HOW_TO_GO_ON)
     kept = [item for item, complaint in zip(items, complaints, strict=True) if not complaint]
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""

@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from ...errors import DataError
+from ...messages import Setting
 from ..values import Splits
 from .written import Save, numbered_set
 
@@ -44,7 +45,9 @@ def read(name: str, data_root: Path | None) -> Splits:
             f"torchvision:{name} is not one of those that can be read: {', '.join(sorted(SPLITS))}"
         )
     if data_root is None:
-        raise DataError(f"torchvision:{name} needs the folder that torchvision calls root: set --data-root")
+        raise DataError(
+            f"torchvision:{name} needs the folder that torchvision calls root: set ", Setting("data_root")
+        )
     splits = {split: _open(name, data_root, arguments) for split, arguments in SPLITS[name].items()}
     version = "-".join(f"{split or 'all'}{len(rows)}" for split, rows in splits.items())
     return numbered_set(name, f"torchvision-{name}", version, _classes(splits), _images(splits))

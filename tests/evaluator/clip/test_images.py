@@ -172,7 +172,7 @@ def test_broken_features_are_made_again(
 def test_a_bad_image_is_named(loaded: LoadedModel, pictures: list[Path], tmp_path: Path) -> None:
     """By default one image that cannot be read ends it, with its path."""
     pictures[6].write_bytes(pictures[6].read_bytes()[:100])
-    with pytest.raises(DataError, match=r"6\.png.*--on-bad-image skip"):
+    with pytest.raises(DataError, match=r'6\.png.*on_bad_image="skip"'):
         encoder(loaded, tmp_path).features(pictures)
 
 

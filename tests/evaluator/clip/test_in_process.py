@@ -309,7 +309,7 @@ def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
     whole[middle : middle + 200] = bytes(200)
     torn.write_bytes(whole)
     assert opened(spec, data=str(copy)).score(["a {}"])
-    with pytest.raises(DataError, match=r"3\.png.*--on-bad-image skip"):
+    with pytest.raises(DataError, match=r'3\.png.*on_bad_image="skip"'):
         opened(spec, data=str(copy), look_ahead=True)
     found = opened(spec, data=str(copy), look_ahead=True, on_bad_image="skip")
     assert found.info.sizes["test"] == 47
@@ -330,7 +330,7 @@ def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Pat
         warnings = [line for line in lines if "bundled toy model" in line]
         assert len(warnings) == warned
         assert [notes[name] for name in notes if name == "toy_model"] == warnings
-        assert all("--model ViT-B-32 --pretrained laion2b_s34b_b79k" in line for line in warnings)
+        assert all("ViT-B-32 with the pretrained weights laion2b_s34b_b79k" in line for line in warnings)
 
 
 def test_warnings_stand_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_warnings_stand_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path
     shutil.copy(copy / "train" / "cat" / "0.png", copy / "test" / "cat" / "0.png")
     shutil.rmtree(copy / "val")
     notes = opened(spec, data=str(copy), allow_leak=True, device="auto").info.notes
-    assert any("a leak" in line and "--allow-leak" in line for line in notes["data"])
+    assert any("a leak" in line and "unless it is allowed" in line for line in notes["data"])
     assert any("of another one" in line for line in notes["data"])
     assert any("no val split" in line for line in notes["data"])
     assert notes["device"] == str(parse_devices("auto")[0])

@@ -119,7 +119,7 @@ def test_torchvision_sets_are_written_out(tmp_path: Path) -> None:
         ("MNIST", True, r"cannot be read from .*download=True"),
         ("CIFAR10", True, "pickles, which are never opened"),
         ("Nonsense", True, "not one of those"),
-        ("MNIST", False, "data.root"),
+        ("MNIST", False, "set data_root"),
     ],
 )
 def test_a_torchvision_set_that_cannot_be_read_is_explained(
