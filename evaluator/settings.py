@@ -79,7 +79,6 @@ class Option:
 
     Attributes:
         name: The field's name, used in TOML and, in capitals, in the environment.
-        flag: The command line's name; empty for a setting without an option.
         group: Its heading in ``--help-all``; empty for that of the class that declares it.
         decides: Whether it decides the result.
         resumable: Whether it may change on resume; "more": it may only grow.
@@ -90,6 +89,7 @@ class Option:
             signatures, so that runs that have them stay the same.
         reads: Whether it may name a file or folder that is read.
         from_data: Whether the data decide its default.
+        file_only: Has no option on the command line; set in a file, the environment or Python.
         technical: Set from Python only; written to a run's files only if set.
         added_later: Left out of the identity where a run does as one that began before it existed, so that
             those resume.
@@ -99,7 +99,6 @@ class Option:
     help: str
     default: Any
     name: str = ""
-    flag: str = _DERIVED
     group: Group | Literal[""] = ""
     decides: bool = False
     resumable: Literal["yes", "no", "more"] | None = None
@@ -109,9 +108,15 @@ class Option:
     earlier_name: str = ""
     reads: Literal["", "file", "folder", "file or folder"] = ""
     from_data: bool = False
+    file_only: bool = False
     technical: bool = False
     added_later: bool = False
     earlier: Any = None
+
+    @property
+    def flag(self) -> str:
+        """Its option on the command line; empty for none."""
+        return "" if self.file_only or self.technical else f"--{self.name.replace('_', '-')}"
 
     @property
     def stored_name(self) -> str:
@@ -130,8 +135,8 @@ _DECLARED = frozenset(field.name for field in fields(Option))
 def setting(default: Any, help: str, **about: Any) -> Any:
     """Return a pydantic field with its declaration.
 
-    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). By default, flag,
-    ``show`` and group follow from the field.
+    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). By default, ``show``
+    and group follow from the field.
     """
     rules = {name: about.pop(name) for name in about.keys() - _DECLARED}
     option = Option(default=default, help=help, **about)
@@ -140,7 +145,7 @@ def setting(default: Any, help: str, **about: Any) -> Any:
 
 def technical(default: Any, help: str, **rules: Any) -> Any:
     """Return a field that is set from Python only and does not decide the result."""
-    return setting(default, help, flag="", technical=True, **rules)
+    return setting(default, help, technical=True, **rules)
 
 
 class Settings(BaseModel):
@@ -206,11 +211,9 @@ def options_of(kind: type[Settings]) -> Mapping[str, Option]:
     for name, field in kind.model_fields.items():
         option: Option = cast("Any", field.json_schema_extra)["option"]
         owner = next(one for one in kind.__mro__ if name in get_annotations(one))
-        flag = name.replace("_", "-") if option.flag == _DERIVED else option.flag
         found[name] = replace(
             option,
             name=name,
-            flag=f"--{flag}" if flag else "",
             group=option.group or cast("type[Settings]", owner).group,
             resumable=option.resumable or ("no" if option.decides else "yes"),
             show=_shape(field.annotation, option) if option.show == _DERIVED else option.show,

@@ -115,6 +115,7 @@ class DataSettings(Settings):
         decides=True,
         applies_to=SAMPLE,
         reads="file",
+        file_only=True,
     )
     columns: str | None = setting(
         None,
@@ -190,18 +191,29 @@ class ScorerSettings(Settings):
         "else by its answers)",
         applies_to=API,
         show="NAME",
+        file_only=True,
     )
     scorer_image_size: int = setting(
-        512, "longest side, in pixels, of images that are sent", **_DECIDING_API, ge=16, le=8192
+        512,
+        "longest side, in pixels, of images that are sent",
+        **_DECIDING_API,
+        ge=16,
+        le=8192,
+        file_only=True,
     )
     scorer_detail: Literal["low", "high", "auto"] | None = setting(
-        None, "how closely a chat model looks, in OpenAI's words", **_DECIDING_API
+        None, "how closely a chat model looks, in OpenAI's words", **_DECIDING_API, file_only=True
     )
     scorer_samples: int = setting(
-        1, "answers for each image, of which the most frequent counts (chat)", **_DECIDING_API, ge=1, le=99
+        1,
+        "answers for each image, of which the most frequent counts (chat)",
+        **_DECIDING_API,
+        ge=1,
+        le=99,
+        file_only=True,
     )
     scorer_answer_tokens: int = setting(
-        64, "tokens per answer at most (chat)", **_DECIDING_API, ge=1, le=100_000
+        64, "tokens per answer at most (chat)", **_DECIDING_API, ge=1, le=100_000, file_only=True
     )
     custom_scorer: str | None = setting(
         None,

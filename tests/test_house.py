@@ -46,7 +46,7 @@ CEILINGS = {
     "uses of what rewrites sentences": 29,
     "modules of ours that search/run.py imports": 24,
     "modules between log and report": 9,
-    "options of search": 81,
+    "options of search": 60,
 }
 """The most that there may be; they only fall."""
 DECLARES_OPTIONS = ("agent/cli/", "agent/config/", "agent/present/")

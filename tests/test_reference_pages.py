@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import get_args
 
 import pytest
 
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
+from promptclimb.agent.config.schema import OPTIONS
 from promptclimb.agent.events.types import Event
+from promptclimb.evaluator.settings import Group
 from tests.paths import ROOT
 
 MAIN = "search"
@@ -53,6 +56,10 @@ def options() -> str:
         heading = "General" if title == "options" else title[0].upper() + title[1:]
         lines += ["", f"## {heading}", ""]
         lines += [f"- {option}: {text}" for group, option, text in own if group == title]
+    lines += ["", "## In a settings file only", ""]
+    for option in sorted(OPTIONS.values(), key=lambda option: get_args(Group).index(option.group)):
+        default = "" if option.default in (None, ()) else f" (default: {option.default})"
+        lines += [f"- `{option.name}`: {option.help}{default}"] if option.file_only else []
     lines += ["", "## Other commands", "", "Options that `search` does not have:"]
     lines.append("")
     shared = {option for _, option, _ in own}

@@ -16,10 +16,9 @@ from ...evaluator.files import user_path
 from ...evaluator.messages import Message
 from ...evaluator.settings import Option
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import from_sources, places_of
+from ..config.sources import FILE_SETTINGS, from_sources, line_in_file, places_of, toml_line
 from .options import (
     GROUPS,
-    add_config_file,
     add_json,
     add_search_options,
     given_settings,
@@ -79,13 +78,13 @@ def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, ConfigError | N
 
 def _shown() -> list[Option]:
     """Return the settings that a user can give, by group; the table of endpoints comes last."""
-    given = [one for one in OPTIONS.values() if one.flag]
-    return [*sorted(given, key=lambda one: GROUPS.index(one.group)), OPTIONS["endpoints"]]
+    single = [OPTIONS[name] for name in FILE_SETTINGS if name != "endpoints"]
+    return [*sorted(single, key=lambda option: GROUPS.index(option.group)), OPTIONS["endpoints"]]
 
 
 def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[str]:
     rows = [
-        (one, _toml(one.name, values[one.name]) if one.name in values else f"# {one.name} =")
+        (one, toml_line(one.name, values[one.name]) if one.name in values else f"# {one.name} =")
         for one in _shown()[:-1]
     ]
     width = min(max(len(text) for _one, text in rows), 40)
@@ -96,10 +95,6 @@ def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[st
             yield f"{text:{width}}  # {place}\n"
     if pool := values.get("endpoints"):
         yield f"\n# from {origins['endpoints']}\n{tomli_w.dumps({'endpoints': pool})}"
-
-
-def _toml(name: str, value: Any) -> str:
-    return tomli_w.dumps({name: value}).strip()
 
 
 def _init(arguments: argparse.Namespace) -> int:
@@ -126,16 +121,12 @@ def _template(given: Mapping[str, Any]) -> Iterator[str]:
         yield f"\n# ---- {group} ----\n"
         for one in settings:
             yield f"\n# {one.help}\n"
-            yield f"{_toml(one.name, given[one.name])}\n" if one.name in given else f"# {_example(one)}\n"
+            yield (
+                f"{toml_line(one.name, given[one.name])}\n"
+                if one.name in given
+                else f"# {line_in_file(one)}\n"
+            )
     yield POOL
-
-
-def _example(option: Option) -> str:
-    if option.default is not None:
-        return _toml(option.name, option.default)
-    show = option.show.strip("[]")
-    numbers = {"int", "float"} & set(str(SearchConfig.model_fields[option.name].annotation).split(" | "))
-    return f"{option.name} = {show}" if numbers else _toml(option.name, show)
 
 
 def add_options(parser: Parser) -> None:
@@ -152,5 +143,4 @@ def add_options(parser: Parser) -> None:
         help="show each value, and where it comes from",
     )
     add_search_options(parser, first=())
-    add_config_file(parser)
     add_json(parser)

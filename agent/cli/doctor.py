@@ -21,7 +21,7 @@ from ...evaluator.network import check_url
 from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_UNREADABLE, UNREADABLE
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
-from ..config.sources import flag_of, spec_from_sources
+from ..config.sources import spec_from_sources
 from ..config.spelling import on_command_line
 from ..llm.chat import ChatAnswer, ChatRequest
 from ..llm.dialects import Dialect
@@ -297,5 +297,5 @@ def add_options(parser: Parser) -> None:
         ("model", "NAME", "the scorer's model"),
         ("scorer_dialect", "NAME", "the scorer's form of embeddings"),
     ):
-        parser.add_argument(flag_of(name), default=argparse.SUPPRESS, metavar=show, help=text)
+        parser.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, metavar=show, help=text)
     add_json(parser)

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from ...evaluator.settings import Group, Option, Settings, near, options_of
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import from_environment, renamed, spec_from_sources, variable_of
+from ..config.sources import FILE_SETTINGS, from_environment, renamed, spec_from_sources, variable_of
 from .output import say
 from .parser import Parser
 
@@ -26,7 +26,7 @@ def add_search_options(
     first: Iterable[str] | None = None,
     defaults: bool = True,
 ) -> None:
-    """Add an option for each setting, and ``--help-all``; options that are not given set nothing.
+    """Add an option for each setting, ``--config`` and ``--help-all``; what is not given sets nothing.
 
     Values stay text: the config checks them, so that flags, variables and files are judged alike.
 
@@ -52,6 +52,13 @@ def add_search_options(
         if one.group == group
     }
     parser.shorten([actions.pop(name) for name in first if name in actions], hidden=actions.values())
+    parser.add_to(
+        "Output",
+        "--config",
+        dest="config_file",
+        metavar="FILE.toml",
+        help="settings by name; options win over them",
+    )
 
 
 def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argparse.Action:
@@ -89,7 +96,7 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def say_unknown_variables() -> None:
     """Report variables under our prefix that are not settings or have an earlier name."""
-    known = [variable_of(name) for name, option in OPTIONS.items() if option.flag]
+    known = [variable_of(name) for name in FILE_SETTINGS]
     _known, unknown = from_environment(os.environ)
     for name in unknown:
         say(f"note: the variable {name} is not a setting of this program and is ignored{near(name, known)}")
@@ -98,24 +105,13 @@ def say_unknown_variables() -> None:
 
 
 def given_spec(arguments: argparse.Namespace, **more: Any) -> SearchConfig:
-    """Return the evaluator's settings from command line and environment; ``more`` are added to them."""
+    """Return the settings of what scores from command line, environment and file; ``more`` win over them."""
     say_unknown_variables()
     from ...evaluator.datasets.loading import check_data_name
 
-    config = spec_from_sources({**given_settings(arguments), **more}, os.environ)
+    config = spec_from_sources({**given_settings(arguments), **more}, os.environ, arguments.config_file)
     check_data_name(config)
     return config
-
-
-def add_config_file(parser: Parser) -> None:
-    """Add ``--config``."""
-    parser.add_to(
-        "Output",
-        "--config",
-        dest="config_file",
-        metavar="FILE.toml",
-        help="settings by name; flags win over them",
-    )
 
 
 def add_json(parser: Parser) -> None:

@@ -100,15 +100,34 @@ class Parser(argparse.ArgumentParser):
             if name.startswith("--") and action.help != argparse.SUPPRESS
         ]
 
-    def no_option(self, given: str) -> NoReturn:
-        """Report an unknown option and the most similar one."""
-        name = given.partition("=")[0]  # the value may be a key
+    def no_option(self, argument: str, following: Sequence[str] = ()) -> NoReturn:
+        """Report an unknown option, and the most similar one or its line in the settings file."""
+        name, equals, value = argument.partition("=")
+        if "--config" in self.known_options() and (
+            line := _line_in_file(name, [value] if equals else following)
+        ):
+            self.error(f"{name} is set in the settings file: {line} under --config FILE.toml")
+        # The value is not shown: it may be a key.
         near = difflib.get_close_matches(name, self.known_options(), n=1)
         self.error(f"there is no option {name!r}{f'; did you mean {near[0]}?' if near else ''}")
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with code 2."""
         self.exit(WRONG, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _line_in_file(flag: str, values: Sequence[str]) -> str:
+    """Return the line of a settings file for an option that stands there alone; empty for any other."""
+    from ..config.schema import OPTIONS
+    from ..config.sources import line_in_file
+
+    option = OPTIONS.get(flag.removeprefix("--").replace("-", "_"))
+    if option is None or not option.file_only or option.name == "endpoints":
+        return ""
+    if isinstance(option.default, bool):
+        return line_in_file(option, str(not option.default).lower())
+    value = next(iter(values), "-")
+    return line_in_file(option, None if value.startswith("-") else value)
 
 
 class _HelpAll(argparse.Action):
@@ -132,14 +151,15 @@ class _Program(Parser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the arguments; for an unknown option, name the nearest one."""
-        given, unknown = self.parse_known_args(args, namespace)
+        arguments = list(args)
+        given, unknown = self.parse_known_args(arguments, namespace)
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
                 is_data = "--data" in parser.known_options() and _names_data(unknown[0])
                 hint = f"; did you mean --data {shlex.quote(unknown[0])}?" if is_data else ""
                 parser.error(f"it takes no argument {unknown[0]!r}{hint}")
-            parser.no_option(unknown[0])
+            parser.no_option(unknown[0], arguments[arguments.index(unknown[0]) + 1 :])
         return given
 
 

@@ -11,7 +11,7 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import with_files
+from ..config.sources import settings_in, with_files
 from ..errors import UntrustedRunError
 from ..llm.budget import LIMITS
 from ..results.history import state_of
@@ -27,7 +27,8 @@ from .search import run_session
 def resume(arguments: argparse.Namespace) -> int:
     """Resume a run."""
     run_dir = _latest() if arguments.directory is None else run_folder(arguments.directory)
-    changes = with_files(given_settings(arguments))
+    settings = {} if arguments.config_file is None else settings_in(arguments.config_file)
+    changes = with_files({**settings, **given_settings(arguments)})
     try:
         config = _with_credentials(stored_config(run_dir, changes, trust=arguments.trust))
     except UntrustedRunError as error:

@@ -26,7 +26,6 @@ from ..stop import Stop
 from . import exit_codes
 from .interrupts import run_interruptible
 from .options import (
-    add_config_file,
     add_json,
     add_live,
     add_search_options,
@@ -224,7 +223,6 @@ def add_options(parser: Parser) -> None:
     parser.description = EXAMPLE
     parser.epilog = DETAILS
     add_search_options(parser)
-    add_config_file(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",

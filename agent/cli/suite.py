@@ -48,7 +48,7 @@ from ..study.transfer import Transferred
 from ..text import printable
 from . import exit_codes
 from .interrupts import interruptible, run_interruptible
-from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
+from .options import add_json, add_search_options, given_settings, say_unknown_variables
 from .output import aligned, console, print_json, print_text, result_alone, say, short_path
 from .parser import Parser
 from .search import say_unused
@@ -358,7 +358,6 @@ def add_options(parser: Parser) -> None:
             metavar=option.show,
             help=f"over the whole suite: {option.help.removesuffix(', over the whole run')}",
         )
-    add_config_file(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",

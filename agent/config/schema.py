@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.files import UserPath
@@ -115,7 +115,9 @@ class LLMSettings(Settings):
         show="URL",
         repr=False,
     )
-    endpoints: tuple[EndpointConfig, ...] = setting((), "several endpoints as one pool, in a file", flag="")
+    endpoints: tuple[EndpointConfig, ...] = setting(
+        (), "several endpoints as one pool", file_only=True, show="TABLES"
+    )
     price: TokenPrice = setting(
         None,
         "dollars per million tokens in and out, such as 0.15/0.60, or in, cached and out: 0.15/0.075/0.60; "
@@ -140,6 +142,7 @@ class LLMSettings(Settings):
         applies_to=POOLED,
         show="TIER",
         pattern=WORD,
+        file_only=True,
     )
     extra_body: ExtraBody = setting(
         None,
@@ -154,7 +157,9 @@ class LLMSettings(Settings):
         applies_to=LOCAL,
         show="NAME",
     )
-    llm_slots: int = setting(1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64)
+    llm_slots: int = setting(
+        1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64, file_only=True
+    )
 
     @field_validator("endpoints", mode="before")
     @classmethod
@@ -238,9 +243,10 @@ class SearchSettings(Settings):
         "how guided asks: rich, a conversation with scores, or short requests for a small model "
         "(default: by the model's name, else by its answers)",
         decides=True,
+        file_only=True,
     )
     wordings: UserPath | None = setting(
-        None, "your own texts for the requests of guided, TOML", decides=True, reads="file"
+        None, "your own texts for the requests of guided, TOML", decides=True, reads="file", file_only=True
     )
     restarts: int = setting(
         4,
@@ -256,7 +262,12 @@ class SearchSettings(Settings):
     rounds: int = setting(6, "rounds per conversation; a round is typically one request", **_MORE)
     proposals: int = setting(5, "templates asked for per round", decides=True, ge=1, le=100)
     top_k: int = setting(
-        15, "best templates shown to the LLM, and as many of the worst", decides=True, ge=1, le=1000
+        15,
+        "best templates shown to the LLM, and as many of the worst",
+        decides=True,
+        ge=1,
+        le=1000,
+        file_only=True,
     )
     starting_pool: Literal["captions", "grammar"] = setting(
         "grammar",
@@ -280,9 +291,15 @@ class SearchSettings(Settings):
         decides=True,
         ge=1,
         le=200,
+        file_only=True,
     )
     max_turns: int = setting(
-        10, "latest exchanges of a conversation that a request shows the LLM", decides=True, ge=1, le=1000
+        10,
+        "latest exchanges of a conversation that a request shows the LLM",
+        decides=True,
+        ge=1,
+        le=1000,
+        file_only=True,
     )
     ensemble_size: int = setting(
         3,
@@ -290,6 +307,7 @@ class SearchSettings(Settings):
         decides=True,
         ge=1,
         le=1000,
+        file_only=True,
     )
     racing: Literal["auto", "off"] = setting(
         "auto",
@@ -308,7 +326,11 @@ class SearchSettings(Settings):
         earlier=False,
     )
     patience: int | None = setting(
-        None, "end a restart after so many rounds without a better template", decides=True, **_COUNT
+        None,
+        "end a restart after so many rounds without a better template",
+        decides=True,
+        **_COUNT,
+        file_only=True,
     )
     until: float | None = setting(
         None,
@@ -316,13 +338,23 @@ class SearchSettings(Settings):
         decides=True,
         show="ACC",
         gt=0,
+        file_only=True,
     )
 
     _search_for = field_validator("search_for")(one_of("kind of prompt", KINDS))
     _method = field_validator("method")(check_method)
-    _until = field_validator("until", mode="before")(parse_share)
+    _share = field_validator("until", mode="before")(parse_share)
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
+
+    @field_validator("until")
+    @classmethod
+    def _until(cls, accuracy: float | None, fields: ValidationInfo) -> float | None:
+        """Refuse an accuracy above 1; a custom scorer may score with any number."""
+        if accuracy is not None and accuracy > 1 and fields.data.get("custom_scorer") is None:
+            hint = f"; did you mean {accuracy:g}%?" if accuracy <= 100 else ", such as 0.95, or 95%"
+            raise ValueError(f"an accuracy is at most 1{hint}")
+        return accuracy
 
     @property
     def most_words(self) -> int:
@@ -365,10 +397,16 @@ class LimitSettings(Settings):
         show="SECONDS",
         gt=0,
         le=LONGEST_S,
+        file_only=True,
     )
-    retry_attempts: int = setting(RETRY_ATTEMPTS, "attempts per request", ge=1, le=1000)
+    retry_attempts: int = setting(RETRY_ATTEMPTS, "attempts per request", ge=1, le=1000, file_only=True)
     retry_seconds: float = setting(
-        RETRY_S, "seconds a request may take in all, waits included", show="SECONDS", gt=0, le=LONGEST_S
+        RETRY_S,
+        "seconds a request may take in all, waits included",
+        show="SECONDS",
+        gt=0,
+        le=LONGEST_S,
+        file_only=True,
     )
     max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
     max_tokens: int | None = setting(
@@ -379,7 +417,12 @@ class LimitSettings(Settings):
     )
     max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
     give_up_after: float = setting(
-        30.0, "minutes without a success after which the run stops", show="MINUTES", gt=0, le=LONGEST_MINUTES
+        30.0,
+        "minutes without a success after which the run stops",
+        show="MINUTES",
+        gt=0,
+        le=LONGEST_MINUTES,
+        file_only=True,
     )
 
 
@@ -389,7 +432,7 @@ class OutputSettings(Settings):
     group: ClassVar[Group] = "Output"
 
     run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=12)
-    cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)")
+    cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)", file_only=True)
     track: tuple[str, ...] | None = setting(
         None,
         "send figures to trackers, several with commas: mlflow[:URI], wandb[:PROJECT], tensorboard[:DIR]; "

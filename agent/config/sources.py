@@ -6,7 +6,7 @@ Errors name the setting's place, the value, and what would be right.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from ...evaluator.errors import ConfigError, DataError, PromptclimbError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
 from ...evaluator.messages import Message, Setting
 from ...evaluator.settings import (
+    Option,
     applying_to,
     current_names,
     explained,
@@ -31,9 +32,11 @@ from .fields import EndpointConfig, absolute_llm, text_or_file
 from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
+_BARE = re.compile(r"[+-]?\d+(\.\d+)?|true|false")
+"""Values that TOML has in no quotes."""
 ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
 CURRENT_NAMES = current_names(SearchConfig)
-_GIVEN = tuple(name for name, option in OPTIONS.items() if option.flag or name == "endpoints")
+FILE_SETTINGS = tuple(name for name, option in OPTIONS.items() if not option.technical)
 """The settings that a file can hold."""
 _OF_A_STUDY = "methods"
 """A setting of every study file and of no settings file."""
@@ -61,7 +64,7 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
             continue
         name = variable[len(PREFIX) :].lower()
         current = CURRENT_NAMES.get(name, name)
-        if current in OPTIONS and OPTIONS[current].flag:
+        if current in FILE_SETTINGS:
             found[current] = value
         else:
             unknown.append(variable)
@@ -113,8 +116,15 @@ def from_sources(
     config = absolute(from_layers([(place, with_files(layer)) for place, layer in layers]))
     if report is not None and config.describe and not any("data" in layer for _place, layer in layers):
         report(Message("no ", Setting("data"), f" is given: searching on the bundled set {config.data}"))
-    _check_until(config, layers)
     return config
+
+
+def settings_in(file: Path | str) -> dict[str, Any]:
+    """Return the settings in a file by their current names."""
+    settings = {name.replace("-", "_"): value for name, value in read_toml(file).items()}
+    if _OF_A_STUDY in settings:
+        raise ConfigError(f"{file} is the file of a study: `suite {file}` runs it; a search reads settings")
+    return with_current_names(settings, SearchConfig)
 
 
 def _layers(
@@ -123,13 +133,7 @@ def _layers(
     """Return what each place sets, with the place's name; the last one wins."""
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if toml_path is not None:
-        written = read_toml(toml_path)
-        settings = {name.replace("-", "_"): value for name, value in written.items()}
-        layers.append((str(toml_path), with_current_names(settings, SearchConfig)))
-        if _OF_A_STUDY in layers[0][1]:
-            raise ConfigError(
-                f"{toml_path} is the file of a study: `suite {toml_path}` runs it; a search reads settings"
-            )
+        layers.append((str(toml_path), settings_in(toml_path)))
     return [*layers, (ENVIRONMENT, from_environment(environment)[0]), (COMMAND_LINE, flags)]
 
 
@@ -149,25 +153,22 @@ def places_of(
     return found
 
 
-def _check_until(config: SearchConfig, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Refuse an accuracy above 1; a custom scorer may score with any number."""
-    if config.until is None or config.until <= 1 or config.custom_scorer is not None:
-        return
-    place = next(place for place, layer in reversed(layers) if "until" in layer)
-    hint = f"; did you mean {config.until:g}%?" if config.until <= 100 else ", such as 0.95, or 95%"
-    raise ConfigError(f"{_called('until', place)} {config.until:g}: an accuracy is at most 1{hint}")
-
-
 def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings given as text, with a path if ``describe`` names a file."""
     return {name: text_or_file(value) if name == "describe" else value for name, value in layer.items()}
 
 
-def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> SearchConfig:
-    """Build the settings of what scores: environment, overridden by flags; search settings are ignored."""
-    said = from_environment(environment)[0]
-    ours = {name: value for name, value in said.items() if name in ScoringConfig.model_fields}
-    return absolute(_merged([("", WITHOUT_LLM), (ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
+def spec_from_sources(
+    flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None = None
+) -> SearchConfig:
+    """Build the settings of what scores: file, environment, flags; those of a search are ignored."""
+    search_settings = OPTIONS.keys() - ScoringConfig.model_fields
+    *given, (_, own) = _layers(flags, environment, toml_path)
+    scoring = [
+        (source, {name: value for name, value in layer.items() if name not in search_settings})
+        for source, layer in given
+    ]
+    return absolute(_merged([("", WITHOUT_LLM), *scoring, (COMMAND_LINE, own)]))
 
 
 def from_layers(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
@@ -218,6 +219,23 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
         raise explained(
             error.__cause__, values, label, unknown, EndpointConfig.model_fields, first=1
         ) from None
+
+
+def toml_line(name: str, value: Any) -> str:
+    """Return a setting's line in a file."""
+    return tomli_w.dumps({name: value}).strip()
+
+
+def line_in_file(option: Option, value: str | None = None) -> str:
+    """Return a setting's line in a file, with a typed value; None for its default or what it takes."""
+    if value is None and option.default is not None:
+        return toml_line(option.name, option.default)
+    text = option.show.strip("[]") if value is None else value
+    kinds = set(str(SearchConfig.model_fields[option.name].annotation).split(" | "))
+    is_bare = kinds & {"int", "float", "<class 'int'>", "<class 'float'>", "<class 'bool'>"} and (
+        value is None or _BARE.fullmatch(value)
+    )
+    return f"{option.name} = {text}" if is_bare else toml_line(option.name, text)
 
 
 def to_toml(config: SearchConfig) -> str:
@@ -279,9 +297,9 @@ def _existing(name: str, text: str) -> str:
 def _hint(field: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return "; settings stand at the top, in no table"
-    if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, _GIVEN):
+    if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, FILE_SETTINGS):
         return "; keys are read from the environment alone, from OPENAI_API_KEY"
-    return near(field, _GIVEN)
+    return near(field, FILE_SETTINGS)
 
 
 def _called(field: str, place: str | None) -> str:

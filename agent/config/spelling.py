@@ -24,7 +24,8 @@ def _option(setting: Setting) -> str:
     """Return ``--price IN/OUT``; a setting without an option as its line in the settings file."""
     option = OPTIONS.get(setting.name)
     if option is not None and not option.flag:
-        return str(setting)
+        value = str(setting).partition("=")[2]
+        return f"{setting.name} = {value}" if value else setting.name
     flag = f"--{setting.name.replace('_', '-')}" if option is None else option.flag
     if setting.value is None or setting.value is True:
         return flag

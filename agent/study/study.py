@@ -25,12 +25,12 @@ from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
 from ..config.schema import MOST_COUNTED, SearchConfig
-from ..config.sources import flag_of, read_toml
+from ..config.sources import FILE_SETTINGS, read_toml
 from ..methods.registry import METHODS, REMOVED, check_method
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})
-OPTIONS = tuple(name for name in SearchConfig.model_fields if flag_of(name) and name not in NOT_OPTIONS)
+OPTIONS = tuple(name for name in FILE_SETTINGS if name not in {*NOT_OPTIONS, "endpoints"})
 """Settings of a search that a table may give."""
 ENSEMBLE_SUFFIX = " ensemble"
 """Follows a method's name where its ensemble is meant."""

@@ -118,11 +118,9 @@ class Place:
             "llm": "some-llm",
             "base-url": self.endpoint.url,
             "initial": 4,
-            "top-k": 2,
             "restarts": 1,
             # Should a search begin all the same, it ends at once.
             "max-calls": 1,
-            "retry-attempts": 1,
             "run-dir": self.folder / "run",
             **{name.replace("_", "-"): value for name, value in replaced.items()},
         }
@@ -261,7 +259,9 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         "dtd is not there",
     ),
     "a pickle of shots": (
-        lambda p: p.search(few_shot_file=p.file("s.pkl", pickle.dumps([]))),
+        lambda p: p.search(
+            "--config", p.file("c.toml", f"few_shot_file = '{p.file('s.pkl', pickle.dumps([]))}'")
+        ),
         "is a pickle",
     ),
     "too few class names": (
@@ -277,7 +277,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
             lambda p, option=option: p.search(f"--{option}", "/dev/zero"),
             "/dev/zero:? is (a device or a pipe|not a file)",
         )
-        for option in ("config", "class-names", "few-shot-file", "wordings", "initial")
+        for option in ("config", "class-names", "initial")
     },
     "a device for a suite file": (lambda p: ["suite", device(p, "s.toml")], "device or a pipe"),
     # The templates.
@@ -427,6 +427,7 @@ def place(
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROMPTCLIMB_RETRY_ATTEMPTS", "1")
     return Place(tmp_path, endpoint, web_page, model)
 
 

@@ -47,9 +47,15 @@ from tests.paths import ROOT
 KEY = "sk-test-0123456789abcdefghij"
 SMALL = (
     *("--restarts", "2", "--conversations", "1", "--rounds", "3", "--proposals", "3"),
-    *("--initial", "10", "--top-k", "3", "--llm", "fake", "--method", "pn"),
+    *("--initial", "10", "--llm", "fake", "--method", "pn"),
 )
 FEW = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
+
+
+@pytest.fixture
+def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that fails is not sent again."""
+    monkeypatch.setenv("PROMPTCLIMB_RETRY_ATTEMPTS", "1")
 
 
 class Serving:
@@ -313,20 +319,22 @@ def test_json_is_json_though_the_black_box_prints(
     assert "the black box says" in err
 
 
+@pytest.mark.usefixtures("one_attempt")
 @pytest.mark.parametrize(("unusable", "code"), [(4, NOTHING_USABLE), (2, 0)])
 def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int, code: int) -> None:
     """Answers without a text count, paid for as they are; one search that got something is enough."""
     which = ("--data", "one", "--seeds", "1,2", "--methods", "pn,random")
     with Serving(script=("null",) * unusable) as server:
-        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1")
+        asked = ("--llm", "m", "--base-url", server.base_url)
         assert call("suite", *which, *FEW, *asked) == code
 
 
+@pytest.mark.usefixtures("one_attempt")
 @pytest.mark.parametrize("fault", ["500", "cut_off"])
 def test_an_llm_that_never_answers_ends_with_3(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A search and a suite of nothing but failures do not pass for finished ones."""
     with Serving(script=(fault,) * 99) as server:
-        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        asked = ("--llm", "m", "--base-url", server.base_url, "--method", "pn")
         one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "1")
         assert call("search", *one, *asked, "--run-dir", "r") == NOTHING_USABLE
         assert "the LLM gave no answer" in capsys.readouterr().out
@@ -334,10 +342,11 @@ def test_an_llm_that_never_answers_ends_with_3(fault: str, capsys: pytest.Captur
         assert call("suite", *one, *suite) == NOTHING_USABLE
 
 
+@pytest.mark.usefixtures("one_attempt")
 def test_a_search_that_an_outage_stopped_has_failed() -> None:
     """It has some templates of the LLM's, and is neither finished nor stopped by a limit."""
     with Serving(script=("ok", *("500",) * 99)) as server:
-        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1", "--method", "pn")
+        asked = ("--llm", "m", "--base-url", server.base_url, "--method", "pn")
         one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "2")
         assert call("search", *one, *asked, "--run-dir", "r") == FAILED
 
@@ -397,12 +406,13 @@ def test_a_budget_ends_with_0_and_says_how_to_go_on(
     assert (result["status"], result["usage"]["calls"], result["usage"]["replayed"]) == ("finished", 6, 2)
 
 
+@pytest.mark.usefixtures("one_attempt")
 def test_an_endpoint_that_fails_is_named_with_what_it_said(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """On the terminal and on the page: its address, the last error, and how many calls failed."""
     with Serving(faults={"500": 1.0}) as server:
-        few = ("--restarts", "1", "--rounds", "1", "--retry-attempts", "1")
+        few = ("--restarts", "1", "--rounds", "1")
         assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == NOTHING_USABLE
     out, err = capsys.readouterr()
     page = (tmp_path / "r" / "report.html").read_text()
@@ -1255,3 +1265,31 @@ def test_the_help_of_a_command_says_what_it_does_and_closes_its_brackets(
     assert f"\n\n{line[0].upper()}{line[1:]}.\n" in shown
     assert shown.count("[") == shown.count("]")
     assert len(shown.partition("\n\n")[0].splitlines()) <= 3, "usage is a line or two"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("search", "--patience", "3"), "patience = 3"),
+        (("resume", "--until=95%", "r"), 'until = "95%"'),
+        (("evaluate", "--scorer-detail"), 'scorer_detail = "low|high|auto"'),
+        (("suite", "--cache-answers", "--json"), "cache_answers = true"),
+    ],
+)
+def test_a_setting_without_an_option_is_answered_with_its_line_in_the_file(
+    arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a settings file is taken; with the value that was given."""
+    assert call(*arguments) == 2
+    flag = arguments[1].partition("=")[0]
+    said = f"error: {flag} is set in the settings file: {line} under --config FILE.toml"
+    assert said in only_line(capsys.readouterr().err)
+
+
+def test_a_settings_file_changes_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """As in a new search; an option wins over it."""
+    once = ("--method", "random", "--restarts", "1", "--initial", "5", "--run-dir", "r")
+    assert call("search", *once) == 0
+    Path("more.toml").write_text("restarts = 9\nconversations = 3\n")
+    assert call("resume", "r", "--config", "more.toml", "--restarts", "2") == 0
+    assert "2 restarts, 36 rounds" in capsys.readouterr().err

@@ -119,7 +119,7 @@ def test_a_search_runs_through(
     arguments = [
         *FORMS[form](tmp_path),
         *("--model", f"local-dir:{model}", "--method", "random", "--shots", "2", "--device", "cpu"),
-        *("--initial", "4", "--top-k", "2", "--restarts", "1", "--run-dir", str(tmp_path / "run"), "--json"),
+        *("--initial", "4", "--restarts", "1", "--run-dir", str(tmp_path / "run"), "--json"),
     ]
     assert main(["search", *arguments]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -162,7 +162,7 @@ def test_limits_on_an_llm_that_is_not_asked_are_no_limits(
 
 
 def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Labels, requests, tokens and dollars, those of the final evaluation apart."""
     folder = tmp_path / "colours"
@@ -186,7 +186,8 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
         "m",
         "--dry-run",
     ]
-    given += ["--scorer-url", NOWHERE, "--ensemble-size", "1", "--allow-leak"]
+    monkeypatch.setenv("PROMPTCLIMB_ENSEMBLE_SIZE", "1")
+    given += ["--scorer-url", NOWHERE, "--allow-leak"]
     given += [
         "--restarts",
         "1",
@@ -257,5 +258,6 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     assert "no tokens to pay for; give --scorer-price N/call" in capsys.readouterr().err
     assert main([*given, "--scorer", "embeddings"]) == 0
     assert "the form that takes most requests (--scorer-dialect vllm)" in capsys.readouterr().err
-    assert main([*given, "--scorer", "embeddings", "--scorer-dialect", "openai"]) == 0
+    monkeypatch.setenv("PROMPTCLIMB_SCORER_DIALECT", "openai")
+    assert main([*given, "--scorer", "embeddings"]) == 0
     assert "dollars unknown (give --scorer-price)" in capsys.readouterr().out

@@ -257,7 +257,6 @@ REFUSED = {
     "weights": (["--data", "ok", "--model", "ViT-B-32", "--pretrained", "nope"], "neither a tag"),
     "device": (["--data", "ok", "--device", "tpu"], "unknown device"),
     "templates": (["--data", "ok", "--initial", "nope.txt"], "nope.txt"),
-    "wordings": (["--data", "ok", "--wordings", "nope.toml"], "nope.toml"),
     "folder": (["--data", "other,ok"], "seed2-2shot-RN-pico-ok-random in it is not empty and holds no run"),
 }
 

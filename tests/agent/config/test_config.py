@@ -145,7 +145,7 @@ def test_unknown_variables_under_our_prefix_are_named() -> None:
         ({"max_minutes": "1 h"}, ["--max-minutes '1 h': it is not a number; write it without a unit"]),
         ({"max_cost": "$5"}, ["--max-cost '$5': it is not a number; write it without a unit"]),
         ({"max_minutes": "1,5,5"}, ["--max-minutes '1,5,5'", "with a point and no comma"]),
-        ({"until": "0,95"}, ["--until '0,95'", "a point and no comma"]),
+        ({"until": "0,95"}, ["until = '0,95'", "a point and no comma"]),
         ({"max_calls": "1,000"}, ["--max-calls '1,000'", "write it without a comma: 1000"]),
         ({"method": "randon"}, ["--method 'randon'", "did you mean random?"]),
         ({"data": ""}, ["--data ''", "it is empty"]),
@@ -333,11 +333,11 @@ def test_what_decides_and_what_does_not() -> None:
     assert {"data", "model", "pretrained", "method", "seed", "shots", "llm", "temperature"} <= deciding
 
 
-def test_every_setting_has_a_flag_and_a_line_of_help() -> None:
-    """The command line can say all but the list of endpoints and what only programs set."""
+def test_every_setting_has_a_place_and_a_line_of_help() -> None:
+    """The command line, or a file, can say all but what only programs set."""
     assert set(OPTIONS) == set(SearchConfig.model_fields)
-    without = {name for name, option in OPTIONS.items() if not option.flag}
-    assert without == {"endpoints", "cache_dir", "workers", "image_batch", "text_rows"}
+    without = {name for name, option in OPTIONS.items() if not option.flag and not option.file_only}
+    assert without == {"cache_dir", "workers", "image_batch", "text_rows"}
     assert all(option.help for option in OPTIONS.values())
 
 
@@ -491,7 +491,7 @@ def test_what_can_be_no_path_is_refused_with_its_setting(
     """Every setting that is a path is judged alike, by flag, variable, file and from Python."""
     monkeypatch.chdir(tmp_path)
     Path("around").symlink_to("around")
-    with raises_typed(ConfigError, match=f"^{flag_of(name)} .*({said})"):
+    with raises_typed(ConfigError, match=f"^{flag_of(name) or name} .*({said})"):
         from_sources({**NO_LLM, name: path}, {})
     with pytest.raises(ConfigError, match=f"^PROMPTCLIMB_{name.upper()} .*({said})"):
         from_sources(NO_LLM, {f"PROMPTCLIMB_{name.upper()}": path})
@@ -508,7 +508,9 @@ COUNTS = [name for name, field in SearchConfig.model_fields.items() if _INT.sear
 @pytest.mark.parametrize("value", ["inf", "nan", "1e400"])
 def test_a_number_that_is_not_finite_is_refused(name: str, value: str) -> None:
     """JSON and TOML files of a run have no infinity, and a missing limit is left out."""
-    with raises_typed(ConfigError, match=f"^{flag_of(name)} '{value}': it must be a finite number"):
+    with raises_typed(
+        ConfigError, match=f"^{flag_of(name) or f'{name} ='} '{value}': it must be a finite number"
+    ):
         from_sources({**NO_LLM, name: value, "price": "1/1"}, {})
     with pytest.raises(ConfigError, match=f"^{name}="):
         SearchConfig(**NO_LLM, **{name: float(value)})

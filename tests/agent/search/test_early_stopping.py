@@ -207,16 +207,16 @@ def test_a_restart_that_uses_up_its_rounds_did_not_end_early(tmp_path: Path) -> 
 )
 def test_a_wrong_stop_is_refused(flag: str, value: str) -> None:
     """With the option's name."""
-    with raises_typed(ConfigError, match=f"--{flag} '{value}'"):
+    with raises_typed(ConfigError, match=f"{flag} = '{value}'"):
         from_sources({"method": "random", flag: value}, {})
 
 
 @pytest.mark.parametrize("value", ["95", "17.5"])
 def test_a_percentage_without_its_sign_is_asked_about(value: str, tmp_path: Path) -> None:
     """From wherever it comes; a custom scorer may score so high."""
-    with pytest.raises(ConfigError, match=f"^--until {value}: an accuracy .*; did you mean {value}%"):
+    with pytest.raises(ConfigError, match=f"^until={value!r}: an accuracy .*; did you mean {value}%"):
         from_sources({"method": "random", "until": value}, {})
-    with pytest.raises(ConfigError, match=f"^PROMPTCLIMB_UNTIL {value}: "):
+    with pytest.raises(ConfigError, match=f"^PROMPTCLIMB_UNTIL {value!r} "):
         from_sources({"method": "random"}, {"PROMPTCLIMB_UNTIL": value})
     own = from_sources({"method": "random", "until": value, "custom_scorer": "m:f"}, {})
     assert own.until == float(value)
@@ -224,5 +224,5 @@ def test_a_percentage_without_its_sign_is_asked_about(value: str, tmp_path: Path
 
 def test_a_decimal_comma_is_answered_with_how_it_is_written() -> None:
     """One line that names the option."""
-    with raises_typed(ConfigError, match=r"--until '0,95': write .* 0\.95, or 95%, with a point"):
+    with raises_typed(ConfigError, match=r"until = '0,95': write .* 0\.95, or 95%, with a point"):
         from_sources({"method": "random", "until": "0,95"}, {})

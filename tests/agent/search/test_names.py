@@ -677,7 +677,7 @@ def test_very_many_classes_are_asked_for_forty_at_a_time(classes: int, tmp_path:
     assert max(len(str(one.messages)) for one in chat.asked) < 20_000
 
 
-def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Four rounds in the rich style; in the short one each class is a request."""
     common = [
         "search",
@@ -690,12 +690,14 @@ def test_a_dry_run_counts_the_requests(capsys: pytest.CaptureFixture[str]) -> No
         "--base-url",
         "http://x",
     ]
+    short = tmp_path / "short.toml"
+    short.write_text('style = "short"')
     for method, of_method in (("random", 0), ("pn", 48)):
         bounds = []
         for more in (
             [],
             ["--search-for", "class-names"],
-            ["--search-for", "class-names", "--style", "short"],
+            ["--search-for", "class-names", "--config", str(short)],
         ):
             assert main([*common, "--method", method, *more]) == 0
             bounds.append(json.loads(capsys.readouterr().out)["calls"] - of_method)

@@ -466,7 +466,7 @@ async def test_predict_classifies_a_folder_as_the_run_did(
         (ScorerOptions(key=KEY), ["zero-shot"], "ok", "1 request"),
         (ScorerOptions(always="no_model"), ["chat"], "wrong", "model x does not exist"),
         (ScorerOptions(always="html"), ["chat"], "wrong", "HTML page"),
-        (ScorerOptions(), ["chat", "--scorer-dialect", "openai"], "wrong", "--scorer-dialect applies to"),
+        (ScorerOptions(), ["chat", "--scorer-dialect", "openai"], "wrong", "scorer_dialect applies to"),
         (None, ["chat"], "wrong", "nothing answers at"),
         (None, ["chat", "--base-url", "http://h:99999"], "wrong", "--base-url: its port must be"),
     ],
