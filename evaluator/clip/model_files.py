@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..files import CONFIG_NAME, has_model_settings, user_path
+from ..messages import Command, Setting
 from ..network import hub_address, hub_offline, reachable
 from ..pico.models import bundled_models
 from ..spec import Report
@@ -109,7 +110,8 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
             f"{repository} is not in the hub's cache and {why}. Where there is a network, run "
             f"`hf download {repository} {names[0]}` and copy the folder "
             f"models--{repository.replace('/', '--')} into {huggingface_hub.constants.HF_HUB_CACHE}; "
-            f"or give the weights file itself as --pretrained FILE"
+            "or give the weights file itself as ",
+            Setting("pretrained", "FILE"),
         )
     failures = []
     for name in names:
@@ -179,7 +181,7 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
         weights = repository_files(repository, WEIGHTS_NAMES, report)
         return Source(name=f"local-dir:{folder}", weights=weights, quick_gelu=None)
     if model.startswith("local-dir:"):
-        return _local(user_path(model.removeprefix("local-dir:"), "--model local-dir:"))
+        return _local(user_path(model.removeprefix("local-dir:"), Setting("model")))
     for row in bundled_models():
         if row["name"] == model and pretrained == row["pretrained"]:
             _register(row["name"], row["config"])
@@ -203,7 +205,7 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
     if model not in open_clip.list_models():
         if has_model_settings(pretrained):
             return Source(name=f"local-dir:{Path(pretrained).parent}", weights=_file(pretrained))
-        raise ModelError(_unknown(typed))
+        raise _unknown(typed)
     tag: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
     if tag:
         settings: dict[str, Any] = {key: tag[key] for key in _PREPROCESSING if key in tag}
@@ -216,39 +218,43 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
     tags = open_clip.list_pretrained_tags_by_model(model)
     bundled = {row["pretrained"] for row in bundled_models()}
     if pretrained in bundled and not Path(pretrained).is_file():
-        raise ModelError(_without_weights(model, tags))
+        if not tags:
+            raise ModelError(
+                f"open_clip has no weights for {model}: give a checkpoint as ", Setting("pretrained", "FILE")
+            )
+        best = next((tag for start in _PREFERRED for tag in tags if tag.startswith(start)), tags[0])
+        others = ", ".join(tag for tag in tags if tag != best)
+        raise ModelError(
+            f"{model} needs its weights: give ",
+            Setting("pretrained", "TAG"),
+            f", best {best}" + (f"; others are: {others}" if others else ""),
+        )
     if _looks_like_file(pretrained):
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
-    listed = f"; open_clip has {', '.join(tags)}" if tags else "; open_clip has no weights for it"
-    if having := [name for name, tag in pretrained_pairs() if tag == pretrained]:
-        listed = f"; it is one of {having[0]}: give that as --model too"
+    advice: list[object] = [f"open_clip has {', '.join(tags)}" if tags else "open_clip has no weights for it"]
+    if models := [name for name, tag in pretrained_pairs() if tag == pretrained]:
+        advice = [f"it is one of {models[0]}: give that as ", Setting("model"), " too"]
     elif pretrained in open_clip.list_models():
-        listed = "; it is a model: give it as --model, and --pretrained TAG of it"
-    raise ModelError(
-        f"{pretrained!r} is neither a tag of {model} nor a file{_nearest(pretrained, tags)}{listed}"
-    )
+        advice = ["it is a model: give it as ", Setting("model"), ", and ", Setting("pretrained", "TAG"), " of it"]
+    near = _nearest(pretrained, tags)
+    raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{near}; ", *advice)
 
 
-def _unknown(typed: str) -> str:
-    path = user_path(typed, "--model", follow_links=False)
+def _unknown(typed: str) -> ModelError:
+    path = user_path(typed, Setting("model"), follow_links=False)
+    checkpoint = Setting("model", "NAME"), " with ", Setting("pretrained", typed if path.is_file() else "FILE")
     if path.is_dir():
-        return f"--model {typed} is a folder: write --model local-dir:{typed}"
+        return ModelError(f"the model {typed} is a folder: write ", Setting("model", f"local-dir:{typed}"))
     if path.is_file():
-        return f"--model {typed} is a file: write --model NAME --pretrained {typed}"
+        return ModelError(f"the model {typed} is a file: write ", *checkpoint)
     known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
     near = _nearest(typed.replace("/", "-"), known, cutoff=0.7 if "/" in typed else 0.5)
-    more = "" if near else "; a checkpoint goes with its architecture: --model NAME --pretrained FILE"
+    advice: list[object] = ["; ", Command("models", settings=(Setting("grep", "TEXT"),)), " lists them"]
     if "/" in typed:
-        more = f"; a model in open_clip's form on Hugging Face's hub is hf-hub:{typed}{more}"
-    return f"unknown model {typed!r}{near}; `promptclimb models --grep TEXT` lists them{more}"
-
-
-def _without_weights(model: str, tags: Sequence[str]) -> str:
-    if not tags:
-        return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
-    first = next((tag for start in _PREFERRED for tag in tags if tag.startswith(start)), tags[0])
-    others = f"; others are: {', '.join(tag for tag in tags if tag != first)}"
-    return f"{model} needs its weights: give --pretrained TAG, best {first}{others if len(tags) > 1 else ''}"
+        advice.append(f"; a model in open_clip's form on Hugging Face's hub is hf-hub:{typed}")
+    if not near:
+        advice += ["; a checkpoint goes with its architecture: ", *checkpoint]
+    return ModelError(f"unknown model {typed!r}{near}", *advice)
 
 
 def _local(folder: Path) -> Source:
@@ -276,14 +282,14 @@ def _register(name: str, config: str) -> None:
 
 
 def _file(name: str) -> Path:
-    path = user_path(name, "--pretrained")
+    path = user_path(name, Setting("pretrained"))
     if not path.is_file():
         raise ModelError(f"there is no checkpoint file {name}")
     return path
 
 
 def _looks_like_file(name: str) -> bool:
-    return user_path(name, "--pretrained").exists() or os.sep in name or Path(name).suffix in {
+    return user_path(name, Setting("pretrained")).exists() or os.sep in name or Path(name).suffix in {
         ".safetensors", ".pt", ".pth", ".bin", ".ckpt",
     }  # fmt: skip
 

@@ -93,7 +93,7 @@ def _connected(address: str) -> Any:
         return ray
     if ":" in address.removeprefix("ray://") and (error := _unreachable(address)) is not None:
         raise ModelError(
-            f"there is no Ray cluster at {address!r} ({error}); `ray start --head` prints the address of one"
+            f"there is no Ray cluster at {address!r} ({error}); `ray start` on a head node prints it"
         ) from error
     try:
         _keeper.submit(ray.init, address=address, log_to_driver=False, configure_logging=False).result()

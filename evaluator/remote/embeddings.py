@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ConfigError, ScoringEndedError, TemplateRejectedError
-from ..messages import shown
-from ..scoring import GREY_BOX, UNREADABLE, Predictions, Rejection
+from ..messages import Setting, Verbatim, shown
+from ..scoring import GREY_BOX, UNREADABLE, Predictions
 from .asking import ApiAnswer, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, dialect_of
 from .evaluator import (
@@ -69,10 +69,6 @@ class EmbeddingsEvaluator(RemoteEvaluator):
     @property
     def dialect(self) -> EmbeddingDialect:
         return self._dialect
-
-    def reject(self, candidate: str) -> Rejection | None:
-        """Return None: an API takes any text."""
-        return None
 
     def is_refusal(self, value: Vector) -> bool:
         return not len(value)
@@ -265,7 +261,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             faults.append(f"{dialect.name}: {fault}")
         raise ConfigError(
             "the scorer's endpoint gives no vectors of images in any form that was tried "
-            f"({'; '.join(faults)}); name its form with --scorer-dialect {'|'.join(DIALECTS)}"
+            f"({'; '.join(faults)}); name its form with ",
+            Setting("scorer_dialect", Verbatim("|".join(DIALECTS))),
         )
 
     def _fault_of(self, dialect: EmbeddingDialect) -> str | None:

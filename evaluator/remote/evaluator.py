@@ -221,7 +221,7 @@ class RemoteEvaluator(ABC):
         Raises:
             ScoringEndedError: Whatever goes wrong, as it is no candidate's fault.
         """
-        verdicts: list[Verdict | None] = [self.reject(template) for template in templates]
+        verdicts: list[Verdict | None] = [None] * len(templates)
         splits = [self.split("train"), self.split("val")]
         decided = None
         while decided is None:
@@ -293,10 +293,6 @@ class RemoteEvaluator(ABC):
     @abstractmethod
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests, without bodies, that cost as much as testing so many candidates."""
-
-    @abstractmethod
-    def reject(self, candidate: str) -> Rejection | None:
-        """Return why a candidate can never be scored; None if it can."""
 
     @abstractmethod
     def is_refusal(self, value: Any) -> bool:
@@ -442,8 +438,8 @@ class RemoteEvaluator(ABC):
         try:
             return None, question.read(answer), ""
         except BadReplyError as error:
-            message = f"it does not answer as --scorer {self._scorer} does: {error}"
-            return FailureKind.MISREAD, {}, message
+            protocol = self.problem.info.notes["scorer"]
+            return FailureKind.MISREAD, {}, f"it does not answer in the form of {protocol}: {error}"
 
     def _is_hopeless(self, question: Question) -> bool:
         """Return whether a question is not worth asking; then it has its values."""
@@ -462,10 +458,6 @@ class RemoteEvaluator(ABC):
                 )
         self._refused_in_a_row = 0
 
-    @property
-    def _scorer(self) -> str:
-        return str(self.problem.info.notes["scorer"])
-
     def _unfit(self, fault: str) -> ScoringEndedError:
         return ScoringEndedError(
             f"the scorer's endpoint cannot be used: {fault}; check --scorer, --scorer-url and --model"
@@ -481,12 +473,8 @@ class RemoteEvaluator(ABC):
     def _measured(
         self, ensembles: Sequence[Sequence[str]], splits: Sequence[ImageSet]
     ) -> list[list[SplitDecisions] | None]:
-        for ensemble in ensembles:
-            if not ensemble:
-                raise EvaluatorError("an ensemble needs at least one template")
-            for candidate in ensemble:
-                if (rejection := self.reject(candidate)) is not None:
-                    raise TemplateRejectedError(candidate, rejection.reason, rejection.message)
+        if not all(ensembles):
+            raise EvaluatorError("an ensemble needs at least one template")
         decided = iter(self.decide([ensemble for ensemble in ensembles if self.measurable(ensemble)], splits))
         return [next(decided) if self.measurable(ensemble) else None for ensemble in ensembles]
 

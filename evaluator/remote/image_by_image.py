@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..scoring import Rejection
 from .asking import ApiAnswer, ApiRequest
 from .evaluator import ImageSet, Question, RemoteEvaluator, SplitDecisions, batched, image_tokens
 from .labels import KeyMaker
@@ -59,10 +58,6 @@ class ImageByImageEvaluator(RemoteEvaluator):
     @abstractmethod
     def is_valid(self, prompt: Prompt, value: Any) -> bool:
         """Return whether a value from disk is one that ``value`` returns."""
-
-    def reject(self, candidate: str) -> Rejection | None:
-        """Return None: an API takes any text."""
-        return None
 
     def decide(
         self, ensembles: Sequence[Sequence[str]], parts: Sequence[ImageSet]

@@ -396,8 +396,8 @@ def test_an_image_is_not_billed_as_more_than_was_reserved(model: str, side: int,
 @pytest.mark.parametrize(
     ("scorer", "bad", "said"),
     [
-        ("zero-shot", {"error": "loading"}, "does not answer as --scorer zero-shot"),
-        ("chat", [{"label": "red", "score": 1.0}], "does not answer as --scorer chat"),
+        ("zero-shot", {"error": "loading"}, "does not answer in the form of zero-shot"),
+        ("chat", [{"label": "red", "score": 1.0}], "does not answer in the form of chat"),
         ("chat", ApiRefusal("refused", "no images here"), "refuses every request: no images here"),
         ("zero-shot", ApiRefusal("refused", "no images here"), "no images here"),
     ],
