@@ -87,15 +87,11 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
         loaded.append(data := load_data(spec))
         list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
     if clips := [spec for spec in ours if spec.is_clip]:
-        _check_clips(clips)
+        from .clip.model_files import check_named
+        from .clip.models import parse_devices
+
+        for model, pretrained in dict.fromkeys((spec.model, spec.pretrained) for spec in clips):
+            check_named(model, pretrained)
+        for device in dict.fromkeys(spec.device for spec in clips):
+            parse_devices(device)
     return loaded
-
-
-def _check_clips(specs: Sequence[EvaluatorSpec]) -> None:
-    from .clip.model_files import check_named
-    from .clip.models import parse_devices
-
-    for model, pretrained in dict.fromkeys((spec.model, spec.pretrained) for spec in specs):
-        check_named(model, pretrained)
-    for device in dict.fromkeys(spec.device for spec in specs):
-        parse_devices(device)

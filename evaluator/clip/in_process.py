@@ -141,7 +141,7 @@ def _notes(
     report: Report,
 ) -> dict[str, Any]:
     notes: dict[str, Any] = {
-        "texts": encoder.statistics().path,
+        "texts": encoder.path,
         "device": ", ".join(str(loaded.device) for loaded in models),
     }
     if data.notes:

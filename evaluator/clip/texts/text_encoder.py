@@ -6,7 +6,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -33,17 +32,12 @@ _CHECKED = ("a photo of a {}.", "{}", "a sketch of the {} seen from above, {}")
 TokenRow: TypeAlias = tuple[Text, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TextStatistics:
-    """Counts of the encoder's work so far."""
-
-    path: str  # ``fast`` or ``plain``, and why
-    encoded: int  # class texts that went through the tower
-    recurring: int  # class texts already known, from this or an earlier call
-
-
 class TextEncoder:
     """Encodes templates for one model and one list of class names, each independently of the others.
+
+    Attributes:
+        path: ``fast`` or ``plain``, and why.
+        encoded: Class texts that went through the tower so far.
 
     Args:
         dtype: Type of the matrix products.
@@ -71,7 +65,7 @@ class TextEncoder:
         self._dtype = dtype
         self._known: OrderedDict[TokenRow, Tensor] = OrderedDict()
         self._memory = memory
-        self._encoded = self._recurring = 0
+        self.encoded = 0
         self._max_rows = max_rows or 0
         self._together = True
         self._tower: Tower | None = None
@@ -90,7 +84,6 @@ class TextEncoder:
             rows = [tuple(self._filler.texts(template, self._reader)) for template in templates]
             wanted = [row for row in dict.fromkeys(rows) if row not in self._known]
             encoded = self._encode_rows(self._tower, wanted)
-            self._recurring += (len(rows) - len(wanted)) * self._classes
             vectors = torch.stack([encoded[row] if row in encoded else self._known[row] for row in rows])
             self._known |= encoded
             while self._known and len(self._known) * self._classes > self._memory:
@@ -107,7 +100,7 @@ class TextEncoder:
         Each is independent of the others.
         """
         with torch.inference_mode():
-            self._encoded += len(names)
+            self.encoded += len(names)
             if self._tower is None:
                 tokens = self._filler.padded_names(template, names).to(self._device)
                 return torch.cat([self._plain_vectors(text) for text in torch.split(tokens, 1)])
@@ -124,13 +117,10 @@ class TextEncoder:
         """Return a checked template's class texts for the fast path; needs a ``tower``."""
         return self._filler.texts(template, self._reader)
 
-    def statistics(self) -> TextStatistics:
-        return TextStatistics(self.path, self._encoded, self._recurring)
-
     def _plain(self, template: str) -> Tensor:
         """Encode with the model's own forward, [C, E]; the batches depend on the template alone."""
         tokens = self._filler.padded(template).to(self._device)
-        self._encoded += len(tokens)
+        self.encoded += len(tokens)
         return torch.cat([self._plain_vectors(batch) for batch in torch.split(tokens, PLAIN_BATCH)])
 
     def _plain_vectors(self, tokens: Tensor) -> Tensor:
@@ -150,8 +140,7 @@ class TextEncoder:
             if not index_by_text:
                 continue
             encoded = self._pass_all(tower, list(index_by_text))
-            self._encoded += len(index_by_text)
-            self._recurring += sum(map(len, group)) - len(index_by_text)
+            self.encoded += len(index_by_text)
             for row in group:
                 vectors_by_row[row] = encoded[[index_by_text[text] for text in row]]
         return vectors_by_row
@@ -255,6 +244,7 @@ class ReplicatedEncoder:
 
     def __init__(self, replicas: Sequence[TextEncoder]) -> None:
         self._replicas = tuple(replicas)
+        self.path = replicas[0].path
         self._pool = ThreadPoolExecutor(len(self._replicas), thread_name_prefix="replica")
 
     def check(self, template: str) -> Rejection | None:
@@ -273,12 +263,6 @@ class ReplicatedEncoder:
         replicas = self._replicas[: len(shares)]
         vectors = list(self._pool.map(lambda replica, own: replica.vectors(own), replicas, shares))
         return torch.cat([own.to(vectors[0].device) for own in vectors])
-
-    def statistics(self) -> TextStatistics:
-        counts = [replica.statistics() for replica in self._replicas]
-        return TextStatistics(
-            counts[0].path, sum(each.encoded for each in counts), sum(each.recurring for each in counts)
-        )
 
 
 Encoder: TypeAlias = TextEncoder | ReplicatedEncoder

@@ -84,10 +84,10 @@ def test_one_name_costs_one_text() -> None:
     """Of a hundred classes one text is encoded anew, and none for a name that is known."""
     evaluator = opened()
     evaluator.predict_named(TEMPLATE, [{}], split="train")
-    before = evaluator._encoder.statistics().encoded
+    before = evaluator._encoder.encoded
     evaluator.predict_named(TEMPLATE, [{7: "small thing"}, {8: "old thing"}], split="train")
     evaluator.predict_named(TEMPLATE, [{7: "small thing", 8: "old thing"}], split="val")
-    assert evaluator._encoder.statistics().encoded - before == 2
+    assert evaluator._encoder.encoded - before == 2
 
 
 def test_a_name_that_is_too_long_has_no_predictions() -> None:

@@ -93,8 +93,7 @@ def test_what_is_remembered_is_what_would_be_computed() -> None:
     again = remembering.vectors(["A photo  of a {}.", "a photo of a {}."])
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[0], again[1])
-    assert remembering.statistics().encoded == len(NAMES)
-    assert remembering.statistics().recurring == 2 * len(NAMES)
+    assert remembering.encoded == len(NAMES)
 
 
 def test_memory_is_bounded() -> None:
@@ -102,11 +101,11 @@ def test_memory_is_bounded() -> None:
     forgetful_one = build("clip", memory=2 * len(NAMES))
     for template in TEMPLATES:
         forgetful_one.vectors([template])
-    before = forgetful_one.statistics().encoded
+    before = forgetful_one.encoded
     forgetful_one.vectors(TEMPLATES[-2:])
-    assert forgetful_one.statistics().encoded == before
+    assert forgetful_one.encoded == before
     forgetful_one.vectors(TEMPLATES[:1])
-    assert forgetful_one.statistics().encoded == before + len(NAMES)
+    assert forgetful_one.encoded == before + len(NAMES)
 
 
 @pytest.mark.parametrize("names", [["cat"], ["cat", "cat", "dog"]])
@@ -127,7 +126,7 @@ def test_long_templates_are_rejected_with_count_and_class() -> None:
     assert "St. Bernard (dog)" in rejection.message
     assert "reads 16" in rejection.message
     assert short.check("a {}") is None
-    assert short.statistics().encoded == 0
+    assert short.encoded == 0
 
 
 def test_a_wrong_fast_path_is_found_out_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,9 +199,8 @@ def test_checkpoints_in_half_precision_are_read_as_they_are(dtype: torch.dtype) 
 
 
 def test_replicas_share_a_batch_in_order() -> None:
-    """Several replicas give what one gives, in the same order, and count together."""
+    """Several replicas give what one gives, in the same order."""
     one = build("clip")
     together = ReplicatedEncoder([build("clip", memory=0) for _ in range(3)])
     assert torch.equal(together.vectors(TEMPLATES), one.vectors(TEMPLATES))
     assert torch.equal(together.vectors(TEMPLATES[:1]), one.vectors(TEMPLATES[:1]))
-    assert together.statistics().encoded == (len(TEMPLATES) + 1) * len(NAMES)
