@@ -235,14 +235,24 @@ def _named(typed: str, pretrained: str, report: Report) -> Source:
     if models := [name for name, tag in pretrained_pairs() if tag == pretrained]:
         advice = [f"it is one of {models[0]}: give that as ", Setting("model"), " too"]
     elif pretrained in open_clip.list_models():
-        advice = ["it is a model: give it as ", Setting("model"), ", and ", Setting("pretrained", "TAG"), " of it"]
+        advice = [
+            "it is a model: give it as ",
+            Setting("model"),
+            ", and ",
+            Setting("pretrained", "TAG"),
+            " of it",
+        ]
     near = _nearest(pretrained, tags)
     raise ModelError(f"{pretrained!r} is neither a tag of {model} nor a file{near}; ", *advice)
 
 
 def _unknown(typed: str) -> ModelError:
     path = user_path(typed, Setting("model"), follow_links=False)
-    checkpoint = Setting("model", "NAME"), " with ", Setting("pretrained", typed if path.is_file() else "FILE")
+    checkpoint = (
+        Setting("model", "NAME"),
+        " with ",
+        Setting("pretrained", typed if path.is_file() else "FILE"),
+    )
     if path.is_dir():
         return ModelError(f"the model {typed} is a folder: write ", Setting("model", f"local-dir:{typed}"))
     if path.is_file():

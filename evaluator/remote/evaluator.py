@@ -24,7 +24,7 @@ from ..counts import counted
 from ..datasets.pictures import thumbnail
 from ..errors import AskingEndedError, DataError, EvaluatorError, ScoringEndedError, TemplateRejectedError
 from ..failures import RULES, Evidence, FailureKind, NextStep, judge
-from ..messages import shown
+from ..messages import Setting, shown
 from ..scoring import (
     GREY_BOX,
     LONGEST_UNREADABLE,
@@ -459,9 +459,8 @@ class RemoteEvaluator(ABC):
         self._refused_in_a_row = 0
 
     def _unfit(self, fault: str) -> ScoringEndedError:
-        return ScoringEndedError(
-            f"the scorer's endpoint cannot be used: {fault}; check --scorer, --scorer-url and --model"
-        )
+        names = Setting("scorer"), ", ", Setting("scorer_url"), " and ", Setting("model")
+        return ScoringEndedError(f"the scorer's endpoint cannot be used: {fault}; check ", *names)
 
     def _predictions(self, ensembles: Sequence[Sequence[str]], images: ImageSet) -> Predictions:
         decided = self._measured(ensembles, [images])
