@@ -70,7 +70,7 @@ EXCEPTIONS = {
             *(
                 "tests/evaluator/test_batching.py",
                 "tests/evaluator/test_threads.py",
-                "agent/study/estimate.py",
+                "agent/search/bound.py",
             ),
             *("tests/agent/search/test_evaluation.py", "tests/agent/search/test_failing_evaluators.py"),
         )

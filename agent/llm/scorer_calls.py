@@ -37,11 +37,11 @@ from ..events.types import Event, Listener, ScorerUsageChanged
 from ..prices import NO_BILL, NOTHING, Bill, Ledger, Spent, TokenUsage
 from ..stop import Stop
 from .ask import NEVER_JSON, EndpointAsker, RetryPolicy
+from .bounds import RequestSizes, cost_of_all, to_keep, why_refused
 from .budget import Limits, ScorerBudget
 from .chat import Client, JsonAnswer
 from .limiter import RateLimits
 from .pool import Endpoint
-from .scorer_costs import RequestSizes, cost_of_all, to_keep, why_refused
 
 KEY = "SCORER_API_KEY"
 USAGE_EVERY_S = 1.0

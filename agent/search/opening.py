@@ -24,12 +24,12 @@ from ..events.trackers.known import check_trackers
 from ..events.trackers.metrics import TrackedRun, scored_before, trackers_of
 from ..events.types import Bus, Noted, RunOpened, SearchStarted
 from ..llm.ask import EndpointAsker, RetryPolicy
+from ..llm.bounds import sizes_of
 from ..llm.budget import Budget, Limits
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..llm.scorer_calls import ScorerCalls
-from ..llm.scorer_costs import sizes_of
 from ..llm.scorer_endpoint import open_scorer
 from ..position import rng_for
 from ..prices import NOTHING
@@ -39,12 +39,12 @@ from ..stop import Stop
 from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 from ..store.trust import OF_EVALUATOR, OF_LLM
+from .bound import scorer_bound
 from .choice import candidates_at_most
 from .event_loop import entered, short_collections
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
 from .inputs import ready_evaluator
 from .result_writer import reopen
-from .scorer_bounds import ScorerBounds
 from .user_objects import UserChat, object_names
 
 ALL_RESTARTS_DONE = "all_restarts_done"
@@ -346,7 +346,7 @@ class _Opener:
         pays = paid_itself or not had_labels
         if pays and not self.request.concludes and not self._has_started(info):
             pool = len(self.inputs.pool)
-            start = ScorerBounds(config.as_opened(info), info, evaluator, pool).start.spent
+            start = scorer_bound(config.as_opened(info), info, evaluator, pool).start.spent
         calls.keep_for_final(test_sizes, start, kind_named(config.search_for).words.noun)
 
     def _has_started(self, info: EvaluatorInfo) -> bool:

@@ -16,8 +16,8 @@ from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..methods.registry import METHODS
 from ..prices import TokenUsage
+from ..search.bound import cost_of, prices_of
 from ..search.inputs import read_pool, read_wordings
-from .estimate import cost_of, prices_of
 from .grid import Cell
 from .outcomes import is_fitted
 from .runs import SharedLimits, endpoint_of, is_done

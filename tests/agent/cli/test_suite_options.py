@@ -191,7 +191,7 @@ def test_the_dry_run_says_what_the_whole_suite_does_at_most(
     assert [(group["method"], group["runs"]) for group in groups] == [("pn", 3), ("random", 3)]
     assert whole["tokens"] > 100
     assert less == {
-        "searches": 6, "calls": 4, "tokens": 100, "cost_usd": 0.000001, "evaluations": 80, "minutes": 2.0,
+        "searches": 6, "calls": 4, "tokens": 100, "cost_usd": 0.000001, "evaluations": 90, "minutes": 2.0,
         "runs": 6,
     }  # fmt: skip
     assert planned(capsys)["cost_usd"] is None

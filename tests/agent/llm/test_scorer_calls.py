@@ -27,11 +27,11 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.events.types import Event
 from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
+from promptclimb.agent.llm.bounds import sizes_of, why_refused
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, JsonAnswer
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.scorer_calls import ScorerCalls
-from promptclimb.agent.llm.scorer_costs import sizes_of, why_refused
 from promptclimb.agent.llm.scorer_endpoint import open_scorer, scorer_in_thread, scorer_key
 from promptclimb.agent.prices import NOTHING, Bill, Spent, TokenUsage
 from promptclimb.agent.stop import Stop

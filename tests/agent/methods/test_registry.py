@@ -11,7 +11,7 @@ import pytest
 from promptclimb import SearchConfig, search
 from promptclimb.agent.methods.base import Propose, SearchMethod, Steps, View
 from promptclimb.agent.methods.registry import METHODS, REMOVED, described
-from promptclimb.agent.study.estimate import estimate
+from promptclimb.agent.search.bound import bound_of
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
@@ -102,7 +102,7 @@ def test_free_candidates_are_part_of_the_plan(tmp_path: Path, monkeypatch: pytes
     """As many as the method declares, where there is a description."""
     added(monkeypatch, uses_description=True, free_per_restart=7, free_per_round=2)
     without, described_plan = (
-        estimate(config(tmp_path, rounds=3, describe=text)).evaluations for text in (None, "dice")
+        bound_of(config(tmp_path, rounds=3, describe=text)).evaluations for text in (None, "dice")
     )
     assert described_plan - without == 7 + 3 * 2
 

@@ -18,7 +18,7 @@ from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import export, export_all
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import read_result
-from promptclimb.agent.study.estimate import estimate
+from promptclimb.agent.search.bound import bound_of
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.remote.answers import ListedClasses
 from promptclimb.evaluator.scoring import DEFAULT_INSTRUCTION
@@ -240,7 +240,7 @@ def test_the_dry_run_bounds_the_requests(tmp_path: Path) -> None:
     """With the longest instructions."""
     chat = Chat()
     given = config(tmp_path / "r", method="guided")
-    bound = estimate(given, NAMES)
+    bound = bound_of(given, NAMES)
     run_virtual(search(given, evaluator=AnsweringBox(), chat=chat))
     assert sum(len(asked) for asked in chat.asked) / 4 < bound.tokens
     assert len(chat.asked) <= bound.calls

@@ -22,15 +22,16 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import flag_of
 from promptclimb.agent.errors import BudgetSpentError, EndpointError, InterruptedRunError, UntrustedRunError
+from promptclimb.agent.llm.bounds import ScorerBound
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.history import state_of
 from promptclimb.agent.search import restart_workers
 from promptclimb.agent.search.api import evaluate, resume, search
+from promptclimb.agent.search.bound import scorer_bound
 from promptclimb.agent.search.journal import NamesRecord
 from promptclimb.agent.search.name_search import NameSearch
 from promptclimb.agent.search.opening import RunRequest
 from promptclimb.agent.search.run import start_run
-from promptclimb.agent.search.scorer_bounds import ScorerBounds
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.remote.asking import ApiEvaluator
@@ -600,12 +601,12 @@ async def test_names_beyond_those_asked_for_are_not_paid_for(
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             return ChatAnswer(text="\n".join(f"{one}: {one} no. {n}" for one in COLOURS for n in range(60)))
 
-    bounds: list[ScorerBounds] = []
+    bounds: list[ScorerBound] = []
 
     def search_names(record: NamesRecord, config: SearchConfig, **parts: Any) -> NameSearch:
         evaluator = parts["evaluator"]
         assert isinstance(evaluator, ApiEvaluator)
-        bounds.append(ScorerBounds(config, evaluator.info, evaluator, 9000, rounds=1))
+        bounds.append(scorer_bound(config, evaluator.info, evaluator, 9000))
         return NameSearch(record, config, **parts)
 
     monkeypatch.setattr(restart_workers, "NameSearch", search_names)

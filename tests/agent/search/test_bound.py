@@ -17,7 +17,7 @@ from promptclimb.agent.llm.pool import MORE_TOKENS
 from promptclimb.agent.methods.base import Ask, Consult, SearchMethod, Steps, View, shown
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.prices import TokenUsage
-from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_requests
+from promptclimb.agent.search.bound import LONGEST_NAME, bound_of, bound_of_all, longest_request
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Predictions, Score, Verdict
 from promptclimb.prompts.requests import MOST_NAMES
@@ -35,11 +35,6 @@ def long_template(number: int, letter: str = "x") -> str:
     """A template as long as they get, with its number in it."""
     words = " ".join([f"{number:04d}", *[letter * 30] * (WORDS - 2), "{}"])
     return words + letter * (MAX_CHARACTERS - len(words))
-
-
-def max_request(config: SearchConfig) -> int:
-    """The tokens of its longest request."""
-    return max(longest_requests(config))
 
 
 class Rising(FakeEvaluator):
@@ -122,16 +117,16 @@ def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any]) -> No
     The LLM thinks, so every answer after the first may be as long as any.
     """
     searched = config(tmp_path, **more)
-    bound = estimate(searched, NAMES)
+    bound = bound_of(searched, NAMES)
     result = run_virtual(search(searched, evaluator=Rising(), chat=Winning(thinks=True)))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
     assert result.status == "finished"
     assert result.usage.calls - result.usage.failed_calls <= bound.calls
-    assert used <= bound.tokens <= estimate(searched).tokens
+    assert used <= bound.tokens <= bound_of(searched).tokens
     assert result.usage.cost_usd <= bound.cost_usd
     assert result.evaluated <= bound.evaluations
     if "describe" not in more:
-        assert bound.tokens < 2 * used
+        assert bound.tokens < 3 * used
 
 
 def _criticize(view: View) -> Steps:
@@ -150,7 +145,7 @@ def test_a_method_of_two_requests_a_round_is_bounded_too(
         METHODS, "critique", SearchMethod(summary="criticizes", conversation=_criticize, requests=2)
     )
     searched = config(tmp_path, method="critique")
-    bound = estimate(searched, NAMES)
+    bound = bound_of(searched, NAMES)
     assert bound.calls == 2 * searched.all_rounds
     result = run_virtual(search(searched, evaluator=Rising(), chat=Winning()))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
@@ -177,7 +172,7 @@ def test_other_scripts_take_more_tokens(given: str, tmp_path: Path) -> None:
 
     result = run_virtual(search(searched, evaluator=Known(), chat=Winning(letter=letter)))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
-    assert used <= estimate(searched, names).tokens
+    assert used <= bound_of(searched, names).tokens
 
 
 def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
@@ -187,8 +182,8 @@ def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> Non
     assert result.usage.calls <= 3
     made = sum(row.conversation > 0 for row in result.leaderboard)
     assert made > 3 * searched.proposals
-    bound = estimate(searched)
-    assert result.evaluated <= bound.evaluations == estimate_of_all([searched], [bound]).evaluations
+    bound = bound_of(searched)
+    assert result.evaluated <= bound.evaluations == bound_of_all([searched], [bound]).evaluations
 
 
 class RisingCheaply(Rising):
@@ -205,8 +200,8 @@ def test_free_candidates_are_in_the_bound(style: str, tmp_path: Path) -> None:
     searched = config(tmp_path, method="guided", style=style, describe="numbers on old stone")
     result = run_virtual(search(searched, evaluator=RisingCheaply(), chat=Winning()))
     asked = searched.all_rounds * searched.proposals + 40
-    assert asked < result.evaluated <= estimate(searched).evaluations
-    assert estimate(searched.model_copy(update={"method": "combine"})).evaluations == asked
+    assert asked < result.evaluated <= bound_of(searched).evaluations
+    assert bound_of(searched.model_copy(update={"method": "combine"})).evaluations == asked
 
 
 def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> None:
@@ -215,11 +210,11 @@ def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> 
     wordings.write_text(f'[rich]\nnothing = "{"x" * 30}"\nbest_so_far = "{"x" * 3000}"\n')
     short, rich = {"style": "short"}, {"style": "rich"}
     ways = (short, {**rich, "blind": True}, rich, {"wordings": wordings})
-    found = [max_request(config(tmp_path, **more)) for more in ways]
+    found = [longest_request(config(tmp_path, **more)) for more in ways]
     assert found == sorted(set(found))
-    assert max_request(config(tmp_path)) == found[2]
-    assert max_request(config(tmp_path, llm="qwen-1.5b")) == found[0]
-    described = max_request(config(tmp_path, style="rich", describe="w " * 900))
+    assert longest_request(config(tmp_path)) == found[2]
+    assert longest_request(config(tmp_path, llm="qwen-1.5b")) == found[0]
+    described = longest_request(config(tmp_path, style="rich", describe="w " * 900))
     assert described > found[2]
 
 
@@ -246,5 +241,5 @@ def test_requests_for_names_in_wide_letters_are_bounded(tmp_path: Path) -> None:
     of_answers = given.name_rounds * MORE_TOKENS * given.answer_tokens
     assert (
         given.name_rounds * max(one.prompt_tokens_at_most for one in asked)
-        <= estimate(given, classes).tokens - of_answers
+        <= bound_of(given, classes).tokens - of_answers
     )
