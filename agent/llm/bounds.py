@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from ...evaluator.messages import Message, Setting
 from ...evaluator.remote.asking import ApiRequest
 from ..prices import NOTHING, PICODOLLARS, Spent, TokenUsage
 from .budget import Limits
@@ -142,30 +143,32 @@ def to_keep(final: Spent) -> Spent:
     return share_of(final, KEPT_PERCENT, 100)
 
 
-def why_refused(limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str = "template") -> str | None:
+def why_refused(
+    limits: Limits, kept: Spent, start: Spent = NOTHING, noun: str = "template"
+) -> Message | None:
     """Return why limits are too low for the start beside what is kept; None if they are not.
 
     ``noun`` is a candidate's name.
     """
-    amounts = []
+    amounts: list[tuple[Setting, int, int, int, Callable[[int], str], str]] = []
     if (calls := limits.calls) is not None:
-        option = f"--max-scorer-calls {calls}"
-        amounts.append((option, calls, kept.calls, start.calls, str, "take so many"))
+        setting = Setting("max_scorer_calls", str(calls))
+        amounts.append((setting, calls, kept.calls, start.calls, str, "take so many"))
     if (money := limits.picodollars) is not None:
-        option, first = f"--max-cost {limits.cost_usd:g}", start.estimated_picodollars
-        amounts.append((option, max(money, 1), kept.estimated_picodollars, first, _dollars, "cost so much"))
-    for option, limit, final, first, text, effect in amounts:
+        setting, first = Setting("max_cost", f"{limits.cost_usd:g}"), start.estimated_picodollars
+        amounts.append((setting, max(money, 1), kept.estimated_picodollars, first, _dollars, "cost so much"))
+    fewer_images = Setting("test_images", "N")
+    for setting, limit, final, first, text, effect in amounts:
         if final >= limit:
-            return (
-                f"{option} must be more than {text(final)}: the final evaluation alone may {effect}. "
-                "Give more, or evaluate on fewer images with --test-images N"
-            )
+            need = f" must be more than {text(final)}: the final evaluation alone may {effect}. "
+            return Message(setting, need, "Give more, or evaluate on fewer images with ", fewer_images)
         if first + final > limit:
-            return (
-                f"{option} must be at least {text(first + final)}: the default {noun} and the starting "
-                f"ones may {effect.split()[0]} {text(first)}, and {text(final)} are kept for the final "
-                "evaluation. Give more, or ask for less with --initial N, --restarts N or --test-images N"
+            need = (
+                f" must be at least {text(first + final)}: the default {noun} and the starting ones may "
+                f"{effect.split()[0]} {text(first)}, and {text(final)} are kept for the final evaluation. "
             )
+            fewer = (Setting("initial", "N"), ", ", Setting("restarts", "N"), " or ", fewer_images)
+            return Message(setting, need, "Give more, or ask for less with ", *fewer)
     return None
 
 

@@ -33,7 +33,7 @@ from ...prompts.class_names import (
     short_name_request,
 )
 from ...prompts.kinds import Candidate, PromptKind, kind_named
-from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Message, Outcome
+from ...prompts.requests import BEST_SHOWN, MOST_NAMES, ChatMessage, Outcome
 from ...prompts.template import MAX_CHARACTERS
 from ..config.fields import Style
 from ..config.schema import SearchConfig
@@ -147,7 +147,7 @@ def longest_request(
     return max(map(_tokens_of, requests), default=0)
 
 
-def _tokens_of(messages: Sequence[Message]) -> int:
+def _tokens_of(messages: Sequence[ChatMessage]) -> int:
     return ChatRequest(messages=tuple(messages), model="").prompt_tokens_at_most
 
 
@@ -155,7 +155,7 @@ def _widest_letter(*texts: str) -> str:
     return "x" if all(map(str.isascii, texts)) else WIDE
 
 
-def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[Sequence[Message]]:
+def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[Sequence[ChatMessage]]:
     """Yield the requests of a conversation in which every answer and every outcome is the longest."""
     scored = Outcome(_longest(view.kind, 0, letter).text, score=0.5, pictures=MOST_PICTURES)
     refused = Outcome(letter * LONGEST_LINE, reason=letter * LONGEST_LINE)
@@ -217,7 +217,7 @@ def _longest(kind: PromptKind, number: int, letter: str) -> Candidate:
     return kind.parse(f"{kind.slot} {number}".ljust(kind.most_characters, letter), max_words=None)
 
 
-def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> list[Sequence[Message]]:
+def _name_requests(config: SearchConfig, class_names: Sequence[str] | None) -> list[Sequence[ChatMessage]]:
     """Return the requests of the search for class names, each as long as the longest."""
     if not config.searches_names or config.llm is None:
         return []

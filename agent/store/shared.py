@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ...evaluator.errors import ConfigError
+from ...evaluator.messages import Setting
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
 from ..errors import StoreCorruptError, StoreVersionError
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
@@ -50,8 +51,8 @@ def check_cache(folder: Path | None) -> None:
             pass
     except OSError as error:
         raise ConfigError(
-            f"--shared-cache {folder}: it cannot be written ({error.strerror or error}); "
-            "choose another folder"
+            Setting("shared_cache", str(folder)),
+            f": it cannot be written ({error.strerror or error}); choose another folder",
         ) from error
     if (folder / FILE_NAME).exists():
         SharedCache(folder).close()
@@ -118,13 +119,15 @@ class SharedCache:
 
 
 def _check(about: Any, folder: Path) -> None:
+    setting = Setting("shared_cache", str(folder))
     if not isinstance(about, dict) or "format" not in about:
-        raise StoreCorruptError(f"--shared-cache {folder}: this is no shared cache; choose another folder")
+        raise StoreCorruptError(setting, ": this is no shared cache; choose another folder")
     if about["format"] != FORMAT:
         maker = f"{PROGRAM} {about['program']}" if "program" in about else "another version"
         raise StoreVersionError(
-            f"--shared-cache {folder}: a shared cache of format {about['format']}, made by {maker}; this is "
-            f"{PROGRAM} {program_version()}, which uses format {FORMAT}: choose another folder"
+            setting,
+            f": a shared cache of format {about['format']}, made by {maker}; this is {PROGRAM} "
+            f"{program_version()}, which uses format {FORMAT}: choose another folder",
         )
 
 

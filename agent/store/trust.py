@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.counts import enumerated
 from ...evaluator.errors import UsageError
 from ...evaluator.files import cache_dir, has_model_settings
+from ...evaluator.messages import Setting
 from ...evaluator.settings import with_current_names
 from ..config.fields import DEFAULT_BASE_URL, is_local, local_model, without_credentials
 from ..config.schema import OPTIONS, SearchConfig
@@ -116,12 +116,16 @@ def check_trusted(
     if not found:
         return
     lines = "".join(f"  {line}\n" for lines in found.values() for line in lines)
-    flags = enumerated(OPTIONS[name].flag for name in found if OPTIONS[name].flag)
+    parts: list[object] = []
+    for index, name in enumerate(name for name in found if OPTIONS[name].flag):
+        parts += [", " if index else ", or give ", Setting(name)]
     raise UntrustedRunError(
         f"{run_dir} may not be yours: it was made elsewhere, by another user or by an earlier version, has "
         f"moved, or was edited. Resuming it would\n{lines}"
-        f"If you trust this, resume it with --trust (in Python: trust=True)"
-        f"{f', or give {flags} again' if flags else ''}"
+        "If you trust this, resume it with ",
+        Setting("trust", True),
+        *parts,
+        " again" if parts else "",
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, DataError, ModelError
+from ...evaluator.messages import Command, Setting
 from ...evaluator.open import check_openable
 from ...evaluator.white_box.references import check_reference
 from ...evaluator.white_box.running import Planned, check_model, check_val
@@ -89,8 +90,11 @@ def check_cells(
     for cell in cells:
         if cell.config.is_api:
             raise ConfigError(
-                f"{source}a study cannot share its limits with a model behind an API (--scorer "
-                f"{cell.config.scorer}); run `search` for each of its runs"
+                f"{source}a study cannot share its limits with a model behind an API (",
+                Setting("scorer", cell.config.scorer),
+                "); run ",
+                Command("search"),
+                " for each of its runs",
             )
         if cell.white_box is not None and not cell.config.is_clip:
             raise ConfigError(f"{source}{cell.white_box} needs a CLIP, not {cell.config.scorer_name}")

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import PromptclimbError, UsageError
+from ...evaluator.messages import Setting
 from ...evaluator.settings import with_current_names
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
@@ -191,8 +192,8 @@ def sources(settings: Mapping[str, Any]) -> dict[str, Any]:
 def refuse_folder(cell: Cell, problem: str, remedy: str) -> UsageError:
     """Return the error of a run's folder that cannot be used."""
     return UsageError(
-        f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it {problem}; give this suite its own "
-        f"folder, or {remedy}"
+        Setting("suite_dir", str(cell.run_dir.parent)),
+        f": {cell.run_dir.name} in it {problem}; give this suite its own folder, or {remedy}",
     )
 
 

@@ -145,7 +145,7 @@ class StudyMethod(StudyOptions):
 
 
 class StudyLlm(StudyOptions):
-    """One of ``[[llms]]``; ``llm`` as ``--llm`` takes it."""
+    """One of ``[[llms]]``; ``llm`` as the setting takes it."""
 
     llm: str = Field(min_length=1)
     name: Name = ""

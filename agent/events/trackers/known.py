@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ....evaluator.counts import how_to_install
 from ....evaluator.errors import UsageError
 from ....evaluator.files import user_path
+from ....evaluator.messages import Setting
 from ....evaluator.settings import near
 
 NONE = "none"
@@ -78,7 +79,7 @@ def split_choice(choice: str) -> tuple[str, str]:
 
 def _with_absolute_path(choice: str) -> str:
     name, place = split_choice(choice)
-    return f"{name}:{user_path(place, f'--track {name}')}" if _is_path(name, place) else choice
+    return f"{name}:{user_path(place, Setting('track', name))}" if _is_path(name, place) else choice
 
 
 def _is_path(name: str, place: str) -> bool:
@@ -99,14 +100,14 @@ def check_trackers(choices: tuple[str, ...] | None) -> None:
     for choice in choices or ():
         name, place = split_choice(choice)
         if not all(map(_is_installed, TRACKERS[name].packages)):
-            raise UsageError(f"--track {name} needs {how_to_install(name)}")
+            raise UsageError(Setting("track", name), f" needs {how_to_install(name)}")
         if _is_path(name, place):
             try:
                 _check_writable(Path(place), is_folder=TRACKERS[name].place == "folder")
             except OSError as error:
                 raise UsageError(
-                    f"--track {choice}: it cannot be written ({error.strerror or error}); "
-                    "choose another place"
+                    Setting("track", choice),
+                    f": it cannot be written ({error.strerror or error}); choose another place",
                 ) from error
 
 

@@ -514,7 +514,7 @@ async def test_a_study_refuses_it(config: Callable[..., SearchConfig], tmp_path:
 
     found = config("http://127.0.0.1:1/v1")
     cell = next(iter([_cell(Cell, found)]))
-    with pytest.raises(UsageError, match="--scorer zero-shot"):
+    with pytest.raises(UsageError, match='scorer="zero-shot"'):
         check_cells([cell])
 
 

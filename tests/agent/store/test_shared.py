@@ -134,7 +134,7 @@ def test_a_folder_is_looked_at_before_it_is_used(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("x")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ConfigError, match=f"--shared-cache {place}: it cannot be written"):
+        with pytest.raises(ConfigError, match=f'shared_cache="{place}": it cannot be written'):
             check_cache(place)
     Store.create(tmp_path / "run", {"identity": {}}).close()
     with pytest.raises(StoreCorruptError, match="no shared cache"):
