@@ -20,7 +20,6 @@ from ..llm.bounds import Bound, to_keep, why_refused
 from ..llm.endpoints import check_endpoints
 from ..present.dry_run import SCORER_LIMITS, bound_text, plan_text, scorer_json, scorer_text, split_text
 from ..present.terminal import Display
-from ..prices import Spent
 from ..results.result import words_of, words_of_all
 from ..search.bound import bound_of, bound_of_all, scorer_bound
 from ..search.inputs import fallen_back, may_fall_back, read_pool, ready_evaluator

@@ -40,8 +40,8 @@ from ..config.schema import SearchConfig
 from ..llm.bounds import Bound, ScorerBound, ScorerPart, at_most, cost_of_all, share_of, sizes_of
 from ..llm.budget import Limits
 from ..llm.chat import ChatRequest
-from ..llm.price_table import find_price
 from ..llm.pool import MORE_TOKENS
+from ..llm.price_table import find_price
 from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
