@@ -18,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from .kinds import CLASS_NAMES, CandidateError, RefusedLine
+from .kinds import CLASS_NAMES, CandidateError, RefusedLine, check_words
 from .replies import LIST_MARK, MAX_ANSWER_CHARACTERS, MAX_LINES, MAX_PROPOSALS, without_thinking
 from .requests import ChatMessage, by_example, name_in_row, names_shown, one_line, user_message
 from .template import SLOT, check_characters, single_spaced, spelling_key, with_slots
@@ -178,8 +178,7 @@ class NameReader:
             raise CandidateError("slot", "a name has no slot and no braces")
         if _MARKUP.search(name):
             raise CandidateError("markup", "a name is plain words without markup")
-        if (words := len(name.split())) > most_words:
-            raise CandidateError("too_many_words", f"it has {words} words, at most {most_words} are allowed")
+        check_words(name, most_words)
         key = spelling_key(name)
         owner = self._owners.setdefault(key, label)
         if owner != label:

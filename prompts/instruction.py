@@ -21,7 +21,16 @@ from importlib.resources import files
 from itertools import product
 from typing import Any
 
-from .kinds import INSTRUCTION, CandidateError, KindWords, PromptKind, Proposals, RefusedLine
+from .kinds import (
+    INSTRUCTION,
+    CandidateError,
+    KindWords,
+    PromptKind,
+    Proposals,
+    RefusedLine,
+    check_words,
+    too_long,
+)
 from .replies import (
     LIST_MARK,
     MARKS,
@@ -106,14 +115,12 @@ class Instruction:
             CandidateError: The text is not an instruction.
         """
         if len(raw) > _MOST_OF_A_BLOCK:
-            raise _too_long(len(raw))
+            raise too_long(len(raw), MAX_CHARACTERS)
         text = _tidy(raw)
         if SLOT not in text:
             text = _PLACEHOLDER.sub(SLOT, text)
         _check(text)
-        words = sum(word != BREAK for word in text.split())
-        if max_words is not None and words > max_words:
-            raise CandidateError("too_many_words", f"it has {words} words, at most {max_words} are allowed")
+        check_words(text, max_words, apart_from=BREAK)
         return cls(text)
 
     @property
@@ -144,17 +151,13 @@ def _check(text: str) -> None:
     if not text.replace(BREAK, "").strip():
         raise CandidateError("empty", "it is empty")
     if len(text) > MAX_CHARACTERS:
-        raise _too_long(len(text))
+        raise too_long(len(text), MAX_CHARACTERS)
     check_characters(text)
     if (slots := text.count(SLOT)) != 1:
         reason, count = ("several_slots", f"{slots} slots") if slots else ("no_slot", "no slot")
         raise CandidateError(reason, f"{quoted(text)} has {count} {SLOT}; write it exactly once")
     if stray := _OTHER_SLOT.search(text.replace(SLOT, "")):
         raise CandidateError("stray_brace", f"{quoted(text)} has {stray[0]}, and {SLOT} is the only slot")
-
-
-def _too_long(length: int) -> CandidateError:
-    return CandidateError("too_long", f"it has {length:,} characters, at most {MAX_CHARACTERS:,} are allowed")
 
 
 @cache
@@ -202,9 +205,9 @@ class InstructionKind(PromptKind):
         marked, unmarked, complete = _blocks(text)
         if from_json := _in_json(text):
             marked, unmarked = from_json, []
-        reply = _judged(marked, max_words)
+        reply = Proposals.of(_results(marked, max_words))
         if not reply.candidates:
-            reply = _judged([*marked, *unmarked], max_words)
+            reply = Proposals.of(_results([*marked, *unmarked], max_words))
         if complete and len(whole) <= MAX_ANSWER_CHARACTERS:
             return reply
         message = f"only the first {MAX_LINES:,} lines and {MAX_ANSWER_CHARACTERS:,} characters were read"
@@ -278,21 +281,13 @@ def _strings(document: Any, depth: int = 0) -> Iterator[str]:
             yield from _strings(value, depth + 1)
 
 
-def _judged(blocks: Sequence[str], max_words: int) -> Proposals:
-    instructions: dict[str, Instruction] = {}
-    refused: list[RefusedLine] = []
+def _results(blocks: Sequence[str], max_words: int) -> Iterator[tuple[str, Instruction | RefusedLine]]:
     for block in blocks:
         line = one_line(block[:_MOST_OF_A_BLOCK], 200)
         try:
-            instruction = Instruction.parse(_unwrapped(block), max_words=max_words)
+            yield line, Instruction.parse(_unwrapped(block), max_words=max_words)
         except CandidateError as error:
-            refused.append(RefusedLine(line, error.reason, str(error)))
-            continue
-        if instruction.key in instructions:
-            refused.append(RefusedLine(line, "duplicate", "it stands in this answer already"))
-        else:
-            instructions[instruction.key] = instruction
-    return Proposals(tuple(instructions.values()), tuple(refused))
+            yield line, RefusedLine(line, error.reason, str(error))
 
 
 def _unwrapped(block: str) -> str:

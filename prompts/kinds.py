@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -49,6 +49,18 @@ class CandidateError(ValueError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def check_words(text: str, most: int | None, *, apart_from: str = "") -> None:
+    """Raise CandidateError if a text has more words than ``most``; ``apart_from`` counts as none."""
+    words = sum(word != apart_from for word in text.split())
+    if most is not None and words > most:
+        raise CandidateError("too_many_words", f"it has {words} words, at most {most} are allowed")
+
+
+def too_long(length: int, most: int) -> CandidateError:
+    """Return the error for a text with too many characters."""
+    return CandidateError("too_long", f"it has {length:,} characters, at most {most:,} are allowed")
 
 
 class Candidate(Protocol):
@@ -94,6 +106,20 @@ class Proposals:
 
     candidates: tuple[Candidate, ...]
     refused: tuple[RefusedLine, ...]
+
+    @classmethod
+    def of(cls, results: Iterable[tuple[str, Candidate | RefusedLine]]) -> Proposals:
+        """Collect the results of reading, each with the line that it was read from, fit to be shown."""
+        candidates: dict[str, Candidate] = {}
+        refused: list[RefusedLine] = []
+        for line, result in results:
+            if isinstance(result, RefusedLine):
+                refused.append(result)
+            elif result.key in candidates:
+                refused.append(RefusedLine(line, "duplicate", "it stands in this answer already"))
+            else:
+                candidates[result.key] = result
+        return cls(tuple(candidates.values()), tuple(refused))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

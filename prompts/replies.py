@@ -99,7 +99,7 @@ def _proposals(text: str) -> tuple[list[str], list[str], bool]:
         has_slot = SLOT in with_slots(short)
         if has_slot and line.lstrip().startswith("|"):
             marked.extend(cell for cell in short.split("|") if SLOT in with_slots(cell))
-        elif LIST_MARK.match(short.lstrip()) and not _is_heading(short, has_slot=has_slot):
+        elif LIST_MARK.match(short.lstrip()) and (has_slot or not _is_heading(short)):
             marked.append(line)
         elif has_slot and not short.rstrip("*_ ").endswith(":"):
             (marked if fenced or _is_presented(short) else unmarked).append(line)
@@ -107,36 +107,22 @@ def _proposals(text: str) -> tuple[list[str], list[str], bool]:
 
 
 def _is_presented(line: str) -> bool:
-    if LABEL.match(line.replace("*", "").lstrip()):
-        return True
-    return next(quoted_proposals(without_marks(line)), None) is not None
+    return bool(LABEL.match(line.replace("*", "").lstrip()) or any(quoted_proposals(without_marks(line))))
 
 
-def _is_heading(line: str, *, has_slot: bool) -> bool:
-    if has_slot:
-        return False
-    return line.rstrip("*_ ").endswith(":") or not any(character.isalpha() for character in line)
+def _is_heading(line: str) -> bool:
+    return line.rstrip("*_ ").endswith(":") or not any(map(str.isalpha, line))
 
 
 def _judge(proposals: list[str], max_words: int | None) -> Proposals:
-    templates: dict[str, Template] = {}
-    refused: list[RefusedLine] = []
-    for line in proposals[:MAX_PROPOSALS]:
-        for result in _templates(line, max_words):
-            if isinstance(result, RefusedLine):
-                refused.append(result)
-            elif result.key in templates:
-                refused.append(RefusedLine(_one_line(line), "duplicate", "it stands in this answer already"))
-            else:
-                templates[result.key] = result
-    return Proposals(tuple(templates.values()), tuple(refused))
+    def results() -> Iterator[tuple[str, Template | RefusedLine]]:
+        for line in proposals[:MAX_PROPOSALS]:
+            # Lines that restarts repeat are read once, unless they are too long to keep.
+            read = _read_line if len(line) <= MAX_LINE_CHARACTERS else _read_line.__wrapped__
+            for result in read(line, max_words):
+                yield _one_line(line), result
 
-
-def _templates(line: str, max_words: int | None) -> Sequence[Template | RefusedLine]:
-    """Return a proposal's templates; lines that restarts repeat are read once."""
-    if len(line) > MAX_LINE_CHARACTERS:
-        return _read_line.__wrapped__(line, max_words)
-    return _read_line(line, max_words)
+    return Proposals.of(results())
 
 
 @lru_cache(maxsize=10_000)

@@ -25,7 +25,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .kinds import MOST_CHARACTERS, CandidateError, KindWords
+from .kinds import MOST_CHARACTERS, CandidateError, KindWords, check_words, too_long
 
 SLOT = "{}"
 DEFAULT_MAX_WORDS = 15
@@ -69,11 +69,9 @@ class Template:
             CandidateError: The text is not a template.
         """
         if len(raw) > 4 * MAX_CHARACTERS:
-            raise _too_long(len(raw))
+            raise too_long(len(raw), MAX_CHARACTERS)
         template = cls(_tidy(raw))
-        words = len(template.text.split())
-        if max_words is not None and words > max_words:
-            raise CandidateError("too_many_words", f"it has {words} words, at most {max_words} are allowed")
+        check_words(template.text, max_words)
         return template
 
     @property
@@ -150,17 +148,13 @@ def _check(text: str) -> None:
     if not text:
         raise CandidateError("empty", "it is empty")
     if len(text) > MAX_CHARACTERS:
-        raise _too_long(len(text))
+        raise too_long(len(text), MAX_CHARACTERS)
     check_characters(text)
     without_slots = text.replace(SLOT, "\0")
     if "{" in without_slots or "}" in without_slots:
         raise CandidateError("stray_brace", f"{quoted(text)} has a brace that is not part of a slot {SLOT}")
     if SLOT not in text:
         raise CandidateError("no_slot", f"{quoted(text)} has no slot {SLOT} for the class name")
-
-
-def _too_long(length: int) -> CandidateError:
-    return CandidateError("too_long", f"it has {length:,} characters, at most {MAX_CHARACTERS} are allowed")
 
 
 def quoted(text: str, most: int = 60) -> str:

@@ -32,12 +32,10 @@ from promptclimb.evaluator.pico.world.canvas import (
     star,
     stroke,
 )
-from promptclimb.evaluator.pico.world.duo import cutout_of, put, side
-from promptclimb.evaluator.pico.world.letters import random_case
 from promptclimb.evaluator.pico.world.media import AFTER, chalk, sketch
-from promptclimb.evaluator.pico.world.numbers import pip_face
 from promptclimb.evaluator.pico.world.scene import DRAWINGS, Scene, value
-from promptclimb.evaluator.pico.world.shapes import SHAPES, colour_of, shape_mask
+from promptclimb.evaluator.pico.world.signs import pip_face, random_case
+from promptclimb.evaluator.pico.world.things import SHAPES, colour_of, cutout_of, put, shape_mask, side
 
 
 def smooth(points: list[Point], steps: int = 6) -> list[Point]:

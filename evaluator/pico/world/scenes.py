@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import duo, letters, numbers, shapes
+from . import signs, things
 from .art import Art, Form
 from .canvas import SIZE, ground, paste
 from .media import AFTER, BEFORE, LINE_MEDIA, MEDIA
@@ -21,9 +21,9 @@ _MEDIA: dict[str, Any] = DRAWINGS["media"]
 _CONDITIONS_OF_WHOLE_PICTURES = ("noise", "blur", "fog", "lowres", "clutter", "rain")
 _EVERYDAY_MEDIA = {name: 40 if name == "photo" else 5 for name in MEDIA}
 _PLAIN_NAMES = {
-    "colours": list(shapes.COLOURS),
-    "shapes": shapes.SHAPES,
-    "letters": letters.LETTERS,
+    "colours": list(things.COLOURS),
+    "shapes": things.SHAPES,
+    "letters": signs.LETTERS,
     "duo": CORE,
     "words": CORE,
 }
@@ -40,7 +40,7 @@ def names_of(family: str, form: str) -> tuple[list[str], list[str]]:
         return NUMBERS[low : high + 1], NUMBERS[second_low : second_high + 1]
     names = _PLAIN_NAMES[family]
     if (family, form) == ("letters", "picture"):
-        names = [name for name in names if letters.initial_things(name)]
+        names = [name for name in names if signs.initial_things(name)]
     return names, names
 
 
@@ -75,7 +75,7 @@ def compose(
     if form in ("count", "field"):
         detail = rng.choice(CORE)
     elif form == "picture":
-        detail = rng.choice(letters.initial_things(name))
+        detail = rng.choice(signs.initial_things(name))
     elif family == "senses":
         detail = other or rng.choice(list(SENSES[name]))
         other = ""
@@ -93,11 +93,11 @@ def compose(
 
 
 FORMS: dict[str, dict[str, Form]] = {
-    "numbers": numbers.FORMS,
-    "letters": letters.FORMS,
-    "colours": shapes.COLOUR_FORMS,
-    "shapes": shapes.SHAPE_FORMS,
-    "duo": duo.FORMS,
+    "numbers": signs.NUMBER_FORMS,
+    "letters": signs.LETTER_FORMS,
+    "colours": things.COLOUR_FORMS,
+    "shapes": things.SHAPE_FORMS,
+    "duo": things.DUO_FORMS,
 }
 """Forms by family and name; ``training.forms`` adds those that no bundled set shows."""
 
@@ -112,7 +112,7 @@ def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
             thing = thing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         side = rng.randint(44, 60)
         thing = thing.rotate(rng.uniform(-14, 14), Image.Resampling.BILINEAR)
-        thing = duo.tint(thing.resize((side, side), Image.Resampling.BOX), rng)
+        thing = things.tint(thing.resize((side, side), Image.Resampling.BOX), rng)
         placed = Image.new("RGBA", (SIZE, SIZE))
         placed.paste(thing, (rng.randint(0, SIZE - side), rng.randint(0, SIZE - side)))
         return placed
