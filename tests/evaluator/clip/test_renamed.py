@@ -91,17 +91,13 @@ def test_one_name_costs_one_text() -> None:
 
 
 def test_a_name_that_is_too_long_has_no_predictions() -> None:
-    """The others have."""
+    """The others have; a template that is too long is refused."""
     evaluator = opened("short-context")
     answer = evaluator.predict_named("a {}", [{0: "word " * 40}, {1: "thing"}, {}], split="train")
-    assert [one is None for one in answer.predicted] == [True, False, False]
+    assert [labels is None for labels in answer.predicted] == [True, False, False]
     assert len(answer.labels) == 200
-
-
-def test_a_template_that_is_too_long_is_refused() -> None:
-    """As by ``predict``."""
     with pytest.raises(TemplateRejectedError):
-        opened("short-context").predict_named("word " * 40 + "{}", [{}], split="train")
+        evaluator.predict_named("word " * 40 + "{}", [{}], split="train")
 
 
 def test_augmented_copies_are_a_split_of_their_own() -> None:
