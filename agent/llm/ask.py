@@ -11,6 +11,7 @@ from typing import Generic
 
 from ...evaluator.counts import counted
 from ...evaluator.failures import Evidence, FailureKind, Fault, Judgement, NextStep, judge
+from ...evaluator.messages import Message
 from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
 from ..config.schema import SearchConfig
 from ..errors import (
@@ -319,7 +320,7 @@ class EndpointAsker(Generic[R, A]):
             # A filter or a full context would refuse it again, even in the next session.
             certain = error.kind in (FailureKind.TOO_LONG, FailureKind.FLAGGED)
             return RequestFailedError(
-                f"{at}the request is refused: {error}",
+                Message(f"{at}the request is refused: ", error),
                 attempts=1,
                 answered=certain,
                 refused=not certain,
@@ -329,7 +330,7 @@ class EndpointAsker(Generic[R, A]):
             return None
         attempts = len(asked.failures)
         return RequestFailedError(
-            f"{at}no usable answer in {counted(attempts, 'attempt')}: {error}",
+            Message(f"{at}no usable answer in {counted(attempts, 'attempt')}: ", error),
             attempts=attempts,
             answered=asked.unusable(self._policy),
         )
@@ -395,7 +396,7 @@ class EndpointAsker(Generic[R, A]):
             return min(dropped, key=lambda failure: failure.error.kind is FailureKind.REFUSED)
         if set(self._pool.endpoints) <= {*asked.tried}:
             return last
-        message = f"refused, and the other endpoints do not answer: {last.error}"
+        message = Message("refused, and the other endpoints do not answer: ", last.error)
         return _Failure(TransientChatError(message), Judgement(Fault.OPEN, NextStep.RETRY))
 
     def _asks_at_once(self, asked: _Asked[R], failure: _Failure) -> bool:
@@ -685,7 +686,7 @@ class EndpointAsker(Generic[R, A]):
             return
         self._gave_up = True
         failing_s = self._outage.lasted_s
-        gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
+        gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: ", error)
         self._emit(GaveUp(endpoint=attempt.endpoint.name, failing_s=failing_s, message=str(error)))
         self._pool.fail(gave_up)
         raise gave_up from error

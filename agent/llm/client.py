@@ -19,6 +19,7 @@ import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from ...evaluator.errors import ConfigError
+from ...evaluator.messages import Message, Setting
 from ...evaluator.remote.asking import ApiRequest
 from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
@@ -32,9 +33,9 @@ from .headers import clean_key, is_loopback, key_headers, why_unconnected
 from .replies import MAX_BODY, MAX_JSON, RawReply, billed, error_object, read_answer, read_json
 
 NO_KEY = "none"
-BASE_URL = "--base-url"
-SCORER_URL = "--scorer-url"
-"""The option that gives the address of JSON requests."""
+BASE_URL = Setting("base_url")
+SCORER_URL = Setting("scorer_url")
+"""The setting that gives the address of JSON requests."""
 CHAT_PATH = "chat/completions"
 KEEP_ALIVE_S = 3.0
 """Shorter than many servers' five seconds, so that requests seldom meet a connection being closed."""
@@ -207,9 +208,10 @@ class OpenAIChat:
         try:
             body = await _beginning(response.aiter_bytes(), MAX_JSON)
             if response.status_code >= 300:
-                advice = _redirected(response, request.path, SCORER_URL)
+                scrub = self._scrubber.scrub_quoted
+                advice = _redirected(response, scrub, request.path, SCORER_URL)
                 text = body.decode("utf-8", "replace")
-                raise _failed(response, text, self._scrubber.scrub_quoted, advice)
+                raise _failed(response, text, scrub, advice)
             return RawReply(response.status_code, response.headers, body)
         finally:
             await response.aclose()
@@ -351,20 +353,23 @@ class _Beginning(httpx2.AsyncByteStream):
 
 
 def translate(
-    error: Exception, scrub: Callable[[str], str], path: str = CHAT_PATH, option: str = BASE_URL
+    error: Exception, scrub: Callable[[str], str], path: str = CHAT_PATH, setting: Setting = BASE_URL
 ) -> ChatError:
     """Return the ChatError for one of ``FOREIGN_ERRORS``; an unforeseen one becomes transient.
 
-    ``path`` was asked for below the address that ``option`` gives.
+    ``path`` was asked for below the address that ``setting`` gives.
     """
     if (sent_on := _in_chain(error, _SentOnError)) is not None:
         return RedirectedError(
-            "the endpoint sends requests on to another address, to which nothing was sent: "
-            f"{scrub(_address(sent_on.there, path))}; if that is right, give it with {option}",
+            Message(
+                "the endpoint sends requests on to another address, to which nothing was sent: ",
+                f"{scrub(_address(sent_on.there, path))}; if that is right, give it with ",
+                setting,
+            ),
             perhaps_billed=False,
         )
     if isinstance(error, openai.APIStatusError):
-        return _failed(error.response, error.response.text, scrub, _redirected(error.response))
+        return _failed(error.response, error.response.text, scrub, _redirected(error.response, scrub))
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UnusableAnswerError("the endpoint's answer is not valid JSON", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
@@ -378,7 +383,7 @@ def translate(
     return TransientChatError(one_line(scrub(message), MAX_MESSAGE), perhaps_billed=not never_sent)
 
 
-def _failed(reply: httpx2.Response, text: str, scrub: Callable[[str], str], advice: str) -> ChatError:
+def _failed(reply: httpx2.Response, text: str, scrub: Callable[[str], str], advice: Message) -> ChatError:
     """Return the error that a reply of 3xx to 5xx means, with the usage that it reports."""
     try:
         content = json.loads(text)
@@ -391,11 +396,16 @@ def _failed(reply: httpx2.Response, text: str, scrub: Callable[[str], str], advi
     return failure
 
 
-def _redirected(response: httpx2.Response, path: str = CHAT_PATH, option: str = BASE_URL) -> str:
+def _redirected(
+    response: httpx2.Response,
+    scrub: Callable[[str], str],
+    path: str = CHAT_PATH,
+    setting: Setting = BASE_URL,
+) -> Message:
     if not response.history:
-        return ""
-    there = _address(response.url, path)
-    return f"; the address sends requests on to {there}: give that with {option}"
+        return Message()
+    there = one_line(scrub(_address(response.url, path)), MAX_MESSAGE)
+    return Message(f"; the address sends requests on to {there}: give that with ", setting)
 
 
 def _address(url: httpx2.URL, path: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...evaluator.messages import Message
 from ...prompts.requests import one_line
 from ..errors import (
     BadRequestError,
@@ -454,17 +455,25 @@ def read_refusal(body: object) -> RefusalBody:
 
 
 def failure_of(
-    status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str], *, advice: str = ""
+    status: int,
+    body: object,
+    headers: Mapping[str, str],
+    scrub: Callable[[str], str],
+    *,
+    advice: Message | str = "",
 ) -> ChatError:
     """Return the error that a reply of 4xx or 5xx means, from its ``error`` object or its text."""
     limits = rate_limit_headers(headers)
     message = one_line(scrub(f"the endpoint answers {status}: {_message(body)}"), MAX_MESSAGE)
-    message += one_line(scrub(advice), MAX_MESSAGE)
     wait = retry_after(limits)
     if wait is None and (status == 429 or status >= 500):
         wait = wait_in(body)
     return _kind(status, body)(
-        message, status=status, headers=limits, retry_after=wait, perhaps_billed=status in GATEWAY_TIMEOUTS
+        Message(message, advice),
+        status=status,
+        headers=limits,
+        retry_after=wait,
+        perhaps_billed=status in GATEWAY_TIMEOUTS,
     )
 
 

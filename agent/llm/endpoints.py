@@ -18,6 +18,7 @@ import aiohttp
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
+from ...evaluator.messages import Message, Setting
 from ..config.fields import FREE, LOCAL_LLM, EndpointConfig, without_credentials
 from ..config.schema import SearchConfig
 from ..errors import EndpointError
@@ -65,7 +66,12 @@ async def open_endpoints(
         elif chat is not None:
             price = find_price(config.price, None, config.llm or "")
             if config.max_cost is not None and price is None:  # those of the config's endpoints do not count
-                raise ConfigError("--max-cost needs a price: give --price IN/OUT, dollars per million tokens")
+                raise ConfigError(
+                    Setting("max_cost"),
+                    " needs a price: give ",
+                    Setting("price", "IN/OUT"),
+                    ", dollars per million tokens",
+                )
             yield [
                 Endpoint(
                     name="given",
@@ -138,7 +144,9 @@ async def _usable(
     if not usable:
         raise faults[0]
     for fault in faults:
-        emit(Noted(text=scrubber.scrub_quoted(f"continuing without an endpoint: {fault}")))
+        parts = Message("continuing without an endpoint: ", fault).parts
+        clean = (scrubber.scrub_quoted(part) if isinstance(part, str) else part for part in parts)
+        emit(Noted(text=Message(*clean)))
     return usable
 
 
@@ -157,8 +165,10 @@ def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | N
     host = urlsplit(endpoint.base_url).hostname or ""
     if host == "openai.com" or host.endswith(".openai.com"):
         raise ConfigError(
-            f"no key: set {endpoint.key_env} in the environment; or give --base-url of a server that needs "
-            "none, or --llm local"
+            f"no key: set {endpoint.key_env} in the environment; or give ",
+            Setting("base_url"),
+            " of a server that needs none, or ",
+            Setting("llm", "local"),
         )
     return None
 
@@ -213,7 +223,13 @@ async def _local(stack: AsyncExitStack, config: SearchConfig, scrubber: Scrubber
     ) is not None:
         # Not an error, since it may come from OPENAI_BASE_URL; but the user must see that it is not used.
         shown = without_credentials(address)
-        emit(Noted(text=f"--llm local runs on this machine: nothing is asked of {shown} (--base-url)"))
+        text = Message(
+            Setting("llm", "local"),
+            f" runs on this machine: nothing is asked of {shown} (",
+            Setting("base_url"),
+            ")",
+        )
+        emit(Noted(text=text))
     try:
         file = await make_ready(config.llm, emit)
         content = await content_of(config.llm, file)
@@ -238,7 +254,14 @@ def _unusable(error: EndpointError) -> ConfigError:
     from .local_server import is_installed
 
     brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
-    return ConfigError(f"--llm local cannot be used: {error}; {brings}--llm-fallback combine does without")
+    return ConfigError(
+        Setting("llm", "local"),
+        " cannot be used: ",
+        error,
+        f"; {brings}",
+        Setting("llm_fallback", "combine"),
+        " does without",
+    )
 
 
 def _limits(
@@ -285,15 +308,15 @@ async def preflight(base_url: str, key: Secret | None, *, key_env: str, model: s
         return result
 
     try:
-        return await reach(url, "--base-url", visit)
+        return await reach(url, Setting("base_url"), visit)
     except _NotJsonError as error:
-        raise EndpointError(str(error)) from None
+        raise EndpointError(error) from None
     except (aiohttp.ClientError, TimeoutError) as error:
         return Preflight(note=f"{url}/models did not answer ({type(error).__name__}); continuing")
 
 
-async def reach(url: str, option: str, visit: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
-    """Visit an address, which ``option`` gives, until something answers; up to four times.
+async def reach(url: str, setting: Setting, visit: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
+    """Visit an address, which ``setting`` gives, until something answers; up to four times.
 
     Raises:
         EndpointError: Nothing listens there, or it is not an address.
@@ -309,10 +332,11 @@ async def reach(url: str, option: str, visit: Callable[[aiohttp.ClientSession], 
             except aiohttp.ClientConnectorError as error:
                 fault = EndpointError(
                     f"nothing answers at {url} ({why_unconnected(error)}); is the server running, "
-                    f"and is the address right? Give another with {option}"
+                    "and is the address right? Give another with ",
+                    setting,
                 )
             except (aiohttp.InvalidURL, UnicodeError):  # a name that IDNA cannot write
-                raise EndpointError(f"{url} is not an address; give another with {option}") from None
+                raise EndpointError(f"{url} is not an address; give another with ", setting) from None
             # A gateway in trouble answers with a page now and then; an endpoint never does so each time.
             except (aiohttp.ClientError, TimeoutError, _NotJsonError) as error:
                 fault = error
@@ -345,7 +369,8 @@ async def _check_unlisted(
     except (ValueError, RecursionError):
         return
     if reply.status == 404 and lacks_model(document):
-        raise EndpointError(f"{url} has no model {model!r}{similar(model, listed)}; give another with --llm")
+        hint = similar(model, listed)
+        raise EndpointError(f"{url} has no model {model!r}{hint}; give another with ", Setting("llm"))
 
 
 def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, model: str) -> Preflight:

@@ -1,4 +1,4 @@
-"""The models of ``--llm local``: the user's own files, and known models that are downloaded into the cache.
+"""The models of ``llm="local"``: the user's own files, and known models that are downloaded into the cache.
 
 Both known models are Alibaba's Qwen2.5-Coder-Instruct (Apache-2.0) in their publisher's 4-bit form (Q4_K_M).
 The publisher's repository on Hugging Face is asked first. If it cannot be reached, the same file is put
@@ -28,6 +28,7 @@ import httpx2
 from pydantic import TypeAdapter
 
 from ...evaluator.files import cache_dir
+from ...evaluator.messages import Setting, Verbatim
 from ...evaluator.threads import in_thread
 from ..config.fields import local_model
 from ..errors import EndpointError
@@ -149,7 +150,9 @@ async def content_of(llm: str, file: Path) -> str | None:
 def _checked(path: Path) -> Path:
     # Opening a named pipe, for example, would wait for a writer.
     if path.exists() and not path.is_file():
-        raise EndpointError(f"{path} is not a regular file; give a GGUF file: --llm local:FILE.gguf")
+        raise EndpointError(
+            f"{path} is not a regular file; give a GGUF file: ", Setting("llm", Verbatim("local:FILE.gguf"))
+        )
     try:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))

@@ -1,4 +1,4 @@
-"""``--llm local``: llama.cpp's chat server as a child process on loopback, and its client."""
+"""``llm="local"``: llama.cpp's chat server as a child process on loopback, and its client."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from typing import Literal
 
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.failures import Evidence, FailureKind, Judgement, judge
+from ...evaluator.messages import Message, Setting
 from ..errors import BadRequestError, ChatError, RequestTooLargeError
 from ..prices import CorrectedPrice, Tariff
 from .chat import Client, R
@@ -452,6 +453,14 @@ class EndpointPool:
         if not any(endpoint.limiter.fits(tokens) for endpoint in self.endpoints):
             most = max(endpoint.limiter.limits.tpm or 0.0 for endpoint in self.endpoints)
             raise RequestTooLargeError(
-                f"a request may need {tokens} tokens, but --tpm allows only {most:.0f} in a minute; "
-                "show fewer templates (--top-k), allow shorter answers (--answer-tokens), or raise --tpm"
+                Message(
+                    f"a request may need {tokens} tokens, but ",
+                    Setting("tpm"),
+                    f" allows only {most:.0f} in a minute; show fewer templates (",
+                    Setting("top_k"),
+                    "), allow shorter answers (",
+                    Setting("answer_tokens"),
+                    "), or raise ",
+                    Setting("tpm"),
+                )
             )

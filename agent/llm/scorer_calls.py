@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ...evaluator.errors import AskingEndedError, UsageError
 from ...evaluator.failures import Evidence, NextStep, judge
+from ...evaluator.messages import Message, Setting
 from ...evaluator.remote.asking import FAILED, ApiAnswer, ApiRefusal, ApiReply, ApiRequest
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
@@ -297,15 +298,16 @@ class ScorerCalls:
         if not isinstance(failure, FatalChatError):
             return failure
         if self._asker.has_answered:
-            return EvaluationFailedError(f"the scorer cannot be asked any more: {failure}")
-        remedy = "; check --scorer, --model and --scorer-url"
+            return EvaluationFailedError("the scorer cannot be asked any more: ", failure)
+        scorer, model, url = Setting("scorer"), Setting("model"), Setting("scorer_url")
+        remedy = Message("; check ", scorer, ", ", model, " and ", url)
         if isinstance(failure, RedirectedError):
-            remedy = ""  # it names the address to give
+            remedy = Message()  # it names the address to give
         elif isinstance(failure, KeyRejectedError):
-            remedy = f"; set {self._variable} to a key that --scorer-url takes"
+            remedy = Message(f"; set {self._variable} to a key that ", url, " takes")
         elif isinstance(failure, ModelNotFoundError):
-            remedy = "; check --model and --scorer-url"
-        return EndpointError(f"the scorer: {failure}{remedy}")
+            remedy = Message("; check ", model, " and ", url)
+        return EndpointError("the scorer: ", failure, remedy)
 
     async def _answer(self, request: ApiRequest) -> ApiAnswer:
         with self._stop.watching():
@@ -326,8 +328,9 @@ class ScorerCalls:
             billed = await self._asker.ask(request)
         except RequestTooLargeError as error:
             raise UsageError(
-                f"--scorer-tpm {self._tpm:g} must be at least {request.tokens_at_most}: one request to "
-                "the scorer may take so many tokens"
+                Setting("scorer_tpm", f"{self._tpm:g}"),
+                f" must be at least {request.tokens_at_most}: one request to the scorer ",
+                "may take so many tokens",
             ) from error
         except BadRequestError as error:
             # Without an answer so far, the endpoint may refuse everything.
@@ -341,7 +344,7 @@ class ScorerCalls:
             if error.answered or error.refused:
                 return ApiRefusal(_reason(error.refusal or cause), str(error))
             if not self._asker.has_answered and getattr(cause, "reason", "") in NEVER_JSON:
-                raise EndpointError(f"the scorer: {error}; check --scorer-url") from error
+                raise EndpointError("the scorer: ", error, "; check ", Setting("scorer_url")) from error
             return ApiRefusal(FAILED, str(error))
         self._refused_at_first = 0
         if self._kept_for and self.budget.depends_on_size:

@@ -16,6 +16,7 @@ import aiohttp
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, ConfigError
+from ...evaluator.messages import Setting
 from ...evaluator.network import check_url
 from ...evaluator.remote.asking import ApiAnswer, ApiReply, ApiRequest
 from ...evaluator.spec import Report
@@ -97,7 +98,12 @@ async def open_scorer(
 
     url = config.scorer_url
     if url is None:
-        raise ConfigError(f"--scorer {config.scorer} needs --scorer-url URL, the address of its API")
+        raise ConfigError(
+            Setting("scorer", config.scorer),
+            " needs ",
+            Setting("scorer_url", "URL"),
+            ", the address of its API",
+        )
     key = scorer_key(url, config.base_url, environment)
     stop, scrubber = stop or Stop(), scrubber or Scrubber()
     client = OpenAIChat(
@@ -134,7 +140,7 @@ async def _connect(url: str) -> None:
         except (aiohttp.ClientError, TimeoutError):
             return  # the first request shows what is wrong
 
-    await reach(address, "--scorer-url", visit)
+    await reach(address, Setting("scorer_url"), visit)
 
 
 class TrialAsk:

@@ -223,11 +223,11 @@ async def test_a_price_from_the_table_is_shown_once_and_noted() -> None:
 async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent() -> None:
     """It says what would help; so it does for an object from Python, which has no address."""
     async with ChatServer() as server:
-        with pytest.raises(ConfigError, match=r"no model 'n' of Home.*--price IN/OUT"):
+        with pytest.raises(ConfigError, match=r"no model 'n' of Home.*price=IN/OUT"):
             async with opened({}, base_url=server.base_url, llm="n", price="auto"):
                 pytest.fail("it must not open")
         assert server.statistics.requests == 0
-    with pytest.raises(ConfigError, match="--price auto needs an endpoint with an address"):
+    with pytest.raises(ConfigError, match='price="auto" needs an endpoint with an address'):
         async with opened({}, chat=Fixed(), price="auto"):
             pytest.fail("it must not open")
 
@@ -248,7 +248,7 @@ async def test_the_local_model_is_asked_as_often_as_it_has_slots(model: Callable
 async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not installed is named, with what brings it and what does without."""
     monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
-    with pytest.raises(ConfigError, match=r"not_there is not .*\[local\].* --llm-fallback combine"):
+    with pytest.raises(ConfigError, match=r"not_there is not .*\[local\].* llm_fallback=.combine"):
         async with opened({}, llm="local"):
             pytest.fail("it must not open")
 

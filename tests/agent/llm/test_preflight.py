@@ -84,7 +84,7 @@ async def test_an_unlisted_model_that_does_not_exist_is_refused_at_once(body: ob
         if exists:
             assert "asking for it anyway" in str((await preflight(url, KEY, key_env="K", model="c")).note)
         else:
-            with pytest.raises(EndpointError, match=r"has no model 'c'.*--llm"):
+            with pytest.raises(EndpointError, match=r"has no model 'c'.*with llm"):
                 await preflight(url, KEY, key_env="K", model="c")
     finally:
         await runner.cleanup()

@@ -254,8 +254,8 @@ async def test_a_request_that_always_fails_is_refused_though_no_other_is_in_flig
     ("fault", "advice"),
     [
         ("wrong_key", "SCORER_API_KEY"),
-        ("no_model", "check --model and --scorer-url"),
-        ("bad_request", "check --scorer, --model and --scorer-url"),
+        ("no_model", "check model and scorer_url"),
+        ("bad_request", "check scorer, model and scorer_url"),
     ],
 )
 async def test_an_endpoint_that_refuses_everything_is_the_users_to_fix(fault: str, advice: str) -> None:
@@ -264,7 +264,7 @@ async def test_an_endpoint_that_refuses_everything_is_the_users_to_fix(fault: st
         found, why = await answers(calls, [question(number) for number in range(20)])
     assert (found, type(why)) == ([], EndpointError)
     assert advice in str(why)
-    assert "--llm" not in str(why)
+    assert "llm" not in str(why)
     assert "OPENAI" not in str(why)
 
 
@@ -287,7 +287,7 @@ async def test_an_address_where_nothing_listens_is_named() -> None:
         found, why = await answers(calls, [question(0)])
     assert (found, type(why)) == ([], EndpointError)
     assert "Connection refused" in str(why)
-    assert "--scorer-url" in str(why)
+    assert "scorer_url" in str(why)
 
 
 async def test_requests_under_way_share_the_look_at_the_address() -> None:
