@@ -264,7 +264,7 @@ async def search(
         config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
         custom_scorer: An ``Evaluator``, or anything with ``score(templates)``; None to open the data set and
             model of the config.
-        chat: A ``ChatClient``, or anything with ``chat(messages)``; None to open the endpoint of the config.
+        chat: A ``Client``, or anything with ``chat(messages)``; None to open the endpoint of the config.
         on_event: Called with each event, in the event loop; must not block.
 
     Returns:
