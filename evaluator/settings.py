@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache, wraps
@@ -64,13 +63,6 @@ _WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What we say in place of pydantic, by the type of its error."""
-_OPTION = re.compile(
-    r"(?<![\w/.-])--(?P<flag>[a-z][a-z-]*[a-z])"
-    r"(?: (?P<value>[A-Z]+(?:[/|][A-Z]+)*|N/call|\d+|auto|chat|class-names|combine|embeddings|instruction"
-    r"|local|logprob|margin|random|skip|zero-shot)(?![\w/:-]))?"
-)
-"""An option in a message, with a value where one follows."""
-_RESUME = re.compile(r"`resume (?P<run_dir>[^`]+)`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,26 +351,6 @@ def _rewritten(given: str, kind: str) -> str:
     # Three digits after the comma may be thousands: guess neither.
     share = re.fullmatch(r"[+-]?\d+,\d+", given) is not None and not thousands
     return f"; write it with a point and no comma{': ' + given.replace(',', '.') if share else ''}"
-
-
-def in_python(message: str, options: Mapping[str, Option]) -> str:
-    """Return a command-line message for Python: ``--shots 4`` becomes ``shots=4``."""
-    names = {option.flag: name for name, option in options.items()}
-
-    def one(found: re.Match[str]) -> str:
-        name, value = names.get(f"--{found['flag']}"), found["value"]
-        off = names.get(f"--{found['flag'].removeprefix('no-')}")
-        if name is None and off is not None and not value:
-            return f"{off}=False"
-        if name is None:
-            return found[0]
-        if value is None:
-            return f"{name}=True" if isinstance(options[name].default, bool) else name
-        return f"{name}={value}" if value == value.upper() else f'{name}="{value}"'
-
-    return _RESUME.sub(
-        lambda found: f"`resume({shlex.split(found['run_dir'])[0]!r})`", _OPTION.sub(one, message)
-    )
 
 
 def one_of(what: str, names: Collection[str]) -> Callable[[Any], Any]:

@@ -42,8 +42,8 @@ ORDER = {
 }
 """From the top down: a room imports lower ones only. A module that is not named here is at the bottom."""
 CEILINGS = {
-    "lines that spell an option": 84,
-    "uses of what rewrites sentences": 15,
+    "lines that spell an option": 20,
+    "uses of what rewrites sentences": 1,
     "modules of ours that search/run.py imports": 24,
     "modules between log and report": 9,
     "options of search": 60,

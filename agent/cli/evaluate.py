@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, UsageError
+from ...evaluator.messages import Setting
 from ...evaluator.scoring import DEFAULT_TEMPLATE, UNREADABLE, Inspection
 from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
@@ -21,7 +22,8 @@ from ..results.details import ConfusionMatrix
 from ..results.gain import wilson
 from ..results.result import ApiUsage, are_shares, words_of
 from ..results.run_dir import write_atomically
-from ..search.api import Evaluation, score_templates
+from ..search import api
+from ..search.api import Evaluation
 from ..search.inputs import read_template_file
 from ..text import printable
 from .folders import output_file
@@ -48,7 +50,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     kind = kind_named(config.search_for)
     templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates, kind.name)
     with result_alone():
-        found = score_templates(
+        found = api.evaluate(
             templates,
             config,
             split=arguments.split,
@@ -78,7 +80,7 @@ def spent_on(used: ApiUsage, labels: Path) -> str:
 
 
 def _read(file: str, prompts: str) -> list[str]:
-    return [candidate.scored_as for candidate in read_template_file(file, "--templates", prompts)]
+    return [candidate.scored_as for candidate in read_template_file(file, Setting("templates"), prompts)]
 
 
 def _table(title: str, *columns: Column | str) -> Table:

@@ -6,8 +6,7 @@ Errors name the setting's place, the value, and what would be right.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from ...evaluator.errors import ConfigError, DataError, PromptclimbError
+from ...evaluator.errors import ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
 from ...evaluator.messages import Message, Setting
 from ...evaluator.settings import (
@@ -23,7 +22,6 @@ from ...evaluator.settings import (
     applying_to,
     current_names,
     explained,
-    in_python,
     label_setting,
     near,
     with_current_names,
@@ -306,13 +304,3 @@ def _called(field: str, place: str | None) -> str:
     if place == ENVIRONMENT:
         return variable_of(field)
     return flag_of(field) or field if place in (None, COMMAND_LINE) else field
-
-
-@contextmanager
-def python_words() -> Iterator[None]:
-    """Let errors in the block name fields in place of options, for callers of the library."""
-    try:
-        yield
-    except PromptclimbError as error:
-        error.args = (in_python(str(error), OPTIONS),)
-        raise

@@ -1,7 +1,4 @@
-"""The library's functions: ``search``, ``resume``, ``evaluate``, ``predict``, ``load_data`` and others.
-
-Their errors name config fields. The command line has its own path, as its errors name options.
-"""
+"""The library's functions: ``search``, ``resume``, ``evaluate``, ``predict``, ``load_data`` and others."""
 
 from __future__ import annotations
 
@@ -20,6 +17,7 @@ from ...evaluator.datasets.loading import load_data as load
 from ...evaluator.datasets.values import FewShotData
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.files import user_path
+from ...evaluator.messages import Message, Setting
 from ...evaluator.open import open_evaluator
 from ...evaluator.prediction import FolderPredictor, ImagePredictor, PredictedImage
 from ...evaluator.remote.asking import ApiEvaluator
@@ -30,7 +28,6 @@ from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_
 from ...evaluator.white_box.running import run_all
 from ...prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
 from ..config.schema import SearchConfig
-from ..config.sources import python_words
 from ..errors import BudgetSpentError
 from ..events.types import Bus, Listener
 from ..llm.scorer_endpoint import scorer_in_thread
@@ -89,7 +86,7 @@ class Evaluation:
         return None if self.inspection is None else ConfusionMatrix.of_inspection(self.inspection)
 
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
-        """Return the document of ``evaluate --json``, with at most ``most_confusions`` confused pairs."""
+        """Return the document of the command ``evaluate``, with at most so many confused pairs."""
         document: dict[str, Any] = {
             "dataset": self.dataset,
             "model": {"name": self.model, "pretrained": self.pretrained},
@@ -114,7 +111,6 @@ class Evaluation:
         return document
 
 
-@python_words()
 @accepts_earlier_names(evaluator="custom_scorer", prompts="search_for")
 def evaluate(
     templates: Iterable[str],
@@ -159,8 +155,8 @@ def evaluate(
     if not texts:
         raise UsageError(f"there is no {kind.words.noun} to score")
     if inspect and len(texts) > 1 and (config.scorer == "zero-shot" or not kind.averaged):
-        by = f" with --scorer {config.scorer}" if config.is_api else ""
-        raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time{by}; give one")
+        by = (" with ", Setting("scorer", config.scorer)) if config.is_api else ()
+        raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time", *by, "; give one")
     for name in white_box:
         check_reference(name)
     if white_box and (custom_scorer is not None or not config.is_clip):
@@ -180,16 +176,12 @@ def evaluate(
                 scorer = open_evaluator(config.without_choice(), report=report, ask=ask, labels=labels)
             measured = _measured(scorer, texts, kind, config, split, inspect, white_box, report)
     except BudgetSpentError as error:
-        kept = f"{error}; labels are kept in {labels}: with a higher limit, only the rest is requested"
-        raise BudgetSpentError(kept, limit=error.limit, limits=error.limits) from error
+        note = f"; labels are kept in {labels}: with a higher limit, only the rest is requested"
+        raise BudgetSpentError(Message(error, note), limit=error.limit, limits=error.limits) from error
     if ask is None:
         return measured
     usage = ApiUsage.of(ask.budget.spent, priced=config.scorer_price is not None)
     return replace(measured, scorer_usage=usage, labels=labels)
-
-
-score_templates: Callable[..., Evaluation] = inspect.unwrap(evaluate)
-"""The same for the command line, whose errors name options."""
 
 
 def _measured(
@@ -275,12 +267,11 @@ async def search(
         PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` continues.
     """
     _check_type("search", "config", config, SearchConfig, "a SearchConfig")
-    with python_words():
-        config = SearchConfig.of(config)
-        if custom_scorer is None:
-            check_data_name(config)
-        request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
-        return await start_run(request)
+    config = SearchConfig.of(config)
+    if custom_scorer is None:
+        check_data_name(config)
+    request = RunRequest(config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event))
+    return await start_run(request)
 
 
 @accepts_earlier_names(evaluator="custom_scorer")
@@ -315,14 +306,13 @@ async def resume(
     _check_type("resume", "changes", changes, (Mapping, type(None)), "a mapping of settings by name, or None")
     for name in changes or ():
         _check_type("resume", "each name in changes", name, str, "a text")
-    with python_words():
-        folder = user_path(run_dir, "run_dir")
-        safe = {*(() if custom_scorer is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
-        config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
-        request = RunRequest(
-            config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event), concludes=conclude
-        )
-        return await resume_run(request, folder)
+    folder = user_path(run_dir, Setting("run_dir"))
+    safe = {*(() if custom_scorer is None else OF_EVALUATOR), *(() if chat is None else OF_LLM)}
+    config = stored_config(folder, changes, place="changes", safe=safe, trust=trust)
+    request = RunRequest(
+        config=config, evaluator=custom_scorer, chat=chat, emit=_bus(on_event), concludes=conclude
+    )
+    return await resume_run(request, folder)
 
 
 def search_sync(config: SearchConfig, **arguments: Any) -> SearchResult:
@@ -365,22 +355,21 @@ def predict(
             read.
     """
     _check_type("predict", "folder", folder, (str, os.PathLike), "the path of a folder of images")
-    with python_words():
-        images, say = user_path(folder, "folder"), report or (lambda _line: None)
-        if not images.exists():
-            raise UsageError(f"there is no folder {images}")
-        if (run_dir is None) == (templates is None):
-            raise UsageError("predict: give run_dir, or templates with class_names and spec")
-        if run_dir is not None:
-            run = user_path(run_dir, "run_dir")
-            predictor: ImagePredictor = predictor_of_run(
-                run, ensemble=ensemble, class_names=class_names, report=say
-            )
-        else:
-            _check_type("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
-            texts = [_checked(text, kind_named(TEMPLATE)) for text in templates or ()]
-            config = SearchConfig.of(spec or EvaluatorSpec())
-            predictor = FolderPredictor(config, class_names or (), texts, say)
+    images, say = user_path(folder, "folder"), report or (lambda _line: None)
+    if not images.exists():
+        raise UsageError(f"there is no folder {images}")
+    if (run_dir is None) == (templates is None):
+        raise UsageError("predict: give run_dir, or templates with class_names and spec")
+    if run_dir is not None:
+        run = user_path(run_dir, Setting("run_dir"))
+        predictor: ImagePredictor = predictor_of_run(
+            run, ensemble=ensemble, class_names=class_names, report=say
+        )
+    else:
+        _check_type("predict", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
+        texts = [_checked(text, kind_named(TEMPLATE)) for text in templates or ()]
+        config = SearchConfig.of(spec or EvaluatorSpec())
+        predictor = FolderPredictor(config, class_names or (), texts, say)
     return predictor.predict(images, top=top)
 
 
@@ -399,10 +388,9 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         UsageError: The data cannot be read or searched on.
     """
     _check_type("load_data", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
-    with python_words():
-        config = SearchConfig.of(spec)
-        check_data_name(config)
-        return load(config)
+    config = SearchConfig.of(spec)
+    check_data_name(config)
+    return load(config)
 
 
 def report(run_dir: Path | str) -> Path:
@@ -412,8 +400,7 @@ def report(run_dir: Path | str) -> Path:
         UsageError: The folder holds no run, its result cannot be read, or the page cannot be written.
     """
     _check_type("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
-    with python_words():
-        return rewrite_report(user_path(run_dir, "run_dir"))
+    return rewrite_report(user_path(run_dir, Setting("run_dir")))
 
 
 def _check_no_loop(function: str) -> None:

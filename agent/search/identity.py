@@ -12,7 +12,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ...evaluator.counts import counted, enumerated
+from ...evaluator.counts import counted
+from ...evaluator.messages import Message, Setting, joined
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.kinds import Candidate
 from ...prompts.requests import PROMPTS_VERSION
@@ -79,12 +80,9 @@ def with_changes(config: SearchConfig, before: Mapping[str, Any], *, chosen: boo
     mine = config.identity()
     changed = [name for name in CHANGEABLE if mine.get(name) != before.get(name)]
     if changed and chosen:
-        flags = [
-            OPTIONS[name].flag if getattr(config, name) else f"--no-{OPTIONS[name].flag[2:]}"
-            for name in changed
-        ]
+        settings = joined(" and ", [Message(Setting(name, getattr(config, name))) for name in changed])
         raise StoreMismatchError(
-            f"{enumerated(flags)}: the run has chosen already. Resume it without, or start a new run",
+            Message(settings, ": the run has chosen already. Resume it without, or start a new run"),
             differences=tuple(changed),
         )
     unchanged = {name: value for name, value in before.items() if name not in changed}
@@ -130,9 +128,9 @@ def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, i
     }
     had = {name: int(before.get(name, 0)) for name in changed}
 
-    def refused(name: str, why: str) -> StoreMismatchError:
+    def refused(name: str, *why: object) -> StoreMismatchError:
         return StoreMismatchError(
-            f"--{name} {changed[name]}: the run was started with {had[name]}; {why}",
+            Message(Setting(name, changed[name]), f": the run was started with {had[name]}; ", *why),
             differences=(f"{name}: it was {had[name]}, now {changed[name]}",),
         )
 
@@ -140,10 +138,14 @@ def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, i
         if changed[name] < had[name]:
             raise refused(name, "a run can be given more, but not less")
     if "rounds" in changed and before.get("conversations") != 1 and config.needs_llm:
-        more = [f"--{name} {int(before.get(name, 0)) + 1}" for name in ("conversations", "restarts")]
+        conversations, restarts = (int(before.get(name, 0)) + 1 for name in ("conversations", "restarts"))
         raise refused(
             "rounds",
             "each restart has several conversations, and those after the first would begin from another "
-            f"ranking, so their answers would be paid for again; give {' or '.join(more)} instead",
+            "ranking, so their answers would be paid for again; give ",
+            Setting("conversations", conversations),
+            " or ",
+            Setting("restarts", restarts),
+            " instead",
         )
     return changed

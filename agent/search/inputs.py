@@ -13,6 +13,7 @@ from typing import Any
 from ...evaluator.custom.adapter import ScorerEvaluator, as_evaluator, pinned
 from ...evaluator.errors import AskingEndedError, ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
+from ...evaluator.messages import Setting
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.asking import ApiAsk
 from ...evaluator.scoring import Evaluator, NamePredictor
@@ -21,7 +22,6 @@ from ...prompts.kinds import INSTRUCTION, TEMPLATE, Candidate, CandidateError, k
 from ...prompts.starting import PoolError, read_file
 from ...prompts.wording import Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import flag_of
 from ..errors import EndpointError, why_ended
 from ..events.types import Event, ImagesEncoded, Listener, Noted
 from ..present.notes import LlmFallback, fallback_note
@@ -65,8 +65,10 @@ async def ready_evaluator(
         _check_renames(evaluator, name)
     if config.shared_cache is not None and not info.shareable:
         raise ConfigError(
-            f"{name} has no fingerprint, so {flag_of('shared_cache')} cannot share its scores: give it an "
-            "attribute `fingerprint`, a text that is another one whenever its scores are"
+            f"{name} has no fingerprint, so ",
+            Setting("shared_cache"),
+            " cannot share its scores: give it an attribute `fingerprint`, a text that is another one "
+            "whenever its scores are",
         )
     return evaluator
 
@@ -75,8 +77,14 @@ def check_scorer_takes(config: SearchConfig) -> None:
     """Raise ConfigError if instructions are for a scorer that takes none; no custom one is to be given."""
     if config.search_for == INSTRUCTION and config.scorer != "chat" and config.custom_scorer is None:
         raise ConfigError(
-            f"--search-for instruction needs a model that answers in words, and --scorer {config.scorer} "
-            "does not: add --scorer chat, or give your own scorer (--custom-scorer)"
+            Setting("search_for", INSTRUCTION),
+            " needs a model that answers in words, and ",
+            Setting("scorer", config.scorer),
+            " does not: add ",
+            Setting("scorer", "chat"),
+            ", or give your own scorer (",
+            Setting("custom_scorer"),
+            ")",
         )
 
 
@@ -87,9 +95,11 @@ def _check_renames(evaluator: Evaluator, name: str) -> None:
     if describes_data and isinstance(evaluator, NamePredictor):
         return
     raise ConfigError(
-        f"--search-for class-names cannot score names with {name}: give it a method "
-        "`predict_named(template, renamings, split)` (see evaluator.scoring.NamePredictor), and its classes "
-        "and few-shot images in `info.class_names` and `info.sizes`; or search with --search-for template"
+        Setting("search_for", "class-names"),
+        f" cannot score names with {name}: give it a method `predict_named(template, renamings, split)` (see "
+        "evaluator.scoring.NamePredictor), and its classes and few-shot images in `info.class_names` and "
+        "`info.sizes`; or search with ",
+        Setting("search_for", TEMPLATE),
     )
 
 
@@ -177,12 +187,12 @@ def may_fall_back(config: SearchConfig) -> bool:
     return config.is_local and config.llm_fallback is not None and config.needs_llm
 
 
-def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -> list[Candidate]:
-    """Read a JSON list of candidates, or one a line; ConfigErrors name ``option``."""
+def read_template_file(file: Path | str, setting: str | Setting, prompts: str = TEMPLATE) -> list[Candidate]:
+    """Read a JSON list of candidates, or one a line; ConfigErrors name ``setting``."""
     try:
-        return read_file(user_path(file, option), kind_named(prompts))
+        return read_file(user_path(file, setting), kind_named(prompts))
     except PoolError as error:
-        raise ConfigError(f"{option}: {error}") from error
+        raise ConfigError(setting, f": {error}") from error
 
 
 def read_pool(config: SearchConfig) -> list[Candidate]:
@@ -190,14 +200,16 @@ def read_pool(config: SearchConfig) -> list[Candidate]:
     kind = kind_named(config.search_for)
     noun = kind.words.noun
     if isinstance(config.initial, Path):
-        pool = read_template_file(config.initial, "--initial", config.search_for)
+        pool = read_template_file(config.initial, Setting("initial"), config.search_for)
         unique = list({candidate.key: candidate for candidate in pool}.values())
         if len(unique) < 2:
-            raise ConfigError(f"--initial {config.initial}: it has one {noun}; a restart needs at least 2")
+            initial = Setting("initial", str(config.initial))
+            raise ConfigError(initial, f": it has one {noun}; a restart needs at least 2")
         return unique
     pool = [candidate for group in kind.starting(config.starting_pool) for candidate in group]
     if config.initial is not None and config.initial > len(pool):
-        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} {noun}s")
+        initial = Setting("initial", config.initial)
+        raise ConfigError(initial, f": the built-in pool has {len(pool)} {noun}s")
     return pool
 
 
@@ -207,11 +219,11 @@ def read_wordings(config: SearchConfig) -> Wordings:
     if config.wordings is None:
         return kind.wordings
     try:
-        path = user_path(config.wordings, "--wordings")
+        path = user_path(config.wordings, Setting("wordings"))
         text = read_text(path, what="wordings file", most=MOST_SETTINGS_BYTES)
         return with_changes(text, kind.wordings, slot=kind.slot)
     except (DataError, WordingsError) as error:
-        raise ConfigError(f"--wordings {config.wordings}: {error}") from error
+        raise ConfigError(Setting("wordings", str(config.wordings)), f": {error}") from error
 
 
 def check_places(config: SearchConfig, *, names_only: bool) -> None:
@@ -226,6 +238,7 @@ def check_places(config: SearchConfig, *, names_only: bool) -> None:
             continue
         if isinstance(path, str | Path) and Path(path).is_absolute() and not Path(path).exists():
             raise ConfigError(
-                f"{path} is not there any more. If it has moved, give {flag_of(name)} PLACE "
-                f"(its content decides, not where it lies)"
+                f"{path} is not there any more. If it has moved, give ",
+                Setting(name, "PLACE"),
+                " (its content decides, not where it lies)",
             )

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict
 
 from ...evaluator.errors import AskingEndedError, CrashingTemplateError, ScoringEndedError, ScoringFailedError
+from ...evaluator.messages import Message, Setting
 from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
 from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
@@ -167,17 +168,16 @@ class EmptyAnswers:
 
     def check(self) -> None:
         """Raise GaveUpError if too many answers in a row held no template."""
-        remedy = "choose another --llm in a new run"
+        remedy = Message("choose another ", Setting("llm"), " in a new run")
         if self._cut:
-            remedy = "raise --answer-tokens, or lower --reasoning-effort"
+            remedy = Message("raise ", Setting("answer_tokens"), ", or lower ", Setting("reasoning_effort"))
         if not self._has_answers and self._unusable >= MOST_UNUSABLE_AT_FIRST:
             first = f"none of the first {self._unusable} requests got a usable answer"
-            raise GaveUpError(f"{first} (the last: {self._last}): {remedy}")
+            raise GaveUpError(f"{first} (the last: {self._last}): ", remedy)
         if self._in_a_row >= MOST_EMPTY_IN_A_ROW:
             cut = f", {self._cut} of them cut for length" if self._cut else ""
-            raise GaveUpError(
-                f"no {self._noun} could be read in the last {self._in_a_row} answers{cut}: {remedy}"
-            )
+            answers = f"the last {self._in_a_row} answers{cut}"
+            raise GaveUpError(f"no {self._noun} could be read in {answers}: ", remedy)
 
 
 class _Skip(BaseModel):
@@ -188,6 +188,7 @@ class _Skip(BaseModel):
     unusable: bool = False
 
 
+@dataclass(eq=False)
 class Journal:
     """One restart's access to the LLM.
 
@@ -203,28 +204,17 @@ class Journal:
     ``stop`` acts between an answer and the next request, never between an answer and the disk.
     """
 
-    def __init__(
-        self,
-        record: RestartRecord,
-        config: SearchConfig,
-        store: Store,
-        asker: Asker,
-        *,
-        stop: Stop,
-        empty_answers: EmptyAnswers,
-        scheduler: FairScheduler,
-        emit: Listener,
-    ) -> None:
-        self.record = record
-        self._config = config
-        self._store = store
-        self._asker = asker
-        self._stop = stop
-        self._empty = empty_answers
-        self._scheduler = scheduler
-        self._emit = emit
-        self._skipped: dict[Position, _Skip] = {}
-        self._refused: dict[Position, str] = {}
+    record: RestartRecord
+    config: SearchConfig
+    store: Store
+    asker: Asker
+    _: KW_ONLY
+    stop: Stop
+    empty_answers: EmptyAnswers
+    scheduler: FairScheduler
+    emit: Listener
+    _skipped: dict[Position, _Skip] = field(default_factory=dict, init=False)
+    _refused: dict[Position, str] = field(default_factory=dict, init=False)
 
     @property
     def unanswered(self) -> int:
@@ -236,7 +226,7 @@ class Journal:
 
         Raises as ``answer`` does.
         """
-        config, record = self._config, self.record
+        config, record = self.config, self.record
         # The first request of a round keeps the seed from when a round had only one.
         seed = derived(config.seed, *(position if position.sample else position[:3]))
         request = ChatRequest(
@@ -260,7 +250,7 @@ class Journal:
         record.answers += 1
         record.replayed += replayed
         record.exchanges[position] = (request.messages, answer.text)
-        self._emit(
+        self.emit(
             AnswerReceived(
                 position=position,
                 replayed=replayed,
@@ -282,37 +272,37 @@ class Journal:
             GaveUpError: Too many answers in a row held no template.
             PromptclimbError: A budget, an outage, a signal or a failure.
         """
-        if (stored := self._store.answer(position)) is not None:
+        if (stored := self.store.answer(position)) is not None:
             self._check_request(position, stored.request_hash, request)
-            await self._scheduler.turn()
+            await self.scheduler.turn()
             return stored.answer, True
-        if (skip := self._store.note(_note_of("skip", position), _Skip.model_validate)) is not None:
+        if (skip := self.store.note(_note_of("skip", position), _Skip.model_validate)) is not None:
             self._check_request(position, skip.request, request)
-            await self._scheduler.turn()
+            await self.scheduler.turn()
             raise Skipped(skip.reason, unusable=skip.unusable)
-        self._stop.check()
-        self._empty.check()
+        self.stop.check()
+        self.empty_answers.check()
         try:
             try:
-                billed = await self._asker.ask(request)
+                billed = await self.asker.ask(request)
             except RequestFailedError as error:
                 raise await self._skip(position, request, error) from error
             await self._write_skipped()
-            await self._store.put_answer(position, request.hash, billed.answer, billed.bill, request.messages)
+            await self.store.put_answer(position, request.hash, billed.answer, billed.bill, request.messages)
         finally:
-            self._stop.settled()
+            self.stop.settled()
         # Nothing is lost from here on, so a stop need not wait for scores.
-        self._stop.check()
-        await self._scheduler.turn()
+        self.stop.check()
+        await self.scheduler.turn()
         return billed.answer, False
 
     def count(self, *, empty: bool, cut: bool) -> None:
-        self._empty.count(empty=empty, cut=cut)
+        self.empty_answers.count(empty=empty, cut=cut)
 
     async def keep_refused(self) -> None:
         """Mark requests refused at the end of the restart, once all restarts have ended."""
         for position, request_hash in self._refused.items():
-            await self._store.put_note(_note_of("refused", position), request_hash)
+            await self.store.put_note(_note_of("refused", position), request_hash)
 
     async def _skip(self, position: Position, request: ChatRequest, error: RequestFailedError) -> Skipped:
         cause = error.__cause__
@@ -320,8 +310,8 @@ class Journal:
         self._skipped[position] = _Skip(request=request.hash, reason=str(error), unusable=unusable)
         if unusable:
             cut = isinstance(cause, UnusableAnswerError) and cause.reason == "length"
-            self._empty.count(empty=True, cut=cut, unusable=str(error))
-        refused_before = self._store.note(_note_of("refused", position)) == request.hash
+            self.empty_answers.count(empty=True, cut=cut, unusable=str(error))
+        refused_before = self.store.note(_note_of("refused", position)) == request.hash
         if error.refused:
             self._refused[position] = request.hash
         if error.answered or (error.refused and refused_before):
@@ -330,7 +320,7 @@ class Journal:
 
     async def _write_skipped(self) -> None:
         for position, skip in list(self._skipped.items()):
-            await self._store.put_note(_note_of("skip", position), skip.model_dump())
+            await self.store.put_note(_note_of("skip", position), skip.model_dump())
             del self._skipped[position]
             self._refused.pop(position, None)
 

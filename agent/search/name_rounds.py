@@ -12,6 +12,7 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -53,6 +54,7 @@ def renaming_key(template: str, renaming: Renaming) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+@dataclass(eq=False)
 class NameRounds:
     """Search for names in one template.
 
@@ -65,31 +67,23 @@ class NameRounds:
         renaming: The names so far, which were scored together.
     """
 
-    def __init__(
-        self,
-        record: NamesRecord,
-        config: SearchConfig,
-        template: str,
-        *,
-        few_shot: FewShotPredictions,
-        info: EvaluatorInfo,
-        store: Store,
-        journal: Journal,
-        check: Callable[[], None],
-        check_new: Callable[[], None],
-        emit: Listener,
-    ) -> None:
-        self.record = record
+    record: NamesRecord
+    config: SearchConfig
+    template: str
+    _: KW_ONLY
+    few_shot: FewShotPredictions
+    info: EvaluatorInfo
+    store: Store
+    journal: Journal
+    check: Callable[[], None]
+    check_new: Callable[[], None]
+    emit: Listener
+
+    def __post_init__(self) -> None:
         self.renaming: Renaming = {}
-        self._config = config
-        self._template = template
-        self._journal = journal
-        self._check_new = check_new
-        self._emit = emit
-        self._class_names = info.class_names
-        self._reader = NameReader(info.class_names, template)
-        self._scores = NameScores(template, few_shot, store, check)
-        self._store = store
+        self._class_names = self.info.class_names
+        self._reader = NameReader(self._class_names, self.template)
+        self._scores = NameScores(self.template, self.few_shot, self.store, self.check)
         self._tried: dict[int, dict[str, Predicted]] = {}
         self._times_asked = Counter[int]()
         self._now: Predicted = ()
@@ -100,14 +94,14 @@ class NameRounds:
         await self._scores.open()
         self._now = self._scores.base
         repeats = 0
-        for number in range(1, self._config.name_rounds + 1):
+        for number in range(1, self.config.name_rounds + 1):
             reason = None
             if not self._confusions():
                 reason = "no image of a class that may be renamed is wrong"
             elif repeats >= MOST_REPEATS:
                 reason = f"{counted(MOST_REPEATS, 'round')} in a row held no new name"
             if reason is not None:
-                self._emit(Noted(text=f"the search for class names ends early: {reason}"))
+                self.emit(Noted(text=f"the search for class names ends early: {reason}"))
                 break
             position = Position(NAMES, conversation, number)
             skipped_before = self.record.skipped
@@ -116,7 +110,7 @@ class NameRounds:
             if new_names or skipped_before == self.record.skipped:
                 repeats = 0 if new_names else repeats + 1
             await self._choose(final=False)
-            self._emit(
+            self.emit(
                 NameRoundFinished(
                     position=position,
                     renamed=len(self.renaming),
@@ -125,7 +119,7 @@ class NameRounds:
                 )
             )
         await self.choose()
-        self.record.unanswered = self._journal.unanswered
+        self.record.unanswered = self.journal.unanswered
 
     async def choose(self) -> None:
         """Choose among the names that were tried, as at the end of all rounds."""
@@ -133,11 +127,11 @@ class NameRounds:
 
     async def _conversation(self) -> int:
         """Return the number of the conversation on this template; one number for each template."""
-        templates = self._store.note(TEMPLATES, lambda row: list(map(str, row))) or []
-        if self._template not in templates:
-            templates = [*templates, self._template]
-            await self._store.put_note(TEMPLATES, templates)
-        return templates.index(self._template) + 1
+        templates = self.store.note(TEMPLATES, lambda row: list(map(str, row))) or []
+        if self.template not in templates:
+            templates = [*templates, self.template]
+            await self.store.put_note(TEMPLATES, templates)
+        return templates.index(self.template) + 1
 
     @property
     def images(self) -> int:
@@ -169,7 +163,7 @@ class NameRounds:
         confusions = self._confusions()
         labels = _labels_to_ask(confusions, self._times_asked)
         self._times_asked.update(labels)
-        config = self._config
+        config = self.config
         names: list[tuple[int, str]] = []
         if config.llm is None:
             names = [(label, name) for label in labels for name in self._kind_names(label)]
@@ -179,9 +173,7 @@ class NameRounds:
                 names += await self._ask(messages, position._replace(sample=sample), [label], SHORT_NAMES)
         else:
             records = [self._record_of(label, confusions) for label in labels]
-            messages = rich_request(
-                self._template, self._class_names, records, description=config.description
-            )
+            messages = rich_request(self.template, self._class_names, records, description=config.description)
             names = await self._ask(messages, position, labels, names_asked(len(labels)))
         # The same name may come in several answers of one round.
         return await self._score(list(dict.fromkeys(names)), position)
@@ -189,11 +181,11 @@ class NameRounds:
     @property
     def _asks_for_one_class(self) -> bool:
         """Whether each request is a short one, for one class."""
-        return self._config.request_style == "short"
+        return self.config.request_style == "short"
 
     def _kind_names(self, label: int) -> list[str]:
         """Return the next names of a class without an LLM, as many as a request asks for."""
-        names = kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
+        names = kind_names(self._class_names[label], random.Random(f"{self.config.seed} {label}"))
         return [name for name in names if name not in self._tried.get(label, ())][:MOST_NAMES_ASKED]
 
     async def _ask(
@@ -201,16 +193,16 @@ class NameRounds:
     ) -> list[tuple[int, str]]:
         """Ask for ``each`` names of some classes, and return the new ones."""
         try:
-            answer, _ = await self._journal.ask(messages, position)
+            answer, _ = await self.journal.ask(messages, position)
         except Skipped as skip:
-            self._emit(Noted(text=f"{position} is skipped: {skip.reason}"))
+            self.emit(Noted(text=f"{position} is skipped: {skip.reason}"))
             return []
         only = labels[0] if self._asks_for_one_class else None
         proposals = self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length")
         new: dict[tuple[int, str], None] = {}
         count_by_label = Counter[int]()
         # Behind an API each name costs requests; elsewhere those beyond the number asked for are welcome.
-        limited, most = self._config.is_api, each * len(labels)
+        limited, most = self.config.is_api, each * len(labels)
         for label, name in proposals.names:
             if name in self._tried.get(label, ()) or (label, name) in new:
                 self._refuse(f"{self._class_names[label]}: {name}", "known", position)
@@ -225,12 +217,12 @@ class NameRounds:
 
     def _refuse(self, line: str, reason: str, position: Position) -> None:
         self.record.rejected[reason] += 1
-        self._emit(NameRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
+        self.emit(NameRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
 
     async def _score(self, names: Sequence[tuple[int, str]], position: Position) -> int:
         """Score each name alone, and return how many there are."""
         predictions = await self._scores.predict_all(
-            [{label: name} for label, name in names], check_new=self._check_new
+            [{label: name} for label, name in names], check_new=self.check_new
         )
         for (label, name), predicted in zip(names, predictions, strict=True):
             class_name = self._class_names[label]
@@ -240,7 +232,7 @@ class NameRounds:
             self._tried.setdefault(label, {})[name] = predicted
             self.record.proposed += 1
             gained, lost = self._gained_and_lost(predicted)
-            self._emit(
+            self.emit(
                 NameScored(position=position, class_name=class_name, new_name=name, gained=gained, lost=lost)
             )
         return len(names)
@@ -334,6 +326,7 @@ class FewShotPredictions:
         return labels, copies, predictions
 
 
+@dataclass(eq=False)
 class NameScores:
     """Predictions by renaming: read if on disk, otherwise written to disk before they are used.
 
@@ -343,17 +336,14 @@ class NameScores:
         copies: Number of augmented copies.
     """
 
-    def __init__(
-        self, template: str, few_shot: FewShotPredictions, store: Store, check: Callable[[], None]
-    ) -> None:
-        self._template = template
-        self._few_shot = few_shot
-        self._store = store
-        self._check = check
-        self._known: dict[RenamingKey, Predicted | None] = {}
-        self.labels: Predicted = ()
-        self.base: Predicted = ()
-        self.copies = 0
+    template: str
+    few_shot: FewShotPredictions
+    store: Store
+    check: Callable[[], None]
+    labels: Predicted = ()
+    base: Predicted = ()
+    copies: int = 0
+    _known: dict[RenamingKey, Predicted | None] = field(default_factory=dict, init=False)
 
     @property
     def images(self) -> int:
@@ -363,20 +353,20 @@ class NameScores:
     async def open(self) -> None:
         """Predict with the original names."""
         note = self._note_of(())
-        stored = self._store.note(
+        stored = self.store.note(
             note, lambda row: (array("i", row["labels"]), array("i", row["predicted"]), int(row["copies"]))
         )
         if stored is None:
-            self._check()
-            labels, copies, (predicted,) = await self._few_shot.predict(self._template, [{}])
+            self.check()
+            labels, copies, (predicted,) = await self.few_shot.predict(self.template, [{}])
             if predicted is None:
                 raise EvaluationFailedError("predict_named gives no predictions without new names")
             stored = labels, predicted, copies
-            await self._store.put_note(
+            await self.store.put_note(
                 note, {"labels": list(labels), "predicted": list(predicted), "copies": copies}
             )
         self.labels, self.base, self.copies = stored
-        self._few_shot.copies = bool(self.copies)
+        self.few_shot.copies = bool(self.copies)
 
     async def predict_all(
         self, renamings: Sequence[Renaming], *, check_new: Callable[[], None] = lambda: None
@@ -387,25 +377,25 @@ class NameScores:
         """
         keys = [tuple(sorted(renaming.items())) for renaming in renamings]
         for key in dict.fromkeys(keys):
-            stored = None if key in self._known else self._store.note(self._note_of(key), self._read)
+            stored = None if key in self._known else self.store.note(self._note_of(key), self._read)
             if stored is not None:
                 (self._known[key],) = stored
         missing = [key for key in dict.fromkeys(keys) if key not in self._known]
         for start in range(0, len(missing), AT_ONCE):
             batch = missing[start : start + AT_ONCE]
-            self._check()
+            self.check()
             check_new()
-            _, _, predictions = await self._few_shot.predict(self._template, [dict(key) for key in batch])
+            _, _, predictions = await self.few_shot.predict(self.template, [dict(key) for key in batch])
             notes = {
                 self._note_of(key): self._row_of(predicted)
                 for key, predicted in zip(batch, predictions, strict=True)
             }
-            await self._store.put_notes(notes)
+            await self.store.put_notes(notes)
             self._known |= zip(batch, predictions, strict=True)
         return [self._known[key] for key in keys]
 
     def _note_of(self, key: RenamingKey) -> str:
-        return f"named:{renaming_key(self._template, dict(key))}"
+        return f"named:{renaming_key(self.template, dict(key))}"
 
     def _row_of(self, predicted: Predicted | None) -> dict[str, Any]:
         """Return predictions for the disk: where they differ, and to what; None if a name cannot be read."""

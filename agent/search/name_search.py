@@ -7,6 +7,8 @@ found one repairs most of the errors. With the new names, the template is then c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
 from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, NamePredictor
@@ -26,6 +28,7 @@ REPAIRED = 0.5
 UNREAD = FewShotAccuracy(-1.0, 0)
 
 
+@dataclass(eq=False)
 class NameSearch:
     """Choose a template, search for names in it, and choose the template again.
 
@@ -37,35 +40,23 @@ class NameSearch:
         asks_scorer: Whether the scorer is behind an API, which then refuses what it has not answered before.
     """
 
-    begun = True
+    record: NamesRecord
+    config: SearchConfig
+    _: KW_ONLY
+    templates: Sequence[str]
+    evaluator: NamePredictor
+    info: EvaluatorInfo
+    store: Store
+    journal: Journal
+    check: Callable[[], None]
+    concludes: bool
+    asks_scorer: bool
+    emit: Listener
+    begun: ClassVar[bool] = True
     """It always runs, as nothing runs beside it."""
 
-    def __init__(
-        self,
-        record: NamesRecord,
-        config: SearchConfig,
-        *,
-        templates: Sequence[str],
-        evaluator: NamePredictor,
-        info: EvaluatorInfo,
-        store: Store,
-        journal: Journal,
-        check: Callable[[], None],
-        concludes: bool,
-        asks_scorer: bool,
-        emit: Listener,
-    ) -> None:
-        self.record = record
-        self._concludes = concludes
-        self._asks_scorer = asks_scorer
-        self._config = config
-        self._templates = templates
-        self._info = info
-        self._store = store
-        self._journal = journal
-        self._check = check
-        self._emit = emit
-        self._few_shot = FewShotPredictions(evaluator, info)
+    def __post_init__(self) -> None:
+        self._few_shot = FewShotPredictions(self.evaluator, self.info)
 
     async def run(self) -> None:
         """Search; there are no names if the best template found is as good without.
@@ -75,28 +66,28 @@ class NameSearch:
         record = self.record
         template = await self._template_to_search_in()
         if await self._accuracy(template, {}) == UNREAD:
-            self._emit(Noted(text="no class names are searched for: the scorer can read none in a template"))
+            self.emit(Noted(text="no class names are searched for: the scorer can read none in a template"))
             record.done = True
             return
         rounds = NameRounds(
             record,
-            self._config,
+            self.config,
             template,
             few_shot=self._few_shot,
-            info=self._info,
-            store=self._store,
-            journal=self._journal,
-            check=self._check,
+            info=self.info,
+            store=self.store,
+            journal=self.journal,
+            check=self.check,
             check_new=self._check_new,
-            emit=self._emit,
+            emit=self.emit,
         )
-        without = await self._accuracy(self._templates[0], {})
+        without = await self._accuracy(self.templates[0], {})
         concluded: Exception | None = None
         try:
             try:
                 await rounds.run()
             except (GaveUpError, AskingEndedError) as end:
-                if not self._concludes:
+                if not self.concludes:
                     raise
                 concluded = end
                 await rounds.choose()
@@ -104,23 +95,23 @@ class NameSearch:
             if rounds.holds and rounds.accuracy.share > without.share:
                 record.template, record.renaming = template, rounds.renaming
         accuracy = await self._choose_again(template, rounds, without)
-        self._emit(NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=rounds.images))
+        self.emit(NamesChosen(renamed=len(record.renaming), right=accuracy.images, images=rounds.images))
         if concluded is not None:
             raise concluded
         record.done = True
 
     def _check_new(self) -> None:
-        if self._concludes and not self._asks_scorer:
+        if self.concludes and not self.asks_scorer:
             raise GaveUpError(NOTHING_MORE)
 
     async def _template_to_search_in(self) -> str:
-        defaults = self._info.baselines.get(BASELINE_DEFAULT, ())[:1]
+        defaults = self.info.baselines.get(BASELINE_DEFAULT, ())[:1]
         accuracy_by_neutral = {
             template: await self._accuracy(template, {}, self._check_new)
             for template in dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES))
         }
         neutral = max(accuracy_by_neutral, key=lambda template: accuracy_by_neutral[template].share)
-        best = self._templates[0]
+        best = self.templates[0]
         before = accuracy_by_neutral[neutral]
         repaired = (await self._accuracy(best, {})).share - before.share
         return best if before == UNREAD or repaired > REPAIRED * (1.0 - before.share) else neutral
@@ -137,7 +128,7 @@ class NameSearch:
         if not renaming:
             return without
         accuracy_by_template = {template: rounds.accuracy}
-        for candidate in self._templates[:FOUND_TRIED]:
+        for candidate in self.templates[:FOUND_TRIED]:
             if candidate not in accuracy_by_template:
                 accuracy_by_template[candidate] = await self._accuracy(candidate, renaming)
         best = max(accuracy_by_template, key=lambda candidate: accuracy_by_template[candidate].share)
@@ -151,14 +142,14 @@ class NameSearch:
     ) -> FewShotAccuracy:
         """Return a template's accuracy, on disk before it is used; -1 if the model cannot read a name."""
         note = f"right:{renaming_key(template, renaming)}"
-        accuracy = self._store.note(note, FewShotAccuracy._make)
+        accuracy = self.store.note(note, FewShotAccuracy._make)
         if accuracy is None:
-            self._check()
+            self.check()
             check_new()
             try:
                 labels, copies, (predicted,) = await self._few_shot.predict(template, [renaming])
             except TemplateRejectedError:
                 predicted = None
             accuracy = UNREAD if predicted is None else FewShotAccuracy.of(labels, predicted, copies)
-            await self._store.put_note(note, list(accuracy))
+            await self.store.put_note(note, list(accuracy))
         return accuracy

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from ...evaluator.errors import AskingEndedError, PromptclimbError, ScoringEndedError, TemplateRejectedError
@@ -225,23 +225,18 @@ class _Running:
         return behind <= 0 or behind <= margin * math.sqrt(differing)
 
 
+@dataclass(eq=False)
 class Racer:
     """Drops the candidates of a step that fall behind, by the labels of some training images."""
 
-    def __init__(
-        self,
-        evaluator: PartialPredictor,
-        images: int,
-        store: Store,
-        *,
-        seed: int,
-        scrub: Callable[[str], str],
-    ) -> None:
-        self._evaluator = evaluator
-        self._images = images
-        self._store = store
-        self._seed = seed
-        self._scrub = scrub
+    evaluator: PartialPredictor
+    images: int
+    store: Store
+    _: KW_ONLY
+    seed: int
+    scrub: Callable[[str], str]
+
+    def __post_init__(self) -> None:
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._labels: Sequence[int] = ()
 
@@ -249,7 +244,7 @@ class Racer:
         self, texts: Sequence[str], incumbent: str | None, position: Position
     ) -> dict[str, Raced] | None:
         """Return the outcome of a step from disk; None if it has not raced."""
-        rows = self._store.note(
+        rows = self.store.note(
             _note_of(texts, incumbent, position), lambda rows: {text: _raced(*rest) for text, *rest in rows}
         )
         return None if rows is None else _of_all(texts, rows)
@@ -268,10 +263,10 @@ class Racer:
         async with self._room:
             if not self._labels:
                 # Without candidates, nothing is asked: these are the true labels.
-                self._labels = (await self._predict((), range(self._images))).labels
-            outcomes = await race(racing, incumbent, race_blocks(self._labels, self._seed), self._ask)
+                self._labels = (await self._predict((), range(self.images))).labels
+            outcomes = await race(racing, incumbent, race_blocks(self._labels, self.seed), self._ask)
         rows = [_row(text, outcome) for text, outcome in outcomes.items()]
-        await self._store.put_note(_note_of(texts, incumbent, position), rows)
+        await self.store.put_note(_note_of(texts, incumbent, position), rows)
         return _of_all(texts, outcomes)
 
     async def _ask(self, texts: Sequence[str], image_indices: Sequence[int]) -> dict[str, Hits | Rejection]:
@@ -282,7 +277,7 @@ class Racer:
             except TemplateRejectedError as error:
                 if error.template not in left:
                     raise
-                answers[error.template] = Rejection(error.reason, self._scrub(error.explanation))
+                answers[error.template] = Rejection(error.reason, self.scrub(error.explanation))
                 continue
             for text, labels in zip(left, predictions.predicted, strict=True):
                 if labels is None:
@@ -295,16 +290,16 @@ class Racer:
         ensembles = [[text] for text in texts]
         try:
             return await in_thread(
-                lambda: self._evaluator.predict_some(ensembles, split="train", places=image_indices)
+                lambda: self.evaluator.predict_some(ensembles, split="train", places=image_indices)
             )
         except AskingEndedError as error:
             raise why_ended(error) from error
         except ScoringEndedError as error:
-            raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
+            raise EvaluationFailedError(self.scrub(f"the evaluator failed: {error}")) from error
         except PromptclimbError:
             raise
         except Exception as error:
-            raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error!r}")) from error
+            raise EvaluationFailedError(self.scrub(f"the evaluator failed: {error!r}")) from error
 
 
 def races(config: SearchConfig, info: EvaluatorInfo) -> bool:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
+from ...evaluator.messages import Setting
 from ...evaluator.scoring import NOT_A_NUMBER, EvaluatorInfo, Rejection, Score, Verdict
 from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Outcome
@@ -96,6 +98,7 @@ class EarlyStopping:
         return None
 
 
+@dataclass(eq=False)
 class Restart:
     """Run one restart.
 
@@ -103,47 +106,37 @@ class Restart:
     stop. The LLM gets the class names in ``info`` unless the config says ``blind``.
     """
 
-    def __init__(
-        self,
-        config: SearchConfig,
-        *,
-        pool: Sequence[Candidate],
-        info: EvaluatorInfo,
-        wordings: Wordings,
-        journal: Journal,
-        scores: Scorebook,
-        racer: Racer | None = None,
-        check: Callable[[], None],
-        emit: Listener,
-    ) -> None:
-        self.record = journal.record
-        self._config = config
-        self._memory = Memory(derived(config.seed, "ties", self.record.number))
-        self._pool = pool
-        self._info = info
-        self._wordings = wordings
-        self._method = METHODS[config.method]
-        self._kind = kind_named(config.search_for)
+    config: SearchConfig
+    _: KW_ONLY
+    pool: Sequence[Candidate]
+    info: EvaluatorInfo
+    wordings: Wordings
+    journal: Journal
+    scores: Scorebook
+    racer: Racer | None = None
+    check: Callable[[], None]
+    emit: Listener
+
+    def __post_init__(self) -> None:
+        self.record = self.journal.record
+        self._memory = Memory(derived(self.config.seed, "ties", self.record.number))
+        self._method = METHODS[self.config.method]
+        self._kind = kind_named(self.config.search_for)
         self._state: dict[str, Any] = {}
-        self._journal = journal
-        self._scores = scores
-        self._racer = racer
-        self._stopping = EarlyStopping(self.record, config, info.sizes)
-        self._check = check
-        self._emit = emit
+        self._stopping = EarlyStopping(self.record, self.config, self.info.sizes)
 
     async def run(self) -> None:
         """Go through all rounds; ``record`` has what was done, whatever ends it."""
         await self._score_starting()
-        for conversation in range(1, self._config.conversations + 1):
+        for conversation in range(1, self.config.conversations + 1):
             if end := self._stopping.ends_restart:
                 self._end_early(end)
                 break
             await self._conversation(conversation)
-        self.record.unanswered = self._journal.unanswered
+        self.record.unanswered = self.journal.unanswered
         self.record.done = True
         best, position = self._memory.best(1)[0], Position(self.record.number)
-        self._emit(RestartFinished(position=position, best=best.text, train=best.score.train))
+        self.emit(RestartFinished(position=position, best=best.text, train=best.score.train))
 
     @property
     def begun(self) -> bool:
@@ -151,14 +144,14 @@ class Restart:
         return self._all_scored(self._sample(), Position(self.record.number))
 
     def _sample(self) -> Sequence[Candidate]:
-        config, restart = self._config, self.record.number
+        config, restart = self.config, self.record.number
         if config.draws_from_grammar:
             return _drawn_from_grammar(config.search_for, config.most_initial, config.seed, restart)
-        return _drawn([self._pool], config.most_initial, config.seed, restart)
+        return _drawn([self.pool], config.most_initial, config.seed, restart)
 
     async def _score_starting(self) -> None:
         position, sample = Position(self.record.number), self._sample()
-        self._emit(StartingTemplatesDrawn(position=position, templates=len(sample)))
+        self.emit(StartingTemplatesDrawn(position=position, templates=len(sample)))
         await self._score(sample, position, INITIAL)
         noun = self._kind.words.noun
         if not len(self._memory) and set(self.record.rejected) == {NOT_A_NUMBER}:
@@ -169,11 +162,12 @@ class Restart:
         if not len(self._memory):
             raise UsageError(
                 f"none of the {len(sample)} starting {noun}s can be scored by this model "
-                f"({', '.join(self.record.rejected) or 'no reason given'}); give others with --initial"
+                f"({', '.join(self.record.rejected) or 'no reason given'}); give others with ",
+                Setting("initial"),
             )
         self._stopping.end_round()
         best = self._memory.best(1)[0]
-        self._emit(
+        self.emit(
             StartingTemplatesScored(
                 position=position, templates=len(self._memory), best=best.text, train=best.score.train
             )
@@ -184,33 +178,33 @@ class Restart:
         steps = self._method.conversation(self._view(lambda: position))
         script = Script(steps, most_requests=self._method.requests)
         self._stopping.begin_conversation()
-        for number in range(1, self._config.rounds + 1):
+        for number in range(1, self.config.rounds + 1):
             position = Position(self.record.number, conversation, number)
             try:
                 if not await self._round(script, position):
                     return
             except Skipped as skip:
                 script.skip()
-                self._emit(RoundSkipped(position=position, reason=skip.reason))
+                self.emit(RoundSkipped(position=position, reason=skip.reason))
             else:
                 best = self._memory.best(1)[0]
-                self._emit(RoundFinished(position=position, best=best.text, train=best.score.train))
+                self.emit(RoundFinished(position=position, best=best.text, train=best.score.train))
                 self._stopping.end_round()
                 if end := self._stopping.ends_restart:
-                    if number < self._config.rounds:
+                    if number < self.config.rounds:
                         self._end_early(end)
                     return
                 if self._stopping.ends_conversation:
                     where = f"restart {self.record.number}, conversation {conversation}"
                     answers = counted(MOST_REPEATS, "answer")
-                    self._emit(Noted(text=f"{where} ends here: {answers} in a row held nothing new"))
+                    self.emit(Noted(text=f"{where} ends here: {answers} in a row held nothing new"))
                     return
 
     def _end_early(self, end: EarlyEnd) -> None:
         if self.record.early_end is None:
             self.record.early_end = end
             reason = early_end(end, self._kind.words)
-            self._emit(Noted(text=f"restart {self.record.number} ends early: {reason}"))
+            self.emit(Noted(text=f"restart {self.record.number} ends early: {reason}"))
 
     async def _round(self, script: Script, position: Position) -> bool:
         """Do the steps of one round; return False if the method has ended its conversation."""
@@ -219,7 +213,7 @@ class Restart:
             if isinstance(step, Propose):
                 script.take(Feedback(outcomes=await self._propose(step, position)))
                 continue
-            thought, _ = await self._journal.ask(step.messages, position._replace(sample=sample))
+            thought, _ = await self.journal.ask(step.messages, position._replace(sample=sample))
             script.take(Feedback(text=thought.text))
             sample += 1
         if step is None:
@@ -228,16 +222,16 @@ class Restart:
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
-            answer, replayed = await self._journal.ask(step.messages, position._replace(sample=sample))
-            text, proposals = answer.text, self._kind.read(answer.text, max_words=self._config.most_words)
+            answer, replayed = await self.journal.ask(step.messages, position._replace(sample=sample))
+            text, proposals = answer.text, self._kind.read(answer.text, max_words=self.config.most_words)
             empty = not proposals.candidates
             cut = empty and answer.finish_reason == "length"
             self.record.empty += empty
             self.record.cut += cut
             if empty:
-                self._emit(AnswerEmpty(position=position, cut=cut))
+                self.emit(AnswerEmpty(position=position, cut=cut))
             if not replayed:
-                self._journal.count(empty=empty, cut=cut)
+                self.journal.count(empty=empty, cut=cut)
             outcomes = await self._judge(proposals, position)
             self.record.proposed += sum(outcome.score is not None for outcome in outcomes)
         else:
@@ -248,14 +242,14 @@ class Restart:
     async def _propose(self, step: Propose, position: Position) -> list[Outcome]:
         """Score candidates that the method made itself."""
         if not self._all_scored(step.candidates, position):
-            self._check()
-        return await self._score(step.candidates, position, step.source or self._config.method)
+            self.check()
+        return await self._score(step.candidates, position, step.source or self.config.method)
 
     def _view(self, position: Callable[[], Position]) -> View:
-        config = self._config
+        config = self.config
         return View(
             memory=self._memory,
-            pool=self._pool,
+            pool=self.pool,
             proposals=config.proposals,
             top_k=config.top_k,
             max_words=config.most_words,
@@ -263,12 +257,12 @@ class Restart:
             rng=lambda: rng_for(config.seed, *position()[:3]),
             kind=self._kind,
             description=config.description if self._method.uses_description else "",
-            class_names=self._info.class_names if self._method.uses_class_names and not config.blind else (),
+            class_names=self.info.class_names if self._method.uses_class_names and not config.blind else (),
             style=config.request_style,
-            wordings=self._wordings,
+            wordings=self.wordings,
             state=self._state,
             objective=config.objective,
-            free=most_free(self._info),
+            free=most_free(self.info),
         )
 
     async def _judge(self, proposals: Proposals, position: Position) -> list[Outcome]:
@@ -278,7 +272,7 @@ class Restart:
         for candidate in proposals.candidates:
             if candidate.key in self._memory:
                 refused.append(self._refuse(candidate.text, "known", "it was tried before", position))
-            elif len(fresh) == self._config.proposals:
+            elif len(fresh) == self.config.proposals:
                 message = "it is more than asked for"
                 refused.append(self._refuse(candidate.text, "too_many_proposals", message, position))
             else:
@@ -286,16 +280,16 @@ class Restart:
         refused += [
             self._refuse(line.line, line.reason, line.message, position) for line in proposals.refused
         ]
-        return [*await self._score(fresh, position, LLM), *refused[: 2 * self._config.proposals]]
+        return [*await self._score(fresh, position, LLM), *refused[: 2 * self.config.proposals]]
 
     def _all_scored(self, candidates: Sequence[Candidate], position: Position) -> bool:
         texts = [candidate.scored_as for candidate in candidates]
-        if self._racer is not None and texts:
-            outcomes = self._racer.known(texts, self._incumbent, position)
+        if self.racer is not None and texts:
+            outcomes = self.racer.known(texts, self._incumbent, position)
             if outcomes is None:
                 return False
             texts = _finalists(outcomes)
-        return all(map(self._scores.has, texts))
+        return all(map(self.scores.has, texts))
 
     @property
     def _incumbent(self) -> str | None:
@@ -306,24 +300,24 @@ class Restart:
         """Score candidates, after a race the finalists only, and return what became of each."""
         texts = [candidate.scored_as for candidate in candidates]
         raced: Mapping[str, Raced] = dict.fromkeys(texts, Finalist())
-        if self._racer is not None and texts:
-            raced = await self._racer.outcomes(texts, self._incumbent, position)
+        if self.racer is not None and texts:
+            raced = await self.racer.outcomes(texts, self._incumbent, position)
         try:
             scored = await self._score_finalists(raced)
         except (BudgetSpentError, GaveUpError):
             # What could be scored still counts.
-            known = self._scores.known(_finalists(raced))
+            known = self.scores.known(_finalists(raced))
             self._add_all(candidates, {**raced, **known}, position, source)
             raise
         return self._add_all(candidates, {**raced, **scored}, position, source)
 
     async def _score_finalists(self, raced: Mapping[str, Raced]) -> dict[str, Verdict]:
         finalists = _finalists(raced)
-        scored = dict(zip(finalists, await self._scores.score_all(finalists), strict=True))
+        scored = dict(zip(finalists, await self.scores.score_all(finalists), strict=True))
         if self._incumbent is None and not any(isinstance(verdict, Score) for verdict in scored.values()):
             # There must be a best one to improve on.
             dropped = [text for text, outcome in raced.items() if isinstance(outcome, Dropped)]
-            scored |= zip(dropped, await self._scores.score_all(dropped), strict=True)
+            scored |= zip(dropped, await self.scores.score_all(dropped), strict=True)
         return scored
 
     def _add_all(
@@ -334,7 +328,7 @@ class Restart:
         source: str,
     ) -> list[Outcome]:
         """Rank what was scored, refuse what cannot be, and leave out finalists without a score."""
-        objective = self._config.objective
+        objective = self.config.objective
         best_before = self._memory.best(1)
         # Starting candidates, and the first ones known, have nothing to improve on.
         best = best_before[0].value if best_before and source != INITIAL else float("inf")
@@ -362,7 +356,7 @@ class Restart:
     def _add(self, entry: Entry, *, improved: bool) -> Outcome:
         self._memory.add(entry)
         self.record.scored.append(entry)
-        self._emit(
+        self.emit(
             TemplateScored(
                 position=entry.position,
                 template=entry.text,
@@ -378,7 +372,7 @@ class Restart:
 
     def _refuse(self, line: str, reason: str, message: str, position: Position) -> Outcome:
         self.record.rejected[reason] += 1
-        self._emit(TemplateRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
+        self.emit(TemplateRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
         return Outcome(line, reason=message)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from ...evaluator.errors import PromptclimbError
+from ...evaluator.messages import Setting
 from ...evaluator.scoring import NamePredictor, TemplateScorer, Verdict
 from ...evaluator.threads import in_thread
 from ...prompts.kinds import kind_named
@@ -202,18 +203,14 @@ class Workers:
         answered = any(record.answers or record.unusable for record in self.records)
         if not isinstance(cause, FatalChatError) or answered:
             return cause
-        remedy = ""
+        remedy: tuple[object, ...] = ()
         if isinstance(cause, KeyRejectedError):
-            remedy = (
-                "; check the key in OPENAI_API_KEY, or in the variable that `key_env` names "
-                "in the --config file"
-            )
+            variable = "in the variable that `key_env` names in the settings file"
+            remedy = ("; check the key in OPENAI_API_KEY, or ", variable)
         elif isinstance(cause, ModelNotFoundError):
-            remedy = (
-                "; check the model's name in --llm, and --base-url: is the address right? "
-                "It usually ends in /v1"
-            )
-        error = EndpointError(f"{cause}{remedy}")
+            remedy = ("; check the model's name in ", Setting("llm"), ", and ", Setting("base_url"),
+                      ": is the address right? It usually ends in /v1")  # fmt: skip
+        error = EndpointError(cause, *remedy)
         error.__cause__ = cause
         return error
 
@@ -221,11 +218,11 @@ class Workers:
 def stop_event(first: BudgetSpentError | GaveUpError, *more: BudgetSpentError | GaveUpError) -> SearchStopped:
     """Return what stopped a search: the first reason, and every limit that was reached."""
     if isinstance(first, GaveUpError):
-        return SearchStopped(reason=str(first))
+        return SearchStopped(reason=first.message)
     limits = [
         name for error in (first, *more) if isinstance(error, BudgetSpentError) for name in error.limits
     ]
-    return SearchStopped(reason=str(first), limit=first.limit, limits=tuple(dict.fromkeys(limits)))
+    return SearchStopped(reason=first.message, limit=first.limit, limits=tuple(dict.fromkeys(limits)))
 
 
 def single(error: BaseException) -> Exception:

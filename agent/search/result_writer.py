@@ -17,6 +17,7 @@ from ...evaluator.counts import enumerated
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
+from ..config.spelling import on_command_line
 from ..methods.memory import Entry
 from ..position import LLM
 from ..present.notes import (
@@ -87,7 +88,7 @@ def build_result(
     facts = facts_of(info, searched, choice, evaluated)
     return SearchResult(
         status="finished" if stopped is None else "stopped",
-        stop_reason=None if stopped is None else stopped.reason,
+        stop_reason=None if stopped is None else on_command_line(stopped.reason),
         limits=() if stopped is None else stopped.limits,
         dataset=Dataset(
             name=info.dataset,

@@ -52,20 +52,6 @@ async def test_the_functions_for_programs_without_a_loop_say_so_where_there_is_o
                 call()
 
 
-@pytest.mark.parametrize("given", [None, 3, {"method": "random"}, EvaluatorSpec(), SearchConfig])
-def test_what_is_no_config_is_reported(given: Any) -> None:
-    """A specification of an evaluator alone does not say how to search."""
-    with pytest.raises(UsageError, match="search: config must be a SearchConfig, not "):
-        search_sync(given)
-
-
-@pytest.mark.parametrize("given", [None, 3, b"x", ["runs"]])
-def test_what_is_no_path_is_reported(given: Any) -> None:
-    """A run is named by its folder."""
-    with pytest.raises(UsageError, match="resume: run_dir must be the path"):
-        resume_sync(given)
-
-
 def test_a_wrong_change_is_reported_as_one(tmp_path: Path) -> None:
     """Changes are a mapping; what is unknown or wrong in them did not come from a command line."""
     run = tmp_path / "run"
@@ -197,6 +183,12 @@ def test_a_run_that_is_there_is_resumed_by_a_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
+        (lambda: search_sync(3), "search: config must be a SearchConfig, not int"),
+        (lambda: search_sync({"method": "random"}), "search: config must be a SearchConfig, not dict"),
+        (lambda: search_sync(EvaluatorSpec()), "search: config must be a SearchConfig, not EvaluatorSpec"),
+        (lambda: search_sync(SearchConfig), "search: config must be a SearchConfig, not "),
+        (lambda: resume_sync(None), "resume: run_dir must be the path"),
+        (lambda: resume_sync(b"x"), "resume: run_dir must be the path"),
         (lambda: evaluate(["a {}"], SearchConfig), "evaluate: spec must be an EvaluatorSpec, not "),
         (
             lambda: evaluate(["a {}"], EvaluatorSpec(), split="tset"),

@@ -54,7 +54,7 @@ def test_a_file_wins_over_both(tmp_path: Path) -> None:
 def test_no_more_can_be_drawn_than_there_are(pool: str, size: int) -> None:
     """The message says how many."""
     assert len(read_pool(config(initial=size, starting_pool=pool))) == size
-    with pytest.raises(ConfigError, match=f"--initial {size + 1}: the built-in pool has {size} templates"):
+    with pytest.raises(ConfigError, match=f"initial={size + 1}: the built-in pool has {size} templates"):
         read_pool(config(initial=size + 1, starting_pool=pool))
 
 

@@ -336,7 +336,7 @@ async def test_a_pool_of_which_nothing_can_be_scored_is_the_users_to_mend(stage:
     """How many were tried, why, and what to give instead; no request is made."""
     answers = Answers("- better {}")
     pool = [Template.parse("odd {}"), Template.parse("strange {}")]
-    with pytest.raises(UsageError, match=r"none of the 2 starting templates .*\(odd\).*--initial"):
+    with pytest.raises(UsageError, match=r"none of the 2 starting templates .*\(odd\).*initial"):
         await stage.restart([Ask(SAID)], answers, pool=pool).run()
     assert answers.asked == []
 

@@ -77,34 +77,43 @@ def test_what_has_not_the_method_is_named(given: object, name: str) -> None:
         UserChat(given)
 
 
-@pytest.mark.parametrize("answer", [3, b"- a {}", {"content": "- a {}"}, ["- a {}"]])
-async def test_an_answer_that_is_no_text_is_said_to_be_none(answer: object) -> None:
-    """Not taken for the text that Python shows of it, and paid for again and again."""
+def messages_answer(answer: object) -> object:
+    """An LLM whose function of messages returns something."""
 
-    class Odd:
+    class Plain:
         def chat(self, messages: object) -> object:
             return answer
 
-    with pytest.raises(FatalChatError, match="must answer with a text; it answered"):
-        await UserChat(Odd()).chat(REQUEST)
+    return Plain()
 
 
-@pytest.mark.parametrize(
-    "answer",
-    ["- a {}", 3, ChatAnswer(text=None), ChatAnswer(text="x", prompt_tokens=-5),
-     ChatAnswer(text="x", completion_tokens=float("nan")),  # type: ignore[arg-type]
-     ChatAnswer(text="x", billed=TokenUsage(5, 5, cached_tokens=6)),
-     ChatAnswer(text="x", billed=TokenUsage(5, 5, vendor_picodollars=-1))],
-)  # fmt: skip
-async def test_a_client_of_ones_own_is_held_to_its_protocol(answer: object) -> None:
-    """Tokens below zero would undo a limit."""
+def request_answer(answer: object) -> object:
+    """An LLM whose function of a request returns something."""
 
-    class Odd:
+    class Client:
         async def chat(self, request: ChatRequest) -> object:
             return answer
 
-    with pytest.raises(FatalChatError, match=r"Odd\.chat"):
-        await UserChat(Odd()).chat(REQUEST)
+    return Client()
+
+
+@pytest.mark.parametrize(
+    ("chat", "kind", "said"),
+    [
+        *((messages_answer(one), FatalChatError, "must answer with a text; it answered")
+          for one in (3, b"- a {}", {"content": "- a {}"}, ["- a {}"])),
+        *((request_answer(one), FatalChatError, r"Client\.chat")
+          for one in ("- a {}", 3, ChatAnswer(text=None), ChatAnswer(text="x", prompt_tokens=-5),
+                      ChatAnswer(text="x", completion_tokens=float("nan")),  # type: ignore[arg-type]
+                      ChatAnswer(text="x", billed=TokenUsage(5, 5, cached_tokens=6)),
+                      ChatAnswer(text="x", billed=TokenUsage(5, 5, vendor_picodollars=-1)))),
+        (messages_answer(None), UnusableAnswerError, r"Plain\.chat answered with nothing"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_answer_is_named(chat: object, kind: type[Exception], said: str) -> None:
+    """Not paid for again and again; tokens below zero would undo a limit."""
+    with pytest.raises(kind, match=said):
+        await UserChat(chat).chat(REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -134,17 +143,6 @@ async def test_one_that_asks_to_leave_the_program_has_a_mistake(kind: type[BaseE
 
     with pytest.raises(FatalChatError, match=rf"Leaves\.chat failed: {kind.__name__}"):
         await UserChat(Leaves()).chat(REQUEST)
-
-
-async def test_nothing_for_an_answer_is_asked_for_again() -> None:
-    """As with any endpoint, and not for ever."""
-
-    class Silent:
-        def chat(self, messages: object) -> None:
-            return None
-
-    with pytest.raises(UnusableAnswerError, match=r"Silent\.chat answered with nothing"):
-        await UserChat(Silent()).chat(REQUEST)
 
 
 @pytest.mark.parametrize("in_flight", [0, -1, "many", 1.5])
@@ -393,7 +391,7 @@ def test_a_run_with_wordings_of_its_own_resumes_with_the_same_ones(tmp_path: Pat
     with pytest.raises(StoreMismatchError, match="wordings"):
         resume_sync(run_dir, changes={"max_calls": 9, "wordings": None}, **again)
     file.write_text("[rich]\nclasses = 'Other classes: $names.'\n")
-    with pytest.raises(StoreMismatchError, match="texts of wordings"):
+    with pytest.raises(StoreMismatchError, match="texts of the user's wordings"):
         resume_sync(run_dir, changes={"max_calls": 9}, **again)
     for _ in range(2):
         done = resume_sync(run_dir, changes={"max_calls": 9, "wordings": moved}, **again)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.search.api import score_templates
+from promptclimb.agent.search.api import evaluate
 from promptclimb.agent.search.identity import known_identity
 from promptclimb.evaluator.errors import ConfigError, DataError, EvaluatorError, UsageError
 from promptclimb.evaluator.open import check_openable, open_evaluator
@@ -120,7 +120,7 @@ def test_what_needs_a_clip_refuses_it(colours: Path) -> None:
     with pytest.raises(UsageError, match="m is a model behind an API"):
         FolderPredictor(spec, ["a", "b"], ["a {}"], lambda _line: None)
     with pytest.raises(UsageError, match="a model behind an API is not one"):
-        score_templates(["a {}"], spec, white_box=["coop"])
+        evaluate(["a {}"], spec, white_box=["coop"])
 
 
 def test_its_info_says_what_it_scores_on(opened: Opened, colours: Path) -> None:
