@@ -39,7 +39,7 @@ MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How many images of one class were classified as another, classes by name."""
+    """Images of one class that were classified as another; classes by name."""
 
     true: str
     taken_for: str
@@ -51,7 +51,7 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How well one template does on the images that a search may see."""
+    """Accuracies of one template on the images that a search may see."""
 
     train: float  # accuracy on the training images, in [0, 1]
     val: float | None = None  # the same on the validation images, if any
@@ -108,7 +108,7 @@ class Rejection:
 
 
 Verdict: TypeAlias = Score | Rejection
-"""What an evaluator answers for a template: its score, or why it is never scored."""
+"""An evaluator's answer for a template: its score, or why it is never scored."""
 
 
 def checked(verdict: Verdict) -> Verdict:
@@ -133,7 +133,7 @@ class SplitScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorInfo:
-    """What an evaluator scores on, and with what."""
+    """Description of an evaluator: its data, its model, and what identifies both."""
 
     dataset: str
     classes: NonNegativeInt
@@ -195,7 +195,7 @@ class Evaluator(Scorer, Protocol):
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on."""
+        """Describe the data and the model."""
         ...
 
     def examine(

@@ -85,9 +85,9 @@ def labelled(
     if not items:
         return None, Labelled.empty(len(data.classes))
     features = ahead or images.features([item.path for item in items])
-    kept = [items[index] for index in features.kept]
-    labels = torch.tensor([item.label for item in kept])
-    paths = tuple(item.path for item in kept)
+    readable = [items[index] for index in features.kept]
+    labels = torch.tensor([item.label for item in readable])
+    paths = tuple(item.path for item in readable)
     return features, Labelled(
         features.vectors, labels, len(data.classes), features.bad, paths, features.images
     )
@@ -183,14 +183,14 @@ def _info(
 ) -> EvaluatorInfo:
     """Describe an evaluator; ``features`` are those of train and val, None for an empty split."""
     precision = str(_dtype(spec, loaded)).removeprefix("torch.").replace("float32", "fp32")
-    kept = [None if split is None else split.kept for split in features]
-    sizes = [len(rows or ()) for rows in kept]
+    images_of_rows = [None if split is None else split.kept for split in features]
+    sizes = [len(rows or ()) for rows in images_of_rows]
     hashes = [None if split is None else split.images for split in features]
     # Everything that decides a score.
     identity = repr(
         (
             hashes,
-            kept,
+            images_of_rows,
             [item.label for item in (*data.train, *data.val)],
             data.classes,
             data.test.size,

@@ -153,7 +153,7 @@ _PREFERRED = ("laion2b_s", "datacomp", "dfn", "webli", "openai")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a model comes from."""
+    """The files and settings that a model is made of."""
 
     name: str  # name for open_clip; may begin with ``local-dir:``
     weights: Path

@@ -76,7 +76,7 @@ class OpenClipEvaluator:
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on; the notes list images left out of the splits opened so far."""
+        """Describe the data and the model; the notes list images left out of the splits opened so far."""
         skipped = {
             name: {"images": len(split.left_out), "which": list(split.left_out[:_MOST_LISTED])}
             for name, split in self._splits.items()

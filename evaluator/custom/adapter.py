@@ -265,7 +265,7 @@ _OPTIONAL: Mapping[str, tuple[tuple[Any, ...], Mapping[str, Any]]] = {
     "predict_some": (([["a {}"]],), {"split": "train", "places": [0]}),
     "predict_named": (("a {}", [{0: "b"}]), {"split": "test"}),
 }
-"""What the optional methods of a custom evaluator must take."""
+"""Arguments that the optional methods of a custom scorer must take."""
 
 
 class CheckedEvaluator(CustomEvaluator):

@@ -91,7 +91,7 @@ _DENIED = re.compile("[不没沒]|(?<!かもしれ)(?<!違い)(?<!違いあり)(
 
 
 class _Characters(dict[int, str]):
-    """What becomes of each character when a text is split into words."""
+    """Replacement of each character when a text is split into words."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)

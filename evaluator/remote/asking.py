@@ -1,6 +1,7 @@
-"""What a scorer behind an API asks for, and the ``ApiAsk`` that gets it answered. Imports no network library.
+"""Define the requests of a scorer behind an API, and the ``ApiAsk`` that gets them answered.
 
-The caller of ``open_evaluator`` hands in an ``ApiAsk`` that paces, retries, and keeps to limits.
+The caller of ``open_evaluator`` hands in an ``ApiAsk`` that paces, retries, and keeps to limits; nothing here
+imports a network library.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ REFUSED_WORDS = "images that the endpoint refused or failed to answer, which cou
 BYTES_PER_TOKEN = 2
 """Fewest bytes of text per token, on average: English has four, Chinese two to three."""
 IMAGE_TOKENS = (600, 256)
-"""What an image may be billed as: tokens of any image, and pixels per further token; twice what is usual."""
+"""Upper bound of an image's tokens: those of any image, and pixels per further token; twice the usual."""
 DEAR_IMAGES: Mapping[str, tuple[int, int]] = MappingProxyType({"gpt-4o-mini": (8500, 50)})
 """The same for models that bill more, by a part of their names."""
 _MOST_LISTED = 20
@@ -108,7 +108,7 @@ NO_IMAGES = ImageSet(split="train", paths=(), labels=np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class SplitDecisions:
-    """What one ensemble decides for a set of images.
+    """The decisions of one ensemble for a set of images.
 
     Attributes:
         predicted: Class of each image, ``UNREADABLE`` where an answer names none or was refused: [n].
@@ -144,7 +144,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteProblem:
-    """What a scorer behind an API scores: images, classes, and the way to ask.
+    """The images, classes and endpoint of a scorer behind an API.
 
     Attributes:
         open_test: Returns the test images; called once, when first needed.
@@ -178,7 +178,7 @@ class RemoteEvaluator(ABC):
 
     in_flight = IN_FLIGHT
     answers_in_words = False
-    """Whether an answer may name no class."""
+    """An answer may name no class."""
 
     def __init__(self, problem: RemoteProblem) -> None:
         self.problem = problem
@@ -193,7 +193,7 @@ class RemoteEvaluator(ABC):
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on; the notes list images left out of the splits opened so far.
+        """Describe the data and the model; the notes list images left out of the splits opened so far.
 
         They also say how many images ``examine`` found refused.
         """
@@ -407,7 +407,7 @@ class RemoteEvaluator(ABC):
 
     @property
     def _in_doubt(self) -> Question | None:
-        """What was answered before, if so many refusals in a row may be the endpoint's fault; else None."""
+        """An answered question, if so many refusals in a row may be the endpoint's fault; else None."""
         most = RULES[FailureKind.QUESTION_REFUSED].trusted
         return self._control if self._refused_in_a_row > most else None
 

@@ -16,7 +16,7 @@ from .pictures import SentPicture
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a request says besides its image.
+    """The words of a request, besides its image.
 
     Attributes:
         text: The instruction as it is sent, or the template.

@@ -29,7 +29,7 @@ FORMAT = 1
 APPLICATION_ID = 0x70636C62
 """Marks the file as one of ours, in SQLite's header."""
 WAIT_S = 60.0
-"""How long a write waits for other processes."""
+"""Seconds that a write waits for other processes."""
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",

@@ -139,17 +139,17 @@ def _images(
     bad = tuple(complaint for complaint in complaints if complaint)
     if bad and spec.on_bad_image == "fail":
         raise DataError(f"{bad[0]}; ", HOW_TO_GO_ON)
-    kept = [item for item, complaint in zip(items, complaints, strict=True) if not complaint]
+    readable = [item for item, complaint in zip(items, complaints, strict=True) if not complaint]
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         report(f"images left out: {bad[0]}{more}")
-        if not kept:
+        if not readable:
             raise DataError(f"none of the {len(items)} images can be read; the first: {bad[0]}")
-    digests = pictures.digests([item.path for item in kept])
+    digests = pictures.digests([item.path for item in readable])
     return ImageSet(
         split=split,
-        paths=tuple(item.path for item in kept),
-        labels=np.array([item.label for item in kept], dtype=np.int64),
+        paths=tuple(item.path for item in readable),
+        labels=np.array([item.label for item in readable], dtype=np.int64),
         contents=tuple(map(pictures.content, digests)),
         left_out=bad,
         mark=image_set_hash(digests),

@@ -25,7 +25,7 @@ from .problem import Fitted, Problem
 from .references import RANDOM, CoopOptions
 
 NAME_ALONE = "{}."
-"""What follows the context, as in CoOp: the class name and a full stop."""
+"""The end of a text, after the context, as in CoOp: the class name and a full stop."""
 MAX_ROWS = 65536
 
 

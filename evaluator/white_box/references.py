@@ -24,7 +24,7 @@ class MethodOptions(Settings):
 
     @property
     def chooses_on_val(self) -> bool:
-        """Whether it needs validation images to choose something."""
+        """It needs validation images to choose something."""
         return bool(getattr(self, "tuned", False))
 
 

@@ -28,7 +28,7 @@ Encode = Callable[[str], list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Where a causal tower reads its answer: at the largest token id, or at the first ``eos``."""
+    """The token at which a causal tower reads its answer: the one of the largest id, or the first ``eos``."""
 
     eos: int | None = None
 

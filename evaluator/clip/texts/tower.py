@@ -114,7 +114,7 @@ class Block:
 
     @property
     def ends_in_gelu(self) -> bool:
-        """Whether to fuse the activation into ``up``: pays for an exact GELU in float32 only."""
+        """Fuse the activation into ``up`` if True, which pays for an exact GELU in float32 only."""
         exact = type(self.act) is nn.GELU and self.act.approximate == "none"
         return exact and self.up.weight.dtype == torch.float32
 
