@@ -62,11 +62,11 @@ def sample(rng: Random, art: Art) -> Scene:
         return compose(family, form, rng.choice(list(SENSES)), "", rng)
     first, second = names_of(family, form)
     name = rng.choice(first)
-    other = ""
+    second_name = ""
     if form in TWO.get(family, ()):
         alike = rng.random() < 0.04
-        other = name if alike and name in second else rng.choice([each for each in second if each != name])
-    return compose(family, form, name, other, rng)
+        second_name = name if alike and name in second else rng.choice([own for own in second if own != name])
+    return compose(family, form, name, second_name, rng)
 
 
 @cache
@@ -156,17 +156,17 @@ class Pictures:
         self._pixels = [np.load(path, mmap_mode="r") for path in shards]
         self._starts = np.cumsum([0, *(len(block) for block in self._pixels)])
         self._lines: list[str] = []
-        places: list[int] = []
+        rows: list[int] = []
         groups: dict[str, list[int]] = defaultdict(list)
         for start, path in zip(self._starts, shards, strict=False):
             lines = path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
-            for place, line in enumerate(lines, start=int(start)):
+            for row, line in enumerate(lines, start=int(start)):
                 scene = Scene(**json.loads(line))
                 if shown(scene):
                     groups[scene.group].append(len(self._lines))
                     self._lines.append(line)
-                    places.append(place)
-        self._places = np.array(places)
+                    rows.append(row)
+        self._rows = np.array(rows)
         self.groups = {name: np.array(members) for name, members in sorted(groups.items())}
 
     def __len__(self) -> int:
@@ -183,10 +183,10 @@ class Pictures:
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return pictures as uint8 [indices, 64, 64, 3]."""
         out = np.empty((len(indices), 64, 64, 3), dtype=np.uint8)
-        places = self._places[indices]
-        blocks = np.searchsorted(self._starts, places, side="right") - 1
-        for i, (block, place) in enumerate(zip(blocks, places, strict=True)):
-            out[i] = self._pixels[block][place - self._starts[block]]
+        rows = self._rows[indices]
+        blocks = np.searchsorted(self._starts, rows, side="right") - 1
+        for i, (block, row) in enumerate(zip(blocks, rows, strict=True)):
+            out[i] = self._pixels[block][row - self._starts[block]]
         return out
 
     def captions(self, draws: int, seed: int) -> Iterator[str]:
@@ -208,9 +208,9 @@ class Pictures:
         names = list(self.groups)
         share = np.array([len(self.groups[name]) for name in names], dtype=float)
         chosen = rng.choice(len(names), min(GROUPS, len(names)), replace=False, p=share / share.sum())
-        for part, name in enumerate(chosen):
+        for number, name in enumerate(chosen):
             members = self.groups[names[name]]
-            need = (size - mixed) // len(chosen) + (part < (size - mixed) % len(chosen))
+            need = (size - mixed) // len(chosen) + (number < (size - mixed) % len(chosen))
             parts.append(rng.choice(members, need, replace=len(members) < need))
         return np.concatenate(parts)
 

@@ -30,8 +30,8 @@ def _scene(family: str, form: str, rng: Random) -> Scene:
         return compose(family, form, rng.choice(list(SENSES)), "", rng, "photo", "plain")
     first, second = names_of(family, form)
     name = rng.choice(first)
-    other = rng.choice([each for each in second if each != name]) if form in TWO.get(family, ()) else ""
-    return compose(family, form, name, other, rng, condition="plain")
+    second_name = rng.choice([own for own in second if own != name]) if form in TWO.get(family, ()) else ""
+    return compose(family, form, name, second_name, rng, condition="plain")
 
 
 def sheet(art: Art, seed: int = 1) -> Image.Image:

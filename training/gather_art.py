@@ -114,9 +114,8 @@ class ArtError(RuntimeError):
 def _package(name: str, version: str, folder: Path) -> Path:
     """Return the package's tarball, fetched by ``npm pack`` unless it is there already."""
     stem = name.lstrip("@").replace("/", "-")
-    found = sorted(folder.glob(f"{stem}-[0-9]*.tgz"))
-    if found:
-        return found[-1]
+    if tarballs := sorted(folder.glob(f"{stem}-[0-9]*.tgz")):
+        return tarballs[-1]
     npm = shutil.which("npm")
     if npm is None:
         raise ArtError(
@@ -124,10 +123,10 @@ def _package(name: str, version: str, folder: Path) -> Path:
         )
     spec = f"{name}@{version}" if version else name
     done = subprocess.run([npm, "pack", spec], cwd=folder, capture_output=True, text=True, check=False)
-    found = sorted(folder.glob(f"{stem}-[0-9]*.tgz"))
-    if done.returncode or not found:
+    tarballs = sorted(folder.glob(f"{stem}-[0-9]*.tgz"))
+    if done.returncode or not tarballs:
         raise ArtError(f"npm pack {spec} failed: {done.stderr.strip()[-300:]}")
-    return found[-1]
+    return tarballs[-1]
 
 
 def _fit(picture: Image.Image) -> NDArray[np.uint8]:

@@ -17,19 +17,50 @@ from open_clip.model import CLIP
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional
 
 from .batches import Pictures, shifted
-from .losses import contrastive, imitation, nearness
 from .model import Vocabulary, build, encode_image, encode_text, export, fast, optimizer_of
 
 log = structlog.get_logger()
 
+NEARNESS = 8.0  # about what "CLIP-KD" (arXiv 2307.12732) found best for its mean squared error
 WARM_UP = 0.03  # share of the training in which the learning rate rises
 AVERAGING = 0.998  # per step, of the weights that are exported
 NORMALISING = 40  # batches from which the averaged weights' batch statistics are taken
 WHOLE = 0.8  # progress from which on a ViT sees whole pictures, as it will in use
 UNKNOWN_WORDS = 0.1  # share of captions that get a word without a meaning
 HIGHEST_SCALE = math.log(100)
+
+
+def contrastive(logits: Tensor, text_of: Tensor) -> Tensor:
+    """Return CLIP's loss for logits [pictures, distinct texts], where pictures may share a text.
+
+    Args:
+        logits: Scaled similarities.
+        text_of: The column of each picture's text, [pictures].
+    """
+    texts = torch.zeros_like(logits).scatter_(1, text_of[:, None], 1.0).T
+    to_pictures = (functional.log_softmax(logits.T, dim=-1) * texts).sum(-1) / texts.sum(-1)
+    return (functional.cross_entropy(logits, text_of) - to_pictures.mean()) / 2
+
+
+def nearness(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return how far the student's unit features lie from the teacher's, weighted to go with other losses."""
+    return NEARNESS * (1 - (student * teacher).sum(-1)).mean()
+
+
+def imitation(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return Kullback-Leibler divergence of the student's logits from the teacher's, rows and columns."""
+    return sum(
+        functional.kl_div(
+            functional.log_softmax(x, -1),
+            functional.log_softmax(y, -1),
+            log_target=True,
+            reduction="batchmean",
+        )
+        for x, y in ((logits, wanted), (logits.T, wanted.T))
+    ) / torch.tensor(2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +142,9 @@ class Trainer:
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
-        about = {"step": self.step, "seconds": self.seconds, "vocabulary": self.vocabulary.size}
+        progress = {"step": self.step, "seconds": self.seconds, "vocabulary": self.vocabulary.size}
         partial = self._path.with_suffix(".partial")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, {"about": json.dumps(about)})
+        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, {"about": json.dumps(progress)})
         partial.replace(self._path)
 
     def _resume(self) -> None:
@@ -172,12 +203,12 @@ class Trainer:
             texts = encode_text(self.model, tokens)
             return contrastive(self.model.logit_scale.exp() * images @ texts.T, text_of)
         with torch.no_grad():
-            seen, read = encode_image(self.teacher, pixels), encode_text(self.teacher, tokens)
+            taught_images = encode_image(self.teacher, pixels)
+            taught_texts = encode_text(self.teacher, tokens)
             scale = self.teacher.logit_scale.exp()
-        logits = scale * images @ read.T
-        return (
-            contrastive(logits, text_of) + imitation(logits, scale * seen @ read.T) + nearness(images, seen)
-        )
+        logits = scale * images @ taught_texts.T
+        imitated = imitation(logits, scale * taught_images @ taught_texts.T)
+        return contrastive(logits, text_of) + imitated + nearness(images, taught_images)
 
     def _advance(self) -> float:
         torch.manual_seed((self.recipe.seed << 32) + self.step)  # patch dropout, the same after a resume

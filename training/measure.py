@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -31,12 +31,130 @@ from promptclimb.evaluator.errors import ModelError, UsageError
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.models import NAMES, bundled_models
 
-from .findings import Row, summary, table, transfer
 from .model import encode_text, fast
 from .wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 SHOTS = 16
 SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What was measured for one model on one set; accuracies are fractions of 1, on the test pictures.
+
+    Attributes:
+        model: Name of the model.
+        data: Name of the set.
+        classes: Number of classes.
+        test: Number of test pictures.
+        plain: Accuracy of "a photo of a {}".
+        best: Highest accuracy of the list of templates.
+        middle: Median accuracy of the list.
+        worst: Lowest accuracy of the list.
+        best_template: The template that reached ``best``.
+        matching: Mean accuracy of the templates whose words fit the pictures.
+        neutral: Mean accuracy of the templates that say nothing of how the pictures are made.
+        contradicting: Mean accuracy of templates whose words say what the pictures are not.
+        rank_one: Spearman correlation of 1-shot training accuracy with test accuracy over the list; mean of
+            seeds.
+        rank_many: The same with 16 shots.
+        gain_one: Test accuracy of the template that 1 shot picks, less ``plain``; mean of ties and seeds.
+        gain_many: The same with 16 shots.
+        picks: For each few-shot sample of 16, the places of the templates that it picks.
+        accuracies: Test accuracy of every template of the list.
+    """
+
+    model: str
+    data: str
+    classes: int
+    test: int
+    plain: float
+    best: float
+    middle: float
+    worst: float
+    best_template: str
+    matching: float
+    neutral: float
+    contradicting: float
+    rank_one: float
+    rank_many: float
+    gain_one: float
+    gain_many: float
+    picks: tuple[tuple[int, ...], ...]
+    accuracies: tuple[float, ...]
+
+
+class Transfer(NamedTuple):
+    """What the first model's findings are worth on the second one, for one set.
+
+    Attributes:
+        rank: Spearman correlation of the templates' test accuracies on both.
+        gain: Test accuracy on the second of what 16 shots pick on the first, less the second's plain one.
+    """
+
+    rank: float
+    gain: float
+
+
+def transfer(rows: Sequence[Row]) -> dict[str, Transfer]:
+    """Return how the first model's choices fare under the second one, for each set that both have."""
+    first, *further = dict.fromkeys(row.model for row in rows)
+    there = {row.data: row for row in rows if row.model in further[:1]}
+    here = [row for row in rows if row.model == first and row.data in there]
+    return {row.data: _carried(row, there[row.data]) for row in here}
+
+
+def _carried(here: Row, there: Row) -> Transfer:
+    gain = fmean(fmean(there.accuracies[index] for index in tied) for tied in here.picks) - there.plain
+    return Transfer(float(spearmanr(here.accuracies, there.accuracies).statistic), gain)
+
+
+_COLUMNS = {
+    "data": "set",
+    "classes": "classes",
+    "plain": "plain",
+    "best": "best",
+    "middle": "median",
+    "worst": "worst",
+    "matching": "matching",
+    "neutral": "neutral",
+    "contradicting": "contradicting",
+    "rank_one": "rank 1",
+    "rank_many": "rank 16",
+    "gain_one": "gain 1",
+    "gain_many": "gain 16",
+    "best_template": "best template",
+}
+
+
+def _cell(row: Row, column: str) -> str:
+    value = getattr(row, column)
+    if not isinstance(value, float):
+        return str(value)
+    if column.startswith("rank"):
+        return f"{value:.2f}"
+    return f"{100 * value:+.1f}" if column.startswith("gain") else f"{100 * value:.1f}"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table; accuracies and gains in percent."""
+    lines = [list(_COLUMNS.values()), ["---"] * len(_COLUMNS)]
+    lines += [[_cell(row, column) for column in _COLUMNS] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def summary(rows: Sequence[Row]) -> dict[str, float | int]:
+    """Return counts and means over the sets of one model."""
+    return {
+        "sets": len(rows),
+        "plain": fmean(r.plain for r in rows),
+        "best": fmean(r.best for r in rows),
+        "spread_15_points": sum(r.best - r.worst >= 0.15 for r in rows),
+        "picked_gains_5_points": sum(r.gain_many >= 0.05 for r in rows),
+        "matching_beats_neutral": sum(r.matching > r.neutral for r in rows),
+        "rank_one": fmean(r.rank_one for r in rows),
+        "rank_many": fmean(r.rank_many for r in rows),
+    }
 
 
 class Scored:
@@ -112,7 +230,7 @@ def measure(name: str, model_name: str, model: Scored) -> Row:
     texts = model.texts(templates, splits.classes)
     test = _accuracies(model.pictures(splits.test), splits.test, texts)
     of = dict(zip(templates, test.tolist(), strict=True))
-    one, many = (
+    from_one, from_many = (
         _pick([draw(splits, shots=shots, seed=seed)[0] for seed in SEEDS], model, texts, test)
         for shots in (1, SHOTS)
     )
@@ -129,11 +247,11 @@ def measure(name: str, model_name: str, model: Scored) -> Row:
         matching=fmean(of[t] for t in wording.matching),
         neutral=fmean(of[t] for t in NEUTRAL),
         contradicting=fmean(of[t] for t in wording.contradicting),
-        rank_one=one.rank,
-        rank_many=many.rank,
-        gain_one=one.test - of[PLAIN],
-        gain_many=many.test - of[PLAIN],
-        picks=many.ties,
+        rank_one=from_one.rank,
+        rank_many=from_many.rank,
+        gain_one=from_one.test - of[PLAIN],
+        gain_many=from_many.test - of[PLAIN],
+        picks=from_many.ties,
         accuracies=tuple(test.tolist()),
     )
 
@@ -183,15 +301,15 @@ def _print(options: argparse.Namespace) -> None:
         document = {
             "rows": [asdict(row) for row in everything],
             "summary": totals,
-            "transfer": {name: found._asdict() for name, found in between.items()},
+            "transfer": {name: moved._asdict() for name, moved in between.items()},
         }
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
         return
     for name in names:
         lines = table([row for row in everything if row.model == name])
         sys.stdout.write(f"### {name}\n\n{lines}\n\n{json.dumps(totals[name])}\n\n")
-    for name, found in between.items():
-        sys.stdout.write(f"- {name}: rank correlation {found.rank:.2f}, gain {100 * found.gain:+.1f}\n")
+    for name, moved in between.items():
+        sys.stdout.write(f"- {name}: rank correlation {moved.rank:.2f}, gain {100 * moved.gain:+.1f}\n")
 
 
 def _rows(entry: Mapping[str, str], folder: Path | None, names: Sequence[str]) -> Iterator[Row]:

@@ -18,8 +18,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from .batches import shifted
-from .loop import Trainer
-from .losses import contrastive
+from .loop import Trainer, contrastive
 from .model import encode_image, encode_text, fast
 
 log = structlog.get_logger()

@@ -10,8 +10,7 @@ import torch
 
 from promptclimb.evaluator.datasets.values import Item
 from promptclimb.evaluator.pico import sets
-from training.findings import Row, summary, table, transfer
-from training.measure import _accuracies, main
+from training.measure import Row, _accuracies, main, summary, table, transfer
 from training.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 ROW = Row(

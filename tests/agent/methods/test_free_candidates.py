@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +14,14 @@ from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, Step, View
 from promptclimb.agent.methods.guided import AFTER_AN_ANSWER, GUIDED
-from promptclimb.agent.methods.memory import Entry, Memory
-from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import EvaluatorInfo, Score
+from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.requests import Outcome
-from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 from tests.fakes.parrot import Parrot
+from tests.fakes.restart_view import add, falling, view_of
 
 DESCRIBED = "cubes after a throw"
 PLAIN = "- numbers on dice\n- a die\n- six pips"
@@ -32,22 +29,9 @@ FREE = 12
 
 
 def view(**more: Any) -> View:
-    """A restart after its initial templates, whose scores cost next to nothing."""
-    memory = Memory(1)
-    for place, text in enumerate(BUILT_IN[:20]):
-        add(memory, text, 0.5 - place / 100)
-    seen = View(
-        memory=memory, pool=(), proposals=4, top_k=3, max_words=15, max_turns=4, rng=lambda: random.Random(1),
-        description=DESCRIBED, class_names=("six", "two"), style="short", free=FREE,
-    )  # fmt: skip
-    return replace(seen, **more)
-
-
-def add(memory: Memory, text: str, value: float) -> Outcome:
-    """One more scored template."""
-    template = Template.parse(text)
-    memory.add(Entry(candidate=template, score=Score(train=value), value=value, position=Position(1)))
-    return Outcome(text, score=value)
+    """A restart after its starting templates, whose scores cost next to nothing."""
+    described: dict[str, Any] = {"description": DESCRIBED, "class_names": ("six", "two"), "style": "short"}
+    return view_of(falling(BUILT_IN[:20]), **{"pool": (), "free": FREE} | described | more)
 
 
 def played(

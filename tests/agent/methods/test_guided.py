@@ -18,43 +18,24 @@ from promptclimb.agent.events.types import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.methods.base import Ask, Feedback, Propose, Step, View
 from promptclimb.agent.methods.guided import FIRST_ANSWERS, GUIDED, Bandit
-from promptclimb.agent.methods.memory import Entry, Memory
-from promptclimb.agent.position import Position
+from promptclimb.agent.methods.memory import Memory
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, Score, Verdict
-from promptclimb.prompts.requests import Outcome
-from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual
+from tests.fakes.restart_view import add, view_of
 
 CONFUSED = (Confusion("three", "thirteen", 4),)
 
 
-def add(memory: Memory, text: str, value: float) -> Outcome:
-    """One more scored template."""
-    score = Score(train=value, confused=CONFUSED)
-    memory.add(Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1)))
-    return Outcome(text, score=value)
-
-
 def view(**more: Any) -> View:
-    """A restart after its initial templates."""
+    """A restart after its starting templates."""
     memory = Memory(1)
-    for place, text in enumerate(BUILT_IN[:20]):
-        add(memory, text, 0.5 - place / 100)
-    found = View(
-        memory=memory,
-        pool=[Template.parse(text) for text in BUILT_IN[:60]],
-        proposals=4,
-        top_k=3,
-        max_words=15,
-        max_turns=4,
-        rng=lambda: random.Random(1),
-        description="numerals on stone",
-        class_names=("three", "four"),
-    )
-    return replace(found, **more)
+    for number, text in enumerate(BUILT_IN[:20]):
+        add(memory, text, 0.5 - number / 100, confused=CONFUSED)
+    known: dict[str, Any] = {"description": "numerals on stone", "class_names": ("three", "four")}
+    return view_of(memory, **known | more)
 
 
 def said(step: Step) -> str:
@@ -74,7 +55,9 @@ def played(seen: View, *, llm: Sequence[float], free: float, rounds: int) -> Ite
         value = free
         if isinstance(step, Ask):
             value, asked = llm[asked % len(llm)], asked + 1
-        outcomes = [add(seen.memory, f"found {number} {place} a {{}}", value) for place in range(4)]
+        outcomes = [
+            add(seen.memory, f"found {number} {place} a {{}}", value, confused=CONFUSED) for place in range(4)
+        ]
         feedback = Feedback(text="- a {}", outcomes=outcomes)
 
 
@@ -144,7 +127,7 @@ def test_after_a_request_without_an_answer_the_free_way_is_next() -> None:
     asked = [next(steps)]
     for number in range(8):
         free = isinstance(asked[-1], Propose)
-        outcomes = [add(seen.memory, f"free {number} a {{}}", 0.1)] if free else []
+        outcomes = [add(seen.memory, f"free {number} a {{}}", 0.1, confused=CONFUSED)] if free else []
         asked.append(steps.send(Feedback(outcomes=outcomes, skipped=not free)))
     llm = [step for step in asked if isinstance(step, Ask)]
     assert not any(isinstance(one, Ask) and isinstance(two, Ask) for one, two in pairwise(asked))

@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-
 import pytest
 
-from promptclimb.agent.methods.base import Ask, Feedback, Propose, View
-from promptclimb.agent.methods.memory import Entry, Memory
+from promptclimb.agent.methods.base import Ask, Feedback, Propose
 from promptclimb.agent.methods.registry import METHODS, described
-from promptclimb.agent.position import Position
-from promptclimb.evaluator.scoring import Objective, Score
+from promptclimb.evaluator.scoring import Objective
 from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN
+from tests.fakes.restart_view import add, falling, memory_of, view_of
 
 TEXTS = [f"template number {number} of a {{}}" for number in range(10)]
 POOL = [Template.parse(text) for text in BUILT_IN[:60]]
-
-
-def memory_of(texts: list[str]) -> Memory:
-    """Entry templates, the first ones best."""
-    memory = Memory(1)
-    for place, text in enumerate(texts):
-        value = 1 - place / 100
-        template = Template.parse(text)
-        memory.add(Entry(candidate=template, score=Score(train=value), value=value, position=Position(1)))
-    return memory
-
-
-def view(
-    memory: Memory,
-    *,
-    pool: list[Template] = POOL,
-    proposals: int = 4,
-    top_k: int = 3,
-    max_words: int = 15,
-    rng: Callable[[], random.Random] = random.Random,
-    objective: Objective = "accuracy",
-) -> View:
-    """A restart as a method sees it."""
-    return View(
-        memory=memory,
-        pool=pool,
-        proposals=proposals,
-        top_k=top_k,
-        max_words=max_words,
-        max_turns=3,
-        rng=rng,
-        objective=objective,
-    )
 
 
 def asked(step: object) -> str:
@@ -61,8 +24,8 @@ def asked(step: object) -> str:
 
 def test_pn_shows_both_ends_and_p_only_the_best() -> None:
     """Best and worst never overlap."""
-    both = asked(next(METHODS["pn"].conversation(view(memory_of(TEXTS)))))
-    best = asked(next(METHODS["p"].conversation(view(memory_of(TEXTS)))))
+    both = asked(next(METHODS["pn"].conversation(view_of(falling(TEXTS, 1.0)))))
+    best = asked(next(METHODS["p"].conversation(view_of(falling(TEXTS, 1.0)))))
     assert all(text in both for text in [*TEXTS[:3], *TEXTS[-3:]])
     assert TEXTS[4] not in both
     assert all(text in best for text in TEXTS[:3])
@@ -71,7 +34,7 @@ def test_pn_shows_both_ends_and_p_only_the_best() -> None:
 
 def test_pn_shows_the_worst_one_last() -> None:
     """As the heading says."""
-    text = asked(next(METHODS["pn"].conversation(view(memory_of(TEXTS)))))
+    text = asked(next(METHODS["pn"].conversation(view_of(falling(TEXTS, 1.0)))))
     assert [line for line in text.splitlines() if line.startswith("- template")][3:] == [
         f"- {text}" for text in TEXTS[-3:]
     ]
@@ -79,12 +42,8 @@ def test_pn_shows_the_worst_one_last() -> None:
 
 def test_pn_shows_no_template_as_bad_that_is_as_good_as_the_best() -> None:
     """Where all score alike there is no direction to read, and the request is that of method p."""
-    memory = Memory(1)
-    for text in TEXTS:
-        memory.add(
-            Entry(candidate=Template.parse(text), score=Score(train=1.0), value=1.0, position=Position(1))
-        )
-    first, other = (asked(next(METHODS[name].conversation(view(memory)))) for name in ("pn", "p"))
+    memory = memory_of((text, 1.0) for text in TEXTS)
+    first, other = (asked(next(METHODS[name].conversation(view_of(memory)))) for name in ("pn", "p"))
     assert first == other
     assert "badly" not in first
 
@@ -92,16 +51,13 @@ def test_pn_shows_no_template_as_bad_that_is_as_good_as_the_best() -> None:
 @pytest.mark.parametrize(("objective", "value"), [("logprob", -2.25), ("margin", 1.5)])
 def test_requests_name_what_is_maximised(objective: Objective, value: float) -> None:
     """No log-probability is written as a percentage, in a list or in what came of proposals."""
-    memory = Memory(1)
-    memory.add(
-        Entry(candidate=Template.parse("a {}"), score=Score(train=0.5), value=value, position=Position(1))
-    )
+    memory = memory_of([("a {}", value)])
     for name in ("opro", "pn", "p", "ape"):
-        steps = METHODS[name].conversation(view(memory, objective=objective))
+        steps = METHODS[name].conversation(view_of(memory, objective=objective))
         said = asked(next(steps))
         said += asked(steps.send(Feedback(outcomes=[Outcome("b {}", score=value - 1)], best_before=value)))
         assert "%" not in said
-        assert view(memory, objective=objective).wanted.task in said
+        assert view_of(memory, objective=objective).wanted.task in said
         if name != "ape":
             assert f"{value:.3f}" in said
 
@@ -109,7 +65,7 @@ def test_requests_name_what_is_maximised(objective: Objective, value: float) -> 
 @pytest.mark.parametrize("name", ["pn", "p"])
 def test_a_conversation_says_what_the_proposals_scored(name: str) -> None:
     """The next request holds the opening, the answer, and each outcome against the best before it."""
-    steps = METHODS[name].conversation(view(memory_of(TEXTS)))
+    steps = METHODS[name].conversation(view_of(falling(TEXTS, 1.0)))
     opening = asked(next(steps))
     outcomes = [Outcome("a new {}", score=0.75), Outcome("none", reason="it has no slot")]
     step = steps.send(Feedback(text="- a new {}", outcomes=outcomes, best_before=0.5))
@@ -123,11 +79,10 @@ def test_a_conversation_says_what_the_proposals_scored(name: str) -> None:
 @pytest.mark.parametrize("name", ["ape", "opro"])
 def test_methods_without_a_conversation_begin_anew(name: str) -> None:
     """Each request is one message, made from the ranking as it stands by then."""
-    memory = memory_of(TEXTS)
-    steps = METHODS[name].conversation(view(memory))
+    memory = falling(TEXTS, 1.0)
+    steps = METHODS[name].conversation(view_of(memory))
     before = asked(next(steps))
-    template = Template.parse("the very best {}")
-    memory.add(Entry(candidate=template, score=Score(train=1.0), value=2.0, position=Position(1, 1, 1)))
+    add(memory, "the very best {}", 2.0)
     step = steps.send(Feedback(text="- the very best {}"))
     assert isinstance(step, Ask)
     assert len(step.messages) == 1
@@ -137,7 +92,7 @@ def test_methods_without_a_conversation_begin_anew(name: str) -> None:
 
 def test_opro_shows_scores_with_the_best_last() -> None:
     """The trajectory's order is ascending."""
-    content = asked(next(METHODS["opro"].conversation(view(memory_of(TEXTS)))))
+    content = asked(next(METHODS["opro"].conversation(view_of(falling(TEXTS, 1.0)))))
     assert content.index(TEXTS[2]) < content.index(TEXTS[1]) < content.index(TEXTS[0])
     assert "100.0 %" in content
 
@@ -145,6 +100,6 @@ def test_opro_shows_scores_with_the_best_last() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_that_a_config_may_name_is_there(name: str) -> None:
     """The table and the files agree, on who asks an LLM too."""
-    step = next(METHODS[name].conversation(view(memory_of(TEXTS))))
+    step = next(METHODS[name].conversation(view_of(falling(TEXTS, 1.0))))
     assert isinstance(step, Propose) == (not METHODS[name].asks_llm)
     assert name in described()

@@ -9,25 +9,15 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.methods.base import Propose, View
-from promptclimb.agent.methods.memory import Entry, Memory
+from promptclimb.agent.methods.memory import Memory
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.methods.without_llm import MAX_LEARNT_FROM, features, one_word_changed, predict
-from promptclimb.agent.position import Position
-from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN
+from tests.fakes.restart_view import memory_of, view_of
 
 NAMES = ("combine", "random")
 POOL = [Template.parse(text) for text in BUILT_IN]
-
-
-def memory_of(values: dict[str, float]) -> Memory:
-    """Scored templates."""
-    memory = Memory(1)
-    for text, value in values.items():
-        score = Score(train=value)
-        memory.add(Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1)))
-    return memory
 
 
 def worth(text: str) -> float:
@@ -35,13 +25,12 @@ def worth(text: str) -> float:
     return 0.5 + 0.3 * ("dice" in text) - 0.2 * ("photo" in text)
 
 
-def view(memory: Memory, *, seed: int = 1, **more: Any) -> View:
+def view(memory: Memory, **more: Any) -> View:
     """A restart as a method sees it."""
-    settings: dict[str, Any] = {"pool": POOL, "proposals": 5, "top_k": 10, "max_words": 15} | more
-    return View(memory=memory, max_turns=3, rng=lambda: random.Random(seed), **settings)
+    return view_of(memory, **{"pool": POOL, "proposals": 5, "top_k": 10} | more)
 
 
-STARTED = memory_of({text: worth(text) for text in BUILT_IN[:80]})
+STARTED = memory_of((text, worth(text)) for text in BUILT_IN[:80])
 
 
 def proposals(name: str, shown: View) -> list[str]:
@@ -69,8 +58,8 @@ def test_proposals_are_new_and_decided_by_the_view(name: str, description: str, 
 @pytest.mark.parametrize("name", NAMES)
 def test_edge_cases_of_the_memory(name: str) -> None:
     """Nothing left to try gives fewer proposals; thousands of scored templates are no burden."""
-    assert proposals(name, view(memory_of({"{}": 0.5}), pool=[Template.parse("{}")], max_words=1)) == []
-    memory = memory_of({f"word{number} {{}} number {number % 97}": number / 9e3 for number in range(3_000)})
+    assert proposals(name, view(memory_of([("{}", 0.5)]), pool=[Template.parse("{}")], max_words=1)) == []
+    memory = memory_of((f"word{n} {{}} number {n % 97}", n / 9e3) for n in range(3_000))
     assert len(proposals(name, view(memory))) == 5
 
 
@@ -89,22 +78,23 @@ def test_combine_uses_the_description_or_words_of_form() -> None:
 def test_a_pool_without_words_borrows_some() -> None:
     """Words to insert come from the built-in templates, then."""
     pool = [Template.parse("{}"), Template.parse("{} {}")]
-    texts = proposals("random", view(memory_of({"{}": 0.5}), pool=pool, top_k=1))
+    texts = proposals("random", view(memory_of([("{}", 0.5)]), pool=pool, top_k=1))
     assert any(word.isalpha() for text in texts for word in text.split())
 
 
 def test_effects_of_words_are_learnt() -> None:
     """A predicted score follows from those of others; equal scores predict themselves."""
-    memory = memory_of({text: worth(text) for text in [*BUILT_IN, "dice {}", "{} on dice", "some dice {}"]})
+    texts = [*BUILT_IN, "dice {}", "{} on dice", "some dice {}"]
+    memory = memory_of((text, worth(text)) for text in texts)
     good, bad = predict(memory, ["two dice {}", "a photo in which a {} is"])
     assert good > bad
     assert predict(STARTED, []) == []
-    assert predict(memory_of({"a {}": 0.25, "some {}": 0.25}), ["many {}"]) == [0.25]
+    assert predict(memory_of([("a {}", 0.25), ("some {}", 0.25)]), ["many {}"]) == [0.25]
 
 
 def test_only_so_many_are_learnt_from() -> None:
     """The best, and others spread over the rest down to the worst."""
-    memory = memory_of({f"w{number} {{}}": number / 1e4 for number in range(4 * MAX_LEARNT_FROM)})
+    memory = memory_of((f"w{n} {{}}", n / 1e4) for n in range(4 * MAX_LEARNT_FROM))
     best, worst, unknown = predict(memory, [f"w{4 * MAX_LEARNT_FROM - 1} {{}}", "w1 {}", "other {}"])
     assert best > unknown
     assert best > worst
@@ -118,7 +108,7 @@ def test_features_keep_the_side_of_the_slot() -> None:
 
 def test_only_valid_unknown_candidates_are_left() -> None:
     """Neither too long, nor without a slot, nor scored already, nor there twice."""
-    shown = view(memory_of({"a {}": 0.5}), max_words=3)
+    shown = view(memory_of([("a {}", 0.5)]), max_words=3)
     texts = ["the {}", "x", "b {}", "a b c {}", "B {}"]
     assert [candidate.text for candidate in shown.unseen(texts)] == ["b {}"]
 
@@ -135,7 +125,7 @@ def test_scores_of_any_size_are_learnt_from(huge: float) -> None:
     """Squares of the largest numbers overflow; that warns nobody, and the order is that of small ones."""
     texts = [template.text for template in POOL[:30]]
     small, large = (
-        [value / unit for value in predict(memory_of({text: unit * worth(text) for text in texts}), texts)]
+        [value / unit for value in predict(memory_of((text, unit * worth(text)) for text in texts), texts)]
         for unit in (1.0, huge)
     )
     assert all(math.isfinite(value) for value in large)
