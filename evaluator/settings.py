@@ -124,14 +124,14 @@ class Option:
 _DECLARED = frozenset(field.name for field in fields(Option))
 
 
-def setting(default: Any, help: str, **about: Any) -> Any:
+def setting(default: Any, help: str, **attributes: Any) -> Any:
     """Return a pydantic field with its declaration.
 
-    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). By default, ``show``
+    ``attributes`` are those of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). By default, ``show``
     and group follow from the field.
     """
-    rules = {name: about.pop(name) for name in about.keys() - _DECLARED}
-    option = Option(default=default, help=help, **about)
+    rules = {name: attributes.pop(name) for name in attributes.keys() - _DECLARED}
+    option = Option(default=default, help=help, **attributes)
     return Field(default, description=help, json_schema_extra=cast("Any", {"option": option}), **rules)
 
 
@@ -179,38 +179,35 @@ class Settings(BaseModel):
             raise ValueError("true and false are no values of it")
         return value
 
-    def flag(self, name: str) -> str:
-        return options_of(type(self))[name].flag
-
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
         """Return the settings that decide the result, except ``without``, as JSON; files count by content."""
+        options = options_of(type(self))
         deciding = {
             name
-            for name, option in options_of(type(self)).items()
+            for name, option in options.items()
             if option.decides
             and without not in option.applies_to
             and not (option.added_later and getattr(self, name) == option.value_before)
         }
         values = self.model_dump(mode="json", include=deciding)
-        options = options_of(type(self))
         return {options[name].stored_name: _without_place(value) for name, value in values.items()}
 
 
 @cache
 def options_of(kind: type[Settings]) -> Mapping[str, Option]:
     """Return the declarations of a kind of settings, by name."""
-    found: dict[str, Option] = {}
+    options: dict[str, Option] = {}
     for name, field in kind.model_fields.items():
         option: Option = cast("Any", field.json_schema_extra)["option"]
-        owner = next(one for one in kind.__mro__ if name in get_annotations(one))
-        found[name] = replace(
+        owner = next(base for base in kind.__mro__ if name in get_annotations(base))
+        options[name] = replace(
             option,
             name=name,
             group=option.group or cast("type[Settings]", owner).group,
             resumable=option.resumable or ("no" if option.decides else "yes"),
             show=_shape(field.annotation, option) if option.show == _DERIVED else option.show,
         )
-    return MappingProxyType(found)
+    return MappingProxyType(options)
 
 
 @cache
@@ -243,8 +240,8 @@ def accepts_earlier_names(**current: str) -> Callable[[F], F]:
 
 
 def _shape(annotation: Any, option: Option) -> str:
-    kinds = [one for one in get_args(annotation) if one is not type(None)] or [annotation]
-    words = [word for one in (annotation, *kinds) for word in get_args(one) if isinstance(word, str)]
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
+    words = [word for kind in (annotation, *kinds) for word in get_args(kind) if isinstance(word, str)]
     if words or bool in kinds:
         return "|".join(words)
     return "N" if {int, float} & set(kinds) else "FILE" if option.reads == "file" else "DIR"
@@ -309,8 +306,8 @@ def explained(
 
 def near(name: str, names: Iterable[str]) -> str:
     """Return a hint at names similar to a mistyped one, or an empty text."""
-    found = difflib.get_close_matches(name, list(names), n=3)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
+    similar = difflib.get_close_matches(name, list(names), n=3)
+    return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def plain(problem: Mapping[str, Any]) -> Message:
@@ -337,20 +334,20 @@ def _whole(limit: Any) -> Any:
     return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
-def _rewritten(given: str, kind: str) -> str:
+def _rewritten(text: str, kind: str) -> str:
     """Return how to write a number that has a comma or a unit; empty if it has neither."""
     if kind not in ("float_parsing", "int_parsing"):
         return ""
-    if re.fullmatch(r"[$€] ?\d+(\.\d+)?|\d+(\.\d+)? ?([$€%]|[a-zA-Z]+)", given):
+    if re.fullmatch(r"[$€] ?\d+(\.\d+)?|\d+(\.\d+)? ?([$€%]|[a-zA-Z]+)", text):
         return "; write it without a unit"
-    if "," not in given:
+    if "," not in text:
         return ""
-    thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", given) is not None
+    thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text) is not None
     if kind == "int_parsing":
-        return f"; write it without a comma{': ' + given.replace(',', '') if thousands else ''}"
+        return f"; write it without a comma{': ' + text.replace(',', '') if thousands else ''}"
     # Three digits after the comma may be thousands: guess neither.
-    share = re.fullmatch(r"[+-]?\d+,\d+", given) is not None and not thousands
-    return f"; write it with a point and no comma{': ' + given.replace(',', '.') if share else ''}"
+    share = re.fullmatch(r"[+-]?\d+,\d+", text) is not None and not thousands
+    return f"; write it with a point and no comma{': ' + text.replace(',', '.') if share else ''}"
 
 
 def one_of(what: str, names: Collection[str]) -> Callable[[Any], Any]:

@@ -55,20 +55,20 @@ def parse_columns(text: str | None) -> Mapping[str, str]:
     if text is None:
         return {}
     try:
-        parts = [part for row in csv.reader([text], skipinitialspace=True, strict=True) for part in row]
+        rows = list(csv.reader([text], skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise ValueError(f"{error}; write {FORM}") from error
-    found: dict[str, str] = {}
-    for part in parts:
-        meaning, _equals, name = (piece.strip() for piece in part.partition("="))
+    names: dict[str, str] = {}
+    for cell in (cell for row in rows for cell in row):
+        meaning, _equals, name = (word.strip() for word in cell.partition("="))
         if meaning not in COLUMNS or not name:
-            raise ValueError(f"{part.strip()!r} says nothing of a column; write {FORM}")
-        if meaning in found:
+            raise ValueError(f"{cell.strip()!r} says nothing of a column; write {FORM}")
+        if meaning in names:
             raise ValueError(f"{meaning} is named twice; write {FORM}")
-        found[meaning] = name
-    if not found:
+        names[meaning] = name
+    if not names:
         raise ValueError(f"it is empty; write {FORM}")
-    return found
+    return names
 
 
 class DataSettings(Settings):
@@ -173,7 +173,7 @@ class ScorerSettings(Settings):
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", show="DEVICE", min_length=1)
     scorer: Literal["clip", "chat", "zero-shot", "embeddings"] = setting(
         "clip",
-        "what classifies the images: clip, an open_clip model; or --model behind an API: chat, zero-shot or "
+        "what classifies the images: clip, an open_clip model; or a model behind an API: chat, zero-shot or "
         "embeddings",
         decides=True,
         added_later=True,
@@ -350,11 +350,11 @@ class EvaluatorSpec(ScorerSettings, DataSettings):
     image per class (the paper's setting) the selected template is mostly luck.
     """
 
-    def with_shots(self, found: int = DEFAULT_SHOTS) -> Self:
-        """Return the specification with ``found`` shots, if it has none."""
+    def with_shots(self, shots: int = DEFAULT_SHOTS) -> Self:
+        """Return the specification with so many shots, if it has none."""
         if self.shots is not None:
             return self
-        return self.model_copy(update={"shots": found if 1 <= found <= MOST_SHOTS else DEFAULT_SHOTS})
+        return self.model_copy(update={"shots": shots if 1 <= shots <= MOST_SHOTS else DEFAULT_SHOTS})
 
     def augmentations_for(self, images: int) -> int:
         """Return the number of augmented copies per image for so many few-shot images."""

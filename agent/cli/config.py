@@ -16,7 +16,7 @@ from ...evaluator.files import user_path
 from ...evaluator.messages import Message
 from ...evaluator.settings import Option
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import FILE_SETTINGS, from_sources, line_in_file, places_of, toml_line
+from ..config.sources import FILE_SETTINGS, from_sources, line_in_file, sources_of, toml_line
 from .options import (
     GROUPS,
     add_json,
@@ -46,16 +46,16 @@ def config(arguments: argparse.Namespace) -> int:
     say_unknown_variables()
     if arguments.init is not None:
         return _init(arguments)
-    found, lacking = _built(arguments)
-    values = found.to_public()
+    settings, lacking = _built(arguments)
+    values = settings.to_public()
     if lacking is not None:
         values.pop("llm", None)
-    origins = places_of(given_settings(arguments), os.environ, arguments.config_file)
+    origins = sources_of(given_settings(arguments), os.environ, arguments.config_file)
     if arguments.as_json:
         print_json(
             {
-                one.name: {"value": values.get(one.name), "from": origins.get(one.name, "default")}
-                for one in _shown()
+                option.name: {"value": values.get(option.name), "from": origins.get(option.name, "default")}
+                for option in _shown()
             }
         )
     else:
@@ -71,7 +71,7 @@ def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, ConfigError | N
     try:
         return from_sources(flags, os.environ, file, report=lambda line: say(Message("note: ", line))), None
     except ConfigError as error:
-        if "llm" in places_of(flags, os.environ, file):
+        if "llm" in sources_of(flags, os.environ, file):
             raise
         return from_sources({**flags, "llm": "none"}, os.environ, file), error
 
@@ -84,24 +84,26 @@ def _shown() -> list[Option]:
 
 def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[str]:
     rows = [
-        (one, toml_line(one.name, values[one.name]) if one.name in values else f"# {one.name} =")
-        for one in _shown()[:-1]
+        (
+            option,
+            toml_line(option.name, values[option.name]) if option.name in values else f"# {option.name} =",
+        )
+        for option in _shown()[:-1]
     ]
-    width = min(max(len(text) for _one, text in rows), 40)
+    width = min(max(len(line) for _option, line in rows), 40)
     for number, (group, settings) in enumerate(groupby(rows, key=lambda row: row[0].group)):
         yield f"{chr(10) if number else ''}# {group}\n"
-        for one, text in settings:
-            place = origins.get(one.name, "default" if one.name in values else "not set")
-            yield f"{text:{width}}  # {place}\n"
+        for option, line in settings:
+            origin = origins.get(option.name, "default" if option.name in values else "not set")
+            yield f"{line:{width}}  # {origin}\n"
     if pool := values.get("endpoints"):
         yield f"\n# from {origins['endpoints']}\n{tomli_w.dumps({'endpoints': pool})}"
 
 
 def _init(arguments: argparse.Namespace) -> int:
     path = user_path(arguments.init, "--init")
-    given = given_settings(arguments)
     values = _built(arguments)[0].to_public()
-    text = "".join(_template({name: values[name] for name in given if name in values}))
+    text = "".join(_template({name: values[name] for name in given_settings(arguments) if name in values}))
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -114,18 +116,15 @@ def _init(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _template(given: Mapping[str, Any]) -> Iterator[str]:
+def _template(values: Mapping[str, Any]) -> Iterator[str]:
     yield "# Settings of promptclimb, for `search --config FILE`; the environment and flags win over them.\n"
     yield "# A line that begins with # is off; it shows the default, or what could be written.\n"
-    for group, settings in groupby(_shown()[:-1], key=lambda one: one.group):
+    for group, settings in groupby(_shown()[:-1], key=lambda option: option.group):
         yield f"\n# ---- {group} ----\n"
-        for one in settings:
-            yield f"\n# {one.help}\n"
-            yield (
-                f"{toml_line(one.name, given[one.name])}\n"
-                if one.name in given
-                else f"# {line_in_file(one)}\n"
-            )
+        for option in settings:
+            name = option.name
+            line = toml_line(name, values[name]) if name in values else f"# {line_in_file(option)}"
+            yield f"\n# {option.help}\n{line}\n"
     yield POOL
 
 

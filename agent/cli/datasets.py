@@ -29,7 +29,7 @@ def datasets(arguments: argparse.Namespace) -> int:
     from ...evaluator.datasets.values import describe
 
     if arguments.dataset is None:
-        rows = [asdict(found) for found in known()]
+        rows = [asdict(data_set) for data_set in known()]
         if arguments.as_json:
             print_json(rows)
         else:

@@ -48,9 +48,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
     matrix_file = None if arguments.matrix is None else output_file(arguments.matrix, "--matrix")
     config = given_spec(arguments)
     kind = kind_named(config.search_for)
-    templates = [DEFAULT_TEMPLATE] if arguments.templates is None else _read(arguments.templates, kind.name)
+    templates = [DEFAULT_TEMPLATE]
+    if arguments.templates is not None:
+        candidates = read_template_file(arguments.templates, Setting("templates"), kind.name)
+        templates = [candidate.scored_as for candidate in candidates]
     with result_alone():
-        found = api.evaluate(
+        evaluation = api.evaluate(
             templates,
             config,
             split=arguments.split,
@@ -58,29 +61,25 @@ def evaluate(arguments: argparse.Namespace) -> int:
             white_box=arguments.white_box or (),
             report=say,
         )
-    matrix = found.matrix
+    matrix = evaluation.matrix
     if matrix_file is not None:
         _write_matrix(matrix_file, matrix)
-    if found.scorer_usage is not None:
-        say(spent_on(found.scorer_usage, found.labels or Path()))
+    if evaluation.scorer_usage is not None:
+        say(spent_on(evaluation.scorer_usage, evaluation.labels or Path()))
     if arguments.as_json:
-        print_json(found.to_json(most_confusions=arguments.confusions))
+        print_json(evaluation.to_json(most_confusions=arguments.confusions))
         return 0
-    _print_table(found)
-    if found.white_box:
-        _print_white_box(found)
-    if found.inspection is not None and arguments.confusions is not None:
-        _print_inspection(found, found.inspection, most=arguments.confusions)
+    _print_table(evaluation)
+    if evaluation.white_box:
+        _print_white_box(evaluation)
+    if evaluation.inspection is not None and arguments.confusions is not None:
+        _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
     return 0
 
 
 def spent_on(used: ApiUsage, labels: Path) -> str:
     """Return what a scorer behind an API was asked without a search, and where its answers are."""
     return f"{spent_text(used, 'scorer: ')}; labels are kept in {short_path(labels)}"
-
-
-def _read(file: str, prompts: str) -> list[str]:
-    return [candidate.scored_as for candidate in read_template_file(file, Setting("templates"), prompts)]
 
 
 def _table(title: str, *columns: Column | str) -> Table:
@@ -91,26 +90,28 @@ def _number(name: str) -> Column:
     return Column(name, justify="right")
 
 
-def _print_table(found: Evaluation) -> None:
-    percent = are_shares([*(one.accuracy for one in found.scores), found.ensemble])
+def _print_table(evaluation: Evaluation) -> None:
+    percent = are_shares([*(score.accuracy for score in evaluation.scores), evaluation.ensemble])
     what = "accuracy in %" if percent else "score, higher is better"
-    of = f", of {counted(found.images, 'image')}" if found.images else ""
-    kind = kind_named(found.prompts)
-    sure = percent and found.images > 0
-    numbers = map(_number, (found.split, *(("95 % interval",) if sure else ())))
+    of = f", of {counted(evaluation.images, 'image')}" if evaluation.images else ""
+    kind = kind_named(evaluation.prompts)
+    has_interval = percent and evaluation.images > 0
+    numbers = map(_number, (evaluation.split, *(("95 % interval",) if has_interval else ())))
     candidates = Column(kind.words.noun, overflow="fold")
-    table = _table(f"{found.dataset}: {found.split} {what}{of}", candidates, *numbers)
+    table = _table(f"{evaluation.dataset}: {evaluation.split} {what}{of}", candidates, *numbers)
 
     def figures(accuracy: float | None) -> list[str]:
         shown = score_text(accuracy, percent=percent, digits=DIGITS)
-        return [shown, _interval(accuracy, found.images)] if sure else [shown]
+        return [shown, _interval(accuracy, evaluation.images)] if has_interval else [shown]
 
-    for one in found.scores:
-        table.add_row(Text(one.template), *figures(one.accuracy))
-    if len(found.scores) > 1 and kind.averaged:
-        table.add_row(Text(f"ensemble of all {len(found.scores)}"), *figures(found.ensemble), style="bold")
+    for score in evaluation.scores:
+        table.add_row(Text(score.template), *figures(score.accuracy))
+    if len(evaluation.scores) > 1 and kind.averaged:
+        table.add_row(
+            Text(f"ensemble of all {len(evaluation.scores)}"), *figures(evaluation.ensemble), style="bold"
+        )
     console(stderr=False).print(table)
-    if len(found.scores) > 1 and found.split == "test":
+    if len(evaluation.scores) > 1 and evaluation.split == "test":
         say(f"note: do not choose {kind.words.a_noun} by its test accuracy; use --split val to choose")
 
 
@@ -121,19 +122,21 @@ def _interval(accuracy: float | None, images: int) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def _print_white_box(found: Evaluation) -> None:
-    numbers = map(_number, (found.split, "learnt", "seconds"))
+def _print_white_box(evaluation: Evaluation) -> None:
+    columns = map(_number, (evaluation.split, "learnt", "seconds"))
     with_what = Column("with", overflow="fold")
-    table = _table("white box: what sees weights and features", "reference", *numbers, with_what)
-    for one in found.white_box:
-        accuracy = score_text(getattr(one, found.split), percent=True, digits=DIGITS)
-        table.add_row(one.name, accuracy, f"{one.trained:,}", f"{one.seconds:.1f}", Text(_chosen(one)))
+    table = _table("white box: what sees weights and features", "reference", *columns, with_what)
+    for result in evaluation.white_box:
+        accuracy = score_text(getattr(result, evaluation.split), percent=True, digits=DIGITS)
+        table.add_row(
+            result.name, accuracy, f"{result.trained:,}", f"{result.seconds:.1f}", Text(_chosen(result))
+        )
     console(stderr=False).print(table)
 
 
-def _chosen(found: WhiteBoxResult) -> str:
+def _chosen(result: WhiteBoxResult) -> str:
     """Return what a reference worked with; if it was several templates, their number."""
-    shown = {name: value for name, value in found.chosen.items() if value is not False}
+    shown = {name: value for name, value in result.chosen.items() if value is not False}
     templates = shown.pop("templates", [])
     parts = [
         f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
@@ -144,23 +147,26 @@ def _chosen(found: WhiteBoxResult) -> str:
     return printable(", ".join(parts).replace("_", " "))
 
 
-def _print_inspection(evaluation: Evaluation, found: Inspection, *, most: int) -> None:
+def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: int) -> None:
     matrix, noun = evaluation.matrix, words_of(evaluation.prompts).noun
     by = f"the ensemble of all {noun}s" if len(evaluation.scores) > 1 else f"the {noun}"
     numbers = map(_number, ("images", "recall, %", *(("precision, %",) if matrix else ())))
     classes = _table(f"each class, by {by}", "class", *numbers)
-    ordered = sorted(enumerate(found.classes), key=lambda one: (one[1].accuracy is None, one[1].accuracy))
-    for label, one in ordered:
-        shares = [one.accuracy, *([matrix.precision(label)] if matrix else [])]
+    ordered = sorted(
+        enumerate(inspection.classes), key=lambda item: (item[1].accuracy is None, item[1].accuracy)
+    )
+    for label, row in ordered:
+        shares = [row.accuracy, *([matrix.precision(label)] if matrix else [])]
         cells = [score_text(share, percent=True, digits=DIGITS) for share in shares]
-        classes.add_row(Text(one.name), str(one.images), *cells)
+        classes.add_row(Text(row.name), str(row.images), *cells)
     pairs = _table("most often confused", "class", "taken for", _number("images"))
-    for pair in found.confusions[:most]:
+    for pair in inspection.confusions[:most]:
         pairs.add_row(Text(pair.true), Text(pair.taken_for), str(pair.images))
     shown = console(stderr=False)
     shown.print(classes)
     if matrix is not None and (count := matrix.images_without_class):
-        say(f"{counted(count, 'answer')} of {sum(one.images for one in found.classes):,} name no class")
+        images = sum(row.images for row in inspection.classes)
+        say(f"{counted(count, 'answer')} of {images:,} name no class")
     shown.print(pairs)
     if matrix is not None and len(matrix.classes) <= MOST_COLUMNS:
         shown.print(_matrix_table(matrix))
@@ -181,7 +187,7 @@ def _matrix_table(matrix: ConfusionMatrix) -> Table:
 
 def _write_matrix(file: Path, matrix: ConfusionMatrix | None) -> None:
     if matrix is None:
-        raise UsageError("--matrix: this evaluator reports a confusion with a class that it does not name")
+        raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, matrix.to_csv())

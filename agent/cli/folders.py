@@ -21,24 +21,24 @@ MOST_NAMED = 5
 _OF_A_SUITE = re.compile(r"seed\d+-")
 
 
-def run_folder(given: str) -> Path:
+def run_folder(text: str) -> Path:
     """Return the absolute folder of a run; its content is not read.
 
     Raises:
         UsageError: It does not exist, is a file, or holds runs without being one.
     """
-    folder = given_folder(given)
+    folder = existing_folder(text)
     if not is_run(folder) and (runs := runs_in(folder)):
         raise UsageError(_of_several(folder, runs))
     return folder
 
 
-def given_folder(given: str) -> Path:
+def existing_folder(text: str) -> Path:
     """Return the absolute folder of one or several runs; raise UsageError if it is not a folder."""
-    folder = user_path(given, "RUN_DIR")
+    folder = user_path(text, "RUN_DIR")
     if not folder.exists():
         known = [short_path(run) for run in runs_in(user_path("runs", "RUN_DIR"))]
-        hint = near(given, known) or f"; `{program()} status` lists the runs in runs/"
+        hint = near(text, known) or f"; `{program()} status` lists the runs in runs/"
         raise UsageError(f"there is no folder {folder}{hint}")
     if folder.is_file():
         above = folder.parent
@@ -47,9 +47,9 @@ def given_folder(given: str) -> Path:
     return folder
 
 
-def folder_with_result(given: str) -> Path:
+def folder_with_result(text: str) -> Path:
     """Return the folder of a run that has a result, or of something that is not a run."""
-    folder = run_folder(given)
+    folder = run_folder(text)
     if is_run(folder) and not (folder / RESULT).exists():
         if state_of(folder).state == "live":
             raise UsageError(
@@ -62,9 +62,9 @@ def folder_with_result(given: str) -> Path:
     return folder
 
 
-def output_file(given: str, option: str) -> Path:
+def output_file(text: str, option: str) -> Path:
     """Return the absolute path of a file to write; raise UsageError if a run needs the file of this name."""
-    path = user_path(given, option)
+    path = user_path(text, option)
     if belongs_to_a_run(path):
         raise UsageError(f"{option} {path} is a run's own file, which that run needs; choose another name")
     return path
@@ -106,5 +106,5 @@ def _is_over(folder: Path, runs: list[Path]) -> bool:
         return False  # missing, or not written by a suite
     left = document.get("left_out") if isinstance(document, dict) else None
     # A finished run that was left out for unknown test figures would not get them.
-    over = isinstance(left, list) and all(isinstance(one, dict) and one.get("status") == DONE for one in left)
+    over = isinstance(left, list) and all(isinstance(run, dict) and run.get("status") == DONE for run in left)
     return over and all(state_of(run).state == DONE for run in runs)

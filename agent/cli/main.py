@@ -26,43 +26,46 @@ _RUNS = ("search", "resume", "suite")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; without a command, print the help."""
-    given_arguments = sys.argv[1:] if arguments is None else list(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     with unfailing_streams() as out:
         try:
-            parser = make_parser(given_arguments)
-            if not given_arguments:
+            parser = make_parser(words)
+            if not words:
                 parser.print_help()
                 return FINISHED
-            given = parser.parse_args(given_arguments)
+            parsed = parser.parse_args(words)
         except SystemExit as leaving:
             return int(leaving.code or 0)
-        code = _run(given)
+        code = _run(parsed)
         out.flush()
-        return code if out.failure is None else _undelivered(given, code, out)
+        return code if out.failure is None else _undelivered(parsed, code, out)
 
 
-def _undelivered(given: argparse.Namespace, code: int, out: Stream) -> int:
+def _undelivered(arguments: argparse.Namespace, code: int, out: Stream) -> int:
     """Report that standard output could not be written; a run without ``--json`` keeps its exit code.
 
     So does a command whose reader went away.
     """
-    as_json = getattr(given, "as_json", False)
-    keeps = given.command in _RUNS and not as_json
+    as_json, is_run = getattr(arguments, "as_json", False), arguments.command in _RUNS
     # The reader went away, as with `| head`; a run's document is read whole.
-    left = isinstance(out.failure, BrokenPipeError) and not (as_json and given.command in _RUNS)
-    if not left:
-        kept = "; what was found is in the folder all the same" if given.command in _RUNS else ""
-        say(f"{'note' if keeps else 'error'}: standard output cannot be written: {out.reason}{kept}")
-    return code if keeps or left else code or FAILED
+    if isinstance(out.failure, BrokenPipeError) and not (as_json and is_run):
+        return code
+    is_note = is_run and not as_json
+    kind, hint = (
+        "note" if is_note else "error",
+        "; what was found is in the folder all the same" if is_run else "",
+    )
+    say(f"{kind}: standard output cannot be written: {out.reason}{hint}")
+    return code if is_note else code or FAILED
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     # Too large images are refused or left out by us; Pillow's warning of them shows a path of its own.
     warnings.filterwarnings("ignore", message=r"Image size \(", category=RuntimeWarning)
     # Values of environment variables named like secrets are removed from messages.
     scrub = Scrubber(secrets_named_in(os.environ)).scrub_quoted
     try:
-        return int(given.run(given))
+        return int(arguments.run(arguments))
     except UsageError as error:
         say(f"error: {scrub(on_command_line(error.message))}")
         return WRONG

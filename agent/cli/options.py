@@ -9,7 +9,15 @@ from typing import Any, get_args
 
 from ...evaluator.settings import Group, Option, Settings, near, options_of
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import FILE_SETTINGS, from_environment, renamed, spec_from_sources, variable_of
+from ..config.sources import (
+    FILE_SETTINGS,
+    from_environment,
+    renamed,
+    settings_in,
+    spec_from_sources,
+    variable_of,
+    with_files,
+)
 from .output import say
 from .parser import Parser
 
@@ -40,17 +48,15 @@ def add_search_options(
     """
     skipped, wanted = set(leave_out), tuple(groups)
     added = [
-        one for one in options_of(of).values() if one.flag and one.group in wanted and one.name not in skipped
+        option
+        for group in wanted
+        for option in options_of(of).values()
+        if option.group == group and option.flag and option.name not in skipped
     ]
     if first is None:
-        ranked = sorted((one for one in added if one.first), key=lambda one: one.first)
-        first = [one.name for one in ranked]
-    actions = {
-        one.name: _add(parser.group(group), one, defaults)
-        for group in wanted
-        for one in added
-        if one.group == group
-    }
+        ranked = sorted((option for option in added if option.first), key=lambda option: option.first)
+        first = [option.name for option in ranked]
+    actions = {option.name: _add(parser.group(str(option.group)), option, defaults) for option in added}
     parser.shorten([actions.pop(name) for name in first if name in actions], hidden=actions.values())
     parser.add_to(
         "Output",
@@ -92,6 +98,12 @@ class _Renamed(argparse.Action):
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings given on the command line, by name."""
     return {name: value for name, value in vars(arguments).items() if name in OPTIONS}
+
+
+def changed_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that replace those of a run: from ``--config``, overridden by options."""
+    settings = {} if arguments.config_file is None else settings_in(arguments.config_file)
+    return with_files({**settings, **given_settings(arguments)})
 
 
 def say_unknown_variables() -> None:

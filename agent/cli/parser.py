@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ..versions import program_version
 from .exit_codes import WRONG
-from .output import print_text
+from .output import print_text, program
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -24,23 +24,34 @@ COMPLETION = "--print-completion"
 _PROGRAMS = ("run_agent.py", "promptclimb")
 _WORDS = re.compile(r"[a-z0-9_]+(\|[a-z0-9_]+)+")
 
-COMMANDS: Mapping[str, str] = MappingProxyType(
+COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "search": "search for better templates",
-        "resume": "resume an interrupted or stopped run",
-        "status": "show the state of runs, live ones too",
-        "evaluate": "score your own templates",
-        "predict": "classify a folder of images without labels",
-        "suite": "several searches: data sets x methods x seeds",
-        "report": "write the page about a run, report.html",
-        "compare": "compare runs side by side, with intervals",
-        "transcript": "print what was asked and answered in a run",
-        "export": "write what a run found for another tool",
-        "datasets": "list data sets, or show the few-shot split of one",
-        "models": "list the bundled models, and open_clip's",
-        "config": "write a file of settings, or show where each comes from",
-        "doctor": "check this installation",
+        "search": {
+            "search": "search for better templates",
+            "resume": "resume an interrupted or stopped run",
+            "status": "show the state of runs, live ones too",
+            "suite": "several searches: data sets x methods x seeds",
+        },
+        "read what a run found": {
+            "report": "write the page about a run, report.html",
+            "compare": "compare runs side by side, with intervals",
+            "transcript": "print what was asked and answered in a run",
+            "export": "write what a run found for another tool",
+        },
+        "use templates": {
+            "evaluate": "score your own templates",
+            "predict": "classify a folder of images without labels",
+        },
+        "set up": {
+            "datasets": "list data sets, or show the few-shot split of one",
+            "models": "list the bundled models, and open_clip's",
+            "config": "write a file of settings, or show where each comes from",
+            "doctor": "check this installation",
+        },
     }
+)
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {name: line for commands in COMMAND_GROUPS.values() for name, line in commands.items()}
 )
 """The commands with their lines in ``--help``. Each has a module with a function of its name, which takes
 the parsed arguments and returns an exit code, and ``add_options(parser)``."""
@@ -49,8 +60,9 @@ the parsed arguments and returns an exit code, and ``add_options(parser)``."""
 class Parser(argparse.ArgumentParser):
     """An argument parser with a short help and ``--help-all``, full option names and one-line errors."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
+    def __init__(self, **attributes: Any) -> None:
+        form = argparse.RawDescriptionHelpFormatter
+        super().__init__(allow_abbrev=False, formatter_class=form, **attributes)
         self._groups: dict[str, argparse._ArgumentGroup] = {}
         self._first: list[argparse.Action] = []
         self._hidden: list[argparse.Action] = []
@@ -61,11 +73,11 @@ class Parser(argparse.ArgumentParser):
             self._groups[title] = self.add_argument_group(title)
         return self._groups[title]
 
-    def add_to(self, title: str, *names: str, hide: bool = True, **given: Any) -> None:
+    def add_to(self, title: str, *names: str, hide: bool = True, **attributes: Any) -> None:
         """Add an option to a group, off the short help; without such a group, to the other options."""
-        place = self._groups.get(title)
-        action = (place or self).add_argument(*names, **given)
-        if place is not None and hide:
+        group = self._groups.get(title)
+        action = (group or self).add_argument(*names, **attributes)
+        if group is not None and hide:
             self._hidden.append(action)
 
     def shorten(self, first: Iterable[argparse.Action], hidden: Iterable[argparse.Action]) -> None:
@@ -141,7 +153,7 @@ class _HelpAll(argparse.Action):
 def _names_data(word: str) -> bool:
     from ...evaluator.datasets.loading import known
 
-    return Path(word).exists() or any(one.name == word for one in known())
+    return Path(word).exists() or any(data_set.name == word for data_set in known())
 
 
 class _Program(Parser):
@@ -149,10 +161,27 @@ class _Program(Parser):
 
     called: Parser | None = None
 
+    def format_help(self) -> str:
+        """Return the help with the commands in groups."""
+        formatter = self._get_formatter()
+        formatter.add_usage("%(prog)s COMMAND [OPTION ...]", (), ())
+        formatter.add_text(self.description)
+        commands: Any = next(action for action in self._actions if action.dest == "command")
+        lines = {action.dest: action for action in commands._get_subactions()}
+        for title, names in COMMAND_GROUPS.items():
+            formatter.start_section(title)
+            formatter.add_arguments([lines[name] for name in names])
+            formatter.end_section()
+        formatter.start_section("options")
+        formatter.add_arguments([action for action in self._actions if action.option_strings])
+        formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the arguments; for an unknown option, name the nearest one."""
         arguments = list(args)
-        given, unknown = self.parse_known_args(arguments, namespace)
+        parsed, unknown = self.parse_known_args(arguments, namespace)
         if unknown:
             parser = self.called or self
             if not unknown[0].startswith("-"):
@@ -160,7 +189,7 @@ class _Program(Parser):
                 hint = f"; did you mean --data {shlex.quote(unknown[0])}?" if is_data else ""
                 parser.error(f"it takes no argument {unknown[0]!r}{hint}")
             parser.no_option(unknown[0], arguments[arguments.index(unknown[0]) + 1 :])
-        return given
+        return parsed
 
 
 def make_parser(arguments: Sequence[str]) -> _Program:
@@ -191,8 +220,10 @@ def whole_parser() -> tuple[_Program, Commands]:
 def _program(name: str) -> _Program:
     parser = _Program(
         prog=name,
-        description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.",
-        epilog="promptclimb COMMAND --help shows the options of a command.",
+        description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.\n\n"
+        "To start, search on what is bundled, without an LLM:\n"
+        f"  {program()} search --method combine --describe 'photos of animals'",
+        epilog=f"{program()} COMMAND --help shows the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"promptclimb {program_version()}")
     parser.add_argument(

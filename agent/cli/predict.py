@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import itertools
 import json
 import sys
 from collections import Counter
@@ -31,7 +30,7 @@ from ..search.predicting import ApiFolderPredictor, predictor_of_run
 from ..text import printable
 from .evaluate import spent_on
 from .folders import folder_with_result, output_file
-from .options import add_search_options, given_settings, given_spec, positive_number
+from .options import add_search_options, changed_settings, given_spec, positive_number
 from .output import say, short_path
 from .parser import Parser
 
@@ -52,20 +51,22 @@ def predict(arguments: argparse.Namespace) -> int:
     """Write the predicted class of each image; name the images that cannot be read, and continue."""
     images = user_path(arguments.folder, "FOLDER")
     if not images.exists():
-        raise UsageError(f"there is no folder {images}{_near(arguments.folder, images.parent)}")
+        above = images.parent
+        folders = [short_path(path) for path in above.iterdir() if path.is_dir()] if above.is_dir() else []
+        raise UsageError(f"there is no folder {images}{near(arguments.folder, folders)}")
     out = _out(arguments.out)
     predictor = _predictor(arguments)
     top = min(arguments.top, len(predictor.class_names))
     counts, unread = Counter[str](), 0
     with _opened(out) as stream:
         write = _Json(stream, predictor) if arguments.as_json else _Csv(stream, top)
-        for number, one in enumerate(predictor.predict(images, top=top), start=1):
-            write.row(one)
-            if one.error:
+        for number, image in enumerate(predictor.predict(images, top=top), start=1):
+            write.row(image)
+            if image.error:
                 unread += 1
-                _say_unread(one, unread)
+                _say_unread(image, unread)
             else:
-                counts[one.classes[0]] += 1
+                counts[image.classes[0]] += 1
             if out is not None and number % EVERY == 0:
                 say(f"{number:,} images")
         write.end(counts.total(), unread)
@@ -75,16 +76,11 @@ def predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _near(given: str, above: Path) -> str:
-    folders = [short_path(one) for one in above.iterdir() if one.is_dir()] if above.is_dir() else []
-    return near(given, folders)
-
-
 def _predictor(arguments: argparse.Namespace) -> ImagePredictor:
     if (arguments.of_run is None) == (arguments.templates is None):
         raise ConfigError("give --run RUN_DIR, or --templates FILE with --class-names FILE")
     if arguments.of_run is not None:
-        changes = given_settings(arguments)
+        changes = changed_settings(arguments)
         names = changes.pop("class_names", None)
         return predictor_of_run(
             folder_with_result(arguments.of_run),
@@ -95,7 +91,7 @@ def _predictor(arguments: argparse.Namespace) -> ImagePredictor:
         )
     if arguments.ensemble:
         raise ConfigError("--ensemble applies to --run; templates of a file are always averaged")
-    templates = [one.text for one in read_template_file(arguments.templates, Setting("templates"))]
+    templates = [template.text for template in read_template_file(arguments.templates, Setting("templates"))]
     spec = given_spec(arguments)
     if spec.class_names is None:
         raise ConfigError("give --class-names FILE, one class name a line")
@@ -111,10 +107,10 @@ def _names(choice: str) -> tuple[str, ...] | dict[str, str]:
     return read_names_file(user_path(choice, "--class-names"))
 
 
-def _out(given: str | None) -> Path | None:
-    if given is None:
+def _out(text: str | None) -> Path | None:
+    if text is None:
         return None
-    out = output_file(given, "--out")
+    out = output_file(text, "--out")
     if out.exists() and not out.is_file():
         what = "a folder" if out.is_dir() else "a pipe or a device"
         raise UsageError(f"--out {out} is {what}; name a file")
@@ -127,10 +123,10 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return
-    part = out.with_name(f"{out.name}.part")
+    unfinished = out.with_name(f"{out.name}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        file = open_regular(part, "wb")
+        file = open_regular(unfinished, "wb")
     except OSError as error:
         raise UsageError(f"{error.filename or out} cannot be written: {error.strerror or error}") from error
     stream = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
@@ -138,12 +134,12 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
         with stream:
             yield stream
     except UsageError:
-        part.unlink()  # no image was classified
+        unfinished.unlink()  # no image was classified
         raise
     except BaseException:
-        say(f"what was written so far is in {short_path(part)}")
+        say(f"what was written so far is in {short_path(unfinished)}")
         raise
-    part.replace(out)
+    unfinished.replace(out)
 
 
 class _Csv:
@@ -153,13 +149,14 @@ class _Csv:
         self._writer = csv.DictWriter(stream, _columns(top), restval="", lineterminator="\n")
         self._writer.writeheader()
 
-    def row(self, one: PredictedImage) -> None:
+    def row(self, image: PredictedImage) -> None:
         """Write an image; one that cannot be read has no class."""
         # `./` keeps a path that could be a formula usable, unlike an apostrophe.
-        file = one.file if safe_cell(one.file) == printable(one.file) else f"./{one.file}"
-        found = ((safe_cell(name), "" if share is None else f"{share:.6f}") for name, share in _pairs(one))
-        values = [printable(file), *itertools.chain.from_iterable(found)]
-        self._writer.writerow(dict(zip(_columns(len(one.classes)), values, strict=True)))
+        file = image.file if safe_cell(image.file) == printable(image.file) else f"./{image.file}"
+        cells = [printable(file)]
+        for name, share in _pairs(image):
+            cells += [safe_cell(name), "" if share is None else f"{share:.6f}"]
+        self._writer.writerow(dict(zip(_columns(len(image.classes)), cells, strict=True)))
 
     def end(self, images: int, unread: int) -> None:
         """Do nothing: every line is complete."""
@@ -170,32 +167,33 @@ class _Json:
 
     def __init__(self, stream: TextIO, predictor: ImagePredictor) -> None:
         self._stream, self._before = stream, "\n"
-        about = {
+        head = {
             "model": {"name": predictor.spec.model, "pretrained": predictor.spec.pretrained},
             "templates": predictor.templates,
             "classes": predictor.class_names,
         }
-        stream.write(_compact(about)[:-1] + ', "predictions": [')
+        stream.write(_compact(head)[:-1] + ', "predictions": [')
 
-    def row(self, one: PredictedImage) -> None:
+    def row(self, image: PredictedImage) -> None:
         """Write an image; one that cannot be read has ``error`` instead of classes."""
-        found = ((name, None if share is None else round(share, 6)) for name, share in _pairs(one))
-        values = [one.file, *itertools.chain.from_iterable(found)]
-        row = dict(zip(_columns(len(one.classes)), values, strict=True))
-        self._stream.write(self._before + _compact(row | ({"error": one.error} if one.error else {})))
+        values: list[str | float | None] = [image.file]
+        for name, share in _pairs(image):
+            values += [name, None if share is None else round(share, 6)]
+        row = dict(zip(_columns(len(image.classes)), values, strict=True))
+        self._stream.write(self._before + _compact(row | ({"error": image.error} if image.error else {})))
         self._before = ",\n"
 
     def end(self, images: int, unread: int) -> None:
         self._stream.write("\n], " + _compact({"images": images, "unreadable": unread})[1:] + "\n")
 
 
-def _pairs(one: PredictedImage) -> Iterator[tuple[str, float | None]]:
+def _pairs(image: PredictedImage) -> Iterator[tuple[str, float | None]]:
     """Yield the classes of an image with their probabilities, None if the scorer gives none."""
-    return zip(one.classes, one.probabilities or [None] * len(one.classes), strict=True)
+    return zip(image.classes, image.probabilities or [None] * len(image.classes), strict=True)
 
 
 def _columns(top: int) -> list[str]:
-    numbers = ["", *(f"_{place}" for place in range(2, top + 1))][:top]
+    numbers = ["", *(f"_{rank}" for rank in range(2, top + 1))][:top]
     return ["file", *(f"{name}{number}" for number in numbers for name in ("class", "probability"))]
 
 
@@ -204,9 +202,9 @@ def _compact(document: Any) -> str:
     return json.dumps(document)
 
 
-def _say_unread(one: PredictedImage, number: int) -> None:
+def _say_unread(image: PredictedImage, number: int) -> None:
     if number <= MOST_NAMED:
-        say(f"not classified: {printable(one.error)}")
+        say(f"not classified: {printable(image.error)}")
     elif number == MOST_NAMED + 1:
         say("not classified: more images; their lines have no class")
 

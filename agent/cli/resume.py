@@ -11,14 +11,13 @@ from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import settings_in, with_files
 from ..errors import UntrustedRunError
 from ..llm.budget import LIMITS
 from ..results.history import state_of
 from ..results.run_dir import runs_in, stored_config
 from ..search.run import resume_run
 from .folders import run_folder
-from .options import add_json, add_live, add_search_options, given_settings
+from .options import add_json, add_live, add_search_options, changed_settings
 from .output import resume_command, say, short_path
 from .parser import Parser
 from .search import run_session
@@ -27,10 +26,8 @@ from .search import run_session
 def resume(arguments: argparse.Namespace) -> int:
     """Resume a run."""
     run_dir = _latest() if arguments.directory is None else run_folder(arguments.directory)
-    settings = {} if arguments.config_file is None else settings_in(arguments.config_file)
-    changes = with_files({**settings, **given_settings(arguments)})
     try:
-        config = _with_credentials(stored_config(run_dir, changes, trust=arguments.trust))
+        config = _with_credentials(stored_config(run_dir, changed_settings(arguments), trust=arguments.trust))
     except UntrustedRunError as error:
         raise UsageError(error, f":\n  {resume_command(run_dir)} --trust") from error
     return run_session(

@@ -106,9 +106,9 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
     """Report limits without effect, if no search asks an LLM."""
     if any(config.needs_llm for config in configs):
         return
-    given = {name for name in LIMITS for one in configs if getattr(one, name) is not None}
+    limits = [name for name in LIMITS if any(getattr(config, name) is not None for config in configs)]
     useful = {"max_minutes", *(["max_cost"] if any(config.is_api for config in configs) else ())}
-    flags = [flag_of(name) or name for name in LIMITS if name in given and name not in useful]
+    flags = [flag_of(name) for name in limits if name not in useful]
     if flags:
         verb = "limits" if len(flags) == 1 else "limit"
         say(f"note: {enumerated(flags)} {verb} LLM usage, and no LLM is asked")
@@ -156,15 +156,15 @@ def _not_kept(config: SearchConfig) -> str | None:
     if config.shown_url is None:
         return None
     if config.endpoints:
-        kept = all(one.base_url == without_credentials(one.base_url) for one in config.endpoints)
-        what = (
+        urls = [endpoint.base_url for endpoint in config.endpoints]
+        hint = (
             "The credentials in the addresses of [[endpoints]] are not kept: resume from Python, with "
             "resume(RUN_DIR, changes={'endpoints': ...})"
         )
     else:
-        kept = config.base_url is None or config.base_url == without_credentials(config.base_url)
-        what = "The credentials in the address are not kept: give it with --base-url or OPENAI_BASE_URL"
-    return None if kept else what
+        urls = [] if config.base_url is None else [config.base_url]
+        hint = "The credentials in the address are not kept: give it with --base-url or OPENAI_BASE_URL"
+    return None if all(url == without_credentials(url) for url in urls) else hint
 
 
 def run_session(

@@ -23,7 +23,7 @@ from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import ENDED_EARLY, are_shares, words_of_all
 from ..results.run_dir import is_run, runs_below, runs_in
 from ..text import printable
-from .folders import about_runs, given_folder
+from .folders import about_runs, existing_folder
 from .output import (
     conclude_command,
     print_json,
@@ -50,7 +50,7 @@ def status(arguments: argparse.Namespace) -> int:
             print_text("No runs in runs/.\n")
             return 0
         return _list(runs, as_json=arguments.as_json)
-    run_dir = given_folder(arguments.directory)
+    run_dir = existing_folder(arguments.directory)
     if not is_run(run_dir):
         if runs := runs_in(run_dir):
             say(about_runs(run_dir, runs))

@@ -28,7 +28,7 @@ RETRY_ATTEMPTS, RETRY_S, REQUEST_TIMEOUT_S = 8, 600.0, 120.0
 MOST_A_MINUTE, MOST_DOLLARS, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e9, 1e7
 """Upper bounds of settings; the times are decades."""
 LONGEST_NUMBER, LONGEST_BODY, LONGEST_DESCRIPTION = 18, 10_000, 2_000
-"""Characters of a number of templates, of ``--extra-body`` and of a description."""
+"""Characters of a number of templates, of ``extra_body`` and of a description."""
 WORD = r"^[a-z][a-z0-9_-]{0,31}$"
 _SENT_AS_TAKEN = "; it is sent by the name that the endpoint takes"
 RESERVED_MEMBERS: Mapping[str, str] = {
@@ -48,7 +48,7 @@ RESERVED_MEMBERS: Mapping[str, str] = {
     "n": "one answer per request is read",
     "tools": "answers are texts",
 }
-"""Members that ``--extra-body`` may not set, with the reason or the right way."""
+"""Members that ``extra_body`` may not set, with the reason or the right way."""
 _SECRET = re.compile(
     r"api[-_]?key|authori[sz]ation|password|passwd|secret|credential|(?:access|auth|bearer)[-_]?token|\Atoken\Z",
     re.IGNORECASE,
@@ -61,11 +61,11 @@ _OTHER_SECRET = re.compile(
 _LOOKS_LIKE_A_FILE = re.compile(r"(?:\.{0,2}[/\\]|~)\S*|\S+\.(?:txt|md|rst|json|toml)", re.IGNORECASE)
 
 
-class _Part(BaseModel):
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
-class Price(_Part):
+class Price(_Frozen):
     """An endpoint's prices, in US dollars per million tokens.
 
     Attributes:
@@ -79,8 +79,8 @@ class Price(_Part):
     cached: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
 
     def __str__(self) -> str:
-        parts = (self.prompt, self.cached, self.completion)
-        return "/".join(f"{part:g}" for part in parts if part is not None)
+        prices = (self.prompt, self.cached, self.completion)
+        return "/".join(f"{price:g}" for price in prices if price is not None)
 
     def charge(self, usage: TokenUsage) -> int:
         """Return the cost of these tokens, in picodollars."""
@@ -100,7 +100,7 @@ class Price(_Part):
         return prompt, cached, per_token(self.completion)
 
 
-class CallPrice(_Part):
+class CallPrice(_Frozen):
     """What an endpoint charges for each request, in US dollars, whatever it holds."""
 
     call: float = Field(ge=0, le=MOST_DOLLARS)
@@ -170,7 +170,7 @@ def _token_price(value: Any) -> Price | None:
 def _numbers(text: str) -> list[float]:
     """Return the numbers between slashes; none if one of them is no number."""
     try:
-        return [float(part) for part in text.split("/")]
+        return [float(number) for number in text.split("/")]
     except ValueError:
         return []
 
@@ -229,35 +229,34 @@ def parse_description(value: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, Path):
-        place, text = f"the file {value} ", _read(value)
+        subject = f"the file {value}"
+        try:
+            text = read_text(user_path(value, "the file"), what="file", most=MOST_SETTINGS_BYTES)
+        except UsageError as error:
+            raise InvalidValueError(error) from error
     elif isinstance(value, str):
-        place, text = "it ", value
+        subject, text = "it", value
     else:
         raise ValueError("say in words what the images show, or name a text file that does")
     tidy = " ".join(text.split())
     if not tidy:
-        raise ValueError(f"{place}is empty; say in a sentence what the images show")
+        raise ValueError(f"{subject} is empty; say in a sentence what the images show")
     if len(tidy) > LONGEST_DESCRIPTION:
         raise ValueError(
-            f"{place}has more than {LONGEST_DESCRIPTION:,} characters; say it in a sentence or two"
+            f"{subject} has more than {LONGEST_DESCRIPTION:,} characters; say it in a sentence or two"
         )
     for character in tidy:
         if unicodedata.category(character) in ("Cc", "Cs"):
-            raise ValueError(f"{place}has the character U+{ord(character):04X}, which no sentence has")
+            raise ValueError(f"{subject} has the character U+{ord(character):04X}, which no sentence has")
     if _LOOKS_LIKE_A_FILE.fullmatch(tidy):
         if isinstance(value, Path):
-            raise ValueError(f"{place}holds only the name of a file; say in a sentence what the images show")
+            raise ValueError(
+                f"{subject} holds only the name of a file; say in a sentence what the images show"
+            )
         raise ValueError(
             f"there is no file {shown(tidy)}; say what the images show, or name a file that does"
         )
     return tidy
-
-
-def _read(path: Path) -> str:
-    try:
-        return read_text(user_path(path, "the file"), what="file", most=MOST_SETTINGS_BYTES)
-    except UsageError as error:
-        raise InvalidValueError(error) from error
 
 
 def parse_extra_body(value: Any) -> Any:
@@ -278,13 +277,13 @@ def parse_extra_body(value: Any) -> Any:
         if _SECRET.search(name) or Scrubber().scrub_quoted(text) != text:
             raise ValueError("it seems to hold a secret; keys are read from the environment alone")
     try:
-        found = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        found.encode()  # half a surrogate pair cannot be sent
+        body = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        body.encode()  # half a surrogate pair cannot be sent
     except (TypeError, ValueError) as error:
         raise ValueError("it holds a value that JSON does not know") from error
-    if len(found) > LONGEST_BODY:
+    if len(body) > LONGEST_BODY:
         raise ValueError(f"it is longer than {LONGEST_BODY:,} characters")
-    return found if value else None
+    return body if value else None
 
 
 def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
@@ -302,8 +301,8 @@ TokenPrice = Annotated[Price | Literal["auto"] | None, BeforeValidator(parse_pri
 ExtraBody = Annotated[str | None, BeforeValidator(parse_extra_body)]
 
 
-class EndpointConfig(_Part):
-    """An ``[[endpoints]]`` table in the ``--config`` file."""
+class EndpointConfig(_Frozen):
+    """An ``[[endpoints]]`` table in a settings file."""
 
     base_url: Annotated[str, AfterValidator(check_url)] = Field(repr=False)
     model: str | None = None
@@ -331,20 +330,20 @@ class EndpointConfig(_Part):
         """Return how its requests differ from those of a config with these values."""
         own: dict[str, Any] = {"model": self.model, "reasoning_effort": self.reasoning_effort}
         common = {"model": llm, "reasoning_effort": reasoning_effort}
-        found = {name: value for name, value in own.items() if value and value != common[name]}
+        changes = {name: value for name, value in own.items() if value and value != common[name]}
         members = json.loads(extra_body or "{}")
         more = {
             name: value
             for name, value in json.loads(self.extra_body or "{}").items()
             if name not in members or value != members[name]
         }
-        return {**found, "extra_body": more} if more else found
+        return {**changes, "extra_body": more} if more else changes
 
 
 def different_overrides(overrides: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the distinct overrides, sorted; none if no endpoint has any. Addresses do not matter."""
-    different = {json.dumps(one, sort_keys=True): one for one in overrides}
-    return [different[text] for text in sorted(different)] if {*different} - {"{}"} else []
+    by_text = {json.dumps(override, sort_keys=True): override for override in overrides}
+    return [by_text[text] for text in sorted(by_text)] if by_text.keys() - {"{}"} else []
 
 
 LOCAL_LLM = "local"
@@ -373,20 +372,20 @@ def local_model(llm: str) -> str | Path:
 
 
 def absolute_llm(llm: str) -> str:
-    """Return ``--llm`` with the absolute path of a model's file, if it names one."""
-    found = local_model(llm) if is_local(llm) else None
-    return f"{_NAMED}{found}" if isinstance(found, Path) else llm
+    """Return ``llm`` with the absolute path of a model's file, if it names one."""
+    model = local_model(llm) if is_local(llm) else None
+    return f"{_NAMED}{model}" if isinstance(model, Path) else llm
 
 
 def placeless_llm(llm: str | None) -> str | None:
-    """Return ``--llm`` with a placeholder for a model's file, which its content identifies."""
+    """Return ``llm`` with a placeholder for a model's file, which its content identifies."""
     if llm is None or not is_local(llm):
         return llm
     return f"{_NAMED}{BY_CONTENT}" if _is_file(llm) else llm
 
 
 def check_llm(llm: str | None) -> str | None:
-    """Return ``--llm``; raise ValueError if it is a local model that does not exist."""
+    """Return ``llm``; raise ValueError if it is a local model that does not exist."""
     if llm is None or not is_local(llm) or llm == LOCAL_LLM:
         return llm
     named = llm.removeprefix(_NAMED)

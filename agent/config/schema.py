@@ -163,10 +163,10 @@ class LLMSettings(Settings):
 
     @field_validator("endpoints", mode="before")
     @classmethod
-    def _tables(cls, given: Any) -> Any:
-        if not isinstance(given, list | tuple):
+    def _tables(cls, endpoints: Any) -> Any:
+        if not isinstance(endpoints, list | tuple):
             raise ValueError("write [[endpoints]] above each table")
-        return given
+        return endpoints
 
     @field_validator("llm_fallback")
     @classmethod
@@ -201,7 +201,10 @@ class LLMSettings(Settings):
     @property
     def overrides(self) -> list[dict[str, Any]]:
         """How the requests to each endpoint of a pool differ from the search's own, in order."""
-        return [one.overrides(self.llm, self.reasoning_effort, self.extra_body) for one in self.endpoints]
+        return [
+            endpoint.overrides(self.llm, self.reasoning_effort, self.extra_body)
+            for endpoint in self.endpoints
+        ]
 
 
 class SearchSettings(Settings):
@@ -533,8 +536,8 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
 
         From one that is no search's config, it asks no LLM.
         """
-        given = {name: value for name, value in spec if name in spec.model_fields_set}
-        return cls(**{**({} if isinstance(spec, SearchConfig) else WITHOUT_LLM), **given, **more})
+        settings = {name: value for name, value in spec if name in spec.model_fields_set}
+        return cls(**{**({} if isinstance(spec, SearchConfig) else WITHOUT_LLM), **settings, **more})
 
     @model_validator(mode="before")
     @classmethod
@@ -658,11 +661,11 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         A description is its text, even if it begins like a path. Of a pool's endpoints, the requests decide,
         not addresses or prices.
         """
-        found = super().identity(without=without)
+        identity = super().identity(without=without)
         if not self.searches_names:
-            del found["name_rounds"]
+            del identity["name_rounds"]
         return {
-            **found,
+            **identity,
             "llm": self.placeless_llm,
             "describe": self.describe,
             "max_words": self.most_words,

@@ -1,6 +1,6 @@
-"""Build settings from a TOML file, the environment and flags; the later one wins.
+"""Build settings from a TOML file, the environment and the command line; the later source wins.
 
-Errors name the setting's place, the value, and what would be right.
+Errors name the setting as its source does, the value, and what would be right.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
 
     ``OPENAI_BASE_URL`` is ``base_url`` unless ``PROMPTCLIMB_BASE_URL`` is set.
     """
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     unknown: list[str] = []
     if environment.get("OPENAI_BASE_URL"):
-        found["base_url"] = environment["OPENAI_BASE_URL"]
+        settings["base_url"] = environment["OPENAI_BASE_URL"]
     for variable, value in environment.items():
         if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
             continue
         name = variable[len(PREFIX) :].lower()
         current = CURRENT_NAMES.get(name, name)
         if current in FILE_SETTINGS:
-            found[current] = value
+            settings[current] = value
         else:
             unknown.append(variable)
-    return found, sorted(unknown)
+    return settings, sorted(unknown)
 
 
 def renamed(names: Mapping[str, Any], called: Callable[[str], str] = str) -> list[str]:
@@ -111,8 +111,8 @@ def from_sources(
     if report is not None and toml_path is not None:
         for line in renamed(read_toml(toml_path)):
             report(f"{toml_path}: {line}")
-    config = absolute(from_layers([(place, with_files(layer)) for place, layer in layers]))
-    if report is not None and config.describe and not any("data" in layer for _place, layer in layers):
+    config = absolute(from_layers([(source, with_files(layer)) for source, layer in layers]))
+    if report is not None and config.describe and not any("data" in layer for _source, layer in layers):
         report(Message("no ", Setting("data"), f" is given: searching on the bundled set {config.data}"))
     return config
 
@@ -128,27 +128,26 @@ def settings_in(file: Path | str) -> dict[str, Any]:
 def _layers(
     flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None
 ) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return what each place sets, with the place's name; the last one wins."""
+    """Return what each source sets, with the source's name; the last one wins."""
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if toml_path is not None:
         layers.append((str(toml_path), settings_in(toml_path)))
     return [*layers, (ENVIRONMENT, from_environment(environment)[0]), (COMMAND_LINE, flags)]
 
 
-def places_of(
+def sources_of(
     flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None = None
 ) -> dict[str, str]:
     """Return where each setting that is not a default comes from, in words."""
-    found: dict[str, str] = {}
-    earlier = {new: old for old, new in CURRENT_NAMES.items()}
-    for place, layer in _layers(flags, environment, toml_path):
+    source_by_name: dict[str, str] = {}
+    for source, layer in _layers(flags, environment, toml_path):
         for name in layer:
-            if place == ENVIRONMENT:
-                variables = (variable_of(name), variable_of(earlier.get(name, name)))
-                found[name] = next((one for one in variables if one in environment), "OPENAI_BASE_URL")
+            if source == ENVIRONMENT:
+                variables = map(variable_of, (name, OPTIONS[name].stored_name))
+                source_by_name[name] = next((v for v in variables if v in environment), "OPENAI_BASE_URL")
             else:
-                found[name] = flag_of(name) if place == COMMAND_LINE else place
-    return found
+                source_by_name[name] = flag_of(name) if source == COMMAND_LINE else source
+    return source_by_name
 
 
 def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,16 +160,16 @@ def spec_from_sources(
 ) -> SearchConfig:
     """Build the settings of what scores: file, environment, flags; those of a search are ignored."""
     search_settings = OPTIONS.keys() - ScoringConfig.model_fields
-    *given, (_, own) = _layers(flags, environment, toml_path)
+    *layers, command_line = _layers(flags, environment, toml_path)
     scoring = [
         (source, {name: value for name, value in layer.items() if name not in search_settings})
-        for source, layer in given
+        for source, layer in layers
     ]
-    return absolute(_merged([("", WITHOUT_LLM), *scoring, (COMMAND_LINE, own)]))
+    return absolute(_merged([("", WITHOUT_LLM), *scoring, command_line]))
 
 
 def from_layers(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
-    """Build a search's config from layers, each with its place's name; the last one wins."""
+    """Build a search's config from layers, each with its source's name; the last one wins."""
     config = _merged(layers)
     if config.missing_llm is not None:
         raise ConfigError(config.missing_llm)
@@ -179,24 +178,26 @@ def from_layers(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     return config
 
 
-def _check_that_pool_uses(config: SearchConfig, place: str, last: Mapping[str, Any]) -> None:
+def _check_that_pool_uses(config: SearchConfig, source: str, last: Mapping[str, Any]) -> None:
     """Refuse a setting in the last layer without effect: all endpoints of the pool have their own."""
     if "endpoints" in last or not config.endpoints or config.is_local:
         return
     for name in applying_to(SearchConfig, "endpoints"):
-        if name in last and all(getattr(one, name) is not None for one in config.endpoints):
+        if name in last and all(getattr(endpoint, name) is not None for endpoint in config.endpoints):
             raise ConfigError(
-                f"{_called(name, place)} has no effect: the endpoints of the pool ([[endpoints]]) have "
-                "their own; change it there, or leave it out"
+                variable_of(name) if source == ENVIRONMENT else Setting(name),
+                " has no effect: the endpoints of the pool ([[endpoints]]) have their own; change it there, "
+                "or leave it out",
             )
 
 
 def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     values: dict[str, Any] = {}
-    places: dict[str, str] = {}
-    for place, layer in layers:
-        for name, value in with_current_names(layer, SearchConfig).items():
-            values[name], places[name] = value, place
+    source_by_name: dict[str, str] = {}
+    for source, layer in layers:
+        settings = with_current_names(layer, SearchConfig)
+        values |= settings
+        source_by_name |= dict.fromkeys(settings, source)
     try:
         return SearchConfig(**values)
     except ConfigError as error:
@@ -205,14 +206,14 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
 
         def label(path: str, value: object) -> Message:
             field, dot, inside = path.partition(".")
-            source = places.get(field, COMMAND_LINE)
+            source = source_by_name.get(field, COMMAND_LINE)
             if source == COMMAND_LINE:
                 return label_setting(path, value)
             name = variable_of(field) if source == ENVIRONMENT else field
             return Message(name, dot, inside, "" if value is None else f" {value}", f" (from {source})")
 
         def unknown(name: str) -> Message:
-            return Message(f"unknown setting {name!r} in {places[name]}{_hint(name, values[name])}")
+            return Message(f"unknown setting {name!r} in {source_by_name[name]}{_hint(name, values[name])}")
 
         raise explained(
             error.__cause__, values, label, unknown, EndpointConfig.model_fields, first=1
@@ -247,17 +248,20 @@ def absolute(config: SearchConfig, *, names_only: bool = False) -> SearchConfig:
     ``names_only`` means that ``data`` and ``model`` are names and not folders, as with a custom scorer.
     """
     names_only = names_only or config.custom_scorer is not None
-    found: dict[str, Path | str] = {}
+    changes: dict[str, Path | str] = {}
     for name, value in config:
         if isinstance(value, Path):
-            found[name] = user_path(value, Setting(name))
-        elif isinstance(value, str) and (name in _HOLD_PATHS or (OPTIONS[name].reads and not names_only)):
-            found[name] = _HOLD_PATHS[name](value) if name in _HOLD_PATHS else _existing(name, value)
-        elif name == "model" and not names_only:
-            found[name] = _absolute_model(value)
+            changes[name] = user_path(value, Setting(name))
+        elif isinstance(value, str) and name in _HOLD_PATHS:
+            changes[name] = _HOLD_PATHS[name](value)
+        elif isinstance(value, str) and OPTIONS[name].reads and not names_only:
+            changes[name] = _existing(name, value)
+        elif name == "model" and not names_only and value.startswith(_MODEL_FOLDER):
+            folder = user_path(value.removeprefix(_MODEL_FOLDER), Setting("model"))
+            changes[name] = f"{_MODEL_FOLDER}{folder}"
     # A setting that is not changed here stays unset, if it was unset.
     return config.model_copy(
-        update={name: value for name, value in found.items() if value != getattr(config, name)}
+        update={name: value for name, value in changes.items() if value != getattr(config, name)}
     )
 
 
@@ -266,11 +270,6 @@ def _absolute_scorer(text: str) -> str:
     return (
         f"{user_path(source, Setting('custom_scorer'))}{colon}{factory}" if source.endswith(".py") else text
     )
-
-
-def _absolute_model(text: str) -> str:
-    folder = text.removeprefix(_MODEL_FOLDER)
-    return text if folder == text else f"{_MODEL_FOLDER}{user_path(folder, Setting('model'))}"
 
 
 _MODEL_FOLDER = "local-dir:"
@@ -283,7 +282,7 @@ def _existing(name: str, text: str) -> str:
     """Return the absolute path if it exists; else the text as it is."""
     from ...evaluator.datasets.loading import known
 
-    if name == "data" and any(one.name == text for one in known()):
+    if name == "data" and any(data_set.name == text for data_set in known()):
         return text
     try:
         path = user_path(text, Setting(name))
@@ -298,9 +297,3 @@ def _hint(field: str, value: Any) -> str:
     if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, FILE_SETTINGS):
         return "; keys are read from the environment alone, from OPENAI_API_KEY"
     return near(field, FILE_SETTINGS)
-
-
-def _called(field: str, place: str | None) -> str:
-    if place == ENVIRONMENT:
-        return variable_of(field)
-    return flag_of(field) or field if place in (None, COMMAND_LINE) else field

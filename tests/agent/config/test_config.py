@@ -19,8 +19,8 @@ from promptclimb.agent.config.sources import (
     from_environment,
     from_layers,
     from_sources,
-    places_of,
     read_toml,
+    sources_of,
     spec_from_sources,
     to_toml,
 )
@@ -68,7 +68,7 @@ def test_earlier_names_of_settings_still_work(tmp_path: Path) -> None:
     ]
     variable = {"PROMPTCLIMB_VIEWS": "7"}
     assert from_sources(NO_LLM, variable).augmentations == 7
-    assert places_of({}, variable, file)["augmentations"] == "PROMPTCLIMB_VIEWS"
+    assert sources_of({}, variable, file)["augmentations"] == "PROMPTCLIMB_VIEWS"
     assert SearchConfig(**NO_LLM, **EARLIER) == SearchConfig(**NO_LLM, **CURRENT)
 
 
