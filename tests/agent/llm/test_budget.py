@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import Price
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits, ScorerBudget
 from promptclimb.agent.prices import NOTHING, Spent, TokenUsage, cost
@@ -209,3 +211,198 @@ async def test_a_storm_of_cancellations_leaks_nothing() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     assert budget.reserved == NOTHING
     assert budget.spent.calls == used == 500
+
+
+LITTLE = TokenUsage(1, 1)
+PRICE = Price(prompt=0.15, completion=0.6)
+USED: dict[str, Any] = {
+    "calls": 7, "failed_calls": 2, "retries": 1, "prompt_tokens": 100, "completion_tokens": 30,
+    "picodollars": 5_000_000, "estimated_tokens": 11, "estimated_picodollars": 3_000_000, "active_s": 30.0,
+}  # fmt: skip
+
+
+def answered(limits: Limits) -> Budget:
+    """A budget that has settled nine answers, so that more than one request may go at once."""
+    budget = Budget(limits)
+    budget.settle(NOTHING, Spent(calls=9))
+    return budget
+
+
+async def refusal(budget: Budget, tokens: TokenUsage = LITTLE, price: Price | None = None) -> Any:
+    """The error that a reservation meets."""
+    with pytest.raises(BudgetSpentError) as caught:
+        await budget.reserve(tokens, price)
+    return caught.value
+
+
+def test_sums_and_differences_are_those_of_every_figure() -> None:
+    """No figure is left out."""
+    used = Spent(**USED)
+    twice = used.plus(used)
+    assert {name: getattr(twice, name) for name in USED} == {name: 2 * value for name, value in USED.items()}
+    assert twice.minus(used) == used
+    assert used.minus(used) == NOTHING
+    assert (used.tokens_at_most, used.picodollars_at_most, used.cost_usd) == (141, 8_000_000, 5e-6)
+
+
+def test_the_limits_are_those_of_the_config() -> None:
+    """All four of them; unset ones stay unset."""
+    config = SearchConfig(data="fake", method="random")
+    assert Limits.of(config) == Limits()
+    limited = config.model_copy(
+        update={"max_calls": 3, "max_tokens": 400, "max_cost": 0.5, "max_minutes": 6.0}
+    )
+    assert Limits.of(limited) == Limits(calls=3, tokens=400, cost_usd=0.5, minutes=6.0)
+
+
+@virtual_time
+async def test_what_is_left_is_what_the_limits_leave() -> None:
+    """Of each limit that is set, estimates taken for spent, and never less than nothing."""
+    limits = Limits(calls=9, tokens=200, cost_usd=0.00001, minutes=2)
+    budget = Budget(limits, Spent(**USED))
+    await asyncio.sleep(15)
+    assert budget.left() == Limits(calls=2, tokens=59, cost_usd=2e-6, minutes=1.25)
+    assert budget.left_s() == 75.0
+    assert budget.spent == Spent(**{**USED, "active_s": 45.0})
+    over = Budget(Limits(calls=1, tokens=1, cost_usd=1e-9, minutes=0.1), Spent(**USED))
+    assert over.left() == Limits(calls=0, tokens=0, cost_usd=0.0, minutes=0.0)
+    free = Budget(Limits(), Spent(**USED))
+    assert (free.left(), free.left_s()) == (Limits(), None)
+
+
+@virtual_time
+async def test_the_event_has_every_figure_and_the_limits_that_were_set() -> None:
+    """What is displayed and logged."""
+    event = Budget(Limits(calls=9, minutes=2), Spent(**USED)).usage_changed()
+    shown = {name: value for name, value in USED.items() if hasattr(event, name)}
+    assert {name: getattr(event, name) for name in shown} == shown
+    assert shown.keys() >= {"calls", "failed_calls", "retries", "prompt_tokens", "completion_tokens"}
+    assert (event.cost_usd, event.estimated_tokens) == (5e-6, 11)
+    assert event.left == {"calls": 2, "minutes": 1.5}
+
+
+@virtual_time
+async def test_only_limits_on_what_is_billed_need_reservations_on_disk() -> None:
+    """Time passes whether or not somebody writes it down."""
+    limits = [Limits(), Limits(minutes=1), Limits(calls=1), Limits(tokens=1), Limits(cost_usd=1.0)]
+    assert [Budget(each).is_limited for each in limits] == [False, False, True, True, True]
+
+
+@virtual_time
+async def test_a_reservation_is_a_call_and_the_most_that_it_can_cost() -> None:
+    """It is taken back by what was really used."""
+    budget = Budget(Limits(tokens=100, cost_usd=1.0))
+    reserved = await budget.reserve(TokenUsage(30, 20), PRICE)
+    assert reserved == Spent(calls=1, estimated_tokens=50, estimated_picodollars=16_500_000)
+    assert (budget.reserved, budget.spent) == (reserved, NOTHING)
+    budget.settle(reserved, Spent(calls=1, prompt_tokens=30))
+    assert (budget.reserved, budget.spent) == (NOTHING, Spent(calls=1, prompt_tokens=30))
+    free = await budget.reserve(TokenUsage(1, 1))
+    assert free.estimated_picodollars == 0
+    budget.settle(free)
+    assert budget.spent.calls == 1
+
+
+@virtual_time
+async def test_a_limit_may_be_used_up_to_the_last() -> None:
+    """A call, a token, a picodollar; what is reached is named."""
+    calls = Budget(Limits(calls=2), Spent(calls=1))
+    calls.settle(await calls.reserve(TokenUsage(1, 1)), Spent(calls=1))
+    error = await refusal(calls)
+    assert (error.limit, str(error)) == ("calls", "the limit of 2 calls is reached")
+    tokens = Budget(Limits(tokens=100), Spent(prompt_tokens=50, estimated_tokens=10))
+    tokens.settle(await tokens.reserve(TokenUsage(20, 20)))
+    error = await refusal(tokens, TokenUsage(21, 20))
+    assert (error.limit, "limit of 100 tokens (the next request may" in str(error)) == ("tokens", True)
+    money = Budget(Limits(cost_usd=0.0000165))
+    money.settle(await money.reserve(TokenUsage(30, 20), PRICE))
+    error = await refusal(money, TokenUsage(31, 20), PRICE)
+    assert (error.limit, "1.65e-05 US dollars (the next request" in str(error)) == ("cost", True)
+
+
+@virtual_time
+async def test_the_time_is_checked_at_every_gate() -> None:
+    """Before a reservation, for whoever waits, and where no LLM is asked."""
+    budget = Budget(Limits(calls=1, minutes=0.5))
+    reserved = await budget.reserve(TokenUsage(1, 1))
+    waiting = asyncio.ensure_future(budget.reserve(TokenUsage(1, 1)))
+    await asyncio.sleep(29)
+    budget.check_time()
+    await asyncio.sleep(1)
+    with pytest.raises(BudgetSpentError, match=r"limit of 0\.5 minutes is reached") as caught:
+        budget.check_time()
+    assert caught.value.limit == "minutes"
+    budget.settle(reserved)
+    with pytest.raises(BudgetSpentError, match="minutes"):
+        await waiting
+    assert (await refusal(budget)).limit == "minutes"
+
+
+@virtual_time
+async def test_reservations_are_served_in_order_and_none_overtakes() -> None:
+    """A small one behind a large one waits for it, and one that has gone is not waited for."""
+    budget, order = answered(Limits(tokens=100)), list[str]()
+
+    async def take(name: str, tokens: int) -> Spent:
+        reserved = await budget.reserve(TokenUsage(tokens, 0))
+        order.append(name)
+        return reserved
+
+    first = await take("first", 60)
+    large, gone, small, last = (
+        asyncio.ensure_future(take(name, tokens))
+        for name, tokens in (("large", 70), ("gone", 90), ("small", 10), ("last", 20))
+    )
+    await asyncio.sleep(1)
+    assert order == ["first"]
+    gone.cancel()
+    await asyncio.sleep(1)
+    budget.settle(first)
+    await asyncio.sleep(1)
+    assert order == ["first", "large", "small", "last"]
+    assert budget.reserved.estimated_tokens == 100
+    for task in (large, small, last):
+        budget.settle(task.result())
+    assert budget.reserved == NOTHING
+
+
+@virtual_time
+async def test_whoever_waits_behind_one_that_is_cancelled_goes_on() -> None:
+    """Its place is free at once, also where it had been granted and not yet taken."""
+    budget = answered(Limits(tokens=100))
+    first = await budget.reserve(TokenUsage(60, 0))
+    large = asyncio.ensure_future(budget.reserve(TokenUsage(70, 0)))
+    small = asyncio.ensure_future(budget.reserve(TokenUsage(40, 0)))
+    await asyncio.sleep(1)
+    large.cancel()
+    assert (await small).estimated_tokens == 40
+    waiting = asyncio.ensure_future(budget.reserve(TokenUsage(60, 0)))
+    await asyncio.sleep(1)
+    budget.settle(first)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    assert budget.reserved.estimated_tokens == 40
+
+
+@virtual_time
+async def test_one_that_can_never_be_served_does_not_hold_up_the_others() -> None:
+    """It is refused as soon as what is spent leaves no room for it; a smaller one behind it is served."""
+    budget = answered(Limits(tokens=100))
+    first = await budget.reserve(TokenUsage(60, 0))
+    large = asyncio.ensure_future(budget.reserve(TokenUsage(70, 0)))
+    small = asyncio.ensure_future(budget.reserve(TokenUsage(30, 0)))
+    await asyncio.sleep(1)
+    budget.settle(first, Spent(calls=1, prompt_tokens=60))
+    assert (await small).estimated_tokens == 30
+    with pytest.raises(BudgetSpentError, match="100 tokens"):
+        await large
+
+
+async def test_time_is_counted_from_the_moment_when_the_budget_was_made() -> None:
+    """Whatever the clock shows then."""
+    now = [5000.0]
+    budget = Budget(Limits(minutes=1), Spent(active_s=10.0), clock=lambda: now[0])
+    assert (budget.spent.active_s, budget.left_s()) == (10.0, 50.0)
+    now[0] += 20
+    assert (budget.spent.active_s, budget.left_s()) == (30.0, 30.0)

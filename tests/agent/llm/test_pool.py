@@ -1,9 +1,10 @@
-"""Several endpoints: a sick one beside a healthy one costs nothing, and nobody is lost between them."""
+"""Several endpoints: a sick one costs nothing, the least loaded is chosen, and breakers open and close."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 from collections.abc import Callable
 from typing import Any, cast
@@ -27,10 +28,21 @@ from promptclimb.agent.llm.ask import EndpointAsker, RetryPolicy
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Client
 from promptclimb.agent.llm.limiter import RateLimiter, RateLimits
-from promptclimb.agent.llm.pool import Endpoint, PooledEndpoint
+from promptclimb.agent.llm.pool import (
+    FIRST_PAUSE_S,
+    HOLD_SHARE,
+    LAST_ONE_FAILURES,
+    LONGEST_ALONE_S,
+    LONGEST_PAUSE_S,
+    Breaker,
+    Endpoint,
+    EndpointPool,
+    PooledEndpoint,
+)
 from promptclimb.agent.prices import NOTHING
 from promptclimb.evaluator.failures import RULES, NextStep
 from tests.fakes.clock import run_virtual, virtual_time
+from tests.fakes.pools import member
 from tests.fakes.sick_chat import SICK, Restarted, SickChat, restart_pool
 
 
@@ -315,3 +327,293 @@ def pooled(*, has_answered: bool = False) -> PooledEndpoint:
     limiter = RateLimiter("one", RateLimits(), clock=lambda: 0.0, rng=random.Random(0))
     endpoint = Endpoint(name="one", client=cast("Any", None))
     return PooledEndpoint(endpoint, limiter, clock=lambda: 0.0, has_answered=has_answered)
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock at 0."""
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    """A new one."""
+    return Breaker(clock)
+
+
+def closed(breaker: Breaker) -> Breaker:
+    """It, after a probe that was answered."""
+    assert breaker.admit()
+    breaker.answered(probe=True)
+    breaker.leave(probe=True)
+    return breaker
+
+
+def test_a_new_endpoint_is_asked_by_one_probe_at_a_time(breaker: Breaker) -> None:
+    """Until one is answered; then there is no bound."""
+    assert (breaker.closed, breaker.due) == (False, True)
+    assert breaker.admit()
+    assert not breaker.due
+    assert breaker.wait_s() == float("inf")
+    breaker.leave(probe=True)
+    assert breaker.due
+    assert breaker.admit()
+    assert breaker.answered(probe=True)
+    assert (breaker.closed, breaker.wait_s()) == (True, 0)
+    assert not breaker.admit()
+    assert not breaker.answered(probe=False)
+
+
+def test_a_failure_opens_it_and_a_probe_decides(breaker: Breaker, clock: Clock) -> None:
+    """After the pause one request may go; if it fails the pause is longer, if it is answered it is over."""
+    closed(breaker)
+    assert breaker.failed(0.0, probe=False) == FIRST_PAUSE_S
+    assert (breaker.closed, breaker.wait_s()) == (False, FIRST_PAUSE_S)
+    clock.now += FIRST_PAUSE_S
+    assert breaker.due
+    breaker.admit()
+    assert breaker.failed(0.0, probe=True) == 2 * FIRST_PAUSE_S
+    breaker.leave(probe=True)
+    clock.now += 2 * FIRST_PAUSE_S
+    breaker.admit()
+    assert breaker.answered(probe=True)
+    assert breaker.closed
+
+
+def test_what_was_under_way_when_it_opened_says_nothing_new(breaker: Breaker) -> None:
+    """Ten requests that fail together are one failure, and a late answer does not close it."""
+    closed(breaker)
+    breaker.failed(0.0, probe=False)
+    assert breaker.failed(0.0, probe=False) is None
+    assert not breaker.answered(probe=False)
+    assert breaker.wait_s() == FIRST_PAUSE_S
+
+
+def test_the_last_closed_one_has_three_strikes(breaker: Breaker) -> None:
+    """No other could be asked; an answer between two failures begins the count again."""
+    closed(breaker)
+    for _ in range(LAST_ONE_FAILURES - 1):
+        assert breaker.failed(1.0, probe=False, last=True) is None
+    breaker.answered(probe=False)
+    for _ in range(LAST_ONE_FAILURES - 1):
+        assert breaker.failed(1.0, probe=False, last=True) is None
+    assert breaker.failed(1.0, probe=False, last=True) == FIRST_PAUSE_S
+
+
+def test_good_and_bad_in_turn_is_asked_ever_more_seldom(breaker: Breaker, clock: Clock) -> None:
+    """An answer does not make a failure undone."""
+    pauses = []
+    for _ in range(8):
+        closed(breaker)
+        pauses.append(breaker.failed(0.0, probe=False) or 0.0)
+        clock.now += pauses[-1]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > 50 * FIRST_PAUSE_S
+
+
+def test_many_answers_make_it_good_again(breaker: Breaker) -> None:
+    """A stray failure in a hundred answers costs the first pause, each time."""
+    closed(breaker)
+    for _ in range(5):
+        for _ in range(100):
+            breaker.answered(probe=False)
+        assert breaker.failed(0.0, probe=False) == FIRST_PAUSE_S
+        closed(breaker)
+
+
+def test_while_all_are_open_pauses_are_short(breaker: Breaker, clock: Clock) -> None:
+    """The first to come back is to be found soon."""
+    for _ in range(20):
+        breaker.admit()
+        breaker.failed(60.0, probe=True)
+        breaker.leave(probe=True)
+    assert breaker.wait_s() == 60 * HOLD_SHARE
+    assert breaker.wait_s(alone=True) == LONGEST_ALONE_S
+    clock.now += LONGEST_ALONE_S
+    assert breaker.wait_s(alone=True) == 0
+
+
+@given(st.lists(st.floats(0, 120), min_size=1, max_size=40))
+def test_probes_hold_requests_for_a_small_share_of_the_time(holds: list[float]) -> None:
+    """However long they take, all but the last together at most one part in twenty; no pause is for ever."""
+    clock = Clock()
+    breaker, held = Breaker(clock), 0.0
+    for hold in holds:
+        clock.now += breaker.wait_s()
+        assert held <= clock.now / HOLD_SHARE + 1e-6
+        assert breaker.admit()
+        clock.now += hold
+        held += hold
+        pause = breaker.failed(hold, probe=True)
+        breaker.leave(probe=True)
+        assert pause is not None
+        assert pause <= max(LONGEST_PAUSE_S, hold * HOLD_SHARE)
+
+
+@given(st.lists(st.sampled_from(["answer", "fail", "cancel", "wait"]), max_size=60), st.booleans())
+def test_it_never_keeps_everybody_out(steps: list[str], last: bool) -> None:
+    """After whatever has happened, a request may go in a bounded time, and a good endpoint ends up closed."""
+    clock = Clock()
+    breaker = Breaker(clock)
+    for step in steps:
+        if step == "wait":
+            clock.now += 10.0
+        elif breaker.wait_s() <= 0:
+            probe = breaker.admit()
+            if step == "answer":
+                breaker.answered(probe=probe)
+            elif step == "fail":
+                breaker.failed(1.0, probe=probe, last=last)
+            breaker.leave(probe=probe)
+    assert breaker.wait_s() <= max(LONGEST_PAUSE_S, HOLD_SHARE)
+    clock.now += breaker.wait_s()
+    breaker.answered(probe=breaker.admit())
+    assert breaker.closed
+
+
+def test_failures_in_a_row_are_counted_until_an_answer(breaker: Breaker) -> None:
+    """None at first; what was under way when the circuit opened says nothing."""
+    assert breaker.failures == 0
+    assert breaker.admit()
+    assert breaker.failed(1.0, probe=True) is not None
+    breaker.leave(probe=True)
+    assert breaker.failures == 1
+    assert breaker.answered(probe=False) is False
+    assert breaker.failures == 1
+    assert closed(breaker).failures == 0
+
+
+def endpoint(name: str, *took: float, concurrency: int = 4) -> PooledEndpoint:
+    """A member that has seen answers, or none."""
+    limits, clock = RateLimits(concurrency=concurrency), asyncio.get_running_loop().time
+    one = member(RateLimiter(name, limits, clock=clock, rng=random.Random(0)))
+    for seconds in took:
+        one.breaker.answered(probe=one.breaker.admit())
+        one.breaker.leave(probe=True)
+        one.limiter.took_s.append(seconds)
+    return one
+
+
+@virtual_time
+async def test_equal_endpoints_share_the_work() -> None:
+    """The next request goes to the one with fewer requests in flight."""
+    first, second = endpoint("first", *[2.0] * 20), endpoint("second", *[2.2] * 20)
+    pool = EndpointPool([first, second])
+    first.limiter.admit(1)
+    assert pool.choose(1) == (0.0, second)
+    second.limiter.admit(1)
+    second.limiter.admit(1)
+    assert pool.choose(1) == (0.0, first)
+
+
+@virtual_time
+async def test_a_slow_endpoint_gets_as_much_work_as_it_can_do() -> None:
+    """Its requests count by the time that they take; if the quick one is full, it is used at once."""
+    quick, slow = endpoint("quick", *[2.0] * 20), endpoint("slow", *[7.0] * 20)
+    pool = EndpointPool([slow, quick])
+    for _ in range(3):
+        assert pool.choose(1) == (0.0, quick)
+        quick.limiter.admit(1)
+    assert pool.choose(1) == (0.0, slow)
+    slow.limiter.admit(1)
+    assert pool.choose(1) == (0.0, quick)
+    quick.limiter.admit(1)
+    assert pool.choose(1) == (0.0, slow)
+
+
+@virtual_time
+async def test_a_slow_endpoint_that_is_idle_is_looked_at_again() -> None:
+    """As seldom as a probe would be: it may have become quick."""
+    quick, slow = endpoint("quick", *[2.0] * 20), endpoint("slow", *[20.0] * 20)
+    pool = EndpointPool([quick, slow])
+    await asyncio.sleep(20.0 * HOLD_SHARE - 1)
+    quick.limiter.admit(1)
+    assert pool.choose(1)[1] is quick
+    await asyncio.sleep(2)
+    assert pool.choose(1)[1] is slow
+
+
+@virtual_time
+async def test_what_has_failed_is_avoided_while_there_is_hope_elsewhere() -> None:
+    """A request that has failed elsewhere makes no probe while an endpoint answers."""
+    first, second, new = endpoint("first", 2.0), endpoint("second", 2.0), endpoint("new")
+    pool = EndpointPool([first, second, new])
+    assert pool.choose(1)[1] is new
+    assert pool.choose(1, avoid=[first], moved=True)[1] is second
+    assert EndpointPool([first, new]).choose(1, avoid=[first], moved=True)[1] is new
+    assert EndpointPool([first]).choose(1, avoid=[first], moved=True)[1] is first
+
+
+@virtual_time
+async def test_patience_ends_only_where_another_may_answer() -> None:
+    """A probe gets a few times what the others take, more each time; an endpoint that answers gets more."""
+    quick, new, slow = endpoint("quick", *[2.0] * 20), endpoint("new"), endpoint("slow", *[30.0] * 20)
+    assert math.isinf(EndpointPool([quick]).patience_s(quick, probe=False))
+    pool = EndpointPool([quick, new])
+    first = pool.patience_s(new, probe=True)
+    assert 4 <= first <= 5
+    assert new.breaker.admit()
+    new.breaker.failed(first, probe=True)
+    assert pool.patience_s(new, probe=True) > 1.9 * first
+    assert math.isinf(pool.patience_s(quick, probe=False))
+    assert EndpointPool([quick, slow]).patience_s(slow, probe=False) == 120
+    assert EndpointPool([quick, endpoint("other")]).patience_s(quick, probe=False) == 10
+
+
+plans = st.lists(
+    st.tuples(st.floats(0, 5), st.floats(0, 5), st.sampled_from(["answer", "fail", "refuse"]), st.booleans()),
+    max_size=30,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans, st.integers(1, 3), st.integers(2, 3))
+def test_nobody_waits_for_ever_and_no_permit_leaks(
+    plan: list[tuple[float, float, str, bool]], size: int, count: int
+) -> None:
+    """Whatever happens at all endpoints but a healthy one: all get a permit, and all give it back."""
+
+    async def play() -> None:
+        members = [endpoint(str(number), concurrency=size) for number in range(count)]
+        pool, healthy = EndpointPool(members), members[0]
+
+        async def restart(start: float, length: float, outcome: str) -> None:
+            await asyncio.sleep(start)
+            tried: list[PooledEndpoint] = []
+            for _ in range(3):
+                one, permit = await pool.acquire(1, avoid=tried, moved=bool(tried))
+                with permit:
+                    assert one.limiter.in_flight <= size
+                    await asyncio.sleep(length)
+                    if one is healthy or outcome == "answer":
+                        one.breaker.answered(probe=permit.probe)
+                        one.limiter.succeeded(permit, 1)
+                        return
+                    if outcome == "refuse":
+                        one.limiter.refused(permit, 3600.0)
+                    error = TransientChatError("no")
+                    error.took_s = length
+                    pool.suspend(one, error, probe=permit.probe)
+                    tried.append(one)
+
+        tasks = [asyncio.create_task(restart(start, length, outcome)) for start, length, outcome, _ in plan]
+        for (start, length, _, cancelled), task in zip(plan, tasks, strict=True):
+            if cancelled:
+                asyncio.get_running_loop().call_later((start + length) / 2, task.cancel)
+        async with asyncio.timeout(1000):
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert pool.waiting == 0
+        assert {one.limiter.in_flight for one in members} == {0}
+        assert not any(task.cancelled() for task, each in zip(tasks, plan, strict=True) if not each[3])
+
+    run_virtual(play())
