@@ -8,7 +8,6 @@ scorer, shown and exported. To add one, write a module with a ``KIND`` and name 
 from __future__ import annotations
 
 import importlib
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,9 +37,6 @@ HEADINGS: Mapping[str, str] = {
 }
 MOST_CHARACTERS = 500
 """More than any text tower reads: 77 tokens are about 400 characters of English."""
-
-
-_TEMPLATE_WORD = re.compile(r"(?<![\w/.-])([Aa] )?([Tt])emplate(s?)(?![\w/-]|\.\w)")
 
 
 class CandidateError(ValueError):
@@ -135,19 +131,6 @@ class CandidateNoun:
     @property
     def a_noun(self) -> str:
         return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
-
-    def worded(self, text: str) -> str:
-        """Return a text about templates as one about these candidates; names of files stay."""
-        if self.noun == "template":
-            return text
-
-        def other(match: re.Match[str]) -> str:
-            article, first, plural = match.groups()
-            noun = self.noun.capitalize() if first == "T" else self.noun
-            before = "" if not article else f"{article[0]}{self.a_noun.split()[0][1:]} "
-            return f"{before}{noun}{plural}"
-
-        return _TEMPLATE_WORD.sub(other, text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

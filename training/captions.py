@@ -67,12 +67,10 @@ def _numeral(name: str, rng: Random) -> str:
 
 
 def _fill(phrase: str, scene: Scene, rng: Random, neutral_second: bool = False) -> str:
-    name, other = scene.name, scene.other
+    first, second = scene.name, scene.other
     if scene.family == "numbers":
-        name, other = _numeral(name, rng), _numeral(other, rng) if other else ""
-    if neutral_second:
-        name = other
-    return phrase.replace("{}", name).replace("[]", other)
+        first, second = _numeral(first, rng), _numeral(second, rng) if second else ""
+    return phrase.replace("{}", second if neutral_second else first).replace("[]", second)
 
 
 def _core(scene: Scene, rng: Random) -> str:

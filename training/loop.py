@@ -151,8 +151,8 @@ class Trainer:
         if not self._path.exists():
             return
         with safe_open(self._path, "pt") as file:
-            about = json.loads(file.metadata()["about"])
-        if about["vocabulary"] != self.vocabulary.size:
+            progress = json.loads(file.metadata()["about"])
+        if progress["vocabulary"] != self.vocabulary.size:
             raise ValueError(f"{self._path} was trained on other pictures; remove it, or give another --out")
         tensors = load_file(self._path)
         for prefix, model in (("model.", self.model), ("average.", self.average)):
@@ -166,7 +166,7 @@ class Trainer:
             state["step"] = tensors[f"optimizer.{i}.step"]
             for key in ("exp_avg", "exp_avg_sq"):  # in the parameter's own layout: the fused kernel needs it
                 state[key] = torch.empty_like(parameter).copy_(tensors[f"optimizer.{i}.{key}"])
-        self.step, self.seconds = about["step"], about["seconds"]
+        self.step, self.seconds = progress["step"], progress["seconds"]
         minutes = round(self.seconds / 60, 1)
         log.info("training.resumed", model=self.recipe.name, step=self.step, minutes=minutes)
 

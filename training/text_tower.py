@@ -99,8 +99,8 @@ class TextTrainer(Trainer):
             with partial.open("wb") as file:
                 np.save(file, features)
             partial.replace(path)
-        kept: NDArray[np.float16] = np.load(path)
-        return kept
+        features_on_disk: NDArray[np.float16] = np.load(path)
+        return features_on_disk
 
     def _seen(self, indices: NDArray[np.int64], order: np.random.Generator) -> Tensor:
         views = order.integers(0, VIEWS, len(indices))

@@ -134,21 +134,21 @@ def _train(name: str, options: argparse.Namespace, out: Path) -> None:
     torch.set_num_threads(options.threads)
     shards, held_out = _prepare(out, options.images, options.seed, options.threads)
     vocabulary = Vocabulary(json.loads((out / "vocabulary.json").read_text(encoding="utf-8")))
-    given = Pictures(shards), Pictures(held_out), vocabulary
+    data = Pictures(shards), Pictures(held_out), vocabulary
     common: dict[str, Any] = {"name": name, "minutes": options.minutes, "seed": options.seed}
     steps = options.steps or STEPS[name]
     log.info("training.started", model=name, threads=options.threads, tokens=vocabulary.size)
     if name == "RN-pico":
-        Trainer(Recipe(**common, steps=steps), *given, out / name, out / "export").run()
+        Trainer(Recipe(**common, steps=steps), *data, out / name, out / "export").run()
     else:
         if (tower := options.image_tower) is None:
             # Learning from a teacher gains more from steps than from large batches.
             teacher = out / "RN-pico" / "average.safetensors"
             recipe = Recipe(**common, steps=steps, batch=128, patch_dropout=0.5, teacher=teacher)
-            Trainer(recipe, *given, out / name, out / name).run()
+            Trainer(recipe, *data, out / name, out / name).run()
             tower = out / name / "average.safetensors"
         recipe = Recipe(**common, steps=options.steps or TEXT_STEPS, batch=512, image_tower=tower)
-        TextTrainer(recipe, *given, out / f"{name}-text", out / "export").run()
+        TextTrainer(recipe, *data, out / f"{name}-text", out / "export").run()
     log.info("training.finished", model=name, file=str(out / "export" / f"{name}.safetensors"))
 
 

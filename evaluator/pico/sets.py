@@ -84,10 +84,10 @@ def _art(tested: bool) -> Art:
 
 def scene_of(of: Spec, label: str, rng: Random) -> Scene:
     """Return a scene of a set that shows ``label``; a second name in it is another class."""
-    place = of.classes.index(label)
-    family, first, second = of.family, of.shown[place] if of.shown else label, ""
+    index = of.classes.index(label)
+    family, first, second = of.family, of.shown[index] if of.shown else label, ""
     if of.senses:
-        second = of.senses[place]
+        second = of.senses[index]
         family = "senses" if second else "everyday"
     elif of.form in TWO.get(of.family, ()):
         allowed = names_of(of.family, of.form)[1 if of.role == "first" else 0]
@@ -111,7 +111,7 @@ def write(name: str, folder: Path, seed: int = 1) -> None:
     for split in ("train", "val", "test"):
         counts: dict[str, int] = {}
         for label, picture in pictures(name, split, seed):
-            place = folder / split / label
-            place.mkdir(parents=True, exist_ok=True)
+            class_folder = folder / split / label
+            class_folder.mkdir(parents=True, exist_ok=True)
             counts[label] = counts.get(label, -1) + 1
-            picture.save(place / f"{counts[label]:05d}.png", compress_level=1)
+            picture.save(class_folder / f"{counts[label]:05d}.png", compress_level=1)

@@ -226,14 +226,3 @@ def test_files_of_instructions_are_read(tmp_path: Path) -> None:
     lines.write_text("a photo of a cat\n")
     with pytest.raises(PoolError, match=r"line 1: .* has no slot \{classes\}.* an instruction looks"):
         read_file(lines, KIND)
-
-
-def test_sentences_about_templates_become_ones_about_instructions() -> None:
-    """With the article; names of files and options stay."""
-    words = KIND.words
-    assert words.worded("A template, the best template: 3 templates.") == (
-        "An instruction, the best instruction: 3 instructions."
-    )
-    kept = "which templates.json holds; --templates FILE, runs/template-1"
-    assert words.worded(kept) == kept
-    assert kind_named("template").words.worded("a template") == "a template"

@@ -91,16 +91,9 @@ def not_there(name: str, path: Path, hint: str = "") -> DataError:
     )
 
 
-def need_file(name: str, path: Path) -> Path:
-    """Return the path, or raise DataError if it is no file."""
-    if not path.is_file():
-        raise not_there(name, path)
-    return path
-
-
-def need_folder(name: str, path: Path) -> Path:
-    """Return the path, or raise DataError if it is no folder."""
-    if not path.is_dir():
+def need(name: str, path: Path) -> Path:
+    """Return the path, or raise DataError if nothing is there."""
+    if not path.exists():
         raise not_there(name, path)
     return path
 
@@ -114,8 +107,8 @@ def need_images(name: str, paths: list[Path], *, listed_in: str) -> None:
 
 def read_split_file(name: str, split: Path, images: Path) -> Splits:
     """Read a data set with one JSON split file."""
-    text = read_text(need_file(name, split), what="split file")
-    need_folder(name, images)
+    text = read_text(need(name, split), what="split file")
+    need(name, images)
     (train, val, test), classes = parse_split(text, root=images, where=str(split))
     need_images(name, [item.path for item in train + val + test], listed_in=split.name)
     return Splits(name=name, classes=classes, train=train, val=val, test=test, root=images, published=True)
@@ -153,8 +146,8 @@ def _items(entries: list[Any], root: Path, where: str, names: dict[int, str]) ->
 
 def read_aircraft(name: str, home: Path) -> Splits:
     """Read FGVC-Aircraft: ``images_variant_{train,val,test}.txt``; a label is a line of ``variants.txt``."""
-    images = need_folder(name, home / "images")
-    classes = read_names(need_file(name, home / "variants.txt"))
+    images = need(name, home / "images")
+    classes = read_names(need(name, home / "variants.txt"))
     train, val, test = (
         tuple(_aircraft_items(name, home / f"images_variant_{split}.txt", images, classes))
         for split in SPLITS
@@ -165,7 +158,7 @@ def read_aircraft(name: str, home: Path) -> Splits:
 
 def _aircraft_items(name: str, file: Path, images: Path, classes: tuple[str, ...]) -> Iterator[Item]:
     labels = {variant: label for label, variant in enumerate(classes)}
-    text = read_text(need_file(name, file), what="list of images")
+    text = read_text(need(name, file), what="list of images")
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -178,12 +171,12 @@ def _aircraft_items(name: str, file: Path, images: Path, classes: tuple[str, ...
 
 def read_imagenet(name: str, home: Path) -> Splits:
     """Read ImageNet by its split file, else by folders named in ``classnames.txt``; ``val`` is test."""
-    images = need_folder(name, home / "images")
+    images = need(name, home / "images")
     if (home / IMAGENET_SPLIT_FILE).is_file():
         return read_split_file(name, home / IMAGENET_SPLIT_FILE, images)
-    names = read_class_names(need_file(name, home / "classnames.txt"))
-    train = list_classes(need_folder(name, images / "train")).images
-    test = list_classes(need_folder(name, images / "val")).images
+    names = read_class_names(need(name, home / "classnames.txt"))
+    train = list_classes(need(name, images / "train")).images
+    test = list_classes(need(name, images / "val")).images
     folders = sorted(train)
     if strangers := sorted((set(folders) | set(test)) - set(names)):
         raise DataError(f"{home / 'classnames.txt'} has no name for the folder {strangers[0]}")
