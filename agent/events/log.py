@@ -20,7 +20,7 @@ from .types import Event, event_of
 FILE_NAME = "events.jsonl"
 MAX_BYTES = 32 * 1024 * 1024
 BACKUPS = 3
-LOGS = (FILE_NAME, *(f"{FILE_NAME}.{part}" for part in range(1, BACKUPS + 1)))
+LOGS = (FILE_NAME, *(f"{FILE_NAME}.{number}" for number in range(1, BACKUPS + 1)))
 """The log and its older parts, newest first."""
 HELD_AT_MOST = 10_000
 
@@ -42,16 +42,16 @@ class _Files:
 
     def write(self, lines: Sequence[bytes]) -> None:
         """Write lines; they are in the file when this returns."""
-        file, part = self._open(), bytearray()
+        file, chunk = self._open(), bytearray()
         for line in lines:
             if self._size and self._size + len(line) > self._max_bytes:
-                file.write(part)
+                file.write(chunk)
                 self.close()
                 self._move()
-                file, part = self._open(), bytearray()
-            part += line
+                file, chunk = self._open(), bytearray()
+            chunk += line
             self._size += len(line)
-        file.write(part)
+        file.write(chunk)
         file.flush()
 
     def close(self) -> None:
@@ -71,10 +71,10 @@ class _Files:
         return self._file
 
     def _move(self) -> None:
-        for part in range(BACKUPS, 0, -1):
-            source = self._path if part == 1 else self._path.with_name(f"{self._path.name}.{part - 1}")
+        for number in range(BACKUPS, 0, -1):
+            source = self._path if number == 1 else self._path.with_name(f"{self._path.name}.{number - 1}")
             if source.exists():
-                source.replace(self._path.with_name(f"{self._path.name}.{part}"))
+                source.replace(self._path.with_name(f"{self._path.name}.{number}"))
 
 
 class EventLog:
@@ -170,10 +170,10 @@ def logged(run_dir: Path) -> Iterator[tuple[Event, str]]:
             with open_regular(run_dir / name, most=2 * MAX_BYTES) as lines:
                 for line in lines:
                     try:
-                        found = json.loads(line.decode("utf-8", "replace"))
+                        values = json.loads(line.decode("utf-8", "replace"))
                     except (ValueError, RecursionError):
                         continue
-                    if isinstance(found, dict) and (event := event_of(found)) is not None:
-                        yield event, str(found.get("time"))
+                    if isinstance(values, dict) and (event := event_of(values)) is not None:
+                        yield event, str(values.get("time"))
         except OSError:
             continue

@@ -34,8 +34,8 @@ class Event:
     name: ClassVar[str] = "event"
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
 
-    def __init_subclass__(cls, *, name: str = "", **given: Any) -> None:
-        super().__init_subclass__(**given)
+    def __init_subclass__(cls, *, name: str = "", **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
         dataclass(frozen=True, kw_only=True)(cls)
         if name:
             cls.name = name
@@ -43,19 +43,19 @@ class Event:
 
     def fields(self) -> dict[str, Any]:
         """Return the event's values by name, as JSON values; a position gives its three numbers."""
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         kind: Any = type(self)
         for name in _names(kind):
             value = getattr(self, name)
             if isinstance(value, Position):
-                found |= zip(_PLACE, value, strict=False)
+                values |= zip(_POSITION, value, strict=False)
             else:
-                found[name] = value
-        return found
+                values[name] = value
+        return values
 
 
 _KINDS: dict[str, Any] = {}
-_PLACE = ("restart", "conversation", "round")
+_POSITION = ("restart", "conversation", "round")
 
 
 def event_of(line: Mapping[str, Any]) -> Event | None:
@@ -64,12 +64,12 @@ def event_of(line: Mapping[str, Any]) -> Event | None:
     if not isinstance(name, str) or (kind := _KINDS.get(name)) is None:
         return None
     try:
-        found: Event = _adapter(kind).validate_python(
-            {**line, "position": [line.get(part) for part in _PLACE]}
+        event: Event = _adapter(kind).validate_python(
+            {**line, "position": [line.get(name) for name in _POSITION]}
         )
     except ValidationError:
         return None
-    return found
+    return event
 
 
 @cache

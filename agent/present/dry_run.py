@@ -82,10 +82,10 @@ def _cost_of_both(scorer: ScorerBound, llm: Bound) -> float | None:
 def scorer_json(scorer: ScorerBound, llm: Bound, refused: str | None) -> dict[str, Any]:
     """Return the bounds of scorer and LLM as JSON values; ``refused`` says why limits are too low."""
 
-    def json_of(part: ScorerPart) -> dict[str, Any]:
-        spent, cost = part.spent, round(part.spent.estimated_usd, 6) if scorer.is_priced else None
+    def json_of(share: ScorerPart) -> dict[str, Any]:
+        spent, cost = share.spent, round(share.spent.estimated_usd, 6) if scorer.is_priced else None
         tokens = spent.estimated_tokens
-        return {"labels": part.labels, "calls": spent.calls, "tokens": tokens, "cost_usd": cost}
+        return {"labels": share.labels, "calls": spent.calls, "tokens": tokens, "cost_usd": cost}
 
     of_scorer = {
         **json_of(scorer.total),
@@ -111,8 +111,8 @@ def scorer_text(
         "final": "final evaluation on test images, kept from the start with 2 % more",
     }
 
-    def requests(part: ScorerPart) -> str:
-        spent = part.spent
+    def requests(share: ScorerPart) -> str:
+        spent = share.spent
         tokens = [f"{spent.estimated_tokens:,} tokens"] if spent.estimated_tokens else []
         dollars = [f"${spent.estimated_usd:.4f}"] if scorer.is_priced else []
         return ", ".join([counted(spent.calls, "request"), *tokens, *dollars])
@@ -125,8 +125,8 @@ def scorer_text(
     unknown = "" if scorer.is_priced else ", dollars unknown (give --scorer-price)"
     lines.append(f"scorer: {requests(scorer.total)}{unknown}, for {llm.evaluations:,} {noun}s")
     for name, label in labels.items():
-        if (part := getattr(scorer, name)).spent.calls:
-            lines.append(f"  {requests(part)}: {label}")
+        if (share := getattr(scorer, name)).spent.calls:
+            lines.append(f"  {requests(share)}: {label}")
     if scorer.races:
         lines.append(f"{noun.capitalize()}s that fall behind are dropped after a few images (--racing).")
     owner = "LLM and scorer together" if llm.calls else "the scorer"

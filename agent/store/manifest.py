@@ -72,12 +72,12 @@ def read_manifest(manifest: Any, run_dir: Path) -> RunManifest:
                 f"{error.errors()[0]['loc'][0]!r} is missing or of another type; restore an earlier copy, or "
                 "start a new run"
             ) from None
-    found = manifest["format"]
-    older, program = found < FORMAT, manifest.get("program")
+    is_older, program = manifest["format"] < FORMAT, manifest.get("program")
     maker = f"{PROGRAM} {program}" if program else "a version that did not say which"
-    remedy = "start a new run" if older else f"use {maker}, or start a new run"
+    remedy = "start a new run" if is_older else f"use {maker}, or start a new run"
     raise StoreVersionError(
-        f"{run_dir} holds a run of {'an older' if older else 'a newer'} version (store format {found}, made "
+        f"{run_dir} holds a run of {'an older' if is_older else 'a newer'} version (store format "
+        f"{manifest['format']}, made "
         f"by {maker}; this is {PROGRAM} {program_version()}, store format {FORMAT}) and cannot be "
         f"resumed: {remedy}; its result.json and templates.json can still be read, reported and exported"
     )
@@ -99,12 +99,12 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     Raises:
         StoreMismatchError: They differ; ``differences`` has a line for each difference.
     """
-    if found := tuple(_differences(before, now, "")):
-        lines = "\n".join(f"  {line}" for line in found)
+    if differences := tuple(_differences(before, now, "")):
+        lines = "\n".join(f"  {line}" for line in differences)
         raise StoreMismatchError(
             f"the run was started with other settings, so its answers and scores do not fit:\n{lines}\n"
             "start a new run for the new settings, or resume without them",
-            differences=found,
+            differences=differences,
         )
 
 

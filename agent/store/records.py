@@ -56,15 +56,15 @@ def reader(kind: type[T]) -> Callable[[str], T]:
     adapter = _adapter(hashable)
 
     def read(text: str) -> T:
-        found: T | None
+        value: T | None
         try:
             plain = json.dumps(json.loads(text), ensure_ascii=False) if "\\ud" in text else text
-            found = adapter.validate_json(plain.encode(), strict=True)
+            value = adapter.validate_json(plain.encode(), strict=True)
         except UnicodeEncodeError:  # half a surrogate pair, which an LLM may send, is no JSON to pydantic
-            found = adapter.validate_python(json.loads(text))
-        if found is None:
+            value = adapter.validate_python(json.loads(text))
+        if value is None:
             raise TypeError("it is null")
-        return found
+        return value
 
     return read
 

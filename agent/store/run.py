@@ -95,17 +95,17 @@ class Rows:
         """Yield what was asked and answered, or skipped, in the order of positions; class names come last."""
         with translated(self._folder):
             keys = self._cache.keys(ANSWER, SKIP)
-        places = [(key_position(key, SKIP if key.startswith(SKIP) else ANSWER), key) for key in keys]
-        for position, key in sorted(places, key=lambda place: (place[0].restart == NAMES, place)):
+        entries = [(key_position(key, SKIP if key.startswith(SKIP) else ANSWER), key) for key in keys]
+        for position, key in sorted(entries, key=lambda entry: (entry[0].restart == NAMES, entry)):
             if key.startswith(SKIP):
                 yield Exchange(position=position, skipped=self._row(key, from_json(_reason)))
                 continue
             stored = self._row(key, reader(StoredAnswer))
             hashes = self._row(asked_key(position), reader(tuple[str, ...]))
-            messages = [self._row(MESSAGE + one, from_json(_message)) for one in hashes or ()]
+            messages = [self._row(MESSAGE + digest, from_json(_message)) for digest in hashes or ()]
             yield Exchange(
                 position=position,
-                messages=None if hashes is None else tuple(one for one in messages if one is not None),
+                messages=None if hashes is None else tuple(filter(None, messages)),
                 answer=None if stored is None else stored.answer,
             )
 
@@ -179,7 +179,7 @@ class Store(Rows):
         self._writer = Writer(self._cache, folder, spent, clock, keys)
         self._extension: Mapping[str, int] = {}
         # By restart, the messages of its latest request: the next one of a conversation repeats them.
-        self._said: dict[int, frozenset[str]] = {}
+        self._last_hashes: dict[int, frozenset[str]] = {}
 
     def _spent(self, used: str, reserved: str) -> Spent:
         # A killed process may have been billed for what it had reserved, so that counts as used.
@@ -248,8 +248,8 @@ class Store(Rows):
         """Set the LLM of an unpaid run, if it is another one; on disk with the next ``put_config``."""
         identity = self._manifest.identity
         if llm != identity.get("llm"):
-            kept = {name: value for name, value in identity.items() if name != "llm_content"}
-            self._manifest = self._manifest.altered(identity={**kept, "llm": llm})
+            rest = {name: value for name, value in identity.items() if name != "llm_content"}
+            self._manifest = self._manifest.altered(identity={**rest, "llm": llm})
 
     async def put_config(self, config: Mapping[str, Any], unused: Collection[str] = ()) -> None:
         """Keep the settings of this session for the next one, signed except those that it does not use."""
@@ -310,11 +310,11 @@ class Store(Rows):
         """Return rows for what was asked; each message of a conversation is kept once."""
         if not messages:
             return {}
-        hashes = [sha256(canonical(one).encode()).hexdigest() for one in messages]
-        known = self._said.get(position.restart, frozenset())
-        self._said[position.restart] = frozenset(hashes)
+        hashes = [sha256(canonical(message).encode()).hexdigest() for message in messages]
+        known = self._last_hashes.get(position.restart, frozenset())
+        self._last_hashes[position.restart] = frozenset(hashes)
         by_hash = dict(zip(hashes, messages, strict=True))
-        new = {MESSAGE + one: dict(by_hash[one]) for one in by_hash if one not in known}
+        new = {MESSAGE + digest: dict(by_hash[digest]) for digest in by_hash if digest not in known}
         return {asked_key(position): hashes, **new}
 
     def score(self, key: str) -> StoredScore | None:
@@ -376,7 +376,7 @@ def _signed(manifest: RunManifest, run_dir: Path, unused: Collection[str] = ()) 
     """Return a manifest with this user's signatures; nobody has checked what is unused."""
     before, now = manifest.signatures, signatures(run_dir, manifest.config)
     signed = {name: (before.get(name) if name in unused else now[name]) for name in now}
-    return manifest.altered(signatures={name: one for name, one in signed.items() if one is not None})
+    return manifest.altered(signatures={name: text for name, text in signed.items() if text is not None})
 
 
 def _sweep(run_dir: Path) -> None:

@@ -46,8 +46,8 @@ def check_cache(folder: Path | None) -> None:
     if folder is None:
         return
     try:
-        there = next(place for place in (folder, *folder.parents) if place.exists())
-        with tempfile.TemporaryFile(dir=there):
+        ancestor = next(path for path in (folder, *folder.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=ancestor):
             pass
     except OSError as error:
         raise ConfigError(

@@ -51,27 +51,30 @@ _CODE_OF_A_MODEL = ("hf-hub:", "local-dir:")
 
 def risks(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return, by setting, what a run with these public settings does that needs trust, in words."""
-    found = {name: settings[name] for name in _DOES if settings.get(name) is not None}
     pool = settings.get("endpoints") or ()
+    is_own = settings.get("custom_scorer") is not None
     local = is_local(settings.get("llm"))
-    if not (local and isinstance(local_model(str(settings["llm"])), Path)):
-        found.pop("llm", None)
-    if local or pool or found.get("base_url") == DEFAULT_BASE_URL:
-        found.pop("base_url", None)
-    if "custom_scorer" in found or not str(found.get("model", "")).startswith(_CODE_OF_A_MODEL):
-        found.pop("model", None)
-    if settings.get("scorer", "clip") != "clip":
-        found.pop("model", None)  # a name at the endpoint
-    if "custom_scorer" in found or not has_model_settings(str(found.get("pretrained", ""))):
-        found.pop("pretrained", None)
-    said = {name: [_DOES[name].format(_shown(value))] for name, value in found.items()}
+    harmless = {
+        "llm": not (local and isinstance(local_model(str(settings["llm"])), Path)),
+        "base_url": local or pool or settings.get("base_url") == DEFAULT_BASE_URL,
+        # At an endpoint, a model's name is just sent.
+        "model": is_own
+        or settings.get("scorer", "clip") != "clip"
+        or not str(settings.get("model", "")).startswith(_CODE_OF_A_MODEL),
+        "pretrained": is_own or not has_model_settings(str(settings.get("pretrained") or "")),
+    }
+    risks = {
+        name: [effect.format(_shown(settings[name]))]
+        for name, effect in _DOES.items()
+        if settings.get(name) is not None and not harmless.get(name)
+    }
     if pool and not local:
-        said["endpoints"] = [
-            f"send requests, with the key in {_shown(one.get('key_env', 'OPENAI_API_KEY'))}, to "
-            f"{_shown(without_credentials(one['base_url']))}"
-            for one in pool
+        risks["endpoints"] = [
+            f"send requests, with the key in {_shown(endpoint.get('key_env', 'OPENAI_API_KEY'))}, to "
+            f"{_shown(without_credentials(endpoint['base_url']))}"
+            for endpoint in pool
         ]
-    return said
+    return risks
 
 
 def signatures(run_dir: Path, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -104,20 +107,22 @@ def check_trusted(
         UntrustedRunError: A setting is not: the run was made elsewhere, has moved, or was edited.
     """
     settings = config.to_public()
-    found = risks(settings)
-    given = {*safe, *(() if config.needs_llm else OF_LLM), *_from_environment(settings, environment)}
-    signed = manifest.signatures
+    set_again, _ = from_environment(os.environ if environment is None else environment)
+    by_user = {name for name, value in set_again.items() if _is_same(name, value, settings.get(name))}
+    by_user |= {*safe, *(() if config.needs_llm else OF_LLM)}
     secret = _secret(make=False)
-    for name in [*found]:
-        if name in given or (
-            secret and _is_signed(secret, run_dir, OPTIONS[name].stored_name, settings[name], signed)
-        ):
-            del found[name]
-    if not found:
+    untrusted = {}
+    for name, effects in risks(settings).items():
+        stored_name = OPTIONS[name].stored_name
+        signature = manifest.signatures.get(stored_name)
+        expected = secret and _sign(secret, run_dir, stored_name, settings[name])
+        if name not in by_user and not (expected and _is_equal(signature, expected)):
+            untrusted[name] = effects
+    if not untrusted:
         return
-    lines = "".join(f"  {line}\n" for lines in found.values() for line in lines)
+    lines = "".join(f"  {effect}\n" for effects in untrusted.values() for effect in effects)
     parts: list[object] = []
-    for index, name in enumerate(name for name in found if OPTIONS[name].flag):
+    for index, name in enumerate(name for name in untrusted if OPTIONS[name].flag):
         parts += [", " if index else ", or give ", Setting(name)]
     raise UntrustedRunError(
         f"{run_dir} may not be yours: it was made elsewhere, by another user or by an earlier version, has "
@@ -133,21 +138,14 @@ def _shown(value: object) -> str:
     return printable(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
 
 
-def _from_environment(settings: Mapping[str, Any], environment: Mapping[str, str] | None) -> set[str]:
-    given, _ = from_environment(os.environ if environment is None else environment)
-    return {name for name, value in given.items() if _same(name, value, settings.get(name))}
-
-
-def _same(name: str, given: str, stored: Any) -> bool:
+def _is_same(name: str, value: str, stored: Any) -> bool:
     is_address = name in ("base_url", "scorer_url")
-    return bool(stored == (without_credentials(given).rstrip("/") if is_address else given))
+    return bool(stored == (without_credentials(value).rstrip("/") if is_address else value))
 
 
-def _is_signed(secret: bytes, run_dir: Path, name: str, value: Any, signed: Mapping[str, Any]) -> bool:
-    found = signed.get(name)
-    right = _sign(secret, run_dir, name, value)
-    return isinstance(found, str) and bool(
-        hmac.compare_digest(found.encode("utf-8", "replace"), right.encode())
+def _is_equal(signature: Any, expected: str) -> bool:
+    return isinstance(signature, str) and hmac.compare_digest(
+        signature.encode("utf-8", "replace"), expected.encode()
     )
 
 
@@ -163,22 +161,22 @@ def _secret(*, make: bool) -> bytes | None:
         if make and not path.exists():
             _make(path)
         with open_regular(path) as file:
-            found, about = file.read(_BYTES + 1), os.fstat(file.fileno())
-        private = os.name != "posix" or (about.st_uid == os.getuid() and not about.st_mode & 0o077)
-        return found if private and len(found) == _BYTES else None
+            secret, status = file.read(_BYTES + 1), os.fstat(file.fileno())
+        is_private = os.name != "posix" or (status.st_uid == os.getuid() and not status.st_mode & 0o077)
+        return secret if is_private and len(secret) == _BYTES else None
     return None
 
 
 def _make(path: Path) -> None:
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(secrets.token_bytes(_BYTES))
         try:
-            os.link(part, path)
+            os.link(unfinished, path)
         except FileExistsError:
             pass  # another process was faster
         except OSError:  # a file system without hard links
-            Path(part).replace(path)
+            Path(unfinished).replace(path)
     finally:
-        Path(part).unlink(missing_ok=True)
+        Path(unfinished).unlink(missing_ok=True)

@@ -219,7 +219,7 @@ class Writer:
 def _files_at(folder: Path) -> list[tuple[int, int]] | None:
     """Return which files the paths of database and lock name; None if one is missing."""
     try:
-        found = [(folder / name).stat() for name in (FILE_NAME, LOCK_NAME)]
+        files = [(folder / name).stat() for name in (FILE_NAME, LOCK_NAME)]
     except OSError:
         return None
-    return [(one.st_dev, one.st_ino) for one in found]
+    return [(file.st_dev, file.st_ino) for file in files]

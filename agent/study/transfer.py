@@ -148,10 +148,10 @@ def _transfer(
     for (model, block_shots, data, seed), block in blocks.items():
         if (model, block_shots) != (source, shots):
             continue
-        found, native = row.run_in(block), row.run_in(blocks.get((target, shots, data, seed), ()))
-        if found is None or native is None or not {BEST, BASELINE_DEFAULT} <= native.figures.keys():
+        run, native = row.run_in(block), row.run_in(blocks.get((target, shots, data, seed), ()))
+        if run is None or native is None or not {BEST, BASELINE_DEFAULT} <= native.figures.keys():
             continue
-        prompt = BestPrompt.of(found)
+        prompt = BestPrompt.of(run)
         test = None if prompt is None else transferred.test(blocks, native.cell, prompt)
         if test is not None:
             default = native.figures[BASELINE_DEFAULT].test

@@ -29,12 +29,12 @@ class KnownTracker:
     Attributes:
         client: Module in this package, and class.
         packages: What the extra makes importable.
-        place: What may follow the name after a colon, unless it is an address.
+        target: What may follow the name after a colon, unless it is an address.
     """
 
     client: tuple[str, str]
     packages: tuple[str, ...]
-    place: Literal["file", "folder", "project"]
+    target: Literal["file", "folder", "project"]
 
 
 TRACKERS: Mapping[str, KnownTracker] = {
@@ -48,7 +48,7 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
     """Return the choices ``NAME`` or ``NAME:PLACE``, with absolute paths, or None for ``none``.
 
     Raises:
-        ValueError: A name is unknown or stands twice, or a place holds credentials.
+        ValueError: A name is unknown or stands twice, or a target holds credentials.
     """
     if value is None:
         return None
@@ -72,24 +72,24 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
 
 
 def split_choice(choice: str) -> tuple[str, str]:
-    """Return a tracker's name, and the place after it or an empty text."""
-    name, _, place = choice.partition(":")
-    return name, place
+    """Return a tracker's name, and the target after it or an empty text."""
+    name, _, target = choice.partition(":")
+    return name, target
 
 
 def _with_absolute_path(choice: str) -> str:
-    name, place = split_choice(choice)
-    return f"{name}:{user_path(place, Setting('track', name))}" if _is_path(name, place) else choice
+    name, target = split_choice(choice)
+    return f"{name}:{user_path(target, Setting('track', name))}" if _is_path(name, target) else choice
 
 
-def _is_path(name: str, place: str) -> bool:
-    is_address = "://" in place or place == "databricks"
-    return bool(place) and TRACKERS[name].place != "project" and not is_address
+def _is_path(name: str, target: str) -> bool:
+    is_address = "://" in target or target == "databricks"
+    return bool(target) and TRACKERS[name].target != "project" and not is_address
 
 
-def _has_credentials(place: str) -> bool:
+def _has_credentials(target: str) -> bool:
     try:
-        address = urlsplit(place)
+        address = urlsplit(target)
     except ValueError:
         return False
     return "@" in address.netloc or bool(address.query)
@@ -98,12 +98,12 @@ def _has_credentials(place: str) -> bool:
 def check_trackers(choices: tuple[str, ...] | None) -> None:
     """Check, without loading, that trackers are installed and can write; raise UsageError if not."""
     for choice in choices or ():
-        name, place = split_choice(choice)
+        name, target = split_choice(choice)
         if not all(map(_is_installed, TRACKERS[name].packages)):
             raise UsageError(Setting("track", name), f" needs {how_to_install(name)}")
-        if _is_path(name, place):
+        if _is_path(name, target):
             try:
-                _check_writable(Path(place), is_folder=TRACKERS[name].place == "folder")
+                _check_writable(Path(target), is_folder=TRACKERS[name].target == "folder")
             except OSError as error:
                 raise UsageError(
                     Setting("track", choice),

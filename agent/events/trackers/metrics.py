@@ -120,10 +120,10 @@ def scored_before(run_dir: Path) -> list[Scored]:
 class MetricsTracker(Protocol):
     """A client that takes metrics, in a thread of its own; it may take its time.
 
-    ``place`` names tracker and place: what was sent there is not sent again.
+    ``target`` names tracker and place: what was sent there is not sent again.
     """
 
-    place: str
+    target: str
 
     def begin(self, params: Mapping[str, str]) -> None:
         """Begin the run, or continue it."""
@@ -172,7 +172,7 @@ class MetricsWriter:
 
     def _catch_up(self) -> None:
         """Send what earlier processes scored but were killed before sending; a resumed run emits it again."""
-        last_sent = self._run.step_at(self._tracker.place)
+        last_sent = self._run.step_at(self._tracker.target)
         for event in self._run.earlier:
             if isinstance(event, DefaultTemplateScored):
                 self._default = event.train
@@ -201,11 +201,11 @@ class MetricsWriter:
             return
         rows, self._rows = self._rows, []
         # Noted before it is sent: a kill in between loses these metrics, but sends none twice.
-        self._run.note_step(self._tracker.place, rows[-1].step)
+        self._run.note_step(self._tracker.target, rows[-1].step)
         try:
             self._tracker.metrics(rows)
         except BaseException:
-            self._run.note_step(self._tracker.place, rows[0].step - 1)
+            self._run.note_step(self._tracker.target, rows[0].step - 1)
             raise
 
     def close(self) -> None:
@@ -226,11 +226,11 @@ def trackers_of(
 ) -> list[ThreadedSink]:
     """Return a sink for each choice of ``track``; each loads what it needs in its own thread."""
 
-    def opener(name: str, place: str) -> Callable[[], MetricsWriter]:
+    def opener(name: str, target: str) -> Callable[[], MetricsWriter]:
         module, kind = TRACKERS[name].client
         return lambda: MetricsWriter(
-            getattr(importlib.import_module(f".{module}", __package__), kind)(run, place), run
+            getattr(importlib.import_module(f".{module}", __package__), kind)(run, target), run
         )
 
     named = map(split_choice, choices or ())
-    return [ThreadedSink(name, opener(name, place), emit=emit, scrub=scrub) for name, place in named]
+    return [ThreadedSink(name, opener(name, target), emit=emit, scrub=scrub) for name, target in named]

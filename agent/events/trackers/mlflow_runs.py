@@ -25,26 +25,26 @@ _STATUS = {
 class MlflowRuns:
     """Write to a tracking server or a database.
 
-    ``place`` is a tracking URI, or a file for SQLite; empty for ``$MLFLOW_TRACKING_URI``, then ``mlflow.db``
+    ``target`` is a tracking URI, or a file for SQLite; empty for ``$MLFLOW_TRACKING_URI``, then ``mlflow.db``
     beside the run's folder.
     """
 
-    def __init__(self, run: TrackedRun, place: str) -> None:
+    def __init__(self, run: TrackedRun, target: str) -> None:
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        place = place or os.environ.get("MLFLOW_TRACKING_URI") or str(run.run_dir.parent / "mlflow.db")
-        file = None if "://" in place or place == "databricks" else Path(place)
+        target = target or os.environ.get("MLFLOW_TRACKING_URI") or str(run.run_dir.parent / "mlflow.db")
+        file = None if "://" in target or target == "databricks" else Path(target)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-        self._uri = place if file is None else f"sqlite:///{file}"
+        self._uri = target if file is None else f"sqlite:///{file}"
         self._files = None if file is None else (file.parent / "mlflow-artifacts").as_uri()
-        self.place = f"mlflow {self._uri}"
+        self.target = f"mlflow {self._uri}"
         self._run = run
         self._client = MlflowClient(self._uri)
         self._id = ""
 
     def begin(self, params: Mapping[str, str]) -> None:
-        self._id = self._run.id_at(self.place, self._new)
+        self._id = self._run.id_at(self.target, self._new)
         self._client.set_terminated(self._id, RunStatus.to_string(RunStatus.RUNNING))
         known = self._client.get_run(self._id).data.params
         new = [Param(name, value) for name, value in params.items() if name not in known]

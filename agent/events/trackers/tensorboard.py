@@ -12,11 +12,11 @@ from .metrics import MetricsRow, TrackedRun
 
 
 class TensorboardFiles:
-    """Write event files beside earlier ones, in ``place`` or else ``tensorboard/`` in the run's folder."""
+    """Write event files beside earlier ones, in ``target`` or else ``tensorboard/`` in the run's folder."""
 
-    def __init__(self, run: TrackedRun, place: str) -> None:
-        folder = Path(place) / run.run_dir.name if place else run.run_dir / "tensorboard"
-        self.place = f"tensorboard {folder}"
+    def __init__(self, run: TrackedRun, target: str) -> None:
+        folder = Path(target) / run.run_dir.name if target else run.run_dir / "tensorboard"
+        self.target = f"tensorboard {folder}"
         # File names have whole seconds, and a process that follows within one must not overwrite the file.
         self._writer = SummaryWriter(str(folder), filename_suffix=f".{time.time_ns()}")
 

@@ -14,11 +14,11 @@ from .metrics import PROJECT, MetricsRow, TrackedRun
 class WandbRuns:
     """Write into ``wandb/`` in the run's folder, and to no server unless ``$WANDB_MODE`` says so."""
 
-    def __init__(self, run: TrackedRun, place: str) -> None:
-        self._project = place or PROJECT
+    def __init__(self, run: TrackedRun, target: str) -> None:
+        self._project = target or PROJECT
         self._tracked = run
         self._run: Any = None
-        self.place = f"wandb {self._project}"
+        self.target = f"wandb {self._project}"
 
     def begin(self, params: Mapping[str, str]) -> None:
         # Silent: the result may go to standard output, and this runs in another thread.

@@ -57,7 +57,7 @@ class FakeTracker:
 
     def __init__(self) -> None:
         self.begun: list[Mapping[str, str]] = []
-        self.place = "tracker"
+        self.target = "tracker"
         self.rows: list[MetricsRow] = []
         self.sent: list[int] = []
         self.broken = False
@@ -181,7 +181,7 @@ def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
         (3, {"train": 0.75, "best_train": 0.75}, "c {}"),
     ]
     new = FakeTracker()
-    new.place = "another"
+    new.target = "another"
     other = MetricsWriter(new, TrackedRun(run_dir=tmp_path, settings={}, earlier=earlier))
     other(STARTED)
     other.close()
