@@ -75,9 +75,9 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     if method.asks_llm and not method.mixed:
         rounds = at_most(rounds, config.max_calls)  # each makes a request
     starting = config.restarts * min(config.most_initial, len(pool))
-    bound = Bound(evaluations=starting + config.proposals * rounds + _free_candidates(config))
+    evaluations = starting + config.proposals * rounds + _free_candidates(config)
     if not config.needs_llm:
-        return replace(bound, minutes=config.max_minutes)
+        return Bound(evaluations=evaluations, minutes=config.max_minutes)
     name_requests = _name_requests(config, class_names)
     longest = longest_request(config, class_names, pool) if method.asks_llm else 0
     longest = max([longest, *map(_tokens_of, name_requests[:1])])
@@ -85,15 +85,10 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     each = TokenUsage(longest, MORE_TOKENS * config.answer_tokens)
     tokens = at_most(calls * each.total, config.max_tokens)
     cost = cost_of(prices_of(config), each)
-    rates = ((calls, config.rpm), (tokens, config.tpm))
-    paced = [amount / limit for amount, limit in rates if limit]
-    return replace(
-        bound,
-        calls=calls,
-        tokens=tokens,
-        cost_usd=None if cost is None else round(at_most(calls * cost, config.max_cost), 6),
-        minutes=round(at_most(max(paced), config.max_minutes), 2) if paced else config.max_minutes,
-    )
+    dollars = None if cost is None else round(at_most(calls * cost, config.max_cost), 6)
+    paced = [amount / limit for amount, limit in ((calls, config.rpm), (tokens, config.tpm)) if limit]
+    minutes = round(at_most(max(paced), config.max_minutes), 2) if paced else config.max_minutes
+    return Bound(calls=calls, tokens=tokens, cost_usd=dollars, evaluations=evaluations, minutes=minutes)
 
 
 def bound_of_all(configs: Sequence[SearchConfig], bounds: Sequence[Bound]) -> Bound:

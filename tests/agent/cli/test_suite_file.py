@@ -194,12 +194,6 @@ def test_bad_input_is_reported_before_anything_is_made(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["pets", "small.toml"]
 
 
-def test_neither_data_nor_a_file_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """Both ways are named."""
-    assert main(["suite"]) == 2
-    assert "Give --data A,B,..., or a suite file" in capsys.readouterr().err
-
-
 def test_a_variable_that_does_not_decide_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

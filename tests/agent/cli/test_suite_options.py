@@ -160,15 +160,6 @@ def test_what_is_stopped_is_named_and_in_no_mean(capsys: pytest.CaptureFixture[s
     assert "In no mean" not in err
 
 
-def test_the_help_says_that_limits_are_the_suites(capsys: pytest.CaptureFixture[str]) -> None:
-    """A search has the same options, where they are its own."""
-    assert main(["suite", "--help-all"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
-    for name in ("requests at most", "tokens at most, in and out", "dollars at most, one answer more"):
-        assert f"over the whole suite: {name}" in text
-    assert "over the whole run" not in text
-
-
 def planned(capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
     """What a dry run says of a suite of six searches, two calls each of those three that ask an LLM."""
     own = ["suite", "--data", "one", "--methods", "pn,random", *ELSEWHERE, "--seeds", "1-3", *SMALL]
@@ -199,15 +190,6 @@ def test_the_dry_run_says_what_the_whole_suite_does_at_most(
     assert fake_evaluators
     assert not any(one.batches or one.opened for one in fake_evaluators)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_dry_run_is_for_people_too(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each bound."""
-    own = ["suite", "--data", "one,two", "--methods", "random", "--seeds", "1-3", *SMALL, "--dry-run"]
-    assert main(own) == 0
-    out = capsys.readouterr().out
-    assert "each search: 1 restart x 1 conversation x 2 rounds\n" in out
-    assert "at most 6 searches\n" in out
 
 
 def test_a_suite_refuses_other_settings_in_its_folder(
@@ -241,10 +223,22 @@ def test_a_data_set_that_has_changed_is_named_in_the_suites_words(
     assert "--suite-dir" in line
 
 
+def test_a_finished_run_on_data_at_another_path_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Both sets have the name of the folder in the tables, and may have other images."""
+    command = ["suite", "--methods", "random", "--seeds", "1", *SMALL]
+    one, other = (tmp_path / parent / "pets" for parent in ("a", "b"))
+    for folder, code in ((one, 0), (other, 2), (one, 0)):
+        pictures(folder)
+        assert main([*command, "--data", str(folder)]) == code
+        assert (f"data: it was '{one}', now '{other}'" in capsys.readouterr().err) == bool(code)
+
+
 def pictures(folder: Path, count: int = 6) -> None:
     """A data set of two classes."""
     for label, name in enumerate(("cat", "dog")):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             Image.new("RGB", (8, 8), (90 * label, 20 * number, 7)).save(folder / name / f"{number}.png")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,17 @@ async def test_other_settings_want_another_folder(tmp_path: Path) -> None:
     await fit_reference(of(tmp_path)[1], Stop())
     with pytest.raises(UsageError, match="was started with other settings"):
         is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0])  # type: ignore[dict-item]
+
+
+async def test_data_at_another_path_want_another_folder(tmp_path: Path) -> None:
+    """A fit of an earlier version, which does not say where its data lay, is taken as it is."""
+    here, elsewhere = (of(tmp_path, data=[f"/{parent}/frames"])[1] for parent in ("a", "b"))
+    await fit_reference(here, Stop())
+    with pytest.raises(UsageError, match="data: it was '/a/frames', now '/b/frames'"):
+        is_fitted(elsewhere)
+    fit = json.loads((here.run_dir / FITTED).read_text())
+    (here.run_dir / FITTED).write_text(json.dumps({name: fit[name] for name in fit if name != "sources"}))
+    assert is_fitted(elsewhere)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
