@@ -144,7 +144,9 @@ class FeatureFile:
         """Return all rows [n, E], if possible a view of the file, and the manifest with their checksum."""
         if self._file is not None:
             try:
-                self._write(self._header(), 0)
+                described = {"dtype": "F32", "shape": self._shape, "data_offsets": (0, self._bytes)}
+                header = json.dumps({NAME: described}).encode().ljust(HEADER)
+                self._write(HEADER.to_bytes(8, "little") + header, 0)
                 os.fsync(self._file.fileno())
                 self._file.close()  # Windows cannot move an open file
                 self._part.replace(self._target)
@@ -165,10 +167,6 @@ class FeatureFile:
     @property
     def _bytes(self) -> int:
         return 4 * self._shape[0] * self._shape[1]
-
-    def _header(self) -> bytes:
-        described = {"dtype": "F32", "shape": self._shape, "data_offsets": (0, self._bytes)}
-        return HEADER.to_bytes(8, "little") + json.dumps({NAME: described}).encode().ljust(HEADER)
 
     def _write(self, content: bytes, offset: int) -> None:
         assert self._file is not None

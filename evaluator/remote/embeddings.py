@@ -113,9 +113,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         for batch in batched(range(problem.info.sizes["test"]), dialect.most_images):
             tokens = len(batch) * image_tokens(problem.model, side, side)
             yield ApiRequest(path=self._path, body={}, prompt_tokens=tokens)
-        baselines = (template for templates in problem.info.baselines.values() for template in templates)
-        longest = max(baselines, key=len)
-        texts = [longest.replace(SLOT, name) for name in problem.class_names] * candidates
+        texts = [problem.longest_baseline.replace(SLOT, name) for name in problem.class_names] * candidates
         for chunk in batched(texts, dialect.most_texts):
             yield ApiRequest(path=self._path, body={}, prompt_tokens=text_tokens(*chunk))
 

@@ -168,6 +168,11 @@ class RemoteProblem:
     def class_names(self) -> tuple[str, ...]:
         return self.info.class_names
 
+    @property
+    def longest_baseline(self) -> str:
+        """The longest candidate to compare with; those that a search finds are about as long."""
+        return max((text for texts in self.info.baselines.values() for text in texts), key=len)
+
     def renamed(self, renaming: Mapping[int, str]) -> tuple[str, ...]:
         """Return the class names by label, some of them replaced."""
         return tuple(renaming.get(label, name) for label, name in enumerate(self.class_names))

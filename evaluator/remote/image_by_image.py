@@ -89,15 +89,11 @@ class ImageByImageEvaluator(RemoteEvaluator):
 
     def test_requests(self, candidates: int) -> Iterator[ApiRequest]:
         """Yield requests that cost as much as the labels of all test images by so many candidates."""
-        side, prompt = self.problem.pictures.side, self.prompt(self.longest_baseline())
+        side, prompt = self.problem.pictures.side, self.prompt(self.problem.longest_baseline)
         text, answer = self.tokens(prompt)
         most = text + image_tokens(self.problem.model, side, side) if answer else 0
         for _ in range(candidates * self.problem.info.sizes["test"] * self.samples):
             yield ApiRequest(path=self.path, body={}, prompt_tokens=most, max_tokens=answer)
-
-    def longest_baseline(self) -> str:
-        """Return the longest candidate to compare with; those that a search finds are about as long."""
-        return max((text for texts in self.problem.info.baselines.values() for text in texts), key=len)
 
     def _keys(self, prompt: Prompt, images: ImageSet) -> list[list[str]]:
         """Return the keys of each image's samples."""

@@ -38,7 +38,9 @@ def has_onednn(dtype: torch.dtype) -> bool:
     torch gives float32 to MKL, which is at half speed on non-Intel processors; without AVX-512, oneDNN may
     lack kernels.
     """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512" or (dtype == torch.float32 and _is_intels()):
+    listed = Path("/proc/cpuinfo")
+    is_intels = "Intel" in (listed.read_text("utf-8") if listed.exists() else platform.processor())
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or (dtype == torch.float32 and is_intels):
         return False
     try:
         product: Any = torch.ops.mkldnn._linear_pointwise
@@ -46,11 +48,6 @@ def has_onednn(dtype: torch.dtype) -> bool:
         return torch.equal(product(x, x, None, "none", [], ""), functional.linear(x, x))
     except (AttributeError, RuntimeError):
         return False
-
-
-def _is_intels() -> bool:
-    listed = Path("/proc/cpuinfo")
-    return "Intel" in (listed.read_text("utf-8") if listed.exists() else platform.processor())
 
 
 Activation = Callable[[Tensor], Tensor]
