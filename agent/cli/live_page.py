@@ -17,8 +17,8 @@ from aiohttp import web
 
 from ...evaluator.errors import UsageError
 from ..events.types import Event, RunOpened
-from ..present.live import LiveProgress
 from ..present.page import TEMPLATES, render
+from ..present.terminal import LiveProgress
 from ..results.history import view_of
 
 HOST = "127.0.0.1"

@@ -13,11 +13,8 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
-from ...evaluator.counts import counted, enumerated
-from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
-from ..results.gain import BEST_HAND_MADE
-from ..results.history import Curve, RunView
-from .sentences import baseline_name, chosen_by_more, score_text
+from ...evaluator.counts import enumerated
+from ..results.history import Curve
 
 MOST_CURVES = 8
 """Most restarts drawn: as many as there are distinguishable colours."""
@@ -28,63 +25,11 @@ WIDE, NARROW = (860, 360), (380, 330)
 DASHES = ("7,4", "2,3", "10,3,2,3")
 REST = 0.04
 """How far a score extends beyond the last round, so that one found there is visible."""
-_LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 DRAWN_KEPT = 64
 """Drawings kept: the page of a run is written again at each resume and at each look at a live one."""
 _LARGEST = 1e12
 """Beyond it pygal's own sums go wrong."""
-
-
-def course_figure(view: RunView) -> dict[str, Any]:
-    """Return the desktop and phone drawings as markup (empty without data), and their legend."""
-    from markupsafe import Markup
-
-    curves, levels, percent = view.history.curves, _levels(view), view.percent
-    shown = shown_curves(curves)
-    lines = {named(restarts): curve[-1][1] for restarts, curve in shown.items()}
-    key = [(name, train, f"line-{number}", "none") for number, (name, train) in enumerate(lines.items(), 1)]
-    key += [
-        (name, train, f"level-{number}", dashes)
-        for number, (dashes, (name, train)) in enumerate(zip(DASHES, levels.items(), strict=False), 1)
-    ]
-    skipped = view.history.skipped.items()
-    return {
-        "wide": Markup(course_chart(curves, levels, WIDE, "course-wide", percent=percent)),
-        "narrow": Markup(course_chart(curves, levels, NARROW, "course-narrow", percent=percent)),
-        "key": [(name, score_text(train, percent=percent, unit=" %"), *style) for name, train, *style in key],
-        "about": _about(view, sum(map(len, shown))),
-        "skipped": [f"{counted(count, 'round')} skipped: {why}" for why, count in skipped],
-    }
-
-
-def _levels(view: RunView) -> dict[str, float]:
-    if view.result is None:
-        levels = {BASELINE_DEFAULT: view.progress.default}
-    else:
-        levels = {name: group.train for name, group in view.result.baselines.items() if name in _LEVELS}
-    if levels.get(BEST_HAND_MADE) is not None:
-        levels.pop(HAND_MADE, None)
-    ordered = [(name, levels.get(name)) for name in _LEVELS]
-    return {baseline_name(name, view.words): train for name, train in ordered if train is not None}
-
-
-def _about(view: RunView, shown: int) -> str:
-    noun, curves = view.words.noun, len(view.history.curves)
-    about = f"The best training score of each restart after each round; at 0, of its starting {noun}s."
-    if view.result is None or chosen_by_more(view.rows):
-        about += (
-            " The final choice counts validation images and augmented copies too, where there are any, and "
-            f"may fall on another {noun}."
-        )
-    if shown < curves:
-        about += f" The {shown} of {curves} restarts that ended highest are drawn."
-    if view.history.estimated:
-        about += (
-            f" Read from the leaderboard, as the log is not complete: {view.words.a_noun} that several "
-            "restarts found is drawn for the first of them alone."
-        )
-    return about
 
 
 def course_chart(

@@ -7,24 +7,43 @@ an LLM and from file names.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, enumerated
 from ...evaluator.errors import UsageError
+from ...evaluator.pico.models import REAL_MODEL, REAL_WEIGHTS, TOY_MODEL
+from ...evaluator.scoring import BASELINE_DEFAULT
 from ..position import LLM
 from ..results.details import marked
-from ..results.gain import ORIGINAL_NAMES
+from ..results.gain import BEST_HAND_MADE, BEST_STARTING, ORIGINAL_NAMES, may_be_chance, surely_better
 from ..results.history import RunView, view_of
-from ..results.result import PROMINENT, Row, SearchResult, Sizes
+from ..results.result import (
+    EMPTY,
+    NOTHING_USABLE,
+    PROMINENT,
+    UNNAMED,
+    UNOPENED,
+    Row,
+    SearchResult,
+    Sizes,
+)
 from ..results.run_dir import REPORT, RESULT, is_run, result_of, write_atomically
 from ..text import visible
-from .advice import next_steps, use_of
-from .chart import course_figure
-from .sections import about_scores, classes_of, compared_rows, renamed_classes, word_effects
+from .sections import (
+    about_scores,
+    classes_of,
+    compared_rows,
+    course_figure,
+    folder_of,
+    renamed_classes,
+    use_of,
+    word_effects,
+)
 from .sentences import (
     REJECTED,
     about_order,
@@ -50,6 +69,10 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 100
+WIDE = 6.0
+"""Width of an interval, in points, from which on it is inconclusive."""
+MOST_HURT = 5
+"""Most classes that are named because their new names make them worse."""
 _SKIPPED = "skipped_images"
 _MOST_LISTED = 10
 Card = tuple[str, str, str]
@@ -369,3 +392,112 @@ def _as_text(value: Any) -> str:
     if isinstance(value, list | tuple) and all(isinstance(line, str) for line in value):
         return "; ".join(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def next_steps(view: RunView) -> list[str]:
+    """Return at least one sentence, the most urgent first."""
+    result, folder, noun = view.result, folder_of(view), view.words.noun
+    if result is None or result.status == "stopped":
+        if view.state == "live":
+            return ["Wait: the search is running. This page shows its state at the time it was made."]
+        more = "".join(f" --max-{limit} N" for limit in view.limits)
+        first = (
+            f"Resume: promptclimb resume {folder}{more} continues the run; answers on disk are never "
+            "requested again."
+        )
+        if view.limits:
+            first += f" Or finish with what is scored: promptclimb resume {folder} --conclude."
+        return [first, *(_on_answers(result, folder) if result else [])]
+    if TOY_MODEL in result.notes:
+        return [
+            f"Search again with a real model: promptclimb search --model {REAL_MODEL} --pretrained "
+            f"{REAL_WEIGHTS} and your other options. Its weights are downloaded once (605 MB); "
+            "promptclimb models --grep ViT lists others."
+        ]
+    steps = []
+    if UNOPENED in result.notes:
+        steps.append(f"Fix the test images; then promptclimb resume {folder} evaluates them again.")
+    elif UNNAMED in result.notes:
+        steps.append(f"The new class names could not be examined: promptclimb resume {folder} does it again.")
+    elif not result.dataset.sizes.test:
+        steps.append("Add test images: without them nothing is known about images that were not searched on.")
+    at_chance = may_be_chance(result, result.best.test)
+    if at_chance:
+        steps.append(
+            "Do not use it yet: it may be no better than chance, whatever else it is better than. Perhaps "
+            "the model knows such pictures, or the classes by these names, too little for words to help: try "
+            "simpler names (--class-names FILE) or another model (--model)."
+        )
+    steps += _on_answers(result, folder)
+    if names := about_names(view):
+        steps.append(names)
+    steps += _on_gain(view, result, folder, at_chance=at_chance)
+    ensemble = ", or the ensemble," if result.averaged else ""
+    return steps or [f"Use the best {noun}{ensemble} as shown above."]
+
+
+def _on_answers(result: SearchResult, folder: str) -> list[str]:
+    if NOTHING_USABLE in result.notes:
+        return [f"Use another LLM: this one proposed no usable {result.words.noun}."]
+    if EMPTY in result.notes:
+        return [
+            f"Read the answers without {result.words.a_noun} (promptclimb transcript {folder}); an LLM that "
+            "follows the request wastes fewer calls."
+        ]
+    return []
+
+
+def _on_gain(view: RunView, result: SearchResult, folder: str, *, at_chance: bool) -> list[str]:
+    gain, noun, steps = result.gain, result.words.noun, list[str]()
+    if gain is None:
+        return steps
+    starting, hand_made = gain.over.get(BEST_STARTING), gain.over.get(BEST_HAND_MADE)
+    if gain.ensemble is not None and gain.ensemble.sign > 0:
+        steps.append(f"Use the ensemble: on test it is better than the best {noun} alone.")
+    elif gain.ensemble_is_worse:
+        steps.append(
+            f"Use the best {noun} alone: on test the ensemble, which templates.json holds, is worse "
+            f"(promptclimb export {folder} --format open-clip --only best)."
+        )
+    if hand_made is not None and hand_made.sign < 0:
+        steps.append(
+            f"Use the best hand-made {noun}: the search found none as good. A search that starts from it "
+            "(--initial FILE) may improve it."
+        )
+    elif surely_better(gain, BASELINE_DEFAULT) and not at_chance:
+        steps.append(f"Use what was found in place of the default {noun}: the gain is more than chance.")
+    if starting is not None and starting.sign <= 0:
+        described = re.search(r"^describe\s*=", view.config, re.MULTILINE) is not None  # it may be damaged
+        description = "Another description" if described else "A description"
+        llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
+        cost = "which cost no call" if result.scorer_usage is None else "each of which the scorer bills"
+        steps.append(
+            f"The rounds added nothing certain to the starting {noun}s. {description} of what the images "
+            f"show (--describe), another method or {llm} may make them worth it; more restarts draw more "
+            f"starting {noun}s, {cost}."
+        )
+    widest = max((high - low for low, high in (one.interval for one in gain.over.values())), default=0.0)
+    unsure = any(not difference.sign and not difference.same_template for difference in gain.over.values())
+    if widest > WIDE and unsure:
+        steps.append("For a surer answer take more test images: four times as many halve an interval.")
+    return steps
+
+
+def about_names(view: RunView) -> str:
+    """Say which new class names to doubt, and how to leave one out; empty without a new name."""
+    rows = renamed_classes(view)
+    if not rows:
+        return ""
+    hurt = [repr(row.old) for row in rows if (row.after or 0) < (row.before or 0)]
+    named = hurt[:MOST_HURT]
+    if len(hurt) > len(named):
+        named.append(counted(len(hurt) - len(named), "more class", "more classes"))
+    which = "its new name" if len(hurt) == 1 else "their new names"
+    worse = f"Fewer test images of {enumerated(named)} are right with {which}. " if hurt else ""
+    in_order = re.search(r"^class_names\s*=", view.config, re.MULTILINE) is not None
+    edit = "write the original name in its line" if in_order else "remove its line"
+    return (
+        f"Read the new names. {worse}To leave one out, write them to a file (promptclimb export "
+        f"{folder_of(view)} --format class-names), {edit}, and give predict that file (--class-names FILE). "
+        "The gains on this page are those of all new names together."
+    )

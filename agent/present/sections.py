@@ -1,18 +1,36 @@
-"""Report sections computed from scores and decisions: comparison, classes, words."""
+"""Sections of the report: comparison, course, classes, words, and code that uses the templates."""
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from ...evaluator.counts import counted
+from ...evaluator.scoring import BASELINE_DEFAULT, HAND_MADE
+from ...prompts.kinds import INSTRUCTION
+from ...prompts.template import positional
 from ..results.details import BEST, NO_CLASS, ConfusionMatrix, Decisions, Picture
-from ..results.gain import ORIGINAL_NAMES, chance_level, most_frequent_share
+from ..results.gain import BEST_HAND_MADE, ORIGINAL_NAMES, chance_level, most_frequent_share
 from ..results.history import RunView
 from ..results.result import Best, Difference, GroupAccuracies, Row, SearchResult, SplitInspection
-from .sentences import GainCell, about_test, baseline_name, gain_cell, with_names, without_names
+from .chart import DASHES, NARROW, WIDE, course_chart, named, shown_curves
+from .sentences import (
+    GainCell,
+    about_test,
+    baseline_name,
+    chosen_by_more,
+    gain_cell,
+    score_text,
+    with_names,
+    without_names,
+)
 
 MOST_CLASSES = 30
 MOST_LISTED = 1000
@@ -26,6 +44,23 @@ MOST_IN_MATRIX = 16
 """Most classes in the confusion matrix on the page, which stays readable."""
 _MARKS = ".,;:!?\"'()[]"
 _SLOT = "{}"
+_LEVELS = (BASELINE_DEFAULT, BEST_HAND_MADE, HAND_MADE)
+MOST_NAMES_IN_CODE = 40
+LONGEST_LINE = 100
+_BUNDLED = "pico"
+_WORSE = ", as on test the ensemble is worse"
+_PICTURES = (
+    'open_rgb reads pictures as the search did; without it, Image.open("photo.jpg").convert("RGB") does the '
+    "same for opaque ones of 8 bits that no EXIF tag turns."
+)
+_CLASSIFIER = (
+    "weights = open_clip.build_zero_shot_classifier(model, tokenizer, names, templates)",
+    "",
+    'pixels = preprocess(open_rgb("photo.jpg"))[None]',
+    "with torch.inference_mode():",
+    "    decided = (model.encode_image(pixels, normalize=True) @ weights).argmax(dim=1)",
+    "print(names[decided.item()])",
+)
 
 
 class Compared(NamedTuple):
@@ -118,10 +153,10 @@ def classes_of(view: RunView) -> dict[str, Any] | None:
     change = "" if baseline is None else f" Change: the difference in points to the {name}{original}."
     precision = " Precision: how much of what is classified as a class belongs to it." if matrix else ""
     order = "those that changed most first" if baseline is not None else "those least often right first"
-    counted = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
+    number = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
     return {
         "about": f"Of the best {view.words.noun}, on {inspection.split}. Recall: how much of a class is "
-        f"classified correctly.{change}{precision} {counted}, {order}; then the most frequent confusions.",
+        f"classified correctly.{change}{precision} {number}, {order}; then the most frequent confusions.",
         "baseline": baseline,
         "rows": shown,
         "more": rows[MOST_CLASSES:MOST_LISTED],
@@ -293,3 +328,157 @@ def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect
     better = [effect for effect in effects if effect.difference > 0][:MOST_WORDS]
     worse = [effect for effect in reversed(effects) if effect.difference < 0][:MOST_WORDS]
     return better, worse
+
+
+def course_figure(view: RunView) -> dict[str, Any]:
+    """Return the desktop and phone drawings as markup (empty without data), and their legend."""
+    from markupsafe import Markup
+
+    curves, levels, percent = view.history.curves, _levels(view), view.percent
+    shown = shown_curves(curves)
+    lines = {named(restarts): curve[-1][1] for restarts, curve in shown.items()}
+    key = [(name, train, f"line-{number}", "none") for number, (name, train) in enumerate(lines.items(), 1)]
+    key += [
+        (name, train, f"level-{number}", dashes)
+        for number, (dashes, (name, train)) in enumerate(zip(DASHES, levels.items(), strict=False), 1)
+    ]
+    skipped = view.history.skipped.items()
+    return {
+        "wide": Markup(course_chart(curves, levels, WIDE, "course-wide", percent=percent)),
+        "narrow": Markup(course_chart(curves, levels, NARROW, "course-narrow", percent=percent)),
+        "key": [(name, score_text(train, percent=percent, unit=" %"), *style) for name, train, *style in key],
+        "about": _about_course(view, sum(map(len, shown))),
+        "skipped": [f"{counted(count, 'round')} skipped: {why}" for why, count in skipped],
+    }
+
+
+def _levels(view: RunView) -> dict[str, float]:
+    if view.result is None:
+        levels = {BASELINE_DEFAULT: view.progress.default}
+    else:
+        levels = {name: group.train for name, group in view.result.baselines.items() if name in _LEVELS}
+    if levels.get(BEST_HAND_MADE) is not None:
+        levels.pop(HAND_MADE, None)
+    ordered = [(name, levels.get(name)) for name in _LEVELS]
+    return {baseline_name(name, view.words): train for name, train in ordered if train is not None}
+
+
+def _about_course(view: RunView, shown: int) -> str:
+    noun, curves = view.words.noun, len(view.history.curves)
+    about = f"The best training score of each restart after each round; at 0, of its starting {noun}s."
+    if view.result is None or chosen_by_more(view.rows):
+        about += (
+            " The final choice counts validation images and augmented copies too, where there are any, and "
+            f"may fall on another {noun}."
+        )
+    if shown < curves:
+        about += f" The {shown} of {curves} restarts that ended highest are drawn."
+    if view.history.estimated:
+        about += (
+            f" Read from the leaderboard, as the log is not complete: {view.words.a_noun} that several "
+            "restarts found is drawn for the first of them alone."
+        )
+    return about
+
+
+def folder_of(view: RunView) -> str:
+    """Return the run's folder for a command that is copied into the shell from which the page is written."""
+    path = view.run_dir
+    with suppress(ValueError):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
+
+
+class Use(NamedTuple):
+    """Instructions to use templates: a sentence, code to copy, and a remark."""
+
+    about: str
+    code: str
+    more: str
+
+
+def use_of(view: RunView) -> Use | None:
+    """Return how to use the templates of a run; None without a result."""
+    result = view.result
+    if result is None:
+        return None
+    named = bool(result.best.class_names)
+    alone = named or (result.gain is not None and result.gain.ensemble_is_worse)
+    used = (result.best.template,) if alone else result.ensemble.templates
+    if result.prompts == INSTRUCTION:
+        (text,) = result.scored_as(result.best.template)
+        return Use(
+            "The best instruction; {classes} is the place of the list of class names.",
+            f"instruction = {_quoted(text)}",
+            f"With the list, as a request: promptclimb export {folder_of(view)} --format openai-messages.",
+        )
+    templates = _listed("templates", [positional(template) for template in result.scored_as(*used)])
+    names = _names(view)
+    is_clip = result.scorer_usage is None and (bool(result.model.pretrained) or ":" in result.model.name)
+    if names is None or not is_clip:
+        which = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"
+        which = "The best template, for the new class names above" if named else which
+        return Use(f"{which}; {{}} is the slot of the class name.", templates, "")
+    if named:
+        which = "the best template with the new class names"
+    elif alone:
+        which = f"the best template alone{_WORSE}"
+    elif len(used) == 1:
+        which = "the best template"
+    else:
+        weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
+        which = f"the templates of the ensemble, averaged as the search did{weighed}"
+    only = " --only best" if alone else ""
+    return Use(
+        f"With open_clip: {which}.",
+        "\n".join([*_model(result), "", names, templates, *_CLASSIFIER]),
+        f"As a file: promptclimb export {folder_of(view)} --format open-clip{only} (or clip-benchmark, cupl, "
+        f"coop, safetensors). {_PICTURES}",
+    )
+
+
+def _model(result: SearchResult) -> list[str]:
+    name, pretrained = result.model.name, result.model.pretrained
+    lines = ["import open_clip", "import torch", "from promptclimb import open_rgb"]
+    if pretrained == _BUNDLED:
+        return [
+            *lines,
+            "from promptclimb.evaluator.clip.models import load_model",
+            "",
+            f'loaded = load_model({_quoted(name)}, "{_BUNDLED}", torch.device("cpu"))',
+            "model, tokenizer, preprocess = loaded.model, loaded.tokenizer, loaded.preprocess",
+        ]
+    weights = f", pretrained={_quoted(pretrained)}" if pretrained else ""
+    return [
+        *lines,
+        "",
+        f"model, _, preprocess = open_clip.create_model_and_transforms({_quoted(name)}{weights})",
+        f"tokenizer = open_clip.get_tokenizer({_quoted(name)})",
+        "model.eval()",
+    ]
+
+
+def _names(view: RunView) -> str | None:
+    """Return the class-name line; None if open_clip does not open the model."""
+    decisions = None if view.details is None else view.details.decisions
+    if decisions is not None and decisions.image_set is None:
+        return None
+    inspection = view.result.inspection if view.result else None
+    new = (view.result.best.class_names if view.result else None) or {}
+    own = [by_class.name for by_class in inspection.classes] if inspection is not None else []
+    names = [new.get(name, name) for name in own]
+    if 0 < len(names) <= MOST_NAMES_IN_CODE:
+        return _listed("names", names)
+    which = "the class names, the new ones of result.json among them," if new else "the class names,"
+    return f"names = [...]  # {which} in the order of their labels"
+
+
+def _listed(name: str, texts: Sequence[str]) -> str:
+    line = f"{name} = [{', '.join(map(_quoted, texts))}]"
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{name} = [\n" + "".join(f"    {_quoted(text)},\n" for text in texts) + "]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -30,8 +31,11 @@ from ..results.gain import (
     significant_of,
     wilson,
 )
-from ..results.result import ApiUsage, Best, Difference, Gain, Row, SearchResult, Usage
+from ..results.result import PROMINENT, ApiUsage, Best, Difference, Gain, Row, SearchResult, Usage
+from ..text import printable
 
+MOST_NAMES = 12
+"""Most new class names in a line."""
 CHANCE_MARK = "†"
 """Marks an accuracy in tables that may be no better than the chance level."""
 
@@ -366,3 +370,47 @@ def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[
     Money is only spent, so that is the least.
     """
     return {name: min(left[name] for left in (llm, scorer) if name in left) for name in {**llm, **scorer}}
+
+
+def result_lines(result: SearchResult, run_dir: Path | None) -> list[str]:
+    """Return what is said of a result below its table: the gain, what was spent, and notes."""
+    lines = [verdict] if (verdict := verdict_on(result)) else []
+    if (names := result.best.class_names) is not None:
+        lines.append(_new_names(names))
+    lines.append(_spent(result))
+    if (counts := made_by_llm(result)) is not None:
+        new = counted(counts[1], f"new {result.words.noun}")
+        lines.append(f"The LLM proposed {counts[0] or 'none'} of {new}")
+    if result.usage.failed_calls:
+        lines.append(f"{counted(result.usage.failed_calls, 'attempt')} failed")
+    if result.skipped:
+        lines.append(f"skipped without an answer: {counted(result.skipped, 'round')}")
+    lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]
+    if result.stop_reason:
+        lines.append(f"stopped early: {result.stop_reason}")
+    if result.best.test is None or (result.test_opened or 0) > 1:
+        lines.append(about_test(result))
+    if run_dir is not None:
+        lines.append(f"files: {run_dir}")
+    return lines
+
+
+def _new_names(names: Mapping[str, str]) -> str:
+    if not names:
+        return "class names: no new name was accepted"
+    changes = [f"{printable(old)} -> {printable(new)}" for old, new in list(names.items())[:MOST_NAMES]]
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return f"class names, kept for their scores, not for what they mean: {'; '.join(changes)}{more}"
+
+
+def _spent(result: SearchResult) -> str:
+    usage, scorer = result.usage, result.scorer_usage
+    texts = [f"{counted(result.evaluated, result.words.noun)} scored"]
+    if result.llm.model is not None:
+        texts.append(spent_text(usage, "LLM: " if scorer is not None else ""))
+    if scorer is not None:
+        texts.append(spent_text(scorer, "scorer: "))
+        if usage.cost_usd and scorer.cost_usd:
+            texts.append(f"${usage.cost_usd + scorer.cost_usd:.4f} in all")
+    texts.append(f"{result.wall_s:,.0f} s of active time")
+    return (", " if scorer is None else "; ").join(texts)

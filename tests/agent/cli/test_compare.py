@@ -17,6 +17,7 @@ from promptclimb.agent.results.result import ApiUsage
 from promptclimb.agent.results.run_dir import read_result, write_result
 from tests.agent.results.test_gain import contender as run
 from tests.fakes.small_result import small_result
+from tests.recorded import check_page, text_of
 
 
 @pytest.fixture(autouse=True)
@@ -37,89 +38,35 @@ def call(*arguments: object) -> int:
     return main(["compare", *map(str, arguments)])
 
 
-def test_the_table_has_a_column_for_each_run(capsys: pytest.CaptureFixture[str]) -> None:
-    """On standard output, with the difference and its interval."""
-    assert call("a", "b") == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    rows = {
-        cells[1].strip(): [one.strip() for one in cells[2:4]] for cells in map(cells_of, out.splitlines())
-    }
-    assert rows["test"] == ["75.0", "90.0"]
-    assert rows["over the first run"][0] == "-"
-    assert rows["over the first run"][1].startswith("+15.0 (")
-    assert "*" not in out
-
-
-def test_runs_of_two_kinds_are_compared_as_prompts(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """An instruction has no ensemble; what a scorer behind an API was asked and cost has lines of its own."""
-    one = read_result(tmp_path / "b")
-    used = ApiUsage(calls=1840, cost_usd=0.042)
-    asked = replace(one.usage, calls=12, cost_usd=0.003)
-    instructed = replace(one, prompts="instruction", usage=asked, scorer_usage=used, notes={"scorer": "chat"})
-    write_result(tmp_path / "b", instructed)
-    assert call("a", "b") == 0
-    out = capsys.readouterr().out
-    rows = {
-        cells[1].strip(): [one.strip() for one in cells[2:4]] for cells in map(cells_of, out.splitlines())
-    }
-    assert {"best prompt", "over the default prompt", "over its best starting prompt"} <= rows.keys()
-    assert {"prompts scored", "LLM's calls"} <= rows.keys()
-    assert rows["scorer"] == ["-", "chat"]
-    assert rows["scorer's calls"] == ["-", "1,840"]
-    assert rows["scorer's cost"] == ["-", "$0.0420"]
-    assert rows["LLM's cost"][1] == "$0.0030"
-    assert rows["ensemble, test"][1] == "-"
-    assert rows["ensemble, test"][0] != "-"
-    assert call("a", "b", "--json") == 0
-    first, second = json.loads(capsys.readouterr().out)
-    assert (first["prompts"], first["scorer"], first["scorer_usage"]) == ("template", None, None)
-    assert second["cost_usd"] == 0.003
-    assert (second["prompts"], second["scorer"], second["scorer_usage"]["calls"]) == (
-        "instruction",
-        "chat",
-        1840,
-    )
-    write_result(tmp_path / "a", instructed)
-    assert call("a", "b") == 0
-    out = capsys.readouterr().out
-    assert "best instruction" in out
-    assert "ensemble" not in out
-
-
-def test_new_class_names_have_lines_of_their_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """How many, where any run searched for them."""
-    one = read_result(tmp_path / "b")
-    write_result(tmp_path / "b", replace(one, best=replace(one.best, class_names={"bat": "baseball bat"})))
-    assert call("a", "b") == 0
-    rows = {cells[1].strip(): cells[2:4] for cells in map(cells_of, capsys.readouterr().out.splitlines())}
-    assert [one.strip() for one in rows["classes with a new name"]] == ["0", "1"]
-    assert ", with 1 new class name" in " ".join(rows["best template"][1].split())
-    assert "with" not in rows["best template"][0]
-
-
-def cells_of(line: str) -> list[str]:
-    """The cells of a line of a table."""
-    return [*line.replace("┃", "│").split("│"), "", "", "", ""]
-
-
-def test_what_is_not_paired_is_marked_and_says_why(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """As of a run that an older program made."""
-    (tmp_path / "b" / "details.json").unlink()
-    assert call("a", "b") == 0
-    out = capsys.readouterr().out
-    assert ")*" in out
-    assert "* not paired: no decisions were kept" in out
+@pytest.mark.parametrize("kinds", ["templates", "both"])
+def test_runs_stand_side_by_side(kinds: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What is not paired and what may be chance is marked and explained; a paid scorer has its own lines."""
+    (tmp_path / "c").mkdir()
+    write_result(tmp_path / "c", run("c", set(range(10))).result)
+    result = read_result(tmp_path / "b")
+    changed = replace(result, best=replace(result.best, class_names={"bat": "baseball bat"}))
+    if kinds == "both":
+        changed = replace(
+            result, prompts="instruction", usage=replace(result.usage, calls=12, cost_usd=0.003),
+            scorer_usage=ApiUsage(calls=1840, cost_usd=0.042), notes={"scorer": "chat"},
+        )  # fmt: skip
+    write_result(tmp_path / "b", changed)
+    assert call("a", "b", "c") == 0
+    table = capsys.readouterr().out
+    assert call("a", "b", "c", "--json") == call("a", "b", "c", "--html", "side.html") == 0
+    check_page(f"compare-{kinds}", f"{table}\n# page\n\n{text_of(Path('side.html').read_text())}")
 
 
 def test_json_has_the_runs_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
     """Each with the difference from the first."""
+    write_result(
+        Path("b"),
+        replace(read_result(Path("b")), scorer_usage=ApiUsage(calls=1840), notes={"scorer": "chat"}),
+    )
     assert call("a", "b", "--json") == 0
     first, second = json.loads(capsys.readouterr().out)
+    assert (first["scorer"], first["scorer_usage"]) == (None, None)
+    assert (second["scorer"], second["scorer_usage"]["calls"]) == ("chat", 1840)
     assert (first["run"], first["over_first"], first["best"]["test"]) == ("a", None, 0.75)
     assert (second["over_first"]["better"], second["over_first"]["worse"], second["note"]) == (4, 1, None)
 
@@ -163,26 +110,3 @@ def test_evil_names_obey_no_terminal(capsys: pytest.CaptureFixture[str], tmp_pat
     write_result(evil, small_result())
     assert call("a", evil) == 0
     assert "\x1b[31m" not in capsys.readouterr().out
-
-
-def test_what_is_no_better_than_chance_is_marked_with_a_note(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """That run alone; the document has the sentence."""
-    guessed = run("c", set(range(10)))
-    (tmp_path / "c").mkdir()
-    write_result(tmp_path / "c", guessed.result)
-    assert call("b", "c") == 0
-    out = capsys.readouterr().out
-    assert "│ 90.0  " in out
-    assert "│ 50.0† " in out
-    classes = guessed.result.dataset.classes
-    at_random = f"naming one of {classes} classes at random gets {100 / classes:.1f} %"
-    note = f"† may be no better than chance: {at_random}\n"
-    assert note in out
-    assert call("b", "c", "--json") == 0
-    one, two = json.loads(capsys.readouterr().out)
-    assert one["chance_level"] is None
-    assert two["chance_level"].startswith("50.0 % on test (")
-    assert call("a", "b") == 0
-    assert "†" not in capsys.readouterr().out

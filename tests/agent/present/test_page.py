@@ -9,22 +9,15 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.events.types import SearchStarted
-from promptclimb.agent.position import Position
 from promptclimb.agent.present.page import MAX_ROWS, render
-from promptclimb.agent.present.sentences import gain_of
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
-from promptclimb.agent.results.gain import GroupOnTest
 from promptclimb.agent.results.history import (
-    Progress,
     Refused,
-    RestartProgress,
     RunHistory,
     RunView,
     history_of_rows,
 )
 from promptclimb.agent.results.result import (
-    UNOPENED,
     Best,
     Dataset,
     GroupAccuracies,
@@ -33,11 +26,8 @@ from promptclimb.agent.results.result import (
     SearchResult,
     Sizes,
     SplitInspection,
-    Usage,
-    words_of,
 )
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion
-from promptclimb.prompts.kinds import TEMPLATE
 from tests.fakes.small_result import row, small_result
 
 EVIL = "<script>alert('{}')</script> & \"{}\""
@@ -166,65 +156,6 @@ def test_the_page_needs_nothing_else() -> None:
     assert not any(part in bare for part in ("http", "@import", "url(", "src="))
 
 
-def test_the_figures_are_those_of_the_result() -> None:
-    """Percent with one digit, and a dash for what is absent."""
-    text = Reader(page(result(template="a {}"), "shots = 1")).text
-    assert "62.5" in text
-    assert "no black-box search" in text
-    assert "shots = 1" in text
-
-
-def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
-    """Nothing was estimated there; the number of test images is in the verdict."""
-    best = GroupOnTest(templates=("a {}",), test=0.5)
-    gain = gain_of(best, best, {"best starting template": best}, images=54, words=words_of(TEMPLATE))
-    assert gain is not None
-    text = page(small_result(gain=gain), "")
-    assert "the same template" in text
-    assert "+0.0 to +0.0" not in text
-    assert "on test (54 images): no new template beat" in text
-
-
-def test_all_notes_are_on_the_page() -> None:
-    """Warnings and versions stand beside the figures; lists are lines, the rest is JSON."""
-    text = Reader(page(small_result(), "")).text
-    for part in ("split made by rule; 2 bad images left out", "packed", "torch 2.9", "cpu", "2026-08-01"):
-        assert part in text
-    assert '{"type"' in Reader(page(result(), "")).text
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({}, "evaluated once"),
-        ({"test_opened": 2}, "evaluated 2 times"),
-        ({"test_opened": None}, "evaluated once"),
-        ({"status": "stopped", "stop_reason": "7 calls"}, "held out until the search"),
-        ({"notes": {UNOPENED: "a torn file"}}, "resuming the run tries again"),
-        ({"dataset": Dataset(name="d", classes=0, shots=1, seed=1, sizes=Sizes())}, "no test images"),
-    ],
-)
-def test_what_became_of_the_test_split_is_said(changes: dict[str, Any], said: str) -> None:
-    """A dash in its column has a reason."""
-    assert said in Reader(page(small_result(**changes), "")).text
-
-
-def test_what_it_took_is_said_in_words() -> None:
-    """No code names, and no calls or dollars where no LLM was asked."""
-    spent = Usage(calls=9, failed_calls=2, estimated_tokens=42_839, estimated_usd=0.25, cost_usd=1.5)
-    rejected = {"too_many_proposals": 57, "of_their_own": 1}
-    asked = Llm(model="l", base_url=None)
-    text = Reader(page(small_result(usage=spent, rejected=rejected, llm=asked), "")).text
-    assert "beyond the number asked for57" in text
-    assert "of their own1" in text
-    assert "and at most 42,839 more tokens ($0.2500) that the endpoint did not report" in text
-    assert "9 (2 failed attempts, 0 retries)" in text
-    cached = Reader(page(small_result(usage=replace(spent, cached_tokens=640), llm=asked), "")).text
-    assert "0 in, 0 out (640 from a cache)" in cached
-    free = Reader(page(small_result(), "")).text
-    assert not any(word in free for word in ("retries", "cost", "$0.0000"))
-
-
 @pytest.mark.parametrize(("count", "said"), [(4, "All 4 classes,"), (42, "30 of 42 classes,")])
 def test_the_classes_are_counted(count: int, said: str) -> None:
     """All of a few, or some of many."""
@@ -257,121 +188,10 @@ def test_the_confusion_matrix_stays_readable(count: int) -> None:
     assert "Confusion matrix" not in page(found, details=Details(decisions=other))
 
 
-def test_the_headline_of_a_custom_scorer_names_its_baseline() -> None:
-    """Its scores as it gives them; no card without a figure, and no word of images that it has not."""
-    scored = Best(template="b {}", train=39.5, val=None, test=None)
-    together = GroupAccuracies(templates=("b {}",), train=None, val=None, test=None)
-    nothing = Dataset(name="notes", classes=0, shots=1, seed=1, sizes=Sizes())
-    found = small_result(
-        best=scored, ensemble=together, dataset=nothing, leaderboard=(replace(row(1, "b {}"), train=39.5),)
-    )
-    seen = view(found)
-    done = RestartProgress(heights={Position(1, 1, 1): 39.5})
-    progress = Progress(starting=39.25, restarts={1: done})
-    read = Reader(render(replace(seen, progress=progress)))
-    assert (
-        "The best template has 39.5, +0.25 over the best starting template. There are no test images to "
-        "confirm it." in read.text
-    )
-    assert "over best starting template+0.25train" in read.text
-    assert "ensemble-" not in read.text.partition("What was gained")[0]
-
-
-def test_an_average_is_called_that_before_its_templates() -> None:
-    """Nobody takes the number for that of further templates."""
-    four = GroupAccuracies(templates=("a {}", "b {}", "c {}", "d {}"), train=0.5, val=None, test=None)
-    assert "4 templates together:a {}b {}c {} …" in Reader(page(small_result(ensemble=four))).text
-
-
-def test_templates_that_took_no_call_are_not_said_to_be_the_llms() -> None:
-    """The page counts them, and names the way beside each; one of an older program says what it knows."""
-    board = (
-        row(1, source="combine", conversation=1, round=2), row(2, source="llm", conversation=1, round=1),
-        row(3, source="initial"),
-    )  # fmt: skip
-    llm = Llm(model="local", base_url=None)
-    text = Reader(page(small_result(leaderboard=board, llm=llm), "")).text
-    assert "Templates proposed by local (1 of the 2 new ones, the others without an LLM), method" in text
-    assert "restart 1, conversation 1, round 2, combine" in text
-    for rows in ((row(1, conversation=1),), board[1:]):
-        text = Reader(page(small_result(leaderboard=rows, llm=llm), "")).text
-        assert "Templates proposed by local, method" in text
-
-
-def test_the_leaderboard_shows_what_it_is_ordered_by() -> None:
-    """Views where there are any; the course says that the choice may be another than where it ends."""
-    another = "may fall on another template"
-    seen = Reader(page(small_result(leaderboard=(row(1, views=0.375), row(2, "b {}"))), ""))
-    assert "trainvalviewsfrom" in seen.text
-    assert "50.0-37.5restart 1" in seen.text
-    assert "which counts augmented copies too" in seen.text
-    assert another in seen.text
-    blind = Reader(page(small_result(leaderboard=(row(1),)), "")).text
-    assert "trainvalfrom" in blind
-    assert "final choice: by training score." in blind
-    assert another not in blind
-
-
 def test_a_long_leaderboard_is_cut_and_says_so() -> None:
     """The rest is in the CSV file."""
     text = page(result(rows=MAX_ROWS + 7, template="a {}"), "")
     assert "and 7 more in leaderboard.csv" in text
-
-
-def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
-    """A custom scorer may give any number; what it does not say of itself is not shown either."""
-    unknown = Dataset(name="ads", classes=0, shots=16, seed=1, sizes=Sizes())
-    low = [row(1, "a {}", train=-70.5), row(2, "one {}", train=-7000.0)]
-    read = Reader(
-        page(
-            small_result(
-                dataset=unknown,
-                leaderboard=tuple(low),
-                best=Best(template="a {}", train=-70.5, val=None, test=None),
-                baselines={
-                    "default template": GroupAccuracies(
-                        templates=("a {}",), train=-7000.0, val=None, test=None
-                    )
-                },
-            ),
-            "",
-        )
-    )
-    assert "svg" in read.tags
-    for absent in ("Nothing was scored", " %", "ccurac", "0 classes", "0 training"):
-        assert absent not in read.text
-    for there in ("-70.5", "-7000", "higher is better", "m (p) on ads, seed 1."):
-        assert there in read.text
-
-
-def test_a_run_that_has_just_begun_has_a_page() -> None:
-    """With nothing scored, and nothing known of what is searched."""
-    text = Reader(render(RunView(run_dir=Path("run"), state="live"))).text
-    assert "Templates for a run" in text
-    assert "Nothing was scored yet." in text
-    assert "Wait: the search is running" in text
-
-
-def test_a_live_run_shows_what_is_known_so_far() -> None:
-    """The best by training score, its line, the course and the leaderboard; nothing of test."""
-    rows = [row(1, "a {}", train=0.5), row(2, "a new {}", train=0.75, conversation=1, round=1, source="llm")]
-    started = SearchStarted(
-        run_dir="run", dataset="dice", classes=6, model="m", llm="l", method="pn", restarts=1, rounds=8,
-        resumed=False,
-    )  # fmt: skip
-    done = RestartProgress(heights={Position(1, 1, 1): 0.75})
-    progress = Progress(started=started, default=0.625, restarts={1: done})
-    course = RunHistory(curves={1: ((0, 0.5), (1, 0.75))}, rows=tuple(rows))
-    text = Reader(render(RunView(run_dir=Path("run"), state="live", progress=progress, history=course))).text
-    assert "Templates for dice" in text
-    assert "the search is running after 1 of 8 rounds" in text
-    assert "75.0 % on the training images, +12.5 points over the default template" in text
-    assert "default template: 62.5 %" in text
-    assert "restart 1, conversation 1, round 1, the LLM" in text
-    assert "How to use it" not in text
-    assert "restart 1: 75.0 %" in text
-    assert "Best first by training score so far;" in text
-    assert "may fall on another template" in text
 
 
 def test_what_no_page_may_hold_is_left_out() -> None:

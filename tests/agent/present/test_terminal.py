@@ -11,41 +11,26 @@ import pytest
 from rich.console import Console
 
 from promptclimb.agent.events.types import (
-    AnswerEmpty,
     AnswerReceived,
-    AnswerTokensRaised,
-    BatchScored,
     ChatFailed,
     DefaultTemplateScored,
-    EndpointRemoved,
-    EndpointResumed,
-    EndpointSuspended,
     EvaluationStarted,
     Event,
-    GaveUp,
     ImagesEncoded,
-    ListenerFailed,
-    NameRoundFinished,
-    NamesChosen,
     Noted,
-    Paused,
     RestartFinished,
     RetryScheduled,
     RoundFinished,
     RoundSkipped,
     ScorerUsageChanged,
     SearchStarted,
-    SearchStopped,
-    StartingTemplatesDrawn,
     StartingTemplatesScored,
     TemplateScored,
     UsageChanged,
-    WaitCapped,
 )
 from promptclimb.agent.position import NAMES, Position
-from promptclimb.agent.present.live import LiveProgress, sparkline
-from promptclimb.agent.present.terminal import Display, print_result
-from promptclimb.agent.results.result import ApiUsage, GroupAccuracies, Llm, SearchResult, Usage
+from promptclimb.agent.present.terminal import Display, LiveProgress, print_result, sparkline
+from promptclimb.agent.results.result import GroupAccuracies, Llm, SearchResult
 from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
@@ -107,33 +92,6 @@ def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
     assert "7 of 10 calls, 1,000 tokens, $0.0500, 3 calls left, 2.5 minutes left, $0.4500 left" in lines[-1]
 
 
-def test_a_search_for_instructions_speaks_of_them() -> None:
-    """In every line; the event of the start names the kind."""
-    started = replace(STARTED, prompts="instruction")
-    events = [
-        started,
-        StartingTemplatesDrawn(position=Position(1), templates=6),
-        DEFAULT,
-        STARTING,
-        answered(),
-        AnswerEmpty(position=Position(1, 1, 1), cut=False),
-        BatchScored(templates=1, waiting=2, seconds=0.1),
-        *map(scored, range(6)),
-        *[over(1)] * 6,
-    ]
-    display, stream = watched(terminal=False)
-    for event in events:
-        display(event)
-    said = stream.getvalue()
-    assert "restart 1: scoring 6 starting instructions" in said
-    assert "6 instructions scored" in said
-    assert "1 of 1 answer without an instruction (100%), 2 instructions in the queue" in said
-    assert "over the default instruction" in said
-    assert "over the best starting instruction" in said
-    assert "template" not in said
-    assert "6 instructions scored" in state_after(*events).line
-
-
 def test_a_template_of_two_restarts_counts_once() -> None:
     """The live count is that of the result: distinct templates."""
     display, stream = watched(terminal=False)
@@ -171,28 +129,6 @@ def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
         assert "%" not in stream.getvalue()
 
 
-def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
-    """Nothing of it is cut off beside the bar."""
-    stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
-    display = Display(console, clock=itertools.count().__next__)
-    used = UsageChanged(
-        calls=1234, failed_calls=3, retries=2, prompt_tokens=123456, completion_tokens=234567, cost_usd=1.25,
-        estimated_tokens=42839, cached_tokens=100000,
-        left={"calls": 3766.0, "tokens": 642000.0, "minutes": 92.5, "cost_usd": 3.45},
-    )  # fmt: skip
-    with display:
-        for event in [STARTED, used, HOSTILE, over(1)]:
-            display(event)
-    shown = " ".join(stream.getvalue().split())
-    assert (
-        "1,234 of 5,000 calls, 358,023 tokens (100,000 from a cache), $1.2500, and at most 42,839 more "
-        "tokens that the endpoint did not report" in shown
-    )
-    assert "left: 3,766 calls, 642,000 tokens, 92.5 minutes, $3.4500" in shown
-    assert "1 of 8 rounds" in shown
-
-
 def test_without_an_llm_nothing_is_said_of_calls() -> None:
     """Nothing is asked, so nothing is spent."""
     display, stream = watched(terminal=False)
@@ -213,68 +149,6 @@ def test_the_clock_runs_from_the_start_of_the_search() -> None:
     now[0] = 3665.0
     display(HOSTILE)
     assert "[1:05]" in stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("event", "line"),
-    [
-        (
-            EndpointRemoved(endpoint="http://h/v1", message="the endpoint answers 401: no", left=1),
-            "http://h/v1 is not used any more (the endpoint answers 401: no); 1 endpoint left",
-        ),
-        (
-            EndpointRemoved(endpoint="http://h/v1", message="no quota", left=0),
-            "http://h/v1 is not used any more (no quota); no endpoint is left",
-        ),
-        (
-            EndpointSuspended(endpoint="http://h/v1", message="the endpoint answers 500: no", wait_s=1.0),
-            "http://h/v1 fails (the endpoint answers 500: no); the other endpoints are asked in its place",
-        ),
-        (EndpointResumed(endpoint="http://h/v1"), "http://h/v1 answers again"),
-        (
-            NameRoundFinished(position=Position(NAMES, 1, 2), renamed=9, right=140, images=240),
-            "class names, round 2: 9 classes renamed so far, 140 of 240 few-shot images correct",
-        ),
-        (
-            NamesChosen(renamed=10, right=149, images=240),
-            "class names: 10 classes renamed in the end, 149 of 240 few-shot images correct",
-        ),
-        (
-            AnswerTokensRaised(endpoint="http://h/v1", before=512, now=2048),
-            "http://h/v1 used up 512 tokens before an answer began: 2,048 are allowed there from now on "
-            "(--answer-tokens)",
-        ),
-        (
-            WaitCapped(endpoint="http://h/v1", asked_s=3600.0, wait_s=120.0),
-            "http://h/v1 asks for a wait of 3,600 s; it is tried again in 120 s",
-        ),
-        (
-            GaveUp(endpoint="http://h/v1", failing_s=1800.0, message="the endpoint answers 500: no"),
-            "giving up: no call has succeeded for 1,800 s; the last error, from http://h/v1: the endpoint "
-            "answers 500: no",
-        ),
-        (
-            ListenerFailed(listener="Mine", error="KeyError: 'x'"),
-            "the listener Mine failed and gets no more events (KeyError: 'x')",
-        ),
-    ],
-)
-def test_what_happens_is_said_in_sentences(event: Event, line: str) -> None:
-    """No event is shown as its fields."""
-    display, stream = watched(terminal=False)
-    display(event)
-    assert stream.getvalue().strip() == line
-
-
-def test_facts_and_stops_are_lines_of_their_own() -> None:
-    """What is worth knowing is not lost between two ticks; what is waited for is said."""
-    display, stream = watched(terminal=False)
-    drawn = StartingTemplatesDrawn(position=Position(1), templates=1)
-    for event in [Noted(text="a fact"), STARTED, drawn, SearchStopped(reason="7 calls")]:
-        display(event)
-    assert {"a fact", "restart 1: scoring 1 starting template", "stopping: 7 calls"} <= set(
-        stream.getvalue().splitlines()
-    )
 
 
 def test_nothing_of_the_llm_reaches_the_terminal_as_a_command() -> None:
@@ -373,36 +247,6 @@ def test_the_best_so_far_its_course_and_its_gain() -> None:
     assert other.ahead[1] == "+2.5 over the best starting template"
 
 
-def test_the_gain_over_the_default_template_is_known_from_the_first_score_on() -> None:
-    """In the panel, in lines, and in the line of ``--live``; a custom scorer's numbers as they are."""
-    state = state_after(BEGUN, DEFAULT, scored(1, 0.5), STARTING)
-    assert state.ahead == ["best so far 50.0% on train", "+12.5 points over the default template"]
-    assert state.line.endswith("best so far 50.0% on train, +12.5 points over the default template")
-    numbers = state_after(BEGUN, replace(DEFAULT, train=7.0), scored(1, 5.0), replace(STARTING, train=5.0))
-    assert numbers.ahead == ["best so far 5 on train", "-2 over the default template"]
-
-
-def test_what_delays_it_is_shown_with_its_reason() -> None:
-    """While it waits, for what and why; afterwards, how often; unusable answers and the queue too."""
-    state = state_after(BEGUN, FAILED, RETRY)
-    assert state.waiting.startswith("l: attempt 2 in 12 s, rate limit (too many requests")
-    state.add(Paused(endpoint="l", wait_s=30))
-    assert state.waiting == "l gets no requests for 30 s"
-    state.add(answered(replayed=True))
-    assert state.waiting
-    for event in (answered(), AnswerEmpty(position=Position(1, 1, 1), cut=False)):
-        state.add(event)
-    state.add(BatchScored(templates=8, seconds=0.5, waiting=3))
-    assert state.evaluated == "8 templates scored"
-    assert state.waiting == ""
-    assert state.problems == [
-        "1 retry (1 rate limit)",
-        "1 pause",
-        "1 of 2 answers without a template (50%)",
-        "3 templates in the queue",
-    ]
-
-
 def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
     """What an earlier session did took no time now; before anything is measured nothing is said."""
     state = state_after(BEGUN, answered(replayed=True), over(1), answered(replayed=True), over(2))
@@ -443,78 +287,11 @@ def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
     assert "\x1b" not in text
 
 
-def test_answers_with_class_names_are_counted_while_they_come() -> None:
-    """A small LLM is asked class by class, which takes minutes; at the end the line goes."""
-    stream = io.StringIO()
-    ticks = itertools.count(step=6)
-    display = Display(Console(file=stream, width=80), clock=lambda: float(next(ticks)))
-    display(BEGUN)
-    display(replace(answered(), position=Position(NAMES, 1, 2, sample=4)))
-    assert stream.getvalue().splitlines()[-1].endswith("; class names, round 2: 5 answers")
-    display(NamesChosen(renamed=1, right=3, images=4))
-    assert "5 answers" not in stream.getvalue().splitlines()[-1]
-
-
-def test_lines_without_a_terminal_have_it_too() -> None:
-    """As in a log that somebody reads later; NO_COLOR changes nothing, as there is no colour in it."""
-    stream = io.StringIO()
-    ticks = itertools.count(step=6)
-    display = Display(Console(file=stream, width=80), clock=lambda: float(next(ticks)))
-    with display:
-        for event in (
-            BEGUN,
-            SPENT,
-            DEFAULT,
-            scored(1, 0.5),
-            STARTING,
-            answered(),
-            scored(2, 0.625),
-            over(1),
-            FAILED,
-            RETRY,
-        ):
-            display(event)
-    last = stream.getvalue().splitlines()[-1]
-    assert "7 of 10 calls" in last
-    assert (
-        "best 62.5% on train: b {} (+25.0 points over the default template, +12.5 points over the "
-        "best starting template)" in last
-    )
-    assert "about " in last
-    assert "l: attempt 2 in 12 s, rate limit" in last
-    assert "\x1b" not in stream.getvalue()
-
-
 def printed(result: SearchResult) -> str:
     """What is printed of a result, on one line a line."""
     stream = io.StringIO()
     print_result(Console(file=stream, width=100), result, None)
     return stream.getvalue()
-
-
-def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
-    """Calls, failures, tokens, dollars, and what the endpoint did not report."""
-    spent = Usage(
-        calls=9, failed_calls=2, prompt_tokens=1000, estimated_tokens=42_839, estimated_usd=0.25, cost_usd=1.5
-    )
-    text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
-    assert (
-        "2 templates scored, 9 calls, 1,000 tokens, $1.5000, and at most 42,839 more tokens ($0.2500) that "
-        "the endpoint did not report, 2 s of active time\n2 attempts failed\n"
-    ) in text
-
-
-def test_each_amount_has_an_owner_where_a_scorer_is_paid_too() -> None:
-    """Then both together; without an LLM the scorer's alone."""
-    scorer = ApiUsage(calls=1840, prompt_tokens=240_000, completion_tokens=8749, cost_usd=0.042)
-    usage = Usage(calls=10, prompt_tokens=12_768, cost_usd=0.0024)
-    both = small_result(usage=usage, llm=Llm(model="l", base_url=None), scorer_usage=scorer)
-    assert (
-        "2 templates scored; LLM: 10 calls, 12,768 tokens, $0.0024; scorer: 1,840 calls, 248,749 tokens, "
-        "$0.0420; $0.0444 in all; 2 s of active time\n"
-    ) in printed(both)
-    alone = printed(small_result(scorer_usage=scorer))
-    assert "scored; scorer: 1,840 calls, 248,749 tokens, $0.0420; 2 s of active time\n" in alone
 
 
 def test_the_money_that_is_left_falls_as_the_scorer_is_paid() -> None:
@@ -546,34 +323,6 @@ def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> Non
     for_names_alone = replace(asking, method="combine")
     for other in (small_result(leaderboard=board), small_result(llm=llm), for_names_alone):
         assert "The LLM proposed" not in printed(other)
-
-
-def test_tokens_of_other_prices_are_listed() -> None:
-    """Those of caches and of reasoning, where an endpoint reports them."""
-    spent = Usage(
-        calls=9, prompt_tokens=900, completion_tokens=100, cached_tokens=640, cache_written_tokens=20,
-        reasoning_tokens=70,
-    )  # fmt: skip
-    text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
-    assert "1,000 tokens (640 from a cache, 20 written to a cache, 70 of reasoning), 2 s" in " ".join(
-        text.split()
-    )
-
-
-def test_without_an_llm_there_are_no_calls() -> None:
-    """Nothing was asked, so nothing is said of it."""
-    assert "2 templates scored, 2 s of active time\n" in printed(small_result())
-
-
-def test_an_average_is_called_that_before_its_templates() -> None:
-    """Nobody takes the number for that of further templates."""
-    three = GroupAccuracies(templates=("a {}", "b {}", "c {}"), train=0.5, val=None, test=None)
-    lines = [
-        line.split("│")[2].strip()
-        for line in printed(small_result(ensemble=three)).splitlines()
-        if "│" in line
-    ]
-    assert lines[-4:] == ["3 templates averaged:", "a {}", "b {}", "..."]
 
 
 def test_a_template_that_counts_twice_is_shown_once() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from promptclimb.agent.present import sentences
 from promptclimb.agent.present.sections import about_scores
-from promptclimb.agent.present.sentences import about_chance, chance_warning, verdict_on
+from promptclimb.agent.present.sentences import about_chance, chance_warning
 from promptclimb.agent.results.details import Decisions, Details
 from promptclimb.agent.results.gain import (
     Contender,
@@ -26,8 +26,6 @@ from promptclimb.agent.results.gain import (
 from promptclimb.agent.results.result import (
     Best,
     Dataset,
-    Difference,
-    Gain,
     SearchResult,
     Sizes,
     SplitInspection,
@@ -195,15 +193,6 @@ def test_the_interval_decides(test: float, images: int, no_better: bool) -> None
     assert bool(chance_warning(scored(test, images=images))) is no_better
 
 
-def test_it_is_said_with_its_figures() -> None:
-    """The accuracy, its interval, and the chance level; the page names the last of every result."""
-    assert chance_warning(scored(0.265)) == (
-        "26.5 % on test (16.2 to 40.2) may be no better than chance: naming one of 5 classes at random "
-        "gets 20.0 %"
-    )
-    assert "Naming one of 5 classes at random gets 20.0. " in about_scores(scored(0.9))
-
-
 def looked(*images: int, split: str = "test") -> SplitInspection:
     """A look at classes of so many images."""
     classes = tuple(ClassAccuracy(f"c{place}", images=of, correct=0) for place, of in enumerate(images))
@@ -244,17 +233,6 @@ def test_nothing_is_said_where_nobody_knows(changes: dict[str, Any]) -> None:
 def test_scores_of_another_kind_have_no_guess() -> None:
     """A mean probability lies between 0 and 1 too."""
     assert chance_level(scored(0.5, objective="margin")) is None
-
-
-def test_the_verdict_says_it_where_it_is_so_and_nowhere_else() -> None:
-    """After the gain, in one sentence; alone where there is no gain."""
-    over = {"default template": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=49)}
-    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than the default template (1.0 to 9.0)")
-    said = chance_warning(scored(0.265))
-    assert verdict_on(scored(0.265, gain=gain)) == f"on test (49 images): {gain.verdict}; {said}"
-    assert verdict_on(scored(0.265)) == said
-    assert verdict_on(scored(0.9, gain=gain)) == f"on test (49 images): {gain.verdict}"
-    assert verdict_on(scored(None)) == ""
 
 
 LABELS = (0, 1) * 10

@@ -13,13 +13,12 @@ import pytest
 from promptclimb import SearchConfig, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.history import state_of
-from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Sizes
-from promptclimb.agent.results.run_dir import is_run, runs_in, write_result
+from promptclimb.agent.results.result import Dataset, Sizes
+from promptclimb.agent.results.run_dir import is_run, runs_in
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
-from tests.fakes.small_result import small_result
 
 MANY = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100))
 """Enough test images to be above the chance level."""
@@ -58,27 +57,6 @@ def test_a_finished_run_shows_what_it_chose(finished: Path) -> None:
     assert started is not None
     assert usage is not None
     assert (state.progress.rounds, started.rounds, usage.calls) == (6, 6, 6)
-
-
-def test_a_finished_run_says_what_came_of_it(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By the sentence of its result, where it looked at test images."""
-    copy = tmp_path / "r"
-    shutil.copytree(finished, copy)
-    over = {"default template": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=100)}
-    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than the default template (1.0 to 9.0)")
-    write_result(
-        copy, small_result(gain=gain, best=Best(template="a {}", train=0.5, val=None, test=1.0), dataset=MANY)
-    )
-    assert main(["status", str(copy)]) == 0
-    assert (
-        "\non test (100 images): 5.0 points better than the default template (1.0 to 9.0)\n"
-        in capsys.readouterr().out
-    )
-    write_result(copy, small_result(gain=gain, dataset=MANY))
-    assert main(["status", str(copy)]) == 0
-    assert "; 50.0 % on test (40.4 to 59.6) may be no better than chance" in capsys.readouterr().out
 
 
 def test_a_stopped_run_says_by_what_and_what_is_left(tmp_path: Path) -> None:
@@ -156,34 +134,6 @@ def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) 
     state = state_of(copy)
     assert (state.state, state.progress.rounds, state.last_event[0]) == ("unfinished", 1, "round.finished")
     assert state.best is not None
-
-
-def test_what_is_gained_so_far_is_shown_on_train(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Over the default and the best starting template, until test is evaluated."""
-    copy = tmp_path / "r"
-    shutil.copytree(finished, copy)
-    (copy / "result.json").unlink()
-    log = (copy / "events.jsonl").read_text().splitlines()
-    logged = [json.loads(line) for line in log]
-    state = state_of(copy)
-    assert state.progress.default == next(
-        one["train"] for one in logged if one["event"] == "search.default_template_scored"
-    )
-    assert state.progress.starting == max(
-        one["train"] for one in logged if one["event"] == "restart.starting_templates_scored"
-    )
-    assert state.train is not None
-    over_plain, over_pool = (
-        100 * (state.train - one) for one in (state.progress.default, state.progress.starting)
-    )
-    gains = f"{over_plain:+.1f} points over the default template, {over_pool:+.1f} points over the best "
-    gains += "starting template"
-    assert main(["status", str(copy)]) == 0
-    assert f"(train {100 * state.train:.1f}%, {gains})\n" in capsys.readouterr().out
-    assert main(["status", str(finished)]) == 0
-    assert "points over" not in capsys.readouterr().out
 
 
 def test_a_live_run_is_distinguished_from_a_dead_one(finished: Path, tmp_path: Path) -> None:

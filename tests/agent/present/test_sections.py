@@ -11,29 +11,22 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from promptclimb.agent.events.types import SearchStopped
-from promptclimb.agent.present.advice import about_names, next_steps, use_of
-from promptclimb.agent.present.page import render
-from promptclimb.agent.present.sentences import verdict_on
+from promptclimb.agent.present.page import about_names, next_steps, render
+from promptclimb.agent.present.sections import use_of
 from promptclimb.agent.results.details import Decisions, Details
-from promptclimb.agent.results.history import Progress, RunView
+from promptclimb.agent.results.history import RunView
 from promptclimb.agent.results.result import (
-    EMPTY,
-    NOTHING_USABLE,
-    UNOPENED,
     ApiUsage,
     Best,
     Dataset,
     Difference,
     Gain,
     GroupAccuracies,
-    Llm,
     Model,
     SearchResult,
     Sizes,
     SplitInspection,
 )
-from promptclimb.evaluator.pico.models import TOY_MODEL, toy_model_note
 from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
 
@@ -57,43 +50,6 @@ def view(result: SearchResult | None, state: str = "finished", **more: Any) -> R
 def steps(**changes: Any) -> str:
     """What is said of a finished run."""
     return "\n".join(next_steps(view(small_result(**changes))))
-
-
-def test_a_run_that_is_not_finished_goes_on() -> None:
-    """With higher limits where it came to some; a live one is waited for."""
-    stopped = Progress(stopped=SearchStopped(reason="2 calls", limits=("calls",)))
-    first = next_steps(view(None, "stopped", progress=stopped))[0]
-    assert "promptclimb resume 'my run' --max-calls N continues the run" in first
-    assert "resume 'my run' --conclude" in first
-    assert next_steps(view(None, "live"))[0].startswith("Wait")
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({}, "Use the best template, or the ensemble"),
-        ({"notes": {UNOPENED: "torn"}}, "Fix the test images"),
-        ({"notes": {NOTHING_USABLE: "none"}}, "Use another LLM"),
-        (
-            {"notes": {EMPTY: "some"}},
-            "(promptclimb transcript 'my run'); an LLM that follows",
-        ),
-        ({"dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2))}, "Add test images"),
-    ],
-)
-def test_what_was_in_the_way_is_named(changes: dict[str, Any], said: str) -> None:
-    """First of all."""
-    assert said in steps(**KNOWS | changes)
-
-
-def test_a_toy_model_on_other_images_is_replaced_first() -> None:
-    """Whatever was gained on it; the headline says so too."""
-    gain = Gain(over={"default template": between(20, 40)}, ensemble=None, verdict="30.0 points better")
-    changes: dict[str, Any] = {**KNOWS, "gain": gain, "notes": {TOY_MODEL: toy_model_note("RN-pico")}}
-    (said,) = next_steps(view(small_result(**changes)))
-    assert said.startswith("Search again with a real model: promptclimb search --model ViT-B-32 --pretrained")
-    assert "30.0 points better; measured by a toy model" in verdict_on(small_result(**changes))
-    assert "RN-pico is a bundled toy model" in render(view(small_result(**changes)))
 
 
 @pytest.mark.parametrize(
@@ -128,42 +84,6 @@ def test_what_the_verdict_calls_chance_is_not_advised() -> None:
     over = {"default template": between(0.04, 36.3)}
     over |= {name: between(-9, 8) for name in ("best starting template", "best hand-made")}
     assert "more than chance" not in steps(gain=Gain(over=over, ensemble=None, verdict=""), **KNOWS)
-
-
-def test_what_is_no_better_than_chance_is_not_to_be_used() -> None:
-    """However much better than a default template that fails altogether."""
-    gain = Gain(over={"default template": between(16, 40)}, ensemble=None, verdict="")
-    dataset = Dataset(name="d", classes=5, shots=1, seed=1, sizes=Sizes(train=5, test=49))
-    said = steps(gain=gain, dataset=dataset, best=Best(template="a {}", train=0.3, val=None, test=0.265))
-    assert "Do not use it yet" in said
-    assert "in place of the default template" not in said
-
-
-def test_more_restarts_cost_no_call_only_if_scores_are_free() -> None:
-    """Not where a model behind an API scores, by templates or instructions."""
-    gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")
-    found = view(small_result(gain=gain, **KNOWS))
-    assert "more starting templates, which cost no call" in "\n".join(next_steps(found))
-    paid = view(small_result(gain=gain, scorer_usage=ApiUsage(calls=9), **KNOWS))
-    assert "more starting templates, each of which the scorer bills" in "\n".join(next_steps(paid))
-    asked = small_result(gain=gain, prompts="instruction", scorer_usage=ApiUsage(calls=9), **KNOWS)
-    said = "\n".join(next_steps(view(asked)))
-    assert "more starting instructions, each of which the scorer bills" in said
-
-
-def test_what_was_done_already_is_not_advised() -> None:
-    """Who gave a sentence needs another one; without an LLM none could be stronger."""
-    gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")
-    without, described = (
-        "\n".join(next_steps(replace(view(small_result(gain=gain, llm=llm, **KNOWS)), config=config)))
-        for llm, config in (
-            (Llm(model="m", base_url=None), ""),
-            (Llm(model=None, base_url=None), 'describe = "x"\n'),
-        )
-    )
-    assert "A description of what the images show (--describe), another method or a stronger LLM" in without
-    assert "starting templates, which cost no call." in without
-    assert "Another description of what the images show (--describe), another method or an LLM (" in described
 
 
 def code(**changes: Any) -> dict[str, Any]:
@@ -204,20 +124,6 @@ def test_the_lines_to_copy_are_python_whatever_is_in_them() -> None:
     assert 'create_model_and_transforms("m", pretrained="p")' in found["code"]
 
 
-def test_a_template_that_stands_twice_is_said_to_weigh_twice() -> None:
-    """Who reads the lines might strike it out."""
-    one, twice = (
-        use_of(
-            view(small_result(ensemble=GroupAccuracies(templates=templates, train=None, val=None, test=None)))
-        )
-        for templates in (("a {}", "b {}"), ("a {}", "b {}", "a {}"))
-    )
-    assert one is not None
-    assert twice is not None
-    assert "twice" not in one.about + one.code
-    assert "weighs twice" in twice.about + twice.code
-
-
 def test_the_lines_are_those_of_what_is_advised() -> None:
     """The best template alone where the ensemble is worse on test, for a black box of another kind too."""
     gains = {edges: Gain(over={}, ensemble=between(*edges), verdict="") for edges in ((-9, -1), (-9, 1))}
@@ -236,11 +142,6 @@ def test_a_model_is_opened_as_it_was() -> None:
     """Bundled ones by this program, hubs and folders by their name alone."""
     assert 'load_model("RN-pico", "pico"' in code(model=Model(name="RN-pico", pretrained="pico"))["code"]
     assert 'transforms("hf-hub:a/b")' in code(model=Model(name="hf-hub:a/b", pretrained=""))["code"]
-
-
-def test_a_black_box_of_another_kind_gets_the_templates_alone() -> None:
-    """Nobody knows how it is opened."""
-    assert "open_clip" not in code(model=Model(name="mine", pretrained=""))["code"]
 
 
 @pytest.mark.parametrize("pretrained", ["p", "pico"])
