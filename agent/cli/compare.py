@@ -33,7 +33,7 @@ from ..results.gain import (
     may_be_chance,
     versus,
 )
-from ..results.result import Difference, SearchResult, words_of_all
+from ..results.result import ApiUsage, Difference, SearchResult, words_of_all
 from ..results.run_dir import result_of, write_atomically
 from ..text import printable
 from .folders import folder_with_result, output_file
@@ -43,30 +43,30 @@ from .parser import Parser
 
 def compare(arguments: argparse.Namespace) -> int:
     """Print a column for each run, and the difference of its best template to that of the first."""
-    folders = [folder_with_result(given) for given in arguments.directories]
+    folders = [folder_with_result(folder) for folder in arguments.directories]
     if len(folders) < 2:
         raise UsageError("compare takes two runs or more: compare RUN_DIR RUN_DIR")
-    if doubled := next((one for place, one in enumerate(folders) if one in folders[:place]), None):
-        raise UsageError(f"{short_path(doubled)} is named twice; name other runs to compare it with")
+    if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
+        raise UsageError(f"{short_path(twice)} is named twice; name other runs to compare it with")
     runs = [
         Contender(run=short_path(folder), result=result_of(folder), details=read_details(folder))
         for folder in folders
     ]
-    against = [Versus(over=None), *(versus(one, runs[0]) for one in runs[1:])]
+    comparisons = [Versus(over=None), *(versus(run, runs[0]) for run in runs[1:])]
     if arguments.html is not None:
-        print_text(f"{_write_page(arguments.html, runs, against)}\n")
+        print_text(f"{_write_page(arguments.html, runs, comparisons)}\n")
     elif arguments.as_json:
-        print_json([_document(run, one) for run, one in zip(runs, against, strict=True)])
+        print_json(list(map(_document, runs, comparisons)))
     else:
-        _print(runs, against)
+        _print(runs, comparisons)
     return 0
 
 
-def _write_page(given: str, runs: Sequence[Contender], against: Sequence[Versus]) -> Path:
-    path = output_file(given, "--html")
-    page = render_comparison([run.run for run in runs], _lines(runs, against), _notes(runs, against))
+def _write_page(file: str, runs: Sequence[Contender], comparisons: Sequence[Versus]) -> Path:
+    path = output_file(file, "--html")
+    lines, notes = _lines(runs, comparisons), _notes(runs, comparisons)
     try:
-        write_atomically(path, page)
+        write_atomically(path, render_comparison([run.run for run in runs], lines, notes))
     except OSError as error:
         raise UsageError(f"--html {path}: it cannot be written ({error.strerror})") from error
     return path
@@ -97,104 +97,104 @@ def _document(run: Contender, against: Versus) -> dict[str, Any]:
     }
 
 
-def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[str, list[str]]]:
-    def each(cell: Callable[[Contender], str]) -> list[str]:
-        return [cell(run) for run in runs]
+def _lines(runs: Sequence[Contender], comparisons: Sequence[Versus]) -> list[tuple[str, list[str]]]:
+    results = [run.result for run in runs]
+    words = words_of_all(result.prompts for result in results)
 
-    def score(run: Contender, value: float | None) -> str:
-        return score_text(value, percent=run.result.has_accuracies)
+    def each(cell: Callable[[SearchResult], str]) -> list[str]:
+        return [cell(result) for result in results]
 
-    words = words_of_all(run.result.prompts for run in runs)
+    def score(result: SearchResult, value: float | None) -> str:
+        return score_text(value, percent=result.has_accuracies)
 
-    def gain(run: Contender, name: str) -> str:
-        found = run.result.gain
-        return _text(None if found is None else found.over.get(name), run.result.words)
+    def gain(result: SearchResult, name: str) -> str:
+        return _text(None if result.gain is None else result.gain.over.get(name), result.words)
 
-    def over(one: Versus) -> str:
-        return _text(one.over, words) + ("*" if one.doubt else "")
-
-    def ensemble(run: Contender) -> str:
-        return score(run, run.result.ensemble.test if run.result.averaged else None)
-
-    named = any(run.result.best.class_names is not None for run in runs)
-    names = [
-        ("classes with a new name", each(lambda run: f"{len(run.result.best.class_names or {}):,}")),
-        ("over the original names", each(lambda run: gain(run, ORIGINAL_NAMES))),
+    over = [_text(against.over, words) + ("*" if against.doubt else "") for against in comparisons[1:]]
+    named = any(result.best.class_names is not None for result in results)
+    averaged = any(result.averaged for result in results)
+    paid = any(result.scorer_usage for result in results)
+    lines: list[tuple[str, list[str]] | None] = [
+        ("data", each(lambda result: result.dataset.name)),
+        ("shots, seed", each(lambda result: f"{result.dataset.shots}, {result.dataset.seed}")),
+        ("model", each(lambda result: result.model.name)),
+        ("scorer", each(_scorer)) if paid else None,
+        ("LLM", each(lambda result: result.llm.model or "none")),
+        ("method", each(lambda result: result.method)),
+        ("status", each(lambda result: result.status)),
+        (f"best {words.noun}", each(lambda result: result.best.template + with_names(result.best))),
+        ("train", each(lambda result: score(result, result.best.train))),
+        ("val", each(lambda result: score(result, result.best.val))),
+        ("test", each(lambda result: score(result, result.best.test) + _mark(result))),
+        (
+            "ensemble, test",
+            each(lambda result: score(result, result.ensemble.test if result.averaged else None)),
+        )
+        if averaged
+        else None,
+        ("over the first run", ["-", *over]),
+        (f"over the default {words.noun}", each(lambda result: gain(result, BASELINE_DEFAULT))),
+        (f"over its best starting {words.noun}", each(lambda result: gain(result, BEST_STARTING))),
+        ("classes with a new name", each(lambda result: f"{len(result.best.class_names or {}):,}"))
+        if named
+        else None,
+        ("over the original names", each(lambda result: gain(result, ORIGINAL_NAMES))) if named else None,
+        (f"{words.noun}s scored", each(lambda result: f"{result.evaluated:,}")),
+        ("LLM's calls" if paid else "calls", each(lambda result: f"{result.usage.calls:,}")),
+        (
+            "LLM's cost" if paid else "cost",
+            each(lambda result: _cost(result.usage if result.usage.calls else None)),
+        ),
+        (
+            "scorer's calls",
+            each(lambda result: f"{result.scorer_usage.calls:,}" if result.scorer_usage else "-"),
+        )
+        if paid
+        else None,
+        ("scorer's cost", each(lambda result: _cost(result.scorer_usage))) if paid else None,
+        ("active time, s", each(lambda result: f"{result.wall_s:,.0f}")),
     ]
-    spent = _scorers_usage(runs)
-    return [
-        ("data", each(lambda run: run.result.dataset.name)),
-        ("shots, seed", each(lambda run: f"{run.result.dataset.shots}, {run.result.dataset.seed}")),
-        ("model", each(lambda run: run.result.model.name)),
-        *([("scorer", each(lambda run: _scorer(run.result)))] if spent else ()),
-        ("LLM", each(lambda run: run.result.llm.model or "none")),
-        ("method", each(lambda run: run.result.method)),
-        ("status", each(lambda run: run.result.status)),
-        (f"best {words.noun}", each(lambda run: run.result.best.template + with_names(run.result.best))),
-        ("train", each(lambda run: score(run, run.result.best.train))),
-        ("val", each(lambda run: score(run, run.result.best.val))),
-        ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
-        *([("ensemble, test", each(ensemble))] if any(run.result.averaged for run in runs) else ()),
-        ("over the first run", ["-", *(over(one) for one in against[1:])]),
-        (f"over the default {words.noun}", each(lambda run: gain(run, BASELINE_DEFAULT))),
-        (f"over its best starting {words.noun}", each(lambda run: gain(run, BEST_STARTING))),
-        *(names if named else ()),
-        (f"{words.noun}s scored", each(lambda run: f"{run.result.evaluated:,}")),
-        ("LLM's calls" if spent else "calls", each(lambda run: f"{run.result.usage.calls:,}")),
-        ("LLM's cost" if spent else "cost", each(lambda run: _llms_cost(run.result))),
-        *spent,
-        ("active time, s", each(lambda run: f"{run.result.wall_s:,.0f}")),
-    ]
+    return [line for line in lines if line is not None]
 
 
 def _scorer(result: SearchResult) -> str:
-    """Return how a model behind an API scored, as ``--scorer`` names it; a dash for any other scorer."""
+    """Return how a model behind an API scored; a dash for any other scorer."""
     return "-" if result.scorer_usage is None else str(result.notes.get("scorer", "-"))
 
 
-def _llms_cost(result: SearchResult) -> str:
-    return cost_text(result.usage.cost_usd) if result.usage.calls else "-"
+def _cost(usage: ApiUsage | None) -> str:
+    return "-" if usage is None else cost_text(usage.cost_usd)
 
 
-def _scorers_usage(runs: Sequence[Contender]) -> list[tuple[str, list[str]]]:
-    used = [run.result.scorer_usage for run in runs]
-    if not any(used):
-        return []
-    return [
-        ("scorer's calls", ["-" if one is None else f"{one.calls:,}" for one in used]),
-        ("scorer's cost", ["-" if one is None else cost_text(one.cost_usd) for one in used]),
-    ]
+def _mark(result: SearchResult) -> str:
+    return CHANCE_MARK if may_be_chance(result, result.best.test) else ""
 
 
-def _mark(run: Contender) -> str:
-    return CHANCE_MARK if may_be_chance(run.result, run.result.best.test) else ""
-
-
-def _text(one: Difference | None, words: CandidateNoun) -> str:
-    if one is None:
+def _text(difference: Difference | None, words: CandidateNoun) -> str:
+    if difference is None:
         return "-"
-    cell = gain_cell(one, words)
+    cell = gain_cell(difference, words)
     return f"{cell.points} ({cell.interval})" if cell.interval else cell.points
 
 
-def _notes(runs: Sequence[Contender], against: Sequence[Versus]) -> list[str]:
-    found = dict.fromkeys(one.doubt.value for one in against if one.doubt)
-    chance = dict.fromkeys(about_chance(run.result) for run in runs if _mark(run))
+def _notes(runs: Sequence[Contender], comparisons: Sequence[Versus]) -> list[str]:
+    doubts = dict.fromkeys(against.doubt.value for against in comparisons if against.doubt)
+    chance = dict.fromkeys(about_chance(run.result) for run in runs if _mark(run.result))
     means = "Differences are on test, in percentage points, with 95 % intervals."
-    return [means, *(f"* {why}" for why in found), *(f"{CHANCE_MARK} may be {what}" for what in chance)]
+    return [means, *(f"* {doubt}" for doubt in doubts), *(f"{CHANCE_MARK} may be {what}" for what in chance)]
 
 
-def _print(runs: Sequence[Contender], against: Sequence[Versus]) -> None:
+def _print(runs: Sequence[Contender], comparisons: Sequence[Versus]) -> None:
     table = Table(header_style="bold")
     table.add_column("")
     for run in runs:
         table.add_column(Text(printable(run.run)), overflow="fold")
-    for name, cells in _lines(runs, against):
+    for name, cells in _lines(runs, comparisons):
         table.add_row(name, *(Text(printable(cell)) for cell in cells))
-    shown = console(stderr=False)
-    shown.print(table)
-    for line in _notes(runs, against):
-        shown.print(Text(line), soft_wrap=True)
+    screen = console(stderr=False)
+    screen.print(table)
+    for line in _notes(runs, comparisons):
+        screen.print(Text(line), soft_wrap=True)
 
 
 def add_options(parser: Parser) -> None:

@@ -94,11 +94,11 @@ class LivePage:
         return f"http://{HOST}:{self.port}/{self.token}/"
 
     def application(self) -> web.Application:
-        made = web.Application(middlewares=[self._guard])
-        made.router.add_get("/{token}/", self._shell)
-        made.router.add_get("/{token}/report", self._report)
-        made.router.add_get("/{token}/events", self._events)
-        return made
+        pages = web.Application(middlewares=[self._guard])
+        pages.router.add_get("/{token}/", self._shell)
+        pages.router.add_get("/{token}/report", self._report)
+        pages.router.add_get("/{token}/events", self._events)
+        return pages
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: PageHandler) -> web.StreamResponse:
@@ -107,8 +107,8 @@ class LivePage:
         origin = request.headers.get("Origin")
         if request.host not in hosts or (origin is not None and origin.removeprefix("http://") not in hosts):
             raise web.HTTPForbidden(text="this page is for this machine\n")
-        given = request.match_info.get("token", "")
-        if not hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode()):
+        token = request.match_info.get("token", "")
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode()):
             raise web.HTTPNotFound
         return await handler(request)
 

@@ -56,14 +56,14 @@ def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
     yield f"# Requests and answers of {printable(short_path(run_dir))}\n"
     restart, before, asked = -1, (-1, -1), list[Mapping[str, str]]()
     for row in rows:
-        place = Position(row["restart"], row["conversation"], row["round"])
-        if place.restart != restart:
-            restart = place.restart
+        position = Position(row["restart"], row["conversation"], row["round"])
+        if position.restart != restart:
+            restart = position.restart
             yield f"\n## {'Class names' if restart == NAMES else f'Restart {restart}'}\n"
-        if place[:2] != before:
-            before, asked = place[:2], []
+        if position[:2] != before:
+            before, asked = position[:2], []
         sample = f", sample {row['sample'] + 1}" if row["sample"] else ""
-        where = str(place)
+        where = str(position)
         yield f"\n### {where[0].upper()}{where[1:]}{sample}\n\n"
         if row["messages"] is not None:
             yield from _request(row["messages"], asked)

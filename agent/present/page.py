@@ -476,7 +476,7 @@ def _on_gain(view: RunView, result: SearchResult, folder: str, *, at_chance: boo
             f"show (--describe), another method or {llm} may make them worth it; more restarts draw more "
             f"starting {noun}s, {cost}."
         )
-    widest = max((high - low for low, high in (one.interval for one in gain.over.values())), default=0.0)
+    widest = max((gap.interval[1] - gap.interval[0] for gap in gain.over.values()), default=0.0)
     unsure = any(not difference.sign and not difference.same_template for difference in gain.over.values())
     if widest > WIDE and unsure:
         steps.append("For a surer answer take more test images: four times as many halve an interval.")

@@ -20,38 +20,7 @@ from rich.text import Text
 
 from ...evaluator.counts import counted
 from ...prompts.kinds import KindWords
-from ..events.types import (
-    AnswerEmpty,
-    AnswerReceived,
-    AnswerTokensRaised,
-    BatchScored,
-    BestEvent,
-    ChatFailed,
-    DefaultTemplateScored,
-    EndpointEvent,
-    EndpointRemoved,
-    EndpointResumed,
-    EndpointSuspended,
-    EvaluationStarted,
-    Event,
-    GaveUp,
-    ImagesEncoded,
-    ListenerFailed,
-    ModelFetched,
-    NameRoundFinished,
-    NamesChosen,
-    Noted,
-    Paused,
-    RetryScheduled,
-    RoundSkipped,
-    SearchStarted,
-    SearchStopped,
-    StartingTemplatesDrawn,
-    TemplateScored,
-    UsageChanged,
-    UsageMissing,
-    WaitCapped,
-)
+from ..events import types as events
 from ..position import NAMES
 from ..results.history import Progress
 from ..results.result import GroupAccuracies, SearchResult, are_shares, words_of
@@ -85,27 +54,27 @@ MOST_REASONS = 5
 _MOST_TEMPLATES = 2
 
 
-def sentence(event: Event) -> str | None:
+def sentence(event: events.Event) -> str | None:
     """Return an event as a line for people; None if it is not worth a line."""
     match event:
-        case Noted():
+        case events.Noted():
             return event.text
-        case SearchStarted():
+        case events.SearchStarted():
             return _opening(event)
-        case NameRoundFinished():
+        case events.NameRoundFinished():
             return f"{event.position}: {_renamed(event, 'so far')}"
-        case NamesChosen():
+        case events.NamesChosen():
             return f"class names: {_renamed(event, 'in the end')}"
-        case SearchStopped():
+        case events.SearchStopped():
             return f"stopping: {event.reason}"
-        case EndpointEvent():
+        case events.EndpointEvent():
             return _of_endpoint(event)
-        case ListenerFailed():
+        case events.ListenerFailed():
             return f"the listener {event.listener} failed and gets no more events ({event.error})"
     return None
 
 
-def _opening(event: SearchStarted) -> str:
+def _opening(event: events.SearchStarted) -> str:
     llm = f"LLM {event.llm}" if event.llm else "no LLM"
     verb = "resuming" if event.resumed else "searching"
     # A custom scorer may not know the number of classes.
@@ -116,40 +85,40 @@ def _opening(event: SearchStarted) -> str:
     )
 
 
-def _renamed(event: NameRoundFinished | NamesChosen, when: str) -> str:
+def _renamed(event: events.NameRoundFinished | events.NamesChosen, when: str) -> str:
     renamed = counted(event.renamed, "class", "classes")
     return f"{renamed} renamed {when}, {event.right:,} of {counted(event.images, 'few-shot image')} correct"
 
 
-def _of_endpoint(event: EndpointEvent) -> str | None:
+def _of_endpoint(event: events.EndpointEvent) -> str | None:
     endpoint = event.endpoint
     match event:
-        case UsageMissing():
+        case events.UsageMissing():
             return (
                 f"{endpoint} does not report how many tokens its answers cost: "
                 "each counts against limits with the most that it can have cost"
             )
-        case EndpointRemoved():
+        case events.EndpointRemoved():
             left = f"{counted(event.left, 'endpoint')} left" if event.left else "no endpoint is left"
             return f"{endpoint} is not used any more ({event.message}); {left}"
-        case EndpointSuspended():
+        case events.EndpointSuspended():
             return f"{endpoint} fails ({event.message}); the other endpoints are asked in its place"
-        case AnswerTokensRaised():
+        case events.AnswerTokensRaised():
             return (
                 f"{endpoint} used up {event.before:,} tokens before an answer began: "
                 f"{event.now:,} are allowed there from now on (--answer-tokens)"
             )
-        case WaitCapped():
+        case events.WaitCapped():
             return (
                 f"{endpoint} asks for a wait of {event.asked_s:,.0f} s; "
                 f"it is tried again in {event.wait_s:,.0f} s"
             )
-        case GaveUp():
+        case events.GaveUp():
             return (
                 f"giving up: no call has succeeded for {event.failing_s:,.0f} s; "
                 f"the last error, from {endpoint}: {event.message}"
             )
-        case EndpointResumed():
+        case events.EndpointResumed():
             return f"{endpoint} answers again"
     return None
 
@@ -182,34 +151,34 @@ class LiveProgress(Progress):
     pauses: int = 0
     _failure: str = ""
     _encoded: Counter[bool] = field(default_factory=Counter)  # whether copies -> how many
-    _encoding: ImagesEncoded = ImagesEncoded(done=0, of=0)  # noqa: RUF009 - it is frozen
+    _encoding: events.ImagesEncoded = events.ImagesEncoded(done=0, of=0)  # noqa: RUF009 - it is frozen
 
-    def add(self, event: Event) -> None:
+    def add(self, event: events.Event) -> None:
         """Update the progress from an event."""
         super().add(event)
         match event:
-            case ImagesEncoded():
+            case events.ImagesEncoded():
                 self._add_images(event)
-            case ModelFetched():
+            case events.ModelFetched():
                 done, size = (f"{count / 1e6:,.0f}" for count in (event.done, event.of))
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {size} MB"
-            case BatchScored():
+            case events.BatchScored():
                 self.queued, self.batched = event.waiting, self.batched + event.templates
-            case DefaultTemplateScored() | TemplateScored():
+            case events.DefaultTemplateScored() | events.TemplateScored():
                 self.percent = self.percent and are_shares((event.train, event.val))
-            case BestEvent() | NamesChosen():
+            case events.BestEvent() | events.NamesChosen():
                 self.latest = ""
-            case StartingTemplatesDrawn():
+            case events.StartingTemplatesDrawn():
                 starting = counted(event.templates, f"starting {self.words.noun}")
                 self.latest = f"restart {event.position.restart}: scoring {starting}"
-            case RoundSkipped():
+            case events.RoundSkipped():
                 self.latest = f"{event.position} is skipped: {event.reason}"
-            case EvaluationStarted():
+            case events.EvaluationStarted():
                 self._begin(f"evaluating on {counted(event.images, 'test image')}")
             case _:
                 self._add_request(event)
 
-    def _add_images(self, event: ImagesEncoded) -> None:
+    def _add_images(self, event: events.ImagesEncoded) -> None:
         """Add up the images of all splits, and their augmented copies, which are encoded in turn."""
         last = self._encoding
         if (event.of, event.copies) != (last.of, last.copies) or event.done <= last.done:
@@ -223,28 +192,28 @@ class LiveProgress(Progress):
         if self.started is not None:
             self.latest = f"opening the test split: {self.opening}"
 
-    def _add_request(self, event: Event) -> None:
+    def _add_request(self, event: events.Event) -> None:
         match event:
-            case AnswerReceived():
+            case events.AnswerReceived():
                 self.answers += 1
                 if not event.replayed:
                     self.waiting = ""
                     self.fresh = self.rounds if self.fresh is None else self.fresh
                 if event.position.restart == NAMES:
                     self._begin(f"{event.position}: {counted(event.position.sample + 1, 'answer')}")
-            case AnswerEmpty():
+            case events.AnswerEmpty():
                 self.empty += 1
-            case ChatFailed():
+            case events.ChatFailed():
                 self._failure = f" ({event.message}"[:_LONGEST_REASON] + ")"
-            case RetryScheduled():
+            case events.RetryScheduled():
                 reason = RETRIES.get(event.reason, event.reason)
                 self.retries[reason] += 1
                 attempt = f"attempt {event.attempt + 1} in {event.wait_s:,.0f} s"
                 self.waiting = f"{event.endpoint}: {attempt}, {reason}{self._failure}"
-            case Paused():
+            case events.Paused():
                 self.pauses += 1
                 self.waiting = f"{event.endpoint} gets no requests for {event.wait_s:,.0f} s"
-            case WaitCapped():
+            case events.WaitCapped():
                 asked = f"{event.endpoint} asks for {event.asked_s:,.0f} s"
                 self.waiting = f"{asked}; tried again in {event.wait_s:,.0f} s"
 
@@ -345,7 +314,7 @@ class LiveProgress(Progress):
             texts.append(spent_text(self.scorer_usage, "scorer: "))
         return texts
 
-    def _spent_on_llm(self, usage: UsageChanged, whose: str) -> str:
+    def _spent_on_llm(self, usage: events.UsageChanged, whose: str) -> str:
         left = usage.left.get("calls")
         of_limit = "" if left is None else f"{usage.calls:,} of {usage.calls + left:,.0f} calls"
         return spent_text(usage, whose, calls=of_limit)
@@ -389,14 +358,14 @@ class Display:
             redirect_stdout=False,
         )
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         progress = self._progress
         progress.add(event)
         if (text := sentence(event)) is not None:
             self._line(text)
         if progress.fresh is not None and self._measured is None:
             self._measured = self._now()
-        if isinstance(event, SearchStarted):
+        if isinstance(event, events.SearchStarted):
             # Active time starts here: opening data and model does not count.
             self._began = self._printed = self._now()
         if self._is_lasting(event):
@@ -404,14 +373,14 @@ class Display:
         if not self._console.is_terminal:
             self._tick()
 
-    def _is_lasting(self, event: Event) -> bool:
+    def _is_lasting(self, event: events.Event) -> bool:
         """Return whether the latest happening gets a line that stays, not only a place in the panel."""
         match event:
-            case EvaluationStarted():
+            case events.EvaluationStarted():
                 return not self._console.is_terminal
-            case StartingTemplatesDrawn():
+            case events.StartingTemplatesDrawn():
                 return not self._console.is_terminal and event.position.restart <= MOST_SHOWN
-            case RoundSkipped():  # the first of each reason
+            case events.RoundSkipped():  # the first of each reason
                 first = event.reason not in self._reasons and len(self._reasons) < MOST_REASONS
                 self._reasons |= {event.reason} if first else set()
                 return first
@@ -438,7 +407,7 @@ class Display:
             started = self._progress.started
             self._line(self._progress.line if started is None else self._summary(started, now))
 
-    def _summary(self, started: SearchStarted, now: float) -> str:
+    def _summary(self, started: events.SearchStarted, now: float) -> str:
         progress, ahead = self._progress, ""
         if (best := progress.best) is not None:
             gains = f" ({', '.join(progress.gains_so_far)})" if progress.gains_so_far else ""
@@ -471,7 +440,7 @@ class Display:
         latest = filter(None, (progress.waiting, progress.happening))
         return Group(*lines, *(Text(printable(text), style="yellow") for text in latest))
 
-    def _table(self, started: SearchStarted) -> Table:
+    def _table(self, started: events.SearchStarted) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name in ("restart", "rounds", "train"):
             table.add_column(name, justify="right", no_wrap=True)
@@ -483,7 +452,7 @@ class Display:
             table.add_row(str(number), f"{restart.rounds}/{rounds}", train, best)
         return table
 
-    def _bar(self, started: SearchStarted, now: float) -> Table:
+    def _bar(self, started: events.SearchStarted, now: float) -> Table:
         done = self._progress.rounds
         text = f"{done:,} of {counted(started.rounds, 'round')}"
         bar = Table.grid(padding=(0, 1))

@@ -55,13 +55,13 @@ class Decisions:
     predicted: Mapping[str, tuple[int, ...]]
 
     def __post_init__(self) -> None:
-        if any(len(one) != len(self.labels) for one in self.predicted.values()):
+        if any(len(labels) != len(self.labels) for labels in self.predicted.values()):
             raise ValueError("decisions and labels differ in number")
 
     def hits(self, name: str) -> list[bool] | None:
         """Return whether each image is classified correctly; None for an unknown name."""
-        found = self.predicted.get(name)
-        return None if found is None else hits(found, self.labels)
+        predicted = self.predicted.get(name)
+        return None if predicted is None else hits(predicted, self.labels)
 
     def class_name(self, label: int) -> str:
         """Return the name of a class, or that an answer names none."""
@@ -138,11 +138,11 @@ class Details:
         return {"schema": SCHEMA, **adapter(Details).dump_python(self, mode="json", warnings=False)}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Details:
+    def from_json(cls, document: Mapping[str, Any]) -> Details:
         """Return the inverse of ``to_json``; raise ValueError for another schema or shape."""
-        if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
+        if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
             raise ValueError(f"not the details of a run of schema {SCHEMA}")
-        return parsed(cls, found, "the details of a run")
+        return parsed(cls, document, "the details of a run")
 
 
 def write_details(run_dir: Path, details: Details) -> None:
@@ -191,21 +191,21 @@ def marked(template: str, parent: str | None) -> list[Word]:
     if parent is None:
         return [Word(word, new=False) for word in words]
     matcher = difflib.SequenceMatcher(None, parent.split(), words, autojunk=False)
-    kept = {
-        place for block in matcher.get_matching_blocks() for place in range(block.b, block.b + block.size)
+    shared = {
+        index for block in matcher.get_matching_blocks() for index in range(block.b, block.b + block.size)
     }
-    return [Word(word, new=place not in kept) for place, word in enumerate(words)]
+    return [Word(word, new=index not in shared) for index, word in enumerate(words)]
 
 
 def shown_in(texts: Sequence[str], rows: Iterable[Row]) -> list[Row]:
     """Return the known templates that a request's messages contain, best first."""
-    said = "\n".join(texts)
-    found = {row.template: row for row in rows if row.template in said}
-    return sorted(found.values(), key=lambda row: (row.images is not None, -row.comparable))
+    request = "\n".join(texts)
+    row_by_template = {row.template: row for row in rows if row.template in request}
+    return sorted(row_by_template.values(), key=lambda row: (row.images is not None, -row.comparable))
 
 
-def _alike(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one.split(), other.split(), autojunk=False).ratio()
+def _alike(parent: str, template: str) -> float:
+    return difflib.SequenceMatcher(None, parent.split(), template.split(), autojunk=False).ratio()
 
 
 @dataclass(frozen=True)
@@ -228,28 +228,30 @@ class ConfusionMatrix:
         """Return the matrix of decisions; None if a label has no class."""
         counts = Counter(zip(labels, predicted, strict=True))
         known = range(len(classes))
-        if not all(true in known and (taken in known or taken == UNREADABLE) for true, taken in counts):
+        if not all(true in known and (guess in known or guess == UNREADABLE) for true, guess in counts):
             return None
         return cls(tuple(classes), counts)
 
     @classmethod
-    def of_inspection(cls, found: Inspection) -> ConfusionMatrix | None:
+    def of_inspection(cls, inspection: Inspection) -> ConfusionMatrix | None:
         """Return the matrix of an inspection; classes of one name count as the first of them.
 
         Images that are neither correct nor in a pair got an answer that names no class. None if a confusion
         names an unknown class.
         """
-        names = tuple(one.name for one in found.classes)
-        label = {name: place for place, name in reversed(list(enumerate(names)))}
+        names = tuple(by_class.name for by_class in inspection.classes)
+        label_by_name = {name: label for label, name in reversed(list(enumerate(names)))}
         counts = Counter[tuple[int, int]]()
-        for one in found.classes:
-            counts[label[one.name], label[one.name]] += one.correct
-            counts[label[one.name], UNREADABLE] += one.images - one.correct
-        for pair in found.confusions:
-            if pair.true not in label or pair.taken_for not in label:
+        for by_class in inspection.classes:
+            label = label_by_name[by_class.name]
+            counts[label, label] += by_class.correct
+            counts[label, UNREADABLE] += by_class.images - by_class.correct
+        for pair in inspection.confusions:
+            if not {pair.true, pair.taken_for} <= label_by_name.keys():
                 return None
-            counts[label[pair.true], label[pair.taken_for]] += pair.images
-            counts[label[pair.true], UNREADABLE] -= pair.images
+            label = label_by_name[pair.true]
+            counts[label, label_by_name[pair.taken_for]] += pair.images
+            counts[label, UNREADABLE] -= pair.images
         return cls(names, +counts)
 
     @cached_property
@@ -286,8 +288,8 @@ class ConfusionMatrix:
 
     def row(self, true: int, labels: Iterable[int] | None = None) -> list[int]:
         """Return how many images of a class were predicted as each class, or as each of ``labels``."""
-        places = range(len(self.classes)) if labels is None else labels
-        return [self.counts.get((true, label), 0) for label in places]
+        columns = range(len(self.classes)) if labels is None else labels
+        return [self.counts.get((true, label), 0) for label in columns]
 
     def most_confused(self, most: int) -> list[int]:
         """Return at most ``most`` labels, ascending: those with most errors, as true or predicted class."""

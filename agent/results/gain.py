@@ -176,7 +176,7 @@ def surely_better(gain: Gain, name: str) -> bool:
 def significant_of(differences: Mapping[str, Difference]) -> set[str]:
     """Return the names of the differences that are significant, corrected for their number."""
     claimed = significant(
-        {name: _statistic(one) for name, one in differences.items() if not one.same_template}
+        {name: _statistic(gap) for name, gap in differences.items() if not gap.same_template}
     )
     # A claim must agree with the interval beside it.
     return {name for name in claimed if differences[name].sign}

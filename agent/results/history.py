@@ -14,21 +14,8 @@ from pathlib import Path
 
 from ...evaluator.scoring import BASELINE_DEFAULT
 from ...prompts.kinds import TEMPLATE, KindWords
+from ..events import types as events
 from ..events.log import logged
-from ..events.types import (
-    BestEvent,
-    DefaultTemplateScored,
-    Event,
-    RestartFinished,
-    RoundSkipped,
-    ScorerUsageChanged,
-    SearchStarted,
-    SearchStopped,
-    StartingTemplatesScored,
-    TemplateRefused,
-    TemplateScored,
-    UsageChanged,
-)
 from ..position import Position
 from ..store.lock import is_live
 from .details import Ancestor, Details, lineage_of, read_details
@@ -114,53 +101,53 @@ class Progress:
         times: Times of the latest events by name in ISO 8601, the latest last; of a log only.
     """
 
-    started: SearchStarted | None = None
-    usage: UsageChanged | None = None
-    scorer_usage: ScorerUsageChanged | None = None
-    stopped: SearchStopped | None = None
+    started: events.SearchStarted | None = None
+    usage: events.UsageChanged | None = None
+    scorer_usage: events.ScorerUsageChanged | None = None
+    stopped: events.SearchStopped | None = None
     default: float | None = None
     starting: float | None = None
     restarts: dict[int, RestartProgress] = field(default_factory=dict)
-    scored: dict[tuple[int, str], TemplateScored] = field(default_factory=dict)
+    scored: dict[tuple[int, str], events.TemplateScored] = field(default_factory=dict)
     times: dict[str, str] = field(default_factory=dict)
     _refused: dict[str, dict[tuple[Position, int], str]] = field(default_factory=dict)
     _refusals: Counter[Position] = field(default_factory=Counter)
 
-    def add(self, event: Event) -> None:
+    def add(self, event: events.Event) -> None:
         match event:
-            case SearchStarted():
+            case events.SearchStarted():
                 self.started, self.stopped = event, None
                 self._refusals.clear()  # what follows may be a repetition
-            case UsageChanged():
+            case events.UsageChanged():
                 self.usage = event
-            case ScorerUsageChanged():
+            case events.ScorerUsageChanged():
                 self.scorer_usage = event
-            case SearchStopped():
+            case events.SearchStopped():
                 self.stopped = event
-            case DefaultTemplateScored():
+            case events.DefaultTemplateScored():
                 self.default = event.train
-            case TemplateScored():
+            case events.TemplateScored():
                 self.scored.setdefault((event.position.restart, event.template), event)
-            case TemplateRefused():
+            case events.TemplateRefused():
                 lines = self._refused.setdefault(event.reason, {})
                 lines[event.position, self._refusals[event.position]] = event.line[:_LONGEST_LINE]
                 self._refusals[event.position] += 1
-            case BestEvent() | RoundSkipped():
+            case events.BestEvent() | events.RoundSkipped():
                 self._add_round(event)
 
-    def _add_round(self, event: BestEvent | RoundSkipped) -> None:
+    def _add_round(self, event: events.BestEvent | events.RoundSkipped) -> None:
         restart = self.restarts.setdefault(event.position.restart, RestartProgress())
-        if isinstance(event, RoundSkipped):
+        if isinstance(event, events.RoundSkipped):
             restart.skipped[event.position] = event.reason
             return
         if event.train > restart.train:  # another template as good is no progress
             restart.best, restart.train = event.best, event.train
-        if isinstance(event, RestartFinished):
+        if isinstance(event, events.RestartFinished):
             restart.done = True
             return
         restart.heights[event.position] = event.train
         restart.skipped.pop(event.position, None)
-        if isinstance(event, StartingTemplatesScored):
+        if isinstance(event, events.StartingTemplatesScored):
             self.starting = event.train if self.starting is None else max(event.train, self.starting)
 
     @property

@@ -73,12 +73,12 @@ def parsed(kind: type[T], document: Mapping[str, Any], name: str) -> T:
     """
     model: Any = kind
     try:
-        found: T = adapter(model).validate_json(json.dumps(document), strict=True)
+        value: T = adapter(model).validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"not {name}: {f'{place}: ' if place else ''}{first['msg']}") from error
-    return found
+        member = ".".join(map(str, first["loc"]))
+        raise ValueError(f"not {name}: {f'{member}: ' if member else ''}{first['msg']}") from error
+    return value
 
 
 @cache
@@ -328,8 +328,8 @@ def words_of(prompts: str) -> KindWords:
 
 def words_of_all(kinds: Iterable[str]) -> CandidateNoun:
     """Return how to speak of candidates of these kinds together: as of prompts, if no name fits all."""
-    found = {words_of(kind).noun for kind in kinds} or {words_of(TEMPLATE).noun}
-    return CandidateNoun(noun=found.pop() if len(found) == 1 else "prompt")
+    nouns = {words_of(kind).noun for kind in kinds} or {words_of(TEMPLATE).noun}
+    return CandidateNoun(noun=nouns.pop() if len(nouns) == 1 else "prompt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -420,22 +420,22 @@ class SearchResult:
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
         """Return candidates of this result as the templates that the scorer got; other texts unchanged."""
-        kind, found = _kind_of(self.prompts), []
+        kind, scored = _kind_of(self.prompts), []
         for text in texts:
             with suppress(CandidateError):
                 text = kind.parse_own(text).scored_as
-            found.append(text)
-        return tuple(found)
+            scored.append(text)
+        return tuple(scored)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, in the documented order."""
         # The folder may be moved with its files.
-        found = adapter(SearchResult).dump_python(self, mode="json", exclude={"run_dir"}, warnings=False)
+        document = adapter(SearchResult).dump_python(self, mode="json", exclude={"run_dir"}, warnings=False)
         if self.best.class_names is None:
-            del found["best"]["class_names"]
+            del document["best"]["class_names"]
         if self.scorer_usage is None:
-            del found["scorer_usage"]
-        return {"schema": SCHEMA, **found}
+            del document["scorer_usage"]
+        return {"schema": SCHEMA, **document}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SearchResult:
@@ -452,7 +452,7 @@ class SearchResult:
                 f"it is a result of schema {document.get('schema')!r}, and this version reads schema "
                 f"{SCHEMA}; use the version that made it"
             )
-        return parsed(cls, {name: one for name, one in document.items() if name != "run_dir"}, "a result")
+        return parsed(cls, {name: value for name, value in document.items() if name != "run_dir"}, "a result")
 
     def dumps(self) -> str:
         """Return the text of ``result.json``.

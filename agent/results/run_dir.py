@@ -70,10 +70,9 @@ def is_run(folder: Path) -> bool:
 def runs_in(folder: Path) -> list[Path]:
     """Return the runs in a folder, newest first."""
     try:
-        found = [path for path in folder.iterdir() if is_run(path)]
+        return _latest_first([path for path in folder.iterdir() if is_run(path)])
     except OSError:
         return []
-    return _latest_first(found)
 
 
 def _latest_first(runs: list[Path]) -> list[Path]:
@@ -202,8 +201,8 @@ def leaderboard_csv(rows: Sequence[Row]) -> str:
     for row in rows:
         numbers = (row.val, row.views, row.estimate)
         val, views, estimate = ("" if value is None else f"{value:.6f}" for value in numbers)
-        place = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
-        cells = [row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place, views]
+        origin = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
+        cells = [row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *origin, views]
         writer.writerow([*cells, row.images, estimate] if raced else cells)
     return buffer.getvalue()
 
@@ -222,9 +221,9 @@ def write_result(run_dir: Path, result: SearchResult) -> None:
 
 def put_away(run_dir: Path) -> None:
     """Rename a stopped session's files, so that they are not taken for a later session's."""
-    for name, kept in STOPPED.items():
+    for name, stopped in STOPPED.items():
         with suppress(FileNotFoundError):  # a run that was interrupted has no result
-            (run_dir / name).replace(run_dir / kept)
+            (run_dir / name).replace(run_dir / stopped)
 
 
 def read_result(run_dir: Path) -> SearchResult:
