@@ -110,10 +110,18 @@ def _lines(runs: Sequence[Contender], comparisons: Sequence[Versus]) -> list[tup
     def gain(result: SearchResult, name: str) -> str:
         return _text(None if result.gain is None else result.gain.over.get(name), result.words)
 
+    def ensemble(result: SearchResult) -> str:
+        return score(result, result.ensemble.test if result.averaged else None)
+
+    def renamed(result: SearchResult) -> str:
+        return f"{len(result.best.class_names or {}):,}"
+
+    usages = [result.usage if result.usage.calls else None for result in results]
+    scorers = [result.scorer_usage for result in results]
     over = [_text(against.over, words) + ("*" if against.doubt else "") for against in comparisons[1:]]
     named = any(result.best.class_names is not None for result in results)
     averaged = any(result.averaged for result in results)
-    paid = any(result.scorer_usage for result in results)
+    paid = any(scorers)
     lines: list[tuple[str, list[str]] | None] = [
         ("data", each(lambda result: result.dataset.name)),
         ("shots, seed", each(lambda result: f"{result.dataset.shots}, {result.dataset.seed}")),
@@ -126,32 +134,17 @@ def _lines(runs: Sequence[Contender], comparisons: Sequence[Versus]) -> list[tup
         ("train", each(lambda result: score(result, result.best.train))),
         ("val", each(lambda result: score(result, result.best.val))),
         ("test", each(lambda result: score(result, result.best.test) + _mark(result))),
-        (
-            "ensemble, test",
-            each(lambda result: score(result, result.ensemble.test if result.averaged else None)),
-        )
-        if averaged
-        else None,
+        ("ensemble, test", each(ensemble)) if averaged else None,
         ("over the first run", ["-", *over]),
         (f"over the default {words.noun}", each(lambda result: gain(result, BASELINE_DEFAULT))),
         (f"over its best starting {words.noun}", each(lambda result: gain(result, BEST_STARTING))),
-        ("classes with a new name", each(lambda result: f"{len(result.best.class_names or {}):,}"))
-        if named
-        else None,
+        ("classes with a new name", each(renamed)) if named else None,
         ("over the original names", each(lambda result: gain(result, ORIGINAL_NAMES))) if named else None,
         (f"{words.noun}s scored", each(lambda result: f"{result.evaluated:,}")),
         ("LLM's calls" if paid else "calls", each(lambda result: f"{result.usage.calls:,}")),
-        (
-            "LLM's cost" if paid else "cost",
-            each(lambda result: _cost(result.usage if result.usage.calls else None)),
-        ),
-        (
-            "scorer's calls",
-            each(lambda result: f"{result.scorer_usage.calls:,}" if result.scorer_usage else "-"),
-        )
-        if paid
-        else None,
-        ("scorer's cost", each(lambda result: _cost(result.scorer_usage))) if paid else None,
+        ("LLM's cost" if paid else "cost", list(map(_cost, usages))),
+        ("scorer's calls", [f"{usage.calls:,}" if usage else "-" for usage in scorers]) if paid else None,
+        ("scorer's cost", list(map(_cost, scorers))) if paid else None,
         ("active time, s", each(lambda result: f"{result.wall_s:,.0f}")),
     ]
     return [line for line in lines if line is not None]
