@@ -19,7 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
+from ...evaluator.messages import Message
 from ...prompts.kinds import KindWords
+from ..config.spelling import on_command_line
 from ..events import types as events
 from ..position import NAMES
 from ..results.history import Progress
@@ -66,7 +68,7 @@ def sentence(event: events.Event) -> str | None:
         case events.NamesChosen():
             return f"class names: {_renamed(event, 'in the end')}"
         case events.SearchStopped():
-            return f"stopping: {event.reason}"
+            return Message("stopping: ", event.reason)
         case events.EndpointEvent():
             return _of_endpoint(event)
         case events.ListenerFailed():
@@ -398,7 +400,7 @@ class Display:
             self._live.stop()
 
     def _line(self, text: str) -> None:
-        self._console.print(Text(printable(text)), soft_wrap=True)
+        self._console.print(Text(printable(on_command_line(text))), soft_wrap=True)
 
     def _tick(self) -> None:
         now = self._now()

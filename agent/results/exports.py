@@ -16,6 +16,7 @@ from ...evaluator.datasets.class_names import SPLIT
 from ...evaluator.datasets.loading import load_data
 from ...evaluator.errors import UsageError
 from ...evaluator.files import user_path
+from ...evaluator.messages import Message, Setting
 from ...evaluator.open import open_evaluator
 from ...evaluator.remote.answers import ListedClasses
 from ...prompts.kinds import INSTRUCTION, CandidateError, kind_named
@@ -165,102 +166,100 @@ class ExportForm:
     choices: tuple[str, ...] = (ENSEMBLE, BEST)
     holds: Literal["templates", "instructions"] | None = "templates"
 
-    def check(self, found: ChosenPrompts) -> None:
+    def check(self, run: ChosenPrompts) -> None:
         """Raise UsageError if it cannot hold what the run searched for."""
-        kind = "instructions" if found.result.prompts == INSTRUCTION else "templates"
+        kind = "instructions" if run.result.prompts == INSTRUCTION else "templates"
         if self.holds not in (None, kind):
             fitting = "text or openai-messages" if kind == "instructions" else "text or open-clip"
             raise UsageError(
-                f"{found.run_dir} was made with --search-for {found.result.prompts}, so there are no "
-                f"{self.holds} to export in this format; use {fitting}"
+                f"{run.run_dir} was made with ",
+                Setting("search_for", run.result.prompts),
+                f", so there are no {self.holds} to export in this format; use {fitting}",
             )
 
 
-def text(found: ChosenPrompts) -> str:
-    """Return one template or instruction a line, as ``--initial`` and ``evaluate --templates`` take them."""
-    for one in found.candidates:
-        if one.startswith("#"):
-            raise UsageError(f"{one!r:.80} begins with #, which marks a comment in a file of lines")
-    return "".join(f"{one}\n" for one in found.candidates)
+def text(run: ChosenPrompts) -> str:
+    """Return one template or instruction a line, as ``initial`` and ``evaluate`` take them."""
+    for candidate in run.candidates:
+        if candidate.startswith("#"):
+            raise UsageError(f"{candidate!r:.80} begins with #, which marks a comment in a file of lines")
+    return "".join(f"{candidate}\n" for candidate in run.candidates)
 
 
-def openai_messages(found: ChosenPrompts) -> str:
+def openai_messages(run: ChosenPrompts) -> str:
     """Return the messages of a chat request, with the list of classes; IMAGE stands for a JPEG in base64."""
-    (best,) = found.templates
-    filled = ListedClasses(found.class_names, found.result.dataset.seed).fill(best)
+    (best,) = run.templates
+    request = ListedClasses(run.class_names, run.result.dataset.seed).fill(best)
     image = {"url": "data:image/jpeg;base64,IMAGE"}
-    content = [{"type": "text", "text": filled}, {"type": "image_url", "image_url": image}]
+    content = [{"type": "text", "text": request}, {"type": "image_url", "image_url": image}]
     return _json({"messages": [{"role": "user", "content": content}]})
 
 
-def open_clip(found: ChosenPrompts) -> str:
+def open_clip(run: ChosenPrompts) -> str:
     """Return a JSON list for ``build_zero_shot_classifier``, which calls ``str.format(class_name)``."""
-    return templates_json([positional(template) for template in found.templates])
+    return templates_json([positional(template) for template in run.templates])
 
 
-def clip_benchmark(found: ChosenPrompts) -> str:
+def clip_benchmark(run: ChosenPrompts) -> str:
     """Return a JSON list for CLIP_benchmark's ``zero_shot_classifier``."""
-    return templates_json(found.with_slots)
+    return templates_json(run.with_slots)
 
 
-def clip_benchmark_custom(found: ChosenPrompts) -> str:
+def clip_benchmark_custom(run: ChosenPrompts) -> str:
     """Return CLIP_benchmark's ``--custom_template_file``, valid for this data set and all others."""
-    return _json({found.result.dataset.name: found.with_slots, FALLBACK: found.with_slots})
+    return _json({run.result.dataset.name: run.with_slots, FALLBACK: run.with_slots})
 
 
-def cupl(found: ChosenPrompts) -> str:
+def cupl(run: ChosenPrompts) -> str:
     """Return CuPL's prompts: for each class name its filled templates."""
-    classes = found.classes_of_data
-    templates = [Template.parse(text, max_words=None) for text in found.templates]
-    texts = {
-        old: [template.fill(name) for template in templates]
-        for old, name in zip(classes, found.named(classes), strict=True)
-    }
-    return _json(texts)
+    classes = run.classes_of_data
+    templates = [Template.parse(text, max_words=None) for text in run.templates]
+    pairs = zip(classes, run.named(classes), strict=True)
+    return _json({old: [template.fill(name) for template in templates] for old, name in pairs})
 
 
-def class_names(found: ChosenPrompts) -> str:
-    """Return the new class names for ``--class-names``: a line ``CLASS=NAME`` for each renamed class.
+def class_names(run: ChosenPrompts) -> str:
+    """Return a file of the new class names: a line ``CLASS=NAME`` for each renamed class.
 
-    If the run had ``--class-names`` itself, they are all names in the order of the labels.
+    If the run had such a file itself, they are all names in the order of the labels.
     """
-    names = found.result.best.class_names
+    names = run.result.best.class_names
     if not names:
         raise UsageError(
-            f"{found.run_dir} has no new class names; a search with --search-for class-names looks for them"
+            f"{run.run_dir} has no new class names; a search with ",
+            Setting("search_for", "class-names"),
+            " looks for them",
         )
-    if found.config.class_names not in (None, SPLIT):
-        return "".join(f"{names.get(name, name)}\n" for name in found.class_names)
+    if run.config.class_names not in (None, SPLIT):
+        return "".join(f"{names.get(name, name)}\n" for name in run.class_names)
     if wrong := next((name for name in names if "=" in name), None):
         raise UsageError(f"the class {wrong!r} has a = in its name, which no line CLASS=NAME can hold")
     return "".join(f"{old}={new}\n" for old, new in names.items())
 
 
-def leaderboard(found: ChosenPrompts) -> str:
+def leaderboard(run: ChosenPrompts) -> str:
     """Return the leaderboard as CSV; no cell is taken for a formula."""
-    return leaderboard_csv(found.result.leaderboard)
+    return leaderboard_csv(run.result.leaderboard)
 
 
-def confusion_matrix(found: ChosenPrompts) -> str:
+def confusion_matrix(run: ChosenPrompts) -> str:
     """Return the best template's confusion matrix on test as CSV: rows are true classes."""
-    details = read_details(found.run_dir)
+    details = read_details(run.run_dir)
     decisions = None if details is None else details.decisions
     if decisions is None or BEST not in decisions.predicted or not decisions.classes:
-        raise UsageError(
-            f"{found.run_dir} keeps no decisions on test images, so there is no confusion matrix"
-        )
+        raise UsageError(f"{run.run_dir} keeps no decisions on test images, so there is no confusion matrix")
     matrix = ConfusionMatrix.of_decisions(decisions.classes, decisions.labels, decisions.predicted[BEST])
     if matrix is None:
-        raise UsageError(f"{found.run_dir}: its decisions name classes that it does not know")
+        raise UsageError(f"{run.run_dir}: its decisions name classes that it does not know")
     return matrix.to_csv()
 
 
-def coop(found: ChosenPrompts) -> str:
+def coop(run: ChosenPrompts) -> str:
     """Return CoOp's zero-shot entry of ``CUSTOM_TEMPLATES``, and ``CTX_INIT`` if possible.
 
     CoOp puts the class name and a full stop after its context, so the template must end with its only slot.
     """
-    name, (best,) = found.result.dataset.name, found.result.scored_as(found.result.best.template)
+    name, (best,) = run.result.dataset.name, run.result.scored_as(run.result.best.template)
     document: dict[str, Any] = {"CUSTOM_TEMPLATES": {COOP_NAMES.get(name, name): positional(best)}}
     if context := re.fullmatch(r"([^{}]*[^{}\s])\s*\{\}\s*\.?", best):
         words = context.group(1)
@@ -268,7 +267,7 @@ def coop(found: ChosenPrompts) -> str:
     return _json(document)
 
 
-def safetensors(found: ChosenPrompts) -> bytes:
+def safetensors(run: ChosenPrompts) -> bytes:
     """Return a safetensors file with ``classifier``: float32 [classes, dimensions], rows of length 1.
 
     An image belongs to the class whose row has the largest product with its normalised embedding. In the
@@ -276,22 +275,22 @@ def safetensors(found: ChosenPrompts) -> bytes:
     """
     from safetensors.numpy import save
 
-    found.check_clip("classifier vectors to export")
-    evaluator = open_evaluator(stored_config(found.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
+    run.check_clip("classifier vectors to export")
+    evaluator = open_evaluator(stored_config(run.run_dir, safe=OPTIONS.keys() - OF_EVALUATOR))
     if not isinstance(evaluator, HasClassifier):
-        raise UsageError("this evaluator has no class vectors, so there is no classifier to export")
-    names = found.named(evaluator.class_names)
+        raise UsageError("this scorer has no class vectors, so there is no classifier to export")
+    names = run.named(evaluator.class_names)
     pairs = enumerate(zip(evaluator.class_names, names, strict=True))
     renaming = {label: new for label, (old, new) in pairs if new != old}
     metadata = {
         "classes": json.dumps(names, ensure_ascii=False),
-        "templates": json.dumps(list(found.templates), ensure_ascii=False),
+        "templates": json.dumps(list(run.templates), ensure_ascii=False),
         "model": evaluator.info.model,
         "pretrained": str(evaluator.info.pretrained),
         "fingerprint": evaluator.info.fingerprint,
         "dataset": evaluator.info.dataset,
     }
-    return save({TENSOR: evaluator.classifier(found.templates, renaming)}, metadata=metadata)
+    return save({TENSOR: evaluator.classifier(run.templates, renaming)}, metadata=metadata)
 
 
 def _json(document: Any) -> str:
@@ -333,16 +332,16 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     run_dir = user_path(run_dir, "RUN_DIR")
     if out is None:
         target = run_dir / FOLDER / file_name(form, only)
-    elif belongs_to_a_run(user_path(out, "--out")):
-        raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
     else:
-        target = Path(out).expanduser()
+        target, label = user_path(out, Setting("out")), Setting("out", str(out))
+        if belongs_to_a_run(target):
+            raise UsageError(label, " is a run's own file, which that run needs; choose another name")
         if target.is_dir():
-            raise UsageError(f"--out {out} is a folder; name a file")
+            raise UsageError(label, " is a folder; name a file")
     result = result_of(run_dir)
-    found = ChosenPrompts(run_dir, result, chosen_group(result, form, only))
-    FORMS[form].check(found)
-    content = FORMS[form].content(found)
+    run = ChosenPrompts(run_dir, result, chosen_group(result, form, only))
+    FORMS[form].check(run)
+    content = FORMS[form].content(run)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, content)
@@ -375,22 +374,23 @@ def export_all(
         only: ``best`` or ``ensemble``, for the formats that take it; None for each format's default.
         report: Called with a line for each reason why formats are left out.
     """
-    folder = user_path(run_dir, "RUN_DIR") / FOLDER if out is None else user_path(out, "--out")
+    run_dir = user_path(run_dir, "RUN_DIR")
+    folder = run_dir / FOLDER if out is None else user_path(out, Setting("out"))
     if folder.is_file():
-        raise UsageError(f"--out {out} is a file; with all formats, name a folder")
-    found, left_out = [], dict[str, list[str]]()
-    result_of(user_path(run_dir, "RUN_DIR"))  # without it, no format can be written
+        raise UsageError(Setting("out", str(out)), " is a file; with all formats, name a folder")
+    result_of(run_dir)  # without it, no format can be written
+    files, left_out = [], dict[Message, list[str]]()
     for form, about in FORMS.items():
         choice = only if only in about.choices else None
         try:
-            found.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
+            files.append(export(run_dir, form, out=folder / file_name(form, choice), only=choice))
         except UsageError as error:
-            why, path = str(error), f"{user_path(run_dir, 'RUN_DIR')} "
-            why = f"the run {why.removeprefix(path)}" if why.startswith(path) else why
-            left_out.setdefault(why, []).append(form)
+            first, *rest = error.message.parts
+            why = str(first).replace(f"{run_dir} ", "the run ", 1)
+            left_out.setdefault(Message(why, *rest), []).append(form)
     for why, forms in left_out.items():
-        report(f"left out: {', '.join(forms)}: {why}")
-    return found
+        report(Message(f"left out: {', '.join(forms)}: ", why))
+    return files
 
 
 def chosen_group(result: SearchResult, form: str, only: str | None) -> str:
@@ -401,5 +401,7 @@ def chosen_group(result: SearchResult, form: str, only: str | None) -> str:
         return BEST if result.best.class_names and BEST in choices else default
     if only not in choices:
         holds = f"takes {' or '.join(choices)}" if choices else "has no choice of templates"
-        raise UsageError(f"--only {only}: the format {form} {holds}; leave --only out")
+        raise UsageError(
+            Setting("only", only), f": the format {form} {holds}; leave ", Setting("only"), " out"
+        )
     return only

@@ -191,7 +191,9 @@ def test_an_early_end_is_reported_at_once_and_in_the_result(
     assert note.startswith("2 of 2 restarts ended early: ")
     assert note.endswith(why)
     assert (tmp_path / "r" / "events.jsonl").read_text().count("ends early: ") == 2
-    assert state_of(tmp_path / "r").ended_early == note
+    result_on_disk = state_of(tmp_path / "r").result
+    assert result_on_disk is not None
+    assert result_on_disk.notes[ENDED_EARLY] == note
 
 
 def test_a_restart_that_uses_up_its_rounds_did_not_end_early(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_exports_hold_the_instruction_and_load_back(tmp_path: Path) -> None:
     assert names == {"prompts.txt", "openai-messages.json", "leaderboard.csv", "confusion-matrix.csv"}
     (line,) = said
     assert line.startswith("left out: open-clip, clip-benchmark, clip-benchmark-custom, cupl, coop, ")
-    with pytest.raises(UsageError, match="--search-for instruction, so there are no templates"):
+    with pytest.raises(UsageError, match=r"search_for=.instruction., so there are no templates"):
         export(folder, "open-clip")
 
 
