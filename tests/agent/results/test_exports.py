@@ -83,7 +83,7 @@ def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
         assert "photo of a" in text
         assert "sketch of" not in text
     assert len(exported(run_dir, "open-clip")) == len(TEMPLATES)
-    with pytest.raises(UsageError, match="--only ensemble: the format coop takes best"):
+    with pytest.raises(UsageError, match="the format coop takes best"):
         export(run_dir, "coop", only="ensemble")
 
 
