@@ -202,5 +202,5 @@ def test_a_file_of_its_candidates_is_read_by_the_kind(tmp_path: Path) -> None:
 
 def test_a_kind_that_is_not_registered_is_refused(tmp_path: Path) -> None:
     """With the names that there are."""
-    with pytest.raises(ConfigError, match="unknown prompts; did you mean phrase"):
-        config(tmp_path / "r", method="random", prompts="phrases")
+    with pytest.raises(ConfigError, match="unknown kind of prompt; did you mean phrase"):
+        config(tmp_path / "r", method="random", search_for="phrases")
