@@ -31,7 +31,7 @@ class Position(NamedTuple):
 
     @property
     def initial(self) -> bool:
-        """Whether this is the place of a restart's starting candidates."""
+        """True at the position of a restart's starting candidates."""
         return self.conversation == 0
 
     def __str__(self) -> str:

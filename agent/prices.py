@@ -60,7 +60,7 @@ class TokenUsage:
 
     @property
     def possible(self) -> bool:
-        """Whether no count is negative or exceeds the count that it is a part of."""
+        """True if no count is negative or exceeds the count that it is a part of."""
         return (
             0 <= self.cache_1h_tokens <= self.cache_written_tokens <= self.prompt_tokens - self.cached_tokens
             and self.cached_tokens >= 0
@@ -132,7 +132,7 @@ class CorrectedPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What a run has used, earlier sessions included.
+    """The usage of a run, earlier sessions included.
 
     Attempts without a bill count against limits with the most that they can have cost (estimated fields).
 

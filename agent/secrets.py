@@ -1,4 +1,4 @@
-"""Removes secrets from everything that leaves the program: logs, files, messages, errors."""
+"""Remove secrets from everything that leaves the program: logs, files, messages, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stops a search without losing paid answers.
+"""Stop a search without losing paid answers.
 
 A task is *paid* from the moment its request leaves until its answer is on disk. A stop gives paid tasks a
 grace period and cancels all others at once: they wait for a limit, a retry, or a score that can be computed

@@ -1,4 +1,4 @@
-"""Makes text safe to print and to encode."""
+"""Make text safe to print and to encode."""
 
 from __future__ import annotations
 

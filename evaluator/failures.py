@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 
 class Fault(Enum):
-    """Whose fault a failure is."""
+    """The party that is at fault."""
 
     ITEM = "item"  # it would fail again, while others are answered
     ANSWERER = "answerer"  # other items fail there too
@@ -23,7 +23,7 @@ class Fault(Enum):
 
 
 class NextStep(Enum):
-    """What follows from a failure."""
+    """The consequence of a failure."""
 
     RETRY = "retry"  # ask again; if there are several endpoints, another one
     WAIT = "wait"  # ask again after the pause that the endpoint asks for
@@ -35,7 +35,7 @@ class NextStep(Enum):
 
 
 class FailureKind(Enum):
-    """What may become of an item in place of an answer."""
+    """The failures of an item, each with what happened."""
 
     # One attempt at an endpoint
     UNREACHABLE = "the network, a deadline or the server failed"
@@ -61,7 +61,7 @@ class FailureKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """How one kind of failure is judged.
+    """The rule for one kind of failure.
 
     Attributes:
         fault: Whose fault it is; if that is open, the evidence decides.
@@ -115,7 +115,7 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known when an item has failed.
+    """The facts that are known when an item has failed.
 
     Attributes:
         answers: The answerer has answered an item.
@@ -133,14 +133,14 @@ class Evidence:
 
 
 class Judgement(NamedTuple):
-    """Whose fault a failure is, and what follows from it."""
+    """The party at fault, and the consequence."""
 
     fault: Fault
     step: NextStep
 
 
 def judge(kind: FailureKind, evidence: Evidence) -> Judgement:
-    """Judge one failure."""
+    """Return whose fault a failure is, and what follows from it."""
     rule = RULES[kind]
     proven = evidence.answers or rule.certain
     # Somebody who has answered nothing would fail at everything: the settings are wrong.

@@ -1,1 +1,1 @@
-"""A request becomes an answer: within limits, at a pace, tried again, from one endpoint or several."""
+"""Turn requests into answers: within limits, at a pace, with retries, from one endpoint or several."""

@@ -1,4 +1,4 @@
-"""Asks the LLM, or a scorer: budget, endpoint, deadline, retries, outage and bill of each request."""
+"""Ask the LLM, or a scorer: budget, endpoint, deadline, retries, outage and bill of each request."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ GIVE_UP_AFTER_S = 1800.0
 PAID = frozenset({FailureKind.EMPTY, FailureKind.CUT, FailureKind.DECLINED})
 """Unusable answers of the model itself: it may well give them again, and they are paid for."""
 REMOVING = frozenset({FailureKind.MISDIRECTED, FailureKind.CLOSED})
-"""Outcomes for which an endpoint that is at fault is removed."""
+"""Failures for which an endpoint that is at fault is removed."""
 NEVER_JSON = frozenset({"bad_json", "not_json"})
 """Reasons of garbled replies that mean, if there was no other reply, that this is no such endpoint."""
 LOCAL_S = 1200.0
@@ -60,7 +60,7 @@ SOONEST_S = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How much patience one request gets.
+    """The patience for one request.
 
     Attributes:
         attempts: Most attempts, not counting those after which the endpoint asks for a wait.
@@ -255,7 +255,7 @@ class EndpointAsker(Generic[R, A]):
 
     @property
     def has_answered(self) -> bool:
-        """Whether any endpoint has answered, in earlier sessions too."""
+        """True if any endpoint has answered, in earlier sessions too."""
         return any(endpoint.has_answered for endpoint in self._endpoints)
 
     def close(self) -> None:
@@ -289,9 +289,9 @@ class EndpointAsker(Generic[R, A]):
             if isinstance(result, BilledAnswer):
                 self._answers, self._control = self._answers + 1, request
                 return result
+            # Another endpoint may answer at once; only if none does, one attempt is used up.
             if result is None or self._asks_at_once(asked, result):
                 continue
-            # The attempt has failed at every endpoint that may answer.
             failure = self._joint_failure(asked)
             asked.failures.append(failure)
             asked.tried.clear()
@@ -300,6 +300,7 @@ class EndpointAsker(Generic[R, A]):
                 await self._wait_after(asked)
                 continue
             if isinstance(error, RequestFailedError):
+                # In an outage the endpoints rest, so that the next requests are not lost as well.
                 if wait_s := self._outage.rest_s():
                     for endpoint in self._pool.endpoints:
                         endpoint.limiter.rest(wait_s)

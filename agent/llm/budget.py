@@ -21,14 +21,14 @@ from .chat import Request
 
 HEADROOM = 1.5
 SAFETY_FACTOR = 50
-"""How many times as much as any answer before it one may cost, and a limit is exceeded by it alone."""
+"""An answer may cost so many times as much as any before it; beyond that, it alone exceeds a limit."""
 LIMITS = ("max_calls", "max_tokens", "max_cost", "max_minutes")
 """Names of the settings that limit a run; ``max_scorer_calls`` limits a scorer behind an API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a run may use (billed calls, all tokens, dollars, active minutes); None is no limit."""
+    """The most that a run may use: billed calls, all tokens, dollars, active minutes; None is no limit."""
 
     calls: int | None = None
     tokens: int | None = None
@@ -133,12 +133,12 @@ class Budget:
 
     @property
     def is_limited(self) -> bool:
-        """Whether anything but time is limited, so that reservations must survive a crash."""
+        """True if anything but time is limited, so that reservations must survive a crash."""
         return (self.limits.calls, self.limits.tokens, self.limits.cost_usd) != (None, None, None)
 
     @property
     def depends_on_size(self) -> bool:
-        """Whether tokens or money are limited, so that the size of an attempt matters."""
+        """True if tokens or money are limited, so that the size of an attempt matters."""
         return (self.limits.tokens, self.limits.cost_usd) != (None, None)
 
     def left(self) -> Limits:

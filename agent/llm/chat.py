@@ -24,10 +24,10 @@ HASHED_MAX_TOKENS = 512
 
 
 class Request(Protocol):
-    """What any request to an endpoint has; a dataclass."""
+    """Any request to an endpoint; a dataclass."""
 
     SIZE_IS_BOUND: ClassVar[bool]
-    """Whether the size is a bound of the tokens."""
+    """True if the size is a bound of the tokens."""
 
     @property
     def max_tokens(self) -> int:
@@ -35,7 +35,7 @@ class Request(Protocol):
 
     @property
     def size(self) -> int:
-        """What the tokens of the prompt grow with, at least 1; a token each at most, before any is billed."""
+        """The size of the prompt, at least 1, in units of at most one token each before any is billed."""
 
     @property
     def tokens_at_most(self) -> int:
@@ -92,7 +92,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What any answer has: its bill and its headers, which are not part of its value.
+    """Any answer: its bill and its headers, which are not part of its value.
 
     Attributes:
         billed: The full report; None if the two counts are all of it.

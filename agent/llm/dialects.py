@@ -1,4 +1,4 @@
-"""What vendors do differently: the parameters that an endpoint takes, and its words of refusals.
+"""Speak each vendor's dialect: the parameters that an endpoint takes, and its words of refusals.
 
 An endpoint gets every parameter at first, and less with each refusal. To add a vendor: an entry in
 ``FAMILIES``, and its recorded replies in ``tests/data/dialects``. Each entry's words apply to all endpoints,
@@ -170,7 +170,7 @@ _EXCEEDS = re.compile(
     r"|between|range|\[\d+ ?,|范围|超过|超出",
     re.IGNORECASE,
 )
-"""How a parameter is refused for its value, not for its name."""
+"""Words that refuse a parameter for its value, not for its name."""
 _LARGEST = 1e12
 """A larger number is the endpoint's mistake."""
 
@@ -251,7 +251,7 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What one endpoint takes, as far as its refusals have shown.
+    """The requests that one endpoint takes, as far as its refusals have shown.
 
     Attributes:
         left_out: Refused parameters.
@@ -435,7 +435,7 @@ class RefusalBody:
 
     @property
     def for_value(self) -> bool:
-        """Whether a parameter is refused for its value, so that it would be taken with another one."""
+        """True if a parameter is refused for its value, so that it would be taken with another one."""
         return "le" in self.numbers or bool(_EXCEEDS.search(self.text))
 
 

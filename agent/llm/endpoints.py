@@ -1,4 +1,4 @@
-"""Opens a config's endpoints: keys from the environment, and the preflight.
+"""Open a config's endpoints: keys from the environment, and the preflight.
 
 The preflight asks for ``/models`` before anything is paid. Endpoints need not have it: only proof that no
 request can succeed is an error.
@@ -144,8 +144,8 @@ async def _usable(
     if not usable:
         raise faults[0]
     for fault in faults:
-        parts = Message("continuing without an endpoint: ", fault).parts
-        clean = (scrubber.scrub_quoted(part) if isinstance(part, str) else part for part in parts)
+        note = Message("continuing without an endpoint: ", fault)
+        clean = (scrubber.scrub_quoted(text) if isinstance(text, str) else text for text in note.parts)
         emit(Noted(text=Message(*clean)))
     return usable
 

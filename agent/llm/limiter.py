@@ -231,7 +231,7 @@ class RateLimiter:
 
     @property
     def pauses(self) -> bool:
-        """Whether it waits for longer than a moment."""
+        """True if it waits for longer than a moment."""
         return self.paused_s > MOMENT_S
 
     @property

@@ -51,7 +51,7 @@ _WORDS = 300
 _loaded: set[tuple[str, int]] = set()
 """Models loaded in this process, with their number of slots."""
 _unusable: dict[str, str] = {}
-"""Why a model could not be made ready in this process: all searches of a suite skip it."""
+"""Models that could not be made ready in this process, with the reason: all searches of a suite skip them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The endpoints of a search: which one a request goes to, by least load and a circuit breaker, and when.
+"""Choose the endpoint of each request, by least load and a circuit breaker, and wait for it.
 
 The breaker of each endpoint follows M. Nygard, "Release It!" (2nd edition, 2018, "Circuit Breaker")::
 
@@ -94,7 +94,7 @@ class Breaker:
 
     @property
     def due(self) -> bool:
-        """Whether a probe may be sent now."""
+        """True if a probe may be sent now."""
         return not self.closed and self.wait_s() <= 0
 
     def wait_s(self, *, alone: bool = False) -> float:
@@ -181,12 +181,12 @@ class PooledEndpoint:
 
     @property
     def asks_more(self) -> bool:
-        """Whether more answer tokens are requested here than by the search."""
+        """True if more answer tokens are requested here than by the search."""
         return self.answers in ("trying", "long")
 
     @property
     def has_hope(self) -> bool:
-        """Whether it answers, or may be found to, and waits for no pause."""
+        """True if it answers, or may be found to, and waits for no pause."""
         return (self.breaker.closed or self.breaker.due) and not self.limiter.pauses
 
     def with_max_answer(self, request: R) -> R:

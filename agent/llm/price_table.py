@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "genai-prices"
 AHEAD = timedelta(days=7)
-"""How far ahead a higher price already counts, since a run may take days."""
+"""A higher price counts so long before it is in force, since a run may take days."""
 _TIER = "service_tier"
 _AUTO = Setting("price", "auto")
 _BY_HAND = Message("; set its price with ", Setting("price", "IN/OUT"), ", dollars per million tokens")

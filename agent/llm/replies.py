@@ -1,4 +1,4 @@
-"""Reads a reply's body: the answer, what was billed for it, or the error in its place.
+"""Read a reply's body: the answer, what was billed for it, or the error in its place.
 
 How vendors count tokens, by their documentation and users' reports:
 
