@@ -295,7 +295,9 @@ async def test_an_outage_stops_it_and_it_resumes(
     assert (finished.best, finished.leaderboard) == (whole.best, whole.leaderboard)
 
 
-@pytest.mark.parametrize(("fault", "advice"), [("wrong_key", "SCORER_API_KEY"), ("no_model", "--model")])
+@pytest.mark.parametrize(
+    ("fault", "advice"), [("wrong_key", "SCORER_API_KEY"), ("no_model", "check model and scorer_url")]
+)
 async def test_a_wrong_key_or_model_is_the_users_to_fix(
     config: Callable[..., SearchConfig], fault: str, advice: str
 ) -> None:
