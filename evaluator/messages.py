@@ -1,7 +1,7 @@
 """Write sentences that refer to settings and commands, which whoever shows a sentence spells.
 
-The core knows settings by name. A caller of the library reads ``max_cost``, a user of the command line
-``--max-cost``; both read the same sentence::
+The core knows settings by name. A caller of the library reads ``max_cost``, a user of the command line its
+option; both read the same sentence::
 
     raise ConfigError(Setting("max_cost"), " needs a price: give ", Setting("price", "IN/OUT"))
 """

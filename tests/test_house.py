@@ -42,7 +42,7 @@ ORDER = {
 }
 """From the top down: a room imports lower ones only. A module that is not named here is at the bottom."""
 CEILINGS = {
-    "lines that spell an option": 20,
+    "lines that spell an option": 0,
     "uses of what rewrites sentences": 0,
     "modules of ours that search/run.py imports": 24,
     "modules between log and report": 8,
@@ -348,9 +348,9 @@ def test_tests_mirror_the_rooms() -> None:
     )
 
 
-@pytest.mark.parametrize("module", ["promptclimb", "promptclimb.agent.search.api", "run_agent"])
-def test_torch_is_not_imported_until_it_is_needed(module: str) -> None:
+def test_torch_is_not_imported_until_it_is_needed() -> None:
     """Importing the library or asking for help stays light: no torch, no open_clip."""
-    code = f"import sys, {module}; print(sorted({{'torch', 'open_clip'}} & set(sys.modules)))"
+    modules = "promptclimb, promptclimb.agent.search.api, run_agent"
+    code = f"import sys, {modules}; print(sorted({{'torch', 'open_clip'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -29,7 +29,9 @@ def pages_of(nav: Any) -> Iterator[str]:
 
 def expected() -> set[str]:
     """The pages that the site has."""
-    return {path.stem for path in (ROOT / "docs").glob("*.md")} | FROM_ROOT
+    docs = ROOT / "docs"
+    pages = docs.rglob("*.md")
+    return {path.relative_to(docs).with_suffix("").as_posix() for path in pages} | FROM_ROOT
 
 
 def test_the_navigation_names_every_page_once() -> None:
@@ -49,8 +51,11 @@ def test_the_site_builds_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True)
     build(config)
-    pages = {path.stem: path.read_text("utf-8") for path in tmp_path.glob("*.html")}
-    assert set(pages) == expected() | {"404"}
+    pages = {
+        path.relative_to(tmp_path).with_suffix("").as_posix(): path.read_text("utf-8")
+        for path in tmp_path.rglob("*.html")
+    }
+    assert set(pages) == {name.replace("README", "index") for name in expected()} | {"404"}
     assert [name for name, text in pages.items() if FETCHED.search(text)] == []
     assert "Find better text prompts" in pages["index"]
     assert 'href="method.html' in pages["index"]
