@@ -233,7 +233,7 @@ class AnswerEmpty(PlacedEvent, name="restart.answer_empty"):
 
 
 class BatchScored(Event, name="evaluator.batch_scored"):
-    """The evaluator has worked off a batch.
+    """A batch of templates was scored.
 
     ``waiting`` is the number of templates in the queue.
     """

@@ -58,9 +58,9 @@ def pool_hash(pool: list[Candidate]) -> str:
 
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's identity before anything is opened; content hashes come from the earlier identity."""
-    mine = config.identity()
+    identity = config.identity()
     names = {option.stored_name for option in OPTIONS.values()}
-    now = {name: value for name, value in before.items() if name not in names} | mine
+    now = {name: value for name, value in before.items() if name not in names} | identity
     now |= {
         option.stored_name: before.get(option.stored_name)
         for name, option in OPTIONS.items()
@@ -77,8 +77,8 @@ def with_changes(config: SearchConfig, before: Mapping[str, Any], *, chosen: boo
     Raises:
         StoreMismatchError: One changes, and the run has ``chosen``.
     """
-    mine = config.identity()
-    changed = [name for name in CHANGEABLE if mine.get(name) != before.get(name)]
+    identity = config.identity()
+    changed = [name for name in CHANGEABLE if identity.get(name) != before.get(name)]
     if changed and chosen:
         settings = joined(" and ", [Message(Setting(name, getattr(config, name))) for name in changed])
         raise StoreMismatchError(
@@ -86,7 +86,7 @@ def with_changes(config: SearchConfig, before: Mapping[str, Any], *, chosen: boo
             differences=tuple(changed),
         )
     unchanged = {name: value for name, value in before.items() if name not in changed}
-    return unchanged | {name: mine[name] for name in changed if name in mine}
+    return unchanged | {name: identity[name] for name in changed if name in identity}
 
 
 def check_content(store: Store, info: EvaluatorInfo) -> None:
@@ -126,16 +126,16 @@ def extension_of(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, i
     changed = {
         name: getattr(config, name) for name in EXTENDABLE if before.get(name) != getattr(config, name)
     }
-    had = {name: int(before.get(name, 0)) for name in changed}
+    earlier = {name: int(before.get(name, 0)) for name in changed}
 
     def refused(name: str, *why: object) -> StoreMismatchError:
         return StoreMismatchError(
-            Message(Setting(name, changed[name]), f": the run was started with {had[name]}; ", *why),
-            differences=(f"{name}: it was {had[name]}, now {changed[name]}",),
+            Message(Setting(name, changed[name]), f": the run was started with {earlier[name]}; ", *why),
+            differences=(f"{name}: it was {earlier[name]}, now {changed[name]}",),
         )
 
     for name in changed:
-        if changed[name] < had[name]:
+        if changed[name] < earlier[name]:
             raise refused(name, "a run can be given more, but not less")
     if "rounds" in changed and before.get("conversations") != 1 and config.needs_llm:
         conversations, restarts = (int(before.get(name, 0)) + 1 for name in ("conversations", "restarts"))

@@ -112,7 +112,7 @@ class Finalist:
 
 
 Raced: TypeAlias = Finalist | Dropped | Rejection
-"""What became of a candidate in a race."""
+"""The outcome of a candidate in a race."""
 
 
 def race_blocks(labels: Sequence[int], seed: int, stages: Sequence[Stage] = STAGES) -> list[RaceBlock]:
@@ -156,7 +156,7 @@ def stratified(labels: Sequence[int], seed: int) -> list[int]:
 async def race(
     candidates: Sequence[str], incumbent: str | None, blocks: Sequence[RaceBlock], ask_some: AskSome
 ) -> dict[str, Raced]:
-    """Race distinct candidates, also against the incumbent, and return what became of each.
+    """Race distinct candidates, also against the incumbent, and return the outcome of each.
 
     Without an incumbent, at least one candidate that is not rejected is a finalist. The order of the
     candidates does not matter.
@@ -252,7 +252,7 @@ class Racer:
     async def outcomes(
         self, texts: Sequence[str], incumbent: str | None, position: Position
     ) -> dict[str, Raced]:
-        """Return what became of each candidate, from disk or by a race.
+        """Return the outcome of each candidate, from disk or by a race.
 
         Raises:
             EvaluationFailedError: The evaluator fails.
@@ -337,5 +337,5 @@ def _raced(*values: Any) -> Raced:
 
 
 def _of_all(texts: Sequence[str], outcomes: Mapping[str, Raced]) -> dict[str, Raced]:
-    """Return what became of each candidate; the incumbent, which was scored before, does not race."""
+    """Return the outcome of each candidate; the incumbent, which was scored before, does not race."""
     return {text: outcomes.get(text, Finalist()) for text in texts}

@@ -126,11 +126,11 @@ async def evaluate_choice(
                 inspection = renamed.inspection
     gain = None
     if opened:
-        others = {name: group for name, group in on_test.items() if name not in (BEST, ENSEMBLE)}
+        baselines_on_test = {name: group for name, group in on_test.items() if name not in (BEST, ENSEMBLE)}
         gain = gain_of(
             on_test[BEST],
             None if names is not None and names.renaming else on_test[ENSEMBLE],
-            others,
+            baselines_on_test,
             images=evaluator.info.sizes["test"],
             words=words_of(prompts),
             preferred=choice.preference is not None,
