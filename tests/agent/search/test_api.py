@@ -79,7 +79,7 @@ def test_a_shared_cache_that_is_invalid_is_reported_before_a_run_is_made(place: 
     (tmp_path / "file").write_text("x")
     Store.create(tmp_path / "run", {"identity": {}}).close()
     config = SearchConfig(**SMALL, run_dir=tmp_path / "new", shared_cache=tmp_path / place)
-    with pytest.raises((ConfigError, StoreCorruptError), match=f"^shared_cache {tmp_path / place}: "):
+    with pytest.raises((ConfigError, StoreCorruptError), match=f'^shared_cache="{tmp_path / place}": '):
         search_sync(config, evaluator=FakeEvaluator())
     assert not (tmp_path / "new").exists()
 

@@ -14,7 +14,7 @@ import pytest
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.results.run_dir import stored_config
-from promptclimb.agent.search.api import score_templates
+from promptclimb.agent.search.api import evaluate
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.few_shots import pictures
 
@@ -66,5 +66,5 @@ def test_a_run_is_resumed_by_its_own_views(spec: EvaluatorSpec, tmp_path: Path) 
 
 def test_where_nothing_is_chosen_no_views_are_made(spec: EvaluatorSpec, tmp_path: Path) -> None:
     """Templates that are merely scored cost what they did."""
-    score_templates(["a {}"], spec.model_copy(update={"cache_dir": tmp_path}), split="train")
+    evaluate(["a {}"], spec.model_copy(update={"cache_dir": tmp_path}), split="train")
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 2
