@@ -1,9 +1,9 @@
 """Write sentences that refer to settings and commands, which whoever shows a sentence spells.
 
-The core knows settings by name. A caller of the library reads ``max_cost``, a user of the command line its
+The core knows settings by name. A caller of the library reads ``test_images``, a user of the command line its
 option; both read the same sentence::
 
-    raise ConfigError(Setting("max_cost"), " needs a price: give ", Setting("price", "IN/OUT"))
+    raise ConfigError("too few images; give more with ", Setting("test_images", "N"))
 """
 
 from __future__ import annotations

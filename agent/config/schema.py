@@ -64,6 +64,9 @@ DESCRIPTION_TIP = Message(
     Setting("describe", "TEXT"),
     " ([describe] in a study's file) says what your images show and usually brings the largest gain.",
 )
+COST_NEEDS_PRICE = Message(
+    Setting("max_cost"), " needs a price: give ", Setting("price", "IN/OUT"), ", dollars per million tokens"
+)
 MOST_ROUNDS = 10_000
 """Most restarts, conversations or rounds, so that a mistyped number does not fill the memory."""
 MOST_COUNTED = 10**15
@@ -627,13 +630,7 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         if self.cache_answers and self.shared_cache is None:
             raise InvalidValueError(Setting("cache_answers", True), " needs ", Setting("shared_cache", "DIR"))
         if self.max_cost is not None and self.needs_llm and not self.priced:
-            raise InvalidValueError(
-                Setting("max_cost"),
-                " needs a price: give ",
-                Setting("price", "IN/OUT"),
-                ", dollars per million tokens, or ",
-                Setting("price", "auto"),
-            )
+            raise InvalidValueError(COST_NEEDS_PRICE, ", or ", Setting("price", "auto"))
         return self
 
     @property

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from ...evaluator.counts import counted, enumerated
-from ..config.schema import SearchConfig
+from ..config.schema import ScoringConfig, SearchConfig
 from ..errors import BudgetSpentError
 from ..events.types import ScorerUsageChanged, UsageChanged, UsageEvent
 from ..prices import NOTHING, PICODOLLARS, Spent, Tariff, TokenUsage, cost_at_most, totals
@@ -47,6 +47,11 @@ class Limits:
             cost_usd=config.max_cost,
             minutes=config.max_minutes,
         )
+
+    @classmethod
+    def of_scorer(cls, config: ScoringConfig, minutes: float | None = None) -> Limits:
+        """Return the limits of a scorer behind an API."""
+        return cls(calls=config.max_scorer_calls, cost_usd=config.max_cost, minutes=minutes)
 
 
 class TokenBound:

@@ -20,10 +20,11 @@ from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
 from ...evaluator.messages import Message, Setting
 from ..config.fields import FREE, LOCAL_LLM, EndpointConfig, without_credentials
-from ..config.schema import SearchConfig
+from ..config.schema import COST_NEEDS_PRICE, SearchConfig
 from ..errors import EndpointError
 from ..events.types import Listener, Noted
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
+from .budget import Limits
 from .chat import Client
 from .dialects import lacks_model
 from .headers import clean_key, is_azure, is_loopback, key_headers, why_unconnected
@@ -65,13 +66,9 @@ async def open_endpoints(
             yield []
         elif chat is not None:
             price = find_price(config.price, None, config.llm or "")
-            if config.max_cost is not None and price is None:  # those of the config's endpoints do not count
-                raise ConfigError(
-                    Setting("max_cost"),
-                    " needs a price: give ",
-                    Setting("price", "IN/OUT"),
-                    ", dollars per million tokens",
-                )
+            # Prices of the config's endpoints do not count.
+            if Limits.of(config).cost_usd is not None and price is None:
+                raise ConfigError(COST_NEEDS_PRICE)
             yield [
                 Endpoint(
                     name="given",

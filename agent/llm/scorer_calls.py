@@ -116,7 +116,7 @@ class ScorerCalls:
             rpm=config.scorer_rpm, tpm=config.scorer_tpm, concurrency=config.scorer_concurrency
         )
         self.budget = ScorerBudget(
-            Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost, minutes=config.max_minutes),
+            Limits.of_scorer(config, config.max_minutes),
             spent,
         )
         self._asker: EndpointAsker[ApiRequest, JsonAnswer] = EndpointAsker(

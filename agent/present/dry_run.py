@@ -12,7 +12,7 @@ from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..llm.bounds import Bound, ScorerBound, ScorerPart
-from ..llm.budget import LIMITS
+from ..llm.budget import LIMITS, Limits
 from ..llm.pool import MORE_TOKENS
 from ..text import printable
 
@@ -135,8 +135,9 @@ def scorer_text(
     lines.append(f"limits: {_limits(config, SCORER_LIMITS) or 'none'}")
     if (allowed := scorer.rounds_allowed(llm.cost_usd)) is not None and not refused:
         lines.append(f"with these limits: the start, and at least {allowed:,} of {rounds}")
-        if config.max_cost is not None and both is not None:
-            lines.append(f"with these limits, {owner}: at most ${min(config.max_cost, both):.4f}")
+        limit = Limits.of(config).cost_usd
+        if limit is not None and both is not None:
+            lines.append(f"with these limits, {owner}: at most ${min(limit, both):.4f}")
     if minutes is not None:
         lines.append(f"{minutes:,.1f} minutes for the LLM's requests at the given limits")
     if llm.calls:

@@ -85,7 +85,7 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     each = TokenUsage(longest, MORE_TOKENS * config.answer_tokens)
     tokens = at_most(calls * each.total, config.max_tokens)
     cost = cost_of(prices_of(config), each)
-    dollars = None if cost is None else round(at_most(calls * cost, config.max_cost), 6)
+    dollars = None if cost is None else round(at_most(calls * cost, Limits.of(config).cost_usd), 6)
     paced = [amount / limit for amount, limit in ((calls, config.rpm), (tokens, config.tpm)) if limit]
     minutes = round(at_most(max(paced), config.max_minutes), 2) if paced else config.max_minutes
     return Bound(calls=calls, tokens=tokens, cost_usd=dollars, evaluations=evaluations, minutes=minutes)
@@ -93,10 +93,10 @@ def bound_of(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
 
 def bound_of_all(configs: Sequence[SearchConfig], bounds: Sequence[Bound]) -> Bound:
     """Return the most that searches take together, within the shared limits, which each config has."""
-    limits, total = configs[0], Bound.total(bounds)
-    calls, tokens = at_most(total.calls, limits.max_calls), at_most(total.tokens, limits.max_tokens)
-    cost = None if total.cost_usd is None else at_most(total.cost_usd, limits.max_cost)
-    minutes = None if total.minutes is None else at_most(total.minutes, limits.max_minutes)
+    limits, total = Limits.of(configs[0]), Bound.total(bounds)
+    calls, tokens = at_most(total.calls, limits.calls), at_most(total.tokens, limits.tokens)
+    cost = None if total.cost_usd is None else at_most(total.cost_usd, limits.cost_usd)
+    minutes = None if total.minutes is None else at_most(total.minutes, limits.minutes)
     return replace(total, calls=calls, tokens=tokens, cost_usd=cost, minutes=minutes)
 
 
@@ -281,7 +281,7 @@ def scorer_bound(
         rounds=config.all_rounds,
         races=races(config, info),
         is_priced=config.scorer_price is not None,
-        limits=Limits(calls=config.max_scorer_calls, cost_usd=config.max_cost),
+        limits=Limits.of_scorer(config),
     )
 
 
