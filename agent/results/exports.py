@@ -333,8 +333,8 @@ def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, onl
     if out is None:
         target = run_dir / FOLDER / file_name(form, only)
     else:
-        target, label = user_path(out, Setting("out")), Setting("out", str(out))
-        if belongs_to_a_run(target):
+        target, label = Path(out).expanduser(), Setting("out", str(out))
+        if belongs_to_a_run(user_path(out, Setting("out"))):
             raise UsageError(label, " is a run's own file, which that run needs; choose another name")
         if target.is_dir():
             raise UsageError(label, " is a folder; name a file")

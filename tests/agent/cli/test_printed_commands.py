@@ -49,7 +49,7 @@ def test_every_command_that_is_printed_works(
         assert main(command) == 0, command
     assert main([*SEARCH, "--run-dir", str(folder)]) == 2
     (command,) = re.findall(r"continue it with `([^`]+)`", capsys.readouterr().err)
-    assert main(shlex.split(command)) == 0
+    assert main(shlex.split(command)[1:]) == 0
 
 
 def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
