@@ -113,9 +113,14 @@ class _Failure:
     retry_after: float | None = None  # seconds that every endpoint is to be left alone
 
     @property
+    def may_pass(self) -> bool:
+        """True if the same request may be answered later."""
+        return self.judgement.step in (NextStep.RETRY, NextStep.WAIT)
+
+    @property
     def reason(self) -> str:
         """The ``reason`` of ``RetryScheduled``."""
-        if self.judgement.step in (NextStep.DROP, NextStep.STOP):
+        if not self.may_pass:
             return "no"
         if self.judgement.step is NextStep.WAIT:
             return "rate_limited"
@@ -296,14 +301,17 @@ class EndpointAsker(Generic[R, A]):
             asked.failures.append(failure)
             asked.tried.clear()
             asked.failures_there.clear()
+            # Drawn for the last attempt too: the draws after it do not depend on the patience.
+            attempt, retry_after = len(asked.failures), failure.retry_after
+            wait_s = self._policy.wait_s(attempt, retry_after, self._rng) if failure.may_pass else 0.0
             if (error := self._error_of(asked)) is None:
-                await self._wait_after(asked)
+                await self._wait_after(asked, wait_s)
                 continue
             if isinstance(error, RequestFailedError):
                 # In an outage the endpoints rest, so that the next requests are not lost as well.
-                if wait_s := self._outage.rest_s():
+                if rest_s := self._outage.rest_s():
                     for endpoint in self._pool.endpoints:
-                        endpoint.limiter.rest(wait_s)
+                        endpoint.limiter.rest(rest_s)
                 if until_blamed and not await self._is_at_fault(asked, error):
                     asked.failures.clear()
                     asked.waited_s, asked.answers_before = 0.0, self._answers
@@ -336,10 +344,9 @@ class EndpointAsker(Generic[R, A]):
             answered=asked.unusable(self._policy),
         )
 
-    async def _wait_after(self, asked: _Asked[R]) -> None:
+    async def _wait_after(self, asked: _Asked[R], wait_s: float) -> None:
         """Wait before the next attempt, but not beyond the time that is left."""
         failure, attempt = asked.failures[-1], len(asked.failures)
-        wait_s = self._policy.wait_s(attempt, failure.retry_after, self._rng)
         asked.waited_s += wait_s
         self._emit(
             RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=failure.reason)
@@ -389,7 +396,7 @@ class EndpointAsker(Generic[R, A]):
         if len(self._endpoints) < 2:
             return replace(last, retry_after=last.error.retry_after)
         for failure in asked.failures_there:
-            if failure.judgement.step not in (NextStep.DROP, NextStep.STOP):
+            if failure.may_pass:
                 # Each endpoint's pause holds it back by itself: another one may be ready sooner.
                 return failure
         dropped = [failure for failure in asked.failures_there if failure.judgement.step is NextStep.DROP]
@@ -677,7 +684,7 @@ class EndpointAsker(Generic[R, A]):
     def _check_outage(self, attempt: _Attempt[R], failure: _Failure) -> None:
         """Count a failure of the endpoint's; raise GaveUpError if nothing has succeeded for too long."""
         error = failure.error
-        if failure.judgement.step in (NextStep.DROP, NextStep.STOP):
+        if not failure.may_pass:
             return
         # A model's own unusable answers are no outage; another endpoint may do better after a while.
         if error.kind in PAID and len(self._endpoints) < 2:
