@@ -123,7 +123,7 @@ class NothingAsked:
         for _request in requests:
             why = ConfigError(
                 "a dry run asks the scorer nothing, and this one must be asked for the form of its requests: "
-                "give --scorer-dialect"
+                "give scorer_dialect"
             )
             raise AskingEndedError(str(why)) from why
         yield from ()
@@ -136,7 +136,7 @@ def _opened(config: SearchConfig) -> Evaluator:
             dialect = config.scorer_dialect or dialect_of(config.scorer_url or "")
             if config.scorer == "embeddings" and dialect is None:
                 opened = config.model_copy(update={"scorer_dialect": costliest_dialect().name})
-                emit(Noted(text=f"{DIALECT_UNKNOWN} (--scorer-dialect {opened.scorer_dialect})"))
+                emit(Noted(text=f'{DIALECT_UNKNOWN} (scorer_dialect = "{opened.scorer_dialect}")'))
             return await ready_evaluator(opened, None, emit, ask=NothingAsked())
 
     return run_interruptible(run)

@@ -173,7 +173,7 @@ def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
         notes[UNREAD] = (
             f"{100 * unread.share:.0f} % of the answers to the best instruction on train name no class, and "
             f"count as wrong, such as {enumerated(map(repr, unread.examples))}"
-            + ("; cut ones need a higher --scorer-answer-tokens" if any_cut else "")
+            + ("; cut ones need a higher scorer_answer_tokens" if any_cut else "")
         )
     return notes
 
@@ -181,8 +181,8 @@ def notes_of(facts: SearchFacts, words: CandidateNoun) -> dict[str, str]:
 def early_end(end: EarlyEnd, words: CandidateNoun) -> str:
     """Say why a restart ended early."""
     if end.setting == "until":
-        return f"{words.a_noun} reached --until {end.value:g}"
-    return f"no better {words.noun} in {counted(int(end.value), 'round')} (--patience)"
+        return f"{words.a_noun} reached until = {end.value:g}"
+    return f"no better {words.noun} in {counted(int(end.value), 'round')} (patience)"
 
 
 def preferred(preference: Preference) -> str:

@@ -257,7 +257,7 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
     assert main([*given, "--scorer", "zero-shot", "--scorer-price", "0.1/0.1"]) == 2
     assert "no tokens to pay for; give --scorer-price N/call" in capsys.readouterr().err
     assert main([*given, "--scorer", "embeddings"]) == 0
-    assert "the form that takes most requests (--scorer-dialect vllm)" in capsys.readouterr().err
+    assert 'the form that takes most requests (scorer_dialect = "vllm")' in capsys.readouterr().err
     monkeypatch.setenv("PROMPTCLIMB_SCORER_DIALECT", "openai")
     assert main([*given, "--scorer", "embeddings"]) == 0
     assert "dollars unknown (give --scorer-price)" in capsys.readouterr().out

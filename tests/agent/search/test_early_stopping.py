@@ -179,7 +179,7 @@ def test_a_target_that_the_initial_templates_reach_asks_for_nothing(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("more", "why"),
-    [({"until": 0.01}, "reached --until 0.01"), ({"patience": 1}, "in 1 round (--patience)")],
+    [({"until": 0.01}, "reached until = 0.01"), ({"patience": 1}, "in 1 round (patience)")],
 )
 def test_an_early_end_is_reported_at_once_and_in_the_result(
     tmp_path: Path, more: dict[str, Any], why: str
