@@ -74,6 +74,8 @@ SEARCH = {
     "llm": "fake", "restarts": 6, "conversations": 2, "rounds": 8, "proposals": 3, "initial": 6,
     "request_timeout": 3, "retry_attempts": 12, "max_tokens": 10**8, "price": "0.15/0.60",
 }  # fmt: skip
+WITHOUT_OPTION = ("request_timeout", "retry_attempts")
+"""Settings of the file alone."""
 FAKE = {"data": "digits", "custom_scorer": "promptclimb.evaluator.fakes:FakeEvaluator"}
 REAL = {"data": "backgrounds", "model": "RN-pico", "pretrained": "pico", "shots": 4}
 CANCELLED = 90
@@ -165,8 +167,14 @@ class Run:
     def child(self, *, library: bool = False) -> Child:
         """Start or resume the run."""
         settings = {**self.settings, "run_dir": str(self.run_dir)}
-        options = (("--" + name.replace("_", "-"), str(value)) for name, value in settings.items())
-        arguments = ["search", *itertools.chain.from_iterable(options)]
+        file = self.log.with_suffix(".toml")
+        file.write_text("".join(f"{name} = {settings[name]}\n" for name in WITHOUT_OPTION), "utf-8")
+        options = (
+            (f"--{name.replace('_', '-')}", str(value))
+            for name, value in settings.items()
+            if name not in WITHOUT_OPTION
+        )
+        arguments = ["search", "--config", str(file), *itertools.chain.from_iterable(options)]
         if (self.run_dir / "store").exists():
             arguments = ["resume", str(self.run_dir)]
         child = FORK.Process(target=as_command, args=(self.log, arguments))
