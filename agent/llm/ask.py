@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Generic
 
+import tenacity
+
 from ...evaluator.counts import counted
 from ...evaluator.failures import Evidence, FailureKind, Fault, Judgement, NextStep, judge
 from ...evaluator.messages import Message
@@ -146,6 +148,13 @@ class _Asked(Generic[R]):
     def attempt(self) -> int:
         """Number of the attempt under way, from 1."""
         return len(self.failures) + 1
+
+    def failed_with(self, error: BaseException) -> bool:
+        """Return whether an error is that of the last failed attempt, and was judged."""
+        return bool(self.failures) and self.failures[-1].error is error
+
+    def is_worth_retrying(self, error: BaseException) -> bool:
+        return self.failed_with(error) and self.failures[-1].may_pass
 
     def unusable(self, policy: RetryPolicy) -> bool:
         """Return whether the model has answered often enough, and never usably."""
@@ -289,37 +298,57 @@ class EndpointAsker(Generic[R, A]):
 
     async def _ask(self, request: R, *, until_blamed: bool) -> BilledAnswer[A]:
         asked = _Asked(request, answers_before=self._answers)
+        policy, failures = self._policy, asked.failures
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(asked.is_worth_retrying),
+            # Drawn for the last attempt too: the draws after it do not depend on the patience.
+            wait=lambda _state: policy.wait_s(len(failures), failures[-1].retry_after, self._rng),
+            stop=lambda _state: asked.patience_ends(policy),
+            sleep=lambda wait_s: self._wait_after(asked, wait_s),
+            reraise=True,
+        )
+        while True:
+            try:
+                answer: BilledAnswer[A] = await retrying(self._attempt, asked)
+            except ChatError as error:
+                if not asked.failed_with(error):
+                    raise
+            else:
+                self._answers, self._control = self._answers + 1, request
+                return answer
+            failure, error_of_request = failures[-1], self._error_of(asked)
+            if isinstance(error_of_request, RequestFailedError):
+                # In an outage the endpoints rest, so that the next requests are not lost as well.
+                if rest_s := self._outage.rest_s():
+                    for endpoint in self._pool.endpoints:
+                        endpoint.limiter.rest(rest_s)
+                if until_blamed and not await self._is_at_fault(asked, error_of_request):
+                    failures.clear()
+                    asked.waited_s, asked.answers_before = 0.0, self._answers
+                    continue
+            is_last = error_of_request is failure.error
+            raise error_of_request from (failure.error.__cause__ if is_last else failure.error)
+
+    async def _attempt(self, asked: _Asked[R]) -> BilledAnswer[A]:
+        """Make one attempt: at one endpoint after another, until one answers or none is left to ask at once.
+
+        Raises:
+            ChatError: The attempt failed; it is the last of ``asked.failures``.
+        """
         while True:
             result = await self._reserve_and_send(asked)
             if isinstance(result, BilledAnswer):
-                self._answers, self._control = self._answers + 1, request
                 return result
-            # Another endpoint may answer at once; only if none does, one attempt is used up.
             if result is None or self._asks_at_once(asked, result):
                 continue
             failure = self._joint_failure(asked)
             asked.failures.append(failure)
             asked.tried.clear()
             asked.failures_there.clear()
-            # Drawn for the last attempt too: the draws after it do not depend on the patience.
-            attempt, retry_after = len(asked.failures), failure.retry_after
-            wait_s = self._policy.wait_s(attempt, retry_after, self._rng) if failure.may_pass else 0.0
-            if (error := self._error_of(asked)) is None:
-                await self._wait_after(asked, wait_s)
-                continue
-            if isinstance(error, RequestFailedError):
-                # In an outage the endpoints rest, so that the next requests are not lost as well.
-                if rest_s := self._outage.rest_s():
-                    for endpoint in self._pool.endpoints:
-                        endpoint.limiter.rest(rest_s)
-                if until_blamed and not await self._is_at_fault(asked, error):
-                    asked.failures.clear()
-                    asked.waited_s, asked.answers_before = 0.0, self._answers
-                    continue
-            raise error from (failure.error.__cause__ if error is failure.error else failure.error)
+            raise failure.error
 
-    def _error_of(self, asked: _Asked[R]) -> ChatError | RequestFailedError | None:
-        """Return the error that ends a request after its last failure; None if it is asked again."""
+    def _error_of(self, asked: _Asked[R]) -> ChatError | RequestFailedError:
+        """Return the error that ends a request after its last failure."""
         error, judgement = asked.failures[-1].error, asked.failures[-1].judgement
         # A client object from Python has no address.
         at = f"{asked.endpoint}: " if "://" in asked.endpoint else ""
@@ -335,8 +364,6 @@ class EndpointAsker(Generic[R, A]):
                 refused=not certain,
                 refusal=error if isinstance(error, BadRequestError) else None,
             )
-        if not asked.patience_ends(self._policy):
-            return None
         attempts = len(asked.failures)
         return RequestFailedError(
             Message(f"{at}no usable answer in {counted(attempts, 'attempt')}: ", error),
