@@ -330,7 +330,7 @@ class EndpointAsker(Generic[R, A]):
             raise error_of_request from (failure.error.__cause__ if is_last else failure.error)
 
     async def _attempt(self, asked: _Asked[R]) -> BilledAnswer[A]:
-        """Make one attempt: at one endpoint after another, until one answers or none is left to ask at once.
+        """Make one attempt: ask one endpoint after another until one answers or all have failed.
 
         Raises:
             ChatError: The attempt failed; it is the last of ``asked.failures``.
