@@ -400,7 +400,7 @@ def next_steps(view: RunView) -> list[str]:
     if result is None or result.status == "stopped":
         if view.state == "live":
             return ["Wait: the search is running. This page shows its state at the time it was made."]
-        more = "".join(f" --max-{limit} N" for limit in view.limits)
+        more = "".join(f" --max-{limit.replace('_', '-')} N" for limit in view.limits)
         first = (
             f"Resume: promptclimb resume {folder}{more} continues the run; answers on disk are never "
             "requested again."

@@ -191,3 +191,10 @@ def test_only_some_of_the_classes_that_new_names_hurt_are_named() -> None:
     result = small_result(best=Best(template="a {}", train=0.9, val=None, test=0.75, class_names=new))
     said = about_names(replace(view(result), details=Details(decisions=decisions)))
     assert "Fewer test images of 'c0', 'c1', 'c2', 'c3', 'c4' and 3 more classes are right with their" in said
+
+
+def test_a_limit_of_two_words_is_resumed_by_its_option() -> None:
+    """The command on the page can be copied, also after a limit on a scorer behind an API."""
+    stopped = small_result(status="stopped", stop_reason="over", limits=("scorer_calls",))
+    (resume, *_) = next_steps(view(stopped, state="stopped"))
+    assert " --max-scorer-calls N " in resume
