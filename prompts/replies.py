@@ -71,10 +71,10 @@ def _last_step(text: str) -> str:
 
 
 def _read(text: str, max_words: int | None) -> Proposals:
-    marked, unmarked, complete = _proposals(text)
-    reply = _judge(marked, max_words)
+    marked, unmarked, complete = _sorted_lines(text)
+    reply = _read_lines(marked, max_words)
     if not reply.candidates:
-        reply = _judge([*marked, *unmarked], max_words)
+        reply = _read_lines([*marked, *unmarked], max_words)
     if complete and len(marked) + len(unmarked) <= MAX_PROPOSALS:
         return reply
     message = f"only the first {MAX_LINES:,} lines and {MAX_PROPOSALS} proposals were read"
@@ -85,7 +85,7 @@ def _end(reason: str, message: str) -> RefusedLine:
     return RefusedLine("", reason, message)
 
 
-def _proposals(text: str) -> tuple[list[str], list[str], bool]:
+def _sorted_lines(text: str) -> tuple[list[str], list[str], bool]:
     """Sort an answer's lines into marked proposals, unmarked lines with a slot, and chatter (dropped)."""
     from_json, rest = strings_in_json(text)
     lines = rest.splitlines()
@@ -114,7 +114,7 @@ def _is_heading(line: str) -> bool:
     return line.rstrip("*_ ").endswith(":") or not any(map(str.isalpha, line))
 
 
-def _judge(proposals: list[str], max_words: int | None) -> Proposals:
+def _read_lines(proposals: list[str], max_words: int | None) -> Proposals:
     def results() -> Iterator[tuple[str, Template | RefusedLine]]:
         for line in proposals[:MAX_PROPOSALS]:
             # Lines that restarts repeat are read once, unless they are too long to keep.

@@ -250,7 +250,7 @@ def complete_result(run_dir: Path) -> SearchResult | None:
     try:
         result = read_result(run_dir)
     except (OSError, ValueError):
-        return None  # missing or torn: it can be rebuilt from the journal
+        return None  # missing or torn: it can be rebuilt from the store
     return result if result.complete else None
 
 

@@ -297,7 +297,7 @@ class Choice:
 
     Attributes:
         rows: The leaderboard, best first.
-        evaluated: How many texts were scored.
+        texts_scored: How many texts were scored.
         preference: Why ``best`` is not the best one by the rule; None if it is.
         ungrown: Why the ensemble is only the first few of the ranking; None if it could be grown.
         curve: The choice after that many templates: points of a learning curve.
@@ -307,7 +307,7 @@ class Choice:
     ensemble: ChosenGroup
     baselines: Mapping[str, ChosenGroup]
     rows: tuple[Row, ...]
-    evaluated: int
+    texts_scored: int
     preference: Preference | None
     ungrown: FailedStep | None
     curve: Mapping[int, Entry]
@@ -331,7 +331,7 @@ async def choose(
         return ranking, rows, len({entry.text for entry in scored}), whole
 
     # Ordering the templates of many restarts takes seconds.
-    ranking, rows, evaluated, chosen_after = await in_thread(rank_all)
+    ranking, rows, texts_scored, chosen_after = await in_thread(rank_all)
     order, kind = ranking.order, kind_named(config.search_for)
     if not order:
         raise PromptclimbError(
@@ -359,7 +359,7 @@ async def choose(
         ),
         baselines={name: group for name, group in baselines.items() if group.templates},
         rows=rows,
-        evaluated=evaluated,
+        texts_scored=texts_scored,
         preference=ranking.preference,
         ungrown=ungrown,
         curve=chosen_after,

@@ -175,6 +175,7 @@ class Restart:
 
     async def _conversation(self, conversation: int) -> None:
         position = Position(self.record.number, conversation)
+        # The view reads ``position`` when the method draws: by then it is that of the current round.
         steps = self._method.conversation(self._view(lambda: position))
         script = Script(steps, most_requests=self._method.requests)
         self._stopping.begin_conversation()
@@ -211,7 +212,7 @@ class Restart:
         sample = 0
         while isinstance(step := script.next(sample), Consult) or (isinstance(step, Propose) and step.free):
             if isinstance(step, Propose):
-                script.take(Feedback(outcomes=await self._propose(step, position)))
+                script.take(Feedback(outcomes=await self._score_own(step, position)))
                 continue
             thought, _ = await self.journal.ask(step.messages, position._replace(sample=sample))
             script.take(Feedback(text=thought.text))
@@ -232,14 +233,14 @@ class Restart:
                 self.emit(AnswerEmpty(position=position, cut=cut))
             if not replayed:
                 self.journal.count(empty=empty, cut=cut)
-            outcomes = await self._judge(proposals, position)
+            outcomes = await self._score_proposals(proposals, position)
             self.record.proposed += sum(outcome.score is not None for outcome in outcomes)
         else:
-            outcomes = await self._propose(step, position)
+            outcomes = await self._score_own(step, position)
         script.take(Feedback(text=text, outcomes=outcomes, best_before=before))
         return True
 
-    async def _propose(self, step: Propose, position: Position) -> list[Outcome]:
+    async def _score_own(self, step: Propose, position: Position) -> list[Outcome]:
         """Score candidates that the method made itself."""
         if not self._all_scored(step.candidates, position):
             self.check()
@@ -265,7 +266,7 @@ class Restart:
             free=most_free(self.info),
         )
 
-    async def _judge(self, proposals: Proposals, position: Position) -> list[Outcome]:
+    async def _score_proposals(self, proposals: Proposals, position: Position) -> list[Outcome]:
         """Score the proposals of an answer that are new, and refuse the others."""
         refused: list[Outcome] = []
         fresh: list[Candidate] = []

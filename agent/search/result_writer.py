@@ -63,7 +63,7 @@ from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .event_loop import call_evaluator
 from .journal import RestartRecord, Searched
-from .test_evaluation import EvaluatedChoice, openings
+from .test_evaluation import EvaluatedChoice, openings_of_test
 
 MOST_PICTURES = 12
 """Maximum images that the best template fixes, and maximum that it breaks."""
@@ -121,7 +121,7 @@ def build_result(
             priced=not config.needs_llm or config.priced,
             replayed=sum(record.replayed for record in searched.all_records),
         ),
-        evaluated=choice.evaluated,
+        evaluated=choice.texts_scored,
         rejected=searched.rejected,
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in searched.all_records),
@@ -140,7 +140,7 @@ def build_result(
         ),
         started=store.manifest.started or None,
         device=None if device is None else str(device),
-        test_opened=openings(store),
+        test_opened=openings_of_test(store),
         gain=evaluated.gain,
         scorer_usage=ApiUsage.of(store.scorer_usage, priced=config.scorer_price is not None)
         if config.is_api or store.scorer_usage.calls

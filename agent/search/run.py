@@ -38,7 +38,7 @@ from .opening import (
 )
 from .restart_workers import NothingMore, run_restarts, single, stop_event
 from .result_writer import build_result, details_of, write_files
-from .test_evaluation import evaluate_choice, openings
+from .test_evaluation import evaluate_choice, openings_of_test
 from .user_objects import check_user_objects, name_of
 
 
@@ -71,9 +71,9 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
         if finished is None:
             check_user_objects(run_dir, store.manifest.given, request.user_objects)
         store.extend(extension)
-        # Names that were asked for belong to the template that was chosen.
+        # Once all restarts are done, class names are asked for in the chosen template: the choice is made.
         named = config.searches_names and store.note(ALL_RESTARTS_DONE) == config.all_rounds
-        chosen = not extension and (finished is not None or named or openings(store) > 0)
+        chosen = not extension and (finished is not None or named or openings_of_test(store) > 0)
         store.change_identity(with_changes(config, store.manifest.identity, chosen=chosen))
         store.check_identity(known_identity(config, store.manifest.identity))
         if finished is not None:

@@ -220,7 +220,7 @@ def _inspection(names: Sequence[str], labels: Sequence[int], predicted: Sequence
     )
 
 
-def openings(store: Store) -> int:
+def openings_of_test(store: Store) -> int:
     """Return how often the test split of a run was opened."""
     return store.note(OPENINGS, _COUNT.validate_python) or 0
 
@@ -232,7 +232,7 @@ async def _accuracies(
     scores: Sequence[SplitScores | None] | None = None
     if test:
         # Stored before it happens: a run that dies in the middle has opened it all the same.
-        await store.put_note(OPENINGS, openings(store) + 1)
+        await store.put_note(OPENINGS, openings_of_test(store) + 1)
         scores = await _try(failed, UNOPENED, _scores(evaluator, groups, test=True))
     opened = scores is not None
     if scores is None:

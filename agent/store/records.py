@@ -29,7 +29,7 @@ _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer from the journal, with ``ChatRequest.hash`` of the request it answers."""
+    """A stored answer, with ``ChatRequest.hash`` of the request it answers."""
 
     request_hash: Annotated[str, Field(alias="request")]
     answer: ChatAnswer
@@ -104,7 +104,7 @@ def row_text(value: Any) -> str:
 
 
 def answer_key(position: Position) -> str:
-    """Return the journal's key of a position; keys sort as positions do."""
+    """Return the key of the answer at a position; keys sort as positions do."""
     return ANSWER + ".".join(f"{number:09d}" for number in position)
 
 
@@ -118,4 +118,4 @@ def key_position(key: str, prefix: str) -> Position:
     try:
         return Position(*map(int, key.removeprefix(prefix).split(".")))
     except (TypeError, ValueError) as error:
-        raise StoreCorruptError(f"the journal has a row {key!r}, which is no position") from error
+        raise StoreCorruptError(f"the store has a row {key!r}, which is no position") from error

@@ -281,11 +281,11 @@ class Store(Rows):
         self._writer.restart_clock()
 
     def answer(self, position: Position) -> StoredAnswer | None:
-        """Return the journal's answer at a position, None if it is missing."""
+        """Return the stored answer at a position, None if it is missing."""
         return self._known(answer_key(position), reader(StoredAnswer))
 
     def answers(self) -> Iterator[tuple[Position, StoredAnswer]]:
-        """Yield the whole journal in the order of positions."""
+        """Yield all stored answers in the order of positions."""
         for key, answer in self._rows(ANSWER, reader(StoredAnswer)):
             yield key_position(key, ANSWER), answer
 

@@ -202,7 +202,7 @@ class Writer:
     def _add(self, job: _Job, texts: dict[str, str]) -> Exception | None:
         """Add the rows of a job to those of its commit, or return why that is impossible."""
         if job.new is not None and (job.new in texts or job.new in self._keys):
-            return StoreError(f"{job.new} is in the journal already")
+            return StoreError(f"{job.new} is in the store already")
         try:
             texts |= {key: row_text(value) for key, value in job.rows.items()}
         except (TypeError, ValueError, RecursionError) as error:

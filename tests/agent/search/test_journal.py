@@ -29,7 +29,7 @@ from promptclimb.agent.search.journal import (
     RestartRecord,
     Skipped,
 )
-from promptclimb.agent.search.test_evaluation import OPENINGS, openings
+from promptclimb.agent.search.test_evaluation import OPENINGS, openings_of_test
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.run import Store
 
@@ -244,4 +244,4 @@ async def test_a_count_of_openings_that_was_changed_is_named(store: Store, row: 
     """How often the test split was opened stands in the result."""
     await store.put_note(OPENINGS, row)
     with pytest.raises(StoreCorruptError, match=OPENINGS):
-        openings(store)
+        openings_of_test(store)

@@ -132,7 +132,7 @@ async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(sto
     disk.go.set()
     reported = await asyncio.gather(first, *tasks, return_exceptions=True)
     assert [isinstance(one, StoreError) for one in reported] == [False, False, True, True, False]
-    assert "answer:000000001.000000001.000000001.000000000 is in the journal already" in str(reported[2])
+    assert "answer:000000001.000000001.000000001.000000000 is in the store already" in str(reported[2])
     assert [(place.round, kept.request_hash) for place, kept in store.answers()] == [
         (1, "h"), (2, "other"), (3, "other"),
     ]  # fmt: skip
