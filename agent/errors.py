@@ -261,7 +261,7 @@ class BudgetSpentError(PromptclimbError):
     """A limit that the user set is reached.
 
     Attributes:
-        limit: "calls", "tokens", "cost" or "minutes".
+        limit: "calls", "scorer_calls", "tokens", "cost" or "minutes": the setting's name without ``max_``.
         limits: All limits that are reached; resuming needs more of each.
     """
 

@@ -376,8 +376,8 @@ class ScorerUsageChanged(UsageEvent, name="scorer.usage_changed"):
 class SearchStopped(Event, name="search.stopped"):
     """A budget or an outage stopped the search before its end.
 
-    ``limit`` is ``calls``, ``tokens``, ``cost`` or ``minutes``, and None for an outage; ``limits`` are all
-    reached.
+    ``limit`` is ``calls``, ``scorer_calls``, ``tokens``, ``cost`` or ``minutes``, and None for an outage;
+    ``limits`` are all reached.
     """
 
     reason: str
@@ -467,7 +467,7 @@ class UsageMissing(EndpointEvent, name="endpoint.usage_missing"):
 
 
 class Paused(EndpointEvent, name="pacing.paused"):
-    """No request is sent to the endpoint for a while, because it asked for that."""
+    """No request is sent to the endpoint for a while, after a rate-limit reply or in an outage."""
 
     wait_s: float
 

@@ -47,14 +47,14 @@ from .limiter import Permit, RateLimiter
 from .pool import Endpoint, EndpointPool, Outage, PooledEndpoint
 
 GIVE_UP_AFTER_S = 1800.0
-PAID = frozenset({FailureKind.EMPTY, FailureKind.CUT, FailureKind.DECLINED})
-"""Unusable answers of the model itself: it may well give them again, and they are paid for."""
+PAID_FAILURES = frozenset({FailureKind.EMPTY, FailureKind.CUT, FailureKind.DECLINED})
+"""Unusable answers of the model itself: each is paid for, and the next one may be unusable too."""
 REMOVING = frozenset({FailureKind.MISDIRECTED, FailureKind.CLOSED})
 """Failures for which an endpoint that is at fault is removed."""
 NEVER_JSON = frozenset({"bad_json", "not_json"})
 """Reasons of garbled replies that mean, if there was no other reply, that this is no such endpoint."""
-LOCAL_S = 1200.0
-"""A local model answers as fast as a busy machine lets it; its answer under way is not thrown away before."""
+LOCAL_ATTEMPT_S = 1200.0
+"""Shortest deadline of an attempt at a local model, which is slow on a busy machine."""
 LOOK_AGAIN_S = 1.0
 """Seconds between two looks at an attempt's patience."""
 SOONEST_S = 0.01
@@ -68,7 +68,7 @@ class RetryPolicy:
         attempts: Most attempts, not counting those after which the endpoint asks for a wait.
         unusable_attempts: Most attempts that are paid for and give nothing usable.
         total_s: Seconds of attempts and waits between them; waiting in the queue is not counted.
-        attempt_s: Seconds that one attempt may take.
+        attempt_s: Seconds that one endpoint may take to answer.
         first_wait_s: Longest wait after the first failure; it doubles with each.
         longest_wait_s: Longest wait between two attempts of our own choosing.
         longest_asked_s: Longest wait that an endpoint may ask for; after that it is tried anyway.
@@ -88,7 +88,7 @@ class RetryPolicy:
         return cls(
             attempts=config.retry_attempts,
             total_s=config.retry_seconds,
-            attempt_s=max(config.request_timeout, LOCAL_S if local else 0.0),
+            attempt_s=max(config.request_timeout, LOCAL_ATTEMPT_S if local else 0.0),
         )
 
     def wait_s(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:
@@ -112,7 +112,7 @@ class _Failure:
 
     error: ChatError
     judgement: Judgement
-    retry_after: float | None = None  # seconds that every endpoint is to be left alone
+    retry_after: float | None = None  # seconds before which no endpoint may be asked again
 
     @property
     def may_pass(self) -> bool:
@@ -126,19 +126,22 @@ class _Failure:
             return "no"
         if self.judgement.step is NextStep.WAIT:
             return "rate_limited"
-        return "unusable" if self.error.kind in PAID else "transient"
+        return "unusable" if self.error.kind in PAID_FAILURES else "transient"
 
 
 @dataclass(slots=True)
 class _Asked(Generic[R]):
-    """One request, and what became of its attempts so far."""
+    """One request, and what became of its attempts so far.
+
+    An attempt asks one endpoint after another: it fails once, when all have failed.
+    """
 
     request: R
     failures: list[_Failure] = field(default_factory=list)  # one for each attempt
     waited_s: float = 0.0  # between them
     endpoint: str = ""  # asked last
     tried: list[PooledEndpoint] = field(default_factory=list)  # at which the attempt under way has failed
-    failures_there: list[_Failure] = field(default_factory=list)
+    failures_there: list[_Failure] = field(default_factory=list)  # one for each time it was sent
     most_tokens: int = 0  # answer tokens that are reserved for it
     max_tokens: int = 0  # answer tokens that were asked for last
     exhausted: int = 0  # times that all attempts failed, while others were answered
@@ -158,7 +161,7 @@ class _Asked(Generic[R]):
 
     def unusable(self, policy: RetryPolicy) -> bool:
         """Return whether the model has answered often enough, and never usably."""
-        paid = [failure.error for failure in self.failures if failure.error.kind in PAID]
+        paid = [failure.error for failure in self.failures if failure.error.kind in PAID_FAILURES]
         final = any(isinstance(error, UnusableAnswerError) and error.final for error in paid)
         return final or len(paid) >= min(policy.unusable_attempts, policy.attempts)
 
@@ -175,7 +178,7 @@ class _Asked(Generic[R]):
 
 @dataclass(slots=True)
 class _Attempt(Generic[R]):
-    """One attempt at one endpoint, and its cost from the reservation to the bill."""
+    """One sending of a request to one endpoint, and its cost from the reservation to the bill."""
 
     endpoint: PooledEndpoint
     permit: Permit
@@ -205,7 +208,10 @@ class _Attempt(Generic[R]):
 class EndpointAsker(Generic[R, A]):
     """Asks one endpoint or several, within the limits.
 
-    Each attempt reserves the most that it can cost, waits for an endpoint, and is settled with the endpoint's
+    ``_ask`` retries. Each attempt goes to one endpoint after another (``_try_endpoints``), each time with a
+    reservation of its own (``_reserve_and_send``). ``_deliver`` records what became of it.
+
+    Each sending reserves the most that it can cost, waits for an endpoint, and is settled with the endpoint's
     bill. An attempt that was cut off, or an answer without usage, counts with all that was reserved. Each
     failure is judged by the table of ``evaluator.failures``. An endpoint is removed if it rejects its key,
     has no such model or no quota left.
@@ -213,14 +219,17 @@ class EndpointAsker(Generic[R, A]):
     With several endpoints, a failed request moves at once to another one that answers; only when all have
     failed is one attempt used up. A failing endpoint is suspended for growing pauses.
 
+    After a 429 the endpoint's ``RateLimiter`` holds back all requests, and the policy's wait this one; both
+    run at the same time.
+
     In an outage (requests use up their attempts, none succeeds) the endpoints rest for growing pauses. After
     ``give_up_after_s`` seconds of failures alone, every request fails with GaveUpError.
 
     Args:
         has_answers: The run has earlier answers, so its settings are right: the meaning of a refusal does not
             depend on where a run was interrupted.
-        until_blamed: A request whose attempts are used up is given up only if others are answered. For a
-            scorer: without it a score would be wrong. An LLM's request costs one round.
+        until_at_fault: Give up a request whose attempts are used up only if it is at fault: others are
+            answered. For a scorer, whose score would be wrong without it; an LLM's request costs one round.
         ledger: None stores nothing.
         stop: Once it is requested, no attempt starts; attempts under way are marked as paid.
         rng: Source of jitter; affects no result.
@@ -234,7 +243,7 @@ class EndpointAsker(Generic[R, A]):
         retry: RetryPolicy | None = None,
         give_up_after_s: float = GIVE_UP_AFTER_S,
         has_answers: bool = False,
-        until_blamed: bool = False,
+        until_at_fault: bool = False,
         ledger: Ledger | None = None,
         stop: Stop | None = None,
         emit: Listener = ignore_event,
@@ -242,7 +251,7 @@ class EndpointAsker(Generic[R, A]):
     ) -> None:
         self.budget = budget
         self._policy = retry or RetryPolicy()
-        self._until_blamed = until_blamed
+        self._until_at_fault = until_at_fault
         self._ledger = ledger
         self._stop = stop or Stop()
         self._emit = emit
@@ -277,7 +286,9 @@ class EndpointAsker(Generic[R, A]):
         for endpoint in self._pool.endpoints:
             limiter = endpoint.limiter
             rpm, tpm = limiter.a_minute("requests"), limiter.a_minute("tokens")
-            self._emit(EndpointPaced(endpoint=endpoint.name, in_flight=limiter.places, rpm=rpm, tpm=tpm))
+            self._emit(
+                EndpointPaced(endpoint=endpoint.name, in_flight=limiter.max_in_flight, rpm=rpm, tpm=tpm)
+            )
 
     def cost_at_most(self, request: R) -> Spent:
         """Return the most that one attempt at a request may cost now: what is reserved for it."""
@@ -294,9 +305,9 @@ class EndpointAsker(Generic[R, A]):
             GaveUpError: Nothing has succeeded for too long.
             FatalChatError: No endpoint can answer, or none can answer this.
         """
-        return await self._ask(request, until_blamed=self._until_blamed)
+        return await self._ask(request, until_at_fault=self._until_at_fault)
 
-    async def _ask(self, request: R, *, until_blamed: bool) -> BilledAnswer[A]:
+    async def _ask(self, request: R, *, until_at_fault: bool) -> BilledAnswer[A]:
         asked = _Asked(request, answers_before=self._answers)
         policy, failures = self._policy, asked.failures
         retrying = tenacity.AsyncRetrying(
@@ -309,7 +320,7 @@ class EndpointAsker(Generic[R, A]):
         )
         while True:
             try:
-                answer: BilledAnswer[A] = await retrying(self._attempt, asked)
+                answer: BilledAnswer[A] = await retrying(self._try_endpoints, asked)
             except ChatError as error:
                 if not asked.failed_with(error):
                     raise
@@ -319,21 +330,22 @@ class EndpointAsker(Generic[R, A]):
             failure, error_of_request = failures[-1], self._error_of(asked)
             if isinstance(error_of_request, RequestFailedError):
                 # In an outage the endpoints rest, so that the next requests are not lost as well.
-                if rest_s := self._outage.rest_s():
+                if rest_s := self._outage.request_failed():
                     for endpoint in self._pool.endpoints:
                         endpoint.limiter.rest(rest_s)
-                if until_blamed and not await self._is_at_fault(asked, error_of_request):
+                if until_at_fault and not await self._is_at_fault(asked, error_of_request):
                     failures.clear()
                     asked.waited_s, asked.answers_before = 0.0, self._answers
                     continue
-            is_last = error_of_request is failure.error
-            raise error_of_request from (failure.error.__cause__ if is_last else failure.error)
+            # A failure that ends the request as it is keeps its own cause.
+            cause = failure.error.__cause__ if error_of_request is failure.error else failure.error
+            raise error_of_request from cause
 
-    async def _attempt(self, asked: _Asked[R]) -> BilledAnswer[A]:
-        """Make one attempt: ask one endpoint after another until one answers or all have failed.
+    async def _try_endpoints(self, asked: _Asked[R]) -> BilledAnswer[A]:
+        """Make one attempt: ask one endpoint after another until one answers, or none can be asked at once.
 
         Raises:
-            ChatError: The attempt failed; it is the last of ``asked.failures``.
+            ChatError: The attempt failed: the error of the last of ``asked.failures``.
         """
         while True:
             result = await self._reserve_and_send(asked)
@@ -406,7 +418,7 @@ class EndpointAsker(Generic[R, A]):
         """Return whether a request that was answered before is answered again."""
         assert self._control is not None
         try:
-            reply = await self._ask(self._control, until_blamed=False)
+            reply = await self._ask(self._control, until_at_fault=False)
         except RequestFailedError:
             return False
         if self._ledger is not None:
@@ -452,7 +464,7 @@ class EndpointAsker(Generic[R, A]):
         return True
 
     async def _reserve_and_send(self, asked: _Asked[R]) -> BilledAnswer[A] | _Failure | None:
-        """Make the attempt at one endpoint; None if something else has to be reserved for it first."""
+        """Send the request to one endpoint; None if it was not sent, as another amount must be reserved."""
         request, tried = asked.request, asked.tried
         longest = self._longest(request)
         asked.most_tokens = longest.max_tokens
@@ -621,7 +633,7 @@ class EndpointAsker(Generic[R, A]):
         self._outage.succeeded()
 
     def _failed(self, attempt: _Attempt[R], failure: _Failure) -> None:
-        """Record a failure in bill, pacing and breaker."""
+        """Record a failure in bill, pacing and breaker; adapt the answer tokens asked for here."""
         error, endpoint, permit = failure.error, attempt.endpoint, attempt.permit
         limiter = endpoint.limiter
         attempt.failed = 1
@@ -634,7 +646,7 @@ class EndpointAsker(Generic[R, A]):
             self._bill_unknown(attempt, error.written if isinstance(error, UnusableAnswerError) else 0)
         limiter.read_headers(permit, error.headers)
         if isinstance(error, RateLimitedError):
-            limiter.refused(permit, error.retry_after, tokens="token" in str(error).lower())
+            limiter.rate_limited(permit, error.retry_after, tokens="token" in str(error).lower())
         else:
             limiter.failed(error.retry_after)
         if failure.judgement.step is NextStep.STOP and error.kind in REMOVING:
@@ -642,10 +654,11 @@ class EndpointAsker(Generic[R, A]):
                 # Before the permit is given back, or it would let the next one run into the same refusal.
                 left = self._pool.remove(endpoint, error)
                 self._emit(EndpointRemoved(endpoint=endpoint.name, message=str(error), left=left))
+        # The first two also change what is asked for here; only a failure that none explains suspends.
         elif not (
             endpoint.asked_too_much(error, longer=attempt.longer)
-            or self._lengthens(attempt, error)
-            or self._spares(attempt, failure)
+            or self._tries_longer_answers(attempt, error)
+            or self._is_excused(attempt, failure)
         ):
             wait_s = self._pool.suspend(endpoint, error, probe=permit.probe)
             if wait_s is not None and not endpoint.suspended:
@@ -654,7 +667,7 @@ class EndpointAsker(Generic[R, A]):
         name, billed = type(error).__name__, bool(attempt.used.calls)
         self._emit(ChatFailed(endpoint=endpoint.name, error=name, message=str(error), billed=billed))
 
-    def _spares(self, attempt: _Attempt[R], failure: _Failure) -> bool:
+    def _is_excused(self, attempt: _Attempt[R], failure: _Failure) -> bool:
         """Return whether a failure says nothing against the endpoint.
 
         A model that thinks too long does so elsewhere too, unless others have given usable answers.
@@ -684,12 +697,15 @@ class EndpointAsker(Generic[R, A]):
         if attempt.endpoint.price is not None:
             attempt.endpoint.price.learn(usage)
 
-    def _lengthens(self, attempt: _Attempt[R], error: ChatError) -> bool:
-        """Ask for longer answers if they are cut before they begin, and limits allow it."""
+    def _tries_longer_answers(self, attempt: _Attempt[R], error: ChatError) -> bool:
+        """Ask for longer answers from now on if one was cut before it began, and limits allow it.
+
+        Return whether that explains the failure.
+        """
         if attempt.longer or error.kind is not FailureKind.CUT:
             return False
         endpoint, sent = attempt.endpoint, attempt.request
-        if endpoint.answers != "short":
+        if endpoint.answer_length != "short":
             return endpoint.asks_more  # since this one was sent
         longer = endpoint.with_max_answer(sent)
         now = endpoint.asked_tokens(longer)
@@ -704,7 +720,7 @@ class EndpointAsker(Generic[R, A]):
             or (left.cost_usd is not None and money > left.cost_usd * PICODOLLARS)
         ):
             return False
-        endpoint.answers = "trying"
+        endpoint.answer_length = "trying"
         self._emit(AnswerTokensRaised(endpoint=endpoint.name, before=sent.max_tokens, now=now))
         return True
 
@@ -714,7 +730,7 @@ class EndpointAsker(Generic[R, A]):
         if not failure.may_pass:
             return
         # A model's own unusable answers are no outage; another endpoint may do better after a while.
-        if error.kind in PAID and len(self._endpoints) < 2:
+        if error.kind in PAID_FAILURES and len(self._endpoints) < 2:
             return
         self._outage.failed(error.took_s)
         if not self._outage.over_the_limit or self._gave_up:

@@ -37,6 +37,7 @@ class Limits:
 
     @property
     def picodollars(self) -> int | None:
+        """The limit on cost."""
         return None if self.cost_usd is None else int(Decimal(str(self.cost_usd)) * PICODOLLARS)
 
     @classmethod
@@ -99,8 +100,11 @@ class Budget:
     reserved. So a limit is exceeded by one answer at most, unless answers become more than that many times as
     expensive at once.
 
-    Cost is counted together with that of the budgets that share it; their reservations wait in one line. What
-    is kept for the final evaluation is out of reach until nothing is kept any more.
+    Budgets that share a cost limit count cost together, and their reservations wait in one line. What is kept
+    for the final evaluation cannot be reserved until ``keep`` lowers it.
+
+    The setting ``max_cost`` arrives as ``Limits.cost_usd``. ``_exceeded`` words the sentence on a limit,
+    ``reserve`` raises it as a BudgetSpentError, and the search ends with it as ``SearchStopped.reason``.
 
     Numbers change only between two awaits, so no interleaving or cancellation can leak. ``spent`` is the
     usage of earlier processes; ``clock`` counts seconds, by default the running loop's.
@@ -123,10 +127,10 @@ class Budget:
         self._started = self._clock()
         self._spent = spent
         self.reserved = NOTHING
-        self._answers = self._most_tokens = self._most_picodollars = 0
+        self._answers = self._most_tokens_of_one = self._most_cost_of_one = 0
         self._kept = NOTHING
-        self._most_money = limits.picodollars
-        other = None if self._most_money is None else shares_cost_with  # else each has its own line
+        self._cost_limit = limits.picodollars
+        other = None if self._cost_limit is None else shares_cost_with  # else each has its own line
         self._sharing: list[Budget] = [] if other is None else other._sharing
         self._waiting: deque[_Waiting] = deque() if other is None else other._waiting
         self._sharing.append(self)
@@ -149,7 +153,7 @@ class Budget:
     def left(self) -> Limits:
         """Return what may still be used, ignoring reservations; never below zero."""
         spent, limits = self.spent, self.limits
-        money = None if self._most_money is None else self._most_money - self._money_of_all()
+        money = None if self._cost_limit is None else self._cost_limit - self._cost_of_all()
         return Limits(
             calls=None if limits.calls is None else max(limits.calls - spent.calls, 0),
             tokens=None if limits.tokens is None else max(limits.tokens - spent.tokens_at_most, 0),
@@ -236,51 +240,56 @@ class Budget:
         self.reserved = self.reserved.minus(reserved)
         self._spent = self._spent.plus(used)
         self._answers += used.calls
-        self._most_tokens = max(self._most_tokens, used.tokens)
-        self._most_picodollars = max(self._most_picodollars, used.picodollars)
+        self._most_tokens_of_one = max(self._most_tokens_of_one, used.tokens)
+        self._most_cost_of_one = max(self._most_cost_of_one, used.picodollars)
         if used.estimated_tokens > reserved.estimated_tokens:
             # Without usage, and longer than was asked for.
-            self._most_tokens = max(self._most_tokens, used.estimated_tokens)
-            self._most_picodollars = max(self._most_picodollars, used.estimated_picodollars)
+            self._most_tokens_of_one = max(self._most_tokens_of_one, used.estimated_tokens)
+            self._most_cost_of_one = max(self._most_cost_of_one, used.estimated_picodollars)
         self._grant()
 
     def _has_room(self, need: Spent) -> bool:
         """Return whether there is room now; raise BudgetSpentError if there never will be."""
         self.check_time()
+        # First without what is in flight: if that is too much already, no waiting helps.
         total = self._spent.plus(self._kept).plus(need)
         money_kept = sum(budget._kept.estimated_picodollars for budget in self._sharing)
-        money = self._money_of_all() + money_kept + need.estimated_picodollars
+        money = self._cost_of_all() + money_kept + need.estimated_picodollars
         if exceeded := self._exceeded(total, money, money_kept):
             limits_text = enumerated(exceeded.values())
             verb = f"limit of {limits_text} is" if len(exceeded) == 1 else f"limits of {limits_text} are"
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
+        # Then with it, each request at ``SAFETY_FACTOR`` times the most expensive answer so far.
         others = self.reserved
         if self.depends_on_size and others.calls:
             if others.calls >= self._answers:
                 return False
-            more = SAFETY_FACTOR * others.calls * self._most_tokens
+            more = SAFETY_FACTOR * others.calls * self._most_tokens_of_one
             others = replace(others, estimated_tokens=others.estimated_tokens + more)
-        if self._most_money is not None and not self._all_are_known():
+        if self._cost_limit is not None and not self._costs_are_known():
             return False
-        money += sum(budget._money_in_flight() for budget in self._sharing)
+        money += sum(budget._cost_in_flight() for budget in self._sharing)
         return not self._exceeded(total.plus(others), money)
 
-    def _all_are_known(self) -> bool:
-        """Return whether a request of any budget beside this one has answers to judge its price by."""
+    def _costs_are_known(self) -> bool:
+        """Return whether answers show what requests cost; True if no other budget has requests in flight.
+
+        Otherwise this budget needs an answer, and each of the others as many as it has in flight.
+        """
         busy_budgets = [budget for budget in self._sharing if budget is not self and budget.reserved.calls]
         return not busy_budgets or (
             self._answers > 0 and all(budget.reserved.calls <= budget._answers for budget in busy_budgets)
         )
 
-    def _money_of_all(self) -> int:
+    def _cost_of_all(self) -> int:
         return sum(budget._spent.picodollars_at_most for budget in self._sharing)
 
-    def _money_in_flight(self) -> int:
+    def _cost_in_flight(self) -> int:
         reserved = self.reserved
-        return reserved.estimated_picodollars + SAFETY_FACTOR * reserved.calls * self._most_picodollars
+        return reserved.estimated_picodollars + SAFETY_FACTOR * reserved.calls * self._most_cost_of_one
 
     def _exceeded(self, total: Spent, money: int, money_kept: int = 0) -> dict[str, str]:
-        """Return each limit that is exceeded in words, with what is kept of it for the final evaluation."""
+        """Return the exceeded limits by name, each in words for the user; amounts of cost in picodollars."""
         limits, exceeded = self.limits, dict[str, str]()
         if limits.calls is not None and total.calls > limits.calls:
             exceeded[self.CALLS] = counted(limits.calls, self.CALLS.removesuffix("s").replace("_", " "))
@@ -290,7 +299,7 @@ class Budget:
             exceeded["tokens"] = (
                 f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
             )
-        if self._most_money is not None and money > self._most_money:
+        if self._cost_limit is not None and money > self._cost_limit:
             why = "the next request may cost more than is left"
             if money_kept:
                 why = f"{money_kept / PICODOLLARS:.4f} of it is kept for the final evaluation"

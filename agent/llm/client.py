@@ -132,19 +132,19 @@ class OpenAIChat:
             sent = dialect.render(request, self._options)
             try:
                 answer = await self._once(sent)
-            except _RefusedError as refused:
-                error = refused.error
+            except _UnansweredError as unanswered:
+                error = unanswered.error
                 if isinstance(error, UnusableAnswerError):
-                    self._learn(dialect)  # still an answer: the endpoint takes the request as it was sent
-                learned = self._learned(dialect, refused, sent)
+                    self._adopt(dialect)  # still an answer: the endpoint takes the request as it was sent
+                adapted = self._adapted(dialect, unanswered, sent)
                 spent = _sum(spent, error.usage)
-                if learned is None or number == self._most_refusals:
+                if adapted is None or number == self._most_refusals:
                     if not (error.usage is None and error.perhaps_billed):
                         error.usage = spent
-                    raise error from refused.cause
-                dialect = learned
+                    raise error from unanswered.cause
+                dialect = adapted
             else:
-                self._learn(dialect)
+                self._adopt(dialect)
                 self._warn_of_a_cut(sent, answer)
                 return answer if spent is None else replace(answer, billed=spent.plus(answer.usage))
         raise AssertionError("unreachable")
@@ -174,13 +174,13 @@ class OpenAIChat:
             reply = await self._send(sent)
         except FOREIGN_ERRORS as error:
             self._scrubber.scrub_error(error)
-            raise _RefusedError(
+            raise _UnansweredError(
                 translate(error, self._scrubber.scrub_quoted), getattr(error, "body", None), error
             ) from None
         try:
             return read_answer(reply, self._scrubber)
         except ChatError as error:
-            raise _RefusedError(error, error_object(reply), error.__cause__) from None
+            raise _UnansweredError(error, error_object(reply), error.__cause__) from None
 
     async def _send(self, sent: Sent) -> RawReply:
         self.requests += 1
@@ -216,8 +216,9 @@ class OpenAIChat:
         finally:
             await response.aclose()
 
-    def _learned(self, dialect: Dialect, refused: _RefusedError, sent: Sent) -> Dialect | None:
-        error, body = refused.error, refused.body
+    def _adapted(self, dialect: Dialect, unanswered: _UnansweredError, sent: Sent) -> Dialect | None:
+        """Return the dialect to send the request in once more; None if no other one can help."""
+        error, body = unanswered.error, unanswered.body
         if isinstance(error, BadRequestError):
             bare = not self._has_answered and error.status in (400, 422)
             return dialect.learn_from(body, sent, bare=bare and not flagged(body))
@@ -225,7 +226,8 @@ class OpenAIChat:
             return dialect.learn_from(body, sent, bare=False, sure=True)
         return None
 
-    def _learn(self, dialect: Dialect) -> None:
+    def _adopt(self, dialect: Dialect) -> None:
+        """Keep what the endpoint has answered to for later requests."""
         before, self.dialect = self.dialect, self.dialect.joined(dialect)
         self._has_answered = True
         if changes := self.dialect.changes_since(before):
@@ -254,8 +256,8 @@ def _sum(first: TokenUsage | None, second: TokenUsage | None) -> TokenUsage | No
     return first.plus(second) if first is not None and second is not None else first or second
 
 
-class _RefusedError(Exception):
-    """One request without an answer: the error, the body that states it, and the error's cause."""
+class _UnansweredError(Exception):
+    """One request without a usable answer: the error, the body that states it, and the error's cause."""
 
     def __init__(self, error: ChatError, body: object, cause: BaseException | None) -> None:
         super().__init__(str(error))
@@ -355,7 +357,7 @@ class _Beginning(httpx2.AsyncByteStream):
 def translate(
     error: Exception, scrub: Callable[[str], str], path: str = CHAT_PATH, setting: Setting = BASE_URL
 ) -> ChatError:
-    """Return the ChatError for one of ``FOREIGN_ERRORS``; an unforeseen one becomes transient.
+    """Return the ChatError for one of ``FOREIGN_ERRORS``; a broken connection, as any other, is transient.
 
     ``path`` was asked for below the address that ``setting`` gives.
     """

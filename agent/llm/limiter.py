@@ -117,8 +117,8 @@ class Window:
         for taken in self._log:
             taken.counted = False
 
-    def refused(self) -> None:
-        """Widen the margin: the server refused although the limit was kept."""
+    def rate_limited(self) -> None:
+        """Widen the margin: the server answered 429 although the limit was kept."""
         self.margin = min(self.margin * 2, LONGEST_MARGIN_S)
 
     def _interval_s(self, weight: float) -> float:
@@ -213,14 +213,14 @@ class RateLimiter:
 
     def delay(self, tokens: int) -> float:
         """Return the seconds until a request may be sent; infinite until another one ends."""
-        if self.closed or self.in_flight >= self.places or not self.fits(tokens):
+        if self.closed or self.in_flight >= self.max_in_flight or not self.fits(tokens):
             return math.inf
         now = self._clock()
         waits = [self._windows[kind].delay(now, weight) for kind, weight in self._weights(tokens).items()]
         return max(self._ready_at - now, *waits, 0.0)
 
     @property
-    def places(self) -> int:
+    def max_in_flight(self) -> int:
         """Requests that may be in flight now."""
         return int(self._ceiling)
 
@@ -246,7 +246,7 @@ class RateLimiter:
 
     def load(self) -> float:
         """Return the seconds that one more request adds to each place: by speed and requests in flight."""
-        return (self.in_flight + 1) * self.mean_s / self.places
+        return (self.in_flight + 1) * self.mean_s / self.max_in_flight
 
     def admit(
         self, tokens: int, *, probe: bool = False, on_leave: Callable[[], None] | None = None
@@ -304,7 +304,7 @@ class RateLimiter:
         if retry_after:
             self._pause(retry_after)
 
-    def refused(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
+    def rate_limited(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
         """Slow down after a rate-limit reply; ``tokens``: it names them as the reason."""
         self._settle(permit, 0)
         if tokens:
@@ -316,7 +316,7 @@ class RateLimiter:
             # A window that was stated as shorter than a minute may be longer than seen so far.
             self._period_s = min(self._period_s * 2, PERIOD_S)
             for window in self._windows.values():
-                window.refused()
+                window.rate_limited()
         self._pause(retry_after)
 
     def rest(self, seconds: float) -> None:

@@ -154,8 +154,9 @@ class PooledEndpoint:
         has_answered: Whether it has ever answered, earlier sessions included: its settings are right.
         usage_missing: Its missing usage was reported.
         suspended: Its suspension was reported.
-        answers: Whether its answers need more tokens: no sign of it ("short"), perhaps ("trying"), it answers
-            with more ("long"), it refuses requests for more ("capped").
+        answer_length: How many answer tokens are asked for here: as many as by the search ("short"), more on
+            trial ("trying"), more because that was answered ("long"), no more because that was refused
+            ("capped").
     """
 
     def __init__(
@@ -172,7 +173,7 @@ class PooledEndpoint:
         self.price = None if endpoint.price is None else CorrectedPrice(endpoint.price)
         self.has_answered = has_answered
         self.usage_missing = self.suspended = False
-        self.answers: Literal["short", "trying", "long", "capped"] = "short"
+        self.answer_length: Literal["short", "trying", "long", "capped"] = "short"
         self._in_a_row = Counter[FailureKind]()
 
     @property
@@ -182,7 +183,7 @@ class PooledEndpoint:
     @property
     def asks_more(self) -> bool:
         """True if more answer tokens are requested here than by the search."""
-        return self.answers in ("trying", "long")
+        return self.answer_length in ("trying", "long")
 
     @property
     def has_hope(self) -> bool:
@@ -217,14 +218,14 @@ class PooledEndpoint:
         """Record an answer; ``longer``: the request asked for more tokens than the search does."""
         self.has_answered = True
         self._in_a_row.clear()
-        if longer and self.answers == "trying":
-            self.answers = "long"
+        if longer and self.answer_length == "trying":
+            self.answer_length = "long"
 
     def asked_too_much(self, error: ChatError, *, longer: bool) -> bool:
         """Return whether a request for more tokens is refused; from then on no such request is made."""
-        if not longer or self.answers != "trying" or not isinstance(error, BadRequestError):
+        if not longer or self.answer_length != "trying" or not isinstance(error, BadRequestError):
             return False
-        self.answers = "capped"
+        self.answer_length = "capped"
         return True
 
     def interpret_failure(self, error: ChatError) -> Judgement:
@@ -262,11 +263,11 @@ class Outage:
         if self._since is None:
             self._since = self._clock() - took_s
 
-    def rest_s(self) -> float:
-        """Return the seconds to wait after one more failed request, so that not every round is lost.
+    def request_failed(self) -> float:
+        """Count a request whose attempts all failed; return the seconds that all endpoints rest after it.
 
-        The first one may have failed by itself: 0.0. Then they are 5 s, doubling up to five minutes, but they
-        do not go beyond the time to give up.
+        The rest keeps the next requests from failing too. It is 0.0 after the first request, which may have
+        failed by itself, then 5 s, doubling up to five minutes, but never beyond the time to give up.
         """
         self._requests += 1
         if self._since is None or self._requests < 2:

@@ -125,7 +125,7 @@ class ScorerCalls:
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
             has_answers=spent.calls > 0,
-            until_blamed=True,
+            until_at_fault=True,
             ledger=self._write,
             stop=stop,
             emit=self._emit,

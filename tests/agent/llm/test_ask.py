@@ -374,7 +374,7 @@ async def test_a_pool_forgets_the_longer_answers_of_one_that_has_gone() -> None:
     small = Endpoint(name="small", client=other, limits=RateLimits(tpm=350))
     asker = asker_of([long, small])
     pooled = next(pooled for pooled in asker._endpoints if pooled.endpoint is long)
-    pooled.answers = "long"
+    pooled.answer_length = "long"
     waiting = [asyncio.create_task(asker.ask(request(number))) for number in range(3)]
     await asyncio.sleep(0.5)
     asker._pool.remove(pooled, QuotaSpentError("none left"))

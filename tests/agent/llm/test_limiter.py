@@ -45,7 +45,7 @@ class Bench:
 
     @property
     def ceiling(self) -> int:
-        return self.one.places
+        return self.one.max_in_flight
 
     @property
     def paused_s(self) -> float:
@@ -55,7 +55,7 @@ class Bench:
 def refuse(bench: Bench, retry_after: float | None = None, **why: bool) -> None:
     """One request, refused a moment after it left."""
     permit = bench.one.admit(1)
-    bench.one.refused(permit, retry_after, **why)
+    bench.one.rate_limited(permit, retry_after, **why)
     permit.leave()
     bench.now += 0.001
 
@@ -91,7 +91,7 @@ def test_each_refusal_halves_what_may_be_in_flight_down_to_one() -> None:
     bench.now += 1
     late = bench.one.admit(1)
     for permit in (*permits, late):
-        bench.one.refused(permit, None)
+        bench.one.rate_limited(permit, None)
         permit.leave()
     assert bench.ceiling == 8
     bench.now += 1
@@ -163,7 +163,7 @@ def test_the_unused_rest_is_given_back() -> None:
     assert bench.one.delay(1000) == pytest.approx(5.0)
     bench.now += 1000
     permit = bench.one.admit(1000)
-    bench.one.refused(permit, 0.0)
+    bench.one.rate_limited(permit, 0.0)
     assert bench.one.delay(1000) == 0.0
 
 
@@ -228,7 +228,7 @@ def test_a_pause_that_is_asked_for_is_made_and_a_little_more(asked: float, wait:
         if fails:
             bench.one.failed(asked)
         else:
-            bench.one.refused(bench.one.admit(1), asked)
+            bench.one.rate_limited(bench.one.admit(1), asked)
         assert bench.paused_s == wait
         assert bench.one.delay(1) == pytest.approx(wait)
         (event,) = bench.events
@@ -450,7 +450,7 @@ def test_the_margin_doubles_with_each_refusal_up_to_a_bound() -> None:
     window, margins = Window(10), []
     window.take(0.0, 10)
     for _ in range(6):
-        window.refused()
+        window.rate_limited()
         margins.append(window.margin)
     assert margins == [1.0, 2.0, 4.0, LONGEST_MARGIN_S, LONGEST_MARGIN_S, LONGEST_MARGIN_S]
     assert window.delay(0.0, 1) == PERIOD_S + LONGEST_MARGIN_S

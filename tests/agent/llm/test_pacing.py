@@ -41,7 +41,7 @@ async def drive(
                 now = loop.time()
                 if server.wait(now, used) > 0:  # type: ignore[attr-defined]
                     refused += 1
-                    permit.limiter.refused(permit, server.wait(now, used))  # type: ignore[attr-defined]
+                    permit.limiter.rate_limited(permit, server.wait(now, used))  # type: ignore[attr-defined]
                     continue
                 server.use(now, used)  # type: ignore[attr-defined]
                 through += used
@@ -94,7 +94,7 @@ async def test_an_endpoint_that_counts_what_was_asked_for_is_understood() -> Non
         with await acquire(pacer, 300) as permit:
             if (wait := server.wait(loop.time(), 300)) > 0:
                 refused += 1
-                one.refused(permit, wait, tokens=True)
+                one.rate_limited(permit, wait, tokens=True)
                 continue
             server.use(loop.time(), 300)
             await asyncio.sleep(0.2)
@@ -272,20 +272,20 @@ async def test_only_refusals_shrink_what_may_be_in_flight() -> None:
     one = limiter(RateLimits(concurrency=16))
     pacer = pool_of(one)
     (await acquire(pacer, 1)).leave()
-    assert one.places == 16
+    assert one.max_in_flight == 16
     permits = [await acquire(pacer, 1) for _ in range(16)]
     await asyncio.sleep(1)
     one.failed()
-    assert one.places == 16
+    assert one.max_in_flight == 16
     for permit in permits:
-        one.refused(permit, 0.5)
+        one.rate_limited(permit, 0.5)
         permit.leave()
-    assert one.places == 8
+    assert one.max_in_flight == 8
     for _ in range(400):
         with await acquire(pacer, 1) as permit:
             one.succeeded(permit, 1)
             await asyncio.sleep(0.1)
-    assert one.places == 16
+    assert one.max_in_flight == 16
 
 
 @virtual_time
@@ -297,7 +297,7 @@ async def test_nobody_goes_while_the_endpoint_asks_for_a_pause_and_no_herd_after
     (await acquire(pacer, 1)).leave()
     loop, starts = asyncio.get_running_loop(), []
     with await acquire(pacer, 1) as permit:
-        one.refused(permit, 30.0)
+        one.rate_limited(permit, 30.0)
 
     async def restart() -> None:
         with await acquire(pacer, 1):
@@ -323,7 +323,7 @@ async def test_a_wait_of_an_hour_is_not_obeyed_but_reported() -> None:
     one = limiter(RateLimits(), events)
     pacer = pool_of(one)
     with await acquire(pacer, 1) as permit:
-        one.refused(permit, 3600.0)
+        one.rate_limited(permit, 3600.0)
     (await acquire(pacer, 1)).leave()
     assert 120 <= asyncio.get_running_loop().time() <= 122
     assert [(type(notice), notice.asked_s) for notice in events if isinstance(notice, WaitCapped)] == [

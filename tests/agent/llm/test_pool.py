@@ -600,7 +600,7 @@ def test_nobody_waits_for_ever_and_no_permit_leaks(
                         one.limiter.succeeded(permit, 1)
                         return
                     if outcome == "refuse":
-                        one.limiter.refused(permit, 3600.0)
+                        one.limiter.rate_limited(permit, 3600.0)
                     error = TransientChatError("no")
                     error.took_s = length
                     pool.suspend(one, error, probe=permit.probe)
