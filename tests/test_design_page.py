@@ -137,6 +137,17 @@ def test_the_packages_stand_in_their_order() -> None:
     assert tuple(re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)) == ORDER["agent"]
 
 
+def test_the_functions_to_follow_exist() -> None:
+    """Each stands in the file that the page names."""
+    table = PAGE.read_text("utf-8").partition("| stage | functions")[2].partition("\n\n")[0]
+    stages = re.findall(r"`(\S+\.py)`: ((?:`\w+`(?:, )?)+)", table)
+    assert len(stages) > 15
+    for file, names in stages:
+        code = (ROOT / file).read_text("utf-8")
+        for name in re.findall(r"\w+", names):
+            assert re.search(rf"^ *(?:async def|def|class) {name}\b", code, re.MULTILINE), (file, name)
+
+
 def test_a_method_of_two_steps(program: Program) -> None:
     """Both requests of a round are filed by position; help and dry run know the method."""
     places = program.run(script=WITH_AN_LLM)
