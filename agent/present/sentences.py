@@ -365,9 +365,9 @@ def left_text(limit: str, value: float) -> str:
 
 
 def left_of_both(llm: Mapping[str, float], scorer: Mapping[str, float]) -> dict[str, float]:
-    """Return what is left of each limit of LLM and scorer; of money that they share, what was said last.
+    """Return what is left of each limit of LLM and scorer.
 
-    Money is only spent, so that is the least.
+    They share the limit on cost; of two reports on it the lower one is the later, as cost only grows.
     """
     return {name: min(left[name] for left in (llm, scorer) if name in left) for name in {**llm, **scorer}}
 

@@ -132,22 +132,23 @@ class LiveProgress(Progress):
     Attributes:
         percent: Whether all scores may be accuracies.
         latest: The latest happening worth a line.
-        since: Calls of the scorer behind an API when it began, if their number shows how far it is.
+        scorer_calls_before: Requests to the scorer behind an API before the test evaluation, or the latest
+            answers on class names, began.
         answers: Answers received, ``empty`` of them without a template.
-        fresh: Rounds that were over before this session's first answer; None before that.
+        rounds_before: Rounds that were over before this session's first answer; None before that.
         waiting: What the LLM requests wait for, and why; empty after an answer.
         pauses: How often an endpoint asked for a pause.
     """
 
     percent: bool = True
     latest: str = ""
-    since: int | None = None
+    scorer_calls_before: int | None = None
     opening: str = ""
     answers: int = 0
     empty: int = 0
     queued: int = 0
     batched: int = 0
-    fresh: int | None = None
+    rounds_before: int | None = None
     waiting: str = ""
     retries: Counter[str] = field(default_factory=Counter)
     pauses: int = 0
@@ -200,7 +201,7 @@ class LiveProgress(Progress):
                 self.answers += 1
                 if not event.replayed:
                     self.waiting = ""
-                    self.fresh = self.rounds if self.fresh is None else self.fresh
+                    self.rounds_before = self.rounds if self.rounds_before is None else self.rounds_before
                 if event.position.restart == NAMES:
                     self._begin(f"{event.position}: {counted(event.position.sample + 1, 'answer')}")
             case events.AnswerEmpty():
@@ -222,12 +223,13 @@ class LiveProgress(Progress):
     def _begin(self, happening: str) -> None:
         """Show something that many requests to a scorer behind an API may take."""
         self.latest = happening
-        self.since = None if self.scorer_usage is None else self.scorer_usage.calls
+        self.scorer_calls_before = None if self.scorer_usage is None else self.scorer_usage.calls
 
     @property
     def happening(self) -> str:
         """The latest happening, and how many requests to the scorer it took so far."""
-        calls = 0 if self.scorer_usage is None or self.since is None else self.scorer_usage.calls - self.since
+        usage, before = self.scorer_usage, self.scorer_calls_before
+        calls = 0 if usage is None or before is None else usage.calls - before
         done = counted(calls, "request to the scorer", "requests to the scorer")
         return f"{self.latest}, {done} answered" if self.latest and calls > 0 else self.latest
 
@@ -239,7 +241,7 @@ class LiveProgress(Progress):
         return gains_in_words(self.gains(self.best.train), self.words, percent=self.percent)
 
     @property
-    def ahead(self) -> list[str]:
+    def best_so_far(self) -> list[str]:
         """The best so far, its course, and its gains."""
         if self.best is None:
             return []
@@ -270,8 +272,8 @@ class LiveProgress(Progress):
 
     def time_left(self, seconds: float) -> list[str]:
         """Return the time left, for seconds since the first new round; empty if the speed is not known."""
-        done = self.rounds - (self.fresh or 0)
-        if self.started is None or done < 1 or (self.started.llm is not None and self.fresh is None):
+        done = self.rounds - (self.rounds_before or 0)
+        if self.started is None or done < 1 or (self.started.llm is not None and self.rounds_before is None):
             return []
         rest = seconds / done * (self.started.rounds - self.rounds)
         if rest >= 90:
@@ -284,7 +286,7 @@ class LiveProgress(Progress):
         if self.started is None:
             return self.opening or "opening ..."
         done = f"round {self.rounds:,} of {self.started.rounds:,}"
-        facts = ", ".join([done, self.evaluated, *self.spent, *self.ahead])
+        facts = ", ".join([done, self.evaluated, *self.spent, *self.best_so_far])
         return facts + (f"; {self.waiting}" if self.waiting else "")
 
     def score(self, value: float) -> str:
@@ -365,7 +367,7 @@ class Display:
         progress.add(event)
         if (text := sentence(event)) is not None:
             self._line(text)
-        if progress.fresh is not None and self._measured is None:
+        if progress.rounds_before is not None and self._measured is None:
             self._measured = self._now()
         if isinstance(event, events.SearchStarted):
             # Active time starts here: opening data and model does not count.
@@ -432,8 +434,8 @@ class Display:
         if started is None:
             return Text(f"[{self._clock(now)}] {printable(progress.opening) or 'opening ...'}")
         lines: list[RenderableType] = [self._table(started), self._bar(started, now)]
-        if progress.ahead:
-            lines.append(Text(", ".join(progress.ahead), style="bold"))
+        if progress.best_so_far:
+            lines.append(Text(", ".join(progress.best_so_far), style="bold"))
         lines.append(Text(", ".join((progress.evaluated, *progress.spent))))
         if progress.left:
             lines.append(Text(f"left: {', '.join(progress.left)}"))

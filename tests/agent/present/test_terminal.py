@@ -236,15 +236,15 @@ def test_a_long_course_is_cut_to_its_width(count: int) -> None:
 def test_the_best_so_far_its_course_and_its_gain() -> None:
     """Over the default and the best starting template; in points where scores are accuracies."""
     state = state_after(BEGUN, scored(1, 0.5), STARTING)
-    assert state.ahead == ["best so far 50.0% on train"]
+    assert state.best_so_far == ["best so far 50.0% on train"]
     for event in (scored(2, 0.25), scored(3, 0.625), over(1)):
         state.add(event)
-    assert state.ahead == [
+    assert state.best_so_far == [
         "best so far 62.5% on train ▁▁█",
         "+12.5 points over the best starting template",
     ]
     other = state_after(BEGUN, replace(STARTING, train=5.0), scored(1, 5.0), scored(2, 7.5), over(1, 7.5))
-    assert other.ahead[1] == "+2.5 over the best starting template"
+    assert other.best_so_far[1] == "+2.5 over the best starting template"
 
 
 def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
