@@ -1,4 +1,4 @@
-"""Places in a run, the sources of candidates, and random numbers derived from a seed and a place."""
+"""Positions in a run, the sources of candidates, and random numbers derived from a seed and a position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INITIAL, LLM = "initial", "llm"
 
 
 class Position(NamedTuple):
-    """A place in a run.
+    """Where in a run something was requested or scored.
 
     Attributes:
         restart: From 1; ``NAMES`` for the search for class names.
@@ -51,5 +51,5 @@ def derived(seed: int, *where: int | str) -> int:
 
 
 def rng_for(seed: int, *where: int | str) -> random.Random:
-    """Return an independent random stream for a place."""
+    """Return an independent random stream, such as that of a position."""
     return random.Random(derived(seed, *where))

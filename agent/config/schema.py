@@ -5,8 +5,8 @@ name is its flag. Settings that *decide* are the run's identity: with the same a
 result, and a run resumes only with the same ones, except that ``resumable="more"`` ones may grow, and
 ``"yes"`` ones may change until the run has chosen.
 
-The way of a setting: ``cli.options`` makes its flag, ``sources`` joins file, environment and flags into a
-``SearchConfig``, ``as_opened`` adds what the data decide, and ``search.identity`` checks it on resume.
+``cli.options`` makes a setting's flag, ``sources`` joins file, environment and flags into a ``SearchConfig``,
+``as_opened`` adds what the data decide, and ``search.identity`` checks it on resume.
 """
 
 from __future__ import annotations

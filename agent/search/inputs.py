@@ -226,7 +226,7 @@ def read_wordings(config: SearchConfig) -> Wordings:
         raise ConfigError(Setting("wordings", str(config.wordings)), f": {error}") from error
 
 
-def check_places(config: SearchConfig, *, names_only: bool) -> None:
+def check_paths(config: SearchConfig, *, names_only: bool) -> None:
     """Raise ConfigError if a file or folder of a resumed run is gone; also check its shared cache.
 
     With ``names_only``, ``data`` and ``pretrained`` are names, as the evaluator comes from Python.

@@ -1,6 +1,7 @@
 """A restart's access to the LLM and to the scorer: answers and scores are on disk before they are used.
 
-What is on disk already is used again: a resumed run neither asks nor scores twice.
+What is on disk already is used again: a resumed run neither asks nor scores twice. ``Journal`` asks the LLM,
+``Scorebook`` the scorer; ``RestartRecord`` and ``SearchOutcome`` say what came of it.
 """
 
 from __future__ import annotations
@@ -104,12 +105,12 @@ class NamesRecord(RestartRecord):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
-    """The records of all restarts, and of the search for class names, if there was one.
+class SearchOutcome:
+    """What all restarts did, and the search for class names, if there was one; and how the search ended.
 
     Attributes:
         stopped: None if all were completed.
-        budget: What is left.
+        budget: What is left of each limit, by its name in a result.
         asked_llm: An LLM was asked, in this session or an earlier one.
         concluded: The rest of the restarts was left out, as the user asked.
     """

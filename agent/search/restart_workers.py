@@ -38,7 +38,7 @@ from .journal import (
     NamesRecord,
     RestartRecord,
     Scorebook,
-    Searched,
+    SearchOutcome,
 )
 from .name_search import NameSearch
 from .opening import RunSession
@@ -49,7 +49,7 @@ CANCELLED = 0
 """The signal number of an interruption by the surrounding program."""
 
 
-async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker) -> Searched:
+async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker) -> SearchOutcome:
     """Run the restarts, then the search for class names, if there is one."""
     request, config, info, store = session.request, session.config, session.evaluator.info, session.store
     scrub, stop, emit = session.all_secrets.scrub, request.stop, request.emit
@@ -86,7 +86,7 @@ async def run_restarts(session: RunSession, scorer: TemplateScorer, asker: Asker
         for journal in journals
     )
     workers = Workers(restarts, scheduler, stop=stop)
-    searched = Searched(records=workers.records, stopped=await workers.run(config.concurrency))
+    searched = SearchOutcome(records=workers.records, stopped=await workers.run(config.concurrency))
     # A search that is concluded has the names that were found before it was extended.
     names_follow = searched.stopped is None or (request.concludes and searched.scored)
     if names_follow and config.searches_names:
@@ -199,7 +199,7 @@ class Workers:
                 return
 
     def _explained(self, cause: Exception) -> Exception:
-        """Return the cause, as the user's to fix if an endpoint refused before any answer was paid for."""
+        """Return the cause; an EndpointError with the remedy if an endpoint refused before any answer."""
         answered = any(record.answers or record.unusable for record in self.records)
         if not isinstance(cause, FatalChatError) or answered:
             return cause

@@ -62,7 +62,7 @@ from ..store.run import Store
 from ..versions import program_version, running_version
 from .choice import Choice, row_of
 from .event_loop import call_evaluator
-from .journal import RestartRecord, Searched
+from .journal import RestartRecord, SearchOutcome
 from .test_evaluation import EvaluatedChoice, openings_of_test
 
 MOST_PICTURES = 12
@@ -74,7 +74,7 @@ def build_result(
     config: SearchConfig,
     info: EvaluatorInfo,
     store: Store,
-    searched: Searched,
+    searched: SearchOutcome,
     choice: Choice,
     evaluated: EvaluatedChoice,
     *,
@@ -149,7 +149,7 @@ def build_result(
 
 
 def facts_of(
-    info: EvaluatorInfo, searched: Searched, choice: Choice, evaluated: EvaluatedChoice
+    info: EvaluatorInfo, searched: SearchOutcome, choice: Choice, evaluated: EvaluatedChoice
 ) -> SearchFacts:
     """Return what the notes of the result say of a search."""
     records, all_records = searched.records, searched.all_records

@@ -25,8 +25,8 @@ from ..store.shared import check_cache
 from .choice import choose
 from .event_loop import entered, to_the_end
 from .identity import extension_of, known_identity, with_changes
-from .inputs import check_places, may_fall_back, pinned_evaluator, read_pool, read_wordings, try_local_llm
-from .journal import NOTHING_MORE, Searched
+from .inputs import check_paths, may_fall_back, pinned_evaluator, read_pool, read_wordings, try_local_llm
+from .journal import NOTHING_MORE, SearchOutcome
 from .opening import (
     ALL_RESTARTS_DONE,
     PRICES,
@@ -79,7 +79,7 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
         if finished is not None:
             request.emit(Noted(text=f"{run_dir} had finished; this is its result"))
             return finished
-        check_places(config, names_only=request.evaluator is not None)
+        check_paths(config, names_only=request.evaluator is not None)
         check_files(run_dir)
         inputs = await in_thread(lambda: RunInputs(config, notes, read_pool(config), read_wordings(config)))
         return await _complete(request, run_dir, inputs, store)
@@ -128,7 +128,7 @@ async def _complete(
         raise single(group) from None
 
 
-async def _search(session: RunSession) -> Searched:
+async def _search(session: RunSession) -> SearchOutcome:
     """Run all restarts to their ends, or to what ends them early."""
     request, store = session.request, session.store
 
@@ -155,7 +155,7 @@ async def _search(session: RunSession) -> Searched:
     return replace(searched, budget=session.budget.usage_changed().left, asked_llm=calls > 0)
 
 
-async def choose_and_test(session: RunSession, searched: Searched) -> tuple[SearchResult, Details]:
+async def choose_and_test(session: RunSession, searched: SearchOutcome) -> tuple[SearchResult, Details]:
     """Choose, evaluate the choice on test if the search was completed, and return the result.
 
     A stopped search may be resumed, so its test split stays closed. That of a finished one is opened once; if

@@ -17,7 +17,7 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import Bill, Spent
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
-from promptclimb.agent.search.journal import RestartRecord, Searched
+from promptclimb.agent.search.journal import RestartRecord, SearchOutcome
 from promptclimb.agent.search.run import choose_and_test
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.versions import program_version
@@ -72,7 +72,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield found
 
 
-def ended(evaluator: FakeEvaluator, **more: Any) -> Searched:
+def ended(evaluator: FakeEvaluator, **more: Any) -> SearchOutcome:
     """One restart that scored five templates."""
     record = RestartRecord(1, replayed=2, skipped=1)
     record.rejected.update({"no_slot": 3})
@@ -88,14 +88,14 @@ def ended(evaluator: FakeEvaluator, **more: Any) -> Searched:
                 position=Position(1, conversation, conversation),
             )
         )
-    return Searched(records=[record], **more)
+    return SearchOutcome(records=[record], **more)
 
 
 async def finish(
     config: SearchConfig,
     evaluator: FakeEvaluator,
     store: Store,
-    found: Searched,
+    found: SearchOutcome,
     *,
     notes: Mapping[str, str] = MappingProxyType({}),
     chat: object | None = None,
@@ -292,7 +292,7 @@ async def test_nothing_scored_is_no_result(store: Store) -> None:
     """There is nothing to choose from, and the test split stays held out."""
     evaluator = Words()
     with pytest.raises(PromptclimbError, match="before the first template was scored"):
-        await finish(CONFIG, evaluator, store, Searched(records=[RestartRecord(1)]))
+        await finish(CONFIG, evaluator, store, SearchOutcome(records=[RestartRecord(1)]))
     assert store.note("test_opened") is None
 
 
