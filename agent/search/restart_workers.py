@@ -158,7 +158,7 @@ class Workers:
                 await asyncio.wait(tasks)
                 raise
         if self._stop.cause is not None:
-            raise self._explained(self._stop.cause)
+            raise self._with_remedy(self._stop.cause)
         # An unfinished search must not pass for a finished one: its test split would be opened.
         if not self._limits and not all(record.done for record in self.records):
             raise RestartCancelledError()
@@ -195,10 +195,10 @@ class Workers:
                 self._stop.request(RestartCancelledError())
                 return
             except Exception as error:  # noqa: BLE001 - handed on by the stop, once the others are safe
-                self._stop.request(single(error))
+                self._stop.request(main_error(error))
                 return
 
-    def _explained(self, cause: Exception) -> Exception:
+    def _with_remedy(self, cause: Exception) -> Exception:
         """Return the cause; an EndpointError with the remedy if an endpoint refused before any answer."""
         answered = any(record.answers or record.unusable for record in self.records)
         if not isinstance(cause, FatalChatError) or answered:
@@ -225,7 +225,7 @@ def stop_event(first: BudgetSpentError | GaveUpError, *more: BudgetSpentError | 
     return SearchStopped(reason=first.message, limit=first.limit, limits=tuple(dict.fromkeys(limits)))
 
 
-def single(error: BaseException) -> Exception:
+def main_error(error: BaseException) -> Exception:
     """Return the main error of a group, ours before foreign ones; a lone error is itself."""
     main = error
     if isinstance(error, BaseExceptionGroup):

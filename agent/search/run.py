@@ -36,7 +36,7 @@ from .opening import (
     open_session,
     with_shared_cache,
 )
-from .restart_workers import NothingMore, run_restarts, single, stop_event
+from .restart_workers import NothingMore, main_error, run_restarts, stop_event
 from .result_writer import build_result, details_of, write_files
 from .test_evaluation import evaluate_choice, openings_of_test
 from .user_objects import check_user_objects, name_of
@@ -125,7 +125,7 @@ async def _complete(
                 result, details = await choose_and_test(session, searched)
             return await _write(session, result, details)
     except BaseExceptionGroup as group:
-        raise single(group) from None
+        raise main_error(group) from None
 
 
 async def _search(session: RunSession) -> SearchOutcome:
