@@ -173,6 +173,8 @@ def test_an_export(program: Program, made: Path) -> None:
     """The command takes the new form."""
     path = program.run("export", made, "--format", "markdown").strip()
     assert Path(path).read_text("utf-8").startswith("- `")
+    best = program.run("export", made, "--format", "markdown", "--only", "best").strip()
+    assert len(Path(best).read_text("utf-8").splitlines()) == 1
 
 
 def test_a_layout_of_data(program: Program, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Reference tables are made from the program: the options in docs/options.md, the events in docs/files.md.
+"""Parts of pages are made: options (docs/options.md), events (docs/files.md), vendors (docs/endpoints.md).
 
-`python -m tests.test_reference_pages` (in the project's folder) writes both again.
+`python -m tests.test_reference_pages` (in the project's folder) writes them again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.config.schema import OPTIONS
 from promptclimb.agent.events.types import Event
 from promptclimb.evaluator.settings import Group
+from tests.fakes.recorded import by_vendor
 from tests.paths import ROOT
 
 MAIN = "search"
@@ -91,6 +92,7 @@ def events() -> str:
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "options": ("options.md", options),
     "events": ("files.md", events),
+    "vendors": ("endpoints.md", lambda: f"\n{by_vendor()}\n"),
 }
 """What is made: its page, and its text."""
 

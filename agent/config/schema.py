@@ -26,7 +26,7 @@ from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, one_of, options_of, setting
 from ...evaluator.spec import API, BY_IMAGE, EvaluatorSpec
 from ...prompts.kinds import CLASS_NAMES, INSTRUCTION, KINDS, TEMPLATE, kind_named
-from ..events.trackers.known import parse_track
+from ..events.trackers.known import parse_track, tracker_forms
 from ..methods.guided import MOST_FREE
 from ..methods.registry import METHODS, check_method, described
 from .fields import (
@@ -441,7 +441,7 @@ class OutputSettings(Settings):
     cache_answers: bool = setting(False, "share the LLM's answers too (with --shared-cache)", file_only=True)
     track: tuple[str, ...] | None = setting(
         None,
-        "send figures to trackers, several with commas: mlflow[:URI], wandb[:PROJECT], tensorboard[:DIR]; "
+        f"send figures to trackers, several with commas: {tracker_forms()}; "
         "none: no longer to the earlier ones",
         show="NAME[:PLACE]",
     )

@@ -24,11 +24,11 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class KnownTracker:
-    """A tracker that can be chosen; its name is that of the extra which installs it.
+    """A tracker that can be chosen; the extra that installs its packages has its name.
 
     Attributes:
         client: Module in this package, and class.
-        packages: What the extra makes importable.
+        packages: What the extra makes importable; empty if there is no extra.
         target: What may follow the name after a colon, unless it is an address.
     """
 
@@ -42,6 +42,14 @@ TRACKERS: Mapping[str, KnownTracker] = {
     "wandb": KnownTracker(("wandb", "WandbRuns"), ("wandb",), "project"),
     "tensorboard": KnownTracker(("tensorboard", "TensorboardFiles"), ("tensorboardX",), "folder"),
 }
+
+
+_PLACES = {"file": "URI", "folder": "DIR", "project": "PROJECT"}
+
+
+def tracker_forms() -> str:
+    """Return how each tracker is given, for the help."""
+    return ", ".join(f"{name}[:{_PLACES[tracker.target]}]" for name, tracker in TRACKERS.items())
 
 
 def parse_track(value: Any) -> tuple[str, ...] | None:

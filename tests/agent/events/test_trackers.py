@@ -330,7 +330,7 @@ async def test_a_missing_extra_is_said_before_anything_is_paid(
 ) -> None:
     """With the command that brings it; nothing is left behind."""
     monkeypatch.setattr(known_trackers, "_is_installed", lambda package: False)
-    for name in TRACKERS:
+    for name in (name for name, tracker in TRACKERS.items() if tracker.packages):
         with pytest.raises(UsageError, match=rf'track="{name}" needs .*\[{name}\]'):
             check_trackers((name,))
 

@@ -13,7 +13,6 @@ from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
 from prompts.requests import ChatMessage
 from tests.fakes.recorded import ANSWER, Recorded, RecordedServer, recorded
-from tests.paths import ROOT
 
 RECORDED = recorded()
 OPENING: tuple[ChatMessage, ...] = (
@@ -124,23 +123,6 @@ async def test_what_is_learned_is_said() -> None:
         await chat.chat(request)
     (note,) = [event.text for event in events if isinstance(event, Noted)]
     assert "refuses service_tier" in note
-
-
-def by_vendor() -> str:
-    """Return the list on the page: each vendor with address and variable, what differs, where it was seen."""
-    vendors: dict[tuple[str, str, str], list[str]] = {}
-    for one in sorted(RECORDED.values(), key=lambda one: (one.vendor.lower(), one.differs)):
-        place = (one.vendor, one.base_url, f"`{one.key_env}`" if one.key_env else "no key")
-        vendors.setdefault(place, []).append(f"{one.differs} ([seen]({one.source}))")
-    return "".join(
-        f"- **{vendor}** (`{url}`, {key}): {'; '.join(found)}.\n"
-        for (vendor, url, key), found in vendors.items()
-    )
-
-
-def test_the_page_has_every_recorded_reply() -> None:
-    """As ``by_vendor`` lists them."""
-    assert by_vendor() in (ROOT / "docs" / "endpoints.md").read_text("utf-8")
 
 
 def test_there_are_enough_of_them() -> None:
