@@ -176,7 +176,7 @@ class Settings(BaseModel):
     def _is_no_truth(cls, value: Any, field: ValidationInfo) -> Any:
         """Refuse booleans for numbers; pydantic would take them for 1 and 0."""
         if isinstance(value, bool) and cls.model_fields[field.field_name or ""].annotation is not bool:
-            raise ValueError("true and false are no values of it")
+            raise ValueError("it takes neither true nor false")
         return value
 
     def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
@@ -304,10 +304,10 @@ def explained(
     return ConfigError(joined("; ", [explain(cast("Mapping[str, Any]", problem)) for problem in problems]))
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """Return a hint at names similar to a mistyped one, or an empty text."""
+def near(name: str, names: Iterable[str], called: Callable[[str], str] = str) -> str:
+    """Return a hint at names similar to a mistyped one, written by ``called``, or an empty text."""
     similar = difflib.get_close_matches(name, list(names), n=3)
-    return f"; did you mean {' or '.join(similar)}?" if similar else ""
+    return f"; did you mean {' or '.join(map(called, similar))}?" if similar else ""
 
 
 def plain(problem: Mapping[str, Any]) -> Message:

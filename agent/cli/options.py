@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterable
 from typing import Any, get_args
 
-from ...evaluator.settings import Group, Option, Settings, near, options_of
+from ...evaluator.settings import Group, Option, Settings, options_of
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import (
-    FILE_SETTINGS,
+    PREFIX,
     from_environment,
+    hint_at,
     renamed,
     settings_in,
     spec_from_sources,
@@ -108,10 +109,11 @@ def changed_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def say_unknown_variables() -> None:
     """Report variables under our prefix that are not settings or have an earlier name."""
-    known = [variable_of(name) for name in FILE_SETTINGS]
     _known, unknown = from_environment(os.environ)
     for name in unknown:
-        say(f"note: the variable {name} is not a setting of this program and is ignored{near(name, known)}")
+        # Without the prefix: any two variables are similar with it.
+        hint = hint_at(name.removeprefix(PREFIX).lower(), variable_of)
+        say(f"note: the variable {name} is not a setting of this program and is ignored{hint}")
     for line in renamed(os.environ, variable_of):
         say(f"note: {line}")
 

@@ -118,8 +118,10 @@ class Parser(argparse.ArgumentParser):
         if "--config" in self.known_options() and (
             line := _line_in_file(name, [value] if equals else following)
         ):
-            self.error(f"{name} is set in the settings file: {line} under --config FILE.toml")
+            self.error(f"{name} is not an option; write {line} in FILE.toml and give --config FILE.toml")
         # The value is not shown: it may be a key.
+        if (current := _current_flag(name)) in self.known_options():
+            self.error(f"there is no option {name!r}; it is now called {current}")
         near = difflib.get_close_matches(name, self.known_options(), n=1)
         self.error(f"there is no option {name!r}{f'; did you mean {near[0]}?' if near else ''}")
 
@@ -140,6 +142,14 @@ def _line_in_file(flag: str, values: Sequence[str]) -> str:
         return line_in_file(option, str(not option.default).lower())
     value = next(iter(values), "-")
     return line_in_file(option, None if value.startswith("-") else value)
+
+
+def _current_flag(flag: str) -> str:
+    """Return the flag that took the place of an option of earlier versions; empty for any other."""
+    from ..config.schema import GONE_NAMES, OPTIONS
+
+    current = GONE_NAMES.get(flag.removeprefix("--").replace("-", "_"))
+    return "" if current is None else OPTIONS[current].flag
 
 
 class _HelpAll(argparse.Action):

@@ -684,6 +684,13 @@ class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, S
         return values
 
 
+GONE_NAMES = {
+    "iterations": "rounds",
+    "resets": "conversations",
+    "initial_pool": "starting_pool",
+    "cache": "shared_cache",
+}
+"""Names of earlier versions that are not taken any more: similar names would mislead."""
 OPTIONS: Mapping[str, Option] = options_of(SearchConfig)
 
 

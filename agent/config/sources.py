@@ -27,7 +27,7 @@ from ...evaluator.settings import (
     with_current_names,
 )
 from .fields import EndpointConfig, absolute_llm, text_or_file
-from .schema import OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
+from .schema import GONE_NAMES, OPTIONS, WITHOUT_LLM, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
 _BARE = re.compile(r"[+-]?\d+(\.\d+)?|true|false")
@@ -73,6 +73,13 @@ def renamed(names: Mapping[str, Any], called: Callable[[str], str] = str) -> lis
     """Return a line on each earlier name among settings, with names written by ``called``."""
     changed = ((called(old), called(new)) for old, new in CURRENT_NAMES.items() if called(old) in names)
     return [f"{old} is now called {new}; the old name will be removed" for old, new in changed]
+
+
+def hint_at(name: str, called: Callable[[str], str] = str) -> str:
+    """Return a hint at the setting that an unknown one may mean, written by ``called``, or an empty text."""
+    if (current := GONE_NAMES.get(name)) is not None:
+        return f"; it is now called {called(current)}"
+    return near(name, FILE_SETTINGS, called)
 
 
 def variable_of(name: str) -> str:
@@ -210,6 +217,8 @@ def _merged(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
             if source == COMMAND_LINE:
                 return label_setting(path, value)
             name = variable_of(field) if source == ENVIRONMENT else field
+            if source != ENVIRONMENT and str(value) in ("True", "False"):
+                value = str(value).lower()  # as TOML writes it
             return Message(name, dot, inside, "" if value is None else f" {value}", f" (from {source})")
 
         def unknown(name: str) -> Message:
@@ -296,4 +305,4 @@ def _hint(field: str, value: Any) -> str:
         return "; settings stand at the top, in no table"
     if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, FILE_SETTINGS):
         return "; keys are read from the environment alone, from OPENAI_API_KEY"
-    return near(field, FILE_SETTINGS)
+    return hint_at(field)

@@ -28,7 +28,7 @@ from promptclimb.agent.cli.exit_codes import FAILED, NOTHING_USABLE
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
-from promptclimb.agent.config.schema import OPTIONS, SearchConfig
+from promptclimb.agent.config.schema import GONE_NAMES, OPTIONS, SearchConfig
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.agent.search.api import load_data, search_sync
@@ -897,7 +897,7 @@ def test_a_mistyped_variable_is_noted(
     assert call(*command) == 0
     err = capsys.readouterr().err
     assert err.count("PROMPTCLIMB_SHOT is not a setting of this program and is ignored; did") == 1
-    assert "did you mean PROMPTCLIMB_SHOTS" in err
+    assert "did you mean PROMPTCLIMB_SHOTS?" in err  # and no variable that shares the prefix only
 
 
 def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -1282,8 +1282,20 @@ def test_a_setting_without_an_option_is_answered_with_its_line_in_the_file(
     """Where a settings file is taken; with the value that was given."""
     assert call(*arguments) == 2
     flag = arguments[1].partition("=")[0]
-    said = f"error: {flag} is set in the settings file: {line} under --config FILE.toml"
+    said = f"error: {flag} is not an option; write {line} in FILE.toml and give --config FILE.toml"
     assert said in only_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("gone", "current"), GONE_NAMES.items())
+def test_an_option_that_is_gone_is_answered_with_the_current_one(
+    gone: str, current: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a command that has the current one; a similar name would mislead."""
+    old, new = (f"--{name.replace('_', '-')}" for name in (gone, current))
+    assert call("search", old, "3") == 2
+    assert f"there is no option '{old}'; it is now called {new} " in only_line(capsys.readouterr().err)
+    assert call("report", old, "3") == 2
+    assert "it is now called" not in only_line(capsys.readouterr().err)
 
 
 def test_a_settings_file_changes_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

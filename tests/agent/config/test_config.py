@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from promptclimb.agent.config.fields import Price, without_credentials
-from promptclimb.agent.config.schema import OPTIONS, SearchConfig
+from promptclimb.agent.config.schema import GONE_NAMES, OPTIONS, SearchConfig
 from promptclimb.agent.config.sources import (
     absolute,
     flag_of,
@@ -580,3 +580,20 @@ def test_a_comma_that_may_mean_two_things_is_not_guessed_at(name: str, given: st
     """One and a half is no 15, and a thousand no 1."""
     with pytest.raises(ConfigError, match=r"comma$"):
         from_sources({**NO_LLM, name: given}, {})
+
+
+def test_a_boolean_in_a_file_is_written_as_there(tmp_path: Path) -> None:
+    """Not as in Python."""
+    (tmp_path / "s.toml").write_text("augmentations = true\n")
+    with pytest.raises(ConfigError, match=r"^augmentations true \(from .*\): it takes neither true nor"):
+        from_sources(NO_LLM, {}, tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize(("gone", "current"), GONE_NAMES.items())
+def test_a_name_that_is_gone_is_answered_with_the_current_one(
+    tmp_path: Path, gone: str, current: str
+) -> None:
+    """A similar name would mislead: the similar one of resets is restarts."""
+    (tmp_path / "s.toml").write_text(f"{gone} = 3\n")
+    with pytest.raises(ConfigError, match=f"unknown setting '{gone}' in .*; it is now called {current}$"):
+        from_sources(NO_LLM, {}, tmp_path / "s.toml")

@@ -114,7 +114,7 @@ REFUSED = {
     "number for truth": (BASE + "ensembles = 1", "ensembles is 1: it must be true or false"),
     "truth for an option": (
         'data = ["dice"]\nmethods = [{method = "coop", epochs = true}]',
-        "epochs=True: true and false are no values of it",
+        "epochs=True: it takes neither true nor false",
     ),
     "no model": (BASE + "models = []", "models: it is empty"),
     "nothing to draw": (
