@@ -81,12 +81,12 @@ def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argp
         common |= {"metavar": "ADDRESS", "nargs": "?", "const": "auto"}
     if option.earlier_name:
         earlier = f"--{option.earlier_name.replace('_', '-')}"
-        group.add_argument(earlier, action=_Renamed, help=argparse.SUPPRESS, **common)
+        group.add_argument(earlier, action=Renamed, help=argparse.SUPPRESS, **common)
     default = "" if option.default is None or not defaults else f" (default: {option.default})"
     return group.add_argument(option.flag, help=text + default, **common)
 
 
-class _Renamed(argparse.Action):
+class Renamed(argparse.Action):
     """Set an option given by its earlier name, and report the new one."""
 
     def __call__(

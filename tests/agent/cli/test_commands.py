@@ -1254,6 +1254,16 @@ def test_an_earlier_name_of_an_option_still_works(
     assert "note: PROMPTCLIMB_PROMPTS is now called PROMPTCLIMB_SEARCH_FOR; " in err
 
 
+def test_the_earlier_name_of_what_a_file_of_templates_holds_still_works(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`evaluate --prompts` is `--search-for`: the settings shared with `search` do not include it."""
+    assert call("evaluate", "--templates", "missing.txt", "--prompts", "instruction") == 2
+    err = capsys.readouterr().err
+    assert "note: --prompts is now called --search-for; the old name will be removed" in err
+    assert "no option" not in err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_says_what_it_does_and_closes_its_brackets(
     command: str, capsys: pytest.CaptureFixture[str]
