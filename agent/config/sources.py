@@ -51,7 +51,8 @@ def flag_of(name: str) -> str:
 def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return the settings in the environment, and the unknown names under our prefix.
 
-    ``OPENAI_BASE_URL`` is ``base_url`` unless ``PROMPTCLIMB_BASE_URL`` is set.
+    ``OPENAI_BASE_URL`` is ``base_url`` unless ``PROMPTCLIMB_BASE_URL`` is set. The current name of a setting
+    wins over an earlier one.
     """
     settings: dict[str, str] = {}
     unknown: list[str] = []
@@ -63,7 +64,9 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
         name = variable[len(PREFIX) :].lower()
         current = CURRENT_NAMES.get(name, name)
         if current in FILE_SETTINGS:
-            settings[current] = value
+            # The order of variables is arbitrary: the current name wins, as in files.
+            if name == current or variable_of(current) not in environment:
+                settings[current] = value
         else:
             unknown.append(variable)
     return settings, sorted(unknown)

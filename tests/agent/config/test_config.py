@@ -72,6 +72,13 @@ def test_earlier_names_of_settings_still_work(tmp_path: Path) -> None:
     assert SearchConfig(**NO_LLM, **EARLIER) == SearchConfig(**NO_LLM, **CURRENT)
 
 
+def test_a_current_variable_wins_over_its_earlier_name() -> None:
+    """Whichever comes first in the environment."""
+    both = {"PROMPTCLIMB_VIEWS": "7", "PROMPTCLIMB_AUGMENTATIONS": "2"}
+    assert from_sources(NO_LLM, both).augmentations == 2
+    assert from_sources(NO_LLM, dict(reversed(both.items()))).augmentations == 2
+
+
 def test_a_run_is_the_same_by_earlier_names() -> None:
     """Its identity holds those, so one that began before the renaming resumes."""
     identity = SearchConfig(**NO_LLM, **CURRENT).identity()
