@@ -284,11 +284,11 @@ class InterruptedRunError(PromptclimbError):
 
 
 class RestartCancelledError(PromptclimbError):
-    """An LLM, an evaluator or a listener cancelled a restart from within; everything is kept."""
+    """An LLM, a scorer or a listener cancelled a restart from within; everything is kept."""
 
     def __init__(self) -> None:
         super().__init__(
-            "a restart was cancelled from within: an LLM, an evaluator or a listener of your own, "
+            "a restart was cancelled from within: an LLM, a scorer or a listener of your own, "
             "or something else that the search calls, cancelled the task that called it"
         )
 
@@ -299,7 +299,7 @@ def why_ended(error: AskingEndedError) -> Exception:
 
 
 class EvaluationFailedError(PromptclimbError):
-    """The evaluator failed in the middle of a run; everything is kept."""
+    """The scorer failed in the middle of a run; everything is kept."""
 
 
 class StoreError(PromptclimbError):

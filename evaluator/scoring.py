@@ -118,7 +118,7 @@ def checked(verdict: Verdict) -> Verdict:
         names = [field.name for field in fields(verdict) if field.name not in not_numbers]
         values = [getattr(verdict, name) for name in names]
         if bad := [value for value in values if value is not None and not math.isfinite(value)]:
-            return Rejection(NOT_A_NUMBER, f"the evaluator answered {bad[0]}, not a number to rank by")
+            return Rejection(NOT_A_NUMBER, f"the scorer answered {bad[0]}, not a number to rank by")
     return verdict
 
 

@@ -213,7 +213,7 @@ REJECTED: Mapping[str, str] = MappingProxyType(
         "control_character": "with a control character",
         "duplicate": "proposed twice in one answer",
         "empty": "empty",
-        "scorer_failed": "that make the evaluator fail",
+        "scorer_failed": "that make the scorer fail",
         "known": "known already",
         "markup": "names with markup",
         "name_of_another_class": "names of another class",

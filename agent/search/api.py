@@ -210,7 +210,7 @@ def _measured(
         inspection = None
         if inspect:
             if not isinstance(evaluator, Inspector):
-                raise UsageError("this evaluator does not say which classes it confuses")
+                raise UsageError("this scorer does not say which classes it confuses")
             inspection = evaluator.inspect(texts, split=split)
     except TemplateRejectedError as error:
         raise UsageError(str(error)) from error

@@ -102,7 +102,7 @@ async def call_evaluator(work: Callable[[], T]) -> T:
     except PromptclimbError:
         raise
     except Exception as error:
-        raise EvaluationFailedError(f"the evaluator failed at the end of the search: {error!r}") from error
+        raise EvaluationFailedError(f"the scorer failed at the end of the search: {error!r}") from error
 
 
 async def to_the_end(work: Callable[[], T]) -> T:

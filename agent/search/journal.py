@@ -452,7 +452,7 @@ class Scorebook:
         except AskingEndedError as error:
             raise why_ended(error) from error
         except (ScoringFailedError, ScoringEndedError) as error:
-            raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
+            raise EvaluationFailedError(self._scrub(f"scoring failed: {error}")) from error
         if isinstance(verdict, Rejection):
             return Rejection(verdict.reason, self._scrub(verdict.message))
         return verdict

@@ -295,11 +295,11 @@ class Racer:
         except AskingEndedError as error:
             raise why_ended(error) from error
         except ScoringEndedError as error:
-            raise EvaluationFailedError(self.scrub(f"the evaluator failed: {error}")) from error
+            raise EvaluationFailedError(self.scrub(f"scoring failed: {error}")) from error
         except PromptclimbError:
             raise
         except Exception as error:
-            raise EvaluationFailedError(self.scrub(f"the evaluator failed: {error!r}")) from error
+            raise EvaluationFailedError(self.scrub(f"scoring failed: {error!r}")) from error
 
 
 def races(config: SearchConfig, info: EvaluatorInfo) -> bool:

@@ -117,7 +117,7 @@ def test_a_cluster_that_is_there(
         subprocess.run([program, "stop", "--force"], capture_output=True, timeout=120, check=True)
         said = search.stderr.read()
         assert search.wait(120) == 1
-    assert re.search(r"error: the evaluator failed: .*the Ray cluster at .* is lost", said)
+    assert re.search(r"error: scoring failed: .*the Ray cluster at .* is lost", said)
     assert "Resume with: " in said
 
 

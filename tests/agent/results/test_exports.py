@@ -258,7 +258,7 @@ def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Pat
         data="mine", method="random", shots=1, restarts=1, rounds=1, initial=4, run_dir=tmp_path / "run"
     )
     run_virtual(search(config, evaluator=FakeEvaluator()))
-    with pytest.raises(UsageError, match=r"own evaluator \(.*FakeEvaluator\), so there are no class names"):
+    with pytest.raises(UsageError, match=r"own scorer \(.*FakeEvaluator\), so there are no class names"):
         export(tmp_path / "run", "cupl")
 
 
