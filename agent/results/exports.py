@@ -136,8 +136,7 @@ class ChosenPrompts:
         """Raise UsageError if the run's evaluator was a Python object, which the config cannot name."""
         if (evaluator := stored_user_objects(self.run_dir).get("evaluator")) is not None:
             raise UsageError(
-                f"{self.run_dir} was made in Python with its own scorer ({evaluator}), so there are no "
-                f"{what}"
+                f"{self.run_dir} was made in Python with its own scorer ({evaluator}), so there are no {what}"
             )
 
     def check_clip(self, what: str) -> None:

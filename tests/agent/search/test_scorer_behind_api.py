@@ -533,9 +533,10 @@ def test_the_environment_is_clean() -> None:
 
 @pytest.mark.slow
 async def test_kills_lose_no_label_and_pay_twice_at_most_what_was_in_flight(
-    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Processes of their own, killed in the middle; then one that is interrupted, and one that finishes."""
+    monkeypatch.setenv("PROMPTCLIMB_ENSEMBLE_SIZE", "1")  # it has no option
     run, kills, rng = tmp_path / "run", 6, np.random.default_rng(0)
     async with ScorerServer(ScorerOptions(latency_s=0.01)) as server:
         whole = await search(config(server.url, run_dir=tmp_path / "whole"))
@@ -552,7 +553,10 @@ async def test_kills_lose_no_label_and_pay_twice_at_most_what_was_in_flight(
             before = server.answered
             if stop is not None:
                 after = int(rng.integers(5, 15))
-                await server.until(lambda: server.answered >= before + after)
+                ended = asyncio.create_task(process.wait())
+                reached = asyncio.create_task(server.until(lambda: server.answered >= before + after))
+                await asyncio.wait({reached, ended}, return_when=asyncio.FIRST_COMPLETED)
+                assert reached.done(), "the process ended by itself"
                 process.send_signal(stop)
             return await process.wait()
 
@@ -590,7 +594,7 @@ def _as_options(found: SearchConfig) -> list[str]:
         "restarts",
         "conversations",
     )
-    names += ("rounds", "initial", "ensemble_size", "run_dir")
+    names += ("rounds", "initial", "run_dir")
     return ["search", *(part for name in names for part in (flag_of(name), str(getattr(found, name))))]
 
 
