@@ -169,7 +169,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {
         [],
         "unknown model 'RN-pica'",
     ),
-    "truth": ({"search": {"restarts": True}}, [], "restarts True (from the suite file): true and false"),
+    "truth": ({"search": {"restarts": True}}, [], "restarts true (from the suite file): it takes neither"),
     "no minutes": ({"budget": {"max_minutes": 0}}, [], "small.toml: max_minutes is 0, so no search would"),
     "value": ({"search": {"restarts": 0}}, [], "restarts 0 (from the suite file)"),
     "list beside": ({}, ["--data", "one"], "--data is given beside the suite file"),
