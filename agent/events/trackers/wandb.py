@@ -25,6 +25,7 @@ class WandbRuns:
         settings = wandb.Settings(
             silent=True, console="off", disable_git=True, disable_code=True, x_disable_stats=True
         )
+        mode: Any = os.environ.get("WANDB_MODE", "offline")  # any text; W&B itself says what is wrong with it
         self._run = wandb.init(
             name=self._tracked.run_dir.name,
             config=dict(params),
@@ -32,7 +33,7 @@ class WandbRuns:
             project=self._project,
             id=self._tracked.id_at("wandb"),
             dir=str(self._tracked.run_dir),
-            mode=os.environ.get("WANDB_MODE", "offline"),
+            mode=mode,
             settings=settings,
         )
 
