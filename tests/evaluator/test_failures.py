@@ -59,6 +59,9 @@ Kind = FailureKind
             Fault.ANSWERER,
         ),
         (Kind.CRASHED, Evidence(answers=False, failures=2), NextStep.HOLD, Fault.OPEN),
+        # Nothing was ever answered that could serve as a control.
+        (Kind.FLAGGED, Evidence(answers=False, in_a_row=9), NextStep.DROP, Fault.ITEM),
+        (Kind.FLAGGED, Evidence(answers=False, in_a_row=10), NextStep.STOP, Fault.ANSWERER),
         (Kind.NOT_A_NUMBER, Evidence(answers=False), NextStep.RETRY, Fault.OPEN),
         (Kind.NOT_A_NUMBER, Evidence(answers=True, failures=2), NextStep.DROP, Fault.ITEM),
     ],
