@@ -50,8 +50,7 @@ from ..prices import PICODOLLARS, Tariff, TokenUsage, cost_at_most
 from .choice import candidates_at_most
 from .inputs import read_pool, read_wordings
 from .name_choice import MOST_CHECKS
-from .name_rounds import MOST_TAKEN_FOR
-from .name_search import FOUND_TRIED
+from .name_search import FOUND_TRIED, MOST_TAKEN_FOR
 from .racing import labels_at_most, race_blocks, races
 
 LONGEST_NAME = 50

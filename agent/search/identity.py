@@ -2,7 +2,7 @@
 
 A new run's identity goes into its store. A resumed one is checked three times: its settings before anything
 is opened (``known_identity``), images and weights once they are read (``check_content``), and all of it
-(``identity_of``), by ``store.manifest.check_identity``. Settings that are ``resumable="more"`` may grow
+(``identity_of``), by ``store.records.check_identity``. Settings that are ``resumable="more"`` may grow
 (``extension_of``); others may change until the run has chosen (``with_changes``).
 """
 
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, enumerated
+from ...evaluator.errors import UsageError
 from ...evaluator.messages import Message, Setting, joined
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.kinds import Candidate
@@ -50,6 +52,18 @@ def identity_of(
     }
 
 
+def check_user_objects(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raise UsageError if a resumed run lacks Python objects of its start; see ``object_names``."""
+    if missing := {role: name for role, name in before.items() if role not in now}:
+        keyword_of = {"evaluator": "custom_scorer", "chat": "chat"}
+        named = enumerated(f"{keyword_of.get(role, role)}={name}" for role, name in missing.items())
+        arguments = ", ".join(f"{keyword_of.get(role, role)}=..." for role in missing)
+        raise UsageError(
+            f"{run_dir} was made in Python with {named}, which only Python has: resume it there "
+            f"by promptclimb.resume({str(run_dir)!r}, {arguments})"
+        )
+
+
 def pool_hash(pool: list[Candidate]) -> str:
     """Return a hash of the starting candidates."""
     texts = "\n".join(candidate.text for candidate in pool)
@@ -69,6 +83,14 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now
+
+
+def with_llm(config: SearchConfig, before: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity of an earlier session with the LLM of this one."""
+    llm = config.placeless_llm
+    if llm == before.get("llm"):
+        return before
+    return {name: value for name, value in before.items() if name != LLM_CONTENT} | {"llm": llm}
 
 
 def with_changes(config: SearchConfig, before: Mapping[str, Any], *, chosen: bool) -> dict[str, Any]:

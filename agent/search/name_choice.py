@@ -1,4 +1,4 @@
-"""Choose names of single classes by paired counts of few-shot images; never by the test split.
+"""Predict few-shot images with other names of single classes, and choose names by paired counts of them.
 
 Two choices of names are compared on the same images: those that one alone classifies correctly, less those
 that the other alone does. An image counts half itself and half the mean of its augmented copies, if there
@@ -7,15 +7,22 @@ are any, so that copies add evidence but no images. No logits are used.
 
 from __future__ import annotations
 
+import hashlib
 import math
+from array import array
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import compress
 from operator import ne
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from ...evaluator.scoring import hits
+from ...evaluator.scoring import EvaluatorInfo, NamePredictor, hits
+from ..errors import EvaluationFailedError
+from ..store.records import canonical
+from ..store.run import Store
+from .event_loop import call_evaluator
 
 Predicted: TypeAlias = Sequence[int]
 """The label predicted for each image, augmented copies last."""
@@ -31,6 +38,8 @@ LEAST_REPAIRED, MORE_IF_FEW = 0.06, 0.3
 images per class."""
 MOST_CHECKS = 200
 """Most renamings that are scored to improve a renaming that holds."""
+AT_ONCE = 32
+"""Renamings in one call of the scorer."""
 _ROUNDING = 1e-9
 
 
@@ -200,3 +209,147 @@ async def choose_names(
             if gain > best + _ROUNDING or (label not in option and gain >= best - _ROUNDING):
                 best, chosen, now = gain, option, predicted
     return chosen
+
+
+RenamingKey = tuple[tuple[int, str], ...]
+
+
+def renaming_key(template: str, renaming: Renaming) -> str:
+    """Return what stands for a template with new names in a store's notes."""
+    key = canonical([template, *map(list, sorted(renaming.items()))])
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class FewShotPredictions:
+    """Predictions with other names on all few-shot images, augmented copies last.
+
+    Attributes:
+        copies: False if the copies of some image cannot be read; none are used then.
+    """
+
+    def __init__(self, evaluator: NamePredictor, info: EvaluatorInfo) -> None:
+        self._evaluator = evaluator
+        self._splits = [split for split in ("train", "val") if info.sizes.get(split, 0)]
+        self.copies = bool(info.views)
+
+    async def predict(
+        self, template: str, renamings: Sequence[Renaming]
+    ) -> tuple[array[int], int, list[array[int] | None]]:
+        """Return the labels of the images, how many belong to copies, and predictions by renaming.
+
+        Predictions are None where the model cannot read a name.
+        """
+        labels, copies, predictions = await self._predict(template, renamings)
+        if copies % (len(labels) - copies):
+            self.copies = False
+            labels, copies, predictions = await self._predict(template, renamings)
+        return labels, copies, predictions
+
+    async def _predict(
+        self, template: str, renamings: Sequence[Renaming]
+    ) -> tuple[array[int], int, list[array[int] | None]]:
+        labels, copies = array("i"), 0
+        predictions: list[array[int] | None] = [array("i") for _ in renamings]
+        for split in (*self._splits, "views") if self.copies else self._splits:
+            on_split = await call_evaluator(
+                partial(self._evaluator.predict_named, template, renamings, split=split)
+            )
+            labels.extend(on_split.labels)
+            copies = len(on_split.labels) if split == "views" else 0
+            for index, predicted in enumerate(on_split.predicted):
+                so_far = predictions[index]
+                if predicted is None or so_far is None:
+                    predictions[index] = None
+                    continue
+                if len(predicted) != len(on_split.labels):
+                    raise EvaluationFailedError("predict_named gives unequally many labels and predictions")
+                so_far.extend(predicted)
+        return labels, copies, predictions
+
+
+@dataclass(eq=False)
+class NameScores:
+    """Predictions by renaming: read if on disk, otherwise written to disk before they are used.
+
+    Attributes:
+        labels: True label of each few-shot image, augmented copies last.
+        base: Predictions with the original names.
+        copies: Number of augmented copies.
+    """
+
+    template: str
+    few_shot: FewShotPredictions
+    store: Store
+    check: Callable[[], None]
+    labels: Predicted = ()
+    base: Predicted = ()
+    copies: int = 0
+    _known: dict[RenamingKey, Predicted | None] = field(default_factory=dict, init=False)
+
+    @property
+    def images(self) -> int:
+        """Number of images without augmented copies."""
+        return len(self.labels) - self.copies
+
+    async def open(self) -> None:
+        """Predict with the original names."""
+        note = self._note_of(())
+        stored = self.store.note(
+            note, lambda row: (array("i", row["labels"]), array("i", row["predicted"]), int(row["copies"]))
+        )
+        if stored is None:
+            self.check()
+            labels, copies, (predicted,) = await self.few_shot.predict(self.template, [{}])
+            if predicted is None:
+                raise EvaluationFailedError("predict_named gives no predictions without new names")
+            stored = labels, predicted, copies
+            await self.store.put_note(
+                note, {"labels": list(labels), "predicted": list(predicted), "copies": copies}
+            )
+        self.labels, self.base, self.copies = stored
+        self.few_shot.copies = bool(self.copies)
+
+    async def predict_all(
+        self, renamings: Sequence[Renaming], *, check_new: Callable[[], None] = lambda: None
+    ) -> list[Predicted | None]:
+        """Return the predictions of each renaming, in order; None where the model cannot read a name.
+
+        ``check_new`` raises if only those on disk are to be used.
+        """
+        keys = [tuple(sorted(renaming.items())) for renaming in renamings]
+        for key in dict.fromkeys(keys):
+            stored = None if key in self._known else self.store.note(self._note_of(key), self._read)
+            if stored is not None:
+                (self._known[key],) = stored
+        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
+        for start in range(0, len(missing), AT_ONCE):
+            batch = missing[start : start + AT_ONCE]
+            self.check()
+            check_new()
+            _, _, predictions = await self.few_shot.predict(self.template, [dict(key) for key in batch])
+            notes = {
+                self._note_of(key): self._row_of(predicted)
+                for key, predicted in zip(batch, predictions, strict=True)
+            }
+            await self.store.put_notes(notes)
+            self._known |= zip(batch, predictions, strict=True)
+        return [self._known[key] for key in keys]
+
+    def _note_of(self, key: RenamingKey) -> str:
+        return f"named:{renaming_key(self.template, dict(key))}"
+
+    def _row_of(self, predicted: Predicted | None) -> dict[str, Any]:
+        """Return predictions for the disk: where they differ, and to what; None if a name cannot be read."""
+        if predicted is None:
+            return {"at": None, "to": None}
+        pairs = enumerate(zip(predicted, self.base, strict=True))
+        changed = [index for index, (now, before) in pairs if now != before]
+        return {"at": changed, "to": [predicted[index] for index in changed]}
+
+    def _read(self, row: Any) -> tuple[Predicted | None]:
+        if row["at"] is None:
+            return (None,)
+        predicted = array("i", self.base)
+        for index, label in zip(row["at"], row["to"], strict=True):
+            predicted[index] = label
+        return (predicted,)

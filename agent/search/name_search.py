@@ -1,30 +1,61 @@
-"""The search for class names as a whole: in which template, the rounds, and the template once more.
+"""Search for better names of single classes in one template, after the restarts.
 
 A template found for the original names often fits them alone: names are searched in a neutral one, unless the
-found one repairs most of the errors. With the new names, the template is then chosen again.
+found one repairs most of the errors. Each round shows the LLM which classes are often wrong and what was
+tried, and scores the names in its answer one by one; without an LLM it tries common words for kinds of
+things. With the new names, the template is then chosen again. Predictions are on disk before they are used,
+so that a resumed run neither asks nor scores again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
+from ...evaluator.counts import counted
 from ...evaluator.errors import AskingEndedError, TemplateRejectedError
-from ...evaluator.scoring import BASELINE_DEFAULT, EvaluatorInfo, NamePredictor
-from ...prompts.class_names import NEUTRAL_TEMPLATES
+from ...evaluator.scoring import BASELINE_DEFAULT, UNREADABLE, EvaluatorInfo, NamePredictor
+from ...prompts.class_names import (
+    MOST_CLASSES,
+    MOST_NAMES_ASKED,
+    NEUTRAL_TEMPLATES,
+    SHORT_NAMES,
+    ClassRecord,
+    NameReader,
+    kind_names,
+    names_asked,
+    rich_request,
+    short_name_request,
+)
+from ...prompts.requests import ChatMessage
 from ..config.schema import SearchConfig
 from ..errors import GaveUpError
-from ..events.types import Listener, NamesChosen, Noted
+from ..events.types import Listener, NameRefused, NameRoundFinished, NamesChosen, NameScored, Noted
+from ..position import NAMES, Position
 from ..store.run import Store
-from .journal import NOTHING_MORE, Journal, NamesRecord
-from .name_choice import FewShotAccuracy, Renaming
-from .name_rounds import FewShotPredictions, NameRounds, renaming_key
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, NOTHING_MORE, Journal, NamesRecord, Skipped
+from .name_choice import (
+    FewShotAccuracy,
+    FewShotPredictions,
+    NameScores,
+    Predicted,
+    Renaming,
+    choose_names,
+    paired_counts,
+    renaming_key,
+    repairs_enough,
+)
 
 FOUND_TRIED = 5
 """The best templates found, which are tried with the new names."""
 REPAIRED = 0.5
 """Share of a neutral template's errors that the best one found must repair for names to be searched in it."""
+MOST_TAKEN_FOR = 3
+TEMPLATES = "named_templates"
+"""The note of the templates in which names were searched, in order: an extended run may search in another."""
 UNREAD = FewShotAccuracy(-1.0, 0)
 
 
@@ -56,7 +87,7 @@ class NameSearch:
     """It always runs, as nothing runs beside it."""
 
     def __post_init__(self) -> None:
-        self._few_shot = FewShotPredictions(self.evaluator, self.info)
+        self.few_shot = FewShotPredictions(self.evaluator, self.info)
 
     async def run(self) -> None:
         """Search; there are no names if the best template found is as good without.
@@ -69,18 +100,7 @@ class NameSearch:
             self.emit(Noted(text="no class names are searched for: the scorer can read none in a template"))
             record.done = True
             return
-        rounds = NameRounds(
-            record,
-            self.config,
-            template,
-            few_shot=self._few_shot,
-            info=self.info,
-            store=self.store,
-            journal=self.journal,
-            check=self.check,
-            check_new=self._check_new,
-            emit=self.emit,
-        )
+        rounds = NameRounds(self, template)
         without = await self._accuracy(self.templates[0], {})
         concluded: Exception | None = None
         try:
@@ -100,14 +120,15 @@ class NameSearch:
             raise concluded
         record.done = True
 
-    def _check_new(self) -> None:
+    def check_new(self) -> None:
+        """Raise if a new name is not to be asked for or scored."""
         if self.concludes and not self.asks_scorer:
             raise GaveUpError(NOTHING_MORE)
 
     async def _template_to_search_in(self) -> str:
         defaults = self.info.baselines.get(BASELINE_DEFAULT, ())[:1]
         accuracy_by_neutral = {
-            template: await self._accuracy(template, {}, self._check_new)
+            template: await self._accuracy(template, {}, self.check_new)
             for template in dict.fromkeys((*defaults, *NEUTRAL_TEMPLATES))
         }
         neutral = max(accuracy_by_neutral, key=lambda template: accuracy_by_neutral[template].share)
@@ -147,9 +168,246 @@ class NameSearch:
             self.check()
             check_new()
             try:
-                labels, copies, (predicted,) = await self._few_shot.predict(template, [renaming])
+                labels, copies, (predicted,) = await self.few_shot.predict(template, [renaming])
             except TemplateRejectedError:
                 predicted = None
             accuracy = UNREAD if predicted is None else FewShotAccuracy.of(labels, predicted, copies)
             await self.store.put_note(note, list(accuracy))
         return accuracy
+
+
+@dataclass(eq=False)
+class NameRounds:
+    """The rounds of a search for names, in one template.
+
+    Attributes:
+        renaming: The names so far, which were scored together.
+    """
+
+    search: NameSearch
+    template: str
+
+    def __post_init__(self) -> None:
+        search = self.search
+        self.renaming: Renaming = {}
+        self._config, self._record, self._journal = search.config, search.record, search.journal
+        self._emit = search.emit
+        self._class_names = search.info.class_names
+        self._reader = NameReader(self._class_names, self.template)
+        self._scores = NameScores(self.template, search.few_shot, search.store, search.check)
+        self._tried: dict[int, dict[str, Predicted]] = {}
+        self._times_asked = Counter[int]()
+        self._now: Predicted = ()
+
+    async def run(self) -> None:
+        """Go through all rounds and choose; ``renaming`` has the names so far, whatever ends it."""
+        conversation = await self._conversation()
+        await self._scores.open()
+        self._now = self._scores.base
+        repeats = 0
+        for number in range(1, self._config.name_rounds + 1):
+            reason = None
+            if not self._confusions():
+                reason = "no image of a class that may be renamed is wrong"
+            elif repeats >= MOST_REPEATS:
+                reason = f"{counted(MOST_REPEATS, 'round')} in a row held no new name"
+            if reason is not None:
+                self._emit(Noted(text=f"the search for class names ends early: {reason}"))
+                break
+            position = Position(NAMES, conversation, number)
+            skipped_before = self._record.skipped
+            new_names = await self._round(position)
+            # A round without an answer says nothing about whether the LLM repeats itself.
+            if new_names or skipped_before == self._record.skipped:
+                repeats = 0 if new_names else repeats + 1
+            await self._choose(final=False)
+            self._emit(
+                NameRoundFinished(
+                    position=position,
+                    renamed=len(self.renaming),
+                    right=self.accuracy.images,
+                    images=self.images,
+                )
+            )
+        await self.choose()
+        self._record.unanswered = self._journal.unanswered
+
+    async def choose(self) -> None:
+        """Choose among the names that were tried, as at the end of all rounds."""
+        await self._choose(final=True)
+
+    async def _conversation(self) -> int:
+        """Return the number of the conversation on this template; one number for each template."""
+        templates = self.search.store.note(TEMPLATES, lambda row: list(map(str, row))) or []
+        if self.template not in templates:
+            templates = [*templates, self.template]
+            await self.search.store.put_note(TEMPLATES, templates)
+        return templates.index(self.template) + 1
+
+    @property
+    def images(self) -> int:
+        """Number of few-shot images, without copies."""
+        return self._scores.images
+
+    @property
+    def accuracy(self) -> FewShotAccuracy:
+        """The accuracy with the names so far."""
+        return FewShotAccuracy.of(self._scores.labels, self._now, self._scores.copies)
+
+    @property
+    def holds(self) -> bool:
+        """Whether there are names so far that repair enough together."""
+        scores = self._scores
+        return bool(self.renaming) and repairs_enough(scores.labels, self._now, scores.base, scores.copies)
+
+    def _confusions(self) -> Counter[tuple[int, int]]:
+        """Return how many images of each renamable class are taken for which other one."""
+        true_labels = self._scores.labels[: self.images]
+        return Counter(
+            (true, predicted)
+            for true, predicted in zip(true_labels, self._now, strict=False)
+            if true != predicted and true in self._reader.renamable
+        )
+
+    async def _round(self, position: Position) -> int:
+        """Ask, score the new names, and return how many there were."""
+        confusions = self._confusions()
+        labels = _labels_to_ask(confusions, self._times_asked)
+        self._times_asked.update(labels)
+        config = self._config
+        names: list[tuple[int, str]] = []
+        if config.llm is None:
+            names = [(label, name) for label in labels for name in self._kind_names(label)]
+        elif self._asks_for_one_class:
+            for sample, label in enumerate(labels):
+                messages = short_name_request(self._class_names[label])
+                names += await self._ask(messages, position._replace(sample=sample), [label], SHORT_NAMES)
+        else:
+            records = [self._record_of(label, confusions) for label in labels]
+            messages = rich_request(self.template, self._class_names, records, description=config.description)
+            names = await self._ask(messages, position, labels, names_asked(len(labels)))
+        # The same name may come in several answers of one round.
+        return await self._score(list(dict.fromkeys(names)), position)
+
+    @property
+    def _asks_for_one_class(self) -> bool:
+        """Whether each request is a short one, for one class."""
+        return self._config.request_style == "short"
+
+    def _kind_names(self, label: int) -> list[str]:
+        """Return the next names of a class without an LLM, as many as a request asks for."""
+        names = kind_names(self._class_names[label], random.Random(f"{self._config.seed} {label}"))
+        return [name for name in names if name not in self._tried.get(label, ())][:MOST_NAMES_ASKED]
+
+    async def _ask(
+        self, messages: Sequence[ChatMessage], position: Position, labels: Sequence[int], each: int
+    ) -> list[tuple[int, str]]:
+        """Ask for ``each`` names of some classes, and return the new ones."""
+        try:
+            answer, _ = await self._journal.ask(messages, position)
+        except Skipped as skip:
+            self._emit(Noted(text=f"{position} is skipped: {skip.reason}"))
+            return []
+        only = labels[0] if self._asks_for_one_class else None
+        proposals = self._reader.read(answer.text, only=only, cut=answer.finish_reason == "length")
+        new: dict[tuple[int, str], None] = {}
+        count_by_label = Counter[int]()
+        # Behind an API each name costs requests; elsewhere those beyond the number asked for are welcome.
+        limited, most = self._config.is_api, each * len(labels)
+        for label, name in proposals.names:
+            if name in self._tried.get(label, ()) or (label, name) in new:
+                self._refuse(f"{self._class_names[label]}: {name}", "known", position)
+            elif limited and (count_by_label[label] == each or len(new) == most):
+                self._refuse(f"{self._class_names[label]}: {name}", "too_many_proposals", position)
+            else:
+                count_by_label[label] += 1
+                new[label, name] = None
+        for refused in proposals.refused:
+            self._refuse(refused.line, refused.reason, position)
+        return list(new)
+
+    def _refuse(self, line: str, reason: str, position: Position) -> None:
+        self._record.rejected[reason] += 1
+        self._emit(NameRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
+
+    async def _score(self, names: Sequence[tuple[int, str]], position: Position) -> int:
+        """Score each name alone, and return how many there are."""
+        predictions = await self._scores.predict_all(
+            [{label: name} for label, name in names], check_new=self.search.check_new
+        )
+        for (label, name), predicted in zip(names, predictions, strict=True):
+            class_name = self._class_names[label]
+            if predicted is None:
+                self._refuse(f"{class_name}: {name}", "too_many_tokens", position)
+                continue
+            self._tried.setdefault(label, {})[name] = predicted
+            self._record.proposed += 1
+            gained, lost = self._gained_and_lost(predicted)
+            self._emit(
+                NameScored(position=position, class_name=class_name, new_name=name, gained=gained, lost=lost)
+            )
+        return len(names)
+
+    def _gained_and_lost(self, predicted: Predicted) -> tuple[int, int]:
+        return paired_counts(self._scores.labels[: self.images], predicted, self._scores.base)
+
+    def _record_of(self, label: int, confusions: Mapping[tuple[int, int], int]) -> ClassRecord:
+        """Return what a request shows of a class."""
+        scores, names = self._scores, self._class_names
+        image_indices = [index for index in range(self.images) if scores.labels[index] == label]
+        taken_for = Counter(
+            {
+                names[predicted]: count
+                for (true, predicted), count in confusions.items()
+                if true == label and predicted != UNREADABLE
+            }
+        )
+        return ClassRecord(
+            name=names[label],
+            current=self.renaming.get(label),
+            images=len(image_indices),
+            before=sum(scores.base[index] == label for index in image_indices),
+            right=sum(self._now[index] == label for index in image_indices),
+            taken_for=taken_for.most_common(MOST_TAKEN_FOR),
+            tried=[
+                (name, *self._gained_and_lost(predicted))
+                for name, predicted in self._tried.get(label, {}).items()
+            ],
+        )
+
+    async def _choose(self, *, final: bool) -> None:
+        scores = self._scores
+
+        async def predict(renaming: Renaming) -> Predicted:
+            (predicted,) = await scores.predict_all([renaming])
+            # Names that are read alone may be too many together.
+            return [UNREADABLE] * len(scores.labels) if predicted is None else predicted
+
+        renaming = await choose_names(
+            scores.labels, scores.base, self._tried, predict, copies=scores.copies, final=final
+        )
+        (now,) = await scores.predict_all([renaming]) if renaming else (scores.base,)
+        self.renaming, self._now = (renaming, now) if now is not None else ({}, scores.base)
+
+
+def _labels_to_ask(confusions: Mapping[tuple[int, int], int], times_asked: Mapping[int, int]) -> list[int]:
+    """Return the labels to ask for: those asked least often first, then those most often wrong.
+
+    Each is followed by the classes that it is taken for, if those are wrong too, so that a request shows
+    both.
+    """
+    wrong_images = Counter[int]()
+    taken_for: dict[int, list[int]] = {}
+    for (true, predicted), count in sorted(confusions.items(), key=lambda item: (-item[1], item[0])):
+        wrong_images[true] += count
+        taken_for.setdefault(true, []).append(predicted)
+
+    def rank(label: int) -> tuple[int, int, int]:
+        return times_asked.get(label, 0), -wrong_images[label], label
+
+    to_ask: dict[int, None] = {}
+    for label in sorted(wrong_images, key=rank):
+        for candidate in (label, *taken_for[label]):
+            if candidate in wrong_images and times_asked.get(candidate, 0) == times_asked.get(label, 0):
+                to_ask.setdefault(candidate)
+    return list(to_ask)[:MOST_CLASSES]

@@ -36,6 +36,7 @@ from ..prices import NOTHING
 from ..results.run_dir import CONFIG, FILES, LABELS, complete_result, put_away, write_atomically
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
+from ..store.records import check_identity
 from ..store.run import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 from ..store.trust import OF_EVALUATOR, OF_LLM
@@ -43,9 +44,8 @@ from .bound import scorer_bound
 from .choice import candidates_at_most
 from .event_loop import entered, short_collections
 from .identity import IMAGE_NAMES, LLM_CONTENT, check_content, identity_of
-from .inputs import ready_evaluator
+from .inputs import UserChat, object_names, ready_evaluator
 from .result_writer import reopen
-from .user_objects import UserChat, object_names
 
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
@@ -366,7 +366,7 @@ class _Opener:
         identity = identity_of(config, info, self.inputs.pool, self.inputs.wordings, content)
         if earlier is not None:
             check_content(earlier, info)
-            earlier.check_identity(identity)
+            check_identity(earlier.manifest.identity, identity)
             return earlier
         about = {
             "identity": identity,

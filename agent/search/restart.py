@@ -39,8 +39,9 @@ from ..methods.registry import METHODS
 from ..position import INITIAL, LLM, Position, derived, rng_for
 from ..present.notes import EarlyEnd, early_end
 from .choice import pooled
-from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, RestartRecord, Scorebook, Skipped
+from .journal import MOST_REPEATS, MOST_SHOWN_OF_A_LINE, Journal, RestartRecord, Skipped
 from .racing import Dropped, Finalist, Raced, Racer
+from .scorebook import Scorebook
 
 REPEATS = frozenset({"known", "duplicate"})
 """Reasons for refusing a proposal that is not new."""

@@ -31,19 +31,12 @@ from ..position import NAMES
 from ..stop import Stop
 from .choice import ranked
 from .event_loop import FairScheduler
-from .journal import (
-    NOTHING_MORE,
-    EmptyAnswers,
-    Journal,
-    NamesRecord,
-    RestartRecord,
-    Scorebook,
-    SearchOutcome,
-)
+from .journal import NOTHING_MORE, EmptyAnswers, Journal, NamesRecord, RestartRecord, SearchOutcome
 from .name_search import NameSearch
 from .opening import RunSession
 from .racing import racer_of
 from .restart import Restart
+from .scorebook import Scorebook
 
 CANCELLED = 0
 """The signal number of an interruption by the surrounding program."""

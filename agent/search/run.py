@@ -20,12 +20,21 @@ from ..present.sentences import left_of_both
 from ..results.details import Details
 from ..results.result import GENERAL_WORDS, SearchResult
 from ..results.run_dir import LABEL_FILES, STORE, check_files, check_run_dir, complete_result, new_run_dir
+from ..store.records import check_identity
 from ..store.run import Store
 from ..store.shared import check_cache
 from .choice import choose
 from .event_loop import entered, to_the_end
-from .identity import extension_of, known_identity, with_changes
-from .inputs import check_paths, may_fall_back, pinned_evaluator, read_pool, read_wordings, try_local_llm
+from .identity import check_user_objects, extension_of, known_identity, with_changes, with_llm
+from .inputs import (
+    check_paths,
+    may_fall_back,
+    name_of,
+    pinned_evaluator,
+    read_pool,
+    read_wordings,
+    try_local_llm,
+)
 from .journal import NOTHING_MORE, SearchOutcome
 from .opening import (
     ALL_RESTARTS_DONE,
@@ -39,7 +48,6 @@ from .opening import (
 from .restart_workers import NothingMore, main_error, run_restarts, stop_event
 from .result_writer import build_result, details_of, write_files
 from .test_evaluation import evaluate_choice, openings_of_test
-from .user_objects import check_user_objects, name_of
 
 
 async def start_run(request: RunRequest) -> SearchResult:
@@ -64,18 +72,19 @@ async def resume_run(request: RunRequest, run_dir: Path) -> SearchResult:
     """Continue a run; its config may change what does not decide the result, and ask for more."""
     async with entered(lambda: Store.open(run_dir)) as store:
         config, notes = await _resolve_config(request, store.manifest.notes)
+        before = store.manifest.identity
         if config.needs_llm and store.unpaid:  # nothing depends on the LLM yet
-            store.correct_llm(config.placeless_llm)
-        extension = extension_of(config, store.manifest.identity)
+            before = with_llm(config, before)
+        extension = extension_of(config, before)
         finished = None if extension else complete_result(run_dir)
         if finished is None:
             check_user_objects(run_dir, store.manifest.given, request.user_objects)
-        store.extend(extension)
         # Once all restarts are done, class names are asked for in the chosen template: the choice is made.
         named = config.searches_names and store.note(ALL_RESTARTS_DONE) == config.all_rounds
         chosen = not extension and (finished is not None or named or openings_of_test(store) > 0)
-        store.change_identity(with_changes(config, store.manifest.identity, chosen=chosen))
-        store.check_identity(known_identity(config, store.manifest.identity))
+        identity = with_changes(config, {**before, **extension}, chosen=chosen)
+        store.change_identity(identity, extension)
+        check_identity(identity, known_identity(config, identity))
         if finished is not None:
             request.emit(Noted(text=f"{run_dir} had finished; this is its result"))
             return finished

@@ -12,38 +12,49 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ...evaluator.scoring import Verdict
+from ...prompts.requests import ChatMessage
 from ..errors import StoreExistsError, StoreMissingError
 from ..llm.chat import ChatAnswer
 from ..position import NAMES, Position
 from ..prices import NO_BILL, NOTHING, Bill, Spent
-from .disk import DATABASE_FILES, FILE_NAME, TextCache, TextView, canonical, inspect, translated
+from .disk import (
+    ACCOUNTS,
+    DATABASE_FILES,
+    FILE_NAME,
+    USAGE,
+    Account,
+    TextCache,
+    TextView,
+    Writer,
+    inspect,
+    translated,
+)
 from .lock import check_regular, is_running, lock
-from .manifest import MANIFEST, RunManifest, check_identity, new_manifest, read_manifest
 from .records import (
     ANSWER,
     LOOKED_UP,
+    MANIFEST,
     MESSAGE,
     NOTE,
     SCORE,
     SKIP,
+    RunManifest,
     StoredAnswer,
     StoredScore,
     answer_key,
     asked_key,
+    canonical,
     from_json,
     key_position,
+    new_manifest,
+    read_manifest,
     read_row,
     reader,
 )
 from .trust import signatures
-from .writer import ACCOUNTS, USAGE, Account, Writer
-
-if TYPE_CHECKING:
-    from ...prompts.requests import ChatMessage
 
 FOLDER = "store"
 _BUILDING = f"{FOLDER}.new."
@@ -64,14 +75,6 @@ class Exchange:
     messages: tuple[dict[str, str], ...] | None = None
     answer: ChatAnswer | None = None
     skipped: str | None = None
-
-
-def _message(row: Any) -> dict[str, str]:
-    return {"role": str(row["role"]), "content": str(row["content"])}
-
-
-def _reason(row: Any) -> str:
-    return str(row["reason"])
 
 
 def _folder_of(run_dir: Path) -> Path:
@@ -95,14 +98,16 @@ class Rows:
         """Yield what was asked and answered, or skipped, in the order of positions; class names come last."""
         with translated(self._folder):
             keys = self._cache.keys(ANSWER, SKIP)
+        read_reason = from_json(lambda row: str(row["reason"]))
+        read_message = from_json(lambda row: {"role": str(row["role"]), "content": str(row["content"])})
         entries = [(key_position(key, SKIP if key.startswith(SKIP) else ANSWER), key) for key in keys]
         for position, key in sorted(entries, key=lambda entry: (entry[0].restart == NAMES, entry)):
             if key.startswith(SKIP):
-                yield Exchange(position=position, skipped=self._row(key, from_json(_reason)))
+                yield Exchange(position=position, skipped=self._row(key, read_reason))
                 continue
             stored = self._row(key, reader(StoredAnswer))
             hashes = self._row(asked_key(position), reader(tuple[str, ...]))
-            messages = [self._row(MESSAGE + digest, from_json(_message)) for digest in hashes or ()]
+            messages = [self._row(MESSAGE + digest, read_message) for digest in hashes or ()]
             yield Exchange(
                 position=position,
                 messages=None if hashes is None else tuple(filter(None, messages)),
@@ -143,9 +148,7 @@ class StoreReader(Rows):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._cache.close()
 
 
@@ -154,7 +157,7 @@ class Store(Rows):
 
     Reads are synchronous and come from the disk. As no other process writes, all keys are known, and missing
     ones are not looked for. A write is all or nothing, and on the disk (SQLite's ``synchronous=FULL``) when
-    its await returns; see ``agent.store.writer``. Cancelling the await does not undo it.
+    its await returns; see ``disk.Writer``. Cancelling the await does not undo it.
     """
 
     _cache: TextCache
@@ -177,7 +180,7 @@ class Store(Rows):
             self._cache.close()
             if_it_fails.pop_all()
         self._writer = Writer(self._cache, folder, spent, clock, keys)
-        self._extension: Mapping[str, int] = {}
+        self.extension: Mapping[str, int] = {}
         # By restart, the messages of its latest request: the next one of a conversation repeats them.
         self._last_hashes: dict[int, frozenset[str]] = {}
 
@@ -225,31 +228,18 @@ class Store(Rows):
         """
         return cls(_folder_of(run_dir))
 
-    @property
-    def extension(self) -> Mapping[str, int]:
-        """What this session extends the run to; see ``extend``."""
-        return self._extension
+    def change_identity(self, identity: Mapping[str, Any], extension: Mapping[str, int]) -> None:
+        """Set what decides the result; on disk with the next ``put_config``.
 
-    def extend(self, more: Mapping[str, int]) -> None:
-        """Set larger restarts, conversations or rounds; on disk with the next ``put_config``."""
-        self._extension = dict(more)
-        self._manifest = self._manifest.altered(identity={**self._manifest.identity, **more})
-
-    def change_identity(self, identity: Mapping[str, Any]) -> None:
-        """Set what decides the result, before the run has chosen; on disk with the next ``put_config``."""
+        ``extension`` has the restarts, conversations or rounds to which this session extends the run.
+        """
+        self.extension = extension
         self._manifest = self._manifest.altered(identity=dict(identity))
 
     @property
     def unpaid(self) -> bool:
         """Whether no LLM has answered, nor charged for anything."""
         return not self.usage.calls and next(self.answers(), None) is None
-
-    def correct_llm(self, llm: Any) -> None:
-        """Set the LLM of an unpaid run, if it is another one; on disk with the next ``put_config``."""
-        identity = self._manifest.identity
-        if llm != identity.get("llm"):
-            rest = {name: value for name, value in identity.items() if name != "llm_content"}
-            self._manifest = self._manifest.altered(identity={**rest, "llm": llm})
 
     async def put_config(self, config: Mapping[str, Any], unused: Collection[str] = ()) -> None:
         """Keep the settings of this session for the next one, signed except those that it does not use."""
@@ -264,9 +254,6 @@ class Store(Rows):
         with translated(self._folder):
             self._cache.write({MANIFEST: canonical(self._manifest.to_json())})
         self._cache.close()
-
-    def check_identity(self, identity: Mapping[str, Any]) -> None:
-        check_identity(self._manifest.identity, identity)
 
     @property
     def usage(self) -> Spent:
@@ -358,9 +345,7 @@ class Store(Rows):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _known(self, key: str, read: Callable[[str], T]) -> T | None:

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ...evaluator.errors import ConfigError
@@ -23,9 +22,8 @@ from ..errors import StoreCorruptError, StoreVersionError
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..prices import NO_BILL
 from ..versions import PROGRAM, program_version
-from .disk import FILE_NAME, TextCache, canonical, inspect, translated
-from .manifest import MANIFEST
-from .records import StoredScore, read_row, reader, row_text
+from .disk import FILE_NAME, TextCache, inspect, translated
+from .records import MANIFEST, StoredScore, canonical, read_row, reader, row_text
 
 FORMAT = 1
 """Increases whenever earlier rows could be misread."""
@@ -105,9 +103,7 @@ class SharedCache:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def _run(self, job: Callable[[], T]) -> T:

@@ -27,8 +27,7 @@ from ..config.sources import from_environment
 from ..errors import UntrustedRunError
 from ..regular_files import open_regular
 from ..text import printable
-from .disk import canonical
-from .manifest import RunManifest
+from .records import RunManifest, canonical
 
 OF_LLM = frozenset({"llm", "base_url", "endpoints"})
 OF_MODEL = frozenset({"model", "pretrained"})

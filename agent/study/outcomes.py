@@ -21,7 +21,7 @@ from ..results.gain import is_no_better, may_be_chance
 from ..results.result import ApiUsage, SearchResult
 from ..results.run_dir import write_atomically
 from ..stop import Stop
-from ..store.manifest import check_identity
+from ..store.records import check_identity
 from .grid import Cell
 from .runs import (
     INTERRUPTED,

@@ -25,7 +25,7 @@ from ..search.inputs import fallen_back, pinned_evaluator
 from ..search.opening import RunRequest
 from ..search.run import resume_run, start_run
 from ..secrets import Scrubber, secrets_named_in
-from ..store.manifest import check_identity
+from ..store.records import check_identity
 from ..store.run import Store
 from .grid import Cell
 
@@ -176,7 +176,7 @@ def is_done(cell: Cell) -> bool:
     with Store.open(cell.run_dir) as store, same_settings(cell):
         manifest = store.manifest
         config = pinned_evaluator(fallen_back(cell.config, manifest.notes))
-        store.check_identity(known_identity(config, manifest.identity))
+        check_identity(manifest.identity, known_identity(config, manifest.identity))
         if (result := _last_result(cell)) is None or not result.complete:
             return False
         check_identity(sources(manifest.config), sources(config.to_public()))

@@ -360,7 +360,7 @@ async def _forget(run_dir: Path) -> None:
     with Store.open(run_dir) as store:
         identity, settings = dict(store.manifest.identity), dict(store.manifest.config)
         assert (identity.pop("prefer_readable", False), settings.pop("prefer_readable")) == (False, False)
-        store.change_identity(identity)
+        store.change_identity(identity, {})
         await store.put_config(settings)
 
 

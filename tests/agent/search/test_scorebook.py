@@ -11,8 +11,8 @@ import pytest
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.events.types import DefaultTemplateScored, Event, StartingTemplatesDrawn
-from promptclimb.agent.search import journal
-from promptclimb.agent.search.journal import SCORER_FAILED, Scorebook
+from promptclimb.agent.search import scorebook
+from promptclimb.agent.search.scorebook import SCORER_FAILED, Scorebook
 from promptclimb.agent.store.records import StoredScore
 from promptclimb.evaluator.errors import CrashingTemplateError, ScoringFailedError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -99,7 +99,7 @@ async def test_however_many_restarts_there_are_few_templates_have_a_task(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Those of the first restarts: they can ask on while the others wait, and memory stays what it is."""
-    monkeypatch.setattr(journal, "MOST_AT_ONCE", 10)
+    monkeypatch.setattr(scorebook, "MOST_AT_ONCE", 10)
     go, full = asyncio.Event(), asyncio.Event()
     asked: list[str] = []
 

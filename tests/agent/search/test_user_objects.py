@@ -23,8 +23,9 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.prices import TokenUsage
-from promptclimb.agent.search.identity import known_identity
-from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, object_names
+from promptclimb.agent.search.identity import check_user_objects, known_identity
+from promptclimb.agent.search.inputs import UserChat, name_of, object_names
+from promptclimb.agent.store.records import check_identity
 from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -384,7 +385,7 @@ def test_a_run_with_wordings_of_its_own_resumes_with_the_same_ones(tmp_path: Pat
     again: dict[str, Any] = {"evaluator": FakeEvaluator(), "chat": ChatByHash()}
     assert search_sync(config, **again).status == "stopped"
     with Store.open(run_dir) as store:  # as a suite asks, which opens nothing before the first search
-        store.check_identity(known_identity(config, store.manifest.identity))
+        check_identity(store.manifest.identity, known_identity(config, store.manifest.identity))
     file.rename(moved)
     with pytest.raises(ConfigError, match="wordings=PLACE"):
         resume_sync(run_dir, changes={"max_calls": 9}, **again)

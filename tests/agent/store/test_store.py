@@ -34,7 +34,7 @@ from promptclimb.agent.llm.chat import ChatAnswer
 from promptclimb.agent.position import Position
 from promptclimb.agent.prices import NOTHING, Bill, Spent
 from promptclimb.agent.store.disk import TextCache
-from promptclimb.agent.store.records import StoredAnswer, StoredScore, reader, row_text
+from promptclimb.agent.store.records import StoredAnswer, StoredScore, check_identity, reader, row_text
 from promptclimb.agent.store.run import Store, StoreReader, _appear
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import UsageError
@@ -376,9 +376,10 @@ def test_a_run_says_which_version_made_it_and_when(run_dir: Path) -> None:
 def test_other_settings_are_refused_with_the_difference(run_dir: Path) -> None:
     """Each difference on a line of its own, nested ones by their path; what is not set is no difference."""
     with Store.open(run_dir) as store:
-        store.check_identity(MANIFEST["identity"])
+        identity = store.manifest.identity
+        check_identity(identity, MANIFEST["identity"])
         with pytest.raises(StoreMismatchError) as caught:
-            store.check_identity({"method": "p", "data": {"name": "digits", "shots": 4}, "new": None})
+            check_identity(identity, {"method": "p", "data": {"name": "digits", "shots": 4}, "new": None})
     assert caught.value.differences == (
         "data.shots: it was 16, now 4",
         "method: it was 'pn', now 'p'",

@@ -18,7 +18,7 @@ from promptclimb.agent.errors import UntrustedRunError
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.store.disk import canonical
+from promptclimb.agent.store.records import canonical
 from promptclimb.agent.store.run import Store
 from promptclimb.agent.store.trust import risks
 from promptclimb.evaluator.errors import ConfigError
