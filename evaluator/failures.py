@@ -154,8 +154,8 @@ def judge(kind: FailureKind, evidence: Evidence) -> Judgement:
         return Judgement(rule.fault, rule.step)
     if not proven:
         return Judgement(Fault.OPEN, NextStep.HOLD)
-    # It answers others, as far as is known; after a long row of failures a control decides, if there is an item
-    # that was ever answered.
+    # It answers others, as far as is known; after a long row of failures a control decides, if there is an
+    # item that was ever answered.
     if evidence.in_a_row <= rule.trusted:
         answers_others: bool | None = True
     else:
