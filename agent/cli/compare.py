@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -34,9 +33,9 @@ from ..results.gain import (
     versus,
 )
 from ..results.result import ApiUsage, Difference, SearchResult, words_of_all
-from ..results.run_dir import result_of, write_atomically
+from ..results.run_dir import result_of
 from ..text import printable
-from .folders import folder_with_result, output_file
+from .folders import folder_with_result, output_file, write_file
 from .output import console, print_json, print_text, short_path
 from .parser import Parser
 
@@ -54,22 +53,15 @@ def compare(arguments: argparse.Namespace) -> int:
     ]
     comparisons = [Versus(over=None), *(versus(run, runs[0]) for run in runs[1:])]
     if arguments.html is not None:
-        print_text(f"{_write_page(arguments.html, runs, comparisons)}\n")
+        path = output_file(arguments.html, "--html")
+        lines, notes = _lines(runs, comparisons), _notes(runs, comparisons)
+        write_file(path, render_comparison([run.run for run in runs], lines, notes), "--html")
+        print_text(f"{path}\n")
     elif arguments.as_json:
         print_json(list(map(_document, runs, comparisons)))
     else:
         _print(runs, comparisons)
     return 0
-
-
-def _write_page(file: str, runs: Sequence[Contender], comparisons: Sequence[Versus]) -> Path:
-    path = output_file(file, "--html")
-    lines, notes = _lines(runs, comparisons), _notes(runs, comparisons)
-    try:
-        write_atomically(path, render_comparison([run.run for run in runs], lines, notes))
-    except OSError as error:
-        raise UsageError(f"--html {path}: it cannot be written ({error.strerror})") from error
-    return path
 
 
 def _document(run: Contender, against: Versus) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from ...evaluator.network import check_url
 from ...evaluator.scoring import DEFAULT_INSTRUCTION, DEFAULT_TEMPLATE, LONGEST_UNREADABLE, UNREADABLE
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
-from ..config.sources import spec_from_sources
-from ..config.spelling import on_command_line
+from ..config.sources import on_command_line, spec_from_sources
 from ..llm.chat import ChatAnswer, ChatRequest
 from ..llm.dialects import Dialect
 from ..llm.endpoints import DEFAULT_KEY, Preflight, preflight

@@ -29,9 +29,8 @@ from ..study.preflight import check_cells, check_llms
 from ..study.runs import SharedLimits
 from ..study.study import white_box_label
 from ..text import printable
-from . import exit_codes
 from .interrupts import run_interruptible
-from .output import aligned, console, print_json, print_text, result_alone, say, say_refused
+from .output import FINISHED, WRONG, aligned, console, print_json, print_text, result_alone, say, say_refused
 
 DIALECT_UNKNOWN = (
     "the form of the scorer's requests is found by asking it; the bounds are those of the form that takes "
@@ -76,8 +75,8 @@ def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
         check_endpoints(config, os.environ)
     except UsageError as error:
         say_refused(error)
-        return exit_codes.WRONG
-    return exit_codes.FINISHED
+        return WRONG
+    return FINISHED
 
 
 def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_json: bool) -> int:
@@ -111,8 +110,8 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
         check_llms([cell.config for cell in waiting], SharedLimits(folder))
     except UsageError as error:
         say_refused(error, "suite")
-        return exit_codes.WRONG
-    return exit_codes.FINISHED
+        return WRONG
+    return FINISHED
 
 
 class NothingAsked:

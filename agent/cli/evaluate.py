@@ -16,17 +16,16 @@ from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ...prompts.kinds import KINDS, kind_named
 from ..config.schema import ScoringConfig
-from ..config.spelling import on_command_line
+from ..config.sources import on_command_line
 from ..present.sentences import score_text, spent_text
 from ..results.details import ConfusionMatrix
 from ..results.gain import wilson
 from ..results.result import ApiUsage, are_shares, words_of
-from ..results.run_dir import write_atomically
 from ..search import api
 from ..search.api import Evaluation
 from ..search.inputs import read_template_file
 from ..text import printable
-from .folders import output_file
+from .folders import output_file, write_file
 from .options import Renamed, add_json, add_search_options, given_spec, positive_number
 from .output import console, print_json, result_alone, say, short_path
 from .parser import Parser
@@ -188,11 +187,7 @@ def _matrix_table(matrix: ConfusionMatrix) -> Table:
 def _write_matrix(file: Path, matrix: ConfusionMatrix | None) -> None:
     if matrix is None:
         raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, matrix.to_csv())
-    except OSError as error:
-        raise UsageError(f"--matrix {file} cannot be written: {error.strerror or error}") from error
+    write_file(file, matrix.to_csv(), "--matrix")
     say(f"confusion matrix: {short_path(file)}")
 
 

@@ -13,7 +13,7 @@ from ...evaluator.files import user_path
 from ...evaluator.settings import near
 from ..regular_files import read_regular
 from ..results.history import state_of
-from ..results.run_dir import RESULT, SUMMARY, belongs_to_a_run, is_run, runs_in
+from ..results.run_dir import RESULT, SUMMARY, belongs_to_a_run, is_run, runs_in, write_atomically
 from .output import program, resume_command, short_path
 
 DONE = "finished"
@@ -68,6 +68,15 @@ def output_file(text: str, option: str) -> Path:
     if belongs_to_a_run(path):
         raise UsageError(f"{option} {path} is a run's own file, which that run needs; choose another name")
     return path
+
+
+def write_file(path: Path, content: str, option: str) -> None:
+    """Write a file that an option names, with its folder; raise UsageError if that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise UsageError(f"{option} {path} cannot be written: {error.strerror or error}") from error
 
 
 def _of_several(folder: Path, runs: list[Path]) -> str:

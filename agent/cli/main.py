@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...evaluator.errors import PromptclimbError, UsageError
-from ..config.spelling import on_command_line
+from ..config.sources import on_command_line
 from ..errors import InterruptedRunError
 from ..secrets import Scrubber, secrets_named_in
-from .exit_codes import FAILED, FINISHED, WRONG
-from .output import Stream, say, unfailing_streams
+from .output import FAILED, FINISHED, WRONG, Stream, say, unfailing_streams
 from .parser import make_parser
 
 _RUNS = ("search", "resume", "suite")

@@ -18,8 +18,11 @@ from rich.console import Console
 
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.messages import Message
-from ..config.spelling import on_command_line
+from ..config.sources import on_command_line
 from ..text import printable, visible
+
+FINISHED, FAILED, WRONG, NOTHING_USABLE = range(4)
+"""Exit codes; the last one is that of a search whose LLM gave nothing usable. A signal adds 128."""
 
 
 def console(*, stderr: bool = True) -> Console:

@@ -14,8 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ..versions import program_version
-from .exit_codes import WRONG
-from .output import print_text, program
+from .output import WRONG, print_text, program
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -55,6 +54,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """The commands with their lines in ``--help``. Each has a module with a function of its name, which takes
 the parsed arguments and returns an exit code, and ``add_options(parser)``."""
+IN_MODULE_OF: Mapping[str, str] = MappingProxyType({"resume": "search", "models": "datasets"})
+"""Commands in the module of another one, beside ``add_NAME_options(parser)``."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -250,8 +251,9 @@ def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
     for name, line in COMMANDS.items():
         command = commands.add_parser(name, help=line)
         if name in loaded:
-            module = importlib.import_module(f".{name}", __package__)
-            module.add_options(command)
+            home = IN_MODULE_OF.get(name)
+            module = importlib.import_module(f".{home or name}", __package__)
+            getattr(module, f"add_{name}_options" if home else "add_options")(command)
             command.set_defaults(run=getattr(module, name))
         command.description = f"{line[0].upper()}{line[1:]}.\n\n{command.description or ''}".rstrip()
     return commands

@@ -1,4 +1,4 @@
-"""Start a new run."""
+"""Start a run with ``search``, and continue one with ``resume``."""
 
 from __future__ import annotations
 
@@ -6,33 +6,48 @@ import argparse
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from ...evaluator.counts import enumerated
+from ...evaluator.errors import UsageError
+from ...evaluator.files import user_path
 from ...evaluator.messages import Message
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of, from_sources
-from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError, StoreGoneError
+from ..errors import (
+    EndpointError,
+    InterruptedRunError,
+    ModelNotFoundError,
+    StoreGoneError,
+    UntrustedRunError,
+)
 from ..events.types import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.budget import LIMITS
 from ..llm.headers import is_azure
 from ..present.terminal import Display, print_result
+from ..results.history import state_of
+from ..results.result import NOTHING_USABLE as NOTE
 from ..results.result import SearchResult
-from ..results.run_dir import is_run
+from ..results.run_dir import is_run, runs_in, stored_config
 from ..search.opening import RunRequest
-from ..search.run import start_run
+from ..search.run import resume_run, start_run
 from ..stop import Stop
-from . import exit_codes
+from .folders import run_folder
 from .interrupts import run_interruptible
 from .options import (
     add_json,
     add_live,
     add_search_options,
+    changed_settings,
     given_settings,
     say_unknown_variables,
 )
 from .output import (
+    FAILED,
+    FINISHED,
+    NOTHING_USABLE,
     conclude_command,
     console,
     print_json,
@@ -90,6 +105,38 @@ def search(arguments: argparse.Namespace) -> int:
 
         return dry_run_search(config, as_json=arguments.as_json)
     return run_session(config, start_run, as_json=arguments.as_json, live=arguments.live)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Resume a run."""
+    run_dir = _latest() if arguments.directory is None else run_folder(arguments.directory)
+    try:
+        config = _with_credentials(stored_config(run_dir, changed_settings(arguments), trust=arguments.trust))
+    except UntrustedRunError as error:
+        raise UsageError(error, f":\n  {resume_command(run_dir)} --trust") from error
+    return run_session(
+        config,
+        lambda request: resume_run(replace(request, concludes=arguments.conclude), run_dir),
+        as_json=arguments.as_json,
+        live=arguments.live,
+    )
+
+
+def _latest() -> Path:
+    """Return the newest unfinished run in ``runs/``; raise UsageError if there is no such run."""
+    for run_dir in runs_in(user_path("runs", "RUN_DIR")):
+        if state_of(run_dir).state in ("stopped", "unfinished"):
+            say(f"resuming the latest unfinished run, {short_path(run_dir)}")
+            return run_dir
+    raise UsageError("No unfinished run in runs/. Give the folder of a run.")
+
+
+def _with_credentials(config: SearchConfig) -> SearchConfig:
+    """Restore the credentials that the stored address lacks, if the environment has them."""
+    url = os.environ.get("OPENAI_BASE_URL")
+    if url and config.base_url and without_credentials(url).rstrip("/") == config.base_url:
+        return config.model_copy(update={"base_url": url.rstrip("/")})
+    return config
 
 
 def say_unused(configs: Sequence[SearchConfig]) -> None:
@@ -205,7 +252,14 @@ def run_session(
         hint.print(config)
     if as_json:
         print_json(result.to_json())
-    return exit_codes.of_result(result)
+    return exit_code(result)
+
+
+def exit_code(result: SearchResult) -> int:
+    """Return the code of a search that ended; one that an outage stopped has failed."""
+    if NOTE in result.notes:
+        return NOTHING_USABLE
+    return FAILED if result.status == "stopped" and not result.limits else FINISHED
 
 
 def _lacks_model(error: BaseException | None) -> bool:
@@ -227,6 +281,29 @@ def add_options(parser: Parser) -> None:
         "--dry-run",
         action="store_true",
         help="open data and model, print the most that the search may take, and pay nothing",
+    )
+    add_live(parser)
+    add_json(parser)
+
+
+def add_resume_options(parser: Parser) -> None:
+    """Add the options of ``resume``."""
+    parser.usage = "%(prog)s [OPTION ...] [RUN_DIR]"
+    parser.add_argument(
+        "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
+    )
+    may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
+    shown = (*LIMITS, *may_change, "max_scorer_calls")  # few need the last one
+    add_search_options(parser, leave_out=("run_dir",), first=shown, defaults=False)
+    parser.add_argument(
+        "--conclude",
+        action="store_true",
+        help="propose nothing more: choose among what is scored, and evaluate on the test images",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run code and contact addresses of a run that was made elsewhere, has moved or was edited",
     )
     add_live(parser)
     add_json(parser)

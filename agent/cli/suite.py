@@ -46,12 +46,22 @@ from ..study.runs import Refusals, SearchEnd, SharedLimits, Stopped, how_to_resu
 from ..study.study import Study, read_study, study_of
 from ..study.transfer import Transferred
 from ..text import printable
-from . import exit_codes
 from .interrupts import interruptible, run_interruptible
 from .options import add_json, add_search_options, given_settings, say_unknown_variables
-from .output import aligned, console, print_json, print_text, result_alone, say, short_path
+from .output import (
+    FAILED,
+    FINISHED,
+    NOTHING_USABLE,
+    aligned,
+    console,
+    print_json,
+    print_text,
+    result_alone,
+    say,
+    short_path,
+)
 from .parser import Parser
-from .search import say_unused
+from .search import exit_code, say_unused
 
 EXAMPLES = """\
 examples:
@@ -120,7 +130,7 @@ def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
         say(line)
     if as_json:
         print_json(document)
-    return exit_codes.FAILED if running.transfer_failed else _exit_code(ends)
+    return FAILED if running.transfer_failed else _exit_code(ends)
 
 
 class _RunningStudy:
@@ -196,13 +206,13 @@ class _RunningStudy:
 def _exit_code(ends: Sequence[SearchEnd]) -> int:
     """Return FAILED if a run failed; NOTHING_USABLE if no LLM that was asked gave anything usable."""
     if any(isinstance(end, Stopped) for end in ends):
-        return exit_codes.FAILED
+        return FAILED
     results = [end for end in ends if isinstance(end, SearchResult) and end.llm.model is not None]
     asked = [end for end in results if end.usage.calls or end.usage.failed_calls or end.usage.replayed]
-    codes = set(map(exit_codes.of_result, asked))
-    if codes == {exit_codes.NOTHING_USABLE}:
-        return exit_codes.NOTHING_USABLE
-    return exit_codes.FAILED if exit_codes.FAILED in codes else exit_codes.FINISHED
+    codes = set(map(exit_code, asked))
+    if codes == {NOTHING_USABLE}:
+        return NOTHING_USABLE
+    return FAILED if FAILED in codes else FINISHED
 
 
 def _lock(folder: Path) -> BaseFileLock:

@@ -1,11 +1,13 @@
 """Build settings from a TOML file, the environment and the command line; the later source wins.
 
-Errors name the setting as its source does, the value, and what would be right.
+Errors name the setting as its source does, the value, and what would be right; ``on_command_line`` spells
+settings in a message as options.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +18,7 @@ from pydantic import ValidationError
 
 from ...evaluator.errors import ConfigError, DataError
 from ...evaluator.files import MOST_SETTINGS_BYTES, parse_toml, read_text, user_path
-from ...evaluator.messages import Message, Setting
+from ...evaluator.messages import Message, Setting, SettingOrCommand, shown
 from ...evaluator.settings import (
     Option,
     applying_to,
@@ -309,3 +311,29 @@ def _hint(field: str, value: Any) -> str:
     if re.search("key|token|secret|password", field, re.IGNORECASE) and not near(field, FILE_SETTINGS):
         return "; keys are read from the environment alone, from OPENAI_API_KEY"
     return hint_at(field)
+
+
+def on_command_line(text: str) -> str:
+    """Return a text as a user of the command line reads it; a plain text is returned as it is."""
+    return text.spelled(_spell) if isinstance(text, Message) else text
+
+
+def _spell(reference: SettingOrCommand) -> str:
+    if isinstance(reference, Setting):
+        return _option(reference)
+    words = [reference.name, *([shlex.quote(reference.argument)] if reference.argument else [])]
+    return f"`promptclimb {' '.join([*words, *map(_option, reference.settings)])}`"
+
+
+def _option(setting: Setting) -> str:
+    """Return ``--price IN/OUT``; a setting without an option as its line in the settings file."""
+    option = OPTIONS.get(setting.name)
+    if option is not None and not option.flag:
+        value = str(setting).partition("=")[2]
+        return f"{setting.name} = {value}" if value else setting.name
+    flag = f"--{setting.name.replace('_', '-')}" if option is None else option.flag
+    if setting.value is None or setting.value is True:
+        return flag
+    if setting.value is False:
+        return f"--no-{flag.removeprefix('--')}"
+    return f"{flag} {setting.value if isinstance(setting.value, str) else shown(setting.value)}"

@@ -21,7 +21,7 @@ from rich.text import Text
 from ...evaluator.counts import counted
 from ...evaluator.messages import Message
 from ...prompts.kinds import KindWords
-from ..config.spelling import on_command_line
+from ..config.sources import on_command_line
 from ..events import types as events
 from ..position import NAMES
 from ..results.history import Progress

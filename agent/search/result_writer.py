@@ -17,7 +17,7 @@ from ...evaluator.counts import enumerated
 from ...evaluator.scoring import BASELINE_DEFAULT, Evaluator, EvaluatorInfo, Illustrator
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
-from ..config.spelling import on_command_line
+from ..config.sources import on_command_line
 from ..methods.memory import Entry
 from ..position import LLM
 from ..present.notes import (

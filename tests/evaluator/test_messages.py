@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from promptclimb.agent.config.spelling import on_command_line
+from promptclimb.agent.config.sources import on_command_line
 from promptclimb.evaluator.errors import ConfigError, TemplateRejectedError
 from promptclimb.evaluator.messages import (
     Command,

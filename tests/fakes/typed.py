@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from promptclimb.agent.config.spelling import on_command_line
+from promptclimb.agent.config.sources import on_command_line
 from promptclimb.evaluator.errors import PromptclimbError
 
 

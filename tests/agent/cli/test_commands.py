@@ -24,8 +24,8 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.cli import doctor
-from promptclimb.agent.cli.exit_codes import FAILED, NOTHING_USABLE
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.output import FAILED, NOTHING_USABLE
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.schema import GONE_NAMES, OPTIONS, SearchConfig

@@ -79,8 +79,8 @@ def test_a_page_is_written_where_it_is_wanted(capsys: pytest.CaptureFixture[str]
     text = Path("side.html").read_text()
     assert "&lt;i&gt;c" in text
     assert "<i>" not in text
-    assert call("a", "b", "--html", "nowhere/side.html") == 2
-    assert "nowhere/side.html: it cannot be written" in capsys.readouterr().err
+    assert call("a", "b", "--html", "side.html/side.html") == 2
+    assert "side.html/side.html cannot be written: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
