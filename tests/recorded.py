@@ -8,10 +8,25 @@ from __future__ import annotations
 import html.parser
 import os
 import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from unittest.mock import patch
 
+import pytest
+
+from promptclimb.agent.cli.main import main
 from tests.paths import ROOT
 
 PAGES = ROOT / "tests" / "data" / "pages"
+VARYING = {
+    r"127\.0\.0\.1:\d+": "HOST",
+    r"\b[\d,]+ s of active time": "N s of active time",
+    r"\b\d{8}-\d{6}-": "TIME-",
+    r"\| \[\d+:\d\d\] .*\n": "",
+    r"last event: (\S+), \S+": r"last event: \1, TIME",
+}
+"""Patterns of what differs from run to run, and the words in their places."""
 
 
 def check_page(name: str, text: str) -> None:
@@ -53,3 +68,24 @@ def text_of(page: str) -> str:
     reader.feed(page)
     lines = (re.sub(r"[ \t]+", " ", line).strip() for line in reader.text.splitlines())
     return "\n".join(line for line in lines if line)
+
+
+def check_session(
+    name: str, capsys: pytest.CaptureFixture[str], *commands: str | Sequence[str | Path]
+) -> None:
+    """Run commands in this process, and compare what they print with the recorded page of that name.
+
+    Lines on standard error have a bar in front. What differs from run to run has a word in its place.
+    """
+    capsys.readouterr()
+    text = ""
+    with patch.dict(os.environ, COLUMNS="100"):
+        for command in commands:
+            words = shlex.split(command) if isinstance(command, str) else list(map(str, command))
+            code = main(words)
+            out, err = capsys.readouterr()
+            said = "".join(f"| {line}\n" for line in err.splitlines())
+            text += f"$ {shlex.join(words)}\n{out}{said}" + (f"(exit code {code})\n" if code else "") + "\n"
+    for pattern, word in VARYING.items():
+        text = re.sub(pattern, word, text)
+    check_page(name, text.replace(f"{Path.cwd()}", "FOLDER"))

@@ -16,6 +16,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -43,6 +44,7 @@ from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.few_shots import pictures
 from tests.paths import ROOT
+from tests.recorded import check_session
 
 KEY = "sk-test-0123456789abcdefghij"
 SMALL = (
@@ -193,88 +195,6 @@ def test_an_unknown_model_of_the_endpoint_is_wrong_usage(capsys: pytest.CaptureF
     assert "Traceback" not in err
 
 
-def test_a_server_that_is_down_is_said_before_anything_is_loaded(
-    capsys: pytest.CaptureFixture[str], fake_evaluator: FakeEvaluator
-) -> None:
-    """Nothing listens there: one line, exit code 2."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-        assert call("search", *SMALL, "--base-url", url) == 2
-    assert "nothing answers at" in only_line(capsys.readouterr().err)
-    assert fake_evaluator.batches == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["search", "--shots", "0"], "--shots"),
-        (["search", "--method", "nope", "--llm", "x"], "known are"),
-        (["search", "--llm", "x", "--base-url", "nowhere"], "--base-url"),
-        (["search"], "needs an LLM"),
-        (["search", "--method", "random", "--config", "missing.toml"], "missing.toml"),
-        (["search", "--method", "random", "--initial", "missing.txt"], "missing.txt"),
-        (["search", "--method", "random", "--max-cost", "x"], "--max-cost"),
-        (["search", "--frobnicate"], "--frobnicate"),
-        (["resume", "missing"], "there is no folder"),
-        (["report", "missing"], "lists the runs in runs/"),
-        (["--hepl"], "there is no option '--hepl'; did you mean --help?"),
-        (["serach"], "there is no command 'serach'; did you mean search?"),
-        (["search", "--method", "random", "--data", ""], "--data '': it is empty"),
-        (["nonsense"], "nonsense"),
-        (["evaluate", "--templates", "missing.txt"], "missing.txt"),
-        (["evaluate"], "give --templates FILE, --white-box NAMES or both"),
-        (["evaluate", "--white-box", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
-        (["evaluate", "--white-box", ","], "no white-box reference is named"),
-        (["evaluate", "--white-box", "coop"], "a custom scorer is not one"),
-        (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
-    ],
-)
-def test_wrong_usage_is_one_line_and_exit_code_2(
-    arguments: Sequence[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What was wrong is named; nothing is on standard output."""
-    assert call(*arguments) == 2
-    out, err = capsys.readouterr()
-    assert said in only_line(err)
-    assert out == ""
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"a photo\n", b"\xff\xfe\x00", b"[1, 2]", b'["a {}"', b"{}\n{}\n", b"one {only} {\n"],
-)
-def test_a_template_file_that_cannot_be_used(content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    """The file and the line are named."""
-    Path("t.txt").write_bytes(content)
-    assert call("search", "--method", "random", "--initial", "t.txt") == 2
-    assert "t.txt" in only_line(capsys.readouterr().err)
-
-
-def test_folders_that_cannot_take_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A folder with other things, and a file."""
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thesis.tex").write_text("x")
-    (tmp_path / "file").write_text("x")
-    for name, said in (("full", "not empty"), ("file", "a file is where the folder should be")):
-        assert call("search", "--method", "random", "--run-dir", name) == 2
-        assert said in only_line(capsys.readouterr().err)
-
-
-@pytest.mark.parametrize(
-    ("limit", "given"),
-    [("calls", ["2"]), ("tokens", ["200"]), ("minutes", ["0.0001"]), ("cost", ["0.0001", "--price", "1/1"])],
-)
-def test_a_budget_that_is_spent_is_named_by_its_option(
-    limit: str, given: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """To resume with the same limit would do nothing: the hint has the option that raises it."""
-    with Serving() as server:
-        call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r", f"--max-{limit}", *given)
-    last = capsys.readouterr().err.strip().splitlines()
-    assert any(line.endswith(f"resume r --max-{limit} N") for line in last[-2:])
-
-
 def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
     """Whether the search finished or was stopped for it; the table says so too."""
 
@@ -319,61 +239,6 @@ def test_json_is_json_though_the_black_box_prints(
     assert "the black box says" in err
 
 
-@pytest.mark.usefixtures("one_attempt")
-@pytest.mark.parametrize(("unusable", "code"), [(4, NOTHING_USABLE), (2, 0)])
-def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(unusable: int, code: int) -> None:
-    """Answers without a text count, paid for as they are; one search that got something is enough."""
-    which = ("--data", "one", "--seeds", "1,2", "--methods", "pn,random")
-    with Serving(script=("null",) * unusable) as server:
-        asked = ("--llm", "m", "--base-url", server.base_url)
-        assert call("suite", *which, *FEW, *asked) == code
-
-
-@pytest.mark.usefixtures("one_attempt")
-@pytest.mark.parametrize("fault", ["500", "cut_off"])
-def test_an_llm_that_never_answers_ends_with_3(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A search and a suite of nothing but failures do not pass for finished ones."""
-    with Serving(script=(fault,) * 99) as server:
-        asked = ("--llm", "m", "--base-url", server.base_url, "--method", "pn")
-        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "1")
-        assert call("search", *one, *asked, "--run-dir", "r") == NOTHING_USABLE
-        assert "the LLM gave no answer" in capsys.readouterr().out
-        suite = ("--seeds", "1,2", "--methods", "pn", *asked[:-2])
-        assert call("suite", *one, *suite) == NOTHING_USABLE
-
-
-@pytest.mark.usefixtures("one_attempt")
-def test_a_search_that_an_outage_stopped_has_failed() -> None:
-    """It has some templates of the LLM's, and is neither finished nor stopped by a limit."""
-    with Serving(script=("ok", *("500",) * 99)) as server:
-        asked = ("--llm", "m", "--base-url", server.base_url, "--method", "pn")
-        one = ("--data", "one", "--restarts", "1", "--conversations", "1", "--rounds", "2")
-        assert call("search", *one, *asked, "--run-dir", "r") == FAILED
-
-
-def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """More of one alone would not go on."""
-    with Serving() as server:
-        more = ("--base-url", server.base_url, "--run-dir", "r", "--max-calls", "0", "--max-tokens", "9")
-        assert call("search", *SMALL, *more) == 0
-    err = capsys.readouterr().err
-    assert "the limits of 0 calls and 9 tokens (the next request may need more than is left) are" in err
-    assert "Resume with higher limits: python run_agent.py resume r --max-calls N --max-tokens N" in err
-
-
-def test_a_price_that_no_table_has_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """A server of one's own is in no table: the line says so, and what to give."""
-    with Serving() as server:
-        for more in ((), ("--dry-run",)):
-            given = ("--base-url", server.base_url, "--price", "auto", "--max-cost", "1")
-            assert call("search", *SMALL, *given, *more) == 2
-            said = capsys.readouterr().err
-            assert f"knows no vendor at {server.base_url}; set its price with --price IN/OUT" in only_line(
-                said
-            )
-    assert server.statistics.requests == 0
-
-
 def test_the_dry_run_knows_prices_from_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     """With what is asked at most of the most expensive kind of token."""
     vendor = (
@@ -390,20 +255,6 @@ def test_the_dry_run_knows_prices_from_the_table(capsys: pytest.CaptureFixture[s
         costs.append(json.loads(capsys.readouterr().out)["cost_usd"])
     # Written to a cache for an hour, a token of the messages costs twice as much.
     assert costs[0] < costs[1] == costs[2]
-
-
-def test_a_budget_ends_with_0_and_says_how_to_go_on(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """The result is there, its status is stopped, and more calls go on from it."""
-    with Serving() as server:
-        more = ("--base-url", server.base_url, "--run-dir", "r", "--max-calls", "2")
-        assert call("search", *SMALL, *more) == 0
-        assert "python run_agent.py resume r" in capsys.readouterr().err
-        assert json.loads((tmp_path / "r" / "result.json").read_text())["status"] == "stopped"
-        assert call("resume", "r", "--max-calls", "100", "--json") == 0
-    result = json.loads(capsys.readouterr().out)
-    assert (result["status"], result["usage"]["calls"], result["usage"]["replayed"]) == ("finished", 6, 2)
 
 
 @pytest.mark.usefixtures("one_attempt")
@@ -537,16 +388,6 @@ def test_the_doctor_asks_no_model_that_nobody_named(capsys: pytest.CaptureFixtur
         assert server.statistics.requests == 1
 
 
-def test_resume_refuses_what_would_change_the_result(capsys: pytest.CaptureFixture[str]) -> None:
-    """The difference is shown."""
-    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
-    capsys.readouterr()
-    assert call("resume", "r", "--shots", "1") == 2
-    err = capsys.readouterr().err
-    assert "shots" in err
-    assert "16" in err
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_everything_and_says_how_to_go_on(
     number: signal.Signals,
@@ -611,38 +452,6 @@ class Reporting(FakeEvaluator):
             classes=(ClassAccuracy("cat", 4, 3), ClassAccuracy("[dog]", 4, 1), ClassAccuracy("cow", 0, 0)),
             confusions=(Confusion("[dog]", "cat", 3), Confusion("cat", "[dog]", 1)),
         )
-
-
-def test_evaluate_says_which_classes_are_confused(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On request: as JSON, as tables with the worst class first; an evaluator that cannot is reported."""
-    Path("t.json").write_text('["the {}", "a photo of a {}"]')
-    ask = ("evaluate", "--templates", "t.json", "--confusions")
-    assert call(*ask) == 2
-    assert "does not say which classes it confuses" in only_line(capsys.readouterr().err)
-    stand_in(monkeypatch, lambda _spec: Reporting())
-    assert call(*ask, "1", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["confusions"] == [{"true": "[dog]", "taken_for": "cat", "images": 3}]
-    cat = {"name": "cat", "images": 4, "correct": 3, "accuracy": 0.75, "recall": 0.75, "precision": 0.5}
-    assert found["classes"][0] == cat
-    assert found["matrix"] == [[3, 1, 0], [3, 1, 0], [0, 0, 0]]
-    assert found["classes"][2]["accuracy"] is None
-    assert call(*ask) == 0
-    out = capsys.readouterr().out
-    assert out.index("75.00") > out.index("25.00")
-    assert "[dog]" in out
-    assert re.search(r"1 cat +│ 3 │ 1 │ 0 │", out)
-    assert call(*ask[:-1], "--matrix", "m/found.csv") == 0
-    assert (
-        Path("m/found.csv").read_text("utf-8")
-        == "true class,cat,[dog],cow\ncat,3,1,0\n[dog],3,1,0\ncow,0,0,0\n"
-    )
-    out, err = capsys.readouterr()
-    assert "most often confused" not in out
-    assert "confusion matrix: m/found.csv" in err
-    assert call(*ask, "0") == 2
 
 
 def test_evaluate_shows_white_box_references_beside_templates(
@@ -734,50 +543,6 @@ def test_every_name_can_be_written_in_every_encoding(encoding: str, monkeypatch:
     assert all(("猫" if encoding == "utf-8" else "\\u732b") in text for text in written)
 
 
-def test_scores_outside_of_0_to_1_are_no_percentages(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """The table and ``evaluate`` show the numbers that the black box gives."""
-    Path("own.py").write_text(
-        "class Costs:\n"
-        "    def score(self, templates):\n"
-        "        return [-7000 - len(template) for template in templates]\n"
-    )
-    own = ("--custom-scorer", "own.py:Costs")
-    assert call("search", *own, "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
-    Path("t.txt").write_text("a {}\n")
-    assert call("evaluate", *own, "--templates", "t.txt", "--split", "train") == 0
-    out, err = capsys.readouterr()
-    assert out.count("-70") == 4
-    assert "%" not in out + err
-    assert "-700000" not in out + err
-
-
-def test_models_are_searched_by_name_and_tag(capsys: pytest.CaptureFixture[str]) -> None:
-    """Only those that match are listed, bundled ones among them; that none does is said."""
-    assert call("models", "--grep", "zzz") == 0
-    out, err = capsys.readouterr()
-    assert (out, only_line(err)) == ("", "no model has 'zzz' in its name or tag")
-    assert call("models", "--grep", "vit-b-32") == 0
-    assert all("ViT-B-32" in line for line in capsys.readouterr().out.splitlines()[1:])
-    assert call("models", "--grep", "PICO", "--json") == 0
-    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["RN-pico", "ViT-pico"]
-
-
-def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """It says what a search would do at most, and leaves no trace."""
-    limits = ("--price", "1/2", "--rpm", "3", "--base-url", "http://127.0.0.1:9/v1")
-    assert call("search", *SMALL, *limits, "--dry-run", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["calls"], found["evaluations"], found["minutes"]) == (6, 38, 2.0)
-    assert found["cost_usd"] > 0
-    assert list(tmp_path.iterdir()) == []
-    assert call("search", "--method", "random", "--dry-run") == 0
-    free = capsys.readouterr().out
-    assert "templates scored" in free
-    assert not any(word in free for word in ("calls", "tokens", "$"))
-
-
 def test_an_unexpected_error_is_a_line_and_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -844,38 +609,6 @@ def test_a_pool_goes_on_without_an_endpoint_that_is_down(
     assert "nothing answers at" in capsys.readouterr().err
 
 
-def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The help names all forms that there are; an unknown one is refused with them."""
-    assert call("export", "--help") == 0
-    text = "".join(capsys.readouterr().out.split())  # lines break in names too
-    assert ",".join(FORMS) in text
-    data = ("--data", pictures(tmp_path).data, "--shots", "4")
-    assert call("search", *data, "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
-    capsys.readouterr()
-    assert call("export", "r", "--format", "open-clip", "--out", "t.json") == 0
-    out, err = capsys.readouterr()
-    assert out == "t.json\n"
-    assert "ensemble" in only_line(err)
-    assert json.loads((tmp_path / "t.json").read_text())
-    assert call("export", "r", "--format", "open-clip", "--out", "t.json", "--only", "best") == 0
-    assert "best template" in only_line(capsys.readouterr().err)
-    assert len(json.loads((tmp_path / "t.json").read_text())) == 1
-    assert call("export", "r", "--format", "csv", "--only", "best") == 2
-    assert "--only best" in only_line(capsys.readouterr().err)
-    assert call("export", "r", "--format", "all", "--out", "every") == 0
-    out, err = capsys.readouterr()
-    assert sorted(out.splitlines()) == sorted(map(str, (tmp_path / "every").iterdir()))
-    assert "left out: safetensors: " in err
-    assert "Where a file can hold several templates: it holds the ensemble" in err
-    assert call("export", "r", "--format", "csv", "--out", "every") == 2
-    assert "--out every is a folder; name a file" in only_line(capsys.readouterr().err)
-    assert call("export", "r", "--format", "openclip") == 2
-    assert "class-names, all; did you mean open-clip?" in only_line(capsys.readouterr().err)
-    for words in (("--format", "word"), ()):
-        assert call("export", "r", *words) == 2
-        assert "open-clip" in only_line(capsys.readouterr().err)
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -898,28 +631,6 @@ def test_a_mistyped_variable_is_noted(
     err = capsys.readouterr().err
     assert err.count("PROMPTCLIMB_SHOT is not a setting of this program and is ignored; did") == 1
     assert "did you mean PROMPTCLIMB_SHOTS?" in err  # and no variable that shares the prefix only
-
-
-def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The page is in the run's folder, and can be written anew from its files; other folders are refused."""
-    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
-    page = tmp_path / "r" / "report.html"
-    text = page.read_text()
-    page.unlink()
-    capsys.readouterr()
-    assert call("report", "r") == 0
-    assert capsys.readouterr().out == f"{page}\n"
-    assert page.read_text() == text
-    page.unlink()
-    page.mkdir()
-    assert call("report", "r") == 2
-    assert f"{page} cannot be written: it is not a file" in only_line(capsys.readouterr().err)
-    (tmp_path / "r" / "result.json").write_text("[" * 100_000)
-    assert call("report", "r") == 2
-    assert "result.json cannot be read: not a result" in only_line(capsys.readouterr().err)
-    (tmp_path / "r" / "result.json").unlink()
-    assert call("export", "r", "--format", "csv") == 2
-    assert only_line(capsys.readouterr().err).endswith("Resume it: python run_agent.py resume r")
 
 
 def test_the_page_opens_where_there_is_a_browser(
@@ -950,95 +661,6 @@ def test_the_page_opens_where_there_is_a_browser(
     monkeypatch.setenv("CI", "true")
     assert "no browser here" in said()
     assert len(opened) == 2
-
-
-def test_a_run_without_a_result_is_reported_as_far_as_it_is(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """What it scored so far is shown, and nothing of the test images."""
-    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
-    (tmp_path / "r" / "result.json").unlink()
-    capsys.readouterr()
-    assert call("report", "r") == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'r' / 'report.html'}\n"
-    text = (tmp_path / "r" / "report.html").read_text()
-    assert "Not finished: the search was interrupted after" in text
-    assert "the test images are held out" in text
-    assert "promptclimb resume r continues the run" in text
-    assert "What was gained" not in text
-
-
-def test_a_run_at_work_is_not_to_be_resumed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """What needs a result says that it is at work; of one that was interrupted, how to go on."""
-    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
-    (tmp_path / "r" / "result.json").unlink()
-    for command in (("compare", "r", "r"), ("export", "r", "--format", "csv")):
-        capsys.readouterr()
-        with Store.open(tmp_path / "r"):
-            assert call(*command) == 2
-        said = only_line(capsys.readouterr().err)
-        assert "r has no result yet: it is running. Wait for its end" in said
-        assert "resume" not in said
-        assert call(*command) == 2
-        assert only_line(capsys.readouterr().err).endswith(
-            "interrupted. Resume it: python run_agent.py resume r"
-        )
-
-
-def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Its runs are in the list of all; a command that takes one run says how the suite goes on."""
-    few = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
-    assert call("suite", "--data", "one", "--methods", "random", "--seeds", "1-2", *few) == 0
-    assert call("search", "--method", "random", *few, "--run-dir", "runs/own") == 0
-    capsys.readouterr()
-    assert call("status") == 0
-    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
-    suite = Path("runs/suite")
-    scorer = "tests.fakes.black_box-opened"
-    assert listed == {"runs/own", *(str(suite / f"seed{seed}-{scorer}-one-random") for seed in (1, 2))}
-    way_on = "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, resumes it"
-    for summed in (True, False):
-        for command in (("report",), ("resume",), ("export", "--format", "csv")):
-            assert call(command[0], suite, *command[1:]) == 2
-            about = ", all finished; name one" if summed else f" begun: {way_on}; or name one"
-            assert f"runs/suite is a suite's folder, with 2 searches{about}" in only_line(
-                capsys.readouterr().err
-            )
-        assert call("status", suite) == 0
-        out, err = capsys.readouterr()
-        assert (way_on in only_line(err)) != summed
-        assert out.count("finished") == 2
-        (suite / "suite.json").unlink(missing_ok=not summed)
-    assert call("report", "runs") == 2
-    assert only_line(capsys.readouterr().err).endswith(
-        "runs is not a run, but holds 1 run: name one, runs/own"
-    )
-    assert call("report", suite) == 2
-    err = only_line(capsys.readouterr().err)
-    assert err.endswith(f": {suite}/seed2-{scorer}-one-random, {suite}/seed1-{scorer}-one-random")
-
-
-def test_status_shows_accuracies_in_percent_and_money_in_dollars(
-    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """In the list and of one run."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    money = ("--price", "1/2", "--max-cost", "1")
-    assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "runs/r", *money) == 0
-    capsys.readouterr()
-    assert call("status") == 0
-    assert re.search(r" \d+\.\d%  ", capsys.readouterr().out)
-    assert call("status", "runs/r") == 0
-    shown = capsys.readouterr().out
-    assert re.search(r"\(train \d+\.\d%\)", shown)
-    assert re.search(r"^6 calls, [\d,]+ tokens, \$0\.\d{4}$", shown, re.MULTILINE)
-    assert re.search(r"left of --max-cost: \$0\.\d{4}\n", shown)
-    assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "runs/unpriced") == 0
-    capsys.readouterr()
-    assert call("status", "runs/unpriced") == 0
-    shown = capsys.readouterr().out
-    assert re.search(r"^6 calls, [\d,]+ tokens$", shown, re.MULTILINE)
-    assert "$" not in shown
 
 
 def test_a_secret_that_is_not_utf_8_does_no_harm(
@@ -1105,54 +727,6 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     first.write_bytes(first.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     assert f"for example {second}" in capsys.readouterr().err
-
-
-def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
-    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A stopped run is shown with its reason and how to resume; finished, nothing is left to do."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert call("status", "--help") == 0
-    assert "The best so far is that by training images." in capsys.readouterr().out
-    assert main(["status"]) == 0
-    assert "No runs" in capsys.readouterr().out
-    assert main(["search", *SMALL, "--base-url", server.base_url, "--max-calls", "2"]) == 0
-    (run_dir,) = Path("runs").iterdir()
-    capsys.readouterr()
-    assert main(["status"]) == 0
-    assert re.search(r"runs/\S+ +stopped +2 of 6 +2 ", capsys.readouterr().out)
-    assert main(["status", str(run_dir)]) == 0
-    shown = capsys.readouterr().out
-    go_on = f"to resume with a higher limit: python run_agent.py resume {run_dir} --max-calls N\n"
-    assert go_on in shown
-    assert "left of --max-calls: 0" in shown
-    assert main(["resume", "--max-calls", "99"]) == 0
-    assert f"the latest unfinished run, {run_dir}" in capsys.readouterr().err
-    assert main(["status", str(run_dir), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["state"] == "finished"
-    assert call("resume", run_dir) == 0
-    shown = "".join(capsys.readouterr())
-    assert "The run was finished already. This is its result:" in shown
-    assert "files: " in shown
-    assert main(["resume"]) == 2
-    assert main(["status", "elsewhere"]) == 2
-
-
-def test_the_table_is_on_standard_output_and_all_else_on_standard_error(
-    fake_evaluator: FakeEvaluator, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What the command was asked for can be piped; where that is a document, the table is for people."""
-    small = ["search", "--method", "random", "--restarts", "1", "--rounds", "1", "--initial", "4"]
-    assert call(*small, "--run-dir", "a") == 0
-    out, err = capsys.readouterr()
-    assert "best found" in out
-    assert "files: " in out
-    assert "best found" not in err
-    assert "scoring 4 starting templates" in err
-    assert call(*small, "--run-dir", "b", "--json") == 0
-    out, err = capsys.readouterr()
-    assert json.loads(out)["status"] == "finished"
-    assert "best found" in err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
@@ -1232,38 +806,6 @@ def test_the_short_help_shows_an_example_and_fifteen_options(
     assert "example" in shown.partition("options:")[0] or command == "resume"
 
 
-def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    """On standard output, as the answer to a question: it is no wrong usage."""
-    assert call() == 0
-    shown = capsys.readouterr()
-    assert "COMMAND" in shown.out
-    assert all(f"  {command} " in shown.out for command in COMMANDS)
-    assert shown.err == ""
-
-
-def test_an_earlier_name_of_an_option_still_works(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With one line that names the new one; so does a variable."""
-    monkeypatch.setenv("PROMPTCLIMB_PROMPTS", "class-names")
-    assert call("config", "--show", "--method", "random", "--views", "0") == 0
-    out, err = capsys.readouterr()
-    assert "augmentations = 0 " in out
-    assert 'search_for = "class-names"' in out
-    assert "note: --views is now called --augmentations; the old name will be removed" in err
-    assert "note: PROMPTCLIMB_PROMPTS is now called PROMPTCLIMB_SEARCH_FOR; " in err
-
-
-def test_the_earlier_name_of_what_a_file_of_templates_holds_still_works(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """`evaluate --prompts` is `--search-for`: the settings shared with `search` do not include it."""
-    assert call("evaluate", "--templates", "missing.txt", "--prompts", "instruction") == 2
-    err = capsys.readouterr().err
-    assert "note: --prompts is now called --search-for; the old name will be removed" in err
-    assert "no option" not in err
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_says_what_it_does_and_closes_its_brackets(
     command: str, capsys: pytest.CaptureFixture[str]
@@ -1277,41 +819,195 @@ def test_the_help_of_a_command_says_what_it_does_and_closes_its_brackets(
     assert len(shown.partition("\n\n")[0].splitlines()) <= 3, "usage is a line or two"
 
 
+MINE = "--initial mine.txt --method pn --llm m --restarts 1 --conversations 1 --rounds 2 --concurrency 1"
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[str]:
+    """The options of a small search whose templates come from a file and a server, not from the program."""
+    (tmp_path / "mine.txt").write_text("a photo of {}\nthe {} here\nsome {} in a row\nan old {}\n")
+    with Serving() as server:
+        yield f"{MINE} --base-url {server.base_url}"
+
+
+def test_a_run_from_its_search_to_its_report(
+    asking: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Standard output has what was asked for; a finished run is shown again, and takes more rounds."""
+    Path("file").write_text("x")
+    Path("more.toml").write_text("restarts = 9\nconversations = 2\n")
+    check_session(
+        "search", capsys,
+        f"search {asking} --run-dir r", f"search {asking} --run-dir r", f"search {asking} --run-dir file",
+        "status r", "resume r", "resume r --shots 1", "resume r --config more.toml --restarts 2", "report r",
+    )  # fmt: skip
+    page = tmp_path / "r" / "report.html"
+    text = page.read_text()
+    page.unlink()
+    assert call("report", "r") == 0
+    assert page.read_text() == text
+    (tmp_path / "r" / "result.json").write_text("[" * 100_000)
+    check_session("search-damaged", capsys, "report r", "status r")
+
+
+def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What stopped each run, and the options that raise it: by the search, by status and in the list."""
+    limits = (
+        "--max-tokens 200", "--max-minutes 0.0001", "--max-cost 0.0001 --price 1/1",
+        "--max-calls 0 --max-tokens 9", "--max-calls 1",
+    )  # fmt: skip
+    runs = [f"search {asking} --run-dir runs/{n} {limit}" for n, limit in enumerate(limits)]
+    shown = [f"status runs/{n}" for n in range(len(limits))]
+    check_session(
+        "limits",
+        capsys,
+        "status",
+        *runs,
+        *shown,
+        "status",
+        "resume --max-calls 99",
+        "resume runs/4",
+        "status",
+    )
+
+
+@pytest.mark.usefixtures("one_attempt")
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("script", "command", "code"),
     [
-        (("search", "--patience", "3"), "patience = 3"),
-        (("resume", "--until=95%", "r"), 'until = "95%"'),
-        (("evaluate", "--scorer-detail"), 'scorer_detail = "low|high|auto"'),
-        (("suite", "--cache-answers", "--json"), "cache_answers = true"),
+        (("null",) * 4, "suite --seeds 1,2 --methods pn,random", NOTHING_USABLE),
+        (("null",) * 2, "suite --seeds 1,2 --methods pn,random", 0),
+        (("500",) * 99, "search --method pn", NOTHING_USABLE),
+        (("cut_off",) * 99, "search --method pn", NOTHING_USABLE),
+        (("500",) * 99, "suite --seeds 1,2 --methods pn", NOTHING_USABLE),
+        (("ok", *("500",) * 99), "search --method pn", FAILED),
     ],
 )
-def test_a_setting_without_an_option_is_answered_with_its_line_in_the_file(
-    arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+def test_the_exit_code_says_whether_an_llm_gave_anything(
+    script: tuple[str, ...], command: str, code: int
 ) -> None:
-    """Where a settings file is taken; with the value that was given."""
-    assert call(*arguments) == 2
-    flag = arguments[1].partition("=")[0]
-    said = f"error: {flag} is not an option; write {line} in FILE.toml and give --config FILE.toml"
-    assert said in only_line(capsys.readouterr().err)
+    """One usable answer in a suite is enough; a search that an outage stopped has failed."""
+    with Serving(script=script) as server:
+        assert (
+            call(*command.split(), "--data", "one", *FEW, "--llm", "m", "--base-url", server.base_url) == code
+        )
 
 
-@pytest.mark.parametrize(("gone", "current"), GONE_NAMES.items())
-def test_an_option_that_is_gone_is_answered_with_the_current_one(
-    gone: str, current: str, capsys: pytest.CaptureFixture[str]
+def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was wrong and what would be right; nothing is on standard output."""
+    contents = (b"", b"a photo\n", b"\xff\xfe\x00", b"[1, 2]", b'["a {}"', b"{}\n{}\n", b"one {only} {\n")
+    for number, content in enumerate(contents):
+        Path(f"{number}.txt").write_bytes(content)
+    check_session(
+        "wrong-usage", capsys, *WRONG,
+        *(f"search --method random --initial {number}.txt" for number in range(len(contents))),
+        *(f"search --{name.replace('_', '-')} 3" for name in GONE_NAMES),
+    )  # fmt: skip
+
+
+WRONG = """
+search --method nope --llm x
+search --base-url nowhere --llm x
+search
+search --base-url http://127.0.0.1:9/v1 --llm x
+search --llm x --price auto --max-cost 1 --base-url http://127.0.0.1:9/v1
+search --method random --config missing.toml
+search --method random --initial missing.txt
+search --method random --max-cost x
+search --method random --max-minut 3
+search --method random --data ''
+search --frobnicate
+search --patience 3
+search --method random --views 0 --shots 0
+resume missing
+resume --until=95% r
+resume
+report missing
+report --resets 3
+status elsewhere
+--hepl
+serach
+nonsense
+evaluate
+evaluate --templates missing.txt --prompts instruction
+evaluate --white-box coop,tip-adaptr
+evaluate --white-box ,
+evaluate --white-box coop
+evaluate --scorer-detail
+suite --cache-answers --json
+models --grep zzz
+""".strip().splitlines()
+
+
+def test_earlier_names_of_settings_still_work(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a command that has the current one; a similar name would mislead."""
-    old, new = (f"--{name.replace('_', '-')}" for name in (gone, current))
-    assert call("search", old, "3") == 2
-    assert f"there is no option '{old}'; it is now called {new} " in only_line(capsys.readouterr().err)
-    assert call("report", old, "3") == 2
-    assert "it is now called" not in only_line(capsys.readouterr().err)
+    """With one line that names the new one; so does a variable."""
+    monkeypatch.setenv("PROMPTCLIMB_PROMPTS", "class-names")
+    assert call("config", "--show", "--method", "random", "--views", "0") == 0
+    out, err = capsys.readouterr()
+    assert {"augmentations = 0", 'search_for = "class-names"'} <= {
+        line.split("  ")[0] for line in out.splitlines()
+    }
+    assert "note: PROMPTCLIMB_PROMPTS is now called PROMPTCLIMB_SEARCH_FOR; " in err
 
 
-def test_a_settings_file_changes_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    """As in a new search; an option wins over it."""
-    once = ("--method", "random", "--restarts", "1", "--initial", "5", "--run-dir", "r")
-    assert call("search", *once) == 0
-    Path("more.toml").write_text("restarts = 9\nconversations = 3\n")
-    assert call("resume", "r", "--config", "more.toml", "--restarts", "2") == 0
-    assert "2 restarts, 36 rounds" in capsys.readouterr().err
+def test_evaluate(asking: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores, classes and confusions; numbers that are no accuracies are shown as they are."""
+    Path("t.json").write_text('["the {}", "a photo of a {}"]')
+    Path("own.py").write_text(
+        "class Costs:\n"
+        "    def score(self, templates):\n"
+        "        return [-7000 - len(template) for template in templates]\n"
+    )
+    ask, own = "evaluate --templates t.json", "--custom-scorer own.py:Costs"
+    check_session(
+        "evaluate", capsys, ask, f"{ask} --split val", f"{ask} --confusions", f"{ask} --confusions 0",
+        f"{ask} {own} --split train", f"{ask} {own}", f"search {own} {asking} --run-dir r",
+    )  # fmt: skip
+    stand_in(monkeypatch, lambda _spec: Reporting())
+    check_session(
+        "evaluate-classes", capsys, f"{ask} --confusions", f"{ask} --confusions 1 --json",
+        f"{ask} --matrix m/found.csv",
+    )  # fmt: skip
+    written = Path("m/found.csv").read_text("utf-8")
+    assert written == "true class,cat,[dog],cow\ncat,3,1,0\n[dog],3,1,0\ncow,0,0,0\n"
+
+
+def test_export(asking: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Each format, which templates it holds, and what is refused; the help names them all."""
+    assert call("export", "--help") == 0
+    assert ",".join(FORMS) in "".join(capsys.readouterr().out.split())  # lines break in names too
+    assert call("search", *asking.split(), "--run-dir", "r") == 0
+    made = "export r --format open-clip --out t.json"
+    check_session(
+        "export", capsys, made, f"{made} --only best", "export r --format csv --only best",
+        "export r --format all --out every", "export r --format csv --out every",
+        "export r --format openclip", "export r --format word", "export r",
+    )  # fmt: skip
+    assert len(json.loads((tmp_path / "t.json").read_text())) == 1
+
+
+@pytest.mark.parametrize("state", ["interrupted", "live"])
+def test_a_run_without_a_result(
+    state: str, asking: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is shown as far as it is; what needs a result says how to get one, or to wait."""
+    assert call("search", *asking.split(), "--run-dir", "r") == 0
+    (tmp_path / "r" / "result.json").unlink()
+    with Store.open(tmp_path / "r") if state == "live" else nullcontext():
+        commands = ("compare r r", "export r --format csv", "report r", "status r")
+        check_session(f"without-result-{state}", capsys, *commands)
+    ended = {"live": "the search is running", "interrupted": "the search was interrupted"}[state]
+    assert f"Not finished: {ended} after 2 of 2 rounds." in (tmp_path / "r" / "report.html").read_text()
+
+
+def test_the_folder_of_a_suite(asking: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its runs are in the list of all; a command that takes one run says how the suite goes on."""
+    given = asking.replace("--method", "--methods").split()
+    assert call("suite", "--data", "one", "--seeds", "1-2", *given) == 0
+    assert call("search", *asking.split(), "--run-dir", "runs/own") == 0
+    commands = [f"{name} runs/suite" for name in ("report", "resume", "export --format csv", "status")]
+    check_session("suite-folder", capsys, *commands, "status", "report runs")
+    Path("runs/suite/suite.json").unlink()
+    check_session("suite-folder-begun", capsys, *commands)
