@@ -40,9 +40,8 @@ from torch.nn import functional
 
 from benchmarks.common import argument_parser, print_document
 from promptclimb.evaluator.clip.models import best_dtype
-from promptclimb.evaluator.clip.texts.packing import Text, pack
-from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder, most_rows, row_quantum
-from promptclimb.evaluator.clip.texts.tower import Tower, linear, read_tower
+from promptclimb.evaluator.clip.text_encoder import TextEncoder, most_rows, row_quantum
+from promptclimb.evaluator.clip.tower import Text, Tower, linear, pack, read_tower
 from promptclimb.evaluator.pico.models import bundled_models
 
 SWEEP_CLASSES = (10, 30, 100, 300, 1000)
@@ -141,8 +140,10 @@ def useful_operations(tower: Tower, texts: Iterable[Text]) -> int:
         last = tower.blocks[-1]
         width = tower.width
         read = sum(layer.weight.numel() for layer in (last.out, last.up, last.down)) + width * width
-        inner = tower.flops(rows) * (len(tower.blocks) - 1) // len(tower.blocks)
-        total += inner + 2 * rows * 2 * width * width + 2 * len(batch.order) * read
+        for block in tower.blocks[:-1]:
+            inner = (block.qkv, block.out, block.up, block.down)
+            total += sum(2 * rows * layer.weight.numel() for layer in inner)
+        total += 2 * rows * 2 * width * width + 2 * len(batch.order) * read
         if tower.projection is not None:
             total += 2 * len(batch.order) * tower.projection.weight.numel()
     return total
@@ -189,7 +190,7 @@ def compare(
 def encoder(bench: Bench, names: Sequence[str], dtype: torch.dtype = torch.float32) -> TextEncoder:
     """Build this program's encoder, which remembers nothing, and warm it up."""
     text_encoder = TextEncoder(
-        bench.model, bench.tokenizer, names, bench.tokenizer.context_length, dtype=dtype, memory=0
+        bench.model, bench.tokenizer, names, bench.tokenizer.context_length, dtype=dtype
     )
     text_encoder.vectors(templates(1))
     return text_encoder

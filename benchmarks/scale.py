@@ -182,7 +182,7 @@ def growth(templates: int = 8, rounds: int = 3) -> list[dict[str, float]]:
     import torch
 
     from promptclimb.evaluator.clip.models import load_model
-    from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
+    from promptclimb.evaluator.clip.text_encoder import TextEncoder
     from promptclimb.evaluator.clip.zero_shot import Labelled, classifier, decide
     from promptclimb.evaluator.datasets.hand_made import imagenet_class_names
     from promptclimb.prompts.template_kind import BUILT_IN

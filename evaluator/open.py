@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .custom.adapter import open_custom
+from .custom import open_custom
 from .errors import EvaluatorError
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, OpeningProgress, Report

@@ -66,7 +66,7 @@ EXCEPTIONS = {
     **{
         name: {r"iterations?|iterated"}  # Python's StopIteration
         for name in (
-            *("evaluator/custom/adapter.py", "evaluator/threads.py", "tests/evaluator/custom/test_custom.py"),
+            *("evaluator/custom.py", "evaluator/threads.py", "tests/evaluator/test_custom.py"),
             *(
                 "tests/evaluator/test_batching.py",
                 "tests/evaluator/test_threads.py",

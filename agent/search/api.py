@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from ...evaluator.custom.adapter import as_evaluator
+from ...evaluator.custom import as_evaluator
 from ...evaluator.datasets.loading import Known, check_data_name, known
 from ...evaluator.datasets.loading import load_data as load
 from ...evaluator.datasets.values import FewShotData

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...evaluator.custom.adapter import ScorerEvaluator, as_evaluator, pinned
+from ...evaluator.custom import ScorerEvaluator, as_evaluator, pinned
 from ...evaluator.errors import AskingEndedError, ConfigError, DataError, PromptclimbError
 from ...evaluator.files import MOST_SETTINGS_BYTES, read_text, user_path
 from ...evaluator.messages import Setting, shown

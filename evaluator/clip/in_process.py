@@ -22,7 +22,7 @@ from ..spec import EvaluatorSpec, OpeningProgress, Report
 from .images import RECIPE, Features, ImageEncoder
 from .models import LoadedModel, best_dtype, load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
-from .texts.text_encoder import Encoder, ReplicatedEncoder, TextEncoder
+from .text_encoder import Encoder, ReplicatedEncoder, TextEncoder
 from .zero_shot import SCALE, Labelled, classifier, decide
 
 RESIDENT_BYTES = 2**30

@@ -26,7 +26,7 @@ from ..scoring import (
     Thumbnail,
     Verdict,
 )
-from .texts.text_encoder import Encoder
+from .text_encoder import Encoder
 from .zero_shot import Labelled, RenamedClasses, class_mean, classifier, correct, decide, grey_box
 
 # Most float32 numbers of template vectors held at once (64 MiB).

@@ -1,15 +1,40 @@
-"""Score candidates by one answer per image: what chat and zero-shot classification share."""
+"""Score candidates by one answer per image: chat and zero-shot classification.
+
+Chat is asked by OpenAI's form of requests. Zero-shot is Hugging Face's zero-shot image classification task: a
+request has the image in base64 as ``inputs``, and ``candidate_labels`` and ``hypothesis_template`` as
+``parameters``; the answer is a list of ``{"label", "score"}``.
+"""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from .asking import ApiAnswer, ApiRequest
-from .evaluator import ImageSet, Question, RemoteEvaluator, SplitDecisions, batched, image_tokens
+import numpy as np
+
+from ..scoring import GREY_BOX, UNREADABLE, Predictions
+from .answers import ListedClasses
+from .asking import ApiAnswer, ApiRefusal, ApiRequest
+from .evaluator import (
+    LEAST_PROBABILITY,
+    ImageSet,
+    Question,
+    RemoteEvaluator,
+    RemoteProblem,
+    SplitDecisions,
+    batched,
+    image_tokens,
+    misformed,
+    path_below,
+    text_tokens,
+)
 from .labels import KeyMaker
 from .pictures import SentPicture
 
@@ -121,3 +146,256 @@ class ImageByImageEvaluator(RemoteEvaluator):
             )
 
         return Question(request, lambda answer: {key: self.value(prompt, answer)}, image=content)
+
+
+PATH = "chat/completions"
+REFUSED = "refused"
+"""Beginning of why an answer ended, if the endpoint or the model refused."""
+LONGEST_KEPT = 20_000
+"""Characters of an answer that are kept, the last ones."""
+_CACHED_ANSWERS = 65_536
+_FEW_TOKENS = 100
+"""Tokens around an image and an instruction: roles, a system prompt of the endpoint's own."""
+
+
+class ChatEvaluator(ImageByImageEvaluator):
+    """Scores instructions with a chat model, one image a request.
+
+    An answer that was cut or refused, or that names no class, counts as wrong. Of several samples, the most
+    frequent class counts, of equally frequent ones the first. Answers are kept as text and read each time.
+
+    Args:
+        options: Lists the classes and reads answers.
+        detail: How closely the model looks, in OpenAI's words; None to leave it to the endpoint.
+        samples: Answers for each image. One is drawn at temperature 0, several at the endpoint's own.
+        answer_tokens: Most tokens of an answer.
+    """
+
+    protocol = "chat"
+    answers_in_words = True
+
+    def __init__(
+        self,
+        problem: RemoteProblem,
+        options: ListedClasses,
+        *,
+        detail: str | None = None,
+        samples: int = 1,
+        answer_tokens: int = 64,
+    ) -> None:
+        super().__init__(problem)
+        self.path = path_below(problem.url, PATH)
+        self.samples = samples
+        self._fill = options.fill
+        self._detail, self._answer_tokens = detail, answer_tokens
+        self._label = lru_cache(maxsize=_CACHED_ANSWERS)(options.read)
+
+    def prompt(self, candidate: str) -> Prompt:
+        return Prompt(self._fill(candidate))
+
+    def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
+        image = {"url": picture.data_url, **({"detail": self._detail} if self._detail else {})}
+        content = [{"type": "text", "text": prompt.text}, {"type": "image_url", "image_url": image}]
+        return {
+            "model": self.problem.model,
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": self._answer_tokens,
+            **({"temperature": 0} if self.samples == 1 else {}),
+        }
+
+    def tokens(self, prompt: Prompt) -> tuple[int, int]:
+        return text_tokens(prompt.text) + _FEW_TOKENS, self._answer_tokens
+
+    def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
+        """Return the answer's text, and why it is not whole, if so."""
+        if isinstance(answer, ApiRefusal):
+            return {"text": answer.message[:LONGEST_KEPT], "ended": f"{REFUSED}: {answer.reason}"[:80]}
+        text, ended = read_completion(answer.body)
+        return {"text": text[-LONGEST_KEPT:], **({} if ended is None else {"ended": ended})}
+
+    def is_refusal(self, value: Any) -> bool:
+        return isinstance(value, dict) and str(value.get("ended", "")).startswith(REFUSED)
+
+    def is_valid(self, prompt: Prompt, value: Any) -> bool:
+        """Return whether a value from disk is an answer's text, perhaps with why it ended."""
+        texts = (value.get("text"), value.get("ended", "")) if isinstance(value, dict) else (None,)
+        return all(isinstance(text, str) for text in texts)
+
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
+        """Return the most frequent class of each image's answers, and unreadable answers."""
+        unreadable: list[str] = []
+        predicted, refused = [], []
+        for image_index, answers in enumerate(values):
+            votes = Counter[int]()
+            for answer in answers:
+                label = None if "ended" in answer else self._label(answer["text"])
+                if label is None:
+                    unreadable.append(_shown(answer))
+                else:
+                    votes[label] += 1
+            predicted.append(votes.most_common(1)[0][0] if votes else UNREADABLE)
+            if all(map(self.is_refusal, answers)):
+                refused.append(image_index)
+        return SplitDecisions(
+            np.array(predicted, dtype=np.int64), unreadable=tuple(unreadable), refused=tuple(refused)
+        )
+
+
+def _shown(answer: Mapping[str, str]) -> str:
+    text = answer["text"].strip() or "(nothing)"
+    return f"({answer['ended']}) {text}" if "ended" in answer else text
+
+
+def read_completion(body: Any) -> tuple[str, str | None]:
+    """Return a chat completion's text, and why it is not whole: cut, or refused; None if it is.
+
+    Raises:
+        BadReplyError: It is not a chat completion.
+    """
+    choices = body.get("choices") if isinstance(body, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        raise misformed("a chat completion", body)
+    ended = choice.get("finish_reason")
+    if isinstance(refusal := message.get("refusal"), str) and refusal:
+        return refusal, REFUSED
+    content = message.get("content")
+    if isinstance(content, list):  # members, as some servers answer
+        texts = [member.get("text", "") if isinstance(member, dict) else member for member in content]
+    else:
+        texts = ["" if content is None else content]
+    if not all(isinstance(text, str) for text in texts):
+        raise misformed("an answer in words", content)
+    return "".join(texts), {"length": "cut", "content_filter": REFUSED}.get(str(ended))
+
+
+SLOT = "{}"
+_HUB = "hf-inference"
+_LONGEST_REFUSAL = 200
+
+
+class ZeroShotEvaluator(ImageByImageEvaluator):
+    """Scores templates with an endpoint for zero-shot image classification, one image a request.
+
+    Only the most likely class of each image is used, unless the objective looks at probabilities. An image
+    that the endpoint refuses counts as wrong; then all classes are equally probable.
+    """
+
+    protocol = "zero-shot"
+
+    def __init__(self, problem: RemoteProblem) -> None:
+        super().__init__(problem)
+        self._grey = problem.objective in GREY_BOX
+        # Hugging Face's router has the model in the path; elsewhere the address is the model's.
+        at_hub = urlsplit(problem.url).path.rstrip("/").endswith(f"/{_HUB}")
+        self.path = f"models/{problem.model}" if at_hub else ""
+
+    def prompt(self, candidate: str) -> Prompt:
+        return Prompt(candidate, self.problem.class_names)
+
+    def body(self, prompt: Prompt, picture: SentPicture) -> Mapping[str, Any]:
+        template, texts = _sent(prompt)
+        labels = list(dict.fromkeys(texts))
+        return {
+            "inputs": picture.base64,
+            "parameters": {"candidate_labels": labels, "hypothesis_template": template},
+        }
+
+    def tokens(self, prompt: Prompt) -> tuple[int, int]:
+        """Return 0: these endpoints bill by request or by time."""
+        return 0, 0
+
+    def value(self, prompt: Prompt, answer: ApiAnswer) -> Any:
+        """Return the label or a refusal; for grey-box objectives, each class's log-probability."""
+        if isinstance(answer, ApiRefusal):
+            return {REFUSED: f"{answer.reason}: {answer.message}"[:_LONGEST_REFUSAL]}
+        texts = _sent(prompt)[1]  # classes of the same name are sent once; the first one gets the image
+        labels = list(dict.fromkeys(texts))
+        scores = read_scores(answer.body, labels)
+        best = max(scores, key=scores.__getitem__)
+        if not self._grey:
+            return texts.index(labels[best])
+        if missing := len(labels) - len(scores):
+            raise misformed(f"a score of each of {len(labels)} labels", f"{missing} fewer")
+        return [math.log(max(scores[labels.index(text)], LEAST_PROBABILITY)) for text in texts]
+
+    def is_refusal(self, value: Any) -> bool:
+        return isinstance(value, dict)
+
+    def is_valid(self, prompt: Prompt, value: Any) -> bool:
+        """Return whether a value from disk is a label, a log-probability of each class, or a refusal."""
+        classes = len(prompt.names)
+        if isinstance(value, dict):
+            return isinstance(value.get(REFUSED), str)
+        if not self._grey:
+            return type(value) is int and 0 <= value < classes
+        return isinstance(value, list) and [type(number) for number in value] == [float] * classes
+
+    def decisions(self, prompt: Prompt, values: Sequence[Sequence[Any]]) -> SplitDecisions:
+        refused = [index for index, (value,) in enumerate(values) if self.is_refusal(value)]
+        table = None
+        if self._grey:
+            even = [0.0] * len(prompt.names)
+            rows = [even if isinstance(value, dict) else value for (value,) in values]
+            table = np.array(rows, dtype=np.float64).reshape(-1, len(prompt.names))
+            predicted = table.argmax(axis=1)
+        else:
+            labels = [UNREADABLE if isinstance(value, dict) else value for (value,) in values]
+            predicted = np.array(labels, dtype=np.int64)
+        predicted[refused] = UNREADABLE
+        return SplitDecisions(predicted, table, refused=tuple(refused))
+
+    def predict_named(
+        self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
+    ) -> Predictions:
+        if split == "views":
+            return Predictions((), ((),) * len(renamings))
+        images = self.split(split)
+        prompts = [Prompt(template, self.problem.renamed(renaming)) for renaming in renamings]
+        decided = self.decide_prompts(prompts, [images])
+        predicted = tuple(tuple(decisions.predicted.tolist()) for (decisions,) in decided)
+        return Predictions(tuple(images.labels.tolist()), predicted)
+
+
+def _sent(prompt: Prompt) -> tuple[str, list[str]]:
+    """Return the template and a label per class as sent; what the task's form cannot hold is filled here.
+
+    Servers fill the template with Python's ``format`` and one label, so it has one slot and no other brace.
+    """
+    template = prompt.text
+    if template.count(SLOT) == 1 and not set(template.replace(SLOT, "")) & set("{}"):
+        return template, list(prompt.names)
+    return SLOT, [template.replace(SLOT, name) for name in prompt.names]
+
+
+def read_scores(body: Any, labels: Sequence[str]) -> dict[int, float]:
+    """Return the scores of an answer by index in ``labels``, in the answer's order of equal scores.
+
+    Scores may be left out: then the first label counts. A label may differ in case: some servers change it.
+
+    Raises:
+        BadReplyError: It is not a list of these labels with scores.
+    """
+    rows = body[0] if isinstance(body, list) and len(body) == 1 and isinstance(body[0], list) else body
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise misformed('a list of {"label", "score"}', body)
+    exact: dict[str, int | None] = {label: index for index, label in enumerate(labels)}
+    folded: dict[str, int | None] = {}  # None for labels that differ in case alone
+    for label, index in exact.items():
+        key = label.casefold().strip()
+        folded[key] = None if key in folded else index
+    scores: dict[int, float] = {}
+    for row in rows:
+        label, score = row.get("label"), row.get("score", 1.0)
+        label_index = None
+        if isinstance(label, str):
+            label_index = exact.get(label, folded.get(label.casefold().strip()))
+        if label_index is None:
+            raise misformed("one of the labels that were sent", label)
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1.001:
+            raise misformed("a score from 0 to 1", score)
+        scores[label_index] = max(float(score), scores.get(label_index, -math.inf))
+        if "score" not in row:
+            break
+    return dict(sorted(scores.items()))

@@ -20,12 +20,11 @@ from ..scoring import BASELINE_DEFAULT, DEFAULT_INSTRUCTION, EvaluatorInfo
 from ..spec import EvaluatorSpec, Report
 from .answers import ListedClasses
 from .asking import ApiAsk
-from .chat import ChatEvaluator
 from .embeddings import EmbeddingsEvaluator
 from .evaluator import ImageSet, RemoteEvaluator, RemoteProblem
+from .image_by_image import ChatEvaluator, ZeroShotEvaluator
 from .labels import LabelStore
 from .pictures import RECIPE, PictureReader
-from .zero_shot import ZeroShotEvaluator
 
 MOST_BASELINE_TEXTS = 20_000
 """Most texts of one list of templates to compare with."""

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..clip.texts.packing import Pass, Text, pack
-from ..clip.texts.text_encoder import TextEncoder
-from ..clip.texts.tower import Tower, encode
+from ..clip.text_encoder import TextEncoder
+from ..clip.tower import Pass, Text, Tower, encode, pack
 from ..clip.zero_shot import correct, decide
 from ..errors import ModelError
 from .problem import Fitted, Problem

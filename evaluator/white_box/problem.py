@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..clip.in_process import build_encoder, image_encoder, labelled
 from ..clip.models import LoadedModel, load_model, parse_devices
-from ..clip.texts.text_encoder import TextEncoder
+from ..clip.text_encoder import TextEncoder
 from ..clip.zero_shot import Labelled, classifier, correct
 from ..datasets.checks import shots_hash
 from ..datasets.hand_made import hand_made

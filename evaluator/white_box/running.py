@@ -76,7 +76,7 @@ def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Repo
 
     from ..clip.in_process import build_encoder
     from ..clip.models import load_model
-    from ..clip.texts.text_encoder import TextEncoder
+    from ..clip.text_encoder import TextEncoder
     from .coop import check_room
 
     def downloads(line: str) -> None:

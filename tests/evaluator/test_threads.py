@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from promptclimb.evaluator.custom.adapter import as_evaluator
+from promptclimb.evaluator.custom import as_evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.threads import AT_WORK, DaemonThreads, in_thread, turns_of
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from promptclimb.evaluator.clip.models import LoadedModel
-from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
+from promptclimb.evaluator.clip.text_encoder import TextEncoder
 from promptclimb.evaluator.clip.zero_shot import Labelled
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.white_box.problem import Problem

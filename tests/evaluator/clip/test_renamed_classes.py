@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional
 
+from promptclimb.evaluator.clip import text_encoder
 from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
+from promptclimb.evaluator.clip.tower import encode
 from promptclimb.evaluator.clip.zero_shot import BLOCK, Labelled, RenamedClasses, decide
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.scoring import EvaluatorInfo, NamePredictor
@@ -80,14 +83,19 @@ def test_predictions_are_those_of_the_texts_themselves(family: str) -> None:
         assert agree >= len(new) - 1, "a near tie may turn on another encoding"
 
 
-def test_one_name_costs_one_text() -> None:
+def test_one_name_costs_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a hundred classes one text is encoded anew, and none for a name that is known."""
-    evaluator = opened()
+    evaluator, texts = opened(), list[int]()
     evaluator.predict_named(TEMPLATE, [{}], split="train")
-    before = evaluator._encoder.encoded
+
+    def counting(tower: Any, batch: Any, quantum: int) -> torch.Tensor:
+        texts.append(len(batch.order))
+        return encode(tower, batch, quantum)
+
+    monkeypatch.setattr(text_encoder, "encode", counting)
     evaluator.predict_named(TEMPLATE, [{7: "small thing"}, {8: "old thing"}], split="train")
     evaluator.predict_named(TEMPLATE, [{7: "small thing", 8: "old thing"}], split="val")
-    assert evaluator._encoder.encoded - before == 2
+    assert sum(texts) == 2
 
 
 def test_a_name_that_is_too_long_has_no_predictions() -> None:

@@ -18,12 +18,10 @@ from hypothesis import strategies as st
 from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import DataError, EvaluatorError, ScoringEndedError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
-from promptclimb.evaluator.remote.chat import read_completion
 from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
-from promptclimb.evaluator.remote.image_by_image import Prompt
+from promptclimb.evaluator.remote.image_by_image import Prompt, read_completion, read_scores
 from promptclimb.evaluator.remote.labels import LabelStore
 from promptclimb.evaluator.remote.pictures import SentPicture
-from promptclimb.evaluator.remote.zero_shot import read_scores
 from promptclimb.evaluator.scoring import (
     UNREADABLE,
     Evaluator,

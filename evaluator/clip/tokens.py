@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ...scoring import Rejection
-from .packing import Text
+from ..scoring import Rejection
+from .tower import Text
 
 SLOT = "{}"
 RECENT = 64

@@ -9,9 +9,19 @@ from hypothesis import strategies as st
 from open_clip.transformer import QuickGELU
 from torch.nn import functional
 
-from promptclimb.evaluator.clip.texts import tower as products
-from promptclimb.evaluator.clip.texts.packing import ChainGroup, Pass, Text, pack
-from promptclimb.evaluator.clip.texts.tower import attention, by_head, hidden, linear, quick_gelu, softmax
+from promptclimb.evaluator.clip import tower as products
+from promptclimb.evaluator.clip.tower import (
+    ChainGroup,
+    Pass,
+    Text,
+    attention,
+    by_head,
+    hidden,
+    linear,
+    pack,
+    quick_gelu,
+    softmax,
+)
 
 HEADS, SIZE, ROWS = 4, 16, 200
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import promptclimb.evaluator.clip.texts.text_encoder as encoder_module
-from promptclimb.evaluator.clip.texts.text_encoder import ReplicatedEncoder, TextEncoder
+import promptclimb.evaluator.clip.text_encoder as encoder_module
+from promptclimb.evaluator.clip.text_encoder import ReplicatedEncoder, TextEncoder
 from promptclimb.evaluator.scoring import Rejection
 from tests.fakes.tiny_clip import FAST, PLAIN, tiny
 
@@ -42,9 +42,9 @@ def build(family: str, names: list[str] = NAMES, **settings_: Any) -> TextEncode
 
 
 @cache
-def forgetful(family: str, rows: int | None) -> TextEncoder:
-    """An encoder that remembers nothing, so that one serves every example."""
-    return build(family, memory=0, max_rows=rows)
+def shared(family: str, rows: int | None) -> TextEncoder:
+    """One encoder for every example."""
+    return build(family, max_rows=rows)
 
 
 def open_clips_own(family: str, template: str, names: list[str] = NAMES) -> Tensor:
@@ -80,32 +80,10 @@ def test_a_template_scores_the_same_in_any_company(family: str, data: st.DataObj
     """Alone, among others, in any order and any pass size: bit for bit the same vectors."""
     chosen = data.draw(st.lists(st.sampled_from(TEMPLATES), min_size=1, max_size=6))
     rows = data.draw(st.sampled_from([1, 40, 300, 4096]))
-    together = forgetful(family, rows).vectors(chosen)
-    alone = forgetful(family, None)
+    together = shared(family, rows).vectors(chosen)
+    alone = shared(family, None)
     for template, vectors in zip(chosen, together, strict=True):
         assert torch.equal(vectors, alone.vectors([template])[0])
-
-
-def test_what_is_remembered_is_what_would_be_computed() -> None:
-    """Class texts that recur are not encoded again, and nothing changes by that."""
-    remembering = build("clip")
-    first = remembering.vectors(["a photo of a {}."])
-    again = remembering.vectors(["A photo  of a {}.", "a photo of a {}."])
-    assert torch.equal(first[0], again[0])
-    assert torch.equal(first[0], again[1])
-    assert remembering.encoded == len(NAMES)
-
-
-def test_memory_is_bounded() -> None:
-    """No more class vectors are remembered than asked for, the latest ones."""
-    forgetful_one = build("clip", memory=2 * len(NAMES))
-    for template in TEMPLATES:
-        forgetful_one.vectors([template])
-    before = forgetful_one.encoded
-    forgetful_one.vectors(TEMPLATES[-2:])
-    assert forgetful_one.encoded == before
-    forgetful_one.vectors(TEMPLATES[:1])
-    assert forgetful_one.encoded == before + len(NAMES)
 
 
 @pytest.mark.parametrize("names", [["cat"], ["cat", "cat", "dog"]])
@@ -126,7 +104,6 @@ def test_long_templates_are_rejected_with_count_and_class() -> None:
     assert "St. Bernard (dog)" in rejection.message
     assert "reads 16" in rejection.message
     assert short.check("a {}") is None
-    assert short.encoded == 0
 
 
 def test_a_wrong_fast_path_is_found_out_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +128,7 @@ def test_company_that_changes_bits_ends_batching(monkeypatch: pytest.MonkeyPatch
         return true_encode(tower, batch, quantum) * (1 + 1e-7 * len(batch.order))
 
     monkeypatch.setattr(encoder_module, "encode", dependent)
-    found = build("clip", memory=0)
+    found = build("clip")
     assert "one template at a time" in found.path
     assert torch.equal(found.vectors(TEMPLATES)[2], found.vectors([TEMPLATES[2]])[0])
 
@@ -201,6 +178,6 @@ def test_checkpoints_in_half_precision_are_read_as_they_are(dtype: torch.dtype) 
 def test_replicas_share_a_batch_in_order() -> None:
     """Several replicas give what one gives, in the same order."""
     one = build("clip")
-    together = ReplicatedEncoder([build("clip", memory=0) for _ in range(3)])
+    together = ReplicatedEncoder([build("clip") for _ in range(3)])
     assert torch.equal(together.vectors(TEMPLATES), one.vectors(TEMPLATES))
     assert torch.equal(together.vectors(TEMPLATES[:1]), one.vectors(TEMPLATES[:1]))

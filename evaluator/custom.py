@@ -12,50 +12,185 @@ import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, fields, is_dataclass, replace
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from ..errors import (
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from .errors import (
     ConfigError,
     EvaluatorError,
     PromptclimbError,
     ScoringEndedError,
     TemplateRejectedError,
-    UsageError,
 )
-from ..messages import shown
-from ..scoring import (
+from .messages import shown
+from .scoring import (
     BASELINE_DEFAULT,
     DEFAULT_TEMPLATE,
+    LONGEST_UNREADABLE,
+    MOST_CONFUSED,
+    MOST_UNREADABLE,
     Evaluator,
     EvaluatorInfo,
     Inspection,
     Predictions,
     Rejection,
+    Score,
     SplitScores,
     Verdict,
     batches_at_once,
     checked,
 )
-from ..spec import DEFAULT_DATA, DEFAULT_SHOTS, EvaluatorSpec
-from ..threads import turns_of
-from . import plain_values
-from .plain_values import WrongAnswerError, checked_fields
+from .settings import plain
+from .spec import DEFAULT_DATA, DEFAULT_SHOTS, EvaluatorSpec
+from .threads import turns_of
 
 T = TypeVar("T")
 _MISSING = object()
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+class WrongAnswerError(ValueError):
+    """An answer is not what was asked for; ``str()`` follows the name of what answered."""
+
+
+def _writable(text: str) -> str:
+    """Spell out half characters, which no file can hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def listed(answer: object, kind: str, count: int) -> list[Any]:
+    """Return an answer as a list of ``count`` items."""
+    if isinstance(answer, str | bytes | Mapping | Set) or not isinstance(answer, Iterable):
+        raise WrongAnswerError(f"answered {shown(answer)}, not a list of {count} {kind}")
+    items = list(islice(answer, count + 1))  # an iterator may have no end
+    if len(items) != count:
+        number = f"more than {count}" if len(items) > count else len(items)
+        raise WrongAnswerError(f"gave {number} {kind}, and {count} were asked for")
+    return items
+
+
+def checked_fields(kind: type[T], answer: object, name: str = "") -> T:
+    """Return a value of one of the interface's dataclasses, every field checked and in plain Python values.
+
+    The value goes through JSON: what JSON cannot hold, such as half a character, no file could hold either.
+    ``name`` stands before a field's name in a message.
+    """
+    if not isinstance(answer, kind):
+        raise WrongAnswerError(f"answered {shown(answer)}, which is not of the class {kind.__name__}")
+    try:
+        text = json.dumps(answer, default=_as_json, ensure_ascii=False).encode("utf-8")
+        return cast("T", _adapter(kind).validate_json(text, strict=True))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join((*filter(None, [name]), *map(str, first["loc"])))
+        raise WrongAnswerError(f"answered with {shown(first['input'])} for {field}: {plain(first)}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        what = f"answered with {shown(answer)} for {name}" if name else f"answered {shown(answer)}"
+        raise WrongAnswerError(f"{what}, which cannot be read: {_reason(error)}") from None
+
+
+def _as_json(value: Any) -> Any:
+    """Return what JSON holds in place of a dataclass, or of a number or array of NumPy, torch and others."""
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    convert = getattr(value, "tolist", None) or getattr(value, "__float__", None)
+    try:
+        return convert()  # type: ignore[misc] # what cannot be called is no number either
+    except Exception:  # noqa: BLE001 - a tensor has errors of its own
+        raise TypeError(f"{shown(value)} is neither a number, a text nor a list") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return f"half a character in {shown(str(error.object)[max(0, error.start - 20) : error.end])}"
+    return str(error)
+
+
+def verdict_of(answer: object) -> Verdict:
+    """Return a number, ``Score`` or ``Rejection`` in plain values; nan passes (see ``scoring.checked``)."""
+    if isinstance(answer, Rejection):
+        for name, text in asdict(answer).items():
+            if not isinstance(text, str):
+                raise WrongAnswerError(f"answered with a Rejection whose {name} is {shown(text)}, not a text")
+        return Rejection(_writable(answer.reason), _writable(answer.message))
+    if isinstance(answer, Score):
+        score = checked_fields(Score, answer)
+        examples = (" ".join(text.split()) for text in score.unreadable_examples[:MOST_UNREADABLE])
+        return replace(
+            score,
+            confused=score.confused and score.confused[:MOST_CONFUSED],
+            unreadable_examples=tuple(text[:LONGEST_UNREADABLE] for text in examples),
+            images=None,  # no race here: all images
+        )
+    try:
+        if isinstance(answer, str | bytes | bytearray):
+            raise TypeError
+        return Score(train=float(cast("float", answer)))
+    except Exception:  # noqa: BLE001 - a tensor has errors of its own
+        raise WrongAnswerError(
+            f"answered {shown(answer)}, which is neither a number, a Score nor a Rejection"
+        ) from None
+
+
+def predictions_of(answer: object, count: int) -> Predictions:
+    """Return the predictions of each of ``count`` ensembles."""
+    checked = checked_fields(Predictions, answer)
+    listed(checked.predicted, "lists of labels", count)
+    for labels in checked.predicted:
+        if labels is not None:
+            listed(labels, "labels", len(checked.labels))
+    return checked
+
+
+def info_of(answer: object) -> EvaluatorInfo:
+    """Return the description of an evaluator."""
+    if not isinstance(answer, EvaluatorInfo):
+        raise WrongAnswerError(f"answered {shown(answer)}, which is not an EvaluatorInfo")
+    for field in ("sizes", "baselines", "notes"):
+        if isinstance(named := getattr(answer, field), Mapping):
+            for name in named:
+                if not isinstance(name, str):  # JSON would make a text of it
+                    raise WrongAnswerError(f"answered with {shown(name)} for a name in info.{field}")
+    # Content and files are known for CLIP models only.
+    described = checked_fields(EvaluatorInfo, replace(answer, notes={}, content={}, files=()), "info")
+    if not described.fingerprint:
+        raise WrongAnswerError("info.fingerprint is empty; it must distinguish this scorer from any other")
+    return replace(described, notes=notes_of(answer.notes))
+
+
+def notes_of(answer: object) -> dict[str, Any]:
+    """Return notes that survive a round trip through JSON."""
+    if not isinstance(answer, Mapping):
+        raise WrongAnswerError(f"answered with {shown(answer)} for info.notes, not a mapping")
+    plain_notes = {}
+    for name, value in answer.items():
+        try:
+            # As deep as in a result, which is read with a depth limit.
+            document = json.dumps({"notes": {"name": value}}, ensure_ascii=False, allow_nan=False)
+            plain_notes[name] = from_json(document.encode("utf-8"))["notes"]["name"]
+        except (TypeError, ValueError, RecursionError) as error:
+            raise WrongAnswerError(
+                f"answered with {shown(value)} for info.notes.{name}, which is not JSON: {_reason(error)}"
+            ) from None
+    return plain_notes
 
 
 def what_happened(where: str, error: BaseException) -> str:
     """Return one line on a failure of the user's code: where, what, and in which line of which file."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    line = " ".join(f"{where}: {message} ({frame.filename}, line {frame.lineno})".split())
-    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+    return _writable(" ".join(f"{where}: {message} ({frame.filename}, line {frame.lineno})".split()))
 
 
 def from_keyboard(error: BaseException) -> bool:
@@ -64,16 +199,18 @@ def from_keyboard(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) and in_main
 
 
-def opened(where: str, work: Callable[[], T]) -> T:
-    """Run the user's code before a search begins; a failure becomes a ConfigError."""
+def run_users_code(where: str, work: Callable[[], T], failure: type[PromptclimbError]) -> T:
+    """Run the user's code; a wrong answer, or whatever it raises but errors of ours, is a ``failure``."""
     try:
         return work()
-    except UsageError:
+    except PromptclimbError:
         raise
+    except WrongAnswerError as wrong:
+        raise failure(f"{where} {wrong}") from None
     except BaseException as error:
         if from_keyboard(error):
             raise
-        raise ConfigError(what_happened(where, error)) from error
+        raise failure(what_happened(where, error)) from error
 
 
 def attribute(scorer: object, name: str, default: Any = None) -> Any:
@@ -88,7 +225,7 @@ def attribute(scorer: object, name: str, default: Any = None) -> Any:
                 return default
             raise
 
-    return opened(f"{type(scorer).__name__}.{name}", read)
+    return run_users_code(f"{type(scorer).__name__}.{name}", read, ConfigError)
 
 
 def check_takes(scorer: object, method: str, *arguments: object, **options: object) -> None:
@@ -184,7 +321,7 @@ class CustomEvaluator(ABC):
         try:
             with self._turns:
                 answers = self._scorer.score(list(templates))
-            answers = plain_values.listed(answers, "answers", len(templates))
+            answers = listed(answers, "answers", len(templates))
         except (StopIteration, asyncio.CancelledError) as error:
             # Raised in a task, these would end it.
             raise EvaluatorError(what_happened(where, error)) from error
@@ -196,7 +333,7 @@ class CustomEvaluator(ABC):
             if from_keyboard(error):
                 raise
             raise ScoringEndedError(what_happened(where, error)) from error
-        return self._ask("score", lambda: [plain_values.verdict(answer) for answer in answers])
+        return self._ask("score", lambda: [verdict_of(answer) for answer in answers])
 
     @abstractmethod
     def examine(
@@ -205,17 +342,7 @@ class CustomEvaluator(ABC):
         """Score ensembles on every split; see ``Evaluator``."""
 
     def _ask(self, method: str, work: Callable[[], T]) -> T:
-        where = f"{self._name}.{method}"
-        try:
-            return work()
-        except PromptclimbError:
-            raise
-        except WrongAnswerError as wrong:
-            raise EvaluatorError(f"{where} {wrong}") from None
-        except BaseException as error:
-            if from_keyboard(error):
-                raise
-            raise EvaluatorError(what_happened(where, error)) from error
+        return run_users_code(f"{self._name}.{method}", work, EvaluatorError)
 
 
 class ScorerEvaluator(CustomEvaluator):
@@ -272,10 +399,7 @@ class CheckedEvaluator(CustomEvaluator):
     """A custom evaluator with a test split, and with its optional methods if the user has them."""
 
     def __init__(self, scorer: object) -> None:
-        try:
-            info = plain_values.info(attribute(scorer, "info"))
-        except WrongAnswerError as wrong:
-            raise ConfigError(f"{type(scorer).__name__}: {wrong}") from None
+        info = run_users_code(type(scorer).__name__, lambda: info_of(attribute(scorer, "info")), ConfigError)
         super().__init__(scorer, info)
         for method, (arguments, options) in _OPTIONAL.items():
             if callable(attribute(scorer, method)):
@@ -286,7 +410,7 @@ class CheckedEvaluator(CustomEvaluator):
     def info(self) -> EvaluatorInfo:
         """As at opening, with current notes: some facts turn up later."""
         with suppress(EvaluatorError):
-            notes = self._ask("info", lambda: plain_values.notes(self._scorer.info.notes))
+            notes = self._ask("info", lambda: notes_of(self._scorer.info.notes))
             return replace(self._info, notes=notes)
         return self._info
 
@@ -294,8 +418,9 @@ class CheckedEvaluator(CustomEvaluator):
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
     ) -> Sequence[SplitScores | None]:
         def read(answer: object) -> list[SplitScores | None]:
-            answers = plain_values.listed(answer, "answers", len(ensembles))
-            return [plain_values.split_scores(scores, test=test) for scores in answers]
+            answers = listed(answer, "answers", len(ensembles))
+            scores = [None if each is None else checked_fields(SplitScores, each) for each in answers]
+            return scores if test else [each and replace(each, test=None) for each in scores]
 
         return self._answer("examine", read, _copied(ensembles), test=test)
 
@@ -309,7 +434,7 @@ class CheckedEvaluator(CustomEvaluator):
 
     def _predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         def read(answer: object) -> Predictions:
-            return plain_values.predictions(answer, len(ensembles))
+            return predictions_of(answer, len(ensembles))
 
         return self._answer("predict", read, _copied(ensembles), split=split)
 
@@ -317,8 +442,8 @@ class CheckedEvaluator(CustomEvaluator):
         self, ensembles: Sequence[Sequence[str]], *, split: str, places: Sequence[int]
     ) -> Predictions:
         def read(answer: object) -> Predictions:
-            predictions = plain_values.predictions(answer, len(ensembles))
-            plain_values.listed(predictions.labels, "labels", len(places))
+            predictions = predictions_of(answer, len(ensembles))
+            listed(predictions.labels, "labels", len(places))
             return predictions
 
         return self._answer("predict_some", read, _copied(ensembles), split=split, places=list(places))
@@ -327,7 +452,15 @@ class CheckedEvaluator(CustomEvaluator):
         self, template: str, renamings: Sequence[Mapping[int, str]], *, split: str
     ) -> Predictions:
         def read(answer: object) -> Predictions:
-            return plain_values.named_predictions(answer, len(renamings), self._info.classes)
+            predictions = predictions_of(answer, len(renamings))
+            if not predictions.labels:
+                raise WrongAnswerError("gave no labels, so it classified no image")
+            rows = [predictions.labels, *filter(None, predictions.predicted)]
+            if (largest := max(map(max, rows))) >= (classes := self._info.classes):
+                raise WrongAnswerError(
+                    f"gave the label {shown(largest)}, and the {classes} classes begin with 0"
+                )
+            return predictions
 
         return self._answer(
             "predict_named", read, template, [dict(names) for names in renamings], split=split
@@ -352,7 +485,7 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
     spec = spec.with_shots()
     source, _, factory_name = name.rpartition(":")
     where = f"custom scorer {name!r}"
-    module = opened(where, lambda: _imported(name, source))
+    module = run_users_code(where, lambda: _imported(name, source), ConfigError)
     factory = getattr(module, factory_name, None)
     if factory is None:
         raise ConfigError(f"{where}: {source} has no {factory_name!r}")
@@ -363,7 +496,10 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
         )
     if inspect.iscoroutinefunction(factory):
         raise ConfigError(f"{where}: {factory_name} is async: make it a plain function")
-    parameters = _parameters(factory)
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except (TypeError, ValueError):  # some C functions have no signature
+        parameters = []
     if not isinstance(factory, type) and [parameter.name for parameter in parameters[:1]] == ["templates"]:
         return as_evaluator(factory, spec)
     takes_spec = any(
@@ -371,20 +507,13 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
         and (parameter.default is parameter.empty or parameter.name == "spec")
         for parameter in parameters
     )
-    scorer: object = opened(where, lambda: factory(spec) if takes_spec else factory())
+    scorer: object = run_users_code(where, lambda: factory(spec) if takes_spec else factory(), ConfigError)
     if isinstance(scorer, list | tuple):
         raise ConfigError(
             f"{where}: {factory_name} gave {shown(scorer)}, not a scorer; if it scores templates itself, "
             f"call its argument templates: {factory_name}(templates)"
         )
     return as_evaluator(scorer, spec)
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    try:
-        return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # some C functions have no signature
-        return []
 
 
 def pinned(name: str) -> str:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...batching import is_out_of_memory
-from ...scoring import Rejection
-from ...spec import Report
-from .packing import Text, pack
+from ..batching import is_out_of_memory
+from ..scoring import Rejection
+from ..spec import Report
 from .tokens import Filler, Reader, Tokenizer
-from .tower import NotCausalError, Tower, encode, read_tower
+from .tower import NotCausalError, Text, Tower, encode, pack, read_tower
 
 TOLERANCE = 1e-5
 PLAIN_BATCH = 64
@@ -37,12 +36,10 @@ class TextEncoder:
 
     Attributes:
         path: ``fast`` or ``plain``, and why.
-        encoded: Class texts that went through the tower so far.
 
     Args:
         dtype: Type of the matrix products.
         max_rows: Tokens that go through the tower at once; None to fit the device.
-        memory: Class vectors cached between calls, whole templates at a time.
         report: Called with the path that is taken, and why.
     """
 
@@ -55,7 +52,6 @@ class TextEncoder:
         *,
         dtype: torch.dtype = torch.float32,
         max_rows: int | None = None,
-        memory: int = 8192,
         report: Report = lambda _line: None,
     ) -> None:
         self._model = model
@@ -63,9 +59,6 @@ class TextEncoder:
         self._filler = Filler(tokenizer, class_names, context_length)
         self._classes = len(class_names)
         self._dtype = dtype
-        self._known: OrderedDict[TokenRow, Tensor] = OrderedDict()
-        self._memory = memory
-        self.encoded = 0
         self._max_rows = max_rows or 0
         self._together = True
         self._tower: Tower | None = None
@@ -82,13 +75,8 @@ class TextEncoder:
             if self._tower is None:
                 return torch.stack([self._plain(template) for template in templates])
             rows = [tuple(self._filler.texts(template, self._reader)) for template in templates]
-            wanted = [row for row in dict.fromkeys(rows) if row not in self._known]
-            encoded = self._encode_rows(self._tower, wanted)
-            vectors = torch.stack([encoded[row] if row in encoded else self._known[row] for row in rows])
-            self._known |= encoded
-            while self._known and len(self._known) * self._classes > self._memory:
-                self._known.popitem(last=False)
-            return vectors
+            encoded = self._encode_rows(self._tower, list(dict.fromkeys(rows)))
+            return torch.stack([encoded[row] for row in rows])
 
     def check_name(self, template: str, name: str) -> Rejection | None:
         """Return why the model cannot read a checked template with another name; runs no model."""
@@ -100,7 +88,6 @@ class TextEncoder:
         Each is independent of the others.
         """
         with torch.inference_mode():
-            self.encoded += len(names)
             if self._tower is None:
                 tokens = self._filler.padded_names(template, names).to(self._device)
                 return torch.cat([self._plain_vectors(text) for text in torch.split(tokens, 1)])
@@ -120,7 +107,6 @@ class TextEncoder:
     def _plain(self, template: str) -> Tensor:
         """Encode with the model's own forward, [C, E]; the batches depend on the template alone."""
         tokens = self._filler.padded(template).to(self._device)
-        self.encoded += len(tokens)
         return torch.cat([self._plain_vectors(batch) for batch in torch.split(tokens, PLAIN_BATCH)])
 
     def _plain_vectors(self, tokens: Tensor) -> Tensor:
@@ -134,13 +120,9 @@ class TextEncoder:
         vectors_by_row: dict[TokenRow, Tensor] = {}
         for group in [rows] if self._together else [[row] for row in rows]:
             index_by_text: dict[Text, int] = {}
-            for row in group:
-                for text in row:
-                    index_by_text.setdefault(text, len(index_by_text))
-            if not index_by_text:
-                continue
+            for text in chain.from_iterable(group):
+                index_by_text.setdefault(text, len(index_by_text))
             encoded = self._pass_all(tower, list(index_by_text))
-            self.encoded += len(index_by_text)
             for row in group:
                 vectors_by_row[row] = encoded[[index_by_text[text] for text in row]]
         return vectors_by_row

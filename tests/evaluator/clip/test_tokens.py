@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.clip.texts.tokens import Filler, Reader
+from promptclimb.evaluator.clip.tokens import Filler, Reader
 from tests.fakes.tiny_clip import tokenizer_of
 
 TOKENIZER = tokenizer_of("clip")

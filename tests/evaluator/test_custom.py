@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from promptclimb.evaluator.custom.adapter import ScorerEvaluator, as_evaluator, open_custom, pinned
+from promptclimb.evaluator.custom import ScorerEvaluator, as_evaluator, open_custom, pinned
 from promptclimb.evaluator.errors import (
     ConfigError,
     EvaluatorError,

@@ -1,1 +1,0 @@
-"""Encode class texts: exact, and as fast as the machine allows."""

@@ -1,1 +1,0 @@
-"""Scorers written by users: any Python object that scores templates."""
