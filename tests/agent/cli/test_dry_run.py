@@ -14,6 +14,7 @@ from PIL import Image
 import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.recorded import check_session
 
 NOWHERE = "http://127.0.0.1:9/v1"
 """Nothing answers there, so a request would fail."""
@@ -174,90 +175,20 @@ def test_what_a_scorer_behind_an_api_takes_is_printed_and_nothing_is_asked(
                 Image.new("RGB", (8, 8), (*colour[:2], colour[2] // (number + 1))).save(
                     place / f"{split}{number}.png"
                 )
-    given = [
-        "search",
-        "--data",
-        str(folder),
-        "--shots",
-        "2",
-        "--method",
-        "random",
-        "--model",
-        "m",
-        "--dry-run",
-    ]
+    few = "--restarts 1 --conversations 1 --rounds 2 --initial 4 --proposals 3 --allow-leak --dry-run"
+    given = f"search --data colours --shots 2 --method random --model m --scorer-url {NOWHERE} {few}"
     monkeypatch.setenv("PROMPTCLIMB_ENSEMBLE_SIZE", "1")
-    given += ["--scorer-url", NOWHERE, "--allow-leak"]
-    given += [
-        "--restarts",
-        "1",
-        "--conversations",
-        "1",
-        "--rounds",
-        "2",
-        "--initial",
-        "4",
-        "--proposals",
-        "3",
-    ]
-    priced = [*given, "--scorer", "zero-shot", "--scorer-price", "0.01/call"]
-    assert main(priced) == 0
-    shown = capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    priced = f"{given} --scorer zero-shot --scorer-price 0.01/call"
+    limited = f"{priced} --max-scorer-calls 55 --max-cost 0.6"
+    asking = f"--method guided --llm m --base-url {NOWHERE} --price 1/2 --max-cost 0.5"
     # Default and 4 starting templates, then twice 3, after races on at most 2 of the 6 images; then best,
     # default and best starting template on 6 test images.
-    assert shown.split("without limits, at most:\n")[1].splitlines()[:6] == [
-        "scorer: 68 requests, $0.6800, for 10 templates",
-        "  22 requests, $0.2200: default template, starting templates",
-        "  14 requests, $0.1400: each of 2 rounds",
-        "  18 requests, $0.1800: final evaluation on test images, kept from the start with 2 % more",
-        "Templates that fall behind are dropped after a few images (--racing).",
-        "limits: none",
-    ]
-    limited = [*priced, "--max-scorer-calls", "55", "--max-cost", "0.6"]
-    assert main(limited) == 0
-    shown = capsys.readouterr().out
-    assert "limits: --max-cost 0.6, --max-scorer-calls 55\n" in shown
-    assert "with these limits: the start, and at least 1 of 2 rounds\n" in shown
-    assert "with these limits, the scorer: at most $0.6000\n" in shown
-    assert main([*limited, "--json"]) == 0
-    scorer = json.loads(capsys.readouterr().out)["scorer"]
-    assert (scorer["calls"], scorer["cost_usd"], scorer["rounds_allowed"]) == (68, 0.68, 1)
-    assert scorer["parts"]["final"] == {"labels": 18, "calls": 18, "tokens": 0, "cost_usd": 0.18}
-    assert scorer["refused"] is None
-    assert main([*priced, "--max-scorer-calls", "19"]) == 2
-    assert "--max-scorer-calls 19 must be more than 19" in capsys.readouterr().err
-    assert main([*priced, "--max-scorer-calls", "40"]) == 2
-    assert "must be at least 41: the default template and the starting ones may" in capsys.readouterr().err
-    answers = [*given, "--scorer", "chat", "--search-for", "instruction", "--max-scorer-calls", "40"]
-    assert main(answers) == 2
-    assert "the default instruction and the starting ones may take" in capsys.readouterr().err
-    assert main([*priced, "--racing", "off"]) == 0
-    shown = capsys.readouterr().out
-    assert "  18 requests, $0.1800: each of 2 rounds\n" in shown
-    assert "dropped" not in shown
-    asking = [
-        "--method",
-        "guided",
-        "--llm",
-        "m",
-        "--base-url",
-        NOWHERE,
-        "--price",
-        "1/2",
-        "--max-cost",
-        "0.5",
-    ]
-    assert main([*priced, *asking]) == 0
-    shown = capsys.readouterr().out
-    llm, both = (
-        float(re.search(rf"{who}.*\$([\d.]+)\n", shown)[1]) for who in ("LLM: ", "LLM and scorer tog")
-    )  # type: ignore[index]
-    assert both == pytest.approx(llm + 0.68)
-    assert "with these limits, LLM and scorer together: at most $0.5000\n" in shown
-    assert main([*given, "--scorer", "zero-shot", "--scorer-price", "0.1/0.1"]) == 2
-    assert "no tokens to pay for; give --scorer-price N/call" in capsys.readouterr().err
-    assert main([*given, "--scorer", "embeddings"]) == 0
-    assert 'the form that takes most requests (scorer_dialect = "vllm")' in capsys.readouterr().err
+    check_session(
+        "dry-run-scorer", capsys, priced, limited, f"{limited} --json", f"{priced} --max-scorer-calls 19",
+        f"{priced} --max-scorer-calls 40", f"{priced} --racing off", f"{priced} {asking}",
+        f"{given} --scorer chat --search-for instruction --max-scorer-calls 40",
+        f"{given} --scorer zero-shot --scorer-price 0.1/0.1", f"{given} --scorer embeddings",
+    )  # fmt: skip
     monkeypatch.setenv("PROMPTCLIMB_SCORER_DIALECT", "openai")
-    assert main([*given, "--scorer", "embeddings"]) == 0
-    assert "dollars unknown (give --scorer-price)" in capsys.readouterr().out
+    check_session("dry-run-dialect", capsys, f"{given} --scorer embeddings")

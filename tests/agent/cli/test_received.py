@@ -15,17 +15,8 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.black_box import stand_in
 
 SEARCH = (
-    "search",
-    "--method",
-    "random",
-    "--restarts",
-    "1",
-    "--rounds",
-    "2",
-    "--initial",
-    "5",
-    "--run-dir",
-    "r",
+    *("search", "--method", "random", "--restarts", "1", "--rounds", "2", "--initial", "5"),
+    *("--run-dir", "r"),
 )
 COMMANDS = (
     ("status", "r"),
@@ -38,12 +29,8 @@ COMMANDS = (
 )
 READ = ("result.json", "details.json", "config.toml", "events.jsonl", "events.jsonl.1")
 WRITTEN = (
-    "report.html",
-    "leaderboard.csv",
-    "templates.json",
-    "store/run.pid",
-    "store/run.lock",
-    "store/cache.db-wal",
+    *("report.html", "leaderboard.csv", "templates.json"),
+    *("store/run.pid", "store/run.lock", "store/cache.db-wal"),
 )
 
 

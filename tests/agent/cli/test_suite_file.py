@@ -32,6 +32,7 @@ from tests.fakes.black_box import FACTORY, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.study_outcomes import cells, outcome, study
 from tests.paths import ROOT
+from tests.recorded import check_session
 
 SUITES = sorted((ROOT / "suites").glob("*.toml"))
 SMALL = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
@@ -259,16 +260,7 @@ def test_a_dry_run_prints_splits_and_bounds(
     """In a table and lines, within the budget; nothing is asked, and nothing is left."""
     llms = [{"llm": "m", "base_url": "http://127.0.0.1:9/v1", "price": "1/2"}]
     file = write(methods=["pn", "random"], llms=llms, compare=[], search=SMALL, budget={"max_calls": 5})
-    assert main(["suite", file, "--dry-run"]) == 0
-    out, err = capsys.readouterr()
-    assert out.count("fake with words (hash): ") == 2
-    assert re.search(r"\nmethod +llm +model +shots +runs +requests +tokens +dollars +templates scored\n", out)
-    assert re.search(
-        r"at most 8 searches\nat most 5 requests\nat most [\d,]+ tokens\nat most \$0\.\d+\n", out
-    )
-    assert "limits: --max-calls 5\n" in out
-    assert "This is an upper bound" in out
-    assert "[1/2] opening one with RN-pico\n" in err
+    check_session("dry-run-suite", capsys, f"suite {file} --dry-run")
     assert [one.name for one in tmp_path.iterdir()] == ["small.toml"]
 
 

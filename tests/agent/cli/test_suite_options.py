@@ -121,15 +121,8 @@ def test_white_box_references_are_methods_too(
 ) -> None:
     """As in a suite file: they need a CLIP, and are marked; a name that no table can show is refused."""
     command = [
-        "suite",
-        "--data",
-        "ok",
-        "--methods",
-        "random,tip-adapter",
-        "--seeds",
-        "1",
+        *["suite", "--data", "ok", "--methods", "random,tip-adapter", "--seeds", "1", "--dry-run"],
         *SMALL,
-        "--dry-run",
     ]
     assert main(command) == 2
     assert "error: tip-adapter needs a CLIP, not a custom scorer\n" in capsys.readouterr().err

@@ -107,6 +107,7 @@ def test_a_signal_while_the_tables_are_written_leaves_all_of_them_and_the_way_on
     assert "Run the same command again to resume." in capsys.readouterr().err
     assert [one["counts"] for one in document()["runs"]] == [True] * 8
     assert Path("runs/small/tables.md").exists()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # the next signal quits at once again
 
 
 def test_an_evaluator_that_fails_stops_its_own_runs_alone(
@@ -116,7 +117,8 @@ def test_an_evaluator_that_fails_stops_its_own_runs_alone(
     whole = SEAM.make
     monkeypatch.setattr(SEAM, "make", failing_on("one"))
     assert main(["suite", write()]) == 1
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert re.search(r"^seed1-.*-one-random +stopped +.*boom", out, re.MULTILINE)
     assert err.splitlines()[-1] == (
         "4 runs stopped with an error. Fix its cause, then run the same command again to resume."
     )
@@ -165,18 +167,6 @@ def test_a_server_that_is_down_stops_its_own_runs_alone(servers: tuple[ChatServe
     assert main(["suite", write(seeds=[1], methods=["pn"], llms=llms, compare=[])]) == 1
     assert [one["counts"] for one in document()["runs"]] == [True, False] * 2
     assert all("127.0.0.1:9" in one["reason"] for one in document()["left_out"])
-
-
-def test_a_suite_by_options_goes_on_past_a_failure(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its table names the run that stopped."""
-    monkeypatch.setattr(SEAM, "make", failing_on("one"))
-    assert main([*OPTIONS, *SMALL_FLAGS, "--custom-scorer", FACTORY]) == 1
-    out, err = capsys.readouterr()
-    assert re.search(r"^seed1-.*-one-random +stopped +.*boom", out, re.MULTILINE)
-    assert err.splitlines()[-1].startswith("1 run stopped with an error. ")
-    assert [one["counts"] for one in document("s")["runs"]] == [False, True]
 
 
 def test_a_key_that_is_missing_is_reported_before_the_first_run(
@@ -233,23 +223,6 @@ def test_what_was_finished_before_is_shown_and_nothing_is_fitted(
     assert main(["suite", write(seeds=[1, 2])]) == 130
     assert [one["seed"] for one in document()["runs"] if one["counts"]] == [2] * 4
     assert len(opened) == before + 1
-
-
-def test_an_interrupted_suite_by_options_is_summed_up(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its document is there."""
-    whole = SEAM.make
-
-    def struck(spec: EvaluatorSpec) -> object:
-        if spec.data == "two":
-            os.kill(os.getpid(), signal.SIGINT)
-        return whole(spec)
-
-    monkeypatch.setattr(SEAM, "make", struck)
-    assert main([*OPTIONS, *SMALL_FLAGS, "--custom-scorer", FACTORY]) == 130
-    assert "tables of 1 finished of 2 runs: s/tables.md\n" in capsys.readouterr().err
-    assert [one["counts"] for one in document("s")["runs"]] == [True, False]
 
 
 def test_a_model_that_cannot_be_transferred_to_costs_no_table(
@@ -331,24 +304,6 @@ def test_a_black_box_without_test_figures_says_so(
     said = {(one["status"], one["reason"]) for one in document()["left_out"]}
     assert said == {("finished", "finished, but its scorer reported no test accuracy")}
     assert "to resume" not in capsys.readouterr().err
-
-
-def test_sigterm_while_the_files_of_a_suite_by_options_are_written_leaves_all_of_them(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As Ctrl-C does; the next signal quits at once again."""
-    markdown = study_document.markdown
-
-    def interrupted(_document: Any) -> str | None:
-        monkeypatch.setattr(study_document, "markdown", markdown)
-        signal.raise_signal(signal.SIGTERM)
-        raise AssertionError("the signal has ended it")
-
-    monkeypatch.setattr(study_document, "markdown", interrupted)
-    assert main([*OPTIONS, *SMALL_FLAGS, "--custom-scorer", FACTORY]) == 143
-    assert "Run the same command again to resume." in capsys.readouterr().err
-    assert document("s")["runs"]
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("limits", [(), ("--max-minutes", "100")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import re
 from dataclasses import replace
 
 import pytest
@@ -12,14 +11,11 @@ from rich.console import Console
 
 from promptclimb.agent.events.types import (
     AnswerReceived,
-    ChatFailed,
     DefaultTemplateScored,
-    EvaluationStarted,
     Event,
     ImagesEncoded,
     Noted,
     RestartFinished,
-    RetryScheduled,
     RoundFinished,
     RoundSkipped,
     ScorerUsageChanged,
@@ -28,7 +24,7 @@ from promptclimb.agent.events.types import (
     TemplateScored,
     UsageChanged,
 )
-from promptclimb.agent.position import NAMES, Position
+from promptclimb.agent.position import Position
 from promptclimb.agent.present.terminal import Display, LiveProgress, print_result, sparkline
 from promptclimb.agent.results.result import GroupAccuracies, Llm, SearchResult
 from tests.fakes.small_result import row, small_result
@@ -100,15 +96,6 @@ def test_a_template_of_two_restarts_counts_once() -> None:
     assert "6 templates scored" in stream.getvalue().splitlines()[-1]
 
 
-def test_the_first_skip_of_each_reason_is_a_line_of_its_own() -> None:
-    """On a terminal too, where what is shown for a moment would be lost."""
-    for terminal in (False, True):
-        display, stream = watched(terminal=terminal)
-        for number in (1, 2):
-            display(RoundSkipped(position=Position(1, 1, number), reason="http://h: answers 500"))
-        assert stream.getvalue().count("is skipped: http://h: answers 500") == 1
-
-
 def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
     """A custom scorer may score with any number."""
     for terminal in (False, True):
@@ -174,9 +161,6 @@ def test_nothing_of_the_llm_reaches_the_terminal_as_a_command() -> None:
 BEGUN = replace(STARTED, restarts=1, rounds=10)
 DEFAULT = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
 STARTING = StartingTemplatesScored(position=Position(1), templates=5, best="a {}", train=0.5)
-FAILED = ChatFailed(endpoint="l", error="RateLimitError", message="too many requests\x1b[2J", billed=False)
-RETRY = RetryScheduled(endpoint="l", attempt=1, wait_s=12.4, reason="rate_limited")
-SPENT = replace(USED, failed_calls=1, retries=1, left={"calls": 3.0})
 
 
 def answered(*, replayed: bool = False) -> AnswerReceived:
@@ -190,30 +174,6 @@ def state_after(*events: Event) -> LiveProgress:
     for event in events:
         state.add(event)
     return state
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-@pytest.mark.parametrize(
-    ("begun", "shown"),
-    [
-        (EvaluationStarted(images=36), "evaluating on 36 test images"),
-        (replace(answered(), position=Position(NAMES, 1, 2, 0)), "class names, round 2: 1 answer"),
-    ],
-)
-def test_requests_to_a_scorer_show_how_far_the_end_is(begun: Event, shown: str, terminal: bool) -> None:
-    """No round ends while the test images, or new names, are asked about."""
-    display, stream = watched(terminal=terminal)
-    with display:
-        for event in (STARTED, used_by_scorer(100), begun, *map(used_by_scorer, range(101, 141))):
-            display(event)
-    assert re.search(rf"{shown}, [0-9]+ requests to the scorer answered", stream.getvalue())
-
-
-def used_by_scorer(calls: int) -> ScorerUsageChanged:
-    """What a scorer behind an API has used."""
-    return ScorerUsageChanged(
-        calls=calls, failed_calls=0, retries=0, prompt_tokens=0, completion_tokens=0, cost_usd=0.0, left={}
-    )
 
 
 @pytest.mark.parametrize(
@@ -258,33 +218,6 @@ def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
     for number in range(4, 11):
         state.add(over(number))
     assert state.time_left(60.0) == []
-
-
-@pytest.mark.parametrize("width", [80, 200])
-def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
-    """No line is wider than the terminal, nothing of it is lost, and no control character gets through."""
-    stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=width, color_system=None)
-    display = Display(console, clock=itertools.count().__next__)
-    first = (BEGUN, SPENT, DEFAULT, scored(1, 0.5), STARTING)
-    for event in (*first, answered(), scored(2, 0.625), over(1), FAILED, RETRY):
-        display(event)
-    with console.capture() as captured:
-        console.print(display._panel())
-    lines = captured.get().splitlines()
-    assert max(map(len, lines)) <= width
-    text = " ".join(" ".join(lines).split())
-    for part in (
-        "1 of 10 rounds",
-        "best so far 62.5% on train ▁█, +25.0 points over the default template, +12.5 points over "
-        "the best starting template",
-        "7 of 10 calls, 1,000 tokens, $0.0500",
-        "1 failed attempt, 1 retry (1 rate limit)",
-        "l: attempt 2 in 12 s, rate limit (too many requests",
-        " left",
-    ):
-        assert part in text
-    assert "\x1b" not in text
 
 
 def printed(result: SearchResult) -> str:
