@@ -7,7 +7,6 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from promptclimb.agent.results.result import ApiUsage
 from promptclimb.agent.results.run_dir import read_result, write_result
 from tests.agent.results.test_gain import contender as run
 from tests.fakes.small_result import small_result
-from tests.recorded import check_page, text_of
+from tests.recorded import check_page, check_session, text_of
 
 
 @pytest.fixture(autouse=True)
@@ -83,24 +82,10 @@ def test_a_page_is_written_where_it_is_wanted(capsys: pytest.CaptureFixture[str]
     assert "side.html/side.html cannot be written: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("a",), "two runs or more"),
-        (("a", "./a"), "named twice"),
-        (("a", "gone"), "there is no folder"),
-        (("a", "b", "--json", "--html", "x"), "not allowed with"),
-        ((), "required: RUN_DIR"),
-    ],
-)
-def test_what_cannot_be_compared_is_one_line(
-    arguments: tuple[Any, ...], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_compared_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, and what to do."""
-    assert call(*arguments) == 2
-    err = capsys.readouterr().err
-    assert said in err
-    assert len(err.strip().splitlines()) == 1
+    commands = ("compare a", "compare a ./a", "compare a gone", "compare a b --json --html x", "compare")
+    check_session("compare-wrong", capsys, *commands)
 
 
 def test_evil_names_obey_no_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

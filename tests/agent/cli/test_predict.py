@@ -24,6 +24,7 @@ from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.prediction import FolderPredictor
 from tests.fakes.few_shots import pictures
+from tests.recorded import check_session
 
 
 @pytest.fixture(scope="module")
@@ -214,38 +215,23 @@ def test_templates_and_names_of_ones_own_need_no_run(
     assert "has no class 'unicorn'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["absent", "--run", "RUN"], "there is no folder"),
-        (["nw", "--run", "RUN"], "; did you mean new?"),
-        (["new"], "give --run RUN_DIR, or --templates FILE"),
-        (["new", "--run", "RUN", "--templates", "t.txt"], "give --run RUN_DIR, or --templates FILE"),
-        (["new", "--templates", "t.txt"], "give --class-names FILE"),
-        (["new", "--templates", "t.txt", "--ensemble"], "--ensemble applies to --run"),
-        (["new", "--run", "RUN", "--out", "RUN/result.json"], "own file"),
-        (["new", "--run", "RUN", "--out", "new"], "is a folder"),
-        (["new", "--run", "RUN", "--out", "pipe"], "is a pipe or a device"),
-        (["new", "--run", "RUN", "--out", "linked"], "linked.part cannot be written: it is a symbolic link"),
-        (["empty", "--run", "RUN"], "there is no image in"),
-        (["pipe", "--run", "RUN"], "pipe is neither a folder of images nor an image file"),
-        (["torn", "--run", "RUN"], "none of the images in"),
-        (["new", "--run", "new"], "holds no result.json"),
-    ],
-)
 def test_what_cannot_be_predicted_is_said(
-    home: Path, images: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    home: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In one line, as wrong input, and no file is left."""
     Path("t.txt").write_text("a {}\n")
     os.mkfifo("pipe")
     Path("linked.part").symlink_to("t.txt")
-    Path("empty").mkdir()
-    Path("torn").mkdir()
+    for name in ("empty", "torn"):
+        Path(name).mkdir()
     shutil.move(images / "torn.jpg", "torn")
-    given = [one.replace("RUN", str(home / "run")) for one in arguments]
-    assert call("predict", *given) == 2
-    assert message in capsys.readouterr().err.splitlines()[-1]
+    shutil.copytree(home / "run", "run")
+    out = [f"predict new --run run --out {out}" for out in ("run/result.json", "new", "pipe", "linked")]
+    check_session(
+        "predict-wrong", capsys, *out,
+        *(f"predict {name} --run run" for name in ("absent", "nw", "empty", "pipe", "torn")), "predict new", "predict new --run run --templates t.txt",
+        "predict new --templates t.txt", "predict new --templates t.txt --ensemble", "predict new --run new",
+    )  # fmt: skip
     assert Path("t.txt").read_text() == "a {}\n"
 
 

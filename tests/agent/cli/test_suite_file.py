@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import statistics
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,9 +88,10 @@ def test_a_study_is_summed_up_and_goes_on(
     (table,) = found["tables"]
     by_run = {(one["method"], one["data"], one["seed"]): one["test"]["best"] for one in found["runs"]}
     random = next(row for row in table["rows"] if row["label"] == "random")
-    assert random["test"]["one"] == pytest.approx(
-        (by_run["random", "one", 1] + by_run["random", "one", 2]) / 2
-    )
+    by_seed = [(by_run["random", "one", seed] + by_run["random", "two", seed]) / 2 for seed in (1, 2)]
+    means = (by_run["random", "one", 1] + by_run["random", "one", 2]) / 2, sum(by_seed) / 2
+    assert (random["test"]["one"], random["mean"]) == pytest.approx(means, abs=1e-6)
+    assert random["std"] == pytest.approx(statistics.stdev(by_seed), abs=1e-6)
     assert [point["templates"] for point in found["curves"][0]["points"]] == [3, 5]
     assert [one.opened for one in opened] == [1] * 8
     with (folder / "runs.csv").open() as file:

@@ -31,6 +31,7 @@ from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.settings import Group, Scope, applying_to
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.typed import as_typed, raises_typed
+from tests.recorded import check_page
 
 NO_LLM = {"method": "random"}
 SECRET_URL = "ftp://u:pw-secret@h"
@@ -66,17 +67,13 @@ def test_earlier_names_of_settings_still_work(tmp_path: Path) -> None:
         f"{file}: views is now called augmentations; the old name will be removed",
         f"{file}: prompts is now called search_for; the old name will be removed",
     ]
+    both = {"PROMPTCLIMB_VIEWS": "7", "PROMPTCLIMB_AUGMENTATIONS": "2"}  # in either order of the environment
+    for environment in (both, dict(reversed(both.items()))):
+        assert from_sources(NO_LLM, environment).augmentations == 2
     variable = {"PROMPTCLIMB_VIEWS": "7"}
     assert from_sources(NO_LLM, variable).augmentations == 7
     assert sources_of({}, variable, file)["augmentations"] == "PROMPTCLIMB_VIEWS"
     assert SearchConfig(**NO_LLM, **EARLIER) == SearchConfig(**NO_LLM, **CURRENT)
-
-
-def test_a_current_variable_wins_over_its_earlier_name() -> None:
-    """Whichever comes first in the environment."""
-    both = {"PROMPTCLIMB_VIEWS": "7", "PROMPTCLIMB_AUGMENTATIONS": "2"}
-    assert from_sources(NO_LLM, both).augmentations == 2
-    assert from_sources(NO_LLM, dict(reversed(both.items()))).augmentations == 2
 
 
 def test_a_run_is_the_same_by_earlier_names() -> None:
@@ -126,82 +123,39 @@ def test_unknown_variables_under_our_prefix_are_named() -> None:
     assert found == ({"shots": "4"}, ["PROMPTCLIMB_SHOT"])
 
 
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        ({"shots": "0"}, ["--shots", "'0'", "at least 1"]),
-        ({"shots": "many"}, ["--shots", "'many'", "whole number"]),
-        ({"method": "pm"}, ["--method", "'pm'", "did you mean p?; known are guided, pn, p, ape"]),
-        ({"objective": "loss"}, ["--objective", "accuracy"]),
-        ({"base_url": "localhost:8000"}, ["--base-url", "http://"]),
-        ({"base_url": SECRET_URL}, ["--base-url", "http://"]),
-        ({"base_url": "http://[::1/v1"}, ["--base-url", "it is not an address; write http://"]),
-        ({"scorer_url": "http://[::1/v1"}, ["--scorer-url", "it is not an address; write http://"]),
-        ({"scorer_url": "http://h:99999/v1"}, ["--scorer-url", "its port must be a number from 1 to 65535"]),
-        ({"base_url": "http://h:0/v1"}, ["--base-url", "its port must be"]),
-        ({"price": "1"}, ["--price", "IN/OUT"]),
-        ({"price": "1/-2"}, ["--price", "at least 0"]),
-        ({"price": "1/2/3/4"}, ["--price", "IN/CACHED/OUT", "or auto"]),
-        ({"price": "1/x/3"}, ["--price '1/x/3'", "number"]),
-        ({"price": "0,15/0,60"}, ["--price '0,15/0,60': write", "a point and no comma"]),
-        ({"initial": "1"}, ["--initial", "at least 2"]),
-        ({"method": "pn"}, ["needs an LLM", "--llm local"]),
-        ({"method": "pn", "llm": "m", "max_cost": "1"}, ["--max-cost needs a price", "--price IN/OUT"]),
-        ({"temperature": "hot"}, ["--temperature", "'hot'", "it is not a number"]),
-        ({"temperature": "0,7"}, ["--temperature '0,7'", "with a point and no comma: 0.7"]),
-        ({"max_minutes": "1 h"}, ["--max-minutes '1 h': it is not a number; write it without a unit"]),
-        ({"max_cost": "$5"}, ["--max-cost '$5': it is not a number; write it without a unit"]),
-        ({"max_minutes": "1,5,5"}, ["--max-minutes '1,5,5'", "with a point and no comma"]),
-        ({"until": "0,95"}, ["until = '0,95'", "a point and no comma"]),
-        ({"max_calls": "1,000"}, ["--max-calls '1,000'", "write it without a comma: 1000"]),
-        ({"method": "randon"}, ["--method 'randon'", "did you mean random?"]),
-        ({"data": ""}, ["--data ''", "it is empty"]),
-        ({"augmentations": "33"}, ["--augmentations", "at most 32"]),
-        ({"augmentations": "-1"}, ["--augmentations", "at least 0"]),
-        (
-            {"augmentations": "8", "objective": "margin"},
-            ["--augmentations", "accuracy and class_mean", "--objective"],
-        ),
-        (
-            {"augmentations": "8", "custom_scorer": "m:f"},
-            ["--augmentations", "leave it out with --custom-scorer"],
-        ),
-    ],
-)
-def test_a_wrong_value_is_named_with_what_would_be_right(flags: dict[str, str], said: list[str]) -> None:
-    """The message has the flag, the value and what to do; never a password."""
-    with pytest.raises(ConfigError) as caught:
-        from_sources({**NO_LLM, **flags}, {})
-    message = as_typed(caught.value)
-    assert all(part in message for part in said), message
-    assert "pw-secret" not in message
-    assert "\n" not in message
+WRONG_FLAGS = (
+    {"shots": "0"}, {"shots": "many"}, {"method": "pm"}, {"method": "randon"}, {"method": "pn"},
+    {"objective": "loss"}, {"base_url": "localhost:8000"}, {"base_url": SECRET_URL},
+    {"base_url": "http://[::1/v1"}, {"base_url": "http://h:0/v1"}, {"scorer_url": "http://[::1/v1"},
+    {"scorer_url": "http://h:99999/v1"}, {"price": "1"}, {"price": "1/-2"}, {"price": "1/2/3/4"},
+    {"price": "1/x/3"}, {"price": "0,15/0,60"}, {"initial": "1"}, {"temperature": "hot"},
+    {"temperature": "0,7"}, {"max_minutes": "1 h"}, {"max_minutes": "1,5,5"}, {"max_cost": "$5"},
+    {"max_calls": "1,000"}, {"until": "0,95"}, {"data": ""}, {"augmentations": "33"}, {"augmentations": "-1"},
+    {"method": "pn", "llm": "m", "max_cost": "1"}, {"augmentations": "8", "objective": "margin"},
+    {"augmentations": "8", "custom_scorer": "m:f"}, {"top_k": "1,5"}, {"rpm": "1,000"},
+)  # fmt: skip
+WRONG_VALUES: tuple[dict[str, Any], ...] = (
+    {"shots": 0}, {"method": "pm"}, {"objective": "loss"}, {"shot": 1}, {"endpoints": ({"base_url": "h"},)},
+    {"method": "pn", "llm": "m", "max_cost": 1}, {"cache_answers": True}, {"base_url": SECRET_URL},
+    {"price": {"prompt": 1}}, {"price": 5}, {"shots": 0, "seed": -1},
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"shots": 0}, "shots=0: it must be at least 1"),
-        ({"method": "pm"}, "method='pm': unknown method; did you mean p?; known are guided, pn, p, ape"),
-        ({"objective": "loss"}, "objective='loss': unknown objective; known are accuracy, class_mean"),
-        ({"shot": 1}, "unknown setting 'shot'; did you mean shots"),
-        ({"endpoints": ({"base_url": "h"},)}, "endpoints.0.base_url: write http:// or https://"),
-        ({"method": "pn", "llm": "m", "max_cost": 1}, "max_cost needs a price: give price=IN/OUT"),
-        ({"cache_answers": True}, "cache_answers=True needs shared_cache=DIR"),
-        ({"base_url": SECRET_URL}, "base_url: write http:// or https://"),
-        ({"price": {"prompt": 1}}, "price.completion: it is missing"),
-        ({"price": 5}, "price=5: write it as IN/OUT or IN/CACHED/OUT"),
-        ({"shots": 0, "seed": -1}, "; seed=-1: "),
-    ],
-)
-def test_a_wrong_value_in_python_is_ours_and_names_the_field(given: dict[str, Any], said: str) -> None:
-    """A library user gets a ConfigError about fields: no flag, no password, and not pydantic's error."""
-    with pytest.raises(ConfigError) as caught:
-        SearchConfig(**{**NO_LLM, **given})
-    message = str(caught.value)
-    assert said in message
-    assert "--" not in message
-    assert "pw-secret" not in message
+def test_a_wrong_value_is_named_with_what_would_be_right() -> None:
+    """By its flag, and in Python by its field: one line with the value and what to do, never a password."""
+    lines = []
+    for flags in WRONG_FLAGS:
+        with pytest.raises(ConfigError) as caught:
+            from_sources({**NO_LLM, **flags}, {})
+        lines.append(as_typed(caught.value))
+    lines.append("")
+    for values in WRONG_VALUES:
+        with pytest.raises(ConfigError) as caught:
+            SearchConfig(**{**NO_LLM, **values})
+        assert "--" not in str(caught.value)
+        lines.append(str(caught.value))
+    check_page("wrong-values", "\n".join(lines))
+    assert not any("\n" in line or "pw-secret" in line for line in lines)
 
 
 def test_what_is_scored_stands_in_one_place() -> None:
@@ -269,12 +223,6 @@ def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour(tmp_path: Path
     file.write_text("restart = 3\n")
     with pytest.raises(ConfigError, match=r"'restart' in .*c\.toml; did you mean restarts"):
         from_sources(NO_LLM, {}, file)
-
-
-def test_the_place_of_a_wrong_value_is_reported(tmp_path: Path) -> None:
-    """A wrong value in the environment is called by its variable."""
-    with pytest.raises(ConfigError, match=r"PROMPTCLIMB_SHOTS 'x' \(from the environment\)"):
-        from_sources(NO_LLM, {"PROMPTCLIMB_SHOTS": "x"})
 
 
 @pytest.mark.parametrize("content", [b"shots = ", b"\xff\xfe", b"[[["])
@@ -567,12 +515,6 @@ def test_every_count_has_a_bound(name: str) -> None:
         assert len(str(caught.value)) < 500
 
 
-def test_there_are_numbers_and_counts_to_bound() -> None:
-    """The two tests above look at what they are meant for."""
-    assert {"rpm", "max_cost", "give_up_after"} <= set(NUMBERS)
-    assert {"restarts", "rounds", "shots", "answer_tokens", "max_calls", "workers"} <= set(COUNTS)
-
-
 @pytest.mark.parametrize("value", ["inf", "-1", "0"])
 def test_the_numbers_of_an_endpoint_are_bounded_too(value: str, tmp_path: Path) -> None:
     """A table of the file is judged like a flag."""
@@ -580,13 +522,6 @@ def test_the_numbers_of_an_endpoint_are_bounded_too(value: str, tmp_path: Path) 
     file.write_text(f"[[endpoints]]\nbase_url = 'http://h/v1'\nrpm = {value}\n")
     with pytest.raises(ConfigError, match=r"endpoints\.1\.rpm"):
         from_sources({"llm": "m"}, {}, file)
-
-
-@pytest.mark.parametrize(("name", "given"), [("top_k", "1,5"), ("rpm", "1,000")])
-def test_a_comma_that_may_mean_two_things_is_not_guessed_at(name: str, given: str) -> None:
-    """One and a half is no 15, and a thousand no 1."""
-    with pytest.raises(ConfigError, match=r"comma$"):
-        from_sources({**NO_LLM, name: given}, {})
 
 
 def test_a_boolean_in_a_file_is_written_as_there(tmp_path: Path) -> None:

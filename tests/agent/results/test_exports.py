@@ -162,24 +162,6 @@ def test_out_names_the_file(run_dir: Path, tmp_path: Path) -> None:
     assert export(run_dir, "cupl").parent == run_dir / "exports"
 
 
-def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
-    """An unknown form, no run, a run without a result, what is no result, a place that is a folder."""
-    with pytest.raises(UsageError, match=r"choose from .*open-clip"):
-        export(run_dir, "word")
-    with pytest.raises(UsageError, match="no such folder"):
-        export(tmp_path / "absent", "csv")
-    with pytest.raises(UsageError, match="not the folder of a run"):
-        export(tmp_path, "csv")
-    (tmp_path / "store").mkdir()
-    with pytest.raises(UsageError, match="resume"):
-        export(tmp_path, "csv")
-    (tmp_path / "result.json").write_text('{"schema": 99}')
-    with pytest.raises(UsageError, match="cannot be read"):
-        export(tmp_path, "csv")
-    with pytest.raises(UsageError, match="is a folder; name a file"):
-        export(run_dir, "csv", out=tmp_path)
-
-
 @pytest.mark.parametrize("text", ["no slot", "a {} \u202e"])
 @pytest.mark.parametrize("form", ["open-clip", "cupl"])
 def test_a_template_that_was_changed_from_outside_is_not_exported(

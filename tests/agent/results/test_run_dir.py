@@ -39,18 +39,6 @@ def test_a_result_reads_back(tmp_path: Path) -> None:
     assert (tmp_path / "leaderboard.csv").read_text().count("\n") == 3
 
 
-@pytest.mark.parametrize(
-    "text", ["{}", "[]", '{"schema": 2}', '{"schema": 1}', "[1", "[" * 100_000, '{"schema": 1, "best": 3}']
-)
-def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
-    """Torn or foreign files are an error with a reason, and wrong usage where a user asked for them."""
-    (tmp_path / "result.json").write_text(text)
-    with pytest.raises(ValueError, match=r"result|schema|Expecting|delimiter"):
-        read_result(tmp_path)
-    with pytest.raises(UsageError, match=r"result\.json cannot be read"):
-        result_of(tmp_path)
-
-
 def test_a_missing_result_is_reported_with_what_to_do(tmp_path: Path) -> None:
     """No folder, no run, a run that has not come so far."""
     with pytest.raises(UsageError, match="no such folder"):
