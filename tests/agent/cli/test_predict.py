@@ -227,11 +227,15 @@ def test_what_cannot_be_predicted_is_said(
     shutil.move(images / "torn.jpg", "torn")
     shutil.copytree(home / "run", "run")
     out = [f"predict new --run run --out {out}" for out in ("run/result.json", "new", "pipe", "linked")]
-    check_session(
-        "predict-wrong", capsys, *out,
-        *(f"predict {name} --run run" for name in ("absent", "nw", "empty", "pipe", "torn")), "predict new", "predict new --run run --templates t.txt",
-        "predict new --templates t.txt", "predict new --templates t.txt --ensemble", "predict new --run new",
-    )  # fmt: skip
+    wrong = [f"predict {name} --run run" for name in ("absent", "nw", "empty", "pipe", "torn")]
+    own = (
+        "",
+        " --run run --templates t.txt",
+        " --templates t.txt",
+        " --templates t.txt --ensemble",
+        " --run new",
+    )
+    check_session("predict-wrong", capsys, *out, *wrong, *(f"predict new{options}" for options in own))
     assert Path("t.txt").read_text() == "a {}\n"
 
 
